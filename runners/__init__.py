@@ -1,0 +1,1 @@
+"""Runners: how one action of one network becomes a supervised subprocess."""

@@ -1,0 +1,1 @@
+"""The terminal dashboard: speaks HTTP to the daemon, knows nothing else of it."""
