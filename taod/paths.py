@@ -1,0 +1,90 @@
+"""The one path resolver: where everything under a root lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A daemon's root folder. Nothing outside this class joins path names onto it."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "taod.db"
+
+    @property
+    def daemon_file(self) -> Path:
+        return self.path / "daemon.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "daemon.lock"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "daemon.log"
+
+    @property
+    def datasets(self) -> Path:
+        return self.path / "datasets"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    @property
+    def incoming(self) -> Path:
+        """Uploads on their way in; on the same file system as `datasets`, emptied at start."""
+        return self.path / "incoming"
+
+    def dataset(self, dataset_id: str) -> Path:
+        return self.datasets / dataset_id
+
+    def job(self, job_id: str) -> JobFolder:
+        return JobFolder(self.jobs / job_id)
+
+    def make(self) -> None:
+        """Make the folders, readable by the owner alone."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.datasets, self.models, self.jobs, self.incoming):
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """`jobs/<id>/`: everything of one job, its runs' records included."""
+
+    path: Path
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def command(self) -> Path:
+        return self.path / "command.json"
+
+    @property
+    def exit(self) -> Path:
+        """Written by the wrapper: the exit code, atomically."""
+        return self.path / "exit"
+
+    @property
+    def pid(self) -> Path:
+        """Written by the wrapper: pid and start time of the run."""
+        return self.path / "pid"
+
+    def spec(self, filename: str) -> Path:
+        return self.path / filename

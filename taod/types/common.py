@@ -1,0 +1,61 @@
+"""What every resource shares: the error body, sort orders, and how absent fields are told."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The body of every answer that is not a success.
+
+    `error_code` is the HTTP status; `error_desc` names the field, the value and the remedy.
+    """
+
+    error_code: int
+    error_desc: str
+
+
+class Sort(StrEnum):
+    """Orders of a list; each is stable (ties are broken by id)."""
+
+    DATE_DESCENDING = "date-descending"
+    DATE_ASCENDING = "date-ascending"
+    NAME_DESCENDING = "name-descending"
+    NAME_ASCENDING = "name-ascending"
+
+
+class JobSort(StrEnum):
+    """Orders of a list of jobs."""
+
+    DATE_DESCENDING = "date-descending"
+    DATE_ASCENDING = "date-ascending"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of the health endpoints."""
+
+    status: str
+    version: str
+    uptime_s: float
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Answer of the login endpoint: who the caller is, and the bearer token to send from now on."""
+
+    user_id: str
+    token: str
+
+
+class DaemonInfo(msgspec.Struct, frozen=True):
+    """`daemon.json`: how the dashboard and the command line find a running daemon. The file's mode is 0600."""
+
+    url: str
+    pid: int
+    started: float
+    """Start time of the process in seconds since the epoch, as the operating system tells it."""
+    user_id: str
+    token: str
+    root: str = ""
+    version: str = ""

@@ -1,0 +1,133 @@
+"""Data sets: what a client posts and what it reads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from taod.types.job import Job
+
+
+class DatasetType(StrEnum):
+    OBJECT_DETECTION = "object_detection"
+    SEMANTIC_SEGMENTATION = "semantic_segmentation"
+    IMAGE_CLASSIFICATION = "image_classification"
+    INSTANCE_SEGMENTATION = "instance_segmentation"
+    CHARACTER_RECOGNITION = "character_recognition"
+    BPNET = "bpnet"
+    FPENET = "fpenet"
+    ACTION_RECOGNITION = "action_recognition"
+    POINTPILLARS = "pointpillars"
+    POSE_CLASSIFICATION = "pose_classification"
+    ML_RECOG = "ml_recog"
+    OCDNET = "ocdnet"
+    OCRNET = "ocrnet"
+    OPTICAL_INSPECTION = "optical_inspection"
+    RE_IDENTIFICATION = "re_identification"
+
+
+class DatasetFormat(StrEnum):
+    KITTI = "kitti"
+    PASCAL_VOC = "pascal_voc"
+    RAW = "raw"
+    COCO_RAW = "coco_raw"
+    UNET = "unet"
+    COCO = "coco"
+    LPRNET = "lprnet"
+    DEFAULT = "default"
+    CUSTOM = "custom"
+    CLASSIFICATION_PYT = "classification_pyt"
+
+
+DEFAULT_NAME = "My Dataset"
+DEFAULT_DESCRIPTION = "My TAO Dataset"
+DEFAULT_LOGO = "https://www.nvidia.com"
+DEFAULT_VERSION = "1.0.0"
+
+
+class DatasetCreate(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST dataset. Type and format are strings here, so that a wrong one gets the contract's own error."""
+
+    type: str
+    format: str
+    name: str = DEFAULT_NAME
+    description: str = DEFAULT_DESCRIPTION
+    logo: str = DEFAULT_LOGO
+    version: str = DEFAULT_VERSION
+
+
+class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of PUT dataset: the writable fields, absent ones take their default; type and format may only repeat
+    what they are."""
+
+    name: str = DEFAULT_NAME
+    description: str = DEFAULT_DESCRIPTION
+    logo: str = DEFAULT_LOGO
+    version: str = DEFAULT_VERSION
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    format: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of PATCH dataset: what is given is merged."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    logo: str | msgspec.UnsetType = msgspec.UNSET
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    format: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Dataset(msgspec.Struct):
+    """A data set as the HTTP contract has it."""
+
+    id: str
+    jobs: list[Job]
+    logo: str
+    name: str
+    type: DatasetType
+    format: DatasetFormat
+    actions: list[str]
+    version: str
+    created_on: str
+    description: str
+    last_modified: str
+
+
+class DatasetLink(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST dataset/{id}/link: a folder on the daemon's machine, used in place and never changed."""
+
+    path: str
+
+
+class SplitSummary(msgspec.Struct):
+    """One split of a data set: how many pictures, and how many a class where classes are known."""
+
+    name: str
+    images: int
+    classes: dict[str, int] = {}
+
+
+class DatasetSummary(msgspec.Struct):
+    """What was understood of a data set's files."""
+
+    state: str
+    """`empty`, `uploading`, `ready` or `linked`."""
+    images: int = 0
+    bytes: int = 0
+    files: int = 0
+    classes: list[str] = []
+    splits: list[SplitSummary] = []
+    fingerprint: str | None = None
+    path: str | None = None
+
+
+class UploadAnswer(msgspec.Struct):
+    """Answer of an upload: what was received and understood."""
+
+    message: str
+    files: int = 0
+    bytes: int = 0
+    summary: DatasetSummary | None = None

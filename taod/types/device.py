@@ -1,0 +1,43 @@
+"""Devices: GPUs as NVML tells of them, or CPU slots where there are none."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class DeviceKind(StrEnum):
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+class DeviceLease(msgspec.Struct):
+    """Who holds a slot of a device."""
+
+    job_id: str
+    action: str
+    network: str
+    slot: int
+    since: str
+
+
+class Device(msgspec.Struct):
+    """One device and what it is doing now; a figure that cannot be had is null."""
+
+    id: str
+    """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot."""
+    kind: DeviceKind
+    index: int
+    name: str
+    slots: int = 1
+    leases: list[DeviceLease] = []
+    busy_reason: str | None = None
+    """Why it takes no run although a slot is free: a foreign process, too little free memory, lost."""
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    utilisation_percent: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    processes: list[int] = []

@@ -1,0 +1,187 @@
+"""Jobs: what a client posts, what it reads, and the result that telemetry fills while a run goes on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taod.types.state import State, Status
+
+
+class Kpi(msgspec.Struct):
+    """One metric over epochs. `values` maps the epoch (as text) to the value; null where it was not finite."""
+
+    metric: str
+    values: dict[str, float | None] = {}
+
+
+class Stat(msgspec.Struct):
+    """One figure of a sweep, as text."""
+
+    metric: str
+    value: str
+
+
+class Graphical(msgspec.Struct):
+    """One curve for plotting, with the bounds of its axes."""
+
+    metric: str
+    values: dict[str, float | None] = {}
+    x_min: int = 0
+    x_max: int = 0
+    y_min: float = 0.0
+    y_max: float = 0.0
+    units: str | None = None
+
+
+class CategoryValue(msgspec.Struct):
+    """The value of one category (a class, mostly); null where it was not finite."""
+
+    category: str
+    value: float | None = None
+
+
+class Categorical(msgspec.Struct):
+    """The latest value of one metric for each category."""
+
+    metric: str
+    category_wise_values: list[CategoryValue] = []
+
+
+class AutomlFigure(msgspec.Struct):
+    """One figure of the best recommendation of a sweep."""
+
+    metric: str
+    value: float | None = None
+
+
+class DetailedStatus(msgspec.Struct):
+    """The last word on the job: `message` says what happened; `status` is the tool's own last status."""
+
+    date: str = ""
+    time: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What is known of a run, built from status.json. Times are `H:MM:SS` as the tools write them."""
+
+    eta: str | None = None
+    kpi: list[Kpi] = []
+    epoch: int | None = None
+    stats: list[Stat] = []
+    cur_iter: int | None = None
+    graphical: list[Graphical] = []
+    max_epoch: int | None = None
+    categorical: list[Categorical] = []
+    automl_result: list[AutomlFigure] = []
+    time_per_iter: str | None = None
+    time_per_epoch: str | None = None
+    detailed_status: DetailedStatus | None = None
+
+
+class Job(msgspec.Struct):
+    """A job as the HTTP contract has it."""
+
+    id: str
+    action: str
+    parent_id: str | None
+    status: Status
+    created_on: str
+    last_modified: str
+    result: Result
+
+
+class JobView(msgspec.Struct):
+    """A job with everything that a dashboard shows; the answer of the all-jobs list and the body of job events.
+
+    In lists and events `result` comes without its long parts (kpi, graphical, categorical).
+    """
+
+    id: str
+    action: str
+    parent_id: str | None
+    status: Status
+    created_on: str
+    last_modified: str
+    result: Result
+    state: State
+    reason: str
+    """Why it is in this state, in words: what it waits for, or how it ended."""
+    owner_kind: str
+    """`model` or `dataset`."""
+    owner_id: str
+    owner_name: str
+    network: str
+    """Network architecture of the model, or type of the dataset."""
+    priority: int = 0
+    runner: str | None = None
+    devices: list[str] = []
+    """Ids of the devices that it holds now or held last."""
+    queued_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    attempt: int = 0
+    metric: str | None = None
+    """Name of the metric shown first, where the network has one."""
+    metric_value: float | None = None
+    """Latest value of that metric."""
+
+
+class HistoryEntry(msgspec.Struct):
+    """One change of state, or one note, in a job's life."""
+
+    at: str
+    state: State
+    reason: str
+
+
+class ProcessInfo(msgspec.Struct):
+    """The process of a job's last run."""
+
+    command: list[str] = []
+    environment: dict[str, str] = {}
+    """Only what taod set; secrets are masked."""
+    pid: int | None = None
+    started_at: str | None = None
+    exit_code: int | None = None
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+
+
+class JobDetail(msgspec.Struct):
+    """One job whole: the view with its full result, its history, its specification and its process."""
+
+    job: JobView
+    history: list[HistoryEntry] = []
+    spec: dict[str, object] | None = None
+    process: ProcessInfo | None = None
+    warnings: list[str] = []
+    folder: str = ""
+    """The job's folder on the daemon's machine."""
+    children: list[str] = []
+
+
+class JobRun(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry of a run request: the actions chain, each on the nearest earlier one that it may follow."""
+
+    actions: list[str]
+    job: str | None = None
+    """Parent of the first action; null where the action's rule finds it."""
+
+
+class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Change of a job that has not started: its place in the queue, its specification, whether it is held."""
+
+    priority: int | msgspec.UnsetType = msgspec.UNSET
+    spec: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+    held: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Artifact(msgspec.Struct):
+    """One file in a job's folder. `path` is relative to it."""
+
+    path: str
+    size_bytes: int
+    modified_on: str

@@ -1,0 +1,139 @@
+"""Models (an experiment with a network): what a client posts and what it reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION, DatasetType
+from taod.types.job import Job
+
+DEFAULT_NAME = "My Model"
+DEFAULT_DESCRIPTION = "My TAO Model"
+DEFAULT_KEY = "tlt_encode"
+
+Count = Annotated[int, Meta(ge=1)]
+NameList = str | list[str]
+"""A list of parameter names; published clients send it as a string holding a list."""
+
+
+class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST model, and of PUT where absent fields take their defaults."""
+
+    network_arch: str | UnsetType = UNSET
+    name: str = DEFAULT_NAME
+    description: str = DEFAULT_DESCRIPTION
+    logo: str = DEFAULT_LOGO
+    version: str = DEFAULT_VERSION
+    encryption_key: str = DEFAULT_KEY
+    public: bool = False
+    read_only: bool = False
+    ngc_path: str = ""
+    additional_id_info: str | None = None
+    ptm: list[str] = []
+    train_datasets: list[str] = []
+    eval_dataset: str | None = None
+    inference_dataset: str | None = None
+    calibration_dataset: str | None = None
+    dataset_type: str | UnsetType = UNSET
+    metric: str = "kpi"
+    automl_enabled: bool = False
+    automl_algorithm: str | None = None
+    automl_max_recommendations: Count = 20
+    automl_delete_intermediate_ckpt: bool = False
+    automl_R: Count = 27
+    automl_nu: Annotated[int, Meta(ge=2)] = 3
+    epoch_multiplier: Count = 1
+    automl_add_hyperparameters: NameList = "[]"
+    automl_remove_hyperparameters: NameList = "[]"
+
+
+class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of PATCH model: what is given is merged; null unsets a reference."""
+
+    network_arch: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    logo: str | UnsetType = UNSET
+    version: str | UnsetType = UNSET
+    encryption_key: str | UnsetType = UNSET
+    public: bool | UnsetType = UNSET
+    read_only: bool | UnsetType = UNSET
+    ngc_path: str | UnsetType = UNSET
+    additional_id_info: str | UnsetType | None = UNSET
+    ptm: list[str] | UnsetType = UNSET
+    train_datasets: list[str] | UnsetType = UNSET
+    eval_dataset: str | UnsetType | None = UNSET
+    inference_dataset: str | UnsetType | None = UNSET
+    calibration_dataset: str | UnsetType | None = UNSET
+    dataset_type: str | UnsetType = UNSET
+    metric: str | UnsetType = UNSET
+    automl_enabled: bool | UnsetType = UNSET
+    automl_algorithm: str | UnsetType | None = UNSET
+    automl_max_recommendations: Count | UnsetType = UNSET
+    automl_delete_intermediate_ckpt: bool | UnsetType = UNSET
+    automl_R: Count | UnsetType = UNSET
+    automl_nu: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+    epoch_multiplier: Count | UnsetType = UNSET
+    automl_add_hyperparameters: NameList | UnsetType = UNSET
+    automl_remove_hyperparameters: NameList | UnsetType = UNSET
+
+
+class Model(msgspec.Struct):
+    """A model as the HTTP contract has it. `encryption_key` is left out for anyone but its owner."""
+
+    id: str
+    ptm: list[str]
+    jobs: list[Job]
+    logo: str
+    name: str
+    metric: str
+    public: bool
+    actions: list[str]
+    version: str
+    automl_R: int
+    ngc_path: str
+    automl_nu: int
+    read_only: bool
+    created_on: str
+    description: str
+    dataset_type: DatasetType | str
+    eval_dataset: str | None
+    network_arch: str
+    last_modified: str
+    automl_enabled: bool
+    train_datasets: list[str]
+    automl_algorithm: str | None
+    epoch_multiplier: int
+    inference_dataset: str | None
+    additional_id_info: str | None
+    calibration_dataset: str | None
+    automl_add_hyperparameters: str
+    automl_max_recommendations: int
+    automl_remove_hyperparameters: str
+    automl_delete_intermediate_ckpt: bool
+    encryption_key: str | UnsetType = UNSET
+
+
+class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST ptm: weights on the daemon's machine for an entry of the catalogue, or for a new one."""
+
+    path: str
+    network_arch: str
+    ngc_path: str = ""
+    name: str | None = None
+
+
+class Ptm(msgspec.Struct):
+    """A pretrained model: an entry of the catalogue, with the path of its weights where they are registered."""
+
+    id: str
+    name: str
+    network_arch: str
+    ngc_path: str
+    path: str | None = None
+
+
+SpecDocument = dict[str, Any]
