@@ -76,15 +76,31 @@ class JobFolder:
     def command(self) -> Path:
         return self.path / "command.json"
 
-    @property
-    def exit(self) -> Path:
-        """Written by the wrapper: the exit code, atomically."""
-        return self.path / "exit"
-
-    @property
-    def pid(self) -> Path:
-        """Written by the wrapper: pid and start time of the run."""
-        return self.path / "pid"
+    def run(self, attempt: int) -> RunFolder:
+        """The folder of one attempt; each start of the job, resumes included, has its own."""
+        return RunFolder(self.path / "runs" / str(attempt))
 
     def spec(self, filename: str) -> Path:
         return self.path / filename
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`jobs/<id>/runs/<attempt>/`: how one process was claimed, who it is, how it ended."""
+
+    path: Path
+
+    @property
+    def claim(self) -> Path:
+        """A folder that whoever starts the attempt makes first: made once, so an attempt starts once."""
+        return self.path / "claim"
+
+    @property
+    def pid(self) -> Path:
+        """Written by the wrapper, atomically: its pid and its start time in clock ticks since boot."""
+        return self.path / "pid"
+
+    @property
+    def exit(self) -> Path:
+        """Written by the wrapper, atomically: the exit code."""
+        return self.path / "exit"

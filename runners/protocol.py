@@ -1,0 +1,129 @@
+"""The runner protocol: what the scheduler asks of anything that can start, watch and stop a run.
+
+A runner knows commands, processes and the job's folder. It knows nothing of the queue, the store or HTTP.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from taod.paths import JobFolder, RunFolder
+
+
+class DeviceGrant(msgspec.Struct, frozen=True):
+    """One device that a run may use. `id` is the GPU's UUID, or `cpu:N`."""
+
+    id: str
+    kind: str
+    index: int
+
+
+class Command(msgspec.Struct, frozen=True):
+    """The tool's own command line, as the catalogue assembles it: `argv[0]` is the entry point (the network)."""
+
+    network: str
+    action: str
+    argv: list[str]
+    image: str
+    """Kind of container image: `tlt-tf1`, `tlt-tf2`, `tlt-pytorch`, `tao-deploy`, `tao-ds`."""
+    environment: dict[str, str] = {}
+    reads: list[str] = []
+    """Folders and files that the run reads (data sets, parents' results, weights): what a container mounts."""
+    secrets: list[str] = []
+    """Values that are masked wherever the command is shown."""
+
+
+class RunRequest(msgspec.Struct, frozen=True):
+    """One attempt at a job, ready to start."""
+
+    job_id: str
+    attempt: int
+    command: Command
+    folder: str
+    """The job's folder; the run's log is `log.txt` in it, appended to."""
+    devices: list[DeviceGrant] = []
+
+    @property
+    def job_folder(self) -> JobFolder:
+        return JobFolder(Path(self.folder))
+
+    @property
+    def run_folder(self) -> RunFolder:
+        return self.job_folder.run(self.attempt)
+
+
+class RunIdentity(msgspec.Struct, frozen=True):
+    """Who a run is, in a form that outlives the daemon; kept in the store.
+
+    For a process: the wrapper's pid and its start time in clock ticks since boot, which together are never reused.
+    `handle` is for runners whose runs are no local process (a container's or a cluster job's id).
+    """
+
+    runner: str
+    pid: int | None = None
+    start_ticks: int | None = None
+    handle: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a run ended. `exit_code` is None where nobody could record one (the wrapper itself was killed,
+    the machine lost power)."""
+
+    exit_code: int | None
+    message: str = ""
+    """What the runner knows beyond the code (`out of memory`), or empty."""
+
+
+class Claim(StrEnum):
+    """What is found of an attempt that was being started when the daemon died."""
+
+    LIVES = "lives"
+    ENDED = "ended"
+    NEVER = "never"
+    """It was not started, and now never will be: its claim is taken."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a runner can do an action; if not, why, and what would change it."""
+
+    can: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+class StartFailed(Exception):
+    """The run could not be started; the text says why and what to do. Nothing is left running."""
+
+
+class Runner(Protocol):
+    """One way to run a tool. All methods are safe to call again."""
+
+    name: str
+
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+        """Whether it can do this here. Without `spec`: in general. Fast, and without heavy imports."""
+        ...
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        """Start the run in a session of its own, outliving the daemon; return once it is known to live.
+
+        Raises StartFailed.
+        """
+        ...
+
+    async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
+        """After a crash between claim and record: settle whether the attempt was started, once and for all."""
+        ...
+
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+        """Wait, without polling, until the run has ended: for an own run and for an adopted one alike."""
+        ...
+
+    async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
+        """Ask every process of the run to end (SIGTERM), or make them (`force`: SIGKILL). Returns at once;
+        `wait` tells when it is over."""
+        ...

@@ -1,0 +1,1 @@
+"""The HTTP edge: controllers, guards, error mapping, the event stream."""

@@ -1,0 +1,1 @@
+"""The scheduler: what runs when and where, and the supervision of what runs."""

@@ -1,0 +1,1 @@
+"""Services: what a request does, without HTTP."""
