@@ -37,7 +37,7 @@ class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
 class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     root: str = ""
     """Empty: the user's data folder."""
-    link_roots: list[str] = ["~"]
+    link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a data set or as weights."""
 
 
@@ -83,7 +83,7 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
-    order: list[str] = ["native", "embedded"]
+    order: list[str] = msgspec.field(default_factory=lambda: ["native", "embedded"])
     """The first that can do an action does it."""
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
