@@ -18,6 +18,7 @@ from taod.types.job import JobView
 from taod.types.state import State
 
 console = Console()
+ALL_LINES = 10**9
 COLOURS = {
     State.DONE: "green",
     State.FAILED: "red",
@@ -39,7 +40,7 @@ def job() -> None:
 @with_client
 async def ls(client: Client, state: str | None, size: int, as_json: bool) -> None:
     """List jobs, the newest first."""
-    page = await client.jobs(size=size, state=state)
+    page = await client.jobs(size=size, state=State(state) if state else None)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(page.items)).decode())
         return
@@ -87,13 +88,14 @@ async def show(client: Client, job_id: str) -> None:
 async def log(client: Client, job_id: str, tail: int | None, follow: bool) -> None:
     """Print a job's log."""
     whole_id = await resolve(client, job_id)
+    end = 0
+    if tail or not follow:
+        part = await client.log_tail(whole_id, tail or ALL_LINES)
+        _write(part.data)
+        end = part.end
     if follow:
-        async for chunk in client.follow_log(whole_id):
+        async for chunk in client.follow_log(whole_id, end):
             _write(chunk)
-    elif tail:
-        _write(await client.log_tail(whole_id, tail))
-    else:
-        _write(await client.log(whole_id))
 
 
 def _write(chunk: bytes) -> None:

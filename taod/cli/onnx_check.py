@@ -30,7 +30,5 @@ def accuracy_of(onnx_file: Path, folder: Path) -> float:
             [np.asarray(Image.open(path).convert("RGB").resize((width, height)), np.float32) for path in batch]
         )
         scores = session.run(None, {session.get_inputs()[0].name: ((pixels - mean) / std).transpose(0, 3, 1, 2)})[0]
-        right += sum(
-            classes[best] == path.parent.name for best, path in zip(scores.argmax(axis=1), batch, strict=True)
-        )
+        right += sum(classes[best] == path.parent.name for best, path in zip(scores.argmax(axis=1), batch, strict=True))
     return right / len(pictures)

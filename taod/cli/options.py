@@ -55,7 +55,7 @@ def with_client(work: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
         info = find(None if url else configured(root=root).root, url, token)
 
         async def run() -> None:
-            async with Client(info.url, info.user_id, info.token) as client:
+            async with Client.of(info) as client:
                 await work(client, **rest)
 
         try:

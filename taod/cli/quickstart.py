@@ -106,11 +106,11 @@ def _stop_daemon(daemon: subprocess.Popen[str]) -> None:
 
 async def _life(root: Path, epochs: int) -> None:
     info = find(root, None, None)
-    async with Client(info.url, info.user_id, info.token) as client, _pictures() as folder:
+    async with Client.of(info) as client, _pictures() as folder:
         datasets = await _upload(client, folder)
         model_id = await _model(client, datasets)
         await _spec(client, model_id, epochs)
-        job_ids = await client.run_model_jobs(model_id, [JobRun(actions=ACTIONS)])
+        job_ids = await client.run("model", model_id, JobRun(actions=ACTIONS))
         console.print(f"Posted the chain {' → '.join(ACTIONS)}.")
         jobs = dict(zip(ACTIONS, [await _finish(client, job_id) for job_id in job_ids], strict=True))
         _show(jobs)
@@ -143,7 +143,7 @@ async def _upload(client: Client, folder: Path) -> dict[str, str]:
 
 async def _model(client: Client, datasets: dict[str, str]) -> str:
     model = await client.create_model(ModelCreate(network_arch=NETWORK, name="digits", encryption_key="tlt_encode"))
-    await client.patch_model(
+    await client.update_model(
         model.id,
         ModelPatch(
             train_datasets=[datasets["train"]], eval_dataset=datasets["val"], inference_dataset=datasets["test"]
@@ -154,10 +154,10 @@ async def _model(client: Client, datasets: dict[str, str]) -> str:
 
 async def _spec(client: Client, model_id: str, epochs: int) -> None:
     """Read the schema's default for train, change what digits want, save it."""
-    schema = await client.model_schema(model_id, "train")
+    schema = await client.schema("model", model_id, "train")
     spec: dict[str, Any] = schema["default"]
     _merge(spec, digits_spec(epochs))
-    await client.save_model_spec(model_id, "train", spec)
+    await client.save_spec("model", model_id, "train", spec)
     console.print(f"Saved the train spec: {spec['model']['backbone']['type']}, {epochs} epochs.")
 
 
@@ -191,7 +191,7 @@ async def _finish(client: Client, job_id: str) -> JobDetail:
     await watch(client, job_id, console)
     detail = await client.job(job_id)
     if detail.job.state is not State.DONE:
-        tail = (await client.log_tail(job_id, 15)).decode(errors="replace")
+        tail = (await client.log_tail(job_id, 15)).data.decode(errors="replace")
         raise QuickstartFailed(f"{detail.job.action} ended {detail.job.state}: {detail.job.reason}\n{tail}")
     return detail
 
@@ -223,9 +223,11 @@ async def _check_onnx(client: Client, jobs: dict[str, JobDetail], folder: Path) 
     reported = metric(jobs["evaluate"], "accuracy_top-1")
     files = await client.files(jobs["export"].job.id)
     path = next(file.path for file in files if file.path.endswith(".onnx"))
-    onnx_file = await client.download_file(jobs["export"].job.id, path, folder / "model.onnx")
+    onnx_file = await client.file(jobs["export"].job.id, path, folder / "model.onnx")
     measured = await asyncio.to_thread(accuracy_of, onnx_file, folder / "images_val")
-    console.print(f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate said {reported:.4f}.")
+    console.print(
+        f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate said {reported:.4f}."
+    )
     if abs(measured - reported) > AGREE:
         raise QuickstartFailed(f"the ONNX model's accuracy {measured:.4f} is not evaluate's {reported:.4f}")
     if measured < ENOUGH:
@@ -240,4 +242,3 @@ def metric(detail: JobDetail, name: str) -> float:
             return values[-1]
     known = ", ".join(kpi.metric for kpi in detail.job.result.kpi) or "none"
     raise QuickstartFailed(f"{detail.job.action} reported no {name}; it reported {known}")
-

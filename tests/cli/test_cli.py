@@ -24,7 +24,12 @@ def taod(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": "160", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(cwd),
+            "COLUMNS": "160",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
     )
 
 
@@ -33,7 +38,7 @@ def test_version_needs_nothing_heavy(tmp_path: Path) -> None:
         "import sys; sys.argv = ['taod', '--version']\n"
         "from taod.cli.main import main\n"
         "try: main()\n"
-        "except SystemExit as end: print(end.code, sorted({'litestar', 'textual', 'torch', 'httpx'} & set(sys.modules)))"
+        "except SystemExit as end: print(end.code, sorted({'litestar', 'textual', 'httpx'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == f"taod {__version__}\n0 []\n"

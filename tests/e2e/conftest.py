@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from taod.cli import digits
 from taod.cli.quickstart import digits_spec
 from taod.client.find import find
 from taod.client.http import Client
+from taod.client.watch import watch_job
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobDetail, JobRun
 from taod.types.model import ModelCreate
@@ -74,7 +76,7 @@ class Daemon:
 
     def client(self) -> Client:
         info = find(self.root, None, None)
-        return Client(info.url, info.user_id, info.token)
+        return Client.of(info)
 
 
 @pytest.fixture
@@ -110,10 +112,11 @@ async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool])
     """Wait, by the event stream, until something holds of a job; fails after two minutes saying how it is."""
 
     async def wait() -> JobDetail:
-        async for _ in client.events():
-            detail = await client.job(job_id)
-            if holds(detail):
-                return detail
+        async with aclosing(watch_job(client, job_id)) as updates:
+            async for _ in updates:
+                detail = await client.job(job_id)
+                if holds(detail):
+                    return detail
         raise AssertionError("the event stream ended")
 
     try:
@@ -147,11 +150,11 @@ async def small_model(client: Client, pictures: Path, tmp_path: Path, *, epochs:
     model = await client.create_model(
         ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)
     )
-    document = (await client.model_schema(model.id, "train"))["default"]
+    document = (await client.schema("model", model.id, "train"))["default"]
     wanted = digits_spec(epochs)
     merge(document, wanted)
     merge(document, spec)
-    await client.save_model_spec(model.id, "train", document)
+    await client.save_spec("model", model.id, "train", document)
     return model.id
 
 
@@ -164,7 +167,5 @@ def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 async def train(client: Client, model_id: str) -> str:
-    (job_id,) = await client.run_model_jobs(model_id, [JobRun(actions=["train"])])
+    (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
     return job_id
-
-

@@ -55,9 +55,9 @@ async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
 
 async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    document = (await client.model_schema(model.id, "train"))["default"]
+    document = (await client.schema("model", model.id, "train"))["default"]
     merge(document, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": 0}}}})
-    error = await refused(client.save_model_spec(model.id, "train", document))
+    error = await refused(client.save_spec("model", model.id, "train", document))
     assert error.status == 400
     for said in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):
         assert said in error.description
@@ -65,16 +65,16 @@ async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Cli
 
 async def test_a_job_without_its_data_set_is_refused_with_the_field_to_set(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    document = (await client.model_schema(model.id, "train"))["default"]
+    document = (await client.schema("model", model.id, "train"))["default"]
     merge(document, digits_spec(1))
-    await client.save_model_spec(model.id, "train", document)
-    error = await refused(client.run_model_jobs(model.id, [JobRun(actions=["train"])]))
+    await client.save_spec("model", model.id, "train", document)
+    error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     assert "train_datasets" in error.description
 
 
 async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(client: Client, tmp_path: Path) -> None:
     model = await client.create_model(ModelCreate(network_arch="dino"))
-    error = await refused(client.run_model_jobs(model.id, [JobRun(actions=["train"])]))
+    error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     assert "dino" in error.description

@@ -34,7 +34,7 @@ async def test_a_cancelled_train_goes_on_from_its_last_checkpoint(
     assert done.job.state is State.DONE, done.job.reason
     kpi = next(kpi for kpi in done.job.result.kpi if kpi.metric == "accuracy_top-1")
     assert list(kpi.values) == [str(epoch) for epoch in range(1, 7)], "no epoch is missing, none came twice"
-    log = (await client.log(job_id)).decode()
+    log = (await client.log_tail(job_id, 10_000)).data.decode()
     assert log.count("epoch 1/6") <= log.count("epoch 6/6"), "the second run did not begin at the beginning"
 
 
@@ -57,7 +57,7 @@ async def test_pause_keeps_the_job_and_frees_the_device_for_the_next(
 
 async def test_cancelling_a_train_ends_what_waits_for_it(client: Client, pictures: Path, tmp_path: Path) -> None:
     model_id = await small_model(client, pictures, tmp_path, epochs=30)
-    first, evaluate, export = await client.run_model_jobs(model_id, [JobRun(actions=["train", "evaluate", "export"])])
+    first, evaluate, export = await client.run("model", model_id, JobRun(actions=["train", "evaluate", "export"]))
     await until(client, first, at_epoch(1))
     assert (await client.job(evaluate)).job.state is State.WAITING
     await client.cancel(first)
