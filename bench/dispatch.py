@@ -4,6 +4,7 @@ to an attached client; task-spooler does the first two as a peer where it is ins
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import subprocess
@@ -50,7 +51,7 @@ async def _dispatch(root: Path) -> tuple[list[float], list[float]]:
         await _ended(client, job_ids[-1])
         gaps = [
             _moment(root, after, "began") - _moment(root, before, "ended")
-            for before, after in zip(job_ids, job_ids[1:], strict=False)
+            for before, after in itertools.pairwise(job_ids)
         ]
     return starts, gaps
 
