@@ -17,14 +17,14 @@ from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
 from taod.types.model import ModelCreate
 
-TOOL = """#!/bin/bash
+TOOL = r"""#!/bin/bash
 # Stands for a TAO tool: notes the moment it runs, reports, notes the moment it ends.
 began=$EPOCHREALTIME
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 echo "$began" > "$results/began"
 for ((line = 1; line <= ${BENCH_LINES:-0}; line++)); do
   sleep 0.05
-  echo "{\\"status\\": \\"RUNNING\\", \\"epoch\\": $line, \\"message\\": \\"$EPOCHREALTIME\\", \\"kpi\\": {\\"loss\\": 1.0}}" \\
+  printf '{"status": "RUNNING", "epoch": %d, "message": "%s", "kpi": {"loss": 1.0}}\n' "$line" "$EPOCHREALTIME" \
     >> "$results/status.json"
 done
 echo '{"status": "SUCCESS", "message": "done"}' >> "$results/status.json"
