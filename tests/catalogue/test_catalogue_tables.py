@@ -118,7 +118,11 @@ def test_class_wise_entries_are_spread_over_the_maps_of_the_tool() -> None:
 
 def test_protobuf_text() -> None:
     text = emit.protobuf_text(
-        {"a": {"flag": True, "enum": "__ADAM__", "text": 'say "hi"\n', "none": None}, "many": [1, 2.5], "maps": [{"key": "x"}]}
+        {
+            "a": {"flag": True, "enum": "__ADAM__", "text": 'say "hi"\n', "none": None},
+            "many": [1, 2.5],
+            "maps": [{"key": "x"}],
+        }
     )
     assert text == (
         'a {\n  flag: true\n  enum: ADAM\n  text: "say \\"hi\\"\\n"\n}\nmany: 1\nmany: 2.5\nmaps {\n  key: "x"\n}\n'
