@@ -21,11 +21,11 @@ def fill(folder: Path, *names: str) -> None:
     [
         ("classification_pyt", "train", ["epoch_9.pth", "epoch_10.pth", "latest.pth"], "epoch_10.pth"),
         ("classification_pyt", "train", ["epoch_1.pth", "train/epoch_2.pth"], "train/epoch_2.pth"),
-        ("classification_pyt", "train", ["train/epoch_2.pth", "train/epoch_3.pth.tmp", "train/.epoch_4.pth"], "train/epoch_2.pth"),
+        ("classification_pyt", "train", ["train/epoch_2.pth", "epoch_3.pth.tmp", ".epoch_4.pth"], "train/epoch_2.pth"),
         ("classification_pyt", "train", ["best_model/weights/epoch_5.pth"], "best_model/weights/epoch_5.pth"),
         ("classification_pyt", "train", ["log.txt", "status.json"], None),
         ("dino", "train", ["dino_model_epoch=009.pth", "dino_model_epoch=011.pth"], "dino_model_epoch=011.pth"),
-        ("detectnet_v2", "train", ["weights/model.epoch-8.hdf5", "weights/model.epoch-80.hdf5"], "weights/model.epoch-80.hdf5"),
+        ("detectnet_v2", "train", ["model.epoch-8.hdf5", "weights/model.epoch-80.tlt"], "weights/model.epoch-80.tlt"),
         ("mask_rcnn", "train", ["model.step-2500.tlt", "model.step-10000.tlt"], "model.step-10000.tlt"),
         ("efficientdet_tf2", "retrain", ["train/efficientdet-d0_012.tlt"], "train/efficientdet-d0_012.tlt"),
         ("segformer", "train", ["iter_200.pth", "iter_1000.tlt"], "iter_1000.tlt"),

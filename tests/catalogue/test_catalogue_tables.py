@@ -50,6 +50,16 @@ def test_what_is_written_is_read_back(name: str, action: str) -> None:
         assert parse_protobuf(emit.protobuf_text(spread)) == repeated(spread)
 
 
+def test_protobufs_own_tokenizer_reads_what_is_written() -> None:
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    for name, action in EVERY:
+        if index()[name].spec_format == "protobuf":
+            text = emit.protobuf_text(classwise.split(merge.default(name, action)))
+            tokens = text_format.Tokenizer(text.splitlines())
+            while not tokens.AtEnd():
+                tokens.NextToken()
+
+
 @pytest.mark.parametrize("name", list(index()))
 def test_every_field_names_a_known_function(name: str) -> None:
     file = network_file(name)
@@ -157,8 +167,8 @@ def test_chains() -> None:
     [
         (["export"], None, "export needs a finished train, prune or retrain job to work on, and no job is given"),
         (["gen_trt_engine"], "train", "needs a finished export job to work on, and the given job is a train job"),
-        (["train"], "evaluate", "train cannot follow a evaluate job: it takes no parent"),
-        (["evaluate"], "inference", "evaluate cannot follow a inference job: it may follow train, prune"),
+        (["train"], "evaluate", "train cannot follow an evaluate job: it takes no parent"),
+        (["evaluate"], "inference", "evaluate cannot follow an inference job: it may follow train, prune"),
     ],
 )
 def test_chains_that_cannot_be(actions: list[str], parent: str | None, said: str) -> None:
