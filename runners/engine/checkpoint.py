@@ -89,12 +89,9 @@ def sweep(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def set_aside(folder: Path, beyond: int = 0) -> list[Path]:
-    """Move an earlier run's checkpoints of epochs after `beyond` to `earlier/`, so that the highest epoch found in the
-    folder is this run's. Nothing is deleted. With `beyond` 0 (a fresh start) a mid-epoch state goes along."""
-    old = [path for epoch, path in epochs(folder) if epoch > beyond]
-    if beyond == 0 and (folder / INTERRUPTED).exists():
-        old.append(folder / INTERRUPTED)
-    if old:
-        (folder / "earlier").mkdir(exist_ok=True)
-    return [path.replace(folder / "earlier" / path.name) for path in old]
+def set_aside(paths: list[Path]) -> list[Path]:
+    """Move an earlier run's files to `earlier/` beside them, so that the highest epoch found is this run's. Nothing is
+    deleted but what was moved there under the same name before. Returns where they are now."""
+    for path in paths[:1]:
+        (path.parent / "earlier").mkdir(exist_ok=True)
+    return [path.replace(path.parent / "earlier" / path.name) for path in paths]

@@ -40,6 +40,7 @@ class Frame(msgspec.Struct, frozen=True):
     std: list[float]
     pipeline: list[dict[str, Any]]
     """Entries that bring val and test pictures to the model's size."""
+    optimizer: str
     data: dict[str, Any]
     """Digest of the pictures, batch size, seed: a position within an epoch means something only where all agree."""
     spec: dict[str, Any]
@@ -94,12 +95,9 @@ def _restore_rng(rng: dict[str, Any], device: torch.device) -> None:
 
 def check_fits(frame: Frame, content: dict[str, Any], path: Path) -> None:
     """Raise CheckpointError naming the first difference that makes going on impossible."""
-    theirs = content["frame"]
-    mine = msgspec.to_builtins(frame)
-    optimizer = lambda found: found.get("train", {}).get("train_config", {}).get("optimizer", {}).get("type")  # noqa: E731
-    pairs = [("classes", theirs["classes"], mine["classes"])]
+    theirs, mine = content["frame"], msgspec.to_builtins(frame)
+    pairs = [(key, theirs[key], mine[key]) for key in ("classes", "optimizer")]
     pairs += [(key, theirs["architecture"][key], mine["architecture"][key]) for key in mine["architecture"]]
-    pairs.append(("optimizer", optimizer(theirs["spec"]) or "AdamW", optimizer(mine["spec"]) or "AdamW"))
     for key, old, new in pairs:
         if old != new:
             raise CheckpointError(f"{path} cannot be resumed: its {key} is {old}, the spec's {new}.")

@@ -87,6 +87,7 @@ def _prepare(spec: settings.Spec, run: Run) -> Prepared:
         mean=list(norm.mean),
         std=list(norm.std),
         pipeline=data.val.pipeline or evaluation_entries(pipeline),
+        optimizer=config.optimizer.type,
         data={"digest": found.digest(), "batch": data.samples_per_gpu, "seed": spec.seed},
         spec=run.document,
     )
@@ -158,7 +159,11 @@ def _begin(ready: Prepared, spec: settings.Spec) -> Progress:
     elif spec.model.init_cfg.checkpoint:
         start = Path(spec.model.init_cfg.checkpoint.split(",")[0])
         log.info("Starting from %s: %s", start, state.start_weights(ready.trainer.model, start))
-    for moved in checkpoint.set_aside(ready.folder, beyond=progress.epoch - 1):
+    overtaken = [path for epoch, path in checkpoint.epochs(ready.folder) if epoch >= progress.epoch]
+    interrupted = ready.folder / checkpoint.INTERRUPTED
+    if interrupted.exists() and (chosen is None or chosen[0] != interrupted):
+        overtaken.append(interrupted)
+    for moved in checkpoint.set_aside(overtaken):
         log.warning("A checkpoint of an earlier run was moved to %s", moved)
     return progress
 
