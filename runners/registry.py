@@ -68,7 +68,9 @@ class RunnerRegistry:
             if verdict.can:
                 return Choice(self.get(name))
             refusals.append((name, verdict))
-        why = "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
+        why = (
+            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
+        )
         remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 

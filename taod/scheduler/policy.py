@@ -200,7 +200,9 @@ def _waits(
     if leased:
         names = list(dict.fromkeys(name for device in leased for name in holders[device.id]))
         parts.append(f"{len(leased)} of {len(fitting)} leased by {_some(names)}")
-    reserved = list(dict.fromkeys(short(kept[device.id]) for device in fitting if device.id in kept and free[device.id]))
+    reserved = list(
+        dict.fromkeys(short(kept[device.id]) for device in fitting if device.id in kept and free[device.id])
+    )
     if reserved:
         parts.append(f"free ones are kept for {_some(reserved)}")
     parts += [f"{device.name} is {device.busy_reason}" for device in fitting if device.busy_reason]
