@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from taod.config import LimitsConfig
-from taod.datasets.packed import MAGIC, Corrupt, Truncated, Unpacked
+from taod.datasets.packed import MAGIC, Ahead, Corrupt, Truncated, Unpacked
 from taod.datasets.tarstream import BLOCK, TarReader
 from taod.datasets.tree import Progress, Stopped, Tree, show
 from taod.datasets.zips import unzip
@@ -65,8 +65,11 @@ def _unpack(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
     try:
         if kind == "zip":
             unzip(file, tree, limits)
+        elif kind == "tar":
+            _untar(TarReader(file.read, tree.spend), tree)
         else:
-            _untar(TarReader(file.read if kind == "tar" else Unpacked(file, kind).read, tree.spend), tree)
+            with Ahead(Unpacked(file, kind)) as unpacked:
+                _untar(TarReader(unpacked.read, tree.spend), tree)
     except Truncated:
         raise BadRequest(
             f"the archive is truncated: it ends after {tree.files} whole files; send it again, whole"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import queue
+import threading
 import zlib
 from collections.abc import Callable
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 import zstandard
 
@@ -136,3 +138,50 @@ class Unpacked:
                 raise Truncated
             if unpacked:
                 return unpacked
+
+
+class Ahead:
+    """Unpacks in a thread of its own while what came before is being written; a few pieces ahead, no more.
+
+    zlib and its kin let go of the interpreter's lock, and so do writes, so both cores have work. `tar` has gzip for it.
+    """
+
+    def __init__(self, source: Unpacked) -> None:
+        self._source = source
+        self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
+        self._ended = False
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        while self._thread.is_alive():
+            try:
+                self._pieces.get(timeout=0.01)
+            except queue.Empty:
+                pass
+
+    def read(self, _size: int = -1) -> bytes:
+        """As `Unpacked.read`."""
+        if self._ended:
+            return b""
+        piece = self._pieces.get()
+        self._ended = not piece or isinstance(piece, Exception)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def _run(self) -> None:
+        while not self._left.is_set():
+            try:
+                piece = self._source.read()
+            except Exception as error:
+                self._pieces.put(error)
+                return
+            self._pieces.put(piece)
+            if not piece:
+                return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import threading
 import time
@@ -20,6 +21,9 @@ NAME_BYTES = 255
 PATH_BYTES = 1024
 DEPTH = 64
 PROGRESS_S = 0.1
+
+_ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
+"""What makes a name worth a closer look; most have nothing of it, and there may be millions."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -84,10 +88,10 @@ class Tree:
                 while written < len(piece):
                     written += os.write(file, piece[written:])
                 self.bytes += written
+                self._tell()
         finally:
             os.close(file)
         self.files += 1
-        self._tell()
 
     def link(self, name: str, kind: str, target: str) -> None:
         """Make a link of either kind into a second name of the file it points to, which must be there already.
@@ -159,6 +163,11 @@ class Tree:
 
     def _clean(self, name: str, *, empty: bool = False) -> str | None:
         """The name as a path below the top; None where the entry is to be passed over."""
+        name = name.removeprefix("./")
+        if len(name) <= NAME_BYTES // 4 and not _ODD.search(name):
+            return name
+        if not name and empty:
+            return ""
         if not name or name.startswith("/") or "\0" in name:
             what = "an absolute name" if name.startswith("/") else "a name that no file can have"
             raise BadRequest(f"archive entry {show(name)} has {what}; {RELATIVE}")
@@ -168,8 +177,7 @@ class Tree:
         if ".." in parts:
             raise BadRequest(f"archive entry {show(name)} climbs out of the archive; {RELATIVE}")
         path = "/".join(parts)
-        if len(path) > NAME_BYTES // 4:
-            self._check_length(parts, path, name)
+        self._check_length(parts, path, name)
         if any(map(is_junk, parts)):
             return None
         if not path and not empty:
