@@ -192,7 +192,8 @@ def _shown(assembled: Assembled, secrets: list[str]) -> bytes:
 
     def masked(text: str) -> str:
         for secret in secrets:
-            text = text.replace(secret, MASK)
+            if text == secret or text.endswith(f"={secret}"):
+                return text.removesuffix(secret) + MASK
         return text
 
     shown = {

@@ -56,6 +56,8 @@ class Services:
         self.clock = clock
         self.telemetry = telemetry
         self.started = clock.monotonic()
+        self.ready = False
+        """Whether the scheduler runs."""
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
@@ -103,3 +105,16 @@ class Services:
     @property
     def uptime_s(self) -> float:
         return self.clock.monotonic() - self.started
+
+    async def start(self) -> None:
+        """Adopt what runs, settle what ended, and begin to schedule."""
+        await self.scheduler.start()
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Stop watching; runs live on. Streams end."""
+        self.ready = False
+        self.closing.set()
+        await self.scheduler.stop()
+        if self.telemetry is not None:
+            await self.telemetry.close()
