@@ -56,6 +56,14 @@ class RunRequest(msgspec.Struct, frozen=True):
         return self.job_folder.run(self.attempt)
 
 
+class Launch(msgspec.Struct, frozen=True):
+    """What a runner executes for a request, for the record and for a terminal. May hold secrets: mask before showing."""
+
+    argv: list[str]
+    environment: dict[str, str] = {}
+    """Only what taod sets."""
+
+
 class RunIdentity(msgspec.Struct, frozen=True):
     """Who a run is, in a form that outlives the daemon; kept in the store.
 
@@ -106,6 +114,10 @@ class Runner(Protocol):
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         """Whether it can do this here. Without `spec`: in general. Fast, and without heavy imports."""
+        ...
+
+    def describe(self, request: RunRequest) -> Launch:
+        """What `start` would execute. Raises StartFailed where that cannot be told (a missing program)."""
         ...
 
     async def start(self, request: RunRequest) -> RunIdentity:

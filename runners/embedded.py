@@ -1,0 +1,70 @@
+"""The runner of the embedded engine: taod's own networks in PyTorch, driven through the tools' command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import runners
+from runners.environment import of_run, threads_per_slot
+from runners.local import LocalRunner
+from runners.protocol import Launch, RunRequest, StartFailed, Verdict
+from taod.config import EmbeddedConfig
+
+INSTALL = "install the engine: pip install 'taod[engine]'"
+
+
+class Embedded(LocalRunner):
+    """Runs `python -m runners.engine <network> <action> …`.
+
+    Source: the engine tells itself, as pure data, what it can do; nothing here imports torch.
+    """
+
+    name = "embedded"
+
+    def __init__(self, config: EmbeddedConfig | None = None, *, cpu_slots: int = 1) -> None:
+        super().__init__()
+        config = config or EmbeddedConfig()
+        self._chosen = config.python
+        self._python = _program(config.python) if config.python else sys.executable
+        self._threads = threads_per_slot(config.threads, cpu_slots)
+
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+        from runners.engine import capabilities
+
+        able, reason, remedy = capabilities.can(network, action, spec)
+        if not able:
+            return Verdict(False, reason, remedy)
+        if self._python is None:
+            return Verdict(False, f"there is no interpreter {self._chosen!r}", "correct runner.embedded.python")
+        if not self._chosen and importlib.util.find_spec("torch") is None:
+            return Verdict(False, "PyTorch is not installed", INSTALL)
+        return Verdict(True)
+
+    def describe(self, request: RunRequest) -> Launch:
+        if self._python is None:
+            raise StartFailed(f"runner.embedded.python = {self._chosen!r}: there is no such interpreter")
+        environment = of_run(request, threads=self._threads)
+        source = _source_folder()
+        if source is not None and not self._chosen:
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+        return Launch([self._python, "-m", "runners.engine", *request.command.argv], environment)
+
+    def inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith("TAOD_")}
+
+
+def _program(name: str) -> str | None:
+    """An absolute path, unresolved: the link in a virtual environment is what makes it that environment's."""
+    found = shutil.which(str(Path(name).expanduser()))
+    return None if found is None else str(Path(found).absolute())
+
+
+def _source_folder() -> str | None:
+    """Where this package lies when it is run from a source tree: the run's own folder would not find it."""
+    folder = Path(runners.__file__ or "").absolute().parent.parent
+    return None if folder.name in ("site-packages", "dist-packages") else str(folder)

@@ -1,0 +1,215 @@
+"""Runs as processes of this machine: started under a shell wrapper, found again after a crash, stopped whole.
+
+The embedded and the native runner share this; they differ only in the command line and the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from runners import processes
+from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from taod.paths import RunFolder
+
+SHELL = "/bin/sh"
+WRAPPER = "\n".join(
+    line for line in (Path(__file__).parent / "wrapper.sh").read_text().splitlines() if line and line[0] != "#"
+)
+"""The wrapper's text; its comments stay in the file."""
+START_LIMIT_S = 30.0
+"""A wrapper that has not written its pid file by then (a file system that hangs) is killed."""
+EXEC_LIMIT_S = 5.0
+"""How long a stop waits for a tool that the wrapper is just about to execute."""
+LOOK_AGAIN_S = 0.002
+
+log = logging.getLogger(__name__)
+
+
+class LocalRunner(ABC):
+    """A runner whose runs are local processes. Subclasses say what is executed and in which environment."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        """Wrappers started by this daemon and not yet reaped."""
+
+    @abstractmethod
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict: ...
+
+    @abstractmethod
+    def describe(self, request: RunRequest) -> Launch:
+        """What would be executed: absolute program, arguments, and what is set in the environment.
+
+        Raises StartFailed where the program is missing.
+        """
+
+    @abstractmethod
+    def inherited(self) -> dict[str, str]:
+        """The part of the daemon's environment that a run gets."""
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        launch = self.describe(request)
+        run = request.run_folder
+        told, tell = os.pipe()
+        try:
+            try:
+                child = self._spawn(launch, request, tell)
+            finally:
+                os.close(tell)
+            self._children[child.pid] = child
+            # The pipe ends when the pid file is there, or when the wrapper is gone.
+            try:
+                await asyncio.wait_for(processes.readable(told), START_LIMIT_S)
+            except TimeoutError:
+                child.kill()
+        finally:
+            os.close(told)
+        found = _read_pid(run)
+        if found is not None and found[0] == child.pid:
+            return RunIdentity(runner=self.name, pid=child.pid, start_ticks=found[1])
+        raise StartFailed(await self._why_not(child, request))
+
+    async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
+        run = request.run_folder
+        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            run.claim.mkdir()
+        except FileExistsError:
+            pass
+        else:
+            return Claim.NEVER, None
+        found = await self._pid_of_claimed(run, _mark(request))
+        if found is None:
+            # The wrapper died between claim and pid file: the tool was never reached.
+            return Claim.NEVER, None
+        identity = RunIdentity(runner=self.name, pid=found[0], start_ticks=found[1])
+        return (Claim.LIVES if _lives(identity, request) else Claim.ENDED), identity
+
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+        session = await self._until_gone(identity, request)
+        left = await asyncio.to_thread(processes.kill_all, _mark(request), session)
+        if left:
+            log.warning("run %s: processes %s do not die", _mark(request), left)
+        child = self._children.pop(identity.pid or 0, None)
+        if child is not None:
+            child.poll()
+        code = _read_exit(request.run_folder)
+        return Ended(code, "" if code is not None else "nobody was left to record its exit code")
+
+    async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
+        mark = _mark(request)
+        number = signal.SIGKILL if force else signal.SIGTERM
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + EXEC_LIMIT_S
+        while loop.time() < deadline:
+            wrapper = identity.pid if _lives(identity, request) else None
+            members = await asyncio.to_thread(processes.members, mark, wrapper)
+            shell = processes.command_line(wrapper) if wrapper else b""
+            # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
+            tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
+            reached = processes.send(tool, number)
+            if force and reached:
+                await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper)
+            if reached or wrapper is None:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def _spawn(self, launch: Launch, request: RunRequest, tell: int) -> subprocess.Popen[bytes]:
+        try:
+            request.run_folder.path.mkdir(parents=True, exist_ok=True)
+            out = os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                return subprocess.Popen(
+                    [SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
+                    cwd=request.folder,
+                    env=self.inherited() | launch.environment | dict([_mark(request).split("=", 1)]),
+                    stdin=tell,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(out)
+        except OSError as error:
+            raise StartFailed(f"the run could not be started: {error}") from error
+
+    async def _why_not(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
+        await asyncio.to_thread(child.wait)
+        self._children.pop(child.pid, None)
+        if child.returncode == 81:
+            return f"attempt {request.attempt} was claimed by somebody else"
+        if child.returncode == 82:
+            return f"{request.run_folder.pid} could not be written: is the disk full?"
+        return f"the wrapper of the run ended with {child.returncode} before it had started anything"
+
+    async def _pid_of_claimed(self, run: RunFolder, mark: str) -> tuple[int, int] | None:
+        """What the pid file of a claimed attempt says; None once it is sure that nobody lives who could write it."""
+        deadline = asyncio.get_running_loop().time() + START_LIMIT_S
+        while (found := _read_pid(run)) is None:
+            if not await asyncio.to_thread(processes.members, mark):
+                # Read once more: it may have been written, and its run ended, in between.
+                return _read_pid(run)
+            if asyncio.get_running_loop().time() > deadline:
+                await asyncio.to_thread(processes.kill_all, mark, None)
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return found
+
+    async def _until_gone(self, identity: RunIdentity, request: RunRequest) -> int | None:
+        """Wait for the wrapper's end; return its session where it was seen alive, so that the number is its own."""
+        if identity.pid is None:
+            return None
+        try:
+            fd = os.pidfd_open(identity.pid)
+        except OSError:
+            return None
+        try:
+            # The descriptor holds on to this process: checked after it was opened, it cannot become another.
+            if identity.pid not in self._children and not _lives(identity, request):
+                return None
+            await processes.readable(fd)
+        finally:
+            os.close(fd)
+        return identity.pid
+
+
+def _mark(request: RunRequest) -> str:
+    """The entry that every process of the run inherits in its environment."""
+    return f"TAOD_RUN={request.job_id}/{request.attempt}"
+
+
+def _lives(identity: RunIdentity, request: RunRequest) -> bool:
+    """Whether the wrapper still runs: same pid, same start time, same mark (the first two could repeat after a boot)."""
+    return (
+        identity.pid is not None
+        and processes.start_ticks(identity.pid) == identity.start_ticks
+        and processes.has_mark(identity.pid, _mark(request))
+    )
+
+
+def _read_pid(run: RunFolder) -> tuple[int, int] | None:
+    """Pid and start time, once the wrapper has written them: its line ends in a line break."""
+    text = _read(run.pid)
+    if not text.endswith("\n"):
+        return None
+    pid, start = text.split()
+    return int(pid), int(start)
+
+
+def _read_exit(run: RunFolder) -> int | None:
+    text = _read(run.exit)
+    return int(text) if text.endswith("\n") else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

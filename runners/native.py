@@ -1,0 +1,76 @@
+"""The native runner: the tools' own entry points, found in configured folders, a virtual environment or PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from runners.environment import of_run, threads_per_slot
+from runners.local import LocalRunner
+from runners.protocol import Launch, RunRequest, StartFailed, Verdict
+from taod.config import NativeConfig
+
+ENTRY_POINTS = {
+    ("object_detection", "convert"): "detectnet_v2",
+    ("object_detection", "convert_and_index"): "ssd",
+    ("object_detection", "convert_efficientdet_tf1"): "efficientdet_tf1",
+    ("object_detection", "convert_efficientdet_tf2"): "efficientdet_tf2",
+    ("instance_segmentation", "convert"): "mask_rcnn",
+    ("semantic_segmentation", "convert"): "unet",
+}
+"""Whose entry point converts a data set of a type."""
+ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
+"""Actions with one entry point whatever the network."""
+
+KEPT = frozenset(
+    "HOME LANG LANGUAGE LD_LIBRARY_PATH LOGNAME PATH SHELL TEMP TERM TMP TMPDIR TZ USER XDG_CACHE_HOME".split()
+)
+KEPT_PREFIXES = ("CUDA_", "LC_", "NCCL_", "NVIDIA_", "TLT_", "TAO_", "OMP_", "HF_", "SSL_")
+"""What a run inherits; the rest of the daemon's environment (its PYTHONPATH, its virtual environment) is not its own."""
+
+
+class Native(LocalRunner):
+    """Runs `<network> <action> …` with the executable that is found for the network."""
+
+    name = "native"
+
+    def __init__(self, config: NativeConfig | None = None, *, cpu_slots: int = 1) -> None:
+        super().__init__()
+        config = config or NativeConfig()
+        self._venv = Path(config.venv).expanduser().absolute() if config.venv else None
+        folders = [Path(folder).expanduser().absolute() for folder in config.path]
+        self._folders = ([self._venv / "bin"] if self._venv else []) + folders
+        self._threads = threads_per_slot(0, cpu_slots)
+
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+        entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
+        if self._find(entry) is not None:
+            return Verdict(True)
+        return Verdict(
+            False,
+            f"there is no executable {entry!r}",
+            "install the TAO wheel that has it, and name its folder in runner.native.path or runner.native.venv",
+        )
+
+    def describe(self, request: RunRequest) -> Launch:
+        entry, *rest = request.command.argv
+        program = self._find(entry)
+        if program is None:
+            raise StartFailed(f"there is no executable {entry!r} in runner.native.path, runner.native.venv or PATH")
+        environment = of_run(request, threads=self._threads)
+        environment["PATH"] = self._search_path()
+        if self._venv:
+            environment["VIRTUAL_ENV"] = str(self._venv)
+        return Launch([program, *rest], environment)
+
+    def inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+
+    def _find(self, entry: str) -> str | None:
+        found = shutil.which(entry, path=self._search_path())
+        return None if found is None else str(Path(found).absolute())
+
+    def _search_path(self) -> str:
+        return os.pathsep.join([*map(str, self._folders), os.environ.get("PATH", os.defpath)])

@@ -1,0 +1,90 @@
+"""Which runners there are, and which of them does an action: the rules first, then the order of taod.toml."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+
+from runners.embedded import Embedded
+from runners.native import Native
+from runners.protocol import Runner, Verdict
+from taod.config import RunnerConfig, RunnerRule
+from taod.errors import ConfigError
+
+GROUP = "taod.runners"
+"""Entry point group of runners from other distributions; each loads to a factory `(RunnerConfig) -> Runner`."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Who does an action; if nobody, why, and what would change it."""
+
+    runner: Runner | None
+    reason: str = ""
+    remedy: str = ""
+
+
+class RunnerRegistry:
+    """The runners of this daemon; each is made when it is first needed, and once."""
+
+    def __init__(self, makers: dict[str, Callable[[], Runner]], order: list[str], rules: list[RunnerRule]) -> None:
+        """Raises ConfigError where `order` or a rule names a runner that `makers` lacks."""
+        self._makers = makers
+        self._made: dict[str, Runner] = {}
+        self._order = order
+        self._rules = rules
+        for name in order:
+            self._check(name, "runner.order")
+        for rule in rules:
+            self._check(rule.runner, f"runner.rule for {rule.network} {rule.action}")
+
+    @classmethod
+    def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1) -> RunnerRegistry:
+        """`cpu_slots`: among how many runs the cores are shared. Raises ConfigError naming the runners known."""
+        makers: dict[str, Callable[[], Runner]] = {
+            "native": lambda: Native(config.native, cpu_slots=cpu_slots),
+            "embedded": lambda: Embedded(config.embedded, cpu_slots=cpu_slots),
+        }
+        for point in entry_points(group=GROUP):
+            makers.setdefault(point.name, lambda point=point: point.load()(config))
+        return cls(makers, config.order, config.rule)
+
+    def get(self, name: str) -> Runner:
+        """The runner of that name, in the order or not: a run that it started is to be found again. Raises ConfigError."""
+        self._check(name, "runner")
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def choose(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Choice:
+        """Who does this action: the first matching rule's runner, else the first of the order that can."""
+        refusals: list[tuple[str, Verdict]] = []
+        for name in self._candidates(network, action):
+            verdict = self.get(name).can(network, action, spec)
+            if verdict.can:
+                return Choice(self.get(name))
+            refusals.append((name, verdict))
+        why = "; ".join(f"{name}: {verdict.reason}" for name, verdict in refusals) or "runner.order is empty"
+        remedies = dict.fromkeys(verdict.remedy for _, verdict in refusals if verdict.remedy)
+        return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
+
+    def able(self, network: str, action: str) -> list[str]:
+        """Names of the runners that can do it, best first."""
+        return [name for name in self._candidates(network, action) if self.get(name).can(network, action).can]
+
+    def _candidates(self, network: str, action: str) -> list[str]:
+        for rule in self._rules:
+            if fnmatchcase(network, rule.network) and fnmatchcase(action, rule.action):
+                return [rule.runner]
+        return self._order
+
+    def _check(self, name: str, key: str) -> None:
+        if name in self._makers:
+            return
+        near = difflib.get_close_matches(name, self._makers, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"{key}: there is no runner {name!r}; {hint}known here: {', '.join(sorted(self._makers))}")

@@ -1,0 +1,30 @@
+# The wrapper around every local run: `sh -c <this text> taod-run <run folder> <tool> [argument …]`.
+# It is handed over as text, not as a file, so that an upgrade of taod never changes a script that is being read.
+# stdin is the writing end of a pipe to the daemon; stdout and stderr are the job's log.
+
+# A signal to the whole group is meant for the tool. A trap that does nothing keeps this shell alive, and unlike an
+# ignored signal it is back at its default in the tool. While the tool runs in the foreground, traps wait.
+trap : HUP INT QUIT USR1 USR2 PIPE TERM
+# The run folder is ours, the rest is the tool's command line as it is.
+run=$1
+shift
+# mkdir succeeds once in the world: whoever comes second, another starter or a recovering daemon, finds it taken.
+mkdir "$run/claim" 2>/dev/null || exit 81
+# A pid alone is reused one day; with the start time (field 22 of stat) it names one process for good.
+read -r stat <"/proc/$$/stat"
+# The second field is the program's name in brackets: what follows it begins with field 3, so 22 is the 20th.
+start_of() { shift 19; start=$1; }
+# Unquoted on purpose: the shell splits the fields.
+start_of ${stat##*) }
+# Builtins only from here on: a helper process (mv) could be hit by the very signals that are meant for the tool.
+# One write of a short line: whoever reads takes the file for written once it ends in a line break. Without it nothing
+# is started, because a run that nobody could find again must not exist.
+echo "$$ $start" >"$run/pid" || exit 82
+# Closes the pipe: the daemon sees its end and knows that the pid file is there. Closing, unlike writing, cannot
+# fail when the daemon is dead. It also gives the tool an empty input.
+exec </dev/null
+# In the foreground: this shell waits in the kernel whatever signals come, and SIGINT is not ignored in the tool.
+"$@"
+# 0-125 the tool's own, 126 and 127 not to be executed or found, 128+n ended by signal n. Read by the daemon only
+# once this shell has ended, so it is never seen half written.
+echo "$?" >"$run/exit"

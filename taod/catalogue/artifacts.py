@@ -1,0 +1,101 @@
+"""Finds what a job left behind that a later one works on: weights, ONNX models, engines. Looks only at names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+
+from taod.catalogue.network import Network, of
+
+_CHECKPOINTS = (".tlt", ".hdf5", ".pth")
+_EXPORTED = (".onnx", ".uff", ".etlt")
+_LEADING_NUMBER = re.compile(r"\d+")
+_PTM_SUFFIXES = (".tlt", ".hdf5", ".pth", ".pth.tar")
+_PTM_FOLDERS = frozenset({"classification_tf2", "efficientdet_tf2"})
+_KEEPS_PRUNED = frozenset({"efficientdet_tf1", "efficientdet_tf2", "classification_tf2", "ocdnet"})
+
+
+def weights(network: Network | str, action: str, results: Path) -> Path | None:
+    """What a finished job offers to one that follows it, or None.
+
+    Training: the checkpoint of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
+    and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do not count.
+    """
+    if action in ("train", "retrain", "finetune"):
+        return _trained(of(network).checkpoint_separator, results)
+    if action == "prune":
+        return _first(_below(results), _CHECKPOINTS)
+    if action == "export":
+        return _first(_below(results), _EXPORTED)
+    if action in ("gen_trt_engine", "trtexec"):
+        engines = (results / "model.engine", results / action / "model.engine")
+        return next((path for path in engines if path.is_file()), None)
+    return None
+
+
+def resume(network: Network | str, action: str, results: Path) -> Path | None:
+    """The checkpoint that a stopped training goes on from: the last whole one of this same job, or None."""
+    return weights(network, action, results) if action in ("train", "retrain", "finetune") else None
+
+
+def pretrained(network: Network | str, place: Path) -> Path | None:
+    """The weights of a PTM: the file itself, the first weight file below its folder, or for TF2 the folder."""
+    if of(network).name in _PTM_FOLDERS and place.is_dir():
+        return place
+    if place.is_file():
+        return place
+    files = list(_below(place))
+    return next((found for suffix in _PTM_SUFFIXES if (found := _first(files, (suffix,)))), None)
+
+
+def pruned_to_keep(network: Network | str, action: str, parent_results: Path) -> tuple[Path, str] | None:
+    """The parent's pruned model that has to lie beside a finished retrain, and the name it gets there."""
+    if action != "retrain" or of(network).name not in _KEEPS_PRUNED:
+        return None
+    found = _first(_below(parent_results), _CHECKPOINTS)
+    return (found, f"pruned_model{found.suffix}") if found is not None else None
+
+
+def epoch_of(name: str, separator: str) -> int | None:
+    """The epoch in a checkpoint's name: `epoch_12.pth` with `_` -> 12, `dd_model_epoch=012.pth` with `=` -> 12."""
+    stem = name.rpartition(".")[0]
+    _, found, last = stem.rpartition(separator)
+    number = _LEADING_NUMBER.match(last) if found else None
+    return int(number.group()) if number else None
+
+
+def _trained(separator: str, results: Path) -> Path | None:
+    best: tuple[int, Path] | None = None
+    plain: Path | None = None
+    for parts in product(("", "best_model"), ("", "weights"), ("", "train")):
+        for path in _files(results.joinpath(*filter(None, parts))):
+            if path.suffix not in _CHECKPOINTS:
+                continue
+            epoch = epoch_of(path.name, separator)
+            if epoch is not None and (best is None or epoch > best[0]):
+                best = (epoch, path)
+            elif path.stem == "model" and plain is None:
+                plain = path
+    return best[1] if best is not None else plain
+
+
+def _whole(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.name.endswith(".tmp")
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _whole(path) and path.is_file())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if _whole(path) and path.is_file())
+
+
+def _first(files: Iterable[Path], suffixes: tuple[str, ...]) -> Path | None:
+    """The first file with the earliest of the suffixes, in order of names."""
+    ordered = list(files)
+    return next((path for suffix in suffixes for path in ordered if path.name.endswith(suffix)), None)

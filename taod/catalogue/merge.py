@@ -1,0 +1,134 @@
+"""Whole specifications out of partial ones: an action's default, deep merging, what is still missing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from taod.catalogue import classwise
+from taod.catalogue.network import Network, of
+from taod.catalogue.tables import Node, Table
+
+Document = dict[str, Any]
+
+
+def merge(base: Document, over: Document) -> Document:
+    """`base` with `over` laid upon it: objects are merged, anything else is replaced; null stays and means unset."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def without_nulls(document: Document) -> Document:
+    """The document without what is unset; objects in lists included, groups that this leaves empty are dropped."""
+    kept: Document = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            below = without_nulls(value)
+            if below or not value:
+                kept[key] = below
+        elif isinstance(value, list):
+            kept[key] = [without_nulls(v) if isinstance(v, dict) else v for v in value]
+        elif value is not None:
+            kept[key] = value
+    return kept
+
+
+def get(document: Any, path: str, otherwise: Any = None) -> Any:
+    """The value at a dotted path; null counts as absent."""
+    for name in path.split("."):
+        if not isinstance(document, dict) or document.get(name) is None:
+            return otherwise
+        document = document[name]
+    return document
+
+
+def put(document: Document, path: str, value: Any) -> None:
+    """Set a value at a dotted path, making the groups on the way; what stands in the way is replaced."""
+    *groups, last = path.split(".")
+    for name in groups:
+        if not isinstance(document.get(name), dict):
+            document[name] = {}
+        document = document[name]
+    document[last] = value
+
+
+def drop(document: Any, path: str) -> Any:
+    """Take the value at a dotted path out of the document and return it, or None."""
+    *groups, last = path.split(".")
+    for name in groups:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document.pop(last, None) if isinstance(document, dict) else None
+
+
+def default(network: Network | str, action: str, classes: list[str] | None = None) -> Document:
+    """The specification that an action has before the user says anything; the caller may change it.
+
+    With `classes`, class-wise parts get an entry a class, and a classifier's number of classes is theirs.
+    """
+    encoded = _default(of(network).name, action, tuple(classes or ()))
+    document: Document = msgspec.json.decode(encoded)
+    return document
+
+
+def missing(network: Network | str, action: str, document: Document) -> list[str]:
+    """Paths of the required parameters that neither the document nor the default gives a value."""
+    table = of(network).table(action)
+    if not table.required:
+        return []
+    whole = merge(default(network, action), document)
+    absent = (row.path for row in table.required if get(whole, row.path) is None)
+    # A field of a group that is not there at all is not asked for.
+    return [path for path in absent if "." not in path or get(whole, path.rpartition(".")[0]) is not None]
+
+
+@lru_cache(maxsize=256)
+def _default(network: str, action: str, classes: tuple[str, ...]) -> bytes:
+    table = of(network).table(action)
+    document = group_default(table.root)
+    classwise.fill(table, document, list(classes))
+    count = classwise.count_path(of(network).dataset_type, table)
+    if classes and count is not None:
+        put(document, count, len(classes))
+    return msgspec.json.encode(document)
+
+
+def group_default(node: Node) -> Document:
+    """The defaults of everything shown below a group; what has none is left out."""
+    values: Document = {}
+    for name, child in node.children.items():
+        value = None if child.hidden else _node_default(child)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _node_default(node: Node) -> Any:
+    own = node.parameter.default if node.parameter is not None else None
+    if own is not None:
+        return merge(own, group_default(node)) if isinstance(own, dict) and node.children else own
+    below = group_default(node) if node.children else {}
+    if not below:
+        return None
+    return [below] if node.is_list else below
+
+
+def tidy(table: Table, document: Document) -> Document:
+    """The document with whole numbers written as such where the table wants them (`40.0` -> `40`)."""
+    return _tidy(table.root, document)
+
+
+def _tidy(node: Node, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _tidy(node.children[k], v) if k in node.children else v for k, v in value.items()}
+    if isinstance(value, list) and node.children:
+        return [_tidy(node, item) if isinstance(item, dict) else item for item in value]
+    whole = isinstance(value, float) and node.parameter is not None and node.parameter.type == "int"
+    return int(value) if whole and value.is_integer() else value

@@ -1,0 +1,145 @@
+"""One network or dataset type as the rest of the program sees it, and the catalogue of them all."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from taod.catalogue import chain
+from taod.catalogue.tables import IndexEntry, NetworkFile, Table, index, network_file, table
+
+# Conversions work on what a format has: KITTI label files, or one annotations.json.
+_NEEDS_FORMAT = {
+    ("object_detection", "convert"): {"kitti"},
+    ("object_detection", "convert_and_index"): {"kitti"},
+    ("object_detection", "augment"): {"kitti"},
+    ("object_detection", "kmeans"): {"kitti"},
+    ("object_detection", "convert_efficientdet_tf1"): {"coco"},
+    ("object_detection", "convert_efficientdet_tf2"): {"coco"},
+    ("instance_segmentation", "convert"): {"coco"},
+    ("semantic_segmentation", "convert"): {"coco"},
+}
+
+
+class Network:
+    """A network architecture, a data service, or a dataset type; its tables are read when asked for."""
+
+    def __init__(self, name: str, entry: IndexEntry) -> None:
+        self.name = name
+        self._entry = entry
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r})"
+
+    @property
+    def kind(self) -> str:
+        """`network` or `dataset`."""
+        return self._entry.kind
+
+    @property
+    def dataset_type(self) -> str:
+        return self._entry.dataset_type
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats of its own; a network without any takes those of its dataset type."""
+        return list(self._entry.formats or index()[self.dataset_type].formats)
+
+    @property
+    def image(self) -> str:
+        return self._entry.image
+
+    @property
+    def spec_format(self) -> str:
+        """`yaml`, `protobuf` or `json`."""
+        return self._entry.spec_format
+
+    @property
+    def classwise(self) -> bool:
+        return self._entry.classwise
+
+    @property
+    def actions(self) -> list[str]:
+        return list(self._entry.actions)
+
+    @property
+    def metric(self) -> str | None:
+        """The metric that stands for the network's quality, as its tool names it."""
+        return self._entry.metric
+
+    @property
+    def metric_direction(self) -> str:
+        """`minimise` or `maximise`."""
+        return self._entry.metric_direction
+
+    @property
+    def checkpoint_separator(self) -> str:
+        return self._entry.checkpoint_separator
+
+    @property
+    def file(self) -> NetworkFile:
+        return network_file(self.name)
+
+    def takes_spec(self, action: str) -> bool:
+        """Whether the action has a specification that a user can set."""
+        return action in self._entry.specs
+
+    def table(self, action: str) -> Table:
+        return table(self.name, action)
+
+    def may_follow(self, action: str) -> list[str]:
+        """The actions that `action` may have as its parent."""
+        return [before for before in chain.may_follow(action) if before in self._entry.actions]
+
+    def needs_parent(self, action: str) -> bool:
+        return chain.needs_parent(action)
+
+
+def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
+    """What can be run on a data set itself, by its type and format."""
+    entry = index().get(dataset_type)
+    if entry is None or entry.kind != "dataset":
+        return []
+    everywhere = set(entry.formats)
+    return [a for a in entry.actions if dataset_format in _NEEDS_FORMAT.get((dataset_type, a), everywhere)]
+
+
+@lru_cache(maxsize=128)
+def get(name: str) -> Network | None:
+    """The network of that name, or None."""
+    entry = index().get(name)
+    return Network(name, entry) if entry is not None else None
+
+
+def of(network: Network | str) -> Network:
+    """The network itself where a name is given; raises KeyError for an unknown one."""
+    if isinstance(network, Network):
+        return network
+    found = get(network)
+    if found is None:
+        raise KeyError(network)
+    return found
+
+
+class Catalogue:
+    """All networks and dataset types. Making one reads nothing but the index."""
+
+    def names(self) -> list[str]:
+        return list(index())
+
+    def network(self, name: str) -> Network | None:
+        return get(name)
+
+    def networks(self) -> list[str]:
+        """Names that a model can have as its architecture."""
+        return [name for name, entry in index().items() if entry.kind == "network"]
+
+    def dataset_types(self) -> list[str]:
+        """Types that a data set can have."""
+        return sorted({entry.dataset_type for entry in index().values()})
+
+    def dataset_formats(self, dataset_type: str) -> list[str]:
+        """Formats that a data set of that type can have; empty for an unknown type."""
+        return list(index()[dataset_type].formats) if dataset_type in self.dataset_types() else []
+
+    def actions_for_dataset(self, dataset_type: str, dataset_format: str) -> list[str]:
+        return actions_for_dataset(dataset_type, dataset_format)

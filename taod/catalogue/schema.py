@@ -1,0 +1,101 @@
+"""Makes the JSON Schema (2020-12) of an action's specification out of its parameter table."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from taod.catalogue import words
+from taod.catalogue.merge import default, group_default
+from taod.catalogue.network import Network, of
+from taod.catalogue.tables import Node, Parameter, Table
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_TYPES = {
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "string": "string",
+    "list": "array",
+    "object": "object",
+}
+
+
+def schema(network: Network | str, action: str, classes: list[str] | None = None) -> dict[str, Any]:
+    """The schema, with a whole `default` and `automl_default_parameters` at the top; the caller may change it.
+
+    With `classes` (of the data set), class-wise parts of the default have an entry a class.
+    """
+    document: dict[str, Any] = msgspec.json.decode(_schema(of(network).name, action, tuple(classes or ())))
+    return document
+
+
+@lru_cache(maxsize=256)
+def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
+    table = of(network).table(action)
+    whole = {
+        "$schema": DIALECT,
+        "title": f"{network} {action}",
+        "description": f"Specification of the {action} action of {network}.",
+        **_group(table, table.root),
+        "default": default(network, action, list(classes)),
+        "automl_default_parameters": table.automl if action == "train" else [],
+    }
+    return msgspec.json.encode(whole)
+
+
+def _group(table: Table, node: Node) -> dict[str, Any]:
+    shown = {name: child for name, child in node.children.items() if not child.hidden}
+    described: dict[str, Any] = {"type": "object"}
+    if shown:
+        described["properties"] = {name: _describe(table, child) for name, child in shown.items()}
+    required = [name for name, child in shown.items() if child.must_be_given]
+    if required:
+        described["required"] = required
+    return described
+
+
+def _describe(table: Table, node: Node) -> dict[str, Any]:
+    row = node.parameter
+    own = table.words.get(node.path)
+    described: dict[str, Any] = {"title": own[0] if own else words.title(node.path)}
+    if row is None or row.type == "object":
+        if own:
+            described["description"] = own[1]
+        described |= _group(table, node)
+    else:
+        described["description"] = words.description(table, row)
+        described |= _value(table, node, row)
+    if row is not None and row.default is not None:
+        described["default"] = row.default
+    if row is not None and row.popular:
+        described["popular"] = True
+    return described
+
+
+def _value(table: Table, node: Node, row: Parameter) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": _TYPES[row.type]}
+    if row.const:
+        described["const"] = row.default
+    if row.options:
+        described["enum"] = row.options
+    if row.type == "list":
+        items = _items(table, node, row)
+        return described | ({"items": items} if items else {})
+    return described | _range(row)
+
+
+def _range(row: Parameter) -> dict[str, Any]:
+    bounds = {"minimum": row.minimum, "maximum": row.maximum, "multipleOf": row.multiple_of}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def _items(table: Table, node: Node, row: Parameter) -> dict[str, Any]:
+    if node.children:
+        items = _group(table, node)
+        template = group_default(node)
+        return items | ({"default": template} if template else {})
+    bounds = _range(row)
+    return {"type": "number", **bounds} if row.items == "float" or bounds else {}

@@ -1,0 +1,237 @@
+"""Checks a specification against its parameter table: types, ranges, options, required values, rules between two.
+
+A fast walk of the document instead of a general JSON Schema validator, so that it can answer in plain words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from taod.catalogue import merge, words
+from taod.catalogue.network import Network, of
+from taod.catalogue.resources import FIELDS as RESOURCE_FIELDS
+from taod.catalogue.tables import Comparison, Node, Parameter, Table
+
+_MOST_WARNINGS = 50
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One broken rule: where (`$.train.num_epochs`), the value, and the rule in words."""
+
+    path: str
+    value: Any
+    rule: str
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"{self.path}: {self.rule}"
+        shown = msgspec.json.encode(self.value, enc_hook=repr).decode()
+        return f"{self.path}: {self.rule}, not {shown if len(shown) <= 80 else shown[:77] + '...'}"
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What was found. `violations` refuse the document, `warnings` do not."""
+
+    violations: list[Violation]
+    warnings: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations
+
+
+def check(network: Network | str, action: str, document: Any, *, strict: bool = False) -> Checked:
+    """Check a document as the user gave it; what it leaves out is taken from the action's default.
+
+    Null means unset. Keys that no table has are told as warnings, or as violations if `strict`.
+    """
+    of_network = of(network)
+    table = of_network.table(action)
+    if not isinstance(document, dict):
+        return Checked([Violation("$", document, "must be an object")], [])
+    walk = _Walk(table, of_network, strict)
+    walk.group(table.root, document, "$")
+    _check_required(of_network, table, document, walk.violations)
+    _check_comparisons(table, document, walk.violations)
+    return Checked(walk.violations, walk.warnings)
+
+
+class _Walk:
+    """One pass over a document, gathering what is wrong."""
+
+    def __init__(self, table: Table, network: Network, strict: bool) -> None:
+        self.table = table
+        self.strict = strict
+        self.violations: list[Violation] = []
+        self.warnings: list[str] = []
+        self.known = known_beside_table(network, table.action)
+
+    def group(self, node: Node, document: dict[str, Any], path: str) -> None:
+        children = node.children
+        for key, value in document.items():
+            child = children.get(key)
+            if child is None:
+                if not node.free:
+                    self.unknown(f"{node.path}.{key}" if node.path else key, value, f"{path}.{key}")
+            elif value is not None and not child.hidden:
+                self.value(child, value, f"{path}.{key}")
+
+    def value(self, node: Node, value: Any, path: str) -> None:
+        row = node.parameter
+        if row is None or row.type == "object":
+            if isinstance(value, dict):
+                self.group(node, value, path)
+            else:
+                self.violations.append(Violation(path, value, "must be an object"))
+        elif row.type == "list":
+            self.list(node, row, value, path)
+        else:
+            broken = _SCALARS[row.type](row, value)
+            if broken:
+                self.violations.append(Violation(path, value, words.rule(row)))
+
+    def list(self, node: Node, row: Parameter, value: Any, path: str) -> None:
+        if not isinstance(value, list):
+            self.violations.append(Violation(path, value, words.rule(row)))
+            return
+        numbers = row.items == "float" or row.minimum is not None or row.maximum is not None
+        for place, item in enumerate(value):
+            where = f"{path}[{place}]"
+            if node.children:
+                self.item(node, item, where)
+            elif numbers and _wrong_float(row, item):
+                self.violations.append(
+                    Violation(where, item, f"must be a number{words.span(row.minimum, row.maximum)}")
+                )
+
+    def item(self, node: Node, item: Any, path: str) -> None:
+        if not isinstance(item, dict):
+            self.violations.append(Violation(path, item, "must be an object"))
+            return
+        self.group(node, item, path)
+        for name, child in node.children.items():
+            if child.must_be_given and not child.hidden and item.get(name) is None:
+                self.violations.append(Violation(f"{path}.{name}", None, "is required"))
+
+    def unknown(self, dotted: str, value: Any, path: str) -> None:
+        if dotted in self.known:
+            if dotted in RESOURCE_FIELDS and not _is_device_count(value):
+                self.violations.append(Violation(path, value, "must be a whole number of at least 0, or a list of them"))
+            return
+        if not self.strict and len(self.warnings) >= _MOST_WARNINGS:
+            return
+        near = words.nearest(self.table, dotted)
+        hint = f"; the nearest known parameter is $.{near}" if near else ""
+        text = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
+        if self.strict:
+            self.violations.append(Violation(path, value, text))
+        else:
+            self.warnings.append(f"{path} {text}; it is passed on as it is")
+
+
+def known_beside_table(network: Network, action: str) -> set[str]:
+    """Paths that specs carry although the table lacks them: what taod fills in or moves to the command line."""
+    commands = network.file.commands.get(action, {})
+    fields = network.file.fields.get(action, {})
+    moved = {name for name, how in commands.items() if how == "from_csv"}
+    return {"version"} | RESOURCE_FIELDS | moved | set(fields)
+
+
+def _is_device_count(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(v is None or (not _wrong_int(None, v) and v >= 0) for v in values)
+
+
+def _wrong_int(row: Parameter | None, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    if isinstance(value, float) and not value.is_integer():
+        return True
+    return row is not None and _out_of_bounds(row, value)
+
+
+def _wrong_float(row: Parameter, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return True
+    return _out_of_bounds(row, value)
+
+
+def _out_of_bounds(row: Parameter, value: float) -> bool:
+    if row.minimum is not None and value < row.minimum:
+        return True
+    if row.maximum is not None and value > row.maximum:
+        return True
+    if row.const and value != row.default:
+        return True
+    if row.multiple_of is not None and value % row.multiple_of:
+        return True
+    return bool(row.options) and row.type != "list" and value not in row.options
+
+
+def _wrong_bool(_row: Parameter, value: Any) -> bool:
+    return not isinstance(value, bool)
+
+
+def _wrong_string(row: Parameter, value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
+    if row.const and value != row.default:
+        return True
+    return bool(row.options) and value not in row.options
+
+
+_SCALARS: dict[str, Callable[[Parameter, Any], bool]] = {
+    "int": _wrong_int,
+    "float": _wrong_float,
+    "bool": _wrong_bool,
+    "string": _wrong_string,
+    "any": lambda _row, _value: False,
+}
+
+
+def _check_required(network: Network, table: Table, document: dict[str, Any], found: list[Violation]) -> None:
+    if table.required:
+        found.extend(
+            Violation(f"$.{path}", None, "is required")
+            for path in merge.missing(network, table.action, document)
+        )
+
+
+def _check_comparisons(table: Table, document: dict[str, Any], found: list[Violation]) -> None:
+    for wanted in table.comparisons:
+        row, other = table.rows[wanted.path], table.rows.get(wanted.other)
+        given, given_other = merge.get(document, wanted.path), merge.get(document, wanted.other)
+        if given is None and given_other is None:
+            continue
+        other_default = other.default if other is not None else None
+        value = given if given is not None else row.default
+        bound = given_other if given_other is not None else other_default
+        if value == row.default and bound == other_default:
+            continue  # The facts' own defaults are never refused.
+        if _is_number(value) and _is_number(bound) and not _holds(wanted, row, value, bound):
+            found.append(Violation(f"$.{wanted.path}", value, words.comparison(wanted, bound)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _holds(wanted: Comparison, row: Parameter, value: float, bound: float) -> bool:
+    match wanted.operator:
+        case "<":
+            # A value that cannot be any lower is not to blame: one epoch with a checkpoint every epoch is fine.
+            return value < bound or (value == row.minimum and value == bound)
+        case "<=":
+            return value <= bound
+        case ">":
+            return value > bound
+        case ">=":
+            return value >= bound
+        case "!=":
+            return value != bound
+        case _:
+            return bound == 0 or value % bound == 0
