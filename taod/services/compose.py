@@ -15,6 +15,7 @@ from taod.services.services import Services
 from taod.services.uploads import Uploads
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.types.device import DeviceKind
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
@@ -36,8 +37,9 @@ def open_services(config: Config, clock: Clock | None = None) -> Services:
 def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     bus = EventBus()
     catalogue = Catalogue()
-    runners = RunnerRegistry.from_config(config.runner)
     devices = DevicePool.detect(config.devices)
+    cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
+    runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
     planner = Planner(store, root, catalogue, runners, devices, uploads)

@@ -179,8 +179,7 @@ class Datasets:
     def _check_kind(self, type_: str, format_: str) -> None:
         if type_ not in set(DatasetType):
             raise BadRequest(f"Invalid dataset type: type {type_!r}; known are {', '.join(DatasetType)}")
-        network = self._catalogue.network(type_)
-        fitting = list(network.formats or ()) if network is not None else []
+        fitting = self._catalogue.dataset_formats(type_)
         if format_ not in set(DatasetFormat) or format_ not in fitting:
             raise BadRequest(
                 f"Incompatible dataset format and type: format {format_!r} with type {type_!r}; "
@@ -224,5 +223,4 @@ class Datasets:
 
     def actions(self, record: DatasetRecord) -> list[str]:
         """What can be done with the data set itself."""
-        network = self._catalogue.network(record.type)
-        return list(network.actions_for_dataset(record.type, record.format)) if network is not None else []
+        return self._catalogue.actions_for_dataset(record.type, record.format)

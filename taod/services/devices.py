@@ -15,6 +15,7 @@ class DevicesView:
     def __init__(self, store: Store, pool: DevicePool) -> None:
         self._store = store
         self._pool = pool
+        self._reading = asyncio.Lock()
 
     def now(self) -> list[Device]:
         """The devices with the figures that were read last."""
@@ -24,5 +25,6 @@ class DevicesView:
 
     async def read(self) -> list[Device]:
         """The devices with figures read now."""
-        await asyncio.to_thread(self._pool.read)
+        async with self._reading:
+            await asyncio.to_thread(self._pool.read)
         return self.now()

@@ -39,16 +39,14 @@ def name_list(field: str, value: str | list[str]) -> str:
     if isinstance(value, str):
         parsed = _parse(value) if value.strip() else []
     if not isinstance(parsed, list) or not all(isinstance(name, str) for name in parsed):
-        raise BadRequest(f"{field}: {value!r} is no list of parameter names; send one like \"['a.b', 'c']\"")
+        raise BadRequest(f"{field}: {value!r:.80} is no list of parameter names; send one like \"['a.b', 'c']\"")
     return json.dumps(parsed)
 
 
 def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None

@@ -78,7 +78,7 @@ class Models:
         """Make a model. Raises BadRequest naming the field that is wrong."""
         fields = given(body)
         if "network_arch" not in fields:
-            raise BadRequest(f"network_arch is required; one of {', '.join(self._architectures())}")
+            raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
         network = self._network(fields["network_arch"])
         now = iso(self._clock.time())
         fields.setdefault("dataset_type", network.dataset_type)
@@ -129,14 +129,10 @@ class Models:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
         return answer
 
-    def _architectures(self) -> list[str]:
-        names = self._catalogue.names()
-        return [name for name in names if (found := self._catalogue.network(name)) and found.kind == "network"]
-
     def _network(self, name: str) -> Network:
         network = self._catalogue.network(name)
         if network is None or network.kind != "network":
-            raise BadRequest(f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._architectures())}")
+            raise BadRequest(f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._catalogue.networks())}")
         return network
 
     def _check(self, user_id: str, network: Network, fields: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from store.records import ModelRecord
+from taod.catalogue.merge import get
+from taod.catalogue.resources import FIELDS
 from taod.errors import BadRequest
 
 MULTI_GPU_ACTIONS = frozenset({"train", "retrain", "finetune"})
@@ -28,8 +30,7 @@ OWN_LAYOUT = frozenset(
 )
 """Networks whose one data set holds the parts for training, evaluation and inference together."""
 
-_COUNTS = ("gpus", "num_gpus")
-_LISTS = ("gpu_ids", "gpu_id")
+_IDS = ("gpu_id", "gpu_ids")
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -74,12 +75,7 @@ def devices_wanted(action: str, spec: dict[str, Any] | None, machine: Machine) -
         raise BadRequest("this machine offers no device: no GPU was found and devices.cpu_slots is 0; set it to 1")
     if action not in MULTI_GPU_ACTIONS or spec is None:
         return 1
-    wanted = 1
-    for prefix, group in (("", spec), ("train.", spec.get("train"))):
-        if isinstance(group, dict):
-            for key in (*_COUNTS, *_LISTS):
-                wanted = max(wanted, _asked(f"{prefix}{key}", group.get(key), machine))
-    return wanted
+    return max(_asked(field, get(spec, field), machine) for field in sorted(FIELDS))
 
 
 def _asked(field: str, value: Any, machine: Machine) -> int:
@@ -89,7 +85,7 @@ def _asked(field: str, value: Any, machine: Machine) -> int:
         return _ids(field, value, machine)
     if isinstance(value, bool) or not isinstance(value, int):
         return 1
-    if field.rsplit(".", 1)[-1] == "gpu_id":
+    if field.rpartition(".")[2] in _IDS:
         return _ids(field, [value], machine)
     if value < 0:
         raise BadRequest(f"{field} = {value}: a number of GPUs is not negative")

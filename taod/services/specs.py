@@ -10,7 +10,7 @@ from store import Store
 from taod.catalogue import Catalogue
 from taod.catalogue.merge import default, merge, missing
 from taod.catalogue.schema import schema
-from taod.catalogue.validate import Violation, check
+from taod.catalogue.validate import check
 from taod.config import SpecsConfig
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.owner import Owner, Owners
@@ -62,7 +62,7 @@ class Specs:
         saved = self._store.specs.get(owner.kind, owner.id, action)
         if saved is not None:
             return Saved(saved, self._check(owner, action, saved))
-        document = default(owner.network, action)
+        document = default(owner.network, action, self._classes(owner))
         absent = missing(owner.network, action, document)
         if absent:
             raise BadRequest(
@@ -100,7 +100,7 @@ class Specs:
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
         checked = check(owner.network, action, document, strict=self._config.strict)
         if checked.violations:
-            raise InvalidSpec("Invalid specs: " + "; ".join(_told(violation) for violation in checked.violations))
+            raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
         return list(checked.warnings)
 
     def _classes(self, owner: Owner) -> list[str] | None:
@@ -112,6 +112,3 @@ class Specs:
             return None
         return list(dataset.summary.classes) or None
 
-
-def _told(violation: Violation) -> str:
-    return f"{violation.path} = {violation.value!r}: {violation.rule}"
