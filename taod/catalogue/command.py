@@ -23,10 +23,22 @@ _ENGINES = frozenset({"gen_trt_engine", "trtexec"})
 
 # Conversions whose fields no table lists; the tools' own options.
 _CONVERSION_FIELDS = {
-    ("object_detection", "convert"): {"dataset_export_spec": "experiment_spec", "results_dir": "output_dir"},
-    ("object_detection", "convert_and_index"): {"dataset_export_spec": "experiment_spec", "results_dir": "output_dir"},
-    ("object_detection", "convert_efficientdet_tf2"): {"experiment_spec_file": "experiment_spec"},
-    ("semantic_segmentation", "convert"): {"num_files": "from_csv"},
+    ("object_detection", "convert"): {
+        "dataset_export_spec": "experiment_spec",
+        "output_filename": "tfrecords_prefix",
+        "results_dir": "output_dir",
+    },
+    ("object_detection", "convert_and_index"): {
+        "dataset_export_spec": "experiment_spec",
+        "output_filename": "tfrecords_prefix",
+        "results_dir": "output_dir",
+    },
+    ("object_detection", "convert_efficientdet_tf2"): {"experiment_spec": "experiment_spec"},
+    ("semantic_segmentation", "convert"): {
+        "coco_file": "od_annotations",
+        "num_files": "from_csv",
+        "results_dir": "own_masks",
+    },
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from taod.catalogue import artifacts
+from taod.catalogue.emit import SUFFIXES
 from taod.catalogue.facts import DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 
+SPEC_NAME = "spec"
 _ENGINES = ("gen_trt_engine", "trtexec")
 _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 
@@ -212,7 +213,9 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "experiment_spec": lambda k: str(k.spec_path),
     "parent_spec": lambda k: str(k.spec_path),
     "parent_spec_copied": lambda k: str(k.spec_path),
-    "parents_parent_spec": lambda k: str(k.spec_path.with_name(f"ancestor{k.spec_path.suffix}")),
+    "parents_parent_spec": lambda k: _grandparent_spec(k),
+    "tfrecords_prefix": lambda k: _place(_own(k), "tfrecords/tfrecords"),
+    "own_masks": lambda k: _place(_own(k), "masks"),
     "pose_classification_ds_convert_op_dir": lambda k: _pose_output(k),
     "key": lambda k: k.facts.key,
     "verbose": lambda _: True,
@@ -251,6 +254,20 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "fpenet_data_json": lambda k: _place(_train(k), "data.json"),
     "fpenet_inference_data": lambda k: _text(k.facts.train[0].root) if k.facts.train else None,
 }
+
+
+def spec_file(parent: ParentFacts) -> Path:
+    """Where the specification of a job lies: beside its results."""
+    return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[of(parent.network).spec_format]}"
+
+
+def _grandparent_spec(known: Known) -> Value:
+    parent = known.facts.parent
+    if parent is None:
+        return None
+    above = parent.parent
+    chosen = parent if above is None or above.action == "dataset_convert" else above
+    return str(spec_file(chosen))
 
 
 def _pose_output(known: Known) -> str:

@@ -122,7 +122,8 @@ def _node_default(node: Node) -> Any:
 
 def tidy(table: Table, document: Document) -> Document:
     """The document with whole numbers written as such where the table wants them (`40.0` -> `40`)."""
-    return _tidy(table.root, document)
+    tidied: Document = _tidy(table.root, document)
+    return tidied
 
 
 def _tidy(node: Node, value: Any) -> Any:

@@ -106,7 +106,9 @@ class Node:
         A required field of a group that has no default itself is not asked for: the default must validate.
         """
         row = self.parameter
-        return row is not None and row.required and (row.default is not None or row.type == "list" or "." not in row.path)
+        return (
+            row is not None and row.required and (row.default is not None or row.type == "list" or "." not in row.path)
+        )
 
     @property
     def is_group(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -120,7 +120,9 @@ class _Walk:
     def unknown(self, dotted: str, value: Any, path: str) -> None:
         if dotted in self.known:
             if dotted in RESOURCE_FIELDS and not _is_device_count(value):
-                self.violations.append(Violation(path, value, "must be a whole number of at least 0, or a list of them"))
+                self.violations.append(
+                    Violation(path, value, "must be a whole number of at least 0, or a list of them")
+                )
             return
         if not self.strict and len(self.warnings) >= _MOST_WARNINGS:
             return
@@ -196,8 +198,7 @@ _SCALARS: dict[str, Callable[[Parameter, Any], bool]] = {
 def _check_required(network: Network, table: Table, document: dict[str, Any], found: list[Violation]) -> None:
     if table.required:
         found.extend(
-            Violation(f"$.{path}", None, "is required")
-            for path in merge.missing(network, table.action, document)
+            Violation(f"$.{path}", None, "is required") for path in merge.missing(network, table.action, document)
         )
 
 
@@ -216,7 +217,7 @@ def _check_comparisons(table: Table, document: dict[str, Any], found: list[Viola
             found.append(Violation(f"$.{wanted.path}", value, words.comparison(wanted, bound)))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,0 +1,103 @@
+"""How a Struct's fields lie in a table's columns: which are plain, which are JSON text, which are read only."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PLAIN = (str, int, float, bytes, type(None))
+
+
+class Columns(Generic[T]):
+    """The columns of one Struct, in the order of its fields.
+
+    `computed` maps a field that is not a column to the SQL that yields it; `fixed` names further fields that an update
+    may not touch. A field whose type SQLite does not have is kept as JSON text.
+    """
+
+    def __init__(
+        self, struct: type[T], *, computed: Mapping[str, str] | None = None, fixed: Iterable[str] = ("id",)
+    ) -> None:
+        self._struct = struct
+        self._computed = dict(computed or {})
+        self._decoders: list[tuple[int, Callable[[Any], object]]] = []
+        self._encoders: dict[str, Callable[[Any], object]] = {}
+        fields = msgspec.structs.fields(struct)
+        for position, field in enumerate(fields):
+            encode, decode = _codec(field.type)
+            self._encoders[field.name] = encode
+            if decode is not None:
+                self._decoders.append((position, decode))
+        self.names = [field.name for field in fields]
+        self.stored = [name for name in self.names if name not in self._computed]
+        self._changeable = frozenset(self.stored) - frozenset(fixed)
+
+    def select(self, table: str, *, without: Iterable[str] = ()) -> str:
+        """The list of a SELECT that `read` understands; fields of `without` come as NULL."""
+        left_out = frozenset(without)
+        return ", ".join(
+            "NULL" if name in left_out else self._computed.get(name, f"{table}.{name}") for name in self.names
+        )
+
+    def read(self, row: Iterable[Any]) -> T:
+        """The record of a row that begins with the columns of `select`."""
+        values = list(row)
+        for position, decode in self._decoders:
+            if values[position] is not None:
+                values[position] = decode(values[position])
+        return self._struct(*values)
+
+    def pack(self, record: T) -> dict[str, object]:
+        """Column → value for a whole record."""
+        return {name: self._encode(name, getattr(record, name)) for name in self.stored}
+
+    def changes(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Column → value for the fields of an update.
+
+        Raises TypeError for a name that is no field, or one that may not be changed this way.
+        """
+        if wrong := [name for name in fields if name not in self._changeable]:
+            raise TypeError(f"{self._struct.__name__} has no field to change named {', '.join(wrong)}")
+        return {name: self._encode(name, value) for name, value in fields.items()}
+
+    def _encode(self, name: str, value: object) -> object:
+        return None if value is None else self._encoders[name](value)
+
+
+def insert(table: str, values: Mapping[str, object]) -> str:
+    """The INSERT of these columns, with a placeholder each."""
+    return f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+
+
+def assign(values: Mapping[str, object]) -> str:
+    """The assignments of an UPDATE, with a placeholder each."""
+    return ", ".join(f"{name} = ?" for name in values)
+
+
+def _codec(kind: Any) -> tuple[Callable[[Any], object], Callable[[Any], object] | None]:
+    members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if bool in members:
+        return int, bool
+    classes = [member for member in members if isinstance(member, type)]
+    if len(classes) == len(members):
+        for member in classes:
+            if issubclass(member, enum.StrEnum):
+                return str, member
+        if all(issubclass(member, _PLAIN) for member in classes):
+            return _same, None
+    return _to_json, msgspec.json.Decoder(kind).decode
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _to_json(value: object) -> object:
+    return msgspec.json.encode(value).decode()

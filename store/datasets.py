@@ -1,0 +1,87 @@
+"""Data sets."""
+
+from __future__ import annotations
+
+import builtins
+
+from store.columns import Columns, assign, insert
+from store.database import Database
+from store.owner import refresh_search
+from store.page import ORDER, Where, limit
+from store.records import DatasetRecord, ResourceFilter
+from taod.clock import Clock, iso
+from taod.errors import NotFound
+from taod.types.common import Sort
+
+_COLUMNS = Columns(DatasetRecord, fixed=("id", "user_id", "created_on", "last_modified"))
+_SELECT = f"SELECT {_COLUMNS.select('datasets')} FROM datasets"
+
+
+class Datasets:
+    """The rows of data sets."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    def add(self, dataset: DatasetRecord) -> DatasetRecord:
+        """Keep a new data set. Raises Conflict for an unknown user or a known id."""
+        values = {**_COLUMNS.pack(dataset), "name_key": dataset.name.casefold()}
+        with self._db.transaction():
+            self._db.write(insert("datasets", values), [*values.values()])
+        return dataset
+
+    def get(self, user_id: str, dataset_id: str) -> DatasetRecord | None:
+        """The user's own data set of this id."""
+        row = self._db.row(f"{_SELECT} WHERE id = ? AND user_id = ?", [dataset_id, user_id])
+        return None if row is None else _COLUMNS.read(row)
+
+    def list(
+        self,
+        user_id: str,
+        filter: ResourceFilter = ResourceFilter(),
+        sort: Sort = Sort.DATE_DESCENDING,
+        skip: int = 0,
+        size: int | None = None,
+    ) -> tuple[builtins.list[DatasetRecord], int]:
+        """One page of the user's data sets, and how many match in all. `arch` and `read_only` say nothing of them:
+        `read_only` true matches none, an `arch` is ignored."""
+        where = Where()
+        where.add("user_id = ?", user_id)
+        where.equal("type", filter.type)
+        where.within("name_key", filter.name)
+        if filter.read_only:
+            where.add("FALSE")
+        total = self._db.number(f"SELECT count(*) FROM datasets WHERE {where.sql}", where.parameters)
+        if total <= skip:
+            return [], total
+        sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        rows = self._db.rows(sql, [*where.parameters, limit(size), skip])
+        return [_COLUMNS.read(row) for row in rows], total
+
+    def update(self, dataset_id: str, **fields: object) -> DatasetRecord:
+        """Write these fields and `last_modified`. Raises TypeError for a wrong name, NotFound for a wrong id."""
+        values = {**_COLUMNS.changes(fields), "last_modified": iso(self._clock.time())}
+        if "name" in fields:
+            values["name_key"] = str(fields["name"]).casefold()
+        with self._db.transaction():
+            self._db.write(f"UPDATE datasets SET {assign(values)} WHERE id = ?", [*values.values(), dataset_id])
+            if "name" in fields:
+                refresh_search(self._db, "dataset_id", dataset_id)
+            row = self._db.row(f"{_SELECT} WHERE id = ?", [dataset_id])
+        if row is None:
+            raise NotFound(f"there is no dataset {dataset_id}")
+        return _COLUMNS.read(row)
+
+    def delete(self, dataset_id: str) -> bool:
+        """Delete a data set with its specs and jobs; whether there was one. Raises Conflict while a model uses it."""
+        with self._db.transaction():
+            return self._db.write("DELETE FROM datasets WHERE id = ?", [dataset_id]) > 0
+
+    def users_of(self, dataset_id: str) -> builtins.list[tuple[str, str]]:
+        """Id and name of each model that uses the data set, in any part, by name."""
+        sql = """
+            SELECT id, name FROM models WHERE eval_dataset = ?1 OR inference_dataset = ?1 OR calibration_dataset = ?1
+                OR id IN (SELECT model_id FROM model_train_datasets WHERE dataset_id = ?1)
+            ORDER BY name, id"""
+        return [(row[0], row[1]) for row in self._db.rows(sql, [dataset_id])]

@@ -1,0 +1,265 @@
+"""Jobs: their rows, states with their history, and results."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable
+
+import msgspec
+
+from store import leases
+from store.columns import Columns, assign, insert
+from store.database import Database
+from store.owner import OWNER_NAME, owner_column, refresh_search
+from store.page import ORDER, Where, limit
+from store.records import JobFilter, JobRecord, NewJob
+from taod.clock import Clock, iso
+from taod.errors import NotFound
+from taod.types.common import JobSort
+from taod.types.job import HistoryEntry, Result
+from taod.types.state import State, check_transition
+
+_COLUMNS = Columns(
+    JobRecord,
+    computed={"owner_name": OWNER_NAME},
+    fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
+)
+_SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
+_RESULT = msgspec.json.Decoder(Result)
+_LONG = ("kpi", "graphical", "categorical")
+_WAITS = (State.WAITING, State.QUEUED, State.HELD)
+_NEVER_RAN = (State.LEASED, State.STARTING)
+
+
+class Jobs:
+    """The rows of jobs and what hangs on them."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    def add(self, jobs: builtins.list[NewJob]) -> builtins.list[JobRecord]:
+        """Keep new jobs, all or none. Their dates are a microsecond apart, so that a chain lists in its order.
+
+        Raises Conflict where one refers to something that is not there.
+        """
+        with self._db.transaction():
+            now = self._clock.time()
+            for number, job in enumerate(jobs):
+                self._insert(job, iso(now + number * 1e-6))
+            return [self._must(job.id) for job in jobs]
+
+    def _insert(self, job: NewJob, at: str) -> None:
+        record = JobRecord(
+            **msgspec.structs.asdict(job),
+            owner_name="",
+            created_on=at,
+            last_modified=at,
+            queued_at=at if job.state is State.QUEUED else None,
+        )
+        values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
+        self._db.write(insert("jobs", values), [*values.values()])
+        refresh_search(self._db, "id", job.id)
+        self._remember(job.id, at, job.state, job.reason)
+
+    def get(self, job_id: str) -> JobRecord | None:
+        row = self._db.row(f"{_SELECT} WHERE id = ?", [job_id])
+        return None if row is None else _COLUMNS.read(row)
+
+    def owned(self, owner_kind: str, owner_id: str, job_id: str) -> JobRecord | None:
+        """The job of this id where it is this owner's."""
+        sql = f"{_SELECT} WHERE id = ? AND {owner_column(owner_kind)} = ?"
+        row = self._db.row(sql, [job_id, owner_id])
+        return None if row is None else _COLUMNS.read(row)
+
+    def list(
+        self,
+        filter: JobFilter = JobFilter(),
+        sort: JobSort = JobSort.DATE_DESCENDING,
+        skip: int = 0,
+        size: int | None = None,
+    ) -> tuple[builtins.list[JobRecord], int]:
+        """One page of jobs, and how many match in all."""
+        where = _where(filter)
+        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {where.sql}", where.parameters)
+        if total <= skip:
+            return [], total
+        sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        rows = self._db.rows(sql, [*where.parameters, limit(size), skip])
+        return [_COLUMNS.read(row) for row in rows], total
+
+    def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
+        """How many jobs match in each state that has any."""
+        where = _where(filter)
+        sql = f"SELECT state, count(*) FROM jobs WHERE {where.sql} GROUP BY state"
+        return {State(state): count for state, count in self._db.rows(sql, where.parameters)}
+
+    def with_results(
+        self, owner_kind: str, owner_ids: builtins.list[str]
+    ) -> dict[str, builtins.list[tuple[JobRecord, Result]]]:
+        """Each owner's jobs, oldest first, with their whole results; an owner without jobs has an empty list.
+
+        The jobs' `spec` and `progress` are left out (None and empty): answers with many jobs show neither.
+        """
+        found: dict[str, builtins.list[tuple[JobRecord, Result]]] = {owner_id: [] for owner_id in owner_ids}
+        columns = _COLUMNS.select("jobs", without=("spec", "progress"))
+        sql = f"""SELECT {columns}, coalesce(results.document, jobs.progress)
+            FROM jobs LEFT JOIN results ON results.job_id = jobs.id
+            WHERE jobs.owner_id IN (SELECT value FROM json_each(?)) AND jobs.owner_kind = ?
+            ORDER BY jobs.created_on, jobs.id"""
+        for *columns_of_job, document in self._db.rows(sql, [msgspec.json.encode(owner_ids).decode(), owner_kind]):
+            job = _COLUMNS.read(columns_of_job)
+            job.progress = Result()
+            found[job.owner_id].append((job, _RESULT.decode(document)))
+        return found
+
+    def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
+        """Jobs in any of these states in the queue's order: higher priority, queued earlier, made earlier."""
+        names = [str(state) for state in states]
+        sql = f"""{_SELECT} WHERE state IN ({", ".join("?" * len(names))})
+            ORDER BY priority DESC, queued_at NULLS LAST, created_on, id"""
+        return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
+
+    def children(self, job_id: str) -> builtins.list[JobRecord]:
+        """Jobs whose parent this is, oldest first."""
+        rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
+        return [_COLUMNS.read(row) for row in rows]
+
+    def transition(self, job_id: str, new: State, reason: str, **fields: object) -> JobRecord:
+        """Change the state, with the dates, leases and stop intent that follow from it, and remember it in the history.
+
+        A job that goes back to the queue without having run keeps its place. `fields` are written too and win over
+        what follows from the state. Raises ImpossibleTransition, NotFound, TypeError for a wrong name.
+        """
+        changes = _COLUMNS.changes(fields)
+        with self._db.transaction():
+            old = self._state(job_id)
+            check_transition(job_id, old, new)
+            now = iso(self._clock.time())
+            values = {"state": str(new), "reason": reason, "last_modified": now, **_follows(old, new, now), **changes}
+            self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
+            self._remember(job_id, now, new, reason)
+            if not new.on_device:
+                leases.release(self._db, job_id)
+            return self._must(job_id)
+
+    def update(self, job_id: str, **fields: object) -> JobRecord:
+        """Write these fields and `last_modified`; the state stays.
+
+        Raises TypeError for a wrong name (`state` is one: it changes by `transition`), NotFound for a wrong id.
+        """
+        values = {**_COLUMNS.changes(fields), "last_modified": iso(self._clock.time())}
+        with self._db.transaction():
+            self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
+            return self._must(job_id)
+
+    def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: str) -> JobRecord:
+        """Give a queued job these slots (device id, slot): it is LEASED then.
+
+        Raises LeaseTaken where one is another job's, ImpossibleTransition where the job is not queued.
+        """
+        with self._db.transaction():
+            devices = list(dict.fromkeys(device_id for device_id, _ in slots))
+            job = self.transition(job_id, State.LEASED, reason, devices=devices)
+            leases.take(self._db, job_id, slots, since=job.last_modified)
+            return job
+
+    def note(self, job_id: str, text: str) -> None:
+        """Write a line into the job's history; nothing changes. Raises NotFound."""
+        with self._db.transaction():
+            self._remember(job_id, iso(self._clock.time()), self._state(job_id), text)
+
+    def history(self, job_id: str) -> builtins.list[HistoryEntry]:
+        """The job's life, first to last."""
+        sql = "SELECT at, state, reason FROM history WHERE job_id = ? ORDER BY id"
+        return [
+            HistoryEntry(at=at, state=State(state), reason=reason) for at, state, reason in self._db.rows(sql, [job_id])
+        ]
+
+    def save_result(self, job_id: str, result: Result, *, metric_value: float | None = None) -> JobRecord:
+        """Keep the whole result, and its short form as the job's progress; a `metric_value` of None leaves the old.
+
+        Raises NotFound.
+        """
+        short = msgspec.structs.replace(result, **{name: [] for name in _LONG})
+        fields: dict[str, object] = {"progress": short}
+        if metric_value is not None:
+            fields["metric_value"] = metric_value
+        with self._db.transaction():
+            job = self.update(job_id, **fields)
+            sql = """INSERT INTO results (job_id, document) VALUES (?, ?)
+                ON CONFLICT (job_id) DO UPDATE SET document = excluded.document"""
+            self._db.write(sql, [job_id, msgspec.json.encode(result).decode()])
+            return job
+
+    def result(self, job_id: str) -> Result:
+        """The whole result; an empty one where nothing was reported. Raises NotFound."""
+        sql = """SELECT coalesce(results.document, jobs.progress) FROM jobs
+            LEFT JOIN results ON results.job_id = jobs.id WHERE jobs.id = ?"""
+        row = self._db.row(sql, [job_id])
+        if row is None:
+            raise NotFound(f"there is no job {job_id}")
+        return _RESULT.decode(row[0])
+
+    def mark_status(self, job_id: str, attempt: int, path: str, offset: int) -> None:
+        """Remember that lines of status.json (`path` below the results) from this byte on are this attempt's."""
+        sql = """INSERT INTO status_marks (job_id, attempt, path, offset) VALUES (?, ?, ?, ?)
+            ON CONFLICT (job_id, attempt) DO UPDATE SET path = excluded.path, offset = excluded.offset"""
+        with self._db.transaction():
+            self._db.write(sql, [job_id, attempt, path, offset])
+
+    def status_mark(self, job_id: str, attempt: int) -> tuple[str, int] | None:
+        """What `mark_status` remembered: path and byte offset."""
+        sql = "SELECT path, offset FROM status_marks WHERE job_id = ? AND attempt = ?"
+        row = self._db.row(sql, [job_id, attempt])
+        return None if row is None else (row[0], row[1])
+
+    def delete(self, job_id: str) -> bool:
+        """Delete a job with all that hangs on it; its children lose their parent. Whether there was one."""
+        with self._db.transaction():
+            return self._db.write("DELETE FROM jobs WHERE id = ?", [job_id]) > 0
+
+    def _must(self, job_id: str) -> JobRecord:
+        job = self.get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}")
+        return job
+
+    def _state(self, job_id: str) -> State:
+        row = self._db.row("SELECT state FROM jobs WHERE id = ?", [job_id])
+        if row is None:
+            raise NotFound(f"there is no job {job_id}")
+        return State(row[0])
+
+    def _remember(self, job_id: str, at: str, state: State, reason: str) -> None:
+        sql = "INSERT INTO history (job_id, at, state, reason) VALUES (?, ?, ?, ?)"
+        self._db.write(sql, [job_id, at, str(state), reason])
+
+
+def _follows(old: State, new: State, now: str) -> dict[str, object]:
+    """The columns that a change of state sets by itself."""
+    values: dict[str, object] = {}
+    if new in _WAITS:
+        values["started_at"] = values["ended_at"] = values["stop_intent"] = None
+    if new is State.QUEUED and old not in _NEVER_RAN:
+        values["queued_at"] = now
+    if new is State.RUNNING:
+        values["started_at"] = now
+    if new.ended or new is State.PAUSED:
+        values["ended_at"] = now
+        values["stop_intent"] = None
+    return values
+
+
+def _where(filter: JobFilter) -> Where:
+    where = Where()
+    where.equal("user_id", filter.user_id)
+    where.equal("owner_kind", filter.owner_kind)
+    where.equal("owner_id", filter.owner_id)
+    where.equal("action", filter.action)
+    where.equal("network", filter.network)
+    if filter.states is not None:
+        names = sorted(filter.states)
+        where.add(f"state IN ({', '.join('?' * len(names))})", *names)
+    where.within("search_key", filter.text)
+    return where

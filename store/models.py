@@ -1,0 +1,137 @@
+"""Models, and the catalogue of pretrained models, which are rows without a user."""
+
+from __future__ import annotations
+
+import builtins
+
+from store.columns import Columns, assign, insert
+from store.database import Database
+from store.owner import refresh_search
+from store.page import ORDER, Where, limit
+from store.records import ModelRecord, ResourceFilter
+from taod.clock import Clock, iso
+from taod.errors import NotFound
+from taod.types.common import Sort
+
+_LINKS = {"ptm": ("model_ptms", "ptm_id"), "train_datasets": ("model_train_datasets", "dataset_id")}
+"""Fields that are lists of references → the table and the column of their links."""
+
+_COLUMNS = Columns(
+    ModelRecord,
+    computed={
+        field: f"(SELECT json_group_array({column}) FROM "
+        f"(SELECT {column} FROM {table} WHERE model_id = models.id ORDER BY position))"
+        for field, (table, column) in _LINKS.items()
+    },
+    fixed=("id", "user_id", "created_on", "last_modified"),
+)
+_SELECT = f"SELECT {_COLUMNS.select('models')} FROM models"
+
+
+class Models:
+    """The rows of models."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    def add(self, model: ModelRecord) -> ModelRecord:
+        """Keep a new model. Raises Conflict where it refers to something that is not there, or the id is known."""
+        values = {**_COLUMNS.pack(model), "name_key": model.name.casefold()}
+        with self._db.transaction():
+            self._db.write(insert("models", values), [*values.values()])
+            for field in _LINKS:
+                self._link(model.id, field, getattr(model, field))
+        return model
+
+    def get(self, user_id: str, model_id: str) -> ModelRecord | None:
+        """A model that this user may read: their own, a public one, a pretrained one."""
+        sql = f"{_SELECT} WHERE id = ? AND (user_id = ? OR public OR user_id IS NULL)"
+        row = self._db.row(sql, [model_id, user_id])
+        return None if row is None else _COLUMNS.read(row)
+
+    def list(
+        self,
+        user_id: str,
+        filter: ResourceFilter = ResourceFilter(),
+        sort: Sort = Sort.DATE_DESCENDING,
+        skip: int = 0,
+        size: int | None = None,
+    ) -> tuple[builtins.list[ModelRecord], int]:
+        """One page of what the user may read, and how many match in all: models first, pretrained ones behind them."""
+        own, pretrained = _where(filter), _where(filter)
+        own.add("user_id IS NOT NULL AND (user_id = ? OR public)", user_id)
+        pretrained.add("user_id IS NULL")
+        total = 0
+        page: builtins.list[ModelRecord] = []
+        for where in (own, pretrained):
+            matching = self._db.number(f"SELECT count(*) FROM models WHERE {where.sql}", where.parameters)
+            still = None if size is None else size - len(page)
+            first = max(0, skip - total)
+            if first < matching and still != 0:
+                sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+                rows = self._db.rows(sql, [*where.parameters, limit(still), first])
+                page.extend(_COLUMNS.read(row) for row in rows)
+            total += matching
+        return page, total
+
+    def ptms(self, network_arch: str | None = None) -> builtins.list[ModelRecord]:
+        """The pretrained models, of one network or of all, by network and name."""
+        where = Where()
+        where.add("user_id IS NULL")
+        where.equal("network_arch", network_arch)
+        sql = f"{_SELECT} WHERE {where.sql} ORDER BY network_arch, name, id"
+        return [_COLUMNS.read(row) for row in self._db.rows(sql, where.parameters)]
+
+    def update(self, model_id: str, **fields: object) -> ModelRecord:
+        """Write these fields and `last_modified`.
+
+        Raises TypeError for a wrong name, NotFound for a wrong id, Conflict where a reference leads nowhere.
+        """
+        links = {field: fields.pop(field) for field in _LINKS if field in fields}
+        values = {**_COLUMNS.changes(fields), "last_modified": iso(self._clock.time())}
+        if "name" in fields:
+            values["name_key"] = str(fields["name"]).casefold()
+        with self._db.transaction():
+            if not self._db.write(f"UPDATE models SET {assign(values)} WHERE id = ?", [*values.values(), model_id]):
+                raise NotFound(f"there is no model {model_id}")
+            for field, ids in links.items():
+                self._link(model_id, field, ids)
+            if "name" in fields:
+                refresh_search(self._db, "model_id", model_id)
+            row = self._db.row(f"{_SELECT} WHERE id = ?", [model_id])
+        assert row is not None
+        return _COLUMNS.read(row)
+
+    def delete(self, model_id: str) -> bool:
+        """Delete a model with its specs and jobs; whether there was one.
+
+        Raises Conflict while another model starts from it.
+        """
+        with self._db.transaction():
+            return self._db.write("DELETE FROM models WHERE id = ?", [model_id]) > 0
+
+    def users_of_ptm(self, model_id: str) -> builtins.list[tuple[str, str]]:
+        """Id and name of each model that starts from this one, by name."""
+        sql = """SELECT id, name FROM models WHERE id IN (SELECT model_id FROM model_ptms WHERE ptm_id = ?)
+            ORDER BY name, id"""
+        return [(row[0], row[1]) for row in self._db.rows(sql, [model_id])]
+
+    def _link(self, model_id: str, field: str, ids: object) -> None:
+        if not isinstance(ids, list):
+            raise TypeError(f"{field} is a list of ids, not {ids!r}")
+        table, column = _LINKS[field]
+        self._db.write(f"DELETE FROM {table} WHERE model_id = ?", [model_id])
+        for position, linked in enumerate(ids):
+            self._db.write(
+                f"INSERT INTO {table} (model_id, position, {column}) VALUES (?, ?, ?)", [model_id, position, linked]
+            )
+
+
+def _where(filter: ResourceFilter) -> Where:
+    where = Where()
+    where.equal("dataset_type", filter.type)
+    where.equal("network_arch", filter.arch)
+    where.equal("read_only", None if filter.read_only is None else int(filter.read_only))
+    where.within("name_key", filter.name)
+    return where

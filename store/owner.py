@@ -1,0 +1,29 @@
+"""An owner of jobs and specs is a model or a data set: which column refers to it, how its name gets into a search."""
+
+from __future__ import annotations
+
+from store.database import Database
+
+OWNER_NAME = """coalesce((SELECT name FROM models WHERE id = jobs.model_id),
+    (SELECT name FROM datasets WHERE id = jobs.dataset_id))"""
+"""The SQL of a job's owner's name."""
+
+
+def owner_column(owner_kind: str) -> str:
+    """The foreign key of an owner of this kind. Raises ValueError for a kind that is neither."""
+    if owner_kind not in ("model", "dataset"):
+        raise ValueError(f"an owner is a model or a dataset, not {owner_kind!r}")
+    return f"{owner_kind}_id"
+
+
+def refresh_search(database: Database, column: str, value: str) -> None:
+    """Write what a search looks through, for the jobs whose column has this value: one new job, or a renamed owner's.
+
+    To be called inside a transaction.
+    """
+    row = database.row(f"SELECT {OWNER_NAME} FROM jobs WHERE {column} = ? LIMIT 1", [value])
+    if row is not None and row[0] is not None:
+        sql = (
+            f"UPDATE jobs SET search_key = lower(id || ' ' || action || ' ' || network) || ' ' || ? WHERE {column} = ?"
+        )
+        database.write(sql, [row[0].casefold(), value])

@@ -1,0 +1,46 @@
+"""Runs: one row for each attempt of a job."""
+
+from __future__ import annotations
+
+from store.columns import Columns, assign, insert
+from store.database import Database
+from store.records import RunRecord
+from taod.errors import NotFound
+
+_COLUMNS = Columns(RunRecord, fixed=("job_id", "attempt"))
+_SELECT = f"SELECT {_COLUMNS.select('runs')} FROM runs"
+
+
+class Runs:
+    """The rows of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, run: RunRecord) -> RunRecord:
+        """Keep a new run. Raises Conflict for an unknown job or an attempt that was made already."""
+        values = _COLUMNS.pack(run)
+        with self._db.transaction():
+            self._db.write(insert("runs", values), [*values.values()])
+        return run
+
+    def update(self, job_id: str, attempt: int, **fields: object) -> RunRecord:
+        """Write these fields. Raises TypeError for a wrong name, NotFound where there is no such attempt."""
+        values = _COLUMNS.changes(fields)
+        with self._db.transaction():
+            if values:
+                sql = f"UPDATE runs SET {assign(values)} WHERE job_id = ? AND attempt = ?"
+                self._db.write(sql, [*values.values(), job_id, attempt])
+            run = self.get(job_id, attempt)
+        if run is None:
+            raise NotFound(f"job {job_id} has no attempt {attempt}")
+        return run
+
+    def get(self, job_id: str, attempt: int) -> RunRecord | None:
+        row = self._db.row(f"{_SELECT} WHERE job_id = ? AND attempt = ?", [job_id, attempt])
+        return None if row is None else _COLUMNS.read(row)
+
+    def latest(self, job_id: str) -> RunRecord | None:
+        """The job's last attempt."""
+        row = self._db.row(f"{_SELECT} WHERE job_id = ? ORDER BY attempt DESC LIMIT 1", [job_id])
+        return None if row is None else _COLUMNS.read(row)

@@ -1,0 +1,31 @@
+"""Saved experiment specs: one document for each action of a model or data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from store.database import Database
+from store.owner import owner_column
+
+
+class Specs:
+    """The rows of specs."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def save(self, owner_kind: str, owner_id: str, action: str, document: dict[str, Any]) -> None:
+        """Keep the document in place of what was saved for the action. Raises Conflict where the owner is not there."""
+        column = owner_column(owner_kind)
+        sql = f"""INSERT INTO specs ({column}, action, document) VALUES (?, ?, ?)
+            ON CONFLICT ({column}, action) DO UPDATE SET document = excluded.document"""
+        with self._db.transaction():
+            self._db.write(sql, [owner_id, action, msgspec.json.encode(document).decode()])
+
+    def get(self, owner_kind: str, owner_id: str, action: str) -> dict[str, Any] | None:
+        """The saved document, or None."""
+        column = owner_column(owner_kind)
+        row = self._db.row(f"SELECT document FROM specs WHERE {column} = ? AND action = ?", [owner_id, action])
+        return None if row is None else msgspec.json.decode(row[0], type=dict[str, Any])

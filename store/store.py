@@ -1,0 +1,53 @@
+"""The store: one database with a repository for each kind of row."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from store.database import Database
+from store.datasets import Datasets
+from store.jobs import Jobs
+from store.leases import Leases
+from store.migrations import migrate
+from store.models import Models
+from store.runs import Runs
+from store.specs import Specs
+from store.users import Users
+from taod.clock import Clock, SystemClock
+
+
+class Store:
+    """All that is state. Calls are synchronous and short; one thread at a time."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self.users = Users(database, clock)
+        self.datasets = Datasets(database, clock)
+        self.models = Models(database, clock)
+        self.specs = Specs(database)
+        self.jobs = Jobs(database, clock)
+        self.leases = Leases(database)
+        self.runs = Runs(database)
+
+    @classmethod
+    def open(cls, path: Path | None, *, clock: Clock | None = None) -> Store:
+        """Open the file, making or upgrading it; None: a store in memory.
+
+        Raises ConfigError where it is not a database, or a newer taod's.
+        """
+        database = Database(path)
+        try:
+            migrate(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock or SystemClock())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make several changes one: all are written or none is. Nested ones join the outer. Never await inside."""
+        return self._database.transaction()

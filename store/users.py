@@ -1,0 +1,88 @@
+"""Users and their tokens. A token itself is never kept, only its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from store.columns import Columns, insert
+from store.database import Database
+from store.records import TokenRecord, UserRecord
+from taod.clock import Clock, iso
+from taod.errors import Conflict
+from taod.ids import new_id
+
+_USER = Columns(UserRecord)
+_TOKEN = Columns(TokenRecord)
+
+
+class Users:
+    """The rows of users and tokens."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    def add(self, name: str) -> UserRecord:
+        """Make a user. Raises Conflict where the name is taken."""
+        user = UserRecord(id=new_id(), name=name, created_on=iso(self._clock.time()))
+        with self._db.transaction():
+            if self.by_name(name) is not None:
+                raise Conflict(f"there is a user {name!r} already")
+            values = _USER.pack(user)
+            self._db.write(insert("users", values), [*values.values()])
+        return user
+
+    def get(self, user_id: str) -> UserRecord | None:
+        return self._one("id", user_id)
+
+    def by_name(self, name: str) -> UserRecord | None:
+        return self._one("name", name)
+
+    def all(self) -> list[UserRecord]:
+        """Every user, by name."""
+        return [_USER.read(row) for row in self._db.rows(f"SELECT {_USER.select('users')} FROM users ORDER BY name")]
+
+    def delete(self, user_id: str) -> bool:
+        """Delete a user with all that is theirs; whether there was one.
+
+        Raises Conflict while another user's model uses a data set or model of theirs.
+        """
+        with self._db.transaction():
+            return self._db.write("DELETE FROM users WHERE id = ?", [user_id]) > 0
+
+    def add_token(self, user_id: str, *, kind: str, label: str, secret: str) -> TokenRecord:
+        """Remember a token. Raises Conflict for an unknown user, or a secret that is known already."""
+        token = TokenRecord(id=new_id(), user_id=user_id, kind=kind, label=label, created_on=iso(self._clock.time()))
+        values = {**_TOKEN.pack(token), "secret_sha256": _digest(secret)}
+        with self._db.transaction():
+            self._db.write(insert("tokens", values), [*values.values()])
+        return token
+
+    def by_token(self, secret: str, *, kind: str) -> UserRecord | None:
+        """The user whose token of this kind this is."""
+        digest = _digest(secret)
+        row = self._db.row(
+            "SELECT user_id, secret_sha256 FROM tokens WHERE secret_sha256 = ? AND kind = ?", [digest, kind]
+        )
+        if row is None or not hmac.compare_digest(row[1], digest):
+            return None
+        return self.get(row[0])
+
+    def tokens(self, user_id: str) -> list[TokenRecord]:
+        """The user's tokens, oldest first."""
+        sql = f"SELECT {_TOKEN.select('tokens')} FROM tokens WHERE user_id = ? ORDER BY created_on, id"
+        return [_TOKEN.read(row) for row in self._db.rows(sql, [user_id])]
+
+    def revoke(self, token_id: str) -> bool:
+        """Forget a token; whether there was one."""
+        with self._db.transaction():
+            return self._db.write("DELETE FROM tokens WHERE id = ?", [token_id]) > 0
+
+    def _one(self, column: str, value: str) -> UserRecord | None:
+        row = self._db.row(f"SELECT {_USER.select('users')} FROM users WHERE {column} = ?", [value])
+        return None if row is None else _USER.read(row)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""Assembles a job's command line and its spec file from the job's facts. It looks at files, and writes none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from taod.catalogue import classwise, command, emit, fill, inherit, merge, resources, sources
+from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
+from taod.catalogue.network import Network, of
+from taod.catalogue.sources.common import known_classes
+
+_SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
+
+
+def assemble(facts: JobFacts) -> Assembled:
+    """The job as its tool wants it: `[network, action, --field=value, …]` and the text of the spec file.
+
+    Raises taod.errors.BadRequest for facts that the network cannot work with, and KeyError for an unknown network.
+    """
+    network = of(facts.network)
+    spec_path = facts.folder / f"{fill.SPEC_NAME}{emit.SUFFIXES[_spec_format(facts, network)]}"
+    known = fill.Known(facts, spec_path)
+    fields = command.fields(facts, network)
+
+    spec = _complete(facts, network, known)
+    moved = _move_to_command(spec, fields, keeps_spec="experiment_spec" in fields.values(), network=network)
+    values: dict[str, Any] = {}
+    for field, how in fields.items():
+        values[field] = moved.pop(field, None) if how == "from_csv" else fill.value(how, known, field, fields)
+    values |= moved
+    if facts.network == "bpnet" and facts.action == "inference":
+        values["dump_visualizations"] = True
+    image = command.image(facts, network)
+    if image == "tlt-pytorch":
+        values.setdefault("results_dir", known.output_dir)
+        values.setdefault("key", facts.key)
+
+    text = _spec_text(facts, network, fields, spec)
+    return Assembled(
+        argv=[*command.program(network, facts.action), *command.options(values)],
+        image=image,
+        spec_path=spec_path if text is not None else None,
+        spec_text=text,
+        reads=_reads(facts),
+    )
+
+
+def _spec_format(facts: JobFacts, network: Network) -> str:
+    return "yaml" if facts.action == "convert_efficientdet_tf2" else network.spec_format
+
+
+def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Document:
+    """The user's spec over the defaults, with everything that taod knows filled in, and nothing unset left."""
+    classes = known_classes(facts)
+    spec = merge.merge(merge.default(network, facts.action, classes), facts.spec or {})
+    spec = inherit.from_training(network, facts, spec, classes)
+    if "parent_spec_copied" in command.fields(facts, network).values():
+        spec = inherit.over_parent(facts, spec)
+    table = network.table(facts.action)
+    count = classwise.count_path(network.dataset_type, table)
+    if count is not None and classes and merge.get(spec, count) == table.rows[count].default:
+        merge.put(spec, count, len(classes))
+
+    filled = network.file.fields.get(facts.action, {})
+    for field, how in filled.items():
+        found = fill.value(how, known, field, filled)
+        if found is not None:
+            merge.put(spec, field, found)
+    _detectnet_inference(facts, spec, known)
+    sources.fill(spec, facts)
+    resources.fit(spec, facts.gpus)
+    spec.pop("version", None)
+    return merge.tidy(table, merge.without_nulls(spec))
+
+
+def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: fill.Known) -> None:
+    """detectnet_v2 names its model in one group or another, by what reads it."""
+    if facts.network != "detectnet_v2" or facts.action != "inference":
+        return
+    model = fill.value("parent_model_evaluate", known, "model_path", {})
+    engine = isinstance(model, str) and model.endswith(".engine")
+    used, other = ("tensorrt_config", "tlt_config") if engine else ("tlt_config", "tensorrt_config")
+    merge.drop(spec, f"inferencer_config.{other}")
+    if model is not None:
+        merge.put(spec, f"inferencer_config.{used}.{'trt_engine' if engine else 'model'}", model)
+
+
+def _move_to_command(
+    spec: merge.Document, fields: dict[str, str], *, keeps_spec: bool, network: Network
+) -> dict[str, Any]:
+    """Take out of the spec what goes to the command line.
+
+    That is what its fields ask for; for a data set's action that has no spec file, everything that is no group.
+    """
+    names = {field for field, how in fields.items() if how == "from_csv"}
+    if not keeps_spec and network.kind == "dataset":
+        names |= {name for name in spec if name not in fields}
+    scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
+    return {name: spec.pop(name) for name in scalars}
+
+
+def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
+    used = _SPEC_FUNCTIONS.intersection(fields.values())
+    if not used:
+        return None
+    if used == {"parent_spec"}:
+        return _ancestor_text(facts.parent)
+    spec_format = _spec_format(facts, network)
+    return emit.emit(spec_format, classwise.split(spec) if spec_format == "protobuf" else spec)
+
+
+def _ancestor_text(parent: ParentFacts | None) -> str | None:
+    """The spec of the nearest job before this one that has any: its file, else written anew."""
+    while parent is not None:
+        file = fill.spec_file(parent)
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        network = of(parent.network)
+        if parent.spec is not None and network.takes_spec(parent.action) and parent.action in ("train", "retrain"):
+            whole = merge.without_nulls(merge.merge(merge.default(network, parent.action), parent.spec))
+            whole.pop("version", None)
+            return emit.emit(network.spec_format, classwise.split(whole))
+        parent = parent.parent
+    return None
+
+
+def _reads(facts: JobFacts) -> list[Path]:
+    datasets = [*facts.train, facts.eval, facts.inference, facts.calibration, facts.own]
+    found = [d.root for d in datasets if d is not None] + list(facts.ptms)
+    parent = facts.parent
+    while parent is not None:
+        found.append(parent.results)
+        parent = parent.parent
+    return list(dict.fromkeys(found))

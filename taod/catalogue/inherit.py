@@ -1,0 +1,103 @@
+"""What an evaluation, an export or an inference takes over from the training that its weights come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from taod.catalogue import merge
+from taod.catalogue.facts import JobFacts, ParentFacts
+from taod.catalogue.fill import spec_file, trained_ancestor
+from taod.catalogue.network import Network
+
+_AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat"})
+# Groups that say what is done rather than what the model is.
+_OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
+# Arguments that only fit the architecture they were written for.
+_WHOLE = "custom_args"
+
+
+def from_training(network: Network, facts: JobFacts, spec: merge.Document, classes: list[str]) -> merge.Document:
+    """The spec with the training's values of the groups that both describe, such as `model` and `dataset`.
+
+    What the user set in this action's own spec stays. A value that equals the action's default counts as not set:
+    clients send the whole default back, and weights fit no other model than the one they were trained in.
+    """
+    ancestor = trained_ancestor(facts.parent)
+    if ancestor is None or ancestor.network != network.name or facts.action not in _AFTER_TRAINING:
+        return spec
+    defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
+    theirs = _trained_spec(network, ancestor)
+    inherited = dict(spec)
+    for group in _shared_groups(network, facts.action, ancestor.action):
+        if isinstance(theirs.get(group), dict):
+            own = _set_by_user(spec.get(group) or {}, [d.get(group) for d in defaults])
+            inherited[group] = merge.merge(_lay(defaults[1].get(group) or {}, theirs[group]), own)
+    return inherited
+
+
+def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
+    """The training's spec file with this action's own group and `dataset` in place of its own."""
+    ancestor = trained_ancestor(facts.parent)
+    if ancestor is None:
+        return spec
+    return {**_written_spec(ancestor), **{k: v for k, v in spec.items() if k in (facts.action, "dataset")}}
+
+
+def _written_spec(ancestor: ParentFacts) -> merge.Document:
+    file = spec_file(ancestor)
+    if file.is_file() and file.suffix == ".yaml":
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if isinstance(loaded, dict):
+            return loaded
+    return merge.merge(merge.default(ancestor.network, ancestor.action), ancestor.spec or {})
+
+
+def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
+    """The training's spec without what was filled in for that run alone: weights to start from, its folders."""
+    whole = merge.merge(merge.default(network, ancestor.action), ancestor.spec or {})
+    for field in network.file.fields.get(ancestor.action, {}):
+        _without(whole, field)
+    return whole
+
+
+def _without(document: merge.Document, path: str) -> None:
+    """Drop a value without touching groups that other documents may share."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        document.pop(name, None)
+    elif isinstance(document.get(name), dict):
+        document[name] = dict(document[name])
+        _without(document[name], rest)
+
+
+def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
+    ours, theirs = network.table(action).root.children, network.table(trained).root.children
+    both = [name for name, node in ours.items() if name in theirs and node.is_group and theirs[name].is_group]
+    return [name for name in both if not name.startswith(_OWN)]
+
+
+def _set_by_user(values: merge.Document, defaults: list[Any]) -> merge.Document:
+    """What differs from each of the defaults."""
+    own: merge.Document = {}
+    for key, value in values.items():
+        others = [d.get(key) if isinstance(d, dict) else None for d in defaults]
+        if isinstance(value, dict):
+            below = _set_by_user(value, others)
+            if below or not value:
+                own[key] = below
+        elif value is not None and value not in others:
+            own[key] = value
+    return own
+
+
+def _lay(base: merge.Document, over: merge.Document) -> merge.Document:
+    laid = dict(base)
+    for key, value in over.items():
+        below = laid.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and key != _WHOLE:
+            laid[key] = _lay(below, value)
+        else:
+            laid[key] = value
+    return laid

@@ -1,0 +1,128 @@
+"""Unpacking an archive into a new folder: its kind told by its content, nothing written outside, nothing left when refused."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from taod.config import LimitsConfig
+from taod.datasets.packed import MAGIC, Ahead, Corrupt, Truncated, Unpacked
+from taod.datasets.tarstream import BLOCK, TarReader
+from taod.datasets.tree import Progress, Stopped, Tree, show
+from taod.datasets.zips import unzip
+from taod.errors import BadRequest, NoSpace
+
+KNOWN = "send a .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst or .zip"
+
+_FOREIGN = {b"Rar!": "a RAR archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"\x89PNG": "a picture", b"\xff\xd8": "a picture"}
+
+
+class Extracted(NamedTuple):
+    """What was written: regular files, and their bytes."""
+
+    files: int
+    bytes: int
+
+
+def extract(
+    archive: Path,
+    into: Path,
+    limits: LimitsConfig,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Extracted:
+    """Unpack `archive` into the new folder `into`; on any failure the folder is gone again. Blocks: for a thread.
+
+    `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end. Links inside
+    become second names of the files they point to; leftovers of operating systems (`__MACOSX`, `._*`) are left out.
+
+    Raises BadRequest naming the entry and the remedy, NoSpace, Stopped when `cancel` was set, and FileExistsError when
+    `into` is there.
+    """
+    into.mkdir(mode=0o755)
+    try:
+        with archive.open("rb", buffering=0) as file:
+            tree = Tree(into, limits, archive.stat().st_size, progress, cancel)
+            _unpack(file, tree, limits)
+        if not tree.files:
+            raise BadRequest(f"the archive holds no files; {KNOWN} with the data set in it")
+    except BaseException as error:
+        shutil.rmtree(into, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace("the disk is full: the archive could not be unpacked; make room and upload again") from error
+        raise
+    if progress is not None:
+        progress(tree.files, tree.bytes)
+    return Extracted(tree.files, tree.bytes)
+
+
+def _unpack(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
+    kind = recognise(file.read(BLOCK))
+    file.seek(0)
+    try:
+        if kind == "zip":
+            unzip(file, tree, limits)
+        elif kind == "tar":
+            _untar(TarReader(file.read, tree.spend), tree)
+        else:
+            with Ahead(Unpacked(file, kind)) as unpacked:
+                _untar(TarReader(unpacked.read, tree.spend), tree)
+    except Truncated:
+        raise BadRequest(
+            f"the archive is truncated: it ends after {tree.files} whole files; send it again, whole"
+        ) from None
+    except Corrupt as error:
+        raise BadRequest(
+            f"the archive cannot be unpacked: after {tree.files} whole files {error}; pack and send it again"
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadRequest("the archive holds a name that is too long for this disk; shorten it") from None
+        raise
+
+
+def _untar(reader: TarReader, tree: Tree) -> None:
+    for name, kind, size, target in reader:
+        if kind == "file":
+            tree.file(name, size, reader.data())
+        elif kind == "folder":
+            tree.folder(name)
+        elif kind in ("hard link", "symbolic link"):
+            tree.link(name, kind, target)
+        else:
+            raise BadRequest(f"archive entry {show(name)} is a {kind}; only files and folders are taken: leave it out")
+
+
+def recognise(head: bytes) -> str:
+    """`zip`, `tar`, `gzip`, `bzip2`, `xz` or `zstd`, by the first 512 bytes; raises BadRequest for anything else."""
+    if not head:
+        raise BadRequest(f"the upload is empty (0 bytes); {KNOWN}")
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    for magic, kind in MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if len(head) >= 4 and 0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18":
+        return "zstd"  # a skippable frame first, as pzstd writes
+    if head[257:262] == b"ustar" or _is_old_tar(head):
+        return "tar"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise BadRequest(f"the upload is {what}; {KNOWN}")
+    raise BadRequest(f"the upload is no archive known here: it begins with {head[:8]!r}; {KNOWN}")
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Tar from before ustar has no magic, only a checksum; an empty tar is zeros."""
+    if len(head) < BLOCK:
+        return False
+    if head == bytes(BLOCK):
+        return True
+    try:
+        told = int(head[148:156].partition(b"\0")[0], 8)
+    except ValueError:
+        return False
+    return told == sum(head) - sum(head[148:156]) + 8 * 32

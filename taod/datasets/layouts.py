@@ -1,0 +1,116 @@
+"""What must lie at the top of a data set, by type and format: data, and the few words that explain it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jp2"}
+)
+"""Suffixes, in lower case, of what counts as a picture."""
+
+
+class Layout(NamedTuple):
+    """Paths that must be there; a folder's ends in `/`. Of each tuple in `one_of` one path (or set of paths) is enough."""
+
+    needs: tuple[str, ...] = ()
+    one_of: tuple[tuple[tuple[str, ...], ...], ...] = ()
+
+    def words(self) -> str:
+        """The layout as a sentence's part."""
+        parts = list(self.needs)
+        for choice in self.one_of:
+            parts.append(" or ".join(" with ".join(alternative) for alternative in choice))
+        return ", ".join(parts)
+
+
+_DETECTION = {
+    "kitti": Layout(("images/", "labels/")),
+    "coco": Layout(("images/", "annotations.json")),
+    # The label map is read under either name.
+    "coco_raw": Layout(("images/",), ((("label_map.txt",), ("label_map.yaml",)),)),
+    "*": Layout(("images/",)),
+}
+
+_RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+
+
+def _pose(layout: str) -> tuple[str, ...]:
+    files = ("train_data.npy", "train_label.pkl", "val_data.npy", "val_label.pkl")
+    return tuple(f"{layout}/{file}" for file in files)
+
+
+LAYOUTS: dict[str, dict[str, Layout]] = {
+    "object_detection": _DETECTION,
+    "instance_segmentation": _DETECTION,
+    "semantic_segmentation": {
+        "unet": Layout(("images/train/", "images/val/", "images/test/", "masks/train/", "masks/val/")),
+        "coco": Layout(("images/", "annotations.json")),
+        "*": Layout(("images/",)),
+    },
+    # The images* folder of a classification set is checked in code: which one it is, is open.
+    "image_classification": {
+        "custom": Layout(("val.csv",)),
+        "classification_pyt": Layout(("classes.txt",)),
+        "*": Layout(),
+    },
+    "character_recognition": {
+        "raw": Layout(("image/",)),
+        "*": Layout(("image/", "label/", "characters.txt")),
+    },
+    "ocrnet": {"*": Layout(("character_list",), ((("train/gt_new.txt",), ("test/gt_new.txt",)),))},
+    "ocdnet": {"*": Layout((), ((("train/img/", "train/gt/"), ("test/img/", "test/gt/")),))},
+    "optical_inspection": {"*": Layout(("images/", "dataset.csv"))},
+    "ml_recog": {"*": Layout((f"{_RETAIL}/known_classes/", f"{_RETAIL}/unknown_classes/"))},
+    "bpnet": {
+        "*": Layout(
+            (
+                "annotations/person_keypoints_train2017.json",
+                "annotations/person_keypoints_val2017.json",
+                "train2017/",
+                "val2017/",
+                "coco_spec.json",
+                "bpnet_18joints.json",
+                "infer_spec.yaml",
+            )
+        )
+    },
+    "fpenet": {"*": Layout(("data.json",), ((("data/afw/afw.json",), ("data/afw_10/afw_10.json",)),))},
+    "action_recognition": {"*": Layout(("train/", "test/"))},
+    "pointpillars": {"*": Layout(("train/label/", "train/lidar/", "val/label/", "val/lidar/"))},
+    "pose_classification": {"*": Layout((), ((_pose("kinetics"), _pose("nvidia")),))},
+    "re_identification": {"*": Layout(("sample_train/", "sample_test/", "sample_query/"))},
+}
+
+
+def layout(type_: str, format_: str) -> Layout:
+    """The layout of a type in a format; a format without rules of its own has the type's general ones.
+
+    Raises KeyError for a type that is not one of the fifteen.
+    """
+    formats = LAYOUTS[type_]
+    return formats.get(format_, formats["*"])
+
+
+SPLITS: dict[str, tuple[str, ...]] = {
+    "object_detection": ("images",),
+    "instance_segmentation": ("images",),
+    "semantic_segmentation": ("images/train", "images/val", "images/test"),
+    "character_recognition": ("image",),
+    "ocrnet": ("train", "test"),
+    "ocdnet": ("train/img", "test/img"),
+    "optical_inspection": ("images",),
+    "ml_recog": tuple(
+        f"{_RETAIL}/{known}/{part}"
+        for known in ("known_classes", "unknown_classes")
+        for part in ("train", "val", "reference", "test")
+    ),
+    "bpnet": ("train2017", "val2017"),
+    "fpenet": ("data/afw", "data/afw_10"),
+    "action_recognition": ("train", "test"),
+    "re_identification": ("sample_train", "sample_test", "sample_query"),
+}
+"""Folders whose pictures are counted, where they are there."""
+
+CLASS_FOLDERS = frozenset({"image_classification", "ml_recog", "action_recognition"})
+"""Types in which a split's subfolders are classes."""
