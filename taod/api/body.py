@@ -48,9 +48,7 @@ async def read_body(
     return to_struct(await read_object(request), kind, answer=answer)
 
 
-def to_struct(
-    document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = ""
-) -> Body:
+def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = "") -> Body:
     """JSON values as a Struct; the same errors. `at` names the place of the document in a larger one."""
     if isinstance(document, dict):
         fixed = answer.__struct_fields__ if answer is not None else ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from litestar import Request, Response
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, SkipValidation
 
 from store.records import UserRecord
 from taod.errors import NotFound
@@ -14,8 +15,13 @@ from taod.services.page import Page
 
 TOTAL = "X-Total-Count"
 
+Call: TypeAlias = Request[Any, Any, Any]
+PathText: TypeAlias = FromPath[str]
+TheServices: TypeAlias = NamedDependency[SkipValidation[Services]]
+TheUser: TypeAlias = NamedDependency[SkipValidation[UserRecord]]
 
-def current_user(request: Request[Any, Any, Any], user_id: str) -> UserRecord:
+
+def current_user(request: Call, user_id: PathText) -> UserRecord:
     """The user of the path, who must be the one of the token; any other is not found, existing or not."""
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():

@@ -17,7 +17,8 @@ Document = dict[str, Any]
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 summary { cursor: pointer; padding: .3rem 0; } code, pre { font-family: ui-monospace, monospace; }
-.verb { display: inline-block; width: 4.5rem; font-weight: 700; } pre { background: #8882; padding: .6rem; overflow: auto; }
+.verb { display: inline-block; width: 4.5rem; font-weight: 700; }
+pre { background: #8882; padding: .6rem; overflow: auto; }
 :root { color-scheme: light dark; } table { border-collapse: collapse; } td { padding: .1rem .8rem .1rem 0; }
 """
 
@@ -69,9 +70,8 @@ def page(doc: Document) -> str:
         parts.append(f"<h2>{html.escape(tag)}</h2>{''.join(operations)}")
     parts.append("<h2>Schemas</h2>")
     for name, schema in doc["components"]["schemas"].items():
-        parts.append(
-            f'<details id="{html.escape(name)}"><summary><code>{html.escape(name)}</code></summary>{_json(schema)}</details>'
-        )
+        shown = html.escape(name)
+        parts.append(f'<details id="{shown}"><summary><code>{shown}</code></summary>{_json(schema)}</details>')
     return "".join(parts)
 
 

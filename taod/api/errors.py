@@ -40,11 +40,19 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
     if error.status_code == 404:
         return _answer(404, f"there is nothing at {path}; GET /api/v1 lists what there is")
     if error.status_code == 405:
-        allowed = headers.get("allow", "")
-        return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", headers)
+        allowed = allowed_verbs(headers.get("allow", ""))
+        return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
         return _answer(413, "the body is over limits.body_bytes")
     return _answer(error.status_code, str(error.detail), headers)
+
+
+def allowed_verbs(verbs: str) -> str:
+    """An Allow header in order, with the verbs that the gate answers everywhere."""
+    found = {verb.strip() for verb in verbs.split(",") if verb.strip()} | {"OPTIONS"}
+    if "GET" in found:
+        found.add("HEAD")
+    return ", ".join(sorted(found))
 
 
 def impossible(request: Request[Any, Any, Any], error: ImpossibleTransition) -> Response[bytes]:

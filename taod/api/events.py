@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
-from litestar import Controller, Request, get
+from litestar import Controller, get
 from litestar.response import Stream
 
-from store.records import UserRecord
 from taod.api import query
+from taod.api.dependencies import Call, TheServices, TheUser
 from taod.api.streams import any_of
 from taod.services import Services
 from taod.telemetry.bus import Event
@@ -28,7 +27,7 @@ class EventController(Controller):
     tags = ("EVENTS",)
 
     @get(summary="Stream of events", opt={"query": ("last_event_id",)}, media_type="text/event-stream")
-    async def events(self, request: Request[Any, Any, Any], services: Services, user: UserRecord) -> Stream:
+    async def events(self, request: Call, services: TheServices, user: TheUser) -> Stream:
         last = request.headers.get("last-event-id") or query.text(request, "last_event_id")
         return Stream(
             flow(services, user.id, last),

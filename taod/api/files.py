@@ -6,25 +6,24 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
-from litestar import Controller, Request, get
+from litestar import Controller, get
+from litestar.params import FromPath
 from litestar.response import Stream
 
-from store.records import JobRecord, UserRecord
+from store.records import JobRecord
 from taod.api import query, ranges
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.streams import any_of, file_blocks, written_by
 from taod.errors import NotFound
-from taod.services import Services
 from taod.services.artifacts import find_artifact, has_artifacts, list_artifacts, pack
 from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
 from taod.telemetry import log as logs
 from taod.types.job import Artifact
 from taod.types.state import State
-
-AnyRequest = Request[Any, Any, Any]
 
 LOG_SIZE = "X-Taod-Log-Size"
 TEXT = "text/plain; charset=utf-8"
@@ -37,11 +36,11 @@ class FilesController(Controller):
     kind: ClassVar[str | None] = None
 
     @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow")}, media_type="text/plain")
-    async def get_log(self, request: AnyRequest, services: Services, user: UserRecord, job_id: str) -> Stream:
+    async def get_log(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
         job = self._job(request, services, user, job_id)
         path = services.jobs.folder(job).log
         tail = query.number(request, "tail")
-        size = path.stat().st_size if path.is_file() else None
+        size = _size(path)
         if query.flag(request, "follow"):
             return await _followed(request, services, job, path, tail)
         if size is None:
@@ -53,15 +52,13 @@ class FilesController(Controller):
         return _part_of_file(request, path, size, TEXT, headers)
 
     @get("/files", summary="Files of a Job")
-    async def get_files(
-        self, request: AnyRequest, services: Services, user: UserRecord, job_id: str
-    ) -> list[Artifact]:
+    async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: str) -> list[Artifact]:
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
     @get("/files/{path:path}", summary="One file of a Job", media_type="application/octet-stream")
     async def get_file(
-        self, request: AnyRequest, services: Services, user: UserRecord, job_id: str, path: Path
+        self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         found = await asyncio.to_thread(find_artifact, folder, str(path))
@@ -73,10 +70,10 @@ class FilesController(Controller):
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name)}",
             "X-Content-Type-Options": "nosniff",
         }
-        return _part_of_file(request, found, found.stat().st_size, kind, headers)
+        return _part_of_file(request, found, _size(found) or 0, kind, headers)
 
     @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
-    async def download(self, request: AnyRequest, services: Services, user: UserRecord, job_id: str) -> Stream:
+    async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
         job = self._job(request, services, user, job_id)
         folder = services.jobs.folder(job)
         if not await asyncio.to_thread(has_artifacts, folder):
@@ -87,7 +84,7 @@ class FilesController(Controller):
             headers={"Content-Disposition": f'attachment; filename="{job.id}.tar.gz"'},
         )
 
-    def _job(self, request: AnyRequest, services: Services, user: UserRecord, job_id: str) -> JobRecord:
+    def _job(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobRecord:
         if self.kind is None:
             return services.jobs.record(user.id, job_id)
         return services.jobs.owned(user.id, self.kind, request.path_params["owner_id"], job_id)
@@ -110,17 +107,15 @@ class ModelFilesController(FilesController):
     tags = ("MODEL",)
 
 
-async def _followed(
-    request: AnyRequest, services: Services, job: JobRecord, path: Path, tail: int | None
-) -> Stream:
+async def _followed(request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None) -> Stream:
     """The log from the tail, the range's start or its beginning on, and what is added until the job has ended."""
     over = job.state.ended or job.state is State.PAUSED
-    there = path.is_file()
-    if not there and over:
+    found = _size(path)
+    if found is None and over:
         raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason})")
-    size = path.stat().st_size if there else 0
+    size = found or 0
     start = 0
-    if tail is not None and there:
+    if tail is not None and size:
         start = size - len(await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES)))
     elif (asked := request.headers.get("range")) and size:
         start = _start(asked, size)
@@ -136,6 +131,14 @@ async def _followed(
     return Stream(flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"})
 
 
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _start(header: str, size: int) -> int:
     """Where following begins; a range that starts at the end waits for what comes."""
     try:
@@ -149,7 +152,7 @@ def _whole(block: bytes, headers: dict[str, str]) -> Stream:
     return Stream([block], media_type=TEXT, headers=headers | {"Content-Length": str(len(block))})
 
 
-def _part_of_file(request: AnyRequest, path: Path, size: int, kind: str, headers: dict[str, str]) -> Stream:
+def _part_of_file(request: Call, path: Path, size: int, kind: str, headers: dict[str, str]) -> Stream:
     """A file, or the one range of it that is asked for. Raises Unsatisfiable."""
     part = ranges.parse(request.headers.get("range"), size)
     start, length, status = (0, size, 200) if part is None else (part.start, part.length, 206)

@@ -1,4 +1,4 @@
-"""What every request passes before any route is looked for: Host, Origin, bearer token, HEAD."""
+"""What every request passes before any route is looked for: Host, Origin, bearer token, HEAD, OPTIONS."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
 OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
 """Without a token: health, login, and the documentation, which says nothing of this machine."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
+NOBODYS_VERB = "TRACE"
+"""No route has it: the refusal's Allow header is the answer to OPTIONS."""
 _BEARER = "bearer "
 
 
@@ -45,7 +47,10 @@ class Gate:
             await answer_error(error, send)
             return
         if head:
-            scope["method"] = "GET"  # type: ignore[typeddict-item]
+            scope["method"] = "GET"
+        elif scope["method"] == "OPTIONS":
+            scope["method"] = NOBODYS_VERB
+            send = _verbs_only(send)
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
@@ -145,3 +150,20 @@ def _without_body(send: Send) -> tuple[Send, Receive]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return headers_only, gone
+
+
+def _verbs_only(send: Send) -> Send:
+    """Turns a refused verb into the answer to OPTIONS."""
+    refused = False
+
+    async def turned(message: Any) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] == 405:
+            refused = True
+            kept = [(name, value) for name, value in message["headers"] if name.lower() == b"allow"]
+            message = {"type": "http.response.start", "status": 204, "headers": kept}
+        elif refused:
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return turned

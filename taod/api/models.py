@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from litestar import Controller, Response, delete, get, patch, post, put
 
-from litestar import Controller, Request, Response, delete, get, patch, post, put
-
-from store.records import ResourceFilter, UserRecord
+from store.records import ResourceFilter
 from taod.api import query
 from taod.api.body import read_body
-from taod.api.dependencies import listed
-from taod.services import Services
+from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class ModelController(Controller):
@@ -24,35 +19,35 @@ class ModelController(Controller):
     tags = ("MODEL",)
 
     @get(summary="List Models", opt={"query": ("skip", "size", "sort", "name", "arch", "read_only")})
-    async def list_models(self, request: AnyRequest, services: Services, user: UserRecord) -> Response[list[Model]]:
+    async def list_models(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Model]]:
         wanted = ResourceFilter(
             name=query.text(request, "name"),
             arch=query.one_of(request, "arch", services.catalogue.names()),
             read_only=query.flag(request, "read_only"),
         )
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
-        return listed(services.models.list(user.id, wanted, sort, query.page(request)))
+        return listed(services.models.page(user.id, wanted, sort, query.page(request)))
 
     @post(summary="Create new Model", opt={"body": ModelCreate})
-    async def create_model(self, request: AnyRequest, services: Services, user: UserRecord) -> Model:
+    async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
         return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
 
     @get("/{model_id:str}", summary="Retrieve Model")
-    async def get_model(self, services: Services, user: UserRecord, model_id: str) -> Model:
+    async def get_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
         return services.models.get(user.id, model_id)
 
     @put("/{model_id:str}", summary="Update Model", opt={"body": ModelCreate})
-    async def put_model(self, request: AnyRequest, services: Services, user: UserRecord, model_id: str) -> Model:
+    async def put_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
         services.models.record(user.id, model_id)
         return services.models.update(user.id, model_id, await read_body(request, ModelCreate, answer=Model))
 
     @patch("/{model_id:str}", summary="Partial update Model", opt={"body": ModelPatch})
-    async def patch_model(self, request: AnyRequest, services: Services, user: UserRecord, model_id: str) -> Model:
+    async def patch_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
         services.models.record(user.id, model_id)
         return services.models.update(user.id, model_id, await read_body(request, ModelPatch, answer=Model))
 
     @delete("/{model_id:str}", summary="Delete Model", status_code=200)
-    async def delete_model(self, services: Services, user: UserRecord, model_id: str) -> Model:
+    async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
         return await services.models.delete(user.id, model_id)
 
 
@@ -63,10 +58,10 @@ class PtmController(Controller):
     tags = ("PTM",)
 
     @get(summary="List pretrained models", opt={"query": ("arch",)})
-    async def list_ptms(self, request: AnyRequest, services: Services, user: UserRecord) -> list[Ptm]:
+    async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
         arch = query.one_of(request, "arch", services.catalogue.names())
-        return services.ptms.list(arch or query.one_of(request, "network_arch", services.catalogue.names()))
+        return services.ptms.all(arch or query.one_of(request, "network_arch", services.catalogue.names()))
 
     @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
-    async def register_ptm(self, request: AnyRequest, services: Services, user: UserRecord) -> Ptm:
+    async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:
         return services.ptms.register(await read_body(request, PtmCreate, answer=Ptm))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
 import taod
+from taod.api.dependencies import PathText
 from taod.api.routes import CONTROLLERS
 from taod.types.common import ErrorBody, JobSort, Sort
 from taod.types.dataset import DatasetType
@@ -42,6 +44,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "last_event_id": ("Go on after this event", _TEXT),
 }
 _ERRORS = {"400": "Bad request", "401": "No token, or an unknown one", "404": "Not found"}
+_VARIABLE = re.compile(r"\{(\w+)\}")
 _OPEN = ("/api/v1/health", "/api/v1/login")
 
 
@@ -61,6 +64,7 @@ def build() -> Document:
             operation["requestBody"] = _upload()
         for name in opt.get("query", ()):
             operation.setdefault("parameters", []).append(_query(name))
+        _declare_path(path, operation)
         for status, text in _ERRORS.items():
             content = {"application/json": {"schema": {"$ref": _REF.format(name="ErrorBody")}}}
             operation["responses"][status] = {"description": text, "content": content}
@@ -89,7 +93,7 @@ def _shadow() -> Litestar:
     )
 
 
-def _user(user_id: str) -> None:
+def _user(user_id: PathText) -> None:
     """Stands where the application finds the user; its parameter belongs to every path that has it."""
 
 
@@ -108,6 +112,15 @@ def _operations(app: Litestar, document: Document) -> list[tuple[str, Document, 
         for method in item
         if (path, method) in handlers
     ]
+
+
+def _declare_path(path: str, operation: Document) -> None:
+    """Every part of the path that varies is told, also where a handler reads it by itself."""
+    parameters = operation.setdefault("parameters", [])
+    told = {parameter["name"] for parameter in parameters}
+    for name in _VARIABLE.findall(path):
+        if name not in told:
+            parameters.append({"name": name, "in": "path", "required": True, "schema": _TEXT})
 
 
 def _body(kind: Any, components: Document) -> Document:

@@ -44,7 +44,5 @@ def parse(header: str | None, size: int) -> Range | None:
         if match["last"] and int(match["last"]) < start:
             return None
     if start >= size:
-        raise Unsatisfiable(
-            f"Range: {header}: there are {size} bytes", headers={"Content-Range": f"bytes */{size}"}
-        )
+        raise Unsatisfiable(f"Range: {header}: there are {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return Range(start, end)

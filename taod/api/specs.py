@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from litestar import Controller, Request, Response, get, post, put
+from litestar import Controller, Response, get, post, put
 
-from store.records import UserRecord
 from taod.api.body import read_object
-from taod.services import Services
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
 from taod.services.specs import Saved
 
-AnyRequest = Request[Any, Any, Any]
 Document = dict[str, Any]
 
 WARNINGS = "X-Taod-Warnings"
@@ -25,23 +23,23 @@ class SpecsController(Controller):
     kind: ClassVar[str]
 
     @get("/schema", summary="Retrieve Specs schema")
-    async def get_schema(self, services: Services, user: UserRecord, owner_id: str, action: str) -> Document:
+    async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
         return services.specs.schema(user.id, self.kind, owner_id, action)
 
     @get(summary="Retrieve Specs")
-    async def get_specs(self, services: Services, user: UserRecord, owner_id: str, action: str) -> Document:
+    async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
         return services.specs.get(user.id, self.kind, owner_id, action)
 
     @post(summary="Save Specs", opt={"body": Document})
     async def post_specs(
-        self, request: AnyRequest, services: Services, user: UserRecord, owner_id: str, action: str
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
         document = await read_object(request)
         return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
     @put(summary="Update Specs", opt={"body": Document})
     async def put_specs(
-        self, request: AnyRequest, services: Services, user: UserRecord, owner_id: str, action: str
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
         changes = await read_object(request)
         return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)

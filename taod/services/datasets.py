@@ -76,7 +76,7 @@ class Datasets:
         """One data set with its jobs. Raises NotFound."""
         return self._view([self.record(user_id, dataset_id)])[0]
 
-    def list(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
+    def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
         """The user's data sets with their jobs."""
         records, total = self._store.datasets.list(user_id, wanted, sort, page.skip, page.size)
         return Page(self._view(records), total)
@@ -85,9 +85,7 @@ class Datasets:
         """Make an empty data set. Raises BadRequest for a type or format that is unknown or does not fit."""
         self._check_kind(body.type, body.format)
         now = iso(self._clock.time())
-        record = DatasetRecord(
-            id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body)
-        )
+        record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
         self._store.datasets.add(record)
         self._announcer.dataset(user_id, record.id, "created")
         return self._view([record])[0]
@@ -151,14 +149,17 @@ class Datasets:
         self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
         self._scheduler.wake()
         return UploadAnswer(
-            message=f"Upload successful: {summary.files} files", files=summary.files, bytes=summary.bytes, summary=summary
+            message=f"Upload successful: {summary.files} files",
+            files=summary.files,
+            bytes=summary.bytes,
+            summary=summary,
         )
 
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
         """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
         record = self.record(user_id, dataset_id)
         self._check_not_read(record)
-        roots = [Path(root).expanduser() for root in self._config.storage.link_roots]
+        roots = _folders(self._config.storage.link_roots)
         with self._uploads.claim(record.id):
             summary = await asyncio.to_thread(self._intake.link, record, Path(body.path), roots)
             self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
@@ -224,3 +225,7 @@ class Datasets:
     def actions(self, record: DatasetRecord) -> list[str]:
         """What can be done with the data set itself."""
         return self._catalogue.actions_for_dataset(record.type, record.format)
+
+
+def _folders(names: list[str]) -> list[Path]:
+    return [Path(name).expanduser() for name in names]

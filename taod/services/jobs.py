@@ -80,7 +80,7 @@ class Jobs:
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
         return Page([self.public(record) for record in records], total)
 
-    def list(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
+    def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
         """Jobs over all models and data sets; their results come without the long parts."""
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
         return Page([record.view() for record in records], total)
@@ -116,7 +116,8 @@ class Jobs:
         """Stop a training so that a resume goes on from its last checkpoint. Raises BadRequest for anything else."""
         if not self.pausable(job):
             raise BadRequest(
-                f"job {job.id} cannot be paused: only a running train or retrain can; this is a {job.action}, {job.state}"
+                f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; "
+                "only a running train or retrain can be"
             )
         await self._scheduler.pause(job.id)
         return self._again(job)

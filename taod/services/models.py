@@ -69,7 +69,7 @@ class Models:
         """One model with its jobs. Raises NotFound."""
         return self._view(user_id, [self.record(user_id, model_id)])[0]
 
-    def list(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Model]:
+    def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Model]:
         """The models that the user may see: their own and public ones, then the pretrained."""
         records, total = self._store.models.list(user_id, wanted, sort, page.skip, page.size)
         return Page(self._view(user_id, records), total)
@@ -132,14 +132,18 @@ class Models:
     def _network(self, name: str) -> Network:
         network = self._catalogue.network(name)
         if network is None or network.kind != "network":
-            raise BadRequest(f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._catalogue.networks())}")
+            raise BadRequest(
+                f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._catalogue.networks())}"
+            )
         return network
 
     def _check(self, user_id: str, network: Network, fields: dict[str, Any]) -> None:
         """Check what depends on more than one field, and bring fields with several spellings to one."""
         wanted_type = fields.get("dataset_type", network.dataset_type)
         if wanted_type != network.dataset_type:
-            raise BadRequest(f"dataset_type {wanted_type!r} does not fit {network.name}: it is {network.dataset_type!r}")
+            raise BadRequest(
+                f"dataset_type {wanted_type!r} does not fit {network.name}: it is {network.dataset_type!r}"
+            )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
             raise BadRequest(f"automl_enabled cannot be set: {network.name} has no AutoML")
         algorithm = fields.get("automl_algorithm")

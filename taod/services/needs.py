@@ -47,7 +47,7 @@ def check_datasets(model: ModelRecord, action: str) -> None:
         value = '["<id of a data set>"]' if field == "train_datasets" else '"<id of a data set>"'
         raise BadRequest(
             f"{action} needs {field}, and model {model.name!r} has none; "
-            f"set it by PATCH …/model/{model.id} {{\"{field}\": {value}}}"
+            f'set it by PATCH …/model/{model.id} {{"{field}": {value}}}'
         )
 
 

@@ -15,7 +15,7 @@ class Networks:
         self._catalogue = catalogue
         self._runners = runners
 
-    def list(self) -> list[NetworkInfo]:
+    def all(self) -> list[NetworkInfo]:
         """Every network and dataset type, by name."""
         return [self.get(name) for name in self._catalogue.names()]
 

@@ -118,7 +118,8 @@ class Planner:
         results = self._root.job(parent.id).results
         if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(parent.network, parent.action, results) is None:
             raise BadRequest(
-                f"the parent {parent.action} {parent.id} left no weights in {results}; run it again, or name another one"
+                f"the parent {parent.action} {parent.id} left no weights in {results}; "
+                "run it again, or name another one"
             )
         return self._chain(parent)
 
@@ -172,7 +173,9 @@ class Planner:
     def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
         if dataset.state in READY_STATES and not root.is_dir():
-            raise BadRequest(f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again")
+            raise BadRequest(
+                f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
+            )
         return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
 
 

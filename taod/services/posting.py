@@ -191,4 +191,3 @@ class Posting:
         if owner.kind == MODEL and owner.model is not None and owner.model.metric != "kpi":
             return owner.model.metric
         return network.metric
-

@@ -13,7 +13,8 @@ from taod.clock import Clock, iso
 from taod.config import Config
 from taod.errors import BadRequest
 from taod.services.announce import Announcer
-from taod.types.model import DEFAULT_DESCRIPTION, DEFAULT_LOGO, DEFAULT_VERSION, Ptm, PtmCreate
+from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION
+from taod.types.model import DEFAULT_DESCRIPTION, Ptm, PtmCreate
 
 _NAMESPACE = uuid.UUID("6f4cbb5c-6a1f-5c2e-9a52-0d7a2f6f3b11")
 
@@ -41,7 +42,7 @@ class Ptms:
                 self._store.models.add(self._record(ngc_path, arch, name=_name(ngc_path), weights=None))
         return len(missing)
 
-    def list(self, network_arch: str | None = None) -> list[Ptm]:
+    def all(self, network_arch: str | None = None) -> list[Ptm]:
         """The pretrained models, all or of one network."""
         return [_view(record) for record in self._store.models.ptms(network_arch)]
 
@@ -52,7 +53,9 @@ class Ptms:
         """
         network = self._catalogue.network(body.network_arch)
         if network is None or network.kind != "network":
-            raise BadRequest(f"Invalid network arch: network_arch {body.network_arch!r}; GET /api/v1/networks lists them")
+            raise BadRequest(
+                f"Invalid network arch: network_arch {body.network_arch!r}; GET /api/v1/networks lists them"
+            )
         weights = self._allowed(body.path)
         ngc_path = body.ngc_path or f"local/{body.network_arch}:{weights.name}"
         same = [record for record in self._store.models.ptms(body.network_arch) if record.ngc_path == ngc_path]

@@ -111,4 +111,3 @@ class Specs:
         if dataset is None or dataset.summary is None:
             return None
         return list(dataset.summary.classes) or None
-

@@ -76,7 +76,9 @@ class Server:
         assert body["error_code"] == status
         return body["error_desc"]
 
-    async def dataset(self, type_: str = "image_classification", format_: str = "classification_pyt", **more: Any) -> str:
+    async def dataset(
+        self, type_: str = "image_classification", format_: str = "classification_pyt", **more: Any
+    ) -> str:
         made = await self.call("POST", "/dataset", 201, json={"type": type_, "format": format_} | more)
         return made["id"]
 
@@ -134,9 +136,11 @@ async def server(config: Config, gate: Path) -> AsyncIterator[Server]:
         app = create_app(services)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {token}"}
-        async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url=HOST, headers=headers) as client:
+        await services.start()
+        async with httpx.AsyncClient(transport=transport, base_url=HOST, headers=headers) as client:
             yield Server(services, app, client, user, token, gate)
     finally:
+        await services.stop()
         services.store.close()
 
 

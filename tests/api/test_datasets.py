@@ -192,7 +192,9 @@ async def test_an_archive_is_uploaded_raw(server, pictures) -> None:
 
 async def test_a_bad_archive_leaves_the_old_data(server, pictures) -> None:
     dataset_id = await server.dataset()
-    await server.call("POST", f"/dataset/{dataset_id}/upload", 201, files={"file": ("a.tgz", archive(pictures("train")))})
+    await server.call(
+        "POST", f"/dataset/{dataset_id}/upload", 201, files={"file": ("a.tgz", archive(pictures("train")))}
+    )
     words = await server.refused("POST", f"/dataset/{dataset_id}/upload", files={"file": ("a.tgz", b"no archive")})
     assert words
     assert (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["state"] == "ready"
