@@ -68,8 +68,10 @@ class RunnerRegistry:
             if verdict.can:
                 return Choice(self.get(name))
             refusals.append((name, verdict))
-        why = "; ".join(f"{name}: {verdict.reason}" for name, verdict in refusals) or "runner.order is empty"
-        remedies = dict.fromkeys(verdict.remedy for _, verdict in refusals if verdict.remedy)
+        why = (
+            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
+        )
+        remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 
     def able(self, network: str, action: str) -> list[str]:

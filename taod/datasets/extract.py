@@ -1,4 +1,4 @@
-"""Unpacking an archive into a new folder: its kind told by its content, nothing written outside, nothing left when refused."""
+"""Unpacking an archive into a new folder: its kind told by its content, nothing left of it when it is refused."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from typing import IO, NamedTuple
 from taod.config import LimitsConfig
 from taod.datasets.packed import MAGIC, Ahead, Corrupt, Truncated, Unpacked
 from taod.datasets.tarstream import BLOCK, TarReader
-from taod.datasets.tree import Progress, Stopped, Tree, show
+from taod.datasets.tree import Progress, Tree, show
 from taod.datasets.zips import unzip
 from taod.errors import BadRequest, NoSpace
 
 KNOWN = "send a .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst or .zip"
 
-_FOREIGN = {b"Rar!": "a RAR archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"\x89PNG": "a picture", b"\xff\xd8": "a picture"}
+_FOREIGN = {
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8": "a picture",
+}
 
 
 class Extracted(NamedTuple):
@@ -39,8 +44,8 @@ def extract(
     `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end. Links inside
     become second names of the files they point to; leftovers of operating systems (`__MACOSX`, `._*`) are left out.
 
-    Raises BadRequest naming the entry and the remedy, NoSpace, Stopped when `cancel` was set, and FileExistsError when
-    `into` is there.
+    Raises BadRequest naming the entry and the remedy, NoSpace, tree.Stopped when `cancel` was set, and FileExistsError
+    when `into` is there.
     """
     into.mkdir(mode=0o755)
     try:

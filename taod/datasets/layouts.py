@@ -11,7 +11,7 @@ PICTURES = frozenset(
 
 
 class Layout(NamedTuple):
-    """Paths that must be there; a folder's ends in `/`. Of each tuple in `one_of` one path (or set of paths) is enough."""
+    """Paths that must be there; a folder's ends in `/`. Of each choice in `one_of` one set of paths is enough."""
 
     needs: tuple[str, ...] = ()
     one_of: tuple[tuple[tuple[str, ...], ...], ...] = ()

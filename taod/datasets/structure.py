@@ -61,8 +61,11 @@ def _there(top: Path, path: str) -> bool:
 
 def _folders(top: Path) -> list[str]:
     with os.scandir(top) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
-                      and not is_junk(entry.name))
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir() and not entry.name.startswith(".") and not is_junk(entry.name)
+        )
 
 
 def _image_folders(top: Path) -> list[str]:
@@ -96,7 +99,10 @@ def _check_classification(top: Path, format_: str) -> None:
         classes = _folders(top / folder)
         if not classes:
             raise _refusal(
-                top, "image_classification", format_, f"{folder}/ has no subfolders: each class's pictures lie in its own"
+                top,
+                "image_classification",
+                format_,
+                f"{folder}/ has no subfolders: each class's pictures lie in its own",
             )
         if names is not None:
             _compare(folder, classes, names)
@@ -106,7 +112,9 @@ def _class_names(top: Path) -> list[str]:
     try:
         lines = (top / "classes.txt").read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise BadRequest(f"classes.txt is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+        raise BadRequest(
+            f"classes.txt is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise BadRequest("classes.txt is empty; write one class name a line, the names of the class folders")

@@ -242,6 +242,6 @@ RELATIVE = "pack the folder with relative names (tar -C FOLDER -cf data.tar .)"
 
 
 def show(name: str) -> str:
-    """A name as it may stand in a message: quoted, unprintable characters escaped, the middle of a long one left out."""
+    """A name as it may stand in a message: quoted, escaped where unprintable, cut in the middle where long."""
     shown = name if len(name) <= 160 else f"{name[:80]}…{name[-60:]}"
     return repr(shown) if not shown.isprintable() or "'" in shown else f"'{shown}'"

@@ -29,7 +29,7 @@ def unzip(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
     """Write every member into `tree`. Raises BadRequest naming the entry, Truncated and Corrupt."""
     _check_count(file, limits)
     try:
-        with zipfile.ZipFile(file) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 _member(archive, info, tree)
     except (zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, NotImplementedError, UnicodeDecodeError) as error:

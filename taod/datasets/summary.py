@@ -1,0 +1,156 @@
+"""What a data set holds, in figures: one walk over its files, in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from taod.datasets.coco import class_counts
+from taod.datasets.junk import is_junk
+from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
+from taod.datasets.structure import some
+from taod.errors import BadRequest
+from taod.types.dataset import DatasetSummary, SplitSummary
+
+_MODULUS = 1 << 128
+
+
+class _Walk(NamedTuple):
+    files: int
+    bytes: int
+    fingerprint: str
+    pictures: dict[str, int]
+    """Pictures directly in each folder that has some, by its path below the top."""
+    folders: list[str]
+    hollow: list[str]
+    """Pictures of 0 bytes."""
+
+
+def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
+    """Figures of a data set whose structure was found right; `folder` is its top. Blocks: for a thread.
+
+    Classes are those of classes.txt in its order, else the class folders', else a COCO file's categories. The
+    fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
+
+    Raises BadRequest when a classification set holds no pictures or some of 0 bytes, or annotations.json is not COCO.
+    """
+    walk = _walk(folder)
+    splits = _splits(walk, folder, type_)
+    if type_ == "image_classification":
+        _check_pictures(walk, splits)
+    classes = sorted({name for split in splits for name in split.classes})
+    if format_ == "classification_pyt":
+        lines = (folder / "classes.txt").read_text("utf-8-sig").splitlines()
+        classes = [line.strip() for line in lines if line.strip()]
+    elif format_ == "coco":
+        counts = class_counts(folder / "annotations.json")
+        if counts is not None:
+            classes = list(counts)
+            if len(splits) == 1:
+                splits[0].classes = counts
+    return DatasetSummary(
+        state="ready",
+        images=sum(split.images for split in splits),
+        bytes=walk.bytes,
+        files=walk.files,
+        classes=classes,
+        splits=splits,
+        fingerprint=walk.fingerprint,
+    )
+
+
+def _check_pictures(walk: _Walk, splits: list[SplitSummary]) -> None:
+    if walk.hollow:
+        many = "is a picture" if len(walk.hollow) == 1 else f"are {len(walk.hollow)} pictures"
+        raise BadRequest(f"{some(walk.hollow)}: there {many} of 0 bytes; replace or remove them and upload again")
+    if not any(split.images for split in splits):
+        raise BadRequest(
+            f"there are no pictures in {some([f'images_{split.name}' for split in splits])}; "
+            f"files that end in one of {', '.join(sorted(PICTURES))} are taken for pictures"
+        )
+
+
+def _walk(top: Path) -> _Walk:
+    files = size = mark = 0
+    pictures: Counter[str] = Counter()
+    folders: list[str] = []
+    hollow: list[str] = []
+    for where, entries in _folders(top):
+        folders.append(where)
+        for entry in entries:
+            told = entry.stat()
+            files += 1
+            size += told.st_size
+            path = f"{where}/{entry.name}" if where else entry.name
+            facts = f"{path}\0{told.st_size}\0{told.st_mtime_ns}".encode(errors="surrogateescape")
+            # Summed, so that the order in which a file system lists its files does not matter.
+            mark += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
+            if os.path.splitext(entry.name)[1].lower() in PICTURES:  # noqa: PTH122 (a million times)
+                pictures[where] += 1
+                if not told.st_size:
+                    hollow.append(path)
+    return _Walk(files, size, f"{files:x}-{size:x}-{mark % _MODULUS:032x}", dict(pictures), folders, sorted(hollow))
+
+
+def _folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each folder's path below the top with its regular files. Links are followed, a folder is entered once."""
+    left = [""]
+    entered: set[tuple[int, int]] = set()
+    while left:
+        where = left.pop()
+        told = os.stat(top / where)  # noqa: PTH116
+        if (told.st_dev, told.st_ino) in entered:
+            continue
+        entered.add((told.st_dev, told.st_ino))
+        files = []
+        with os.scandir(top / where) as entries:
+            for entry in entries:
+                if is_junk(entry.name):
+                    continue
+                if entry.is_file():
+                    files.append(entry)
+                elif entry.is_dir():
+                    left.append(f"{where}/{entry.name}" if where else entry.name)
+        yield where, files
+
+
+def _splits(walk: _Walk, top: Path, type_: str) -> list[SplitSummary]:
+    if type_ == "image_classification":
+        roots = sorted(path for path in walk.folders if path.startswith("images") and "/" not in path)
+    else:
+        present = set(walk.folders)
+        roots = [path for path in SPLITS.get(type_, ()) if path in present]
+        if type_ == "semantic_segmentation" and not roots:
+            roots = ["images"]
+    by_class = type_ in CLASS_FOLDERS
+    return [_split(walk, root, _name(root, type_), by_class) for root in roots]
+
+
+def _name(root: str, type_: str) -> str:
+    """`train` for `images_train`, `images/train` and the like; what the folder is called where it tells no more."""
+    if type_ == "ml_recog":
+        return "/".join(root.split("/")[-2:])
+    last = root.removesuffix("/img").rpartition("/")[2]
+    for prefix in ("images_", "sample_"):
+        last = last.removeprefix(prefix) or last
+    return last
+
+
+def _split(walk: _Walk, root: str, name: str, by_class: bool) -> SplitSummary:
+    inside = f"{root}/"
+    images = walk.pictures.get(root, 0)
+    classes: dict[str, int] = {}
+    if by_class:
+        for folder in walk.folders:
+            if folder.startswith(inside):
+                classes.setdefault(folder[len(inside) :].partition("/")[0], 0)
+    for folder, count in walk.pictures.items():
+        if folder.startswith(inside):
+            images += count
+            if by_class:
+                classes[folder[len(inside) :].partition("/")[0]] += count
+    return SplitSummary(name=name, images=images, classes=dict(sorted(classes.items())))

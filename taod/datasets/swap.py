@@ -1,0 +1,95 @@
+"""Putting a new folder in an old one's place: a crash at any instant leaves the one or the other, never a mix."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+from pathlib import Path
+
+from taod.ids import is_id, new_id
+from taod.paths import Root
+
+OLD = "old-"
+"""`incoming/old-<dataset id>`: data moved aside; what is missing from `datasets/` while it exists is put back."""
+TRASH = "trash-"
+
+
+def replace(root: Root, dataset_id: str, new: Path) -> Path | None:
+    """Move the folder `new` to the data set's place; returns where the old data now waits to be deleted, if any.
+
+    1. the new files are flushed to disk; 2. the old folder is renamed to `old-<id>`; 3. the new one is renamed in;
+    4. the old one is renamed to a name that nothing is put back from. After a crash before 3, `repair` puts the old
+    one back; after it, the new one stays. Raises OSError, with the old data in its place. Blocks: for a thread.
+    """
+    place = root.dataset(dataset_id)
+    aside = root.incoming / f"{OLD}{dataset_id}"
+    _flush(new)
+    had = place.exists()
+    if had:
+        place.rename(aside)
+        _flush_folder(root.incoming)
+    try:
+        new.rename(place)
+    except OSError:
+        if had:
+            aside.rename(place)
+        raise
+    _flush_folder(root.datasets)
+    if not had:
+        return None
+    trash = _trash(root)
+    aside.rename(trash)
+    return trash
+
+
+def repair(root: Root) -> list[str]:
+    """Finish or undo what a crash cut off; what then lies in `incoming` may be deleted at leisure.
+
+    Returns the ids of data sets whose old data was put back. To be called at start, before any upload.
+    """
+    restored = []
+    for aside in sorted(root.incoming.glob(f"{OLD}*")):
+        dataset_id = aside.name.removeprefix(OLD)
+        if is_id(dataset_id) and not root.dataset(dataset_id).exists():
+            aside.rename(root.dataset(dataset_id))
+            restored.append(dataset_id)
+        else:
+            aside.rename(_trash(root))
+    if restored:
+        _flush_folder(root.datasets)
+    return restored
+
+
+def delete(path: Path) -> None:
+    """Delete a folder or a file; what cannot be deleted now is left for the next start."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _trash(root: Root) -> Path:
+    return root.incoming / f"{TRASH}{new_id()}"
+
+
+def _flush(folder: Path) -> None:
+    """Write everything of the folder's file system to the disk: one call, where a million files would need as many."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(handle) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(handle)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,131 @@
+"""From leased devices to a living process, each step on record before the next, so that a crash is told apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from runners.protocol import Command, Launch, RunIdentity, Runner, RunRequest, StartFailed
+from store.records import JobRecord, RunRecord
+from taod.errors import BadRequest, TaodError
+from taod.scheduler.ground import Ground, Live
+from taod.scheduler.outcome import CANCEL
+from taod.types.state import State
+
+MASK = "***"
+
+log = logging.getLogger(__name__)
+
+
+async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
+    """Start the leased job; None where it ended instead (cancelled, or it could not be started)."""
+    job = ground.store.jobs.get(job_id)
+    if job is None or job.state is not State.LEASED:
+        return None
+    if job.stop_intent is not None:
+        ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+        return None
+    try:
+        runner, request, shown = _prepare(ground, job)
+    except (TaodError, StartFailed) as error:
+        ground.end(job_id, State.FAILED, str(error))
+        return None
+    except Exception as error:
+        log.exception("job %s could not be prepared", job_id)
+        ground.end(job_id, State.FAILED, f"It could not be prepared: {type(error).__name__}: {error}")
+        return None
+    with ground.store.transaction():
+        job = ground.store.jobs.transition(
+            job_id, State.STARTING, f"Starting with {runner.name}", attempt=request.attempt, runner=runner.name
+        )
+        ground.store.runs.add(
+            RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
+        )
+    ground.tell(job)
+    ground.follow(job, fresh=True)
+    try:
+        identity = await runner.start(request)
+    except StartFailed as error:
+        await ground.telemetry.finish(job_id)
+        ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
+        cancelled = _intent(ground, job_id) == CANCEL
+        if cancelled:
+            ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+        else:
+            ground.end(job_id, State.FAILED, str(error))
+        return None
+    return begun(ground, Live(job_id, runner, request, identity))
+
+
+def begun(ground: Ground, live: Live) -> Live:
+    """Put on record that the run is alive (or was): RUNNING, or STOPPING where its end was asked for meanwhile."""
+    try:
+        with ground.store.transaction():
+            ground.store.runs.update(
+                live.job_id,
+                live.request.attempt,
+                identity=msgspec.json.encode(live.identity),
+                started_at=ground.now(),
+            )
+            intent = _intent(ground, live.job_id)
+            job = ground.store.jobs.transition(
+                live.job_id,
+                State.RUNNING if intent is None else State.STOPPING,
+                f"Running with {live.runner.name}" if intent is None else stopping(intent),
+            )
+        ground.tell(job)
+    except Exception:
+        # The process lives whether the record succeeds (a full disk) or not: it is watched all the same.
+        log.exception("job %s runs, but this could not be recorded", live.job_id)
+    return live
+
+
+def stopping(intent: str) -> str:
+    """Why a job is in STOPPING."""
+    return "Being cancelled" if intent == CANCEL else "Being paused"
+
+
+def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:
+    """The request of an earlier start, as far as finding, watching and stopping its run needs it."""
+    return RunRequest(
+        job_id=job.id,
+        attempt=run.attempt,
+        command=Command(job.network, job.action, run.command, image=""),
+        folder=str(ground.root.job(job.id).path),
+        devices=ground.devices.grants(job.devices),
+    )
+
+
+def identity_of(run: RunRecord) -> RunIdentity | None:
+    return None if run.identity is None else msgspec.json.decode(run.identity, type=RunIdentity)
+
+
+def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
+    choice = ground.runners.choose(job.network, job.action, job.spec)
+    if choice.runner is None:
+        raise BadRequest(f"{choice.reason}; {choice.remedy}".removesuffix("; "))
+    command = ground.planner.prepare(job)
+    folder = ground.root.job(job.id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    attempt = job.attempt + 1
+    # A run folder newer than the record is left by a machine that lost power before the record reached the disk.
+    while folder.run(attempt).path.exists():
+        attempt += 1
+    request = RunRequest(job.id, attempt, command, str(folder.path), ground.devices.grants(job.devices))
+    return choice.runner, request, _masked(choice.runner.describe(request), command.secrets)
+
+
+def _masked(launch: Launch, secrets: Iterable[str]) -> Launch:
+    def mask(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, MASK) if secret else text
+        return text
+
+    return Launch([mask(word) for word in launch.argv], {name: mask(text) for name, text in launch.environment.items()})
+
+
+def _intent(ground: Ground, job_id: str) -> str | None:
+    job = ground.store.jobs.get(job_id)
+    return None if job is None else job.stop_intent

@@ -1,0 +1,192 @@
+"""The scheduler: brings jobs from the queue onto devices, carries out what users ask of them, adopts what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from runners.registry import RunnerRegistry
+from store import Store
+from store.records import JobFilter, JobRecord
+from taod.clock import Clock, SystemClock
+from taod.config import SchedulerConfig
+from taod.paths import Root
+from taod.scheduler.adopt import adopt
+from taod.scheduler.devices import DevicePool
+from taod.scheduler.ground import Ground, Planner
+from taod.scheduler.policy import Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.requests import Requests
+from taod.scheduler.supervise import Supervision
+from taod.scheduler.watch_devices import DeviceWatch
+from taod.telemetry.bus import EventBus
+from taod.telemetry.telemetry import Telemetry
+from taod.types.state import ACTIVE, ON_DEVICE, State
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Everything here happens on one event loop; only waits and readings of devices leave it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        runners: RunnerRegistry,
+        devices: DevicePool,
+        telemetry: Telemetry,
+        bus: EventBus,
+        planner: Planner,
+        config: SchedulerConfig,
+        clock: Clock | None = None,
+    ) -> None:
+        self._ground = Ground(
+            store=store,
+            root=root,
+            runners=runners,
+            devices=devices,
+            telemetry=telemetry,
+            bus=bus,
+            planner=planner,
+            config=config,
+            clock=clock or SystemClock(),
+        )
+        self._supervisions: dict[str, Supervision] = {}
+        self._requests = Requests(self._ground)
+        self._watch = DeviceWatch(self._ground)
+        self._pass: asyncio.Handle | None = None
+        self._working = False
+
+    async def start(self) -> None:
+        """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
+        self._working = True
+        await asyncio.gather(*(self._adopt(job) for job in self._ground.store.jobs.in_states(ON_DEVICE)))
+        self._watch.start()
+        self.wake()
+
+    async def stop(self) -> None:
+        """Stop scheduling and watching. Runs live on."""
+        self._working = False
+        if self._pass is not None:
+            self._pass.cancel()
+            self._pass = None
+        await self._watch.stop()
+        await asyncio.gather(*(supervision.leave() for supervision in list(self._supervisions.values())))
+
+    def wake(self) -> None:
+        """Something has changed: look at the queue at the loop's next turn; many calls before it make one look."""
+        if self._working and self._pass is None:
+            self._pass = asyncio.get_running_loop().call_soon(self._look)
+
+    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord:
+        """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
+        job = self._requests.cancel(job_id, by)
+        await self._stop(job, by)
+        self.wake()
+        return job
+
+    async def pause(self, job_id: str) -> JobRecord:
+        """Stop a running train or retrain so that a resume goes on from its checkpoint; cancel anything else.
+
+        Raises NotFound for an unknown or an ended job.
+        """
+        job = self._requests.pause(job_id)
+        await self._stop(job, "user")
+        self.wake()
+        return job
+
+    def resume(self, job_id: str) -> JobRecord:
+        """Queue a paused, failed or cancelled train or retrain again. Raises BadRequest, NotFound."""
+        job = self._requests.resume(job_id)
+        self.wake()
+        return job
+
+    async def cancel_owner(self, owner_kind: str, owner_id: str) -> None:
+        """Cancel every job of a model or data set that has not ended, and wait until none of them runs."""
+        wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
+        jobs, _ = self._ground.store.jobs.list(wanted)
+        for job in jobs:
+            now = self._ground.store.jobs.get(job.id)
+            if now is not None and not now.state.ended:
+                await self.cancel(job.id, by=f"the deletion of its {owner_kind}")
+        runs = [self._supervisions[job.id] for job in jobs if job.id in self._supervisions]
+        await asyncio.gather(*(run.ended.wait() for run in runs))
+
+    async def _adopt(self, job: JobRecord) -> None:
+        try:
+            live = await adopt(self._ground, job)
+        except Exception:
+            log.exception("job %s could not be adopted", job.id)
+            return
+        if live is not None:
+            supervision = self._supervise(job.id)
+            now = self._ground.store.jobs.get(job.id)
+            if now is not None and now.stop_intent is not None:
+                supervision.stop()
+            supervision.begin(live)
+
+    async def _stop(self, job: JobRecord, by: str) -> None:
+        if job.stop_intent is None:
+            return
+        if job.id not in self._supervisions:
+            await self._adopt(job)
+        if job.id in self._supervisions:
+            self._supervisions[job.id].stop(by)
+
+    def _supervise(self, job_id: str) -> Supervision:
+        supervision = Supervision(self._ground, job_id, self._over)
+        self._supervisions[job_id] = supervision
+        return supervision
+
+    def _over(self, supervision: Supervision) -> None:
+        if self._supervisions.get(supervision.job_id) is supervision:
+            del self._supervisions[supervision.job_id]
+        self.wake()
+
+    def _look(self) -> None:
+        """One pass: what can be decided now is decided and done."""
+        self._pass = None
+        for decision in decide(self._snapshot()):
+            try:
+                self._apply(decision)
+            except Exception:
+                log.exception("%r could not be carried out", decision)
+        self._watch.leases_changed()
+
+    def _snapshot(self) -> Snapshot:
+        ground = self._ground
+        pending = ground.store.jobs.in_states({State.WAITING, State.QUEUED})
+        waiting = [job for job in pending if job.state is State.WAITING]
+        found = {job.id: job for job in pending}
+        for parent_id in {job.parent_id for job in waiting if job.parent_id} - found.keys():
+            parent = ground.store.jobs.get(parent_id)
+            if parent is not None:
+                found[parent_id] = parent
+        unready = {}
+        for job in waiting:
+            if job.parent_id is None or (job.parent_id in found and found[job.parent_id].state is State.DONE):
+                reason = self._unready(job)
+                if reason is not None:
+                    unready[job.id] = f"waits: {reason}"
+        return Snapshot(pending, found, unready, self._watch.devices())
+
+    def _unready(self, job: JobRecord) -> str | None:
+        try:
+            return self._ground.planner.ready(job)
+        except Exception as error:
+            log.exception("whether the data of job %s are ready cannot be told", job.id)
+            return f"whether its data are ready cannot be told ({error})"
+
+    def _apply(self, decision: Decision) -> None:
+        ground = self._ground
+        match decision:
+            case Promote(job_id, reason):
+                ground.move(job_id, State.QUEUED, reason)
+            case End(job_id, state, reason):
+                ground.end(job_id, state, reason)
+            case Explain(job_id, reason):
+                ground.tell(ground.store.jobs.update(job_id, reason=reason))
+            case Lease(job_id, slots, reason):
+                ground.tell(ground.store.jobs.lease(job_id, slots, reason))
+                self._supervise(job_id).begin()

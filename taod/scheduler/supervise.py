@@ -1,0 +1,82 @@
+"""One job on its devices, from lease to end: a task that starts or adopts its run, stops it when asked, and settles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from runners.protocol import Ended
+from taod.scheduler.ground import Ground, Live
+from taod.scheduler.launch import launch
+from taod.scheduler.settle import settle
+
+WAIT_AGAIN_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Supervision:
+    """The watch over one job's run. Cancelling its task leaves the run alone: a daemon that comes later adopts it."""
+
+    def __init__(self, ground: Ground, job_id: str, over: Callable[[Supervision], None]) -> None:
+        """`over` is called when the job is off its devices, whatever became of it."""
+        self.job_id = job_id
+        self.by = "user"
+        """Who cancels it."""
+        self.ended = asyncio.Event()
+        self._ground = ground
+        self._over = over
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or watch a run that lives already."""
+        self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
+
+    def stop(self, by: str = "user") -> None:
+        """Ask the run to end; grace and force follow. Asked again, it changes nothing but who asked."""
+        self.by = by
+        self._asked.set()
+
+    async def leave(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _carry(self, live: Live | None) -> None:
+        try:
+            live = live or await launch(self._ground, self.job_id, self.by)
+            if live is not None:
+                await settle(self._ground, live, await self._watch(live), self.by)
+        except Exception:
+            log.exception("job %s is not watched any more; a restart of the daemon finds it again", self.job_id)
+        finally:
+            self.ended.set()
+            self._over(self)
+
+    async def _watch(self, live: Live) -> Ended:
+        stopper = asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}")
+        try:
+            while True:
+                try:
+                    return await live.runner.wait(live.identity, live.request)
+                except Exception:
+                    log.exception("the run of job %s could not be waited for; it is tried again", self.job_id)
+                    await asyncio.sleep(WAIT_AGAIN_S)
+        finally:
+            stopper.cancel()
+            await asyncio.gather(stopper, return_exceptions=True)
+
+    async def _stop_when_asked(self, live: Live) -> None:
+        """SIGTERM, the grace, SIGKILL; ended by the run's end."""
+        await self._asked.wait()
+        force = False
+        while True:
+            try:
+                await live.runner.stop(live.identity, live.request, force=force)
+            except Exception:
+                log.exception("job %s could not be signalled; it is tried again", self.job_id)
+            await asyncio.sleep(self._ground.config.grace_s)
+            force = True
