@@ -42,12 +42,12 @@ class DatasetController(Controller):
         return services.datasets.get(user.id, dataset_id)
 
     @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
-    async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: str) -> Dataset:
+    async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
         services.datasets.record(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
 
     @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
-    async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: str) -> Dataset:
+    async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
         services.datasets.record(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
 

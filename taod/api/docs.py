@@ -47,12 +47,7 @@ class DocsController(Controller):
 @cache
 def document() -> Document:
     """The OpenAPI document; made when it is first asked for."""
-    return plain(openapi.build())
-
-
-def plain(value: Any) -> Any:
-    """JSON values of the plainest types, which every writer knows."""
-    return msgspec.json.decode(msgspec.json.encode(value))
+    return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
 
 
 def page(doc: Document) -> str:

@@ -11,7 +11,6 @@ from litestar.response import Stream
 
 from taod.api import query
 from taod.api.dependencies import Call, TheServices, TheUser
-from taod.api.streams import any_of
 from taod.services import Services
 from taod.telemetry.bus import Event
 
@@ -40,11 +39,11 @@ async def flow(
     services: Services, user_id: str, last: str | None, heartbeat_s: float = HEARTBEAT_S
 ) -> AsyncIterator[bytes]:
     """The stream as bytes: a comment first, events as they come, a comment whenever nothing came for a while."""
-    async with services.bus.subscribe(user_id, last) as stream, any_of(services.closing) as closing:
+    async with services.bus.subscribe(user_id, last) as stream:
         yield _HELLO
         source = aiter(stream)
         coming = asyncio.ensure_future(anext(source))
-        stopping = asyncio.ensure_future(closing.wait())
+        stopping = asyncio.ensure_future(services.closing.wait())
         try:
             while True:
                 await asyncio.wait({coming, stopping}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
@@ -52,7 +53,7 @@ class FilesController(Controller):
         return _part_of_file(request, path, size, TEXT, headers)
 
     @get("/files", summary="Files of a Job")
-    async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: str) -> list[Artifact]:
+    async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> list[Artifact]:
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
@@ -120,12 +121,17 @@ async def _followed(request: Call, services: TheServices, job: JobRecord, path: 
     elif (asked := request.headers.get("range")) and size:
         start = _start(asked, size)
 
+    if found is None:
+        # The watch is told of files in a folder that is there; of one that is not there it learns late.
+        path.parent.mkdir(parents=True, exist_ok=True)
+
     async def flow() -> AsyncIterator[bytes]:
         async with (
             services.jobs.ending(job) as ended,
             any_of(ended, services.closing) as until,
+            aclosing(logs.follow(path, max(start, 0), until)) as blocks,
         ):
-            async for block in logs.follow(path, max(start, 0), until):
+            async for block in blocks:
                 yield block
 
     return Stream(flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, cast
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils.path import normalize_path
 
 from taod.config import LOOPBACK, ServerConfig
@@ -20,7 +21,7 @@ OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
 OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
 """Without a token: health, login, and the documentation, which says nothing of this machine."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
-NOBODYS_VERB = "TRACE"
+NOBODYS_VERB: Final = "TRACE"
 """No route has it: the refusal's Allow header is the answer to OPTIONS."""
 _BEARER = "bearer "
 
@@ -35,25 +36,26 @@ class Gate:
         self._any_address = server.host in WILDCARDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        head = scope["method"] == "HEAD"
-        if head:
+        http = cast(HTTPScope, scope)
+        verb = http["method"]
+        if verb == "HEAD":
             send, receive = _without_body(send)
         try:
-            self._admit(scope)
+            self._admit(http)
         except TaodError as error:
             await answer_error(error, send)
             return
-        if head:
-            scope["method"] = "GET"
-        elif scope["method"] == "OPTIONS":
-            scope["method"] = NOBODYS_VERB
+        if verb == "HEAD":
+            http["method"] = "GET"
+        elif verb == "OPTIONS":
+            http["method"] = NOBODYS_VERB
             send = _verbs_only(send)
-        await self._app(scope, receive, send)
+        await self._app(http, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
+    def _admit(self, scope: HTTPScope) -> None:
         """Raise Forbidden or Unauthorized, or note who is calling."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")

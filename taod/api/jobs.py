@@ -31,7 +31,7 @@ class OwnedJobsController(Controller):
         return listed(services.jobs.of_owner(user.id, self.kind, owner_id, sort, query.page(request)))
 
     @post(summary="Run Jobs", opt={"body": list[JobRun]})
-    async def run_jobs(self, request: Call, services: TheServices, user: TheUser, owner_id: str) -> list[str]:
+    async def run_jobs(self, request: Call, services: TheServices, user: TheUser, owner_id: PathText) -> list[str]:
         runs = to_runs(await read_json(request))
         return services.posting.post(user.id, self.kind, owner_id, runs)
 
@@ -73,7 +73,7 @@ class ModelJobsController(OwnedJobsController):
     @post("/{job_id:str}/resume", summary="Resume Model Job", status_code=200)
     async def resume_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
-        return services.jobs.public(await services.jobs.resume(job))
+        return services.jobs.public(services.jobs.resume(job))
 
 
 class AllJobsController(Controller):
@@ -120,7 +120,7 @@ class AllJobsController(Controller):
 
     @post("/{job_id:str}/resume", summary="Resume a training", status_code=200)
     async def resume(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
-        return (await services.jobs.resume(services.jobs.record(user.id, job_id))).view()
+        return services.jobs.resume(services.jobs.record(user.id, job_id)).view()
 
 
 def to_runs(document: Any) -> list[JobRun]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 from store import Store
 from store.records import DatasetRecord, ResourceFilter
 from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
-from taod.datasets.intake import Intake
+from taod.datasets.intake import Intake, IntakeProgress
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.ids import is_id, new_id
 from taod.paths import Root
@@ -112,10 +110,7 @@ class Datasets:
             await self._scheduler.cancel_owner(KIND, record.id)
             self._check_unused(record)
             jobs = [job.id for job in answer.jobs]
-            with self._store.transaction():
-                for job_id in reversed(jobs):
-                    self._store.jobs.delete(job_id)
-                self._store.datasets.delete(record.id)
+            self._store.datasets.delete(record.id)
             self._announcer.dataset(user_id, record.id, "deleted")
             for folder in (self._root.dataset(record.id), *(self._root.job(job_id).path for job_id in jobs)):
                 await asyncio.to_thread(remove_folder, folder)
@@ -159,21 +154,20 @@ class Datasets:
         """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
         record = self.record(user_id, dataset_id)
         self._check_not_read(record)
-        roots = _folders(self._config.storage.link_roots)
         with self._uploads.claim(record.id):
-            summary = await asyncio.to_thread(self._intake.link, record, Path(body.path), roots)
+            summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
             self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
         self._scheduler.wake()
         return summary
 
-    def _progress(self, user_id: str, dataset_id: str) -> Any:
-        """A callback of (files, bytes), safe to call from any thread."""
-        loop = asyncio.get_running_loop()
+    def _progress(self, user_id: str, dataset_id: str) -> Callable[[IntakeProgress], None]:
+        """Tells listeners how far an upload is."""
 
-        def told(files: int, size: int) -> None:
-            detail = f"{files} files, {size} bytes"
-            loop.call_soon_threadsafe(self._announcer.dataset, user_id, dataset_id, "uploading", detail)
+        def told(progress: IntakeProgress) -> None:
+            files = f"{progress.files} files, " if progress.files else ""
+            detail = f"{progress.stage}: {files}{progress.bytes} bytes"
+            self._announcer.dataset(user_id, dataset_id, "uploading", detail)
 
         return told
 
@@ -225,7 +219,3 @@ class Datasets:
     def actions(self, record: DatasetRecord) -> list[str]:
         """What can be done with the data set itself."""
         return self._catalogue.actions_for_dataset(record.type, record.format)
-
-
-def _folders(names: list[str]) -> list[Path]:
-    return [Path(name).expanduser() for name in names]

@@ -12,6 +12,7 @@ import psutil
 
 from store import Store
 from store.records import JobFilter, JobRecord
+from taod.clock import Clock
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 from taod.paths import JobFolder, Root
@@ -45,6 +46,7 @@ class Jobs:
         owners: Owners,
         posting: Posting,
         announcer: Announcer,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._root = root
@@ -53,6 +55,7 @@ class Jobs:
         self._owners = owners
         self._posting = posting
         self._announcer = announcer
+        self._clock = clock
 
     def record(self, user_id: str, job_id: str) -> JobRecord:
         """The stored job. Raises NotFound."""
@@ -65,7 +68,7 @@ class Jobs:
         """The stored job of one model or data set. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         found = self._store.jobs.owned(kind, owner.id, job_id.lower()) if is_id(job_id) else None
-        if found is None:
+        if found is None or found.user_id != user_id:
             raise NotFound(f"{kind} {owner_id} has no job {job_id}")
         return found
 
@@ -76,7 +79,7 @@ class Jobs:
     def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
         """The jobs of one model or data set."""
         owner = self._owners.find(user_id, kind, owner_id)
-        wanted = JobFilter(owner_kind=kind, owner_id=owner.id)
+        wanted = JobFilter(user_id=user_id, owner_kind=kind, owner_id=owner.id)
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
         return Page([self.public(record) for record in records], total)
 
@@ -127,9 +130,9 @@ class Jobs:
         return await (self.pause(job) if self.pausable(job) else self.cancel(job))
 
     def pausable(self, job: JobRecord) -> bool:
-        return job.action in RESUMABLE_ACTIONS and job.state is State.RUNNING
+        return job.action in RESUMABLE_ACTIONS and job.state in (State.STARTING, State.RUNNING)
 
-    async def resume(self, job: JobRecord) -> JobRecord:
+    def resume(self, job: JobRecord) -> JobRecord:
         """Go on from the last checkpoint, under the same id. Raises BadRequest where that cannot be."""
         if job.action not in RESUMABLE_ACTIONS:
             raise BadRequest(f"Action not train: job {job.id} is a {job.action}; only train and retrain can be resumed")
@@ -137,10 +140,7 @@ class Jobs:
             raise BadRequest(
                 f"job {job.id} cannot be resumed: it is {job.state}; only a paused, cancelled or failed one can"
             )
-        answer: Any = self._scheduler.resume(job.id)
-        if asyncio.iscoroutine(answer):
-            await answer
-        return self._again(job)
+        return self._scheduler.resume(job.id)
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
         """Change the priority, the spec or whether it is held, of a job that has not started.
@@ -227,34 +227,27 @@ class Jobs:
         identity = msgspec.json.decode(run.identity) if run.identity else {}
         info.pid = identity.get("pid")
         if info.pid is not None and job.state in (State.RUNNING, State.STOPPING):
-            _measure(info, info.pid)
+            _measure(info, info.pid, self._clock.time())
         return info
 
 
-def _measure(info: ProcessInfo, pid: int) -> None:
-    """Memory and CPU of a process and all below it; what has gone meanwhile is left out."""
+def _measure(info: ProcessInfo, pid: int, now: float) -> None:
+    """Memory, and CPU on average since its start, of a process and all below it; what has gone is left out."""
     try:
         top = psutil.Process(pid)
+        age_s = now - top.create_time()
         family = [top, *top.children(recursive=True)]
     except psutil.Error:
         return
-    rss, cpu = 0, 0.0
+    rss, cpu_s = 0, 0.0
     for process in family:
         try:
             with process.oneshot():
                 rss += process.memory_info().rss
                 times = process.cpu_times()
-                cpu += times.user + times.system
+                cpu_s += times.user + times.system
         except psutil.Error:
             continue
     info.rss_bytes = rss
-    age = max(_age(top), 1e-3)
-    info.cpu_percent = round(100.0 * cpu / age, 1)
-
-
-def _age(process: psutil.Process) -> float:
-    """Seconds since it was started."""
-    try:
-        return max(0.0, psutil.time.time() - process.create_time())
-    except psutil.Error:
-        return 0.0
+    if age_s > 0:
+        info.cpu_percent = round(100.0 * cpu_s / age_s, 1)

@@ -120,10 +120,7 @@ class Models:
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
         jobs = [job.id for job in answer.jobs]
-        with self._store.transaction():
-            for job_id in reversed(jobs):
-                self._store.jobs.delete(job_id)
-            self._store.models.delete(record.id)
+        self._store.models.delete(record.id)
         self._announcer.model(user_id, record.id, "deleted")
         for job_id in jobs:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
@@ -161,7 +158,7 @@ class Models:
         check_references(self._store, user_id, network, fields)
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
-        own = [record.id for record in records if record.user_id is not None]
+        own = [record.id for record in records if record.user_id == user_id]
         jobs = self._store.jobs.with_results(KIND, own) if own else {}
         return [
             Model(

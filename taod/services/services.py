@@ -100,6 +100,7 @@ class Services:
             owners=owners,
             posting=self.posting,
             announcer=announcer,
+            clock=clock,
         )
 
     @property
