@@ -1,0 +1,43 @@
+"""The HTTP application: controllers, dependencies, errors, the gate before them, and what starts and stops with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+
+from taod.api.dependencies import dependencies
+from taod.api.docs import DocsController
+from taod.api.errors import HANDLERS
+from taod.api.gate import Gate
+from taod.api.routes import CONTROLLERS
+from taod.services import Services
+
+
+def create_app(services: Services) -> Litestar:
+    """The application over `services`. Its lifespan starts the scheduler, and stops it and the telemetry.
+
+    Runs outlive it; the store stays open, its owner closes it.
+    """
+
+    @asynccontextmanager
+    async def life(_: Litestar) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.stop()
+
+    app = Litestar(
+        route_handlers=[*CONTROLLERS, DocsController],
+        dependencies=dependencies(services),
+        exception_handlers=HANDLERS,
+        lifespan=[life],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=services.config.limits.body_bytes,
+        debug=False,
+    )
+    app.asgi_handler = Gate(app.asgi_handler, services.users, services.config.server)
+    return app

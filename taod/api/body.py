@@ -1,0 +1,105 @@
+"""Reading JSON bodies: whatever the Content-Type says, into a Struct, with errors that name field and value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from taod.errors import BadRequest
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+_AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
+_SHOWN = 80
+
+
+async def read_json(request: Request[Any, Any, Any]) -> Any:
+    """The body as JSON values; an empty one is `{}`. Raises BadRequest for what is no JSON."""
+    raw = await request.body()
+    if not raw.strip():
+        return {}
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+async def read_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The body as a JSON object. Raises BadRequest."""
+    document = await read_json(request)
+    if not isinstance(document, dict):
+        raise BadRequest(f"the body is {_shown(document)}: expected a JSON object")
+    return document
+
+
+async def read_body(
+    request: Request[Any, Any, Any], kind: type[Body], *, answer: type[msgspec.Struct] | None = None
+) -> Body:
+    """The body as a Struct. `answer` is the Struct that clients read back: its other fields cannot be set.
+
+    Raises BadRequest naming every unknown field, or the field, value and type of what is wrong.
+    """
+    return to_struct(await read_object(request), kind, answer=answer)
+
+
+def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = "") -> Body:
+    """JSON values as a Struct; the same errors. `at` names the place of the document in a larger one."""
+    if isinstance(document, dict):
+        fixed = answer.__struct_fields__ if answer is not None else ()
+        _refuse_unknown(document, kind.__struct_fields__, fixed, at)
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_told(str(error), document, at)) from error
+
+
+def _refuse_unknown(document: dict[str, Any], known: Collection[str], fixed: Collection[str], at: str) -> None:
+    strange = [name for name in document if name not in known]
+    if not strange:
+        return
+    told = []
+    for name in strange:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        if name in fixed:
+            told.append(f"{at}{name!r} cannot be set or changed")
+        elif near:
+            told.append(f"{at}{name!r} is unknown, did you mean {near[0]!r}?")
+        else:
+            told.append(f"{at}{name!r} is unknown")
+    fields = "field" if len(strange) == 1 else "fields"
+    raise BadRequest(f"{fields} {'; '.join(told)} (known: {', '.join(sorted(known))})")
+
+
+def _told(message: str, document: Any, at: str) -> str:
+    """msgspec's sentence with the field first and the value in it."""
+    match = _AT.match(message)
+    path = match["path"] if match else None
+    rule = (match["rule"] if match else message).replace("`", "")
+    if path is None:
+        return f"{at}{rule}" if at else rule
+    value = _find(document, path)
+    name = at + path.removeprefix("$").lstrip(".") if path != "$" else (at or "the body")
+    if value is msgspec.UNSET:
+        return f"{name}: {rule}"
+    return f"{name} = {_shown(value)}: {rule}"
+
+
+def _find(document: Any, path: str) -> Any:
+    value = document
+    for step in _STEP.finditer(path):
+        try:
+            value = value[step["key"] if step["key"] is not None else int(step["index"])]
+        except (KeyError, IndexError, TypeError):
+            return msgspec.UNSET
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -1,0 +1,93 @@
+"""Endpoints of the documentation: the OpenAPI document, and a page made of it that needs no script and no network."""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from typing import Any
+
+import msgspec
+import yaml
+from litestar import Controller, Response, get
+
+from taod.api import openapi
+
+Document = dict[str, Any]
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+summary { cursor: pointer; padding: .3rem 0; } code, pre { font-family: ui-monospace, monospace; }
+.verb { display: inline-block; width: 4.5rem; font-weight: 700; }
+pre { background: #8882; padding: .6rem; overflow: auto; }
+:root { color-scheme: light dark; } table { border-collapse: collapse; } td { padding: .1rem .8rem .1rem 0; }
+"""
+
+
+class DocsController(Controller):
+    """The documentation; it says nothing of this machine, so it needs no token."""
+
+    path = "/"
+    include_in_schema = False
+
+    @get("/openapi.json")
+    async def as_json(self) -> Response[bytes]:
+        return Response(msgspec.json.encode(document()), media_type="application/json")
+
+    @get("/openapi.yaml")
+    async def as_yaml(self) -> Response[bytes]:
+        text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+        return Response(text.encode(), media_type="application/yaml")
+
+    @get(["/redoc", "/swagger"])
+    async def as_page(self) -> Response[bytes]:
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(page(document()).encode(), media_type="text/html; charset=utf-8", headers=headers)
+
+
+@cache
+def document() -> Document:
+    """The OpenAPI document; made when it is first asked for."""
+    return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
+
+
+def page(doc: Document) -> str:
+    """A page of all operations by tag, then of all schemas."""
+    by_tag: dict[str, list[str]] = {}
+    for path, item in doc["paths"].items():
+        for method, operation in item.items():
+            if isinstance(operation, dict):
+                for tag in operation.get("tags", ["OTHER"]):
+                    by_tag.setdefault(tag, []).append(_operation(method, path, operation))
+    title = html.escape(f"{doc['info']['title']} {doc['info']['version']}")
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"]
+    parts.append(f"<h1>{title}</h1><p>{html.escape(doc['info'].get('description', ''))}</p>")
+    for tag, operations in by_tag.items():
+        parts.append(f"<h2>{html.escape(tag)}</h2>{''.join(operations)}")
+    parts.append("<h2>Schemas</h2>")
+    for name, schema in doc["components"]["schemas"].items():
+        shown = html.escape(name)
+        parts.append(f'<details id="{shown}"><summary><code>{shown}</code></summary>{_json(schema)}</details>')
+    return "".join(parts)
+
+
+def _operation(method: str, path: str, operation: Document) -> str:
+    rows = "".join(
+        f"<tr><td><code>{html.escape(parameter['name'])}</code><td>{html.escape(parameter['in'])}"
+        f"<td>{html.escape(parameter.get('description') or '')}</tr>"
+        for parameter in operation.get("parameters", [])
+    )
+    body = _json(operation["requestBody"]["content"]) if "requestBody" in operation else ""
+    answers = "".join(
+        f"<tr><td>{html.escape(status)}<td>{html.escape(answer.get('description') or '')}</tr>"
+        for status, answer in operation.get("responses", {}).items()
+    )
+    return (
+        f'<details><summary><span class="verb">{method.upper()}</span><code>{html.escape(path)}</code> '
+        f"{html.escape(operation.get('summary') or '')}</summary>"
+        f"<table>{rows}</table>{body}<table>{answers}</table></details>"
+    )
+
+
+def _json(value: Any) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return f"<pre>{html.escape(text)}</pre>"

@@ -1,0 +1,82 @@
+"""Every error as the contract's body: what services refuse, what HTTP itself refuses, and what nobody foresaw."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from taod.api.gate import error_bytes
+from taod.errors import Conflict, NoSpace, TaodError
+from taod.types.state import ImpossibleTransition
+
+log = logging.getLogger("taod.api")
+
+Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
+
+
+def _answer(status: int, description: str, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        error_bytes(status, description),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+def refused(_: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
+    """A service says no, in one sentence."""
+    return _answer(error.status, error.description, error.headers)
+
+
+def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """HTTP's own refusals: no such path, no such verb, a body over the limit."""
+    method, path = request.method, request.url.path
+    headers = error.headers or {}
+    if error.status_code == 404:
+        return _answer(404, f"there is nothing at {path}; GET /api/v1 lists what there is")
+    if error.status_code == 405:
+        allowed = allowed_verbs(headers.get("allow", ""))
+        return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
+    if error.status_code == 413:
+        return _answer(413, "the body is over limits.body_bytes")
+    return _answer(error.status_code, str(error.detail), headers)
+
+
+def allowed_verbs(verbs: str) -> str:
+    """An Allow header in order, with the verbs that the gate answers everywhere."""
+    found = {verb.strip() for verb in verbs.split(",") if verb.strip()} | {"OPTIONS"}
+    if "GET" in found:
+        found.add("HEAD")
+    return ", ".join(sorted(found))
+
+
+def impossible(request: Request[Any, Any, Any], error: ImpossibleTransition) -> Response[bytes]:
+    """The job went on between reading and changing it."""
+    return refused(request, Conflict(f"{error}; it has changed meanwhile, read it again"))
+
+
+def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
+    """The disk is full, or something unforeseen."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return refused(request, NoSpace("the disk of the root is full; free some space and try again"))
+    return unforeseen(request, error)
+
+
+def unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A fault of the server: told in its log, not to the client."""
+    log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
+    return _answer(500, "the server failed to answer; its log says why")
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    TaodError: refused,
+    HTTPException: http_error,
+    ImpossibleTransition: impossible,
+    OSError: os_error,
+    Exception: unforeseen,
+}

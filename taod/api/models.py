@@ -1,0 +1,67 @@
+"""Endpoints of models and of pretrained models."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, delete, get, patch, post, put
+
+from store.records import ResourceFilter
+from taod.api import query
+from taod.api.body import read_body
+from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.types.common import Sort
+from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
+
+
+class ModelController(Controller):
+    """Models of one user, with the public and the pretrained ones."""
+
+    path = "/api/v1/user/{user_id:str}/model"
+    tags = ("MODEL",)
+
+    @get(summary="List Models", opt={"query": ("skip", "size", "sort", "name", "arch", "read_only")})
+    async def list_models(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Model]]:
+        wanted = ResourceFilter(
+            name=query.text(request, "name"),
+            arch=query.one_of(request, "arch", services.catalogue.names()),
+            read_only=query.flag(request, "read_only"),
+        )
+        sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
+        return listed(services.models.page(user.id, wanted, sort, query.page(request)))
+
+    @post(summary="Create new Model", opt={"body": ModelCreate})
+    async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
+        return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
+
+    @get("/{model_id:str}", summary="Retrieve Model")
+    async def get_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        return services.models.get(user.id, model_id)
+
+    @put("/{model_id:str}", summary="Update Model", opt={"body": ModelCreate})
+    async def put_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        services.models.record(user.id, model_id)
+        return services.models.update(user.id, model_id, await read_body(request, ModelCreate, answer=Model))
+
+    @patch("/{model_id:str}", summary="Partial update Model", opt={"body": ModelPatch})
+    async def patch_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        services.models.record(user.id, model_id)
+        return services.models.update(user.id, model_id, await read_body(request, ModelPatch, answer=Model))
+
+    @delete("/{model_id:str}", summary="Delete Model", status_code=200)
+    async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        return await services.models.delete(user.id, model_id)
+
+
+class PtmController(Controller):
+    """Pretrained models."""
+
+    path = "/api/v1/user/{user_id:str}/ptm"
+    tags = ("PTM",)
+
+    @get(summary="List pretrained models", opt={"query": ("arch",)})
+    async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
+        arch = query.one_of(request, "arch", services.catalogue.names())
+        return services.ptms.all(arch or query.one_of(request, "network_arch", services.catalogue.names()))
+
+    @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
+    async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:
+        return services.ptms.register(await read_body(request, PtmCreate, answer=Ptm))

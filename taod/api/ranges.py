@@ -1,0 +1,48 @@
+"""HTTP ranges (RFC 9110, section 14) of one file: one range of bytes, or the whole."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from taod.errors import TaodError
+
+_RANGE = re.compile(r"^bytes=(?P<first>\d*)-(?P<last>\d*)$")
+
+
+class Unsatisfiable(TaodError):
+    """The range begins after the end of the file."""
+
+    status = 416
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Bytes `start` to `end`, the last one left out."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+def parse(header: str | None, size: int) -> Range | None:
+    """The one range that is asked for; None for no range, several, or one that is not understood (then: the whole).
+
+    Raises Unsatisfiable.
+    """
+    match = _RANGE.match(header.strip().replace(" ", "")) if header else None
+    if match is None or not (match["first"] or match["last"]):
+        return None
+    if not match["first"]:
+        start, end = max(size - int(match["last"]), 0), size
+    else:
+        start = int(match["first"])
+        end = min(int(match["last"]) + 1, size) if match["last"] else size
+        if match["last"] and int(match["last"]) < start:
+            return None
+    if start >= size:
+        raise Unsatisfiable(f"Range: {header}: there are {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+    return Range(start, end)

@@ -1,0 +1,30 @@
+"""The list of all controllers."""
+
+from __future__ import annotations
+
+from litestar import Controller
+
+from taod.api.datasets import DatasetController
+from taod.api.events import EventController
+from taod.api.files import AllFilesController, DatasetFilesController, ModelFilesController
+from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
+from taod.api.models import ModelController, PtmController
+from taod.api.specs import DatasetSpecsController, ModelSpecsController
+from taod.api.system import MetricsController, SystemController
+
+CONTROLLERS: list[type[Controller]] = [
+    SystemController,
+    DatasetController,
+    DatasetJobsController,
+    DatasetFilesController,
+    DatasetSpecsController,
+    ModelController,
+    ModelJobsController,
+    ModelFilesController,
+    ModelSpecsController,
+    PtmController,
+    AllJobsController,
+    AllFilesController,
+    EventController,
+    MetricsController,
+]

@@ -1,0 +1,65 @@
+"""Endpoints of specifications; the same for models and data sets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from litestar import Controller, Response, get, post, put
+
+from taod.api.body import read_object
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.services.datasets import KIND as DATASET
+from taod.services.models import KIND as MODEL
+from taod.services.specs import Saved
+
+Document = dict[str, Any]
+
+WARNINGS = "X-Taod-Warnings"
+
+
+class SpecsController(Controller):
+    """Specifications of the actions of one owner."""
+
+    kind: ClassVar[str]
+
+    @get("/schema", summary="Retrieve Specs schema")
+    async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        return services.specs.schema(user.id, self.kind, owner_id, action)
+
+    @get(summary="Retrieve Specs")
+    async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        return services.specs.get(user.id, self.kind, owner_id, action)
+
+    @post(summary="Save Specs", opt={"body": Document})
+    async def post_specs(
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
+        document = await read_object(request)
+        return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
+
+    @put(summary="Update Specs", opt={"body": Document})
+    async def put_specs(
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
+        changes = await read_object(request)
+        return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
+
+
+class DatasetSpecsController(SpecsController):
+    kind = DATASET
+    path = "/api/v1/user/{user_id:str}/dataset/{owner_id:str}/specs/{action:str}"
+    tags = ("DATASET",)
+
+
+class ModelSpecsController(SpecsController):
+    kind = MODEL
+    path = "/api/v1/user/{user_id:str}/model/{owner_id:str}/specs/{action:str}"
+    tags = ("MODEL",)
+
+
+def _told(saved: Saved, status: int) -> Response[Document]:
+    """The stored document; warnings go into a header, in ASCII, joined by `; `."""
+    headers = {}
+    if saved.warnings:
+        headers[WARNINGS] = "; ".join(saved.warnings).encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    return Response(saved.document, status_code=status, headers=headers)

@@ -1,0 +1,104 @@
+"""Answers that flow: files in blocks, an archive made on the way, a log that is followed, events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import IO, Any
+
+BLOCK = 256 * 1024
+_WAITING_BLOCKS = 8
+
+
+async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
+    """`length` bytes of a file from `start` on, in blocks read by a thread; fewer where the file became shorter."""
+    source = await asyncio.to_thread(path.open, "rb")
+    try:
+        await asyncio.to_thread(source.seek, start)
+        while length > 0:
+            block = await asyncio.to_thread(source.read, min(BLOCK, length))
+            if not block:
+                return
+            length -= len(block)
+            yield block
+    finally:
+        source.close()
+
+
+async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]:
+    """What a function writes to a stream, while it writes it in a thread; it is stopped when the reader leaves.
+
+    At most a few blocks wait in memory. What the function raises is raised here.
+    """
+    loop = asyncio.get_running_loop()
+    blocks: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_BLOCKS)
+    pipe = _Pipe(loop, blocks)
+
+    def work() -> None:
+        try:
+            write(pipe)  # type: ignore[arg-type]
+        except _ReaderLeft:
+            pass
+        finally:
+            pipe.end()
+
+    worker = loop.run_in_executor(None, work)
+    try:
+        while (block := await blocks.get()) is not None:
+            yield block
+        await worker
+    finally:
+        pipe.left = True
+        while not blocks.empty():
+            blocks.get_nowait()
+
+
+class _ReaderLeft(Exception):
+    """Nobody reads any more."""
+
+
+class _Pipe:
+    """The writing end: hands blocks to the event loop, and waits while too many are unread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, blocks: asyncio.Queue[bytes | None]) -> None:
+        self._loop = loop
+        self._blocks = blocks
+        self.left = False
+
+    def write(self, block: bytes) -> int:
+        self._put(bytes(block))
+        return len(block)
+
+    def end(self) -> None:
+        with contextlib.suppress(_ReaderLeft):
+            self._put(None)
+
+    def _put(self, block: bytes | None) -> None:
+        if self.left or self._loop.is_closed():
+            raise _ReaderLeft
+        try:
+            asyncio.run_coroutine_threadsafe(self._blocks.put(block), self._loop).result()
+        except (RuntimeError, asyncio.CancelledError) as error:
+            raise _ReaderLeft from error
+
+
+@contextlib.asynccontextmanager
+async def any_of(*events: asyncio.Event) -> AsyncIterator[asyncio.Event]:
+    """An event that is set as soon as one of `events` is."""
+    either = asyncio.Event()
+
+    async def watch(event: asyncio.Event) -> None:
+        await event.wait()
+        either.set()
+
+    if any(event.is_set() for event in events):
+        either.set()
+    watchers: list[asyncio.Task[Any]] = [asyncio.create_task(watch(event)) for event in events]
+    try:
+        yield either
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)

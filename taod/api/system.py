@@ -1,0 +1,74 @@
+"""Endpoints that belong to no user: index, health, login, networks, devices, metrics."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, get
+from prometheus_client import CONTENT_TYPE_LATEST
+
+import taod
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.metrics import render
+from taod.types.common import Health, Login
+from taod.types.device import Device
+from taod.types.network import NetworkInfo
+
+_USER_BELOW = ("dataset", "model", "job", "job/counts", "ptm", "events")
+
+
+class SystemController(Controller):
+    """The server itself."""
+
+    path = "/api/v1"
+    tags = ("SERVER",)
+
+    @get(summary="What is below")
+    async def index(self, request: Call) -> dict[str, str]:
+        user: TheUser = request.scope["user"]
+        below = ("networks", "devices", "health", f"user/{user.id}")
+        links = {name: f"/api/v1/{name}" for name in below}
+        return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
+
+    @get("/user/{user_id:str}", summary="What is below a user")
+    async def user_index(self, user: TheUser) -> dict[str, str]:
+        return {"id": user.id, "name": user.name} | {name: f"/api/v1/user/{user.id}/{name}" for name in _USER_BELOW}
+
+    @get(["/health", "/health/liveness"], summary="Whether the server lives")
+    async def health(self, services: TheServices) -> Health:
+        return _health(services, "ok")
+
+    @get("/health/readiness", summary="Whether the server takes work")
+    async def readiness(self, services: TheServices) -> Response[Health]:
+        if services.ready:
+            return Response(_health(services, "ok"))
+        return Response(_health(services, "starting"), status_code=503)
+
+    @get("/login/{key:str}", summary="Exchange a key for a token")
+    async def login(self, services: TheServices, key: PathText) -> Login:
+        return services.users.login(key)
+
+    @get("/networks", summary="Networks and data set types")
+    async def networks(self, services: TheServices) -> list[NetworkInfo]:
+        return services.networks.all()
+
+    @get("/networks/{name:str}", summary="One network or data set type")
+    async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
+        return services.networks.get(name)
+
+    @get("/devices", summary="Devices, their leases and what they do")
+    async def devices(self, services: TheServices) -> list[Device]:
+        return await services.devices_view.read()
+
+
+class MetricsController(Controller):
+    """Figures for Prometheus."""
+
+    path = "/metrics"
+    tags = ("SERVER",)
+
+    @get(summary="Figures in the text format of Prometheus", media_type="text/plain")
+    async def metrics(self, services: TheServices) -> Response[bytes]:
+        return Response(render(services), media_type=CONTENT_TYPE_LATEST)
+
+
+def _health(services: TheServices, status: str) -> Health:
+    return Health(status=status, version=taod.__version__, uptime_s=round(services.uptime_s, 3))

@@ -1,0 +1,221 @@
+"""Data sets: making, reading, changing, deleting, filling by an upload or by a link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from store import Store
+from store.records import DatasetRecord, ResourceFilter
+from taod.catalogue import Catalogue
+from taod.clock import Clock, iso
+from taod.config import Config
+from taod.datasets.intake import Intake, IntakeProgress
+from taod.errors import BadRequest, Conflict, NotFound
+from taod.ids import is_id, new_id
+from taod.paths import Root
+from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.fields import given, take_immutable
+from taod.services.folders import remove_folder
+from taod.services.page import Page, PageRequest
+from taod.services.uploads import Uploads
+from taod.types.common import Sort
+from taod.types.dataset import (
+    Dataset,
+    DatasetCreate,
+    DatasetFormat,
+    DatasetLink,
+    DatasetPatch,
+    DatasetPut,
+    DatasetSummary,
+    DatasetType,
+    UploadAnswer,
+)
+from taod.types.state import ON_DEVICE
+
+KIND = "dataset"
+
+
+class Datasets:
+    """What may be asked about data sets; every method is on behalf of one user, who sees only their own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        scheduler: Scheduler,
+        intake: Intake,
+        uploads: Uploads,
+        announcer: Announcer,
+        config: Config,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._catalogue = catalogue
+        self._scheduler = scheduler
+        self._intake = intake
+        self._uploads = uploads
+        self._announcer = announcer
+        self._config = config
+        self._clock = clock
+
+    def record(self, user_id: str, dataset_id: str) -> DatasetRecord:
+        """The stored data set. Raises NotFound."""
+        found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
+        if found is None:
+            raise NotFound(f"there is no data set {dataset_id}")
+        return found
+
+    def get(self, user_id: str, dataset_id: str) -> Dataset:
+        """One data set with its jobs. Raises NotFound."""
+        return self._view([self.record(user_id, dataset_id)])[0]
+
+    def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
+        """The user's data sets with their jobs."""
+        records, total = self._store.datasets.list(user_id, wanted, sort, page.skip, page.size)
+        return Page(self._view(records), total)
+
+    def create(self, user_id: str, body: DatasetCreate) -> Dataset:
+        """Make an empty data set. Raises BadRequest for a type or format that is unknown or does not fit."""
+        self._check_kind(body.type, body.format)
+        now = iso(self._clock.time())
+        record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
+        self._store.datasets.add(record)
+        self._announcer.dataset(user_id, record.id, "created")
+        return self._view([record])[0]
+
+    def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
+        """Set the given fields (of a PUT: every writable one). Raises BadRequest for a change of type or format."""
+        record = self.record(user_id, dataset_id)
+        fields = given(body)
+        take_immutable(fields, record, "type", "format")
+        if fields:
+            record = self._store.datasets.update(record.id, **fields)
+        self._announcer.dataset(user_id, record.id, "updated")
+        return self._view([record])[0]
+
+    async def delete(self, user_id: str, dataset_id: str) -> Dataset:
+        """Cancel the data set's own jobs, then delete it with its files. A linked folder is left alone.
+
+        Raises BadRequest while a model uses it, Conflict while it is being uploaded.
+        """
+        record = self.record(user_id, dataset_id)
+        self._check_unused(record)
+        with self._uploads.claim(record.id):
+            answer = self._view([record])[0]
+            await self._scheduler.cancel_owner(KIND, record.id)
+            self._check_unused(record)
+            jobs = [job.id for job in answer.jobs]
+            self._store.datasets.delete(record.id)
+            self._announcer.dataset(user_id, record.id, "deleted")
+            for folder in (self._root.dataset(record.id), *(self._root.job(job_id).path for job_id in jobs)):
+                await asyncio.to_thread(remove_folder, folder)
+        return answer
+
+    def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
+        """What was understood of its files."""
+        record = self.record(user_id, dataset_id)
+        if record.id in self._uploads:
+            return DatasetSummary(state="uploading")
+        return record.summary or DatasetSummary(state=record.state, path=record.path)
+
+    async def upload(
+        self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], content_type: str, filename: str | None = None
+    ) -> UploadAnswer:
+        """Take an archive in; what the data set had before stays until the new data is whole.
+
+        Raises BadRequest naming what is wrong with the archive, Conflict while the data is being read or uploaded.
+        """
+        record = self.record(user_id, dataset_id)
+        self._check_not_read(record)
+        with self._uploads.claim(record.id):
+            self._announcer.dataset(user_id, record.id, "uploading")
+            progress = self._progress(user_id, record.id)
+            try:
+                summary = await self._intake.accept(record, body, content_type, filename, progress)
+            except BaseException:
+                self._announcer.dataset(user_id, record.id, "updated", "the upload failed")
+                raise
+            self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
+        self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
+        self._scheduler.wake()
+        return UploadAnswer(
+            message=f"Upload successful: {summary.files} files",
+            files=summary.files,
+            bytes=summary.bytes,
+            summary=summary,
+        )
+
+    async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
+        """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
+        record = self.record(user_id, dataset_id)
+        self._check_not_read(record)
+        with self._uploads.claim(record.id):
+            summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
+            self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
+        self._announcer.dataset(user_id, record.id, "uploaded", "linked")
+        self._scheduler.wake()
+        return summary
+
+    def _progress(self, user_id: str, dataset_id: str) -> Callable[[IntakeProgress], None]:
+        """Tells listeners how far an upload is."""
+
+        def told(progress: IntakeProgress) -> None:
+            files = f"{progress.files} files, " if progress.files else ""
+            detail = f"{progress.stage}: {files}{progress.bytes} bytes"
+            self._announcer.dataset(user_id, dataset_id, "uploading", detail)
+
+        return told
+
+    def _check_kind(self, type_: str, format_: str) -> None:
+        if type_ not in set(DatasetType):
+            raise BadRequest(f"Invalid dataset type: type {type_!r}; known are {', '.join(DatasetType)}")
+        fitting = self._catalogue.dataset_formats(type_)
+        if format_ not in set(DatasetFormat) or format_ not in fitting:
+            raise BadRequest(
+                f"Incompatible dataset format and type: format {format_!r} with type {type_!r}; "
+                f"its formats are {', '.join(fitting)}"
+            )
+
+    def _check_unused(self, record: DatasetRecord) -> None:
+        users = self._store.datasets.users_of(record.id)
+        if users:
+            names = ", ".join(f"{name!r} ({model_id})" for model_id, name in users)
+            raise BadRequest(f"data set {record.name!r} is used by the models {names}; take it out of them first")
+
+    def _check_not_read(self, record: DatasetRecord) -> None:
+        """Refuse to replace data that a run is reading."""
+        owners = {model_id for model_id, _ in self._store.datasets.users_of(record.id)} | {record.id}
+        for job in self._store.jobs.in_states(ON_DEVICE):
+            if job.owner_id in owners:
+                raise Conflict(
+                    f"job {job.id[:8]} ({job.action}) is reading data set {record.name!r}; "
+                    "wait until it has ended, or cancel it"
+                )
+
+    def _view(self, records: list[DatasetRecord]) -> list[Dataset]:
+        jobs = self._store.jobs.with_results(KIND, [record.id for record in records])
+        return [
+            Dataset(
+                id=record.id,
+                jobs=[job.public(result) for job, result in jobs.get(record.id, [])],
+                logo=record.logo,
+                name=record.name,
+                type=DatasetType(record.type),
+                format=DatasetFormat(record.format),
+                actions=self.actions(record),
+                version=record.version,
+                created_on=record.created_on,
+                description=record.description,
+                last_modified=record.last_modified,
+            )
+            for record in records
+        ]
+
+    def actions(self, record: DatasetRecord) -> list[str]:
+        """What can be done with the data set itself."""
+        return self._catalogue.actions_for_dataset(record.type, record.format)

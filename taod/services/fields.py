@@ -1,0 +1,52 @@
+"""What is the same for the fields of data sets and models: which were set, which may not change, how lists are told."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any
+
+import msgspec
+
+from taod.errors import BadRequest
+
+
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a body that the client set or that have a default, those left unset apart."""
+    values = {name: getattr(body, name) for name in body.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
+
+
+def take_immutable(fields: dict[str, Any], record: msgspec.Struct, *names: str) -> None:
+    """Drop the named fields from `fields`; each may only repeat what the record has.
+
+    Raises BadRequest naming the field.
+    """
+    for name in names:
+        if name not in fields:
+            continue
+        wanted, has = fields.pop(name), getattr(record, name)
+        if wanted != has:
+            raise BadRequest(f"{name} cannot be changed: it is {has!r}, {wanted!r} was given; make a new one instead")
+
+
+def name_list(field: str, value: str | list[str]) -> str:
+    """A list of parameter names as the text of a JSON list. A string may hold a JSON or a Python list.
+
+    Raises BadRequest naming the field where it holds neither.
+    """
+    parsed: Any = value
+    if isinstance(value, str):
+        parsed = _parse(value) if value.strip() else []
+    if not isinstance(parsed, list) or not all(isinstance(name, str) for name in parsed):
+        raise BadRequest(f"{field}: {value!r:.80} is no list of parameter names; send one like \"['a.b', 'c']\"")
+    return json.dumps(parsed)
+
+
+def _parse(text: str) -> Any:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None

@@ -1,0 +1,253 @@
+"""Jobs that exist: reading, cancelling, pausing, resuming, changing and deleting them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import psutil
+
+from store import Store
+from store.records import JobFilter, JobRecord
+from taod.clock import Clock
+from taod.errors import BadRequest, NotFound
+from taod.ids import is_id
+from taod.paths import JobFolder, Root
+from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.folders import remove_folder
+from taod.services.owner import Owners
+from taod.services.page import Page, PageRequest
+from taod.services.posting import Posting
+from taod.telemetry.bus import EventBus
+from taod.types.common import JobSort
+from taod.types.event import EventType
+from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
+from taod.types.state import State, Status
+
+RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
+RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
+NOT_STARTED = frozenset({State.WAITING, State.QUEUED, State.HELD})
+
+
+class Jobs:
+    """What may be asked about jobs; a user sees their own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        scheduler: Scheduler,
+        bus: EventBus,
+        owners: Owners,
+        posting: Posting,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._scheduler = scheduler
+        self._bus = bus
+        self._owners = owners
+        self._posting = posting
+        self._announcer = announcer
+        self._clock = clock
+
+    def record(self, user_id: str, job_id: str) -> JobRecord:
+        """The stored job. Raises NotFound."""
+        found = self._store.jobs.get(job_id.lower()) if is_id(job_id) else None
+        if found is None or found.user_id != user_id:
+            raise NotFound(f"there is no job {job_id}")
+        return found
+
+    def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
+        """The stored job of one model or data set. Raises NotFound."""
+        owner = self._owners.find(user_id, kind, owner_id)
+        found = self._store.jobs.owned(kind, owner.id, job_id.lower()) if is_id(job_id) else None
+        if found is None or found.user_id != user_id:
+            raise NotFound(f"{kind} {owner_id} has no job {job_id}")
+        return found
+
+    def public(self, job: JobRecord) -> Job:
+        """The job as the reference has it, with its whole result."""
+        return job.public(self._store.jobs.result(job.id))
+
+    def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
+        """The jobs of one model or data set."""
+        owner = self._owners.find(user_id, kind, owner_id)
+        wanted = JobFilter(user_id=user_id, owner_kind=kind, owner_id=owner.id)
+        records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
+        return Page([self.public(record) for record in records], total)
+
+    def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
+        """Jobs over all models and data sets; their results come without the long parts."""
+        records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
+        return Page([record.view() for record in records], total)
+
+    def counts(self, wanted: JobFilter) -> dict[str, int]:
+        """How many jobs are in each state; states without any are there with 0."""
+        counts = self._store.jobs.counts(wanted)
+        return {state.value: counts.get(state, 0) for state in State}
+
+    def detail(self, job: JobRecord) -> JobDetail:
+        """Everything about one job."""
+        return JobDetail(
+            job=job.view(self._store.jobs.result(job.id)),
+            history=self._store.jobs.history(job.id),
+            spec=job.spec,
+            process=self._process(job),
+            warnings=job.warnings,
+            folder=str(self.folder(job).path),
+            children=[child.id for child in self._store.jobs.children(job.id)],
+        )
+
+    def folder(self, job: JobRecord) -> JobFolder:
+        return self._root.job(job.id)
+
+    async def cancel(self, job: JobRecord) -> JobRecord:
+        """Ask for its end. Raises NotFound where it has ended already."""
+        if job.state.ended:
+            raise NotFound(f"job {job.id} cannot be cancelled: it is {job.state.public} already ({job.reason})")
+        await self._scheduler.cancel(job.id)
+        return self._again(job)
+
+    async def pause(self, job: JobRecord) -> JobRecord:
+        """Stop a training so that a resume goes on from its last checkpoint. Raises BadRequest for anything else."""
+        if not self.pausable(job):
+            raise BadRequest(
+                f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; "
+                "only a running train or retrain can be"
+            )
+        await self._scheduler.pause(job.id)
+        return self._again(job)
+
+    async def cancel_or_pause(self, job: JobRecord) -> JobRecord:
+        """Pause a running training, cancel anything else. Raises NotFound where it has ended already."""
+        return await (self.pause(job) if self.pausable(job) else self.cancel(job))
+
+    def pausable(self, job: JobRecord) -> bool:
+        return job.action in RESUMABLE_ACTIONS and job.state in (State.STARTING, State.RUNNING)
+
+    def resume(self, job: JobRecord) -> JobRecord:
+        """Go on from the last checkpoint, under the same id. Raises BadRequest where that cannot be."""
+        if job.action not in RESUMABLE_ACTIONS:
+            raise BadRequest(f"Action not train: job {job.id} is a {job.action}; only train and retrain can be resumed")
+        if job.state not in RESUMABLE_STATES:
+            raise BadRequest(
+                f"job {job.id} cannot be resumed: it is {job.state}; only a paused, cancelled or failed one can"
+            )
+        return self._scheduler.resume(job.id)
+
+    def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
+        """Change the priority, the spec or whether it is held, of a job that has not started.
+
+        Raises BadRequest, InvalidSpec.
+        """
+        if job.state not in NOT_STARTED:
+            raise BadRequest(f"job {job.id} is {job.state}: only a job that has not started can be changed")
+        fields: dict[str, Any] = {}
+        if body.priority is not msgspec.UNSET:
+            fields["priority"] = body.priority
+        if body.spec is not msgspec.UNSET:
+            owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
+            if job.spec is None:
+                raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec")
+            saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
+            fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
+        with self._store.transaction():
+            if fields:
+                job = self._store.jobs.update(job.id, **fields)
+                self._store.jobs.note(job.id, f"changed by the user: {', '.join(fields)}")
+            if body.held is True and job.state is not State.HELD:
+                job = self._store.jobs.transition(job.id, State.HELD, "held by the user")
+            elif body.held is False and job.state is State.HELD:
+                job = self._store.jobs.transition(job.id, State.WAITING, "released by the user")
+        self._announcer.job(job)
+        self._scheduler.wake()
+        return job
+
+    async def delete(self, job: JobRecord) -> None:
+        """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
+        status = job.state.public
+        if status in (Status.PENDING, Status.RUNNING):
+            raise BadRequest(f"job {job.id} is {status} ({job.state}): cancel it before it is deleted")
+        waiting = [child for child in self._store.jobs.children(job.id) if not child.state.ended]
+        if waiting:
+            raise BadRequest(
+                f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
+                "cancel that one before"
+            )
+        self._store.jobs.delete(job.id)
+        self._announcer.job_deleted(job.user_id, job.id)
+        await asyncio.to_thread(remove_folder, self.folder(job).path)
+
+    @asynccontextmanager
+    async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the job has ended, was paused or was deleted; set at once where it has."""
+        ended = asyncio.Event()
+        async with self._bus.subscribe(job.user_id, None) as stream:
+
+            async def watch() -> None:
+                async for event in stream:
+                    if event.type in (EventType.JOB, EventType.JOB_DELETED, EventType.RESET) and self._over(job.id):
+                        ended.set()
+                        return
+
+            if self._over(job.id):
+                ended.set()
+            watcher = asyncio.create_task(watch())
+            try:
+                yield ended
+            finally:
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+
+    def _over(self, job_id: str) -> bool:
+        job = self._store.jobs.get(job_id)
+        return job is None or job.state.ended or job.state is State.PAUSED
+
+    def _again(self, job: JobRecord) -> JobRecord:
+        """The job as it is now."""
+        return self._store.jobs.get(job.id) or job
+
+    def _process(self, job: JobRecord) -> ProcessInfo | None:
+        run = self._store.runs.latest(job.id)
+        if run is None:
+            return None
+        info = ProcessInfo(
+            command=run.command,
+            environment=run.environment,
+            started_at=run.started_at,
+            exit_code=run.exit_code,
+        )
+        identity = msgspec.json.decode(run.identity) if run.identity else {}
+        info.pid = identity.get("pid")
+        if info.pid is not None and job.state in (State.RUNNING, State.STOPPING):
+            _measure(info, info.pid, self._clock.time())
+        return info
+
+
+def _measure(info: ProcessInfo, pid: int, now: float) -> None:
+    """Memory, and CPU on average since its start, of a process and all below it; what has gone is left out."""
+    try:
+        top = psutil.Process(pid)
+        age_s = now - top.create_time()
+        family = [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return
+    rss, cpu_s = 0, 0.0
+    for process in family:
+        try:
+            with process.oneshot():
+                rss += process.memory_info().rss
+                times = process.cpu_times()
+                cpu_s += times.user + times.system
+        except psutil.Error:
+            continue
+    info.rss_bytes = rss
+    if age_s > 0:
+        info.cpu_percent = round(100.0 * cpu_s / age_s, 1)

@@ -1,0 +1,208 @@
+"""From a job to the command that runs it: gathers the facts, has the catalogue assemble them, writes the files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from runners.protocol import Command
+from runners.registry import RunnerRegistry
+from store import Store
+from store.records import DatasetRecord, JobRecord, ModelRecord
+from taod.catalogue import Catalogue, artifacts
+from taod.catalogue.assemble import assemble
+from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.errors import BadRequest
+from taod.paths import Root
+from taod.scheduler.devices import DevicePool
+from taod.services.uploads import Uploads
+
+MASK = "***"
+READY_STATES = frozenset({"ready", "linked"})
+_CPU = "cpu:"
+_WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
+_ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
+
+
+class Planner:
+    """Prepares jobs for their runners; the scheduler asks it when a job's turn comes."""
+
+    def __init__(
+        self,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        runners: RunnerRegistry,
+        devices: DevicePool,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._catalogue = catalogue
+        self._runners = runners
+        self._devices = devices
+        self._uploads = uploads if uploads is not None else Uploads()
+
+    def ready(self, job: JobRecord) -> str | None:
+        """None when every data set that the job may read has its data; else which one it waits for."""
+        for role, dataset in self._datasets(job):
+            if dataset.id in self._uploads:
+                return f"its {role} data set {dataset.name!r} is still being uploaded"
+            if dataset.state not in READY_STATES:
+                return f"its {role} data set {dataset.name!r} has no data yet: upload an archive or link a folder"
+        return None
+
+    def prepare(self, job: JobRecord) -> Command:
+        """Make the job's folder with its spec and its results folder, and return the tool's command.
+
+        Raises BadRequest in words for what the job needs and cannot have: weights of its parent, data that is gone.
+        """
+        folder = self._root.job(job.id)
+        folder.results.mkdir(parents=True, exist_ok=True)
+        model = self._model(job)
+        facts = self._facts(job, model)
+        assembled = assemble(facts)
+        if assembled.spec_path is not None and assembled.spec_text is not None:
+            write_atomically(assembled.spec_path, assembled.spec_text.encode())
+        secrets = [facts.key] if facts.key else []
+        command = Command(
+            network=assembled.argv[0],
+            action=job.action,
+            argv=assembled.argv,
+            image=assembled.image,
+            environment=assembled.environment,
+            reads=[str(path) for path in assembled.reads],
+            secrets=secrets,
+        )
+        write_atomically(folder.command, _shown(assembled, secrets))
+        return command
+
+    def _facts(self, job: JobRecord, model: ModelRecord | None) -> JobFacts:
+        folder = self._root.job(job.id)
+        named = {role: self._facts_of(dataset) for role, dataset in self._single(job, model)}
+        own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
+        return JobFacts(
+            network=job.network,
+            action=job.action,
+            folder=folder.path,
+            results=folder.results,
+            spec=job.spec,
+            key=model.encryption_key if model is not None else "",
+            ptms=self._ptms(job, model),
+            parent=self._parent(job),
+            train=[self._facts_of(dataset) for dataset in self._train(job, model)],
+            eval=named.get("eval"),
+            inference=named.get("inference"),
+            calibration=named.get("calibration"),
+            own=None if own is None else self._facts_of(own),
+            gpus=sum(1 for device in job.devices if not device.startswith(_CPU)),
+        )
+
+    def _model(self, job: JobRecord) -> ModelRecord | None:
+        if job.owner_kind != "model":
+            return None
+        model = self._store.models.get(job.user_id, job.owner_id)
+        if model is None:
+            raise BadRequest(f"the model of job {job.id} is gone")
+        return model
+
+    def _parent(self, job: JobRecord) -> ParentFacts | None:
+        """The finished parent with its own parents. Raises BadRequest where its weights are not there any more."""
+        if job.parent_id is None:
+            return None
+        parent = self._store.jobs.get(job.parent_id)
+        if parent is None:
+            raise BadRequest(f"the parent {job.parent_id} of this {job.action} is gone; post it again with another one")
+        results = self._root.job(parent.id).results
+        if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(parent.network, parent.action, results) is None:
+            raise BadRequest(
+                f"the parent {parent.action} {parent.id} left no weights in {results}; "
+                "run it again, or name another one"
+            )
+        return self._chain(parent)
+
+    def _chain(self, job: JobRecord) -> ParentFacts:
+        above = self._store.jobs.get(job.parent_id) if job.parent_id is not None else None
+        return ParentFacts(
+            network=job.network,
+            action=job.action,
+            results=self._root.job(job.id).results,
+            spec=job.spec,
+            parent=None if above is None else self._chain(above),
+        )
+
+    def _ptms(self, job: JobRecord, model: ModelRecord | None) -> list[Path]:
+        """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""
+        found = []
+        for ptm_id in model.ptm if model is not None else []:
+            record = self._store.models.get(job.user_id, ptm_id)
+            if record is None or record.weights_path is None:
+                continue
+            path = Path(record.weights_path)
+            if not path.exists():
+                raise BadRequest(
+                    f"the weights of ptm {record.ngc_path or record.name!r} are not at {path} any more; "
+                    "register them again by POST …/ptm"
+                )
+            found.append(path)
+        return found
+
+    def _datasets(self, job: JobRecord) -> list[tuple[str, DatasetRecord]]:
+        """(role, data set) of everything that the job may read."""
+        if job.owner_kind == "dataset":
+            own = self._store.datasets.get(job.user_id, job.owner_id)
+            return [] if own is None else [("own", own)]
+        model = self._store.models.get(job.user_id, job.owner_id)
+        return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
+
+    def _train(self, job: JobRecord, model: ModelRecord | None) -> list[DatasetRecord]:
+        ids = model.train_datasets if model is not None else []
+        return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
+
+    def _single(self, job: JobRecord, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
+        found = []
+        for role, field in _ROLES.items():
+            dataset_id = getattr(model, field) if model is not None else None
+            dataset = self._store.datasets.get(job.user_id, dataset_id) if dataset_id else None
+            if dataset is not None:
+                found.append((role, dataset))
+        return found
+
+    def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
+        root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
+        if dataset.state in READY_STATES and not root.is_dir():
+            raise BadRequest(
+                f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
+            )
+        return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write aside, fsync, rename: whoever looks finds the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _shown(assembled: Assembled, secrets: list[str]) -> bytes:
+    """command.json: what is run, secrets masked."""
+
+    def masked(text: str) -> str:
+        for secret in secrets:
+            if text == secret or text.endswith(f"={secret}"):
+                return text.removesuffix(secret) + MASK
+        return text
+
+    shown = {
+        "argv": [masked(part) for part in assembled.argv],
+        "image": assembled.image,
+        "environment": {name: masked(value) for name, value in assembled.environment.items()},
+        "reads": [str(path) for path in assembled.reads],
+    }
+    return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"

@@ -1,0 +1,121 @@
+"""All services of one daemon, wired once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from runners.registry import RunnerRegistry
+from store import Store
+from taod.catalogue import Catalogue
+from taod.clock import Clock
+from taod.config import Config
+from taod.datasets.intake import Intake
+from taod.paths import Root
+from taod.scheduler.devices import DevicePool
+from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.datasets import Datasets
+from taod.services.devices import DevicesView
+from taod.services.jobs import Jobs
+from taod.services.models import Models
+from taod.services.networks import Networks
+from taod.services.owner import Owners
+from taod.services.posting import Posting
+from taod.services.ptms import Ptms
+from taod.services.specs import Specs
+from taod.services.uploads import Uploads
+from taod.services.users import Users
+from taod.telemetry.bus import EventBus
+from taod.telemetry.telemetry import Telemetry
+
+
+class Services:
+    """What a request may ask for. Everything here is used on the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        runners: RunnerRegistry,
+        devices: DevicePool,
+        scheduler: Scheduler,
+        bus: EventBus,
+        config: Config,
+        clock: Clock,
+        telemetry: Telemetry | None = None,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self.store = store
+        self.root = root
+        self.catalogue = catalogue
+        self.scheduler = scheduler
+        self.bus = bus
+        self.config = config
+        self.clock = clock
+        self.telemetry = telemetry
+        self.started = clock.monotonic()
+        self.ready = False
+        """Whether the scheduler runs."""
+        self.closing = asyncio.Event()
+        """Set when the server is asked to stop: streams that would go on for ever end then."""
+        announcer = Announcer(bus)
+        self.intake = Intake(root, config.limits)
+        self.users = Users(store)
+        self.networks = Networks(catalogue, runners)
+        self.devices_view = DevicesView(store, devices)
+        self.datasets = Datasets(
+            store=store,
+            root=root,
+            catalogue=catalogue,
+            scheduler=scheduler,
+            intake=self.intake,
+            uploads=uploads if uploads is not None else Uploads(),
+            announcer=announcer,
+            config=config,
+            clock=clock,
+        )
+        self.models = Models(
+            store=store, root=root, catalogue=catalogue, scheduler=scheduler, announcer=announcer, clock=clock
+        )
+        self.ptms = Ptms(store=store, catalogue=catalogue, announcer=announcer, config=config, clock=clock)
+        owners = Owners(self.datasets, self.models)
+        self.specs = Specs(store, catalogue, owners, config.specs)
+        self.posting = Posting(
+            store=store,
+            catalogue=catalogue,
+            runners=runners,
+            devices=devices,
+            scheduler=scheduler,
+            owners=owners,
+            specs=self.specs,
+            announcer=announcer,
+        )
+        self.jobs = Jobs(
+            store=store,
+            root=root,
+            scheduler=scheduler,
+            bus=bus,
+            owners=owners,
+            posting=self.posting,
+            announcer=announcer,
+            clock=clock,
+        )
+
+    @property
+    def uptime_s(self) -> float:
+        return self.clock.monotonic() - self.started
+
+    async def start(self) -> None:
+        """Adopt what runs, settle what ended, and begin to schedule."""
+        await self.scheduler.start()
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Stop watching; runs live on. Streams end."""
+        self.ready = False
+        self.closing.set()
+        await self.scheduler.stop()
+        if self.telemetry is not None:
+            await self.telemetry.close()

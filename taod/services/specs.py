@@ -1,0 +1,113 @@
+"""Specifications: schema, saving with validation, and what a job is given where none was saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from store import Store
+from taod.catalogue import Catalogue
+from taod.catalogue.merge import default, merge, missing
+from taod.catalogue.schema import schema
+from taod.catalogue.validate import check
+from taod.config import SpecsConfig
+from taod.errors import BadRequest, InvalidSpec, NotFound
+from taod.services.owner import Owner, Owners
+
+Document = dict[str, Any]
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A stored document, and what was noticed about it."""
+
+    document: Document
+    warnings: list[str] = []
+
+
+class Specs:
+    """What may be asked about the specifications of a model's or a data set's actions."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._owners = owners
+        self._config = config
+
+    def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+        """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
+        owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        return schema(owner.network, action, self._classes(owner))
+
+    def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+        """The saved spec. Raises NotFound where none was saved."""
+        owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        return self._saved(owner, action)
+
+    def post(self, user_id: str, kind: str, owner_id: str, action: str, document: Document) -> Saved:
+        """Save a spec. Raises InvalidSpec listing every rule that it breaks."""
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        return self._save(owner, action, document)
+
+    def put(self, user_id: str, kind: str, owner_id: str, action: str, changes: Document) -> Saved:
+        """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        return self._save(owner, action, merge(self._saved(owner, action), changes))
+
+    def for_job(self, owner: Owner, action: str) -> Saved:
+        """The spec that a job of this action starts with; the schema's default, with a warning, where none was saved.
+
+        Raises BadRequest naming the required fields that a default cannot have.
+        """
+        saved = self._store.specs.get(owner.kind, owner.id, action)
+        if saved is not None:
+            return Saved(saved, self._check(owner, action, saved))
+        document = default(owner.network, action, self._classes(owner))
+        absent = missing(owner.network, action, document)
+        if absent:
+            raise BadRequest(
+                f"no spec was saved for {action}, and its default lacks {', '.join(absent)}; "
+                f"POST …/specs/{action} with values for them"
+            )
+        self._check(owner, action, document)
+        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"])
+
+    def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
+        """A spec given for one job alone. Raises InvalidSpec."""
+        return Saved(document, self._check(owner, action, document))
+
+    def takes_spec(self, owner: Owner, action: str) -> bool:
+        network = self._catalogue.network(owner.network)
+        return network is not None and network.takes_spec(action)
+
+    def _with_spec(self, owner: Owner, action: str) -> Owner:
+        self._owners.check_action(owner, action)
+        if not self.takes_spec(owner, action):
+            raise NotFound(f"action {action!r} of {owner.network} takes no spec")
+        return owner
+
+    def _saved(self, owner: Owner, action: str) -> Document:
+        document = self._store.specs.get(owner.kind, owner.id, action)
+        if document is None:
+            raise NotFound(f"no spec was saved for {action}; GET …/specs/{action}/schema has a default to start from")
+        return document
+
+    def _save(self, owner: Owner, action: str, document: Document) -> Saved:
+        warnings = self._check(owner, action, document)
+        self._store.specs.save(owner.kind, owner.id, action, document)
+        return Saved(document, warnings)
+
+    def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
+        checked = check(owner.network, action, document, strict=self._config.strict)
+        if checked.violations:
+            raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
+        return list(checked.warnings)
+
+    def _classes(self, owner: Owner) -> list[str] | None:
+        """The classes of the data that the owner works on, where they are known."""
+        dataset = owner.dataset
+        if owner.model is not None and owner.user_id is not None and owner.model.train_datasets:
+            dataset = self._store.datasets.get(owner.user_id, owner.model.train_datasets[0])
+        if dataset is None or dataset.summary is None:
+            return None
+        return list(dataset.summary.classes) or None

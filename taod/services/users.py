@@ -1,0 +1,63 @@
+"""Users and their tokens: the first user, logging in by a key, and who a bearer token belongs to."""
+
+from __future__ import annotations
+
+import secrets
+
+from store import Store
+from store.records import UserRecord
+from taod.errors import NotFound, Unauthorized
+from taod.types.common import Login
+
+BEARER = "bearer"
+KEY = "key"
+FIRST_USER = "local"
+DAEMON_LABEL = "daemon"
+LOGIN_LABEL = "login"
+
+
+class Users:
+    """What may be asked about users. A token itself is told once, when it is made; the store keeps its hash."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ensure_first(self) -> tuple[UserRecord, str]:
+        """The user that a fresh root works with, and a new bearer token for daemon.json.
+
+        A root without users gets one named `local`. The token of the daemon's last start stops working.
+        """
+        with self._store.transaction():
+            user = self._store.users.by_name(FIRST_USER)
+            if user is None:
+                everyone = self._store.users.all()
+                user = everyone[0] if everyone else self._store.users.add(FIRST_USER)
+            for token in self._store.users.tokens(user.id):
+                if token.kind == BEARER and token.label == DAEMON_LABEL:
+                    self._store.users.revoke(token.id)
+            return user, self.issue(user.id, kind=BEARER, label=DAEMON_LABEL)
+
+    def add(self, name: str) -> tuple[UserRecord, str]:
+        """Make a user; returns it with a key for the login endpoint."""
+        with self._store.transaction():
+            user = self._store.users.add(name)
+            return user, self.issue(user.id, kind=KEY, label="first key")
+
+    def issue(self, user_id: str, *, kind: str, label: str) -> str:
+        """Make a token of 256 random bits and return it."""
+        if self._store.users.get(user_id) is None:
+            raise NotFound(f"there is no user {user_id}")
+        secret = secrets.token_urlsafe(32)
+        self._store.users.add_token(user_id, kind=kind, label=label, secret=secret)
+        return secret
+
+    def login(self, key: str) -> Login:
+        """Exchange a key for a bearer token. Raises Unauthorized for a key that nobody has."""
+        user = self._store.users.by_token(key, kind=KEY)
+        if user is None:
+            raise Unauthorized("this key is not known; `taod user add` makes one")
+        return Login(user_id=user.id, token=self.issue(user.id, kind=BEARER, label=LOGIN_LABEL))
+
+    def by_bearer(self, token: str) -> UserRecord | None:
+        """Who sends this token; None where nobody does, or it was revoked."""
+        return self._store.users.by_token(token, kind=BEARER)

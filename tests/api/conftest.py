@@ -1,0 +1,172 @@
+"""A whole server over a temporary root, and a tool on its path that writes what the real ones write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from store.records import UserRecord
+from taod.api.app import create_app
+from taod.config import Config
+from taod.services import Services
+from taod.services.compose import open_services
+from taod.services.users import KEY
+
+HOST = "http://127.0.0.1"
+
+TOOL = """#!/bin/sh
+# A network's entry point: says it began, waits for a word at its gate, writes weights, says how it ended.
+action=$1
+for argument; do
+  case $argument in
+    --results_dir=*) results=${argument#--results_dir=} ;;
+  esac
+done
+results=${results%/}
+mkdir -p "$results/train"
+echo "starting $action"
+echo '{"date": "1/2/2024", "time": "3:4:5", "status": "STARTED", "message": "Starting"}' >> "$results/status.json"
+trap 'echo stopped; exit 143' TERM
+read word < "$TAOD_TEST_GATE"
+echo "the word is $word"
+if [ "$word" = fail ]; then
+  echo '{"status": "FAILURE", "message": "CUDA out of memory"}' >> "$results/status.json"
+  exit 1
+fi
+printf 'weights' > "$results/train/epoch_1.pth"
+printf 'graph' > "$results/model.onnx"
+echo '{"epoch": 1, "max_epoch": 1, "status": "RUNNING", "message": "Training", "kpi": {"loss": 0.5}}' \\
+  >> "$results/status.json"
+echo '{"status": "SUCCESS", "message": "Finished"}' >> "$results/status.json"
+"""
+
+
+@dataclass
+class Server:
+    """An application with its services, a client with a token, and what tests often do with them."""
+
+    services: Services
+    app: Litestar
+    client: httpx.AsyncClient
+    user: UserRecord
+    token: str
+    gate: Path
+
+    @property
+    def base(self) -> str:
+        return f"/api/v1/user/{self.user.id}"
+
+    async def call(self, method: str, path: str, status: int, **options: Any) -> Any:
+        """Ask below the user; the answer must have this status. Returns its JSON."""
+        answer = await self.client.request(method, self.base + path, **options)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    async def refused(self, method: str, path: str, status: int = 400, **options: Any) -> str:
+        """Ask for what is refused; the error must be in the contract's form. Returns its words."""
+        body = await self.call(method, path, status, **options)
+        assert set(body) == {"error_code", "error_desc"}
+        assert body["error_code"] == status
+        return body["error_desc"]
+
+    async def dataset(
+        self, type_: str = "image_classification", format_: str = "classification_pyt", **more: Any
+    ) -> str:
+        made = await self.call("POST", "/dataset", 201, json={"type": type_, "format": format_} | more)
+        return made["id"]
+
+    async def model(self, arch: str = "classification_pyt", **more: Any) -> str:
+        made = await self.call("POST", "/model", 201, json={"network_arch": arch} | more)
+        return made["id"]
+
+    async def ready_dataset(self, folder: Path, **more: Any) -> str:
+        """A data set with pictures, used in place."""
+        dataset_id = await self.dataset(**more)
+        await self.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
+        return dataset_id
+
+    def word(self, text: str) -> None:
+        """Tell the tool at its gate how to go on; waits until it listens."""
+        self.gate.write_text(text + "\n")
+
+
+@pytest.fixture
+def tool_path(tmp_path: Path) -> Path:
+    """A folder with the tool under the names of some networks."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for network in ("classification_pyt", "classification_tf2", "dino", "detectnet_v2"):
+        (folder / network).write_text(TOOL)
+        (folder / network).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    monkeypatch.setenv("TAOD_TEST_GATE", str(path))
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path, tool_path: Path) -> Config:
+    config = Config()
+    config.storage.root = str(tmp_path / "root")
+    config.storage.link_roots = [str(tmp_path)]
+    config.devices.gpus = False
+    config.runner.order = ["native"]
+    config.runner.native.path = [str(tool_path)]
+    config.scheduler.grace_s = 2.0
+    return config
+
+
+@pytest.fixture
+async def server(config: Config, gate: Path) -> AsyncIterator[Server]:
+    services = open_services(config)
+    try:
+        user, token = services.users.ensure_first()
+        app = create_app(services)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {token}"}
+        await services.start()
+        async with httpx.AsyncClient(transport=transport, base_url=HOST, headers=headers) as client:
+            yield Server(services, app, client, user, token, gate)
+    finally:
+        await services.stop()
+        services.store.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes folders in the layout of format classification_pyt; the argument is the split."""
+
+    def make(split: str = "train") -> Path:
+        folder = tmp_path / f"pictures-{split}"
+        for name in ("cat", "dog"):
+            place = folder / f"images_{split}" / name
+            place.mkdir(parents=True)
+            (place / "1.png").write_bytes(PNG)
+        (folder / "classes.txt").write_text("cat\ndog\n")
+        return folder
+
+    return make
+
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154"
+    "08d763f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def key(server: Server) -> str:
+    """A key for the login endpoint."""
+    return server.services.users.issue(server.user.id, kind=KEY, label="test")

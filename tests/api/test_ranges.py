@@ -1,0 +1,32 @@
+"""Ranges of bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from taod.api.ranges import Range, Unsatisfiable, parse
+
+
+@pytest.mark.parametrize(
+    ("header", "range_"),
+    [
+        (None, None),
+        ("bytes=0-9", Range(0, 10)),
+        ("bytes=90-", Range(90, 100)),
+        ("bytes=-5", Range(95, 100)),
+        ("bytes=-500", Range(0, 100)),
+        ("bytes=50-500", Range(50, 100)),
+        ("bytes=9-3", None),
+        ("bytes=0-1,5-6", None),
+        ("lines=1-2", None),
+        ("bytes=-", None),
+    ],
+)
+def test_one_range_or_the_whole(header, range_) -> None:
+    assert parse(header, 100) == range_
+
+
+def test_a_range_after_the_end_tells_the_size() -> None:
+    with pytest.raises(Unsatisfiable) as refused:
+        parse("bytes=100-", 100)
+    assert refused.value.headers["Content-Range"] == "bytes */100"

@@ -1,0 +1,76 @@
+"""What a job needs besides its parent: data sets and devices."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.records import ModelRecord
+from taod.errors import BadRequest
+from taod.services.needs import Machine, check_datasets, devices_wanted
+
+CPU = Machine(gpus=0, cpu_slots=1)
+TWO_GPUS = Machine(gpus=2, cpu_slots=0)
+
+
+def model(arch="classification_pyt", **fields):
+    return ModelRecord(
+        id="m", user_id="u", network_arch=arch, name="digits", description="", logo="", version="",
+        created_on="", last_modified="", dataset_type="image_classification", **fields,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("action", "field"),
+    [("train", "train_datasets"), ("retrain", "train_datasets"), ("evaluate", "eval_dataset"),
+     ("inference", "inference_dataset")],
+)  # fmt: skip
+def test_a_missing_data_set_is_named_with_how_to_set_it(action, field) -> None:
+    with pytest.raises(BadRequest) as refused:
+        check_datasets(model(), action)
+    assert field in refused.value.description
+    assert f'PATCH …/model/m {{"{field}": ' in refused.value.description
+
+
+def test_what_is_there_or_not_needed_is_not_asked_for() -> None:
+    check_datasets(model(train_datasets=["d"]), "train")
+    check_datasets(model(eval_dataset="d"), "evaluate")
+    check_datasets(model(), "export")
+    check_datasets(model("pointpillars", train_datasets=["d"]), "evaluate")
+
+
+def test_data_services_read_the_inference_data_set() -> None:
+    with pytest.raises(BadRequest, match="inference_dataset"):
+        check_datasets(model("analytics"), "analyze")
+    check_datasets(model("analytics", inference_dataset="d"), "analyze")
+
+
+@pytest.mark.parametrize(
+    ("action", "spec", "machine", "wanted"),
+    [
+        ("train", {"gpus": 2}, TWO_GPUS, 2),
+        ("train", {"train": {"num_gpus": 2}}, TWO_GPUS, 2),
+        ("train", {"train": {"gpu_ids": [0, 1]}}, TWO_GPUS, 2),
+        ("train", {"gpu_id": 1}, TWO_GPUS, 1),
+        ("train", {"gpus": None}, TWO_GPUS, 1),
+        ("train", {"gpus": 1}, CPU, 1),
+        ("evaluate", {"gpus": 2}, TWO_GPUS, 1),
+        ("export", None, CPU, 1),
+    ],
+)
+def test_training_takes_what_its_spec_asks_for(action, spec, machine, wanted) -> None:
+    assert devices_wanted(action, spec, machine) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "machine", "words"),
+    [
+        ({"gpus": 3}, TWO_GPUS, "gpus = 3: this machine has 2 GPUs; set gpus to 2 or less"),
+        ({"train": {"num_gpus": 2}}, CPU, "train.num_gpus = 2: this machine has no GPU"),
+        ({"gpus": -1}, CPU, "gpus = -1"),
+        ({"gpu_ids": [0, 2]}, TWO_GPUS, "there is no GPU 2"),
+        ({}, Machine(0, 0), "devices.cpu_slots"),
+    ],
+)
+def test_more_than_there_is_is_refused(spec, machine, words) -> None:
+    with pytest.raises(BadRequest, match=words):
+        devices_wanted("train", spec, machine)
