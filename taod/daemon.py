@@ -9,6 +9,7 @@ import fcntl
 import logging
 import logging.handlers
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.bus.close()
+        self._services.closing.set()
         await super().shutdown(sockets)
 
 
@@ -129,12 +130,15 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             announce(info, services)
 
         server = _Server(_uvicorn_config(create_app(services)), services, ready)
+        # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
         try:
             server.run(sockets=[listener])
         finally:
             root.daemon_file.unlink(missing_ok=True)
             listener.close()
-            services.close()
+            services.store.close()
             log.info("stopped")
         return 0 if server.started else 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 SIDE = 32
 """Pixels of a written picture's edge; the scans have 8."""
@@ -37,7 +38,7 @@ def write(folder: Path) -> dict[str, int]:
     return counts
 
 
-def _scans() -> Iterator[tuple[object, str]]:
+def _scans() -> Iterator[tuple[Any, str]]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -30,7 +30,7 @@ def serve(root: Path | None, host: str | None, port: int | None, config_file: Pa
 
 
 def _announce(info: DaemonInfo, services: Services) -> None:
-    devices = describe(services.devices.devices)
+    devices = describe(services.devices_view.now())
     print(f"taod {info.version} at {info.url} · root {info.root} · {devices} · taod tui --root {info.root}", flush=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from taod.client.http import Client
@@ -11,7 +11,7 @@ from taod.types.event import EventType, StatusUpdate
 from taod.types.job import JobView
 
 
-async def watch_job(client: Client, job_id: str) -> AsyncIterator[JobView | StatusUpdate]:
+async def watch_job(client: Client, job_id: str) -> AsyncGenerator[JobView | StatusUpdate, None]:
     """What a job is (first, after each reconnection, and on each change) and each line of its status.json.
 
     Goes on for ever: leave the loop when the state is the wanted one. Raises ClientError when there is no such job.
