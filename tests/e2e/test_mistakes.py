@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import ended, merge, small_model, train, until
 
 from taod.cli import digits
 from taod.cli.quickstart import digits_spec
@@ -16,6 +16,7 @@ from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
 from taod.types.model import ModelCreate
 from taod.types.state import State
+from tests.e2e.journey import ended, merge, small_model, train, until
 
 pytestmark = pytest.mark.slow
 
@@ -73,8 +74,27 @@ async def test_a_job_without_its_data_set_is_refused_with_the_field_to_set(clien
     assert "train_datasets" in error.description
 
 
-async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(client: Client, tmp_path: Path) -> None:
-    model = await client.create_model(ModelCreate(network_arch="dino"))
+async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(
+    client: Client, pictures: Path, tmp_path: Path
+) -> None:
+    made = await client.create_dataset(DatasetCreate(type="object_detection", format="coco"))
+    await client.upload(made.id, coco(pictures, tmp_path))
+    model = await client.create_model(
+        ModelCreate(network_arch="dino", train_datasets=[made.id], eval_dataset=made.id, inference_dataset=made.id)
+    )
     error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
-    assert "dino" in error.description
+    for said in ("dino", "embedded", "runner.native"):
+        assert said in error.description
+    assert (await client.jobs()).total == 0
+
+
+def coco(pictures: Path, into: Path) -> Path:
+    """The smallest COCO data set: one picture, nothing in it."""
+    archive = into / "coco.tar.gz"
+    annotations = into / "annotations.json"
+    annotations.write_text('{"images": [{"id": 1, "file_name": "0.png"}], "annotations": [], "categories": []}')
+    with tarfile.open(archive, "w:gz") as out:
+        out.add(next((pictures / "images_test" / "0").iterdir()), "images/0.png")
+        out.add(annotations, "annotations.json")
+    return archive

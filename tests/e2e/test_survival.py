@@ -8,20 +8,21 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Daemon, at_epoch, ended, small_model, train, until
 
 from taod.paths import Root
 from taod.types.state import State
+from tests.e2e.journey import Daemon, at_epoch, ended, small_model, train, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
 def engines(job_id: str) -> list[psutil.Process]:
-    """Processes of a job's run, by the mark in their environment."""
+    """The tools of a job's runs, by the mark in their environment; their shell wrappers left out."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("TAOD_JOB_ID") == job_id and "runners.engine" in process.cmdline():
+            marked = process.environ().get("TAOD_JOB_ID") == job_id
+            if marked and process.cmdline()[1:3] == ["-m", "runners.engine"]:
                 found.append(process)
         except psutil.Error:
             continue
