@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlite_utils
 
-from taod.errors import ConfigError, Conflict
+from taod.errors import BadRequest, ConfigError, Conflict
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for one in another process (`taod user add` beside a running daemon)."""
@@ -20,9 +20,9 @@ class Database:
     """One connection to one file, or to memory where there is no path; used by one thread at a time.
 
     The file is in WAL mode, so that readers in other processes never block the writer. `synchronous=FULL`: each commit
-    is flushed, so that neither kill -9 nor a power cut loses an answered request. (NORMAL may lose the last moments
-    in a power cut.) Measured medians, FULL against NORMAL, on
-    ext4: a data set made in 0.2 ms against 0.05, a job's change of state in 0.3 ms against 0.1.
+    is flushed, so that neither kill -9 nor a power cut loses an answered request. NORMAL may lose the last moments
+    in a power cut. Medians on ext4, FULL against NORMAL: making a data set 0.25 ms against 0.05, a job's change of
+    state 0.3 ms against 0.1.
 
     Raises ConfigError where the file is not a database.
     """
@@ -74,6 +74,10 @@ class Database:
             return self.connection.execute(sql, parameters)
         except sqlite3.IntegrityError as error:
             raise Conflict(f"the store refuses the change, nothing was written: {error}") from error
+        except OverflowError as error:
+            raise BadRequest("a whole number is outside ±2^63, more than the store can keep") from error
+        except UnicodeEncodeError as error:
+            raise BadRequest("a text holds half of a surrogate pair, which is no character") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,0 +1,147 @@
+"""The one event bus of the process: what happened, told to whoever listens. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from taod.types.event import EventType
+
+TOKEN_BYTES = 4
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event as a client gets it; `data` is its body as JSON, encoded once for all clients."""
+
+    id: str
+    type: EventType
+    data: bytes
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    event: Event
+    user_id: str | None
+
+
+class EventBus:
+    """Keeps the last `capacity` events; each client reads them at its own pace, from the id it saw last.
+
+    A client that falls further behind, or comes with an id that is not among them (of an earlier daemon, say), gets
+    one RESET event and goes on from now. Ids are `<token of this process>-<number>`, the number growing by one.
+    One event loop's thread only.
+    """
+
+    def __init__(self, capacity: int = 4096) -> None:
+        self._capacity = capacity
+        self._token = secrets.token_hex(TOKEN_BYTES)
+        self._kept: dict[int, _Kept] = {}
+        self._last = 0
+        self._streams: set[Stream] = set()
+        self._callbacks: list[Callable[[int], object]] = []
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many clients listen now."""
+        return len(self._streams)
+
+    def on_listeners(self, callback: Callable[[int], object]) -> None:
+        """Call back with the number of listeners whenever it changes."""
+        self._callbacks.append(callback)
+
+    def publish(
+        self, type: EventType, body: msgspec.Struct | list[Any] | dict[str, Any], *, user_id: str | None
+    ) -> None:
+        """Tell an event to the clients of one user; to all where `user_id` is None."""
+        self._last += 1
+        event = Event(self._id(self._last), type, msgspec.json.encode(body))
+        self._kept[self._last] = _Kept(event, user_id)
+        self._kept.pop(self._last - self._capacity, None)
+        for stream in self._streams:
+            stream._published(self._last, user_id)
+
+    @asynccontextmanager
+    async def subscribe(self, user_id: str | None, last_event_id: str | None = None) -> AsyncIterator[Stream]:
+        """A stream of the events of this user (None: those of everybody) after `last_event_id`; None: from now on."""
+        stream = Stream(self, user_id, self._position(last_event_id))
+        self._streams.add(stream)
+        self._tell_listeners()
+        try:
+            yield stream
+        finally:
+            self._streams.discard(stream)
+            self._tell_listeners()
+
+    def close(self) -> None:
+        """End every stream, as when the daemon stops."""
+        self._closed = True
+        for stream in self._streams:
+            stream._wake.set()
+
+    def _id(self, number: int) -> str:
+        return f"{self._token}-{number}"
+
+    def _position(self, last_event_id: str | None) -> int | None:
+        """The number of the last event that a client has seen; None where that is not known any more."""
+        if last_event_id is None:
+            return self._last
+        token, _, number = last_event_id.rpartition("-")
+        if token != self._token or not number.isdecimal() or int(number) > self._last:
+            return None
+        return int(number)
+
+    def _tell_listeners(self) -> None:
+        for callback in self._callbacks:
+            callback(len(self._streams))
+
+
+class Stream:
+    """One client's events, by `async for`; it ends when the bus is closed."""
+
+    def __init__(self, bus: EventBus, user_id: str | None, position: int | None) -> None:
+        self.user_id = user_id
+        self._bus = bus
+        self._position = position
+        self._wake = asyncio.Event()
+        if position is None or position < bus._last:
+            self._wake.set()
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            if self._bus._closed:
+                raise StopAsyncIteration
+            if (event := self._next()) is not None:
+                return event
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _next(self) -> Event | None:
+        bus = self._bus
+        oldest = max(1, bus._last - bus._capacity + 1)
+        if self._position is None or self._position < oldest - 1:
+            self._position = bus._last
+            return Event(bus._id(bus._last), EventType.RESET, b"{}")
+        while self._position < bus._last:
+            self._position += 1
+            kept = bus._kept[self._position]
+            if self._hears(kept.user_id):
+                return kept.event
+        return None
+
+    def _hears(self, user_id: str | None) -> bool:
+        return user_id is None or self.user_id is None or user_id == self.user_id
+
+    def _published(self, number: int, user_id: str | None) -> None:
+        """The bus has a new event: wake up for it, or step over another user's at once, so as not to fall behind."""
+        if self._hears(user_id):
+            self._wake.set()
+        elif self._position == number - 1:
+            self._position = number

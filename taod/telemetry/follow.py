@@ -1,0 +1,151 @@
+"""Reads what is appended to a file that may not be there yet, may be replaced, and may lie in a folder below."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+from taod.telemetry.watch import FolderWatch
+
+BLOCK = 256 * 1024
+"""Bytes read at once."""
+DEPTH = 2
+"""How many folders below the top a file is searched for."""
+FOLDERS_SEARCHED = 1_000
+_TAIL = 64
+"""Bytes before the offset that are compared: a file that was written anew is known by them."""
+
+
+class FileTail:
+    """Reads a file on from where it stopped. `folder/name` comes first; where it is not, the newest file of that name
+    in the folders below.
+
+    `generation` counts how often another file, or the same written anew, began to be read from its start.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.offset = 0
+        self.generation = 0
+        self._path: Path | None = None
+        self._descriptor: int | None = None
+        self._last = b""
+
+    @property
+    def path(self) -> str | None:
+        """The file's path below the folder; None where it has not been found."""
+        return None if self._path is None else str(self._path.relative_to(self.folder))
+
+    def size(self) -> int:
+        """The file's bytes now; 0 where there is none."""
+        self._look()
+        return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size
+
+    def read(self, most: int = BLOCK) -> bytes:
+        """The next bytes, at most so many; empty at the end. Look at `generation` after it: the bytes may be the first
+        of another file."""
+        self._look()
+        if self._descriptor is None:
+            return b""
+        data = os.pread(self._descriptor, len(self._last) + most, self.offset - len(self._last))
+        if data[: len(self._last)] != self._last:
+            self._restart()
+            data = os.pread(self._descriptor, most, 0)
+        fresh = data[len(self._last) :]
+        self.offset += len(fresh)
+        self._last = data[-_TAIL:]
+        return fresh
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def concerned(self, paths: set[str]) -> bool:
+        """Whether changes at these paths may be this file's; no paths at all: perhaps."""
+        if not paths:
+            return True
+        if any(path.endswith(f"/{self.name}") for path in paths):
+            return True
+        return self._path is None and any(Path(path).is_dir() for path in paths)
+
+    def _look(self) -> None:
+        """Find the file, and notice when it became another one."""
+        top = self.folder / self.name
+        path = self._path
+        if path is None or (path != top and top.is_file()) or not path.is_file():
+            path = top if top.is_file() else _newest_below(self.folder, self.name)
+        if path is None:
+            return  # What is open is still read to its end.
+        if self._descriptor is not None and path == self._path and _same_file(self._descriptor, path):
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        replaces = self._descriptor is not None
+        self.close()
+        self._descriptor, self._path = descriptor, path
+        if replaces:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.offset = 0
+        self._last = b""
+        self.generation += 1
+
+
+async def follow(tail: FileTail) -> AsyncGenerator[bytes, None]:
+    """What is in the file and what is appended to it, without end; a new file's bytes follow an old one's.
+
+    Close it (`contextlib.aclosing`) to end the watch behind it.
+    """
+    async with FolderWatch(tail.folder, recursive=True) as watch:
+        while True:
+            while data := tail.read():
+                yield data
+                await asyncio.sleep(0)
+            while not tail.concerned(await watch.changed()):
+                pass
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return True  # Removed; what is open is all there is.
+
+
+def _newest_below(folder: Path, name: str) -> Path | None:
+    found = []
+    for below in _folders(folder):
+        path = below / name
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.append((status.st_mtime_ns, path))
+    return max(found)[1] if found else None
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """The folders below `top`, nearest first, at most DEPTH deep and FOLDERS_SEARCHED many."""
+    level, searched = [top], 0
+    for _ in range(DEPTH):
+        below: list[Path] = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as entries:
+                    below += [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            except OSError:
+                continue
+        below = below[: FOLDERS_SEARCHED - searched]
+        searched += len(below)
+        yield from below
+        level = below

@@ -1,0 +1,103 @@
+"""Reads a run's log: its last lines, a range of it, or all of it as it grows. Bytes only, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from taod.telemetry.watch import FolderWatch
+
+BLOCK = 64 * 1024
+MOST_TAIL = 8 * 1024 * 1024
+"""Bytes of the longest tail, however many lines were asked for."""
+
+
+def size(path: Path) -> int:
+    """The log's bytes now; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def tail(path: Path, lines: int) -> bytes:
+    """The last lines, whole, the last one with or without its line break; at most MOST_TAIL bytes, from a line's start
+    where there is one in them. Empty where there is no log."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return b""
+    if lines <= 0:
+        file.close()
+        return b""
+    with file:
+        start = end = file.seek(0, os.SEEK_END)
+        blocks: list[bytes] = []
+        breaks = 0
+        while start > 0 and breaks <= lines and end - start < MOST_TAIL:
+            step = min(BLOCK, start, MOST_TAIL - (end - start))
+            start -= step
+            file.seek(start)
+            blocks.append(file.read(step))
+            breaks += blocks[-1].count(b"\n")
+    return _last_lines(b"".join(reversed(blocks)), lines, whole=start == 0)
+
+
+def _last_lines(data: bytes, lines: int, *, whole: bool) -> bytes:
+    """The last lines of a log's end; where it is not the whole log, what comes before the first break is no line."""
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            break
+    if position >= 0:
+        return data[position + 1 :]
+    first = data.find(b"\n", 0, len(data) - 1)
+    return data if whole or first < 0 else data[first + 1 :]
+
+
+def read_range(path: Path, start: int, end: int | None = None, *, most: int = MOST_TAIL) -> bytes:
+    """Bytes `start` up to, not including, `end` (None: the log's end), at most so many; what is not there is left out.
+
+    A longer range is read in several calls.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(most if end is None else max(0, min(end - start, most)))
+    except FileNotFoundError:
+        return b""
+
+
+async def follow(path: Path, from_offset: int, until: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """The log's bytes from an offset on, as they come, until `until` is set and all that was written has been given.
+
+    The log may not be there yet; one that was written anew, shorter, is given from its start. Close the iterator
+    (`contextlib.aclosing`) to end the watch behind it.
+    """
+    offset, known = from_offset, 0
+    async with FolderWatch(path.parent) as watch:
+        ending = asyncio.create_task(_wake_when(until, watch))
+        try:
+            while True:
+                last = until.is_set()
+                now = size(path)
+                if now < known:
+                    offset = 0
+                known = now
+                while data := read_range(path, offset, most=BLOCK):
+                    offset += len(data)
+                    yield data
+                    await asyncio.sleep(0)
+                if last:
+                    return
+                await watch.changed()
+        finally:
+            ending.cancel()
+
+
+async def _wake_when(event: asyncio.Event, watch: FolderWatch) -> None:
+    await event.wait()
+    watch.wake()

@@ -1,0 +1,41 @@
+"""What tools write where a number is meant: numbers, numbers as text, NaN, objects around a number. Pure."""
+
+from __future__ import annotations
+
+import math
+
+LARGEST_COUNT = 2**53
+"""Beyond it a whole number is a mistake (and JSON readers lose digits)."""
+
+
+class NoNumber(ValueError):
+    """The value says no number at all, so it is left out; unlike NaN, which is shown as null."""
+
+
+def number(value: object) -> float | None:
+    """The finite number that a value says; None for null, NaN and infinities.
+
+    Numbers, numeric text and `{"value": …}` are read. Raises NoNumber for anything else.
+    """
+    if isinstance(value, dict) and "value" in value:
+        value = value["value"]
+    if value is None:
+        return None
+    if not isinstance(value, int | float | str):
+        raise NoNumber
+    try:
+        read = float(value)
+    except OverflowError:
+        return None
+    except ValueError as error:
+        raise NoNumber from error
+    return read if math.isfinite(read) else None
+
+
+def count(value: object) -> int | None:
+    """The whole number that a value says; None where it says none."""
+    try:
+        read = number(value)
+    except NoNumber:
+        return None
+    return None if read is None or abs(read) > LARGEST_COUNT else int(read)

@@ -1,0 +1,129 @@
+"""Reads status.json, a line at a time, into a job's result. Pure: bytes in, updates out; knows no file and no store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from taod.telemetry.figures import Curves, Series, set_categories
+from taod.telemetry.numbers import count
+from taod.types.event import StatusUpdate
+from taod.types.job import DetailedStatus, Result
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes; a longer line is no status line and is skipped, so that memory stays bounded."""
+
+_TEXTS = ("eta", "time_per_epoch", "time_per_iter")
+_STEPS_BY_ITERATION = frozenset({"segformer"})
+_REPEATING = frozenset({"efficientdet_tf1", "ssd", "dssd", "retinanet", "yolo_v3", "yolo_v4", "yolo_v4_tiny"})
+"""These tell a metric in a line without its epoch, then again in the epoch's own line."""
+
+
+class StatusReader:
+    """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
+
+    Metrics and curves are kept for the last epoch seen (segformer: iteration), `0` before the first; an epoch's first
+    value wins. A line that is not a JSON object is skipped. `result` is what is known already: reading the same lines
+    into it again changes nothing but the latest figures.
+    """
+
+    def __init__(self, network: str, result: Result | None = None, *, job_id: str = "") -> None:
+        self.result = Result() if result is None else result
+        self.last: DetailedStatus | None = None
+        """What the last line of this attempt said; None before its first."""
+        self._job_id = job_id
+        self._step_field = "cur_iter" if network in _STEPS_BY_ITERATION else "epoch"
+        self._step = 0
+        self._kpis = Series(self.result.kpi, repeating=network in _REPEATING)
+        self._curves = Curves(self.result.graphical)
+        self._half = bytearray()
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> list[StatusUpdate]:
+        """Read further bytes; an update for each line that ended in them. The rest is kept until its end comes."""
+        *lines, rest = chunk.split(b"\n")
+        updates = []
+        for line in lines:
+            whole = bytes(self._half) + line if self._half else line
+            self._half.clear()
+            if self._skipping:
+                self._skipping = False
+            elif (update := self._line(whole)) is not None:
+                updates.append(update)
+        if not self._skipping:
+            self._half += rest
+        if len(self._half) > LONGEST_LINE:
+            self._half.clear()
+            self._skipping = True
+        return updates
+
+    def finish(self) -> list[StatusUpdate]:
+        """Read what is left as a line that nothing ended: the tool is gone, no more will come."""
+        return self.feed(b"\n") if self._half else []
+
+    def drop_half(self) -> None:
+        """Forget a half line: its end will never come, because the file was replaced or its writer died."""
+        self._half.clear()
+        self._skipping = False
+
+    def new_attempt(self) -> None:
+        """From here on the lines are a new run's: a half line and the last status of the old run are forgotten."""
+        self.drop_half()
+        self.last = None
+
+    def _line(self, line: bytes) -> StatusUpdate | None:
+        fields = _decode(line)
+        if fields is None:
+            return None
+        update = StatusUpdate(job_id=self._job_id, status=_text(fields, "status"), message=_text(fields, "message"))
+        self._read_progress(fields, update)
+        self._read_figures(fields, update)
+        self.last = self.result.detailed_status = DetailedStatus(
+            date=_text(fields, "date"), time=_text(fields, "time"), status=update.status, message=update.message
+        )
+        return update
+
+    def _read_progress(self, fields: dict[str, Any], update: StatusUpdate) -> None:
+        for name in ("epoch", "max_epoch", "cur_iter"):
+            value = count(fields.get(name))
+            if value is not None:
+                setattr(self.result, name, value)
+                setattr(update, name, value)
+                if name == self._step_field:
+                    self._step = value
+        for name in _TEXTS:
+            if text := _text(fields, name):
+                setattr(self.result, name, text)
+        update.eta = _text(fields, "eta") or None
+        update.time_per_epoch = _text(fields, "time_per_epoch") or None
+
+    def _read_figures(self, fields: dict[str, Any], update: StatusUpdate) -> None:
+        stepped = count(fields.get(self._step_field)) is not None
+        if isinstance(kpi := fields.get("kpi"), dict) and fields.get("mode") != "train":
+            update.kpi = self._kpis.add(kpi, self._step, stepped=stepped)
+        if isinstance(graphical := fields.get("graphical"), dict):
+            update.graphical = self._curves.add(graphical, self._step)
+        if isinstance(categorical := fields.get("categorical"), dict):
+            set_categories(self.result.categorical, categorical)
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """The object that a line holds; None for anything else. Bare NaN and Infinity, which Python writes, are read."""
+    if not line.strip():
+        return None
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            value = json.loads(line)
+            msgspec.json.encode(value)  # A text that is no text (half a surrogate pair) could not be kept either.
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return "" if value is None else str(value)

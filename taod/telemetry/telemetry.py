@@ -1,0 +1,182 @@
+"""Follows the status.json of each live run: keeps what it tells in the store and publishes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+
+import msgspec
+
+from store import Store
+from store.records import JobRecord
+from taod.errors import NotFound
+from taod.paths import JobFolder
+from taod.telemetry.bus import EventBus
+from taod.telemetry.follow import BLOCK, FileTail, follow
+from taod.telemetry.metric import latest_value
+from taod.telemetry.status import StatusReader
+from taod.types.event import EventType, StatusUpdate
+from taod.types.job import DetailedStatus, Result
+
+STATUS_FILE = "status.json"
+REST = 10
+"""After a batch the follower rests this many times as long as that took: a flooding run gets a tenth of a core."""
+LONGEST_REST_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+class Final(msgspec.Struct, frozen=True):
+    """How a run ended by its own word: the last status of this attempt (None: it never said one), and its result."""
+
+    status: str | None
+    message: str
+    result: Result
+
+
+class Telemetry:
+    """Starts and ends the following of runs. One event loop's thread only."""
+
+    def __init__(self, store: Store, bus: EventBus) -> None:
+        self._store = store
+        self._bus = bus
+        self._followed: dict[str, tuple[_Run, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def start(self, job: JobRecord, folder: JobFolder, *, fresh: bool = False) -> None:
+        """Begin to follow the job's current attempt, in a task.
+
+        `fresh`: the attempt is about to start, so what lies in status.json now is older attempts'. Otherwise an attempt
+        of before (the daemon was restarted) is followed on. What lies there now is read at once: it makes figures, but
+        no status events. Another call for the same job replaces the first.
+        """
+        if (replaced := self._drop(job.id)) is not None:
+            replaced.close()
+        folder.results.mkdir(parents=True, exist_ok=True)
+        run = _Run(self._store, self._bus, job, folder)
+        run.read_history(fresh=fresh)
+        task = asyncio.create_task(run.follow(), name=f"telemetry of job {job.id}")
+        task.add_done_callback(_report)
+        self._followed[job.id] = (run, task)
+
+    async def finish(self, job_id: str) -> Final:
+        """Read what is left, keep and publish it, stop following; what the attempt said last.
+
+        To be called once its process is gone. For a job that is not followed, what the store knows, without a status;
+        NotFound where it knows no such job.
+        """
+        run = self._drop(job_id)
+        if run is None:
+            return Final(status=None, message="", result=self._store.jobs.result(job_id))
+        return await run.finish()
+
+    async def close(self) -> None:
+        """Stop following everything; the runs go on."""
+        for job_id in [*self._followed]:
+            if (run := self._drop(job_id)) is not None:
+                run.close()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _drop(self, job_id: str) -> _Run | None:
+        """Stop the job's task, which ends on its own a moment later: nobody's next step waits for that."""
+        if job_id not in self._followed:
+            return None
+        run, task = self._followed.pop(job_id)
+        task.cancel()
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return run
+
+
+class _Run:
+    """One attempt, as its status.json tells it."""
+
+    def __init__(self, store: Store, bus: EventBus, job: JobRecord, folder: JobFolder) -> None:
+        self._store = store
+        self._bus = bus
+        self._job = job
+        self._tail = FileTail(folder.results, STATUS_FILE)
+        self._generation = 0
+        self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)
+
+    def read_history(self, *, fresh: bool) -> None:
+        """Read what lies in the file now: lines before the mark are older attempts', those behind it are this one's."""
+        known = self._reader.result.detailed_status
+        end = self._tail.size()
+        lines = self._read_up_to(self._mark(end, fresh))
+        self._reader.new_attempt()
+        lines += self._read_up_to(end)
+        self._generation = self._tail.generation
+        if self._reader.last is None:
+            self._reader.result.detailed_status = known
+        if lines:
+            self._save()
+
+    def _mark(self, end: int, fresh: bool) -> int:
+        """The byte at which this attempt's lines begin."""
+        job, path = self._job, self._tail.path or ""
+        if fresh:
+            self._store.jobs.mark_status(job.id, job.attempt, path, end)
+            return end
+        mark = self._store.jobs.status_mark(job.id, job.attempt)
+        return mark[1] if mark is not None and mark[0] == path and mark[1] <= end else 0
+
+    def _read_up_to(self, end: int) -> int:
+        lines = 0
+        while (left := end - self._tail.offset) > 0 and (chunk := self._tail.read(min(left, BLOCK))):
+            lines += len(self._reader.feed(chunk))
+        return lines
+
+    async def follow(self) -> None:
+        """Take what is appended, until cancelled. Between reading and taking there is no await, so none is lost."""
+        async with aclosing(follow(self._tail)) as chunks:
+            async for chunk in chunks:
+                began = time.perf_counter()
+                self._take(chunk)
+                await asyncio.sleep(min(REST * (time.perf_counter() - began), LONGEST_REST_S))
+
+    async def finish(self) -> Final:
+        """Take what is left, the last line without its break included."""
+        try:
+            while chunk := self._tail.read():
+                self._take(chunk)
+                await asyncio.sleep(0)
+        finally:
+            self.close()
+        self._tell(self._reader.finish())
+        last = self._reader.last or DetailedStatus()
+        return Final(status=last.status or None, message=last.message, result=self._reader.result)
+
+    def close(self) -> None:
+        """Let go of the file; what was taken is kept."""
+        self._tail.close()
+
+    def _take(self, chunk: bytes) -> None:
+        if self._tail.generation != self._generation:
+            self._generation = self._tail.generation
+            self._reader.drop_half()
+        self._tell(self._reader.feed(chunk))
+
+    def _tell(self, updates: list[StatusUpdate]) -> None:
+        if updates and self._save():
+            for update in updates:
+                self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
+            self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
+
+    def _save(self) -> bool:
+        """Keep the result; False where the job was deleted meanwhile."""
+        result = self._reader.result
+        try:
+            metric_value = latest_value(result, self._job.metric)
+            self._job = self._store.jobs.save_result(self._job.id, result, metric_value=metric_value)
+        except NotFound:
+            return False
+        return True
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("%s stopped; its end will still be read", task.get_name(), exc_info=error)

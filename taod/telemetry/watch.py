@@ -1,0 +1,102 @@
+"""Tells when something in a folder changes, by inotify. Knows no file's meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+
+STEP_MS = 10
+"""How long the kernel's events are gathered: latency against wake-ups."""
+GATHER_MS = 20
+"""The longest gathering while events keep coming, as when a log floods."""
+HEARTBEAT_MS = 1_000
+"""Wakes without an event, for file systems that tell nothing (network shares) and events that raced a new folder."""
+POLL_MS = 200
+"""Wakes where the kernel grants no inotify instance any more (`fs.inotify.max_user_instances`)."""
+
+
+class FolderWatch:
+    """`async with FolderWatch(folder) as watch: paths = await watch.changed()`.
+
+    Armed once entered: whatever changes after that wakes `changed`. It has a thread of its own, so that many watches
+    never use up the pool that requests share; the thread has ended once the block is left. A folder that is not there
+    is waited for with the heartbeat alone.
+    """
+
+    def __init__(self, folder: Path, *, recursive: bool = False) -> None:
+        self._folder = folder
+        self._recursive = recursive
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._paths: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._armed = asyncio.Event()
+        self._ended = asyncio.Event()
+        threading.Thread(target=self._run, name=f"watch {self._folder.name}", daemon=True).start()
+        try:
+            await self._armed.wait()
+        except BaseException:
+            self._stop.set()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        await self._ended.wait()
+
+    async def changed(self) -> set[str]:
+        """Wait for a change since the last call; the paths that changed, none where only the heartbeat came."""
+        await self._changed.wait()
+        self._changed.clear()
+        with self._lock:
+            paths, self._paths = self._paths, set()
+        return paths
+
+    def wake(self) -> None:
+        """Let `changed` return although nothing changed; from the loop's thread."""
+        self._changed.set()
+
+    def _run(self) -> None:
+        try:
+            self._listen()
+        finally:
+            self._tell(self._armed, self._ended)
+
+    def _listen(self) -> None:
+        try:
+            notify = RustNotify([os.fspath(self._folder)], False, False, 0, self._recursive, True)
+        except (OSError, WatchfilesRustInternalError):
+            self._tell(self._armed)
+            while not self._stop.wait(POLL_MS / 1000):
+                self._tell(self._changed)
+            return
+        with notify:
+            self._tell(self._armed)
+            while not self._stop.is_set():
+                try:
+                    changes = notify.watch(GATHER_MS, STEP_MS, HEARTBEAT_MS, self._stop)
+                except (OSError, WatchfilesRustInternalError):
+                    changes = "timeout"
+                    self._stop.wait(POLL_MS / 1000)
+                if isinstance(changes, set):
+                    with self._lock:
+                        self._paths.update(path for _, path in changes)
+                self._tell(self._changed)
+
+    def _tell(self, *events: asyncio.Event) -> None:
+        try:
+            for event in events:
+                self._loop.call_soon_threadsafe(event.set)
+        except RuntimeError:
+            self._stop.set()  # The loop is closed: nobody listens any more.
