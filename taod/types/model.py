@@ -99,7 +99,7 @@ class Model(msgspec.Struct):
     read_only: bool
     created_on: str
     description: str
-    dataset_type: DatasetType | str
+    dataset_type: DatasetType
     eval_dataset: str | None
     network_arch: str
     last_modified: str
