@@ -324,8 +324,11 @@ async def test_data_that_is_being_read_is_not_replaced(server, model, pictures) 
     await reached(server, train, State.CANCELLED)
 
 
-@pytest.mark.parametrize("method,below", [("GET", ""), ("DELETE", ""), ("POST", ""), ("POST", "/cancel"),
-                                          ("POST", "/resume"), ("GET", "/download"), ("GET", "/log"), ("GET", "/files")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "below"),
+    [("GET", ""), ("DELETE", ""), ("POST", ""), ("POST", "/cancel"), ("POST", "/resume"), ("GET", "/download"),
+     ("GET", "/log"), ("GET", "/files")],
+)  # fmt: skip
 @pytest.mark.parametrize("which", ["not-a-uuid", str(uuid.uuid4())])
 async def test_jobs_that_are_not_there(server, method, below, which) -> None:
     model_id = await server.model()

@@ -114,7 +114,9 @@ async def test_a_client_that_leaves_is_noticed(live) -> None:
 async def test_silence_is_filled_with_comments(live) -> None:
     flow = stream.flow(live.services, live.user.id, None, heartbeat_s=0.001)
     assert (await anext(flow)).startswith(b":")
-    assert (await asyncio.wait_for(anext(flow), 20)).startswith(b":")
+    async with asyncio.timeout(20):
+        while not (await anext(flow)).startswith(b":"):
+            pass
     await flow.aclose()
     assert live.services.bus.listeners == 0
 
@@ -125,7 +127,9 @@ async def test_streams_end_when_the_server_stops(live) -> None:
         await anext(blocks)
         live.services.closing.set()
         async with asyncio.timeout(20):
-            assert [block async for block in blocks] == []
+            async for _ in blocks:
+                pass
+    assert live.services.bus.listeners == 0
 
 
 async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:

@@ -38,7 +38,7 @@ async def test_a_model_is_made_with_the_defaults(server) -> None:
         (ARCH | {"dataset_type": "ocrnet"}, "dataset_type 'ocrnet' does not fit classification_pyt"),
         (
             ARCH | {"train_datasets": [str(uuid.uuid4())]},
-            "Provided train_datasets cannot be added: there is no data set",
+            "Provided train_datasets cannot be added: there is no",
         ),
         (ARCH | {"eval_dataset": "x"}, "Provided eval_dataset cannot be added"),
         (ARCH | {"ptm": ["x"]}, "Provided ptm cannot be added"),
