@@ -15,7 +15,7 @@ from taod.services import Services
 from taod.telemetry.bus import Event
 
 HEARTBEAT_S = 15.0
-_HELLO = b": taod\nretry: 1000\n\n"
+_HELLO = b": taod\n\n"
 _BEAT = b": still here\n\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from litestar.enums import ScopeType
@@ -39,7 +39,7 @@ class Gate:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        http = cast(HTTPScope, scope)
+        http = scope
         verb = http["method"]
         if verb == "HEAD":
             send, receive = _without_body(send)

@@ -60,19 +60,28 @@ class _ReaderLeft(Exception):
 
 
 class _Pipe:
-    """The writing end: hands blocks to the event loop, and waits while too many are unread."""
+    """The writing end: gathers blocks, hands them to the event loop, and waits while too many are unread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, blocks: asyncio.Queue[bytes | None]) -> None:
         self._loop = loop
         self._blocks = blocks
+        self._gathered = bytearray()
         self.left = False
 
     def write(self, block: bytes) -> int:
-        self._put(bytes(block))
+        self._gathered += block
+        if len(self._gathered) >= BLOCK:
+            self.flush()
         return len(block)
+
+    def flush(self) -> None:
+        if self._gathered:
+            block, self._gathered = bytes(self._gathered), bytearray()
+            self._put(block)
 
     def end(self) -> None:
         with contextlib.suppress(_ReaderLeft):
+            self.flush()
             self._put(None)
 
     def _put(self, block: bytes | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import tarfile
@@ -51,7 +52,10 @@ def pack(folder: JobFolder, top: str, into: IO[bytes]) -> None:
     beside them. A file that is still being written is taken as long as it was when its turn came.
     """
     prefix = folder.results.name + "/"
-    with tarfile.open(fileobj=into, mode="w|gz", bufsize=BLOCK, compresslevel=COMPRESSION) as archive:
+    with (
+        gzip.GzipFile(fileobj=into, mode="wb", compresslevel=COMPRESSION, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", bufsize=BLOCK) as archive,
+    ):
         for name, path, _ in sorted(_walk(folder.path), key=lambda entry: entry[0]):
             if name.startswith("runs/"):
                 continue

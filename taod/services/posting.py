@@ -65,7 +65,11 @@ class Posting:
         new: list[NewJob] = []
         for run in runs:
             new.extend(self._chain(user_id, owner, run))
-        records = self._store.jobs.add(new)
+        with self._store.transaction():
+            records = self._store.jobs.add(new)
+            for record in records:
+                for warning in record.warnings:
+                    self._store.jobs.note(record.id, warning)
         for record in records:
             self._announcer.job(record)
         self._scheduler.wake()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from taod.types.state import State, Status
@@ -155,7 +157,7 @@ class JobDetail(msgspec.Struct):
 
     job: JobView
     history: list[HistoryEntry] = []
-    spec: dict[str, object] | None = None
+    spec: dict[str, Any] | None = None
     process: ProcessInfo | None = None
     warnings: list[str] = []
     folder: str = ""
@@ -175,7 +177,7 @@ class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
     """Change of a job that has not started: its place in the queue, its specification, whether it is held."""
 
     priority: int | msgspec.UnsetType = msgspec.UNSET
-    spec: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+    spec: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     held: bool | msgspec.UnsetType = msgspec.UNSET
 
 

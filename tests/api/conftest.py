@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Server:
     client: httpx.AsyncClient
     user: UserRecord
     token: str
-    gate: Path
+    gate: int
 
     @property
     def base(self) -> str:
@@ -93,8 +93,8 @@ class Server:
         return dataset_id
 
     def word(self, text: str) -> None:
-        """Tell the tool at its gate how to go on; waits until it listens."""
-        self.gate.write_text(text + "\n")
+        """Tell the tool that is, or will be, at the gate how to go on."""
+        os.write(self.gate, text.encode() + b"\n")
 
 
 @pytest.fixture
@@ -109,11 +109,15 @@ def tool_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def gate(tmp_path: Path, tool_path: Path) -> Iterator[int]:
+    """A pipe where every tool waits for one line; open at both ends, so that nobody waits for the other."""
     path = tmp_path / "gate"
     os.mkfifo(path)
-    monkeypatch.setenv("TAOD_TEST_GATE", str(path))
-    return path
+    for tool in tool_path.iterdir():
+        tool.write_text(tool.read_text().replace("$TAOD_TEST_GATE", str(path)))
+    end = os.open(path, os.O_RDWR)
+    yield end
+    os.close(end)
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def config(tmp_path: Path, tool_path: Path) -> Config:
 
 
 @pytest.fixture
-async def server(config: Config, gate: Path) -> AsyncIterator[Server]:
+async def server(config: Config, gate: int) -> AsyncIterator[Server]:
     services = open_services(config)
     try:
         user, token = services.users.ensure_first()

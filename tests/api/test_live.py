@@ -1,0 +1,159 @@
+"""Over a real socket: events, a followed log, a download that is left, the lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import uvicorn
+from httpx_sse import aconnect_sse
+
+from taod.api import events as stream
+from taod.api.app import create_app
+from taod.api.streams import written_by
+from taod.services.compose import open_services
+
+
+class Live:
+    """A server on a socket of its own."""
+
+    def __init__(self, services, user, client: httpx.AsyncClient, gate: int) -> None:
+        self.services, self.user, self.client, self.gate = services, user, client, gate
+        self.base = f"/api/v1/user/{user.id}"
+
+
+@pytest.fixture
+async def live(config, gate) -> AsyncIterator[Live]:
+    services = open_services(config)
+    user, token = services.users.ensure_first()
+    listening = socket.create_server(("127.0.0.1", 0))
+    uvicorn_config = uvicorn.Config(create_app(services), log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(uvicorn_config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as client:
+            assert (await client.get("/api/v1/health/readiness")).status_code == 200
+            yield Live(services, user, client, gate)
+    finally:
+        services.closing.set()
+        server.should_exit = True
+        await asyncio.wait_for(serving, 20)
+        services.store.close()
+
+
+async def model(live, pictures) -> str:
+    made = (
+        await live.client.post(
+            f"{live.base}/dataset", json={"type": "image_classification", "format": "classification_pyt"}
+        )
+    ).json()
+    await live.client.post(f"{live.base}/dataset/{made['id']}/link", json={"path": str(pictures("train"))})
+    body = {"network_arch": "classification_pyt", "train_datasets": [made["id"]]}
+    return (await live.client.post(f"{live.base}/model", json=body)).json()["id"]
+
+
+async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, pictures) -> None:
+    model_id = await model(live, pictures)
+    async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events") as source:
+        assert source.response.headers["Content-Type"].startswith("text/event-stream")
+        coming = source.aiter_sse()
+        answer = await live.client.post(f"{live.base}/model/{model_id}/job", json={"actions": ["train"]})
+        (job_id,) = answer.json()
+        url = f"{live.base}/model/{model_id}/job/{job_id}/log?follow=1"
+        async with live.client.stream("GET", url) as log:
+            blocks = log.aiter_bytes()
+            seen = b""
+            while b"starting train\n" not in seen:
+                seen += await anext(blocks)
+
+            os.write(live.gate, b"go\n")
+            async for block in blocks:
+                seen += block
+        assert seen.endswith(b"the word is go\n")
+
+        events = []
+        async for event in coming:
+            events.append(event)
+            if event.event == "job" and json.loads(event.data)["state"] == "done":
+                break
+    states = [json.loads(event.data)["state"] for event in events if event.event == "job"]
+    assert [state for state in dict.fromkeys(states) if state in ("leased", "running", "done")] == [
+        "leased", "running", "done",
+    ]  # fmt: skip
+    told = [json.loads(event.data) for event in events if event.event == "status"]
+    assert [line["status"] for line in told] == ["STARTED", "RUNNING", "SUCCESS"]
+    assert told[1]["kpi"] == {"loss": 0.5}
+    assert len({event.id for event in events}) == len(events)
+
+    headers = {"Last-Event-ID": events[-2].id}
+    async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events", headers=headers) as source:
+        assert (await anext(source.aiter_sse())).id == events[-1].id
+    async with (
+        asyncio.timeout(20),
+        aconnect_sse(live.client, "GET", f"{live.base}/events?last_event_id=old-1") as source,
+    ):
+        assert (await anext(source.aiter_sse())).event == "reset"
+
+
+async def test_a_client_that_leaves_is_noticed(live) -> None:
+    gone = asyncio.Event()
+    live.services.bus.on_listeners(lambda count: gone.set() if count == 0 else gone.clear())
+    async with live.client.stream("GET", f"{live.base}/events") as response:
+        await anext(response.aiter_bytes())
+        assert live.services.bus.listeners == 1
+    await asyncio.wait_for(gone.wait(), 20)
+
+
+async def test_silence_is_filled_with_comments(live) -> None:
+    flow = stream.flow(live.services, live.user.id, None, heartbeat_s=0.001)
+    assert (await anext(flow)).startswith(b":")
+    async with asyncio.timeout(20):
+        while not (await anext(flow)).startswith(b":"):
+            pass
+    await flow.aclose()
+    assert live.services.bus.listeners == 0
+
+
+async def test_streams_end_when_the_server_stops(live) -> None:
+    async with live.client.stream("GET", f"{live.base}/events") as response:
+        blocks = response.aiter_bytes()
+        await anext(blocks)
+        live.services.closing.set()
+        async with asyncio.timeout(20):
+            async for _ in blocks:
+                pass
+    assert live.services.bus.listeners == 0
+
+
+async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def endless(into) -> None:
+        try:
+            while True:
+                into.write(b"x" * 1024 * 1024)
+        finally:
+            loop.call_soon_threadsafe(stopped.set)
+
+    flow = written_by(endless)
+    assert len(await anext(flow)) == 1024 * 1024
+    await flow.aclose()
+    await asyncio.wait_for(stopped.wait(), 20)
+
+
+async def test_what_fails_while_it_is_written_fails_the_reader() -> None:
+    def broken(into) -> None:
+        into.write(b"some")
+        raise OSError("the disk is gone")
+
+    flow = written_by(broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        _ = [block async for block in flow]

@@ -1,0 +1,123 @@
+"""From a job in the store to a command: facts, files, and what is missing told in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runners.registry import RunnerRegistry
+from store import Store
+from store.records import DatasetRecord, ModelRecord, NewJob
+from taod.catalogue import Catalogue
+from taod.catalogue.merge import default
+from taod.config import DevicesConfig, RunnerConfig
+from taod.errors import BadRequest
+from taod.paths import Root
+from taod.scheduler.devices import DevicePool
+from taod.services.plan import Planner, write_atomically
+from taod.services.uploads import Uploads
+from taod.types.state import State
+
+
+class House:
+    """A store in memory, a root, and a planner over both."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = Store.open(None)
+        self.root = Root(path / "root")
+        self.root.make()
+        self.uploads = Uploads()
+        pool = DevicePool.detect(DevicesConfig(gpus=False))
+        runners = RunnerRegistry.from_config(RunnerConfig())
+        self.planner = Planner(self.store, self.root, Catalogue(), runners, pool, self.uploads)
+        self.user = self.store.users.add("local").id
+
+    def dataset(self, name: str, state: str = "ready") -> str:
+        record = DatasetRecord(
+            id=f"d-{name}", user_id=self.user, name=name, description="", logo="", version="",
+            type="image_classification", format="classification_pyt", created_on="1", last_modified="1", state=state,
+        )  # fmt: skip
+        self.store.datasets.add(record)
+        if state == "ready":
+            for split in ("images_train", "images_val", "images_test"):
+                (self.root.dataset(record.id) / split / "cat").mkdir(parents=True)
+            (self.root.dataset(record.id) / "classes.txt").write_text("cat\n")
+        return record.id
+
+    def model(self, **fields) -> str:
+        record = ModelRecord(
+            id="m", user_id=self.user, network_arch="classification_pyt", name="reader", description="", logo="",
+            version="", created_on="1", last_modified="1", dataset_type="image_classification",
+            encryption_key="very secret", **fields,
+        )  # fmt: skip
+        return self.store.models.add(record).id
+
+    def job(self, action: str, parent: str | None = None):
+        new = NewJob(
+            id=f"j-{action}", user_id=self.user, owner_kind="model", owner_id="m", network="classification_pyt",
+            action=action, parent_id=parent, state=State.WAITING, reason="", spec=default("classification_pyt", action),
+        )  # fmt: skip
+        return self.store.jobs.add([new])[0]
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)
+    yield house
+    house.store.close()
+
+
+def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
+    train, val = house.dataset("train"), house.dataset("val")
+    house.model(train_datasets=[train], eval_dataset=val)
+    job = house.job("train")
+    command = house.planner.prepare(job)
+    folder = house.root.job(job.id)
+    assert command.argv[:2] == ["classification_pyt", "train"]
+    assert (command.network, command.image, command.secrets) == ("classification_pyt", "tlt-pytorch", ["very secret"])
+    assert folder.results.is_dir()
+    (spec,) = folder.path.glob("*.yaml")
+    assert f"{house.root.dataset(train)}/images_train" in spec.read_text()
+    assert f"{house.root.dataset(val)}/images_val" in spec.read_text()
+    assert any(str(house.root.dataset(train)) == path for path in command.reads)
+    shown = folder.command.read_text()
+    assert json.loads(shown)["argv"][0] == "classification_pyt"
+    assert "very secret" not in shown
+    assert not list(folder.path.glob(".*"))
+
+
+def test_a_child_gets_the_weights_of_its_parent(house) -> None:
+    house.model(eval_dataset=house.dataset("val"))
+    train = house.job("train")
+    weights = house.root.job(train.id).results / "train" / "epoch_2.pth"
+    evaluate = house.job("evaluate", train.id)
+    with pytest.raises(BadRequest, match="the parent train j-train left no weights in"):
+        house.planner.prepare(evaluate)
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"w")
+    house.planner.prepare(evaluate)
+    (spec,) = house.root.job(evaluate.id).path.glob("*.yaml")
+    assert str(weights) in spec.read_text()
+
+
+def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
+    train, val = house.dataset("train"), house.dataset("late", state="empty")
+    house.model(train_datasets=[train], eval_dataset=val)
+    job = house.job("train")
+    assert house.planner.ready(job) == "its eval data set 'late' has no data yet: upload an archive or link a folder"
+    with house.uploads.claim(val):
+        assert house.planner.ready(job) == "its eval data set 'late' is still being uploaded"
+    house.store.datasets.update(val, state="ready")
+    assert house.planner.ready(job) is None
+    with pytest.raises(BadRequest, match="the data of data set 'late' is not at"):
+        house.planner.prepare(job)
+
+
+def test_a_file_is_replaced_whole(tmp_path) -> None:
+    path = tmp_path / "deep" / "spec.yaml"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [entry.name for entry in path.parent.iterdir()] == ["spec.yaml"]
