@@ -45,7 +45,9 @@ class Database:
                 self.connection.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
             self.connection.close()
-            raise ConfigError(f"{path} cannot be opened as taod's database: {error}; move it away") from error
+            raise ConfigError(
+                f"{path} cannot be opened as taod's database: {error}; if it is not one, move it away"
+            ) from error
         self.tools = sqlite_utils.Database(self.connection, recursive_triggers=False, execute_plugins=False)
 
     def close(self) -> None:
