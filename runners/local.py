@@ -186,7 +186,7 @@ def _mark(request: RunRequest) -> str:
 
 
 def _lives(identity: RunIdentity, request: RunRequest) -> bool:
-    """Whether the wrapper still runs: same pid, same start time, same mark (the first two could repeat after a boot)."""
+    """Whether the wrapper still runs: same pid, start time and mark (the first two could repeat after a boot)."""
     return (
         identity.pid is not None
         and processes.start_ticks(identity.pid) == identity.start_ticks

@@ -25,10 +25,11 @@ ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec":
 """Actions with one entry point whatever the network."""
 
 KEPT = frozenset(
-    "HOME LANG LANGUAGE LD_LIBRARY_PATH LOGNAME PATH SHELL TEMP TERM TMP TMPDIR TZ USER XDG_CACHE_HOME".split()
+    {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL"}
+    | {"TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME"}
 )
 KEPT_PREFIXES = ("CUDA_", "LC_", "NCCL_", "NVIDIA_", "TLT_", "TAO_", "OMP_", "HF_", "SSL_")
-"""What a run inherits; the rest of the daemon's environment (its PYTHONPATH, its virtual environment) is not its own."""
+"""What a run inherits; the rest (the daemon's PYTHONPATH, its virtual environment) is the daemon's own."""
 
 
 class Native(LocalRunner):

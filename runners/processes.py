@@ -82,12 +82,17 @@ def kill_all(mark: str, session: int | None, spare: int | None = None) -> list[i
 async def readable(fd: int) -> None:
     """Wait until `fd` can be read: a pidfd when its process has ended, a pipe when it has bytes or was closed."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _resolve, ready)
     try:
         await ready
     finally:
         loop.remove_reader(fd)
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _stat(pid: int) -> list[bytes] | None:

@@ -57,7 +57,7 @@ class RunRequest(msgspec.Struct, frozen=True):
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """What a runner executes for a request, for the record and for a terminal. May hold secrets: mask before showing."""
+    """What a runner executes for a request, for the record. May hold secrets: mask before showing."""
 
     argv: list[str]
     environment: dict[str, str] = {}

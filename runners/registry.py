@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from importlib.metadata import entry_points
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import msgspec
@@ -50,11 +51,11 @@ class RunnerRegistry:
             "embedded": lambda: Embedded(config.embedded, cpu_slots=cpu_slots),
         }
         for point in entry_points(group=GROUP):
-            makers.setdefault(point.name, lambda point=point: point.load()(config))
+            makers.setdefault(point.name, partial(_load, point, config))
         return cls(makers, config.order, config.rule)
 
     def get(self, name: str) -> Runner:
-        """The runner of that name, in the order or not: a run that it started is to be found again. Raises ConfigError."""
+        """The runner of that name, in the order or not: its runs are to be found again. Raises ConfigError."""
         self._check(name, "runner")
         if name not in self._made:
             self._made[name] = self._makers[name]()
@@ -90,3 +91,8 @@ class RunnerRegistry:
         near = difflib.get_close_matches(name, self._makers, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(f"{key}: there is no runner {name!r}; {hint}known here: {', '.join(sorted(self._makers))}")
+
+
+def _load(point: EntryPoint, config: RunnerConfig) -> Runner:
+    runner: Runner = point.load()(config)
+    return runner

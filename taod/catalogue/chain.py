@@ -64,7 +64,7 @@ def resolve(network: str, actions: list[str], parent_action: str | None) -> list
 
 
 def _no_parent(network: str, action: str, allowed: list[str], parent_action: str | None) -> str:
-    given = f"the given job is a {parent_action} job" if parent_action else "no job is given"
+    given = f"the given job is {_one(parent_action)} job" if parent_action else "no job is given"
     return (
         f"{network} {action} needs a finished {_either(allowed)} job to work on, and {given}: "
         f"name such a job, or put {_either(allowed)} before {action} in the list of actions"
@@ -74,8 +74,12 @@ def _no_parent(network: str, action: str, allowed: list[str], parent_action: str
 def _cannot_follow(network: str, action: str, parent_action: str) -> str:
     allowed = may_follow(action)
     rule = f"it may follow {_either(allowed)}" if allowed else "it takes no parent"
-    return f"{network} {action} cannot follow a {parent_action} job: {rule}"
+    return f"{network} {action} cannot follow {_one(parent_action)} job: {rule}"
 
 
 def _either(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _one(action: str) -> str:
+    return f"{'an' if action[0] in 'aeiou' else 'a'} {action}"

@@ -183,8 +183,10 @@ class Intake:
         try:
             top = check(folder, dataset.type, dataset.format)
             summary = summarise(top, dataset.type, dataset.format)
-        except PermissionError as error:
-            raise BadRequest(f"path {path!r} cannot be read: {error.filename}; let the daemon's user read it") from None
+        except OSError as error:
+            raise BadRequest(
+                f"path {path!r} cannot be read: {error.filename}: {error.strerror}; let the daemon's user read it"
+            ) from None
         return msgspec.structs.replace(summary, state="linked", path=str(top))
 
     def _delete(self, path: Path) -> None:

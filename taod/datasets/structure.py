@@ -35,7 +35,8 @@ def check(folder: Path, type_: str, format_: str) -> Path:
         if fewest is None or len(missing) < len(fewest):
             closest, fewest = top, missing
         inner = _folders(top)
-        if len(inner) != 1:
+        # A link is not gone through: the top stays below the folder that was asked about.
+        if len(inner) != 1 or (top / inner[0]).is_symlink():
             break
         top = top / inner[0]
     raise _refusal(closest, type_, format_, f"missing: {', '.join(fewest or [])}")

@@ -208,7 +208,7 @@ class Tree:
         try:
             os.mkdir(self._base + path, 0o755)  # noqa: PTH102 (a string is what is at hand, a million times)
         except FileExistsError:
-            raise self._twice(name, path) from None
+            raise self._both(name) from None
         self._folders.add(path)
 
     def _check_case(self, path: str, name: str) -> None:
@@ -225,9 +225,12 @@ class Tree:
                 )
 
     def _twice(self, name: str, path: str) -> BadRequest:
-        if path in self._folders or Path(self._base + path).is_dir():
-            return BadRequest(f"archive entry {show(name)} is both a file and a folder; remove one of them")
+        if path in self._folders:
+            return self._both(name)
         return BadRequest(f"archive entry {show(name)} comes twice; pack the folder afresh, without appending")
+
+    def _both(self, name: str) -> BadRequest:
+        return BadRequest(f"archive entry {show(name)} is both a file and a folder; remove one of them")
 
     def _tell(self) -> None:
         if self._progress is None:

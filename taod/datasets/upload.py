@@ -150,6 +150,7 @@ def _write(file: int, pieces: list[memoryview]) -> None:
             at += 1
         if written:
             pieces[at] = pieces[at][written:]
+    pieces.clear()  # what still refers to the list must not keep the batch
 
 
 class _Raw:

@@ -21,7 +21,6 @@ from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
 from taod.types.state import State
 
-
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +73,7 @@ class Ground:
         return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
-        """Begin to follow what its run reports, from now on (`fresh`: a new attempt) or again. A run goes on without."""
+        """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""
         try:
             self.telemetry.start(job, self.root.job(job.id), fresh=fresh)
         except Exception:

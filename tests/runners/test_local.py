@@ -1,5 +1,7 @@
 """The local runner against real processes: exit codes, stops, claims, recovery and adoption."""
 
+# ruff: noqa: ASYNC220, ASYNC240, ASYNC251 - a test may block its own loop while it plays the outside world
+
 from __future__ import annotations
 
 import asyncio

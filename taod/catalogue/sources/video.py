@@ -96,6 +96,8 @@ def bpnet(spec: Spec, facts: JobFacts) -> None:
             spec,
             {
                 "dataloader.dataset_config.root_data_path": _slash(at(dataset)),
+                "dataloader.dataset_config.train_records_folder_path": at(dataset),
+                "dataloader.dataset_config.val_records_folder_path": at(dataset),
                 "dataloader.dataset_config.dataset_specs.coco": at(dataset, "coco_spec.json"),
                 "dataloader.pose_config.pose_config_path": at(dataset, "bpnet_18joints.json"),
             },
@@ -109,23 +111,17 @@ def fpenet(spec: Spec, facts: JobFacts) -> None:
         return
     points = get(spec, "num_keypoints", get(spec, "dataloader.num_keypoints", 80))
     name = "afw_10" if points == _POSE_JOINTS else "afw"
+    root = _slash(at(dataset))
     if facts.action == "dataset_convert":
-        put_all(
-            spec,
-            {
-                "sets": [name],
-                "gt_path": at(dataset, "data"),
-                "img_path": at(dataset, "data"),
-                "save_path": at(dataset, "data"),
-            },
-        )
+        put_all(spec, {"sets": [name], "gt_root_path": root, "save_root_path": root, "image_root_path": root})
         return
     put_all(
         spec,
         {
-            "dataloader.dataset_info.root_path": _slash(at(dataset)),
-            "dataloader.dataset_info.image_path": "data",
-            "dataloader.dataset_info.tfrecord_folder": name,
+            "dataloader.dataset_info.root_path": root,
+            "dataloader.dataset_info.tfrecords_directory_path": at(dataset, "data/tfrecords"),
+            "dataloader.dataset_info.tfrecords_set_id_train": name,
+            "dataloader.dataset_info.tfrecords_set_id_val": name,
             "dataloader.kpiset_info.tfrecords_set_id_kpi": name,
         },
     )

@@ -1,0 +1,87 @@
+"""A real daemon for measurements, with tools that do nothing but write when they began and ended."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from taod.client.find import find
+from taod.client.http import Client
+from taod.types.dataset import DatasetCreate
+from taod.types.model import ModelCreate
+
+TOOL = r"""#!/bin/bash
+# Stands for a TAO tool: notes the moment it runs, reports, notes the moment it ends.
+began=$EPOCHREALTIME
+for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
+echo "$began" > "$results/began"
+for ((line = 1; line <= ${BENCH_LINES:-0}; line++)); do
+  sleep 0.05
+  printf '{"status": "RUNNING", "epoch": %d, "message": "%s", "kpi": {"loss": 1.0}}\n' "$line" "$EPOCHREALTIME" \
+    >> "$results/status.json"
+done
+echo '{"status": "SUCCESS", "message": "done"}' >> "$results/status.json"
+echo "$EPOCHREALTIME" > "$results/ended"
+"""
+
+
+def milliseconds(seconds: list[float]) -> str:
+    """Median of durations, with the slowest beside it."""
+    return f"{statistics.median(seconds) * 1000:.1f} ms (max {max(seconds) * 1000:.0f} ms, n = {len(seconds)})"
+
+
+@contextmanager
+def serving(lines: int = 0) -> Iterator[Path]:
+    """A daemon over a temporary root whose `classification_pyt` is the tool above; yields its root."""
+    with tempfile.TemporaryDirectory(prefix="taod-bench-") as folder:
+        tools = Path(folder) / "bin"
+        tools.mkdir()
+        (tools / "classification_pyt").write_text(TOOL.replace("${BENCH_LINES:-0}", str(lines)))
+        (tools / "classification_pyt").chmod(0o755)
+        config = Path(folder) / "taod.toml"
+        config.write_text(f'[runner]\norder = ["native"]\n[runner.native]\npath = ["{tools}"]\n')
+        root = Path(folder) / "root"
+        command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0", "--config", str(config)]
+        daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+        try:
+            assert daemon.stdout is not None
+            assert daemon.stdout.readline(), "the daemon did not start"
+            yield root
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+
+
+@asynccontextmanager
+async def model(root: Path) -> AsyncIterator[tuple[Client, str]]:
+    """A client, and a model whose train can be posted at once."""
+    async with Client.of(find(root)) as client:
+        data = await client.create_dataset(
+            DatasetCreate(type="image_classification", format="classification_pyt", name="two pictures")
+        )
+        await client.upload(data.id, _two_pictures(root.parent))
+        made = await client.create_model(
+            ModelCreate(network_arch="classification_pyt", name="bench", train_datasets=[data.id], eval_dataset=data.id)
+        )
+        yield client, made.id
+
+
+def _two_pictures(folder: Path) -> Path:
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (folder / "images_train" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "images_train" / name / "1.png")
+    (folder / "classes.txt").write_text("a\nb\n")
+    archive = folder / "two.tar.gz"
+    with tarfile.open(archive, "w:gz") as out:
+        out.add(folder / "classes.txt", "classes.txt")
+        out.add(folder / "images_train", "images_train")
+    return archive

@@ -1,0 +1,74 @@
+"""Parses the TAO-style command line of the engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from runners.engine import capabilities
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """One run as asked for. The key is taken because every TAO tool takes it; the engine encrypts nothing."""
+
+    network: str
+    action: str
+    spec: Path
+    results: Path | None
+    gpus: int | None
+    overrides: list[str]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n{known()}\n")
+
+
+def known() -> str:
+    """The networks and actions that the engine has, for people."""
+    lines = [f"  {network}: {', '.join(actions)}" for network, actions in capabilities.NETWORKS.items()]
+    return "Networks and their actions:\n" + "\n".join(lines)
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """The arguments; wrong usage prints what is known and exits with code 2."""
+    parser = _Parser(
+        prog="python -m runners.engine",
+        description="The embedded engine.",
+        epilog=known(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("network")
+    parser.add_argument("action")
+    parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="values put into the spec")
+    parser.add_argument("-e", "--experiment_spec_file", required=True, type=Path, metavar="SPEC")
+    parser.add_argument("-r", "--results_dir", type=Path, metavar="FOLDER", help="default: results_dir of the spec")
+    parser.add_argument("-k", "--key", default="", metavar="KEY", help="accepted, not needed")
+    parser.add_argument("-g", "--gpus", type=int, metavar="N")
+    found = parser.parse_intermixed_args(list(argv))
+    if found.network not in capabilities.NETWORKS:
+        parser.error(f"unknown network '{found.network}'")
+    if found.action not in capabilities.NETWORKS[found.network]:
+        parser.error(f"unknown action '{found.action}' of {found.network}")
+    for override in found.overrides:
+        if "=" not in override:
+            parser.error(f"'{override}' is no a.b=c override")
+    return Arguments(
+        found.network,
+        found.action,
+        found.experiment_spec_file,
+        found.results_dir,
+        found.gpus if found.gpus is not None else _node_gpus(),
+        found.overrides,
+    )
+
+
+def _node_gpus() -> int | None:
+    text = os.environ.get("NUM_GPU_PER_NODE", "")
+    return int(text) if text.isdigit() else None

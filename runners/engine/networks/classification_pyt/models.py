@@ -1,0 +1,86 @@
+"""Builds the torch model of an architecture from transformers' configs, with random weights; nothing is downloaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from runners.engine.networks.classification_pyt import backbones
+
+
+class Architecture(msgspec.Struct, frozen=True):
+    """All that the model's shape depends on; kept in every checkpoint."""
+
+    backbone: str
+    options: dict[str, Any]
+    """As resolved: family, widths, depths, stem."""
+    classes: int
+    height: int
+    width: int
+
+
+class Classifier(nn.Module):
+    """Normalised pictures float32 [n, 3, height, width] to logits [n, classes]."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model(pixel_values=pixels).logits
+
+
+def plan(backbone: str, custom: dict[str, Any], classes: int, size: tuple[int, int]) -> tuple[Architecture, list[str]]:
+    """The architecture for pictures of `size` (height, width), and notes for the log. Raises SpecError."""
+    options, notes = backbones.resolve(backbone, custom, size)
+    return Architecture(backbone, options, classes, *size), notes
+
+
+def build(architecture: Architecture) -> Classifier:
+    """The model, its weights drawn from torch's random state."""
+    options = {key: value for key, value in architecture.options.items() if key != "family"}
+    make = {"resnet": _resnet, "convnext": _convnext, "vit": _vit}[architecture.options["family"]]
+    return Classifier(make(architecture, options))
+
+
+def _resnet(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
+    from transformers.models.resnet.configuration_resnet import ResNetConfig
+    from transformers.models.resnet.modeling_resnet import ResNetConvLayer, ResNetForImageClassification
+
+    stride = options.pop("stem_stride")
+    config = ResNetConfig(num_labels=architecture.classes, **options)
+    model = ResNetForImageClassification(config)
+    if stride < 4:
+        stem = model.resnet.embedder
+        stem.embedder = ResNetConvLayer(3, config.embedding_size, kernel_size=3, stride=stride)
+        stem.embedder.apply(model._init_weights)
+        stem.pooler = nn.Identity()
+    return model
+
+
+def _convnext(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
+    from transformers.models.convnext.configuration_convnext import ConvNextConfig
+    from transformers.models.convnext.modeling_convnext import ConvNextForImageClassification
+
+    stages = len(options["hidden_sizes"])
+    return ConvNextForImageClassification(ConvNextConfig(num_labels=architecture.classes, num_stages=stages, **options))
+
+
+def _vit(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
+    from transformers.models.vit.configuration_vit import ViTConfig
+    from transformers.models.vit.modeling_vit import ViTForImageClassification
+
+    options.setdefault("intermediate_size", 4 * options["hidden_size"])
+    size = (architecture.height, architecture.width)
+    return ViTForImageClassification(ViTConfig(num_labels=architecture.classes, image_size=size, **options))
+
+
+def normalise(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """uint8 [n, height, width, 3] to normalised float32 [n, 3, height, width], laid out channels last.
+
+    `mean`, `std`: float32 [1, 3, 1, 1] on the 0-255 scale.
+    """
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(mean).div_(std)

@@ -1,0 +1,93 @@
+"""What the engine offers for classification_pyt, as plain data: actions, backbones, options. No heavy imports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runners.engine.errors import SpecError
+from runners.engine.networks.classification_pyt import backbones, settings
+from runners.engine.spec import lookup
+
+_TRAINING = ("torch", "transformers", "numpy", "PIL")
+
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "train": _TRAINING,
+    "evaluate": (*_TRAINING, "onnxruntime"),
+    "export": (*_TRAINING, "onnx", "onnxscript", "onnxruntime"),
+    "inference": (*_TRAINING, "onnxruntime"),
+}
+"""Action → modules that it needs."""
+
+BACKBONES = tuple(backbones.BACKBONES)
+OPTIMIZERS = ("AdamW", "Adam", "SGD")
+LR_POLICIES = ("CosineAnnealing", "step", "poly", "exp", "fixed")
+LOSSES = ("CrossEntropyLoss", "LabelSmoothLoss")
+HEADS = ("LinearClsHead", "FANLinearClsHead", "TAOLinearHead")
+"""All of them are one linear layer on the pooled features here."""
+
+PIPELINE = (
+    "RandomResizedCrop",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomGrayscale",
+    "RandomRotation",
+    "RandomErasing",
+    "ColorJitter",
+    "Resize",
+    "CenterCrop",
+    "Pad",
+    "Normalize",
+)
+PIPELINE_SILENT = (
+    "LoadImageFromFile",
+    "ImageToTensor",
+    "ToTensor",
+    "Collect",
+    "PackClsInputs",
+    "PackInputs",
+    "DefaultFormatBundle",
+)
+"""Entries that say what the loader does anyway."""
+
+
+def check(action: str, document: dict[str, Any]) -> None:
+    """Raise SpecError for the first thing in the spec that the engine cannot do.
+
+    Evaluate, export and inference take the architecture from the checkpoint, so only train looks at the model.
+    """
+    found = settings.of(document)
+    for split in ("train", "val", "test"):
+        _check_split(document, split)
+    if action == "train":
+        _check_model(found)
+        _check_training(found.train.train_config)
+
+
+def _check_split(document: dict[str, Any], split: str) -> None:
+    where = f"dataset.data.{split}"
+    if lookup(document, f"{where}.ann_file"):
+        raise SpecError(f"{where}.ann_file is not read by the engine: classes come from folders; leave it empty.")
+    entries = lookup(document, f"{where}.pipeline") or []
+    for number, entry in enumerate(entries):
+        name = entry.get("type") if isinstance(entry, dict) else entry
+        _one_of(f"{where}.pipeline[{number}].type", name, PIPELINE, also=PIPELINE_SILENT)
+
+
+def _check_model(found: settings.Spec) -> None:
+    backbone = found.model.backbone
+    backbones.resolve(backbone.type, backbone.custom_args, None)
+    head = found.model.head
+    _one_of("model.head.type", head.type, HEADS)
+    _one_of("model.head.loss.type", head.loss.type, LOSSES)
+    if head.loss.use_soft:
+        raise SpecError("model.head.loss.use_soft is true, but class folders give hard labels; set it to false.")
+
+
+def _check_training(training: settings.TrainConfig) -> None:
+    _one_of("train.train_config.optimizer.type", training.optimizer.type, OPTIMIZERS)
+    _one_of("train.train_config.lr_config.policy", training.lr_config.policy, LR_POLICIES)
+
+
+def _one_of(path: str, value: Any, known: tuple[str, ...], also: tuple[str, ...] = ()) -> None:
+    if value not in known and value not in also:
+        raise SpecError(f"{path} '{value}' is not in the engine; it has {', '.join(known)}.")

@@ -1,0 +1,104 @@
+"""Runs one action: status lines around it, errors to one sentence, signals to exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runners.engine import capabilities, cli, spec
+from runners.engine.errors import EngineError, Interrupted, SpecError
+from runners.engine.status import StatusWriter
+
+log = logging.getLogger("engine")
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What an action is given."""
+
+    network: str
+    action: str
+    document: dict[str, Any]
+    """The experiment spec."""
+    results: Path
+    status: StatusWriter
+    gpus: int | None
+    """GPUs asked for on the command line or by NUM_GPU_PER_NODE."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n."""
+    arguments = cli.parse(argv)
+    _start_log()
+    try:
+        document, trouble = spec.read(arguments.spec, arguments.overrides), None
+    except SpecError as error:
+        document, trouble = {}, error
+    results = arguments.results or _path(document.get("results_dir"))
+    if results is None:
+        print(f"No results folder: give -r, or results_dir in the spec. {trouble or ''}".rstrip(), file=sys.stderr)
+        return 2
+    status = StatusWriter(results / "status.json")
+    try:
+        status.started(f"Starting {arguments.network} {arguments.action}")
+        if trouble is not None:
+            return _fail(status, str(trouble))
+        run = Run(arguments.network, arguments.action, document, results, status, arguments.gpus)
+        return _act(run)
+    finally:
+        status.close()
+
+
+def _act(run: Run) -> int:
+    """The action itself: its module is imported here, after everything that needs no torch was checked."""
+    try:
+        able, reason, remedy = capabilities.can(run.network, run.action, run.document)
+        if not able:
+            return _fail(run.status, f"{reason} {remedy}")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        message = import_module(f"runners.engine.networks.{run.network}.{run.action}").run(run)
+    except Interrupted as stop:
+        log.info("%s", stop)
+        run.status.running(str(stop))
+        return stop.exit_code
+    except EngineError as error:
+        return _fail(run.status, str(error))
+    except Exception as error:
+        log.exception("The run failed")
+        return _fail(run.status, _sentence(error))
+    log.info("%s", message)
+    run.status.success(message)
+    return 0
+
+
+def _fail(status: StatusWriter, message: str) -> int:
+    log.error("%s", message)
+    status.failure(message)
+    return 1
+
+
+def _sentence(error: Exception) -> str:
+    """One line for an error that nobody foresaw."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    name = type(error).__name__
+    if name == "OutOfMemoryError":
+        return f"The GPU's memory is not enough: {first} Lower dataset.data.samples_per_gpu or the input size."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{name}: {first}" if first else name
+
+
+def _path(value: Any) -> Path | None:
+    return Path(value) if isinstance(value, str) and value else None
+
+
+def _start_log() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)

@@ -1,0 +1,79 @@
+"""Reads an experiment spec: YAML, overrides of the command line, typed settings with errors that name the path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from runners.engine.errors import SpecError
+
+T = TypeVar("T")
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The spec's document with `a.b=c` overrides put in. Raises SpecError."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"The experiment spec {path} cannot be read: {error.strerror or error}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"The experiment spec {path} is no valid YAML: {' '.join(str(error).split())}.") from None
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise SpecError(f"The experiment spec {path} must be a mapping at its top, not a {type(document).__name__}.")
+    for override in overrides:
+        _put(document, override)
+    return document
+
+
+def _put(document: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    parts = name.lstrip("+").split(".")
+    if not equals or not all(parts):
+        raise SpecError(f"The override '{override}' must look like a.b=value.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    group = document
+    for depth, part in enumerate(parts[:-1], 1):
+        inner = group.get(part)
+        if inner is None:
+            inner = group[part] = {}
+        if not isinstance(inner, dict):
+            raise SpecError(f"The override '{override}' does not fit: {'.'.join(parts[:depth])} is no group.")
+        group = inner
+    group[parts[-1]] = value
+
+
+def convert(document: dict[str, Any], into: type[T]) -> T:
+    """The document as a Struct: nulls count as absent, unknown keys are let pass. Raises SpecError naming the path."""
+    try:
+        return msgspec.convert(without_nulls(document), into, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        name = where.strip("`").removeprefix("$").removeprefix(".") or "the spec"
+        raise SpecError(f"{name}: {what[:1].lower()}{what[1:].replace('`', '')}.") from None
+
+
+def without_nulls(value: Any) -> Any:
+    """The same nested value without keys whose value is null."""
+    if isinstance(value, dict):
+        return {str(key): without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [without_nulls(inner) for inner in value]
+    return value
+
+
+def lookup(document: Any, path: str) -> Any:
+    """The value at a dotted path, or None where any part is missing."""
+    for part in path.split("."):
+        if not isinstance(document, dict):
+            return None
+        document = document.get(part)
+    return document

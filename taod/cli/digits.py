@@ -1,0 +1,55 @@
+"""A small real data set: the 1,797 handwritten digits that scikit-learn ships, laid out for image classification.
+
+Source: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (Alpaydin and Kaynak, 1998).
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SIDE = 32
+"""Pixels of a written picture's edge; the scans have 8."""
+SPLITS = ("train", "val", "test")
+CLASSES = [str(digit) for digit in range(10)]
+
+
+def write(folder: Path) -> dict[str, int]:
+    """Write `images_{train,val,test}/<digit>/<n>.png` and `classes.txt` below `folder`.
+
+    Every fifth scan of a class is for validation and the one after it for testing, so that all splits have all
+    classes and the same scan is always in the same split. Returns the number of pictures in each split.
+    """
+    from PIL import Image
+
+    counts = dict.fromkeys(SPLITS, 0)
+    seen = dict.fromkeys(CLASSES, 0)
+    for number, (scan, digit) in enumerate(_scans()):
+        split = {0: "val", 1: "test"}.get(seen[digit] % 5, "train")
+        seen[digit] += 1
+        counts[split] += 1
+        target = folder / f"images_{split}" / digit / f"{number:04d}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((scan * (255 / 16)).round().clip(0, 255).astype("uint8"))
+        picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(target)
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    return counts
+
+
+def _scans() -> Iterator[tuple[Any, str]]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for scan, target in zip(digits.images, digits.target, strict=True):
+        yield scan, str(target)
+
+
+def pack(folder: Path, split: str, into: Path) -> Path:
+    """One split with its classes.txt as `<into>/digits-<split>.tar.gz`; returns its path."""
+    archive = into / f"digits-{split}.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as out:
+        out.add(folder / "classes.txt", "classes.txt")
+        out.add(folder / f"images_{split}", f"images_{split}")
+    return archive

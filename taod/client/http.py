@@ -1,0 +1,46 @@
+"""The daemon's whole HTTP surface as one typed, asynchronous client."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from taod.client.datasets import DatasetCalls
+from taod.client.events import EventCalls
+from taod.client.files import FileCalls
+from taod.client.jobs import JobCalls
+from taod.client.logs import LogCalls
+from taod.client.models import ModelCalls
+from taod.client.specs import SpecCalls
+from taod.client.transport import Page
+from taod.types.common import DaemonInfo, Health
+from taod.types.device import Device
+from taod.types.network import NetworkInfo
+
+__all__ = ["Client", "Page"]
+
+
+class Client(DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls, EventCalls):
+    """One user's connection to one daemon; every call raises ClientError, or NoDaemon when nobody answers.
+
+    Use it as an async context manager, or `await client.aclose()` at the end.
+    """
+
+    @classmethod
+    def of(cls, info: DaemonInfo) -> Self:
+        """A client for a daemon that `find` found."""
+        return cls(info.url, info.user_id, info.token)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def health(self) -> Health:
+        return await self.call("GET", "/api/v1/health", Health)
+
+    async def networks(self) -> list[NetworkInfo]:
+        return await self.call("GET", "/api/v1/networks", list[NetworkInfo])
+
+    async def network(self, name: str) -> NetworkInfo:
+        return await self.call("GET", f"/api/v1/networks/{name}", NetworkInfo)
+
+    async def devices(self) -> list[Device]:
+        return await self.call("GET", "/api/v1/devices", list[Device])

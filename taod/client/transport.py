@@ -1,0 +1,164 @@
+"""One HTTP exchange: address, token, errors, encoding. What the resources' calls stand on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from taod.client.errors import ClientError, NoDaemon
+from taod.types.common import ErrorBody
+
+T = TypeVar("T")
+
+Query = Mapping[str, Any]
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+UNBOUNDED = httpx.Timeout(30.0, connect=5.0, read=None, write=None)
+"""For answers that take as long as the work behind them: uploads, downloads, followed logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list, and how many there are in all."""
+
+    items: list[T]
+    total: int
+
+
+class Transport:
+    """A connection to one daemon as one user."""
+
+    def __init__(self, url: str, user_id: str, token: str) -> None:
+        self.url, self.user_id, self.token = "", "", ""
+        self._http: httpx.AsyncClient | None = None
+        self.point_at(url, user_id, token)
+
+    def point_at(self, url: str, user_id: str, token: str) -> None:
+        """Speak to this daemon from the next call on: a restarted daemon may have another port and token."""
+        self.url, self.user_id, self.token = url.rstrip("/"), user_id, token
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The connection pool, made at first use inside the running loop."""
+        if self._http is None:
+            # A proxy of the environment must not catch what is meant for this machine.
+            local = urlsplit(self.url).hostname in LOOPBACK
+            self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=not local)
+        return self._http
+
+    async def aclose(self) -> None:
+        """Close all connections; streams that are open end."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def user_path(self, *parts: str) -> str:
+        """`/api/v1/user/<user>/<parts>`, each part quoted."""
+        return "/".join(["/api/v1/user", self.user_id, *(quote(part, safe="") for part in parts)])
+
+    def headers(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}", **(extra or {})}
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: Any = None,
+        patience: httpx.Timeout = TIMEOUT,
+    ) -> AsyncIterator[httpx.Response]:
+        """An exchange whose answer is read by the caller.
+
+        Raises ClientError for an answer that is no success, NoDaemon when nobody answers or the line breaks.
+        """
+        try:
+            async with self.http.stream(
+                method,
+                self.url + path,
+                params=_plain(query),
+                headers=self.headers(headers),
+                content=content,
+                timeout=patience,
+            ) as response:
+                if not response.is_success:
+                    raise refusal(response.status_code, await response.aread())
+                yield response
+        except httpx.ConnectError as error:
+            raise NoDaemon(f"no daemon answers at {self.url}; start one with `taod serve`") from error
+        except httpx.TimeoutException as error:
+            raise NoDaemon(f"the daemon at {self.url} does not answer in time ({type(error).__name__})") from error
+        except httpx.TransportError as error:
+            raise NoDaemon(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+
+    async def send(
+        self, method: str, path: str, *, query: Query | None = None, body: Any = msgspec.UNSET
+    ) -> httpx.Response:
+        """An exchange with a JSON body and an answer read whole. Raises as `stream` does."""
+        content, headers = None, None
+        if body is not msgspec.UNSET:
+            content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
+        async with self.stream(method, path, query=query, headers=headers, content=content) as response:
+            await response.aread()
+        return response
+
+    async def call(
+        self, method: str, path: str, kind: type[T], *, query: Query | None = None, body: Any = msgspec.UNSET
+    ) -> T:
+        """An exchange whose answer is a `kind`. Raises as `stream` does."""
+        return decode((await self.send(method, path, query=query, body=body)).content, kind)
+
+    async def page(self, path: str, kind: type[T], query: Query) -> Page[T]:
+        """A list of `kind` and the total that the daemon tells in X-Total-Count."""
+        response = await self.send("GET", path, query=query)
+        items = decode(response.content, list[kind])  # type: ignore[valid-type]
+        return Page(items, int(response.headers.get("X-Total-Count", len(items))))
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """JSON as a `kind`. Raises ClientError when the daemon speaks another version of the contract."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ClientError(
+            502, f"the daemon's answer is not understood ({error}); are both the same version?"
+        ) from error
+
+
+def refusal(status: int, content: bytes) -> ClientError:
+    """The error that an answer stands for, with the server's own words where it has some."""
+    try:
+        return ClientError(status, msgspec.json.decode(content, type=ErrorBody).error_desc)
+    except msgspec.MsgspecError:
+        return ClientError(status, content.decode(errors="replace").strip()[:500] or f"HTTP status {status}")
+
+
+def _plain(query: Query | None) -> dict[str, str | list[str]] | None:
+    """Query parameters without the absent ones; truth values as JSON writes them, several values one by one."""
+    if not query:
+        return None
+    plain: dict[str, str | list[str]] = {}
+    for name, value in query.items():
+        if value is None or value == [] or value == ():
+            continue
+        if isinstance(value, bool):
+            plain[name] = "true" if value else "false"
+        elif isinstance(value, list | tuple | set | frozenset):
+            plain[name] = [str(each) for each in value]
+        else:
+            plain[name] = str(value)
+    return plain

@@ -1,0 +1,179 @@
+"""The daemon as a process: one a root (a lock), a bound socket, daemon.json, uvicorn, and a quiet end.
+
+It wires nothing itself; `taod.services.compose` does that, and `taod.api` answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+import uvicorn
+from litestar import Litestar
+
+from taod import __version__
+from taod.api.app import create_app
+from taod.clock import SystemClock
+from taod.config import Config
+from taod.errors import ConfigError, Conflict
+from taod.paths import Root
+from taod.services import Services
+from taod.services.compose import open_services
+from taod.types.common import DaemonInfo
+
+log = logging.getLogger("taod")
+
+SHUTDOWN_S = 3
+"""Seconds that open requests get to end when the server stops."""
+
+
+@contextmanager
+def root_lock(root: Root) -> Iterator[None]:
+    """Hold the root for this process; the lock goes with the process, however it ends.
+
+    Raises Conflict naming the daemon that has it.
+    """
+    with root.lock_file.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"{root.path} is served by another daemon{_who(root)}; one daemon serves a root") from None
+        yield
+
+
+def _who(root: Root) -> str:
+    try:
+        info = msgspec.json.decode(root.daemon_file.read_bytes(), type=DaemonInfo)
+    except (OSError, msgspec.DecodeError):
+        return ""
+    return f" (pid {info.pid}, {info.url}); `taod tui --root {root.path}` attaches to it"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a port of 0 is known before anybody is told.
+
+    Raises ConfigError naming host, port and remedy.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"server.port = {port}: cannot listen on {host}:{port} ({error.strerror}); "
+            "another port by `--port N`, a free one by `--port 0`"
+        ) from error
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The http URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that tells when it answers, and lets endless streams end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, services: Services, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._services, self._ready = services, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.closing.set()
+        await super().shutdown(sockets)
+
+
+def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> int:
+    """Serve until SIGINT or SIGTERM; runs go on. `announce` is called once, when the daemon answers.
+
+    Returns the exit code. Raises TaodError where it cannot start (root taken, port taken, newer store).
+    """
+    root = Root(config.root)
+    root.make()
+    with root_lock(root):
+        _log_to(root.log_file)
+        listener = bind(config.server.host, config.server.port)
+        services = open_services(config, SystemClock())
+        user, token = services.users.ensure_first()
+        info = DaemonInfo(
+            url=url_of(listener),
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            user_id=user.id,
+            token=token,
+            root=str(root.path),
+            version=__version__,
+        )
+
+        def ready() -> None:
+            _write_private(root.daemon_file, msgspec.json.format(msgspec.json.encode(info), indent=2))
+            log.info("serving %s from %s", info.url, root.path)
+            announce(info, services)
+
+        server = _Server(_uvicorn_config(create_app(services)), services, ready)
+        # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            root.daemon_file.unlink(missing_ok=True)
+            listener.close()
+            services.store.close()
+            log.info("stopped")
+        return 0 if server.started else 1
+
+
+def _uvicorn_config(app: Litestar) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    aside.replace(path)
+
+
+def _log_to(path: Path) -> None:
+    """The daemon's own log, in its root; warnings go to the terminal too."""
+    to_file = logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler()
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("taod: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
+    for chatty in ("httpx", "watchfiles", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,74 @@
+"""Which file of a job's results a later job works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taod.catalogue.artifacts import epoch_of, pretrained, pruned_to_keep, resume, weights
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("network", "action", "files", "expected"),
+    [
+        ("classification_pyt", "train", ["epoch_9.pth", "epoch_10.pth", "latest.pth"], "epoch_10.pth"),
+        ("classification_pyt", "train", ["epoch_1.pth", "train/epoch_2.pth"], "train/epoch_2.pth"),
+        ("classification_pyt", "train", ["train/epoch_2.pth", "epoch_3.pth.tmp", ".epoch_4.pth"], "train/epoch_2.pth"),
+        ("classification_pyt", "train", ["best_model/weights/epoch_5.pth"], "best_model/weights/epoch_5.pth"),
+        ("classification_pyt", "train", ["log.txt", "status.json"], None),
+        ("dino", "train", ["dino_model_epoch=009.pth", "dino_model_epoch=011.pth"], "dino_model_epoch=011.pth"),
+        ("detectnet_v2", "train", ["model.epoch-8.hdf5", "weights/model.epoch-80.tlt"], "weights/model.epoch-80.tlt"),
+        ("mask_rcnn", "train", ["model.step-2500.tlt", "model.step-10000.tlt"], "model.step-10000.tlt"),
+        ("efficientdet_tf2", "retrain", ["train/efficientdet-d0_012.tlt"], "train/efficientdet-d0_012.tlt"),
+        ("segformer", "train", ["iter_200.pth", "iter_1000.tlt"], "iter_1000.tlt"),
+        ("detectnet_v2", "train", ["weights/model.tlt"], "weights/model.tlt"),
+        ("ocdnet", "prune", ["deep/pruned.pth", "log.txt"], "deep/pruned.pth"),
+        ("classification_pyt", "export", ["model.onnx", "other.txt"], "model.onnx"),
+        ("yolo_v4", "gen_trt_engine", ["model.engine"], "model.engine"),
+        ("bpnet", "trtexec", ["trtexec/model.engine"], "trtexec/model.engine"),
+        ("classification_pyt", "evaluate", ["epoch_1.pth"], None),
+    ],
+)  # fmt: skip
+def test_weights(tmp_path: Path, network: str, action: str, files: list[str], expected: str | None) -> None:
+    fill(tmp_path, *files)
+    assert weights(network, action, tmp_path) == (tmp_path / expected if expected else None)
+
+
+def test_results_that_are_not_there(tmp_path: Path) -> None:
+    for action in ("train", "prune", "export", "gen_trt_engine"):
+        assert weights("yolo_v4", action, tmp_path / "none") is None
+
+
+def test_only_training_resumes(tmp_path: Path) -> None:
+    fill(tmp_path, "epoch_3.pth", "model.onnx")
+    assert resume("classification_pyt", "train", tmp_path) == tmp_path / "epoch_3.pth"
+    assert resume("classification_pyt", "export", tmp_path) is None
+
+
+def test_epochs_in_names() -> None:
+    assert epoch_of("epoch_12.pth", "_") == 12
+    assert epoch_of("ar_model_epoch=007.tlt", "=") == 7
+    assert epoch_of("model_latest.pth", "_") is None
+    assert epoch_of("model.pth", "_") is None
+
+
+def test_weights_of_a_pretrained_model(tmp_path: Path) -> None:
+    fill(tmp_path, "v1/readme.txt", "v1/b.pth", "v1/a.hdf5")
+    assert pretrained("dino", tmp_path) == tmp_path / "v1/a.hdf5"
+    assert pretrained("dino", tmp_path / "v1/b.pth") == tmp_path / "v1/b.pth"
+    assert pretrained("classification_tf2", tmp_path) == tmp_path
+    assert pretrained("dino", tmp_path / "none") is None
+
+
+def test_the_pruned_model_is_kept_beside_a_retrained_one(tmp_path: Path) -> None:
+    fill(tmp_path, "model.pth")
+    assert pruned_to_keep("ocdnet", "retrain", tmp_path) == (tmp_path / "model.pth", "pruned_model.pth")
+    assert pruned_to_keep("ocrnet", "retrain", tmp_path) is None

@@ -1,0 +1,254 @@
+"""What a job's facts become: the command line and the spec file, for the main network in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from taod.catalogue import merge
+from taod.catalogue.assemble import assemble
+from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.resources import devices_wanted
+from taod.catalogue.tables import index
+from taod.errors import BadRequest
+
+NETWORK = "classification_pyt"
+PIPELINE = [{"type": "Resize", "size": 32}]
+TRAIN_SPEC = {
+    "model": {
+        "backbone": {"type": "resnet_small", "custom_args": {"depths": [1, 1]}},
+        "head": {"type": "LinearClsHead"},
+    },
+    "dataset": {"data": {"train": {"pipeline": PIPELINE}, "samples_per_gpu": 64}},
+    "train": {"train_config": {"runner": {"max_epochs": 3}, "checkpoint_config": {"interval": 1}}},
+}
+
+
+def dataset(root: Path, *, folder: str, classes: bool = True) -> DatasetFacts:
+    (root / folder).mkdir(parents=True)
+    if classes:
+        (root / "classes.txt").write_text("zero\none\ntwo\n")
+    return DatasetFacts(root=root, type="image_classification", format="classification_pyt")
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> dict[str, DatasetFacts]:
+    return {
+        "train": dataset(tmp_path / "T", folder="images_train"),
+        "eval": dataset(tmp_path / "E", folder="images_val"),
+        "inference": dataset(tmp_path / "I", folder="images_test", classes=False),
+    }
+
+
+def job(tmp_path: Path, action: str, sets: dict[str, DatasetFacts], name: str | None = None, **facts: Any) -> JobFacts:
+    folder = tmp_path / "jobs" / (name or action)
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    given = {"network": NETWORK, "spec": None, "key": "tlt_encode", **facts}
+    return JobFacts(
+        action=action,
+        folder=folder,
+        results=folder / "results",
+        train=[sets["train"]] if "train" in sets else [],
+        eval=sets.get("eval"),
+        inference=sets.get("inference"),
+        **given,
+    )
+
+
+def parent(facts: JobFacts, above: ParentFacts | None = None) -> ParentFacts:
+    return ParentFacts(facts.network, facts.action, facts.results, facts.spec, above)
+
+
+def read(made: Assembled) -> dict[str, Any]:
+    assert made.spec_text is not None
+    loaded: dict[str, Any] = yaml.safe_load(made.spec_text)
+    return loaded
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_train(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+    facts = job(tmp_path, "train", sets, spec={**TRAIN_SPEC, "version": "1", "own_key": {"seed": 1, "unset": None}})
+    made = assemble(facts)
+    assert made.argv == [
+        "classification_pyt",
+        "train",
+        f"--experiment_spec_file={facts.folder}/spec.yaml",
+        "--gpus=1",
+        f"--results_dir={facts.results}/",
+        "--key=tlt_encode",
+    ]
+    assert made.image == "tlt-pytorch"
+    assert made.spec_path == facts.folder / "spec.yaml"
+    assert made.reads == [tmp_path / "T", tmp_path / "E", tmp_path / "I"]
+    spec = read(made)
+    assert spec["results_dir"] == f"{facts.results}/"
+    assert spec["dataset"]["data"] == {
+        "samples_per_gpu": 64,
+        "train": {
+            "pipeline": PIPELINE,
+            "data_prefix": str(tmp_path / "T/images_train"),
+            "classes": str(tmp_path / "T/classes.txt"),
+        },
+        "val": {"data_prefix": str(tmp_path / "E/images_val"), "classes": str(tmp_path / "E/classes.txt")},
+        "test": {"data_prefix": str(tmp_path / "I/images_test"), "classes": str(tmp_path / "T/classes.txt")},
+    }
+    assert spec["model"]["head"]["num_classes"] == 3
+    assert "checkpoint" not in spec["model"]["init_cfg"]
+    assert spec["train"]["num_gpus"] == 1
+    assert spec["own_key"] == {"seed": 1}
+    assert "resume_training_checkpoint_path" not in spec["train"]["train_config"]
+    assert "custom_hooks" not in spec["train"]["train_config"]
+    assert not {"version", "gpus"} & set(spec)
+
+
+def test_a_training_goes_on_from_its_own_last_checkpoint(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+    facts = job(tmp_path, "train", sets, ptms=[touch(tmp_path / "ptm" / "start.pth").parent])
+    assert read(assemble(facts))["model"]["init_cfg"]["checkpoint"] == str(tmp_path / "ptm/start.pth")
+    touch(facts.results / "train" / "epoch_9.pth")
+    last = touch(facts.results / "train" / "epoch_10.pth")
+    touch(facts.results / "train" / "epoch_11.pth.tmp")
+    touch(facts.results / "train" / ".epoch_12.pth")
+    spec = read(assemble(facts))
+    assert spec["train"]["train_config"]["resume_training_checkpoint_path"] == str(last)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, sets: dict[str, DatasetFacts]) -> ParentFacts:
+    facts = job(tmp_path, "train", sets, spec=TRAIN_SPEC)
+    touch(facts.results / "train" / "epoch_3.pth")
+    return parent(facts)
+
+
+def test_evaluate_takes_the_model_of_its_training(
+    tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
+) -> None:
+    own = merge.merge(merge.default(NETWORK, "evaluate"), {"evaluate": {"batch_size": 7}})
+    facts = job(tmp_path, "evaluate", sets, spec=own, parent=trained)
+    made = assemble(facts)
+    assert made.argv == [
+        "classification_pyt",
+        "evaluate",
+        f"--experiment_spec_file={facts.folder}/spec.yaml",
+        f"--results_dir={facts.results}/",
+        "--key=tlt_encode",
+    ]
+    spec = read(made)
+    assert spec["evaluate"] == {"batch_size": 7, "checkpoint": str(trained.results / "train/epoch_3.pth")}
+    assert spec["model"]["backbone"] == {
+        "type": "resnet_small",
+        "custom_args": {"drop_path_rate": 0.1, "depths": [1, 1]},
+    }
+    assert spec["model"]["head"]["type"] == "LinearClsHead"
+    assert spec["model"]["head"]["num_classes"] == 3
+    assert spec["dataset"]["data"]["train"]["pipeline"] == PIPELINE
+    assert spec["dataset"]["data"]["samples_per_gpu"] == 64
+    for part in ("val", "test"):
+        assert spec["dataset"]["data"][part]["data_prefix"] == str(tmp_path / "E/images_val")
+    assert "train" not in spec
+    assert trained.results in made.reads
+
+
+def test_what_the_user_set_for_the_evaluation_stays(
+    tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
+) -> None:
+    own = {"model": {"head": {"num_classes": 12}}, "dataset": {"data": {"samples_per_gpu": 2}}}
+    spec = read(assemble(job(tmp_path, "evaluate", sets, spec=own, parent=trained)))
+    assert spec["model"]["head"]["num_classes"] == 12
+    assert spec["model"]["backbone"]["type"] == "resnet_small"
+    assert spec["dataset"]["data"]["samples_per_gpu"] == 2
+
+
+def test_export(tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts) -> None:
+    facts = job(tmp_path, "export", sets, spec={"export": {"input_width": 32, "input_height": 32}}, parent=trained)
+    made = assemble(facts)
+    assert made.argv[:2] == ["classification_pyt", "export"]
+    assert read(made)["export"] == {
+        "input_width": 32,
+        "input_height": 32,
+        "input_channel": 3,
+        "verify": False,
+        "checkpoint": str(trained.results / "train/epoch_3.pth"),
+        "onnx_file": str(facts.results / "model.onnx"),
+    }
+
+
+def test_inference_after_an_export_classifies_with_what_was_exported(
+    tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
+) -> None:
+    export = job(tmp_path, "export", sets, parent=trained)
+    touch(export.results / "model.onnx")
+    facts = job(tmp_path, "inference", sets, parent=parent(export, trained))
+    spec = read(assemble(facts))
+    assert spec["inference"] == {"batch_size": 1, "checkpoint": str(trained.results / "train/epoch_3.pth")}
+    assert spec["model"]["backbone"]["type"] == "resnet_small"
+    assert spec["dataset"]["data"]["test"]["data_prefix"] == str(tmp_path / "I/images_test")
+
+
+def test_inference_with_an_engine_runs_deployed(
+    tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
+) -> None:
+    export = job(tmp_path, "export", sets, parent=trained)
+    touch(export.results / "model.onnx")
+    engine = job(tmp_path, "gen_trt_engine", sets, parent=parent(export, trained))
+    built = assemble(engine)
+    assert built.image == "tao-deploy"
+    assert read(built)["gen_trt_engine"]["onnx_file"] == str(export.results / "model.onnx")
+    touch(engine.results / "model.engine")
+    made = assemble(job(tmp_path, "inference", sets, parent=parent(engine, parent(export, trained))))
+    assert made.image == "tao-deploy"
+    assert read(made)["inference"] == {"batch_size": 1, "trt_engine": str(engine.results / "model.engine")}
+
+
+def test_a_data_set_with_one_folder_of_pictures_under_another_name(tmp_path: Path) -> None:
+    only = {"train": dataset(tmp_path / "T", folder="images")}
+    spec = read(assemble(job(tmp_path, "train", only)))
+    assert spec["dataset"]["data"]["train"]["data_prefix"] == str(tmp_path / "T/images")
+    assert "val" not in spec["dataset"]["data"]
+
+
+def test_several_train_sets_are_refused(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+    facts = job(tmp_path, "train", sets)
+    with pytest.raises(BadRequest, match="reads one train data set, and the model has 2"):
+        assemble(
+            JobFacts(**{f: getattr(facts, f) for f in facts.__struct_fields__ if f != "train"}, train=facts.train * 2)
+        )
+
+
+def test_gpus(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+    spec = {"gpus": 2, "train": {"num_gpus": 2, "gpu_ids": [4, 7]}}
+    assert devices_wanted(NETWORK, "train", spec) == 2
+    assert devices_wanted(NETWORK, "train", {}) == devices_wanted(NETWORK, "train", None) == 1
+    assert devices_wanted(NETWORK, "evaluate", spec) == 1
+    leased = assemble(job(tmp_path, "train", sets, spec=spec, gpus=2))
+    assert "--gpus=2" in leased.argv
+    assert read(leased)["train"] | {"train_config": 0} == {"num_gpus": 2, "gpu_ids": [0, 1], "train_config": 0}
+    on_cpu = assemble(job(tmp_path, "train", sets, spec=spec, gpus=0))
+    assert "--gpus=1" in on_cpu.argv
+    assert read(on_cpu)["train"]["gpu_ids"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [(n, a) for n, entry in index().items() for a in entry.actions], ids=lambda value: value
+)
+def test_every_action_of_every_network_can_be_assembled(
+    tmp_path: Path, sets: dict[str, DatasetFacts], name: str, action: str
+) -> None:
+    above = job(tmp_path, "train", sets, name="above", network=name)
+    touch(above.results / "model.tlt")
+    trained = parent(above) if "train" in index()[name].actions else None
+    facts = job(tmp_path, action, sets, network=name, parent=trained, calibration=sets["train"], own=sets["train"])
+    made = assemble(facts)
+    assert made.argv[0] in {name, "trtexec", "augment"} or index()[name].kind == "dataset"
+    assert not any("None" in word for word in made.argv)
+    assert (made.spec_path is None) == (made.spec_text is None)
+    if made.spec_text is not None and made.spec_path is not None and made.spec_path.suffix == ".yaml":
+        assert "null" not in made.spec_text.split()
+        yaml.safe_load(made.spec_text)

@@ -1,0 +1,226 @@
+"""Every network and action: the schema is one, its default validates, and the spec can be written and read back."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from taod.catalogue import Catalogue, chain, classwise, command, emit, fill, merge
+from taod.catalogue.schema import schema
+from taod.catalogue.tables import index, network_file, table
+from taod.catalogue.validate import check
+
+EVERY = [(name, action) for name, entry in index().items() for action in entry.specs]
+VALIDATOR = jsonschema.Draft202012Validator
+
+
+def test_all_forty_are_there() -> None:
+    catalogue = Catalogue()
+    assert len(catalogue.names()) == 40
+    assert len(EVERY) == 204
+    assert sum(len(table(n, a).rows) for n, a in EVERY) == 10_261  # 10,290 lines, 29 of them said twice
+
+
+@pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
+def test_the_schema_is_valid_and_so_is_its_default(name: str, action: str) -> None:
+    made = schema(name, action)
+    VALIDATOR.check_schema(made)
+    expected = {"size_x", "size_y"} if (name, action) == ("object_detection", "kmeans") else set()
+    refused = [error.message for error in VALIDATOR(made).iter_errors(made["default"])]
+    assert {message.split("'")[1] for message in refused} == expected
+    checked = check(name, action, made["default"], strict=True)
+    assert {violation.path.removeprefix("$.") for violation in checked.violations} == expected
+    assert set(merge.missing(name, action, {})) == expected
+    assert checked.warnings == []
+
+
+@pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
+def test_what_is_written_is_read_back(name: str, action: str) -> None:
+    document = merge.default(name, action)
+    spec_format = index()[name].spec_format
+    if spec_format == "yaml":
+        assert yaml.safe_load(emit.yaml_text(document)) == document
+    else:
+        spread = classwise.split(document)
+        assert parse_protobuf(emit.protobuf_text(spread)) == repeated(spread)
+
+
+def test_protobufs_own_tokenizer_reads_what_is_written() -> None:
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    for name, action in EVERY:
+        if index()[name].spec_format == "protobuf":
+            text = emit.protobuf_text(classwise.split(merge.default(name, action)))
+            tokens = text_format.Tokenizer(text.splitlines())
+            while not tokens.AtEnd():
+                tokens.NextToken()
+
+
+@pytest.mark.parametrize("name", list(index()))
+def test_every_field_names_a_known_function(name: str) -> None:
+    file = network_file(name)
+    for fields in (*file.commands.values(), *file.fields.values()):
+        assert set(fields.values()) <= fill.functions()
+
+
+@pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
+def test_comparisons_name_parameters(name: str, action: str) -> None:
+    for rule in table(name, action).comparisons:
+        assert rule.operator in ("<", "<=", ">", ">=", "!=", "/")
+
+
+def test_hidden_parameters_are_not_shown_but_taken() -> None:
+    shown = schema("classification_pyt", "train")["properties"]
+    assert "results_dir" not in shown
+    assert "data_prefix" not in shown["dataset"]["properties"]["data"]["properties"]["train"]["properties"]
+    given = {"train": {"train_config": {"resume_training_checkpoint_path": "/x.pth"}}}
+    assert check("classification_pyt", "train", given, strict=True).ok
+
+
+def test_the_training_schema_of_the_main_network() -> None:
+    made = schema("classification_pyt", "train")
+    rate = made["properties"]["train"]["properties"]["train_config"]["properties"]["optimizer"]["properties"]["lr"]
+    assert (rate["type"], rate["minimum"], rate["maximum"], rate["default"]) == ("number", 0, 1, 0.001)
+    assert rate["title"] == "Learning rate"
+    assert made["automl_default_parameters"] == ["train.train_config.optimizer.weight_decay"]
+    decay = made["properties"]["train"]["properties"]["train_config"]["properties"]["optimizer"]["properties"]
+    assert "maximum" not in decay["weight_decay"]
+
+
+@pytest.mark.parametrize("action", index()["classification_pyt"].specs)
+def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
+    described = network_file("classification_pyt").words
+    undescribed = [path for path in table("classification_pyt", action).rows if path not in described]
+    assert undescribed == []
+
+
+def test_classes_of_the_data_set_reach_the_default() -> None:
+    made = schema("classification_pyt", "train", classes=["cat", "dog"])
+    assert made["default"]["model"]["head"]["num_classes"] == 2
+    detector = merge.default("detectnet_v2", "train", ["car", "person"])
+    assert [entry["key"] for entry in detector["classwise_config"]] == ["car", "person"]
+    assert detector["dataset_config"]["target_class_mapping"] == [
+        {"key": "car", "value": "car"},
+        {"key": "person", "value": "person"},
+    ]
+
+
+def test_the_first_schema_of_a_network_is_fast() -> None:
+    network_file.cache_clear()
+    table.cache_clear()
+    started = time.perf_counter()
+    schema("faster_rcnn", "gen_trt_engine", classes=[f"class {time.time_ns()}"])
+    assert time.perf_counter() - started < 0.05  # 3 ms where nothing else runs
+
+
+def test_class_wise_entries_are_spread_over_the_maps_of_the_tool() -> None:
+    spread = classwise.split(merge.default("detectnet_v2", "train", ["car"]))
+    assert "classwise_config" not in spread
+    assert spread["bbox_rasterizer_config"]["target_class_config"][0]["key"] == "car"
+    assert spread["cost_function_config"]["target_classes"][0]["name"] == "car"
+    assert spread["evaluation_config"]["evaluation_box_config"][0]["key"] == "car"
+    assert "clustering_config" in spread["postprocessing_config"]["target_class_config"][0]["value"]
+
+
+def test_protobuf_text() -> None:
+    text = emit.protobuf_text(
+        {
+            "a": {"flag": True, "enum": "__ADAM__", "text": 'say "hi"\n', "none": None},
+            "many": [1, 2.5],
+            "maps": [{"key": "x"}],
+        }
+    )
+    assert text == (
+        'a {\n  flag: true\n  enum: ADAM\n  text: "say \\"hi\\"\\n"\n}\nmany: 1\nmany: 2.5\nmaps {\n  key: "x"\n}\n'
+    )
+    with pytest.raises(ValueError, match="lists of lists"):
+        emit.protobuf_text({"a": [[1]]})
+
+
+def test_actions_of_a_data_set_depend_on_its_format() -> None:
+    catalogue = Catalogue()
+    kitti = catalogue.actions_for_dataset("object_detection", "kitti")
+    assert kitti == ["convert", "convert_and_index", "augment", "kmeans"]
+    assert catalogue.actions_for_dataset("object_detection", "coco") == [
+        "convert_efficientdet_tf1",
+        "convert_efficientdet_tf2",
+    ]
+    assert catalogue.actions_for_dataset("object_detection", "raw") == []
+    assert catalogue.actions_for_dataset("image_classification", "classification_pyt") == []
+    assert catalogue.actions_for_dataset("nothing", "raw") == []
+    assert catalogue.network("nothing") is None
+
+
+def test_chains() -> None:
+    assert chain.resolve("detectnet_v2", ["prune", "retrain", "evaluate"], "train") == [chain.GIVEN, 0, 1]
+    assert chain.resolve("classification_pyt", ["train", "evaluate", "export", "inference"], None) == [None, 0, 0, 2]
+    assert chain.resolve("classification_pyt", ["evaluate"], None) == [None]
+    assert chain.resolve("classification_pyt", ["gen_trt_engine", "inference"], "export") == [chain.GIVEN, 0]
+
+
+@pytest.mark.parametrize(
+    ("actions", "parent", "said"),
+    [
+        (["export"], None, "export needs a finished train, prune or retrain job to work on, and no job is given"),
+        (["gen_trt_engine"], "train", "needs a finished export job to work on, and the given job is a train job"),
+        (["train"], "evaluate", "train cannot follow an evaluate job: it takes no parent"),
+        (["evaluate"], "inference", "evaluate cannot follow an inference job: it may follow train, prune"),
+    ],
+)
+def test_chains_that_cannot_be(actions: list[str], parent: str | None, said: str) -> None:
+    with pytest.raises(chain.ChainError) as refused:
+        chain.resolve("classification_pyt", actions, parent)
+    assert said in str(refused.value)
+
+
+def test_options_of_a_command_line() -> None:
+    assert command.options({"a": True, "b": False, "c": None, "d": 3, "e": ["x", "y"]}) == ["--a", "--d=3", "--e=x,y"]
+
+
+def test_unset_values_are_left_out_at_every_depth() -> None:
+    assert merge.without_nulls({"a": None, "b": {"c": None}, "d": [{"e": None, "f": 1}], "g": {}}) == {
+        "d": [{"f": 1}],
+        "g": {},
+    }
+
+
+# A reader of protobuf text as strict as these specs need, written apart from the writer.
+def parse_protobuf(text: str) -> dict[str, list[Any]]:
+    root: dict[str, list[Any]] = {}
+    stack = [root]
+    for line in text.splitlines():
+        stripped = line.strip()
+        assert len(line) - len(stripped) == 2 * (len(stack) - 1 - (stripped == "}"))
+        if stripped == "}":
+            stack.pop()
+        elif stripped.endswith(" {"):
+            below: dict[str, list[Any]] = {}
+            stack[-1].setdefault(stripped[:-2], []).append(below)
+            stack.append(below)
+        else:
+            field, _, value = stripped.partition(": ")
+            stack[-1].setdefault(field, []).append(_scalar(value))
+    assert all(a is not b for a, b in pairwise(stack)) and len(stack) == 1
+    return root
+
+
+def _scalar(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    if text.startswith('"'):
+        return yaml.safe_load(text)
+    if text[0].isdigit() or text[0] in "+-.":
+        return float(text)
+    return f"__{text}__"
+
+
+def repeated(value: Any) -> Any:
+    """A document as the reader gives it: each field a list, each number a float."""
+    if isinstance(value, dict):
+        fields = {k: [repeated(v) for v in (item if isinstance(item, list) else [item])] for k, item in value.items()}
+        return {k: v for k, v in fields.items() if v}
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,0 +1,142 @@
+"""What a specification is refused for, and in which words."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jsonschema
+import pytest
+
+from taod.catalogue import merge
+from taod.catalogue.schema import schema
+from taod.catalogue.validate import check
+
+OPTIMIZER = "train.train_config.optimizer"
+
+
+def spec(path: str, value: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    merge.put(document, path, value)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (f"{OPTIMIZER}.lr", 2, "must be a number between 0 and 1, not 2"),
+        (f"{OPTIMIZER}.lr", "fast", 'must be a number between 0 and 1, not "fast"'),
+        (f"{OPTIMIZER}.lr", True, "must be a number between 0 and 1, not true"),
+        (f"{OPTIMIZER}.weight_decay", -0.1, "must be a number of at least 0, not -0.1"),
+        ("train.train_config.runner.max_epochs", 0, "must be a whole number of at least 1, not 0"),
+        ("train.train_config.runner.max_epochs", 1.5, "must be a whole number of at least 1, not 1.5"),
+        ("train.train_config.validate", "yes", 'must be true or false, not "yes"'),
+        ("model.backbone.type", 18, "must be text, not 18"),
+        ("model.backbone", "resnet", 'must be an object, not "resnet"'),
+        ("dataset.data.train.pipeline", {}, "must be a list, not {}"),
+        ("num_gpus", -1, "must be a whole number of at least 0, or a list of them, not -1"),
+        ("train.gpu_ids", [0, "a"], 'must be a whole number of at least 0, or a list of them, not [0,"a"]'),
+    ],
+)
+def test_a_broken_rule_is_told_with_its_place(path: str, value: Any, said: str) -> None:
+    checked = check("classification_pyt", "train", spec(path, value))
+    assert [str(v) for v in checked.violations] == [f"$.{path}: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{OPTIMIZER}.lr", 1),
+        ("train.train_config.runner.max_epochs", 40.0),
+        (f"{OPTIMIZER}.lr", None),
+        ("train", None),
+        ("model.backbone.custom_args.depths", [1, 2]),
+        ("dataset.data.train.pipeline", [{"type": "Resize", "size": [1, 2]}, "anything"]),
+        ("num_gpus", 2),
+        ("gpu_ids", [0, 1]),
+        ("version", "1"),
+        ("gpus", None),
+    ],
+)
+def test_what_is_fine(path: str, value: Any) -> None:
+    checked = check("classification_pyt", "train", spec(path, value), strict=True)
+    assert checked.violations == []
+
+
+def test_options_and_multiples() -> None:
+    checked = check("classification_pyt", "gen_trt_engine", spec("gen_trt_engine.tensorrt.data_type", "fp8"))
+    assert checked.violations[0].rule == "must be one of fp32, fp16, int8"
+    checked = check("detectnet_v2", "train", spec("augmentation_config.preprocessing.output_image_height", 730))
+    assert "multiple of 16" in checked.violations[0].rule
+
+
+def test_rules_between_two_parameters() -> None:
+    interval, epochs = "train.train_config.checkpoint_config.interval", "train.train_config.runner.max_epochs"
+    checked = check("classification_pyt", "train", merge.merge(spec(interval, 9), spec(epochs, 5)))
+    assert [str(v) for v in checked.violations] == [f"$.{interval}: must be less than {epochs} (5), not 9"]
+    assert not check("classification_pyt", "train", spec(interval, 50)).ok  # against the default of 40 epochs
+    assert check("classification_pyt", "train", spec(epochs, 1)).ok  # an interval of 1 cannot be any lower
+
+
+def test_required_values() -> None:
+    assert [str(v) for v in check("object_detection", "kmeans", {"size_x": 3}).violations] == ["$.size_y: is required"]
+    assert merge.missing("object_detection", "kmeans", {"size_x": 3, "size_y": 4}) == []
+    entry = {"key": "car", "value": "car"}
+    assert check("detectnet_v2", "train", spec("dataset_config.target_class_mapping", [entry])).ok
+    broken = check("detectnet_v2", "train", spec("dataset_config.target_class_mapping", [entry, 3, {"key": 4}]))
+    assert [v.path for v in broken.violations][:2] == [
+        "$.dataset_config.target_class_mapping[1]",
+        "$.dataset_config.target_class_mapping[2].key",
+    ]
+
+
+def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
+    given = spec("train.train_config.runner.max_epoch", 5)
+    checked = check("classification_pyt", "train", given)
+    assert checked.ok
+    assert checked.warnings == [
+        "$.train.train_config.runner.max_epoch is not a parameter of classification_pyt train; "
+        "the nearest known parameter is $.train.train_config.runner.max_epochs; it is passed on as it is"
+    ]
+    strict = check("classification_pyt", "train", given, strict=True)
+    assert [v.path for v in strict.violations] == ["$.train.train_config.runner.max_epoch"]
+    assert "nearest" in strict.violations[0].rule
+
+
+def test_the_document_itself_must_be_an_object() -> None:
+    assert [str(v) for v in check("classification_pyt", "train", [1]).violations] == ["$: must be an object, not [1]"]
+
+
+@pytest.mark.parametrize("name", ["classification_pyt", "dino", "faster_rcnn", "yolo_v4", "segformer"])
+def test_both_validators_refuse_the_same(name: str) -> None:
+    """Each value of the default replaced by text or by a list: refused here exactly where the schema refuses it."""
+    made = schema(name, "train")
+    validator = jsonschema.Draft202012Validator(made)
+    for path, value in leaves(made["default"]):
+        for wrong in ("certainly wrong", [[]], -123456789, 0.123456):
+            document = merge.default(name, "train")
+            merge.put(document, path, wrong)
+            alone = [v for v in check(name, "train", document).violations if "(" not in v.rule]
+            assert bool(alone) == (not validator.is_valid(document)), (path, value, wrong, alone)
+
+
+def leaves(document: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        path = f"{above}.{key}" if above else key
+        found += leaves(value, path) if isinstance(value, dict) and value else [(path, value)]
+    return found
+
+
+def test_a_large_specification_is_checked_fast() -> None:
+    document = merge.default("faster_rcnn", "train", [f"class {n}" for n in range(150)])
+    assert len(str(document)) > 5_000
+    check("faster_rcnn", "train", document)
+    best = min(_timed(document) for _ in range(5))
+    assert best < 0.01  # under 1 ms where nothing else runs
+
+
+def _timed(document: dict[str, Any]) -> float:
+    started = time.perf_counter()
+    check("faster_rcnn", "train", document)
+    return time.perf_counter() - started

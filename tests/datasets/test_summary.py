@@ -1,0 +1,144 @@
+"""Figures of data sets: pictures, splits, classes, fingerprints."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import msgspec
+import pytest
+
+from taod.datasets.summary import summarise
+from taod.errors import BadRequest
+from taod.types.dataset import SplitSummary
+
+COCO = {
+    "images": [{"id": 1, "file_name": "1.png"}],
+    "categories": [{"id": 7, "name": "dog", "supercategory": "animal"}, {"id": 3, "name": "cat"}],
+    "annotations": [{"id": n, "image_id": 1, "category_id": 7, "bbox": [0, 0, 1, 1]} for n in range(3)],
+}
+
+
+def test_a_classification_set(digits, make_tree) -> None:
+    tree = digits | {"._junk.png": b"j", "notes.md": b"12345"}
+    told = summarise(make_tree(tree), "image_classification", "classification_pyt")
+    assert (told.state, told.images, told.files) == ("ready", 12, 14)
+    assert told.bytes == sum(len(content) for name, content in tree.items() if name != "._junk.png")
+    assert told.classes == ["one", "two"]
+    assert told.splits == [
+        SplitSummary("test", 2, {"one": 1, "two": 1}),
+        SplitSummary("train", 6, {"one": 3, "two": 3}),
+        SplitSummary("val", 4, {"one": 2, "two": 2}),
+    ]
+    assert told.path is None
+
+
+def test_classes_come_in_the_order_of_classes_txt(digits, make_tree) -> None:
+    folder = make_tree(digits | {"classes.txt": b"two\none\n"})
+    assert summarise(folder, "image_classification", "classification_pyt").classes == ["two", "one"]
+
+
+def test_a_class_folder_without_pictures_counts_none(make_tree) -> None:
+    folder = make_tree({"images/cat/deeper/1.JPG": b"x", "images/dog/": b""})
+    assert summarise(folder, "image_classification", "default").splits == [
+        SplitSummary("images", 1, {"cat": 1, "dog": 0})
+    ]
+
+
+def test_empty_pictures_of_a_classification_set_are_named(digits, make_tree) -> None:
+    folder = make_tree(digits | {"images_val/one/0.png": b""})
+    with pytest.raises(BadRequest) as told:
+        summarise(folder, "image_classification", "classification_pyt")
+    assert str(told.value) == (
+        "'images_val/one/0.png': there is a picture of 0 bytes; replace or remove them and upload again"
+    )
+
+
+def test_a_classification_set_without_pictures_is_refused(make_tree) -> None:
+    with pytest.raises(BadRequest, match=r"no pictures in 'images_train'; .*\.png"):
+        summarise(make_tree({"images_train/cat/1.txt": b"x"}), "image_classification", "default")
+
+
+def test_a_coco_set_counts_its_categories(make_tree) -> None:
+    folder = make_tree({"images/1.png": b"x", "annotations.json": msgspec.json.encode(COCO)})
+    told = summarise(folder, "object_detection", "coco")
+    assert told.classes == ["dog", "cat"]
+    assert told.splits == [SplitSummary("images", 1, {"dog": 3, "cat": 0})]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"categories": [{"id": "x"}]}', b"\xff"])
+def test_annotations_that_are_not_coco_are_refused(content, make_tree) -> None:
+    with pytest.raises(BadRequest, match=r"annotations\.json is not COCO JSON: "):
+        summarise(make_tree({"images/1.png": b"x", "annotations.json": content}), "object_detection", "coco")
+
+
+@pytest.mark.parametrize(
+    ("type_", "format_", "files", "splits"),
+    [
+        ("semantic_segmentation", "raw", ["images/1.png", "images/a/2.png"], {"images": 2}),
+        (
+            "semantic_segmentation",
+            "unet",
+            ["images/train/1.png", "images/train/2.png", "images/val/1.png", "images/test/1.png", "masks/train/1.png"],
+            {"train": 2, "val": 1, "test": 1},
+        ),
+        ("character_recognition", "lprnet", ["image/1.png", "label/1.txt"], {"image": 1}),
+        ("ocdnet", "default", ["train/img/1.png", "train/gt/1.txt", "test/img/1.png"], {"train": 1, "test": 1}),
+        ("bpnet", "default", ["train2017/1.jpg", "val2017/1.jpg"], {"train2017": 1, "val2017": 1}),
+        ("re_identification", "default", ["sample_train/1.jpg", "sample_query/1.jpg"], {"train": 1, "query": 1}),
+        ("action_recognition", "default", ["train/walk/v/rgb/1.png", "test/run/v/rgb/1.png"], {"train": 1, "test": 1}),
+        ("pointpillars", "default", ["train/lidar/1.bin"], {}),
+    ],
+)
+def test_splits_of_other_types(type_, format_, files, splits, make_tree) -> None:
+    told = summarise(make_tree(dict.fromkeys(files, b"x")), type_, format_)
+    assert {split.name: split.images for split in told.splits} == splits
+    assert told.images == sum(splits.values())
+    assert told.files == len(files)
+
+
+def test_classes_of_action_recognition_are_its_folders(make_tree) -> None:
+    folder = make_tree({"train/walk/v/rgb/1.png": b"x", "train/run/v/rgb/1.png": b"x", "test/walk/v/rgb/1.png": b"x"})
+    assert summarise(folder, "action_recognition", "default").classes == ["run", "walk"]
+
+
+def test_the_fingerprint_changes_with_names_sizes_and_times_only(digits, make_tree) -> None:
+    folder = make_tree(digits)
+
+    def fingerprint() -> str | None:
+        return summarise(folder, "image_classification", "classification_pyt").fingerprint
+
+    first = fingerprint()
+    assert fingerprint() == first
+    picture = folder / "images_train" / "one" / "0.png"
+    told = picture.stat()
+    os.utime(picture, ns=(told.st_atime_ns, told.st_mtime_ns + 1))
+    touched = fingerprint()
+    assert touched != first
+    os.utime(picture, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert fingerprint() == first
+    picture.rename(picture.with_name("9.png"))
+    assert fingerprint() not in (first, touched)
+
+
+def test_linked_folders_are_followed_and_loops_end(digits, make_tree) -> None:
+    folder = make_tree(digits)
+    (folder / "images_train").rename(folder.parent / "elsewhere")
+    (folder / "images_train").symlink_to(folder.parent / "elsewhere")
+    (folder / "images_val" / "loop").symlink_to(folder)
+    (folder / "dangling.png").symlink_to("nowhere")
+    told = summarise(folder, "image_classification", "default")
+    assert told.images == 12
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_take_seconds(tmp_path) -> None:
+    for name in range(100):
+        folder = tmp_path / "images_train" / f"{name:02d}"
+        folder.mkdir(parents=True)
+        for n in range(1000):
+            os.close(os.open(folder / f"{n}.txt", os.O_CREAT | os.O_WRONLY))
+        (folder / "1.png").write_bytes(b"x")
+    begun = time.process_time()
+    assert summarise(tmp_path, "image_classification", "default").files == 100_100
+    assert time.process_time() - begun < 5

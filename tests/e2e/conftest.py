@@ -1,0 +1,41 @@
+"""A real daemon on a real socket over a real root, and a small real data set."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from taod.cli import digits
+from taod.client.http import Client
+from tests.e2e.journey import Daemon, until
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    """A daemon that answers; at the end every run of it is cancelled and it is stopped."""
+    started = Daemon(tmp_path / "root").start()
+    yield started
+    if not started.running:
+        started.start()
+    async with started.client() as client:
+        for view in (await client.jobs()).items:
+            if not view.state.ended:
+                await client.cancel(view.id)
+                await until(client, view.id, lambda detail: detail.job.state.ended)
+    assert started.stop() == 0
+
+
+@pytest.fixture
+async def client(daemon: Daemon) -> AsyncIterator[Client]:
+    async with daemon.client() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The digits as pictures, written once."""
+    folder = tmp_path_factory.mktemp("digits")
+    digits.write(folder)
+    yield folder

@@ -1,0 +1,140 @@
+"""What end-to-end tests share: a real daemon as a process, waits by the event stream, a small model of digits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from taod.cli import digits
+from taod.cli.quickstart import digits_spec
+from taod.client.find import find
+from taod.client.http import Client
+from taod.client.watch import watch_job
+from taod.types.dataset import DatasetCreate
+from taod.types.job import JobDetail, JobRun
+from taod.types.model import ModelCreate
+from taod.types.state import State
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 120
+
+
+class Daemon:
+    """`taod serve` as a process that a test starts, kills and starts again over the same root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.process: subprocess.Popen[str] | None = None
+        self.line = ""
+
+    def start(self) -> Daemon:
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TAOD_SCHEDULER_GRACE_S": "20"}
+        with (self.root.parent / "serve.err").open("a") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "taod", "serve", "--root", str(self.root), "--port", "0"],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+                cwd=self.root.parent,
+            )
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        assert self.line, (self.root.parent / "serve.err").read_text()
+        return self
+
+    def kill(self) -> None:
+        """As a power cut of this one process: no handler runs."""
+        assert self.process is not None
+        self.process.kill()
+        self._reap()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self._reap()
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(PATIENCE_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def client(self) -> Client:
+        info = find(self.root, None, None)
+        return Client.of(info)
+
+
+async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
+    """Wait, by the event stream, until something holds of a job; fails after two minutes saying how it is."""
+
+    async def wait() -> JobDetail:
+        async with aclosing(watch_job(client, job_id)) as updates:
+            async for _ in updates:
+                detail = await client.job(job_id)
+                if holds(detail):
+                    return detail
+        raise AssertionError("the event stream ended")
+
+    try:
+        return await asyncio.wait_for(wait(), PATIENCE_S)
+    except TimeoutError:
+        detail = await client.job(job_id)
+        raise AssertionError(f"still {detail.job.state} ({detail.job.reason}) after {PATIENCE_S} s") from None
+
+
+def at_epoch(epoch: int) -> Callable[[JobDetail], bool]:
+    """Holds when a train has finished that epoch, or has ended."""
+    return lambda detail: detail.job.state.ended or (detail.job.result.epoch or 0) >= epoch
+
+
+def ended(detail: JobDetail) -> bool:
+    return detail.job.state.ended or detail.job.state is State.PAUSED
+
+
+async def upload(client: Client, pictures: Path, split: str, into: Path) -> str:
+    """A data set of one split; returns its id."""
+    made = await client.create_dataset(
+        DatasetCreate(type="image_classification", format="classification_pyt", name=f"digits {split}")
+    )
+    await client.upload(made.id, digits.pack(pictures, split, into))
+    return made.id
+
+
+async def small_model(client: Client, pictures: Path, tmp_path: Path, *, epochs: int, **spec: Any) -> str:
+    """A model on the digits whose train takes about a second an epoch on a laptop; returns its id."""
+    train, evaluate = [await upload(client, pictures, split, tmp_path) for split in ("val", "test")]
+    model = await client.create_model(
+        ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)
+    )
+    document = (await client.schema("model", model.id, "train"))["default"]
+    wanted = digits_spec(epochs)
+    merge(document, wanted)
+    merge(document, spec)
+    await client.save_spec("model", model.id, "train", document)
+    return model.id
+
+
+def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+async def train(client: Client, model_id: str) -> str:
+    (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
+    return job_id

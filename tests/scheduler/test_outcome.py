@@ -1,0 +1,61 @@
+"""How a run's end is judged, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from runners.protocol import Ended
+from taod.scheduler.outcome import Facts, judge
+from taod.types.state import State
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message", "intent", "state", "words"),
+    [
+        (0, "SUCCESS", "Training finished", None, State.DONE, "Training finished"),
+        (0, "SUCCESS", "", None, State.DONE, "Done"),
+        (0, "RUNNING", "Epoch 3", None, State.FAILED, "ended without reporting success"),
+        (0, None, "", None, State.FAILED, "ended without reporting success"),
+        (0, "FAILURE", "CUDA out of memory", None, State.FAILED, "CUDA out of memory"),
+        (1, "FAILURE", "bad spec", None, State.FAILED, "bad spec"),
+        (1, "RUNNING", "Epoch 3", None, State.FAILED, "exit code 1"),
+        (1, "SUCCESS", "fine", None, State.FAILED, "exit code 1: after it had reported success"),
+        (137, "RUNNING", "", None, State.FAILED, "exit code 137: killed, out of memory?"),
+        (139, None, "", None, State.FAILED, "exit code 139: segmentation fault"),
+        (144, None, "", None, State.FAILED, "exit code 144: ended by signal 16"),
+        (127, None, "", None, State.FAILED, "exit code 127: the program was not found"),
+        (None, "SUCCESS", "fine", None, State.FAILED, "ended, and its exit code is not known: its supervisor was"
+         " killed or the machine stopped"),
+        (143, "RUNNING", "", "cancel", State.CANCELLED, "Cancelled by user"),
+        (0, "SUCCESS", "done", "cancel", State.CANCELLED, "Cancelled by user"),
+        (None, None, "", "cancel", State.CANCELLED, "Cancelled by user"),
+        (143, "RUNNING", "", "pause", State.PAUSED, "Paused at epoch 4"),
+        (137, "FAILURE", "interrupted", "pause", State.PAUSED, "Paused at epoch 4"),
+        (0, "SUCCESS", "done", "pause", State.DONE, "done"),
+    ],
+)  # fmt: skip
+def test_state_and_words(
+    code: int | None, status: str | None, message: str, intent: str | None, state: State, words: str
+) -> None:
+    outcome = judge(Facts(stop_intent=intent, ended=Ended(code), status=status, message=message, epoch=4))
+    assert (outcome.state, outcome.message) == (state, words)
+
+
+def test_the_end_of_the_log_is_below_a_failure_that_the_tool_did_not_explain() -> None:
+    facts = Facts(stop_intent=None, ended=Ended(2), status=None, log="one\nusage: dino\n")
+    assert judge(facts).message == "exit code 2\none\nusage: dino"
+
+
+def test_what_the_runner_knows_of_the_end_is_told() -> None:
+    facts = Facts(stop_intent=None, ended=Ended(137, "the container ran out of memory"), status=None)
+    assert judge(facts).message == "exit code 137: the container ran out of memory"
+
+
+def test_a_pause_before_the_first_epoch_says_so() -> None:
+    facts = Facts(stop_intent="pause", ended=Ended(143), status=None)
+    assert judge(facts).message == "Paused before its first epoch"
+
+
+def test_who_cancelled_is_named() -> None:
+    facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, by="the deletion of its model")
+    assert judge(facts).message == "Cancelled by the deletion of its model"

@@ -1,0 +1,209 @@
+"""Jobs from the queue to their end, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from sched_world import GOOD, LONG, SECRET, World
+
+from taod.types.device import Device
+from taod.types.event import EventType
+from taod.types.state import State
+
+WHOLE_WAY = [State.QUEUED, State.LEASED, State.STARTING, State.RUNNING]
+
+
+async def test_a_job_goes_its_whole_way(world: World) -> None:
+    job_id = world.post(GOOD)
+    job = await world.until(job_id, State.DONE)
+    assert world.states(job_id) == [*WHOLE_WAY, State.DONE]
+    assert job.reason == world.said(job_id) == "All went well"
+    assert (job.attempt, job.runner, job.devices) == (1, "script", ["cpu:0"])
+    assert job.started_at and job.ended_at and job.started_at < job.ended_at
+    assert world.store.leases.all() == []
+    assert world.log(job_id) == f"run {job_id}/1 on [cpu:0]\n"
+    run = world.store.runs.latest(job_id)
+    assert run is not None and run.exit_code == 0 and run.ended_at and run.identity
+    assert run.command[-2:] == ["-k", "***"] and SECRET not in msgspec.json.encode(run).decode()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("say FAILURE 'CUDA out of memory'; exit 1", "CUDA out of memory"),
+        ("say FAILURE 'no images'; exit 0", "no images"),
+        ("say RUNNING working", "ended without reporting success"),
+        ("say SUCCESS fine; echo boom; exit 3", "exit code 3: after it had reported success"),
+        (f"echo key {SECRET} is bad; kill -KILL $$", "exit code 137: killed, out of memory?"),
+    ],
+)
+async def test_a_run_that_fails_says_why(world: World, script: str, message: str) -> None:
+    job_id = world.post(script)
+    job = await world.until(job_id, State.FAILED)
+    assert job.reason.splitlines()[0] == message
+    assert world.said(job_id) == job.reason
+    assert SECRET not in job.reason
+    assert world.store.leases.all() == []
+
+
+async def test_the_end_of_the_log_is_part_of_the_reason(world: World) -> None:
+    job = await world.until(world.post("echo usage: dino train; exit 2"), State.FAILED)
+    assert job.reason.splitlines()[-1] == "usage: dino train"
+
+
+@pytest.mark.parametrize(
+    ("script", "action", "message"),
+    [
+        (None, "train", "its data set is gone; upload it again"),
+        ("", "train", "It could not be prepared: RuntimeError: a mistake of taod's"),
+        (
+            GOOD,
+            "confmat",
+            "no runner can do dino confmat here (script: the script runner has no confmat); write one",
+        ),
+    ],
+)
+async def test_one_that_cannot_be_prepared_fails_and_gives_its_device_back(
+    world: World, script: str | None, action: str, message: str
+) -> None:
+    bad, good = world.post(script, action=action), world.post(GOOD)
+    assert (await world.until(bad, State.FAILED)).reason == message == world.said(bad)
+    assert world.states(bad) == [State.QUEUED, State.LEASED, State.FAILED]
+    await world.until(good, State.DONE)
+
+
+async def test_a_run_that_cannot_be_started_fails(world: World) -> None:
+    job_id = world.post(GOOD)
+    world.root.job(job_id).path.mkdir(parents=True)
+    world.root.job(job_id).log.mkdir()
+    job = await world.until(job_id, State.FAILED)
+    assert job.reason.startswith("the run could not be started")
+    assert world.store.leases.all() == []
+
+
+async def test_a_run_folder_that_is_newer_than_the_record_is_stepped_over(world: World) -> None:
+    job_id = world.post(GOOD)
+    world.root.job(job_id).run(1).claim.mkdir(parents=True)
+    assert (await world.until(job_id, State.DONE)).attempt == 2
+
+
+async def test_one_device_runs_one_at_a_time_in_order(world: World) -> None:
+    jobs = [world.post(GOOD) for _ in range(3)]
+    ended = await world.settled(jobs)
+    assert [job.state for job in ended] == [State.DONE] * 3
+    for before, after in pairwise(ended):
+        assert before.ended_at and after.started_at and before.ended_at < after.started_at
+
+
+async def test_one_that_waits_for_the_device_says_for_whom(world: World) -> None:
+    first = world.post(LONG)
+    second = world.post(GOOD)
+    await world.until_epoch(first)
+    assert world.job(second).reason == f"waits for a device: 1 of 1 leased by job {first[:8]} (train)"
+    world.file(first, "go").touch()
+    await world.until(second, State.DONE)
+
+
+async def test_a_chain_runs_in_order(world: World) -> None:
+    owner = world.owner()
+    train = world.post(LONG, owner=owner)
+    evaluate = world.post(GOOD, action="evaluate", parent=train, owner=owner)
+    await world.until_epoch(train)
+    assert world.job(evaluate).reason == f"waits for its parent train {train[:8]}"
+    world.file(train, "go").touch()
+    await world.until(evaluate, State.DONE)
+    assert world.states(evaluate) == [State.WAITING, *WHOLE_WAY, State.DONE]
+
+
+async def test_what_waits_for_a_job_that_failed_fails_with_it(world: World) -> None:
+    owner = world.owner()
+    train = world.post("exit 1", owner=owner)
+    export = world.post(GOOD, action="export", parent=train, owner=owner)
+    infer = world.post(GOOD, action="inference", parent=export, owner=owner)
+    await world.until(infer, State.FAILED)
+    assert world.said(export) == f"Failed because its parent train {train[:8]} failed"
+    assert world.said(infer) == f"Failed because its parent export {export[:8]} failed"
+
+
+async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None:
+    job_id = world.post(GOOD, state=State.WAITING)
+    world.planner.missing[job_id] = "its train data set 'digits' is still being uploaded"
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.job(job_id).reason == "waits: its train data set 'digits' is still being uploaded"
+    del world.planner.missing[job_id]
+    world.scheduler.wake()
+    await world.until(job_id, State.DONE)
+
+
+async def test_one_that_asks_for_more_than_there_is_fails_at_once(world: World) -> None:
+    job = await world.until(world.post(GOOD, devices_wanted=3), State.FAILED)
+    assert job.reason == "It can never run: it asks for 3 devices and taod has 1 CPU slot; ask for 1 at most"
+
+
+async def test_several_slots_run_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, slots=3, in_memory=True)
+    await world.scheduler.start()
+    jobs = [world.post(LONG, devices_wanted=wanted) for wanted in (2, 1)]
+    for job_id in jobs:
+        await world.until_epoch(job_id)
+    assert [world.job(job_id).devices for job_id in jobs] == [["cpu:0", "cpu:1"], ["cpu:2"]]
+    for job_id in jobs:
+        world.file(job_id, "go").touch()
+        await world.until(job_id, State.DONE)
+    await world.close()
+
+
+async def test_events_tell_every_state_and_every_change_of_leases(world: World) -> None:
+    async with world.bus.subscribe(None) as stream:
+        job_id = world.post(GOOD)
+        states, leases = [], []
+        async for event in stream:
+            if event.type is EventType.JOB:
+                state = msgspec.json.decode(event.data)["state"]
+                states += [state] if state not in states else []
+            elif event.type is EventType.DEVICES:
+                (device,) = msgspec.json.decode(event.data, type=list[Device])
+                holders = [lease.job_id for lease in device.leases]
+                leases += [holders] if not leases or leases[-1] != holders else []
+                if "done" in states and not holders:
+                    break
+        assert states == ["leased", "starting", "running", "done"]
+        assert leases[-2:] == [[job_id], []]
+
+
+async def test_devices_are_read_while_somebody_listens(world: World) -> None:
+    async with world.bus.subscribe(None) as stream:
+
+        async def figures() -> Device:
+            async for event in stream:
+                if event.type is EventType.DEVICES:
+                    (device,) = msgspec.json.decode(event.data, type=list[Device])
+                    if device.memory_used_bytes:
+                        return device
+            raise AssertionError
+
+        assert (await asyncio.wait_for(figures(), 10)).utilisation_percent is not None
+
+
+async def test_from_posting_to_the_process_and_from_an_end_to_the_next_take_milliseconds(world: World) -> None:
+    stamp = "date +%s%N >started; " + GOOD + "; date +%s%N >ended"
+    posted_to_started, gap = [], []
+    for _ in range(5):
+        begun = time.time_ns()
+        first, second = world.post(stamp), world.post(stamp)
+        await world.until(second, State.DONE)
+        times = [
+            int(world.file(*pair).read_text()) for pair in ((first, "started"), (first, "ended"), (second, "started"))
+        ]
+        posted_to_started.append((times[0] - begun) / 1e6)
+        gap.append((times[2] - times[1]) / 1e6)
+    # 8 and 25 ms, the script's own start included, on two quiet cores; the bounds are for busy ones.
+    print("post to process", sorted(posted_to_started), "gap", sorted(gap))
+    assert sorted(posted_to_started)[2] < 100
+    assert sorted(gap)[2] < 200

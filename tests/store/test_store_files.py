@@ -1,0 +1,182 @@
+"""The file: transactions, a killed writer, older and newer schemas, what is no database."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+from sqlite_utils.migrations import Migrations
+
+from store import Store
+from store.database import Database
+from store.migrations import MIGRATIONS, migrate
+from taod.errors import ConfigError
+
+
+def test_a_transaction_is_undone_whole(store: Store, make) -> None:
+    model = make.model()
+    with pytest.raises(RuntimeError), store.transaction():
+        job = make.job(model)
+        store.models.update(model.id, name="new")
+        raise RuntimeError
+    assert store.jobs.get(job.id) is None
+    assert store.models.get(model.user_id, model.id) == model
+
+
+def test_a_nested_transaction_joins_the_outer_and_undoes_only_itself(store: Store) -> None:
+    with store.transaction():
+        store.users.add("kept")
+        with pytest.raises(RuntimeError), store.transaction():
+            store.users.add("undone")
+            raise RuntimeError
+        with store.transaction():
+            store.users.add("kept too")
+    assert [user.name for user in store.users.all()] == ["kept", "kept too"]
+    with pytest.raises(RuntimeError), store.transaction():
+        with store.transaction():
+            store.users.add("inner")
+        raise RuntimeError
+    assert store.users.by_name("inner") is None
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from store import Store
+
+store = Store.open(Path(sys.argv[1]))
+store.users.add("written")
+with store.transaction():
+    for number in range(2000):
+        store.users.add(f"in the middle {number}")
+    print("now", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_writer_killed_in_mid_transaction_leaves_what_was_written_before(tmp_path: Path) -> None:
+    path = tmp_path / "taod.db"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with writer:
+        assert writer.stdout is not None and writer.stdout.readline() == "now\n"
+        writer.send_signal(signal.SIGKILL)
+        assert writer.wait(10) == -signal.SIGKILL
+    store = Store.open(path)
+    assert [user.name for user in store.users.all()] == ["written"]
+    store.users.add("after")
+    store.close()
+    check = sqlite3.connect(path)
+    assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert check.execute("PRAGMA foreign_key_check").fetchall() == []
+    check.close()
+
+
+def test_everything_is_there_again_after_a_close(store: Store, make, tmp_path: Path) -> None:
+    job = make.job(spec={"a": 1})
+    store.close()
+    again = Store.open(tmp_path / "taod.db")
+    assert again.jobs.get(job.id) == job
+    again.close()
+
+
+def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store.open(None)
+    store.users.add("ada")
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _with_one_more() -> Migrations:
+    newer = Migrations("taod")
+
+    @newer()
+    def first_schema(db: sqlite_utils.Database) -> None:
+        raise AssertionError("applied twice")
+
+    @newer()
+    def user_mail(db: sqlite_utils.Database) -> None:
+        db.execute("ALTER TABLE users ADD COLUMN mail TEXT")
+
+    return newer
+
+
+def test_an_older_file_is_upgraded_with_what_is_in_it_and_then_is_too_new_for_the_older_taod(tmp_path: Path) -> None:
+    path = tmp_path / "taod.db"
+    store = Store.open(path)
+    store.users.add("ada")
+    store.close()
+
+    database = Database(path)
+    migrate(database, _with_one_more())
+    assert database.rows("SELECT name, mail FROM users") == [("ada", None)]
+    assert database.number("PRAGMA user_version") == 2
+    database.close()
+
+    with pytest.raises(ConfigError, match=r"version 2 \(with user_mail\), this taod knows version 1.*newer taod"):
+        Store.open(path)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "taod.db"
+    Store.open(path).close()
+    broken = _with_one_more()
+
+    @broken()
+    def goes_wrong(db: sqlite_utils.Database) -> None:
+        db.execute("CREATE TABLE half (a TEXT) STRICT")
+        raise RuntimeError
+
+    database = Database(path)
+    with pytest.raises(RuntimeError):
+        migrate(database, broken)
+    assert database.rows("SELECT name FROM sqlite_master WHERE name = 'half'") == []
+    assert [row[1] for row in database.rows("PRAGMA table_info(users)")] == ["id", "name", "created_on"]
+    database.close()
+    Store.open(path).close()
+
+
+_ADDER = """
+import sys
+from pathlib import Path
+from store import Store
+
+Store.open(Path(sys.argv[1])).users.add(sys.argv[2])
+"""
+
+
+def test_two_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "taod.db"
+    both = [subprocess.Popen([sys.executable, "-c", _ADDER, str(path), name]) for name in ("ada", "grace")]
+    assert [process.wait(30) for process in both] == [0, 0]
+    store = Store.open(path)
+    assert [user.name for user in store.users.all()] == ["ada", "grace"]
+    store.close()
+
+
+def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "taod.db"
+    path.write_bytes(b"a shopping list, and not a short one\n" * 100)
+    with pytest.raises(ConfigError, match=r"taod\.db cannot be opened"):
+        Store.open(path)
+
+
+def test_every_table_is_strict_and_every_reference_indexed(store: Store) -> None:
+    database = store._database
+    tables = database.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    ours = [(name, sql) for name, sql in tables if name != MIGRATIONS.migrations_table]
+    assert ours and all("STRICT" in sql.rpartition(")")[2] for _, sql in ours)
+    for name, _ in ours:
+        first_columns = {
+            database.rows(f"PRAGMA index_info({index[1]!r})")[0][2]
+            for index in database.rows(f"PRAGMA index_list({name})")
+        }
+        references = {row[3] for row in database.rows(f"PRAGMA foreign_key_list({name})")}
+        assert references <= first_columns, name

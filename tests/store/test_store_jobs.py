@@ -1,0 +1,223 @@
+"""Jobs: how they are made, found, changed, counted; results, leases, runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from store import Store
+from store.leases import LeaseTaken
+from store.records import JobFilter, RunRecord
+from taod.clock import iso
+from taod.errors import Conflict, NotFound
+from taod.types.common import JobSort
+from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, HistoryEntry, Kpi, Result
+from taod.types.state import ImpossibleTransition, State
+
+RESULT = Result(
+    kpi=[Kpi("loss", {"1": 0.5, "2": None})],
+    graphical=[Graphical("lr", {"1": 0.1}, x_max=1, y_max=0.1)],
+    categorical=[Categorical("ap", [CategoryValue("car", 0.6)])],
+    epoch=2,
+    max_epoch=3,
+    eta="0:00:10",
+    detailed_status=DetailedStatus("1/2/2024", "3:4:5", "RUNNING", "going on"),
+)
+
+
+def test_a_new_job_has_its_owners_name_its_dates_and_a_first_line_of_history(store: Store, make) -> None:
+    model = make.model("my detector")
+    at = make.clock.advance()
+    job = store.jobs.add([make.new_job(model, spec={"a": [1, 2]}, warnings=["odd"], metric="mAP")])[0]
+    assert (job.owner_name, job.created_on, job.queued_at, job.spec, job.warnings) == (
+        "my detector",
+        at,
+        at,
+        {"a": [1, 2]},
+        ["odd"],
+    )
+    assert store.jobs.get(job.id) == store.jobs.owned("model", model.id, job.id) == job
+    assert store.jobs.history(job.id) == [HistoryEntry(at, State.QUEUED, "queued")]
+    assert store.jobs.owned("dataset", model.id, job.id) is None
+    assert store.jobs.get("none") is None
+
+
+def test_a_chain_is_made_in_one_piece_and_lists_in_its_order(store: Store, make) -> None:
+    model = make.model()
+    first = make.new_job(model)
+    others = [make.new_job(model, parent_id=first.id, state=State.WAITING) for _ in range(8)]
+    made = store.jobs.add([first, *others])
+    assert [job.id for job in store.jobs.list(sort=JobSort.DATE_ASCENDING)[0]] == [job.id for job in made]
+    assert [job.id for job in store.jobs.children(first.id)] == [job.id for job in others]
+    assert made[1].queued_at is None
+
+
+def test_of_a_chain_with_a_wrong_parent_nothing_is_made(store: Store, make) -> None:
+    model = make.model()
+    with pytest.raises(Conflict):
+        store.jobs.add([make.new_job(model), make.new_job(model, parent_id="none")])
+    assert store.jobs.list()[1] == 0
+
+
+def test_jobs_are_filtered_by_every_field(store: Store, make) -> None:
+    model, dataset = make.model("Straßen"), make.dataset("Tiere")
+    train, convert = make.job(model), make.job(dataset, action="convert", state=State.WAITING)
+    other = make.user("grace")
+    hers = make.job(make.model("hers", user_id=other.id, network_arch="ssd"))
+
+    def found(**fields: object) -> set[str]:
+        jobs, total = store.jobs.list(JobFilter(**fields))
+        assert total == len(jobs) == sum(store.jobs.counts(JobFilter(**fields)).values())
+        return {job.id for job in jobs}
+
+    assert found() == {train.id, convert.id, hers.id}
+    assert found(user_id=other.id) == {hers.id}
+    assert found(owner_kind="dataset") == {convert.id}
+    assert found(owner_id=model.id) == {train.id}
+    assert found(states=frozenset({State.WAITING, State.DONE})) == {convert.id}
+    assert found(states=frozenset()) == set()
+    assert found(action="convert") == {convert.id}
+    assert found(network="ssd") == {hers.id}
+    assert found(text="STRASSEN") == {train.id}
+    assert found(text="tier") == found(text="CONV") == found(text="image_cl") == {convert.id}
+    assert found(text=hers.id[4:13].upper()) == {hers.id}
+    assert found(text="%") == set()
+
+
+def test_a_search_follows_the_owners_new_name(store: Store, make) -> None:
+    dataset = make.dataset("before")
+    make.job(dataset)
+    store.datasets.update(dataset.id, name="After")
+    assert store.jobs.list(JobFilter(text="before"))[1] == 0
+    assert store.jobs.list(JobFilter(text="after"))[0][0].owner_name == "After"
+
+
+def test_jobs_are_counted_by_state(store: Store, make) -> None:
+    model = make.model()
+    make.job(model), make.job(model), make.job(model, state=State.WAITING)
+    assert store.jobs.counts() == {State.QUEUED: 2, State.WAITING: 1}
+
+
+def test_the_queue_is_told_by_priority_then_by_time(store: Store, make) -> None:
+    model = make.model()
+    early, late, urgent = make.job(model), make.job(model), make.job(model, priority=5)
+    back = make.job(model)
+    store.jobs.update(back.id, queued_at=iso(0))
+    make.job(model, state=State.WAITING)
+    assert [job.id for job in store.jobs.in_states([State.QUEUED])] == [urgent.id, back.id, early.id, late.id]
+    assert store.jobs.in_states([]) == []
+
+
+def test_an_update_changes_no_state_and_checks_names(store: Store, make) -> None:
+    job = make.job()
+    at = make.clock.advance()
+    changed = store.jobs.update(job.id, priority=3, spec={"b": 1}, stop_intent="cancel")
+    assert (changed.priority, changed.spec, changed.stop_intent, changed.last_modified) == (3, {"b": 1}, "cancel", at)
+    assert len(store.jobs.history(job.id)) == 1
+    for wrong in ("state", "colour", "owner_name", "owner_id", "search_key"):
+        with pytest.raises(TypeError, match=wrong):
+            store.jobs.update(job.id, **{wrong: "x"})
+    with pytest.raises(NotFound):
+        store.jobs.update("none", priority=1)
+
+
+def test_a_note_is_written_beside_the_states(store: Store, make) -> None:
+    job = make.job()
+    store.jobs.note(job.id, "runs with the default spec")
+    assert [(entry.state, entry.reason) for entry in store.jobs.history(job.id)] == [
+        (State.QUEUED, "queued"),
+        (State.QUEUED, "runs with the default spec"),
+    ]
+    with pytest.raises(NotFound):
+        store.jobs.note("none", "x")
+
+
+def test_a_result_is_kept_whole_and_short(store: Store, make) -> None:
+    job = make.job()
+    assert store.jobs.result(job.id) == Result()
+    saved = store.jobs.save_result(job.id, RESULT, metric_value=0.25)
+    assert store.jobs.result(job.id) == RESULT
+    assert saved.metric_value == 0.25
+    assert saved.progress == Result(epoch=2, max_epoch=3, eta="0:00:10", detailed_status=RESULT.detailed_status)
+    assert store.jobs.save_result(job.id, Result(epoch=3)).metric_value == 0.25
+    assert store.jobs.result(job.id) == Result(epoch=3)
+    with pytest.raises(NotFound):
+        store.jobs.save_result("none", RESULT)
+    with pytest.raises(NotFound):
+        store.jobs.result("none")
+
+
+def test_many_owners_jobs_come_with_their_results_at_once(store: Store, make) -> None:
+    busy, idle, other = make.model(), make.model(), make.model()
+    first, second = make.job(busy, spec={"a": 1}), make.job(busy)
+    make.job(other)
+    store.jobs.save_result(second.id, RESULT)
+    found = store.jobs.with_results("model", [idle.id, busy.id])
+    assert list(found) == [idle.id, busy.id] and found[idle.id] == []
+    assert [(job.id, result) for job, result in found[busy.id]] == [(first.id, Result()), (second.id, RESULT)]
+    assert store.jobs.with_results("dataset", [busy.id]) == {busy.id: []}
+
+
+def test_deleting_a_parent_leaves_its_children_without_one(store: Store, make) -> None:
+    model = make.model()
+    parent = make.job(model)
+    child = make.job(model, parent_id=parent.id, state=State.WAITING)
+    assert store.jobs.delete(parent.id) and not store.jobs.delete(parent.id)
+    orphan = store.jobs.get(child.id)
+    assert orphan is not None and orphan.parent_id is None
+
+
+def test_a_lease_gives_the_slots_and_names_the_devices(store: Store, make) -> None:
+    job = make.job(devices_wanted=2)
+    leased = store.jobs.lease(job.id, [("gpu-b", 1), ("gpu-a", 0), ("gpu-b", 0)], "free")
+    assert (leased.state, leased.devices, leased.reason) == (State.LEASED, ["gpu-b", "gpu-a"], "free")
+    assert [(lease.device_id, lease.slot) for lease in store.leases.of(job.id)] == [
+        ("gpu-a", 0),
+        ("gpu-b", 0),
+        ("gpu-b", 1),
+    ]
+    assert store.leases.all() == store.leases.of(job.id)
+
+
+def test_a_slot_is_leased_once_and_the_refused_job_stays_as_it_was(store: Store, make) -> None:
+    holder, other = make.job(), make.job()
+    store.jobs.lease(holder.id, [("gpu", 1)], "free")
+    with store.transaction():  # The caller goes on after the refusal, in a transaction of its own.
+        with pytest.raises(LeaseTaken, match=f"slot 1 of device gpu is leased by job {holder.id}"):
+            store.jobs.lease(other.id, [("gpu", 0), ("gpu", 1)], "free")
+        store.jobs.note(other.id, "still waits")
+    assert store.jobs.get(other.id) == other
+    assert store.leases.of(other.id) == []
+    assert [entry.reason for entry in store.jobs.history(other.id)] == ["queued", "still waits"]
+    store.jobs.lease(other.id, [("gpu", 0)], "free")
+
+
+def test_only_a_queued_job_is_leased(store: Store, make) -> None:
+    job = make.job(state=State.WAITING)
+    with pytest.raises(ImpossibleTransition):
+        store.jobs.lease(job.id, [("gpu", 0)], "free")
+    assert store.leases.all() == []
+
+
+def test_runs_are_kept_for_each_attempt(store: Store, make) -> None:
+    job = make.job()
+    first = store.runs.add(RunRecord(job.id, 1, "native", ["dino", "train"], {"TAOD_RUN": f"{job.id}/1"}))
+    store.runs.add(RunRecord(job.id, 2, "embedded", [], {}))
+    assert store.runs.get(job.id, 1) == first
+    changed = store.runs.update(job.id, 1, identity=b'{"pid": 7}', exit_code=137, ended_at=iso(1))
+    assert (changed.identity, changed.exit_code) == (b'{"pid": 7}', 137)
+    latest = store.runs.latest(job.id)
+    assert latest is not None and latest.attempt == 2
+    assert store.runs.get(job.id, 3) is None and store.runs.latest("none") is None
+    with pytest.raises(Conflict):
+        store.runs.add(first)
+    with pytest.raises(NotFound):
+        store.runs.update(job.id, 3, exit_code=0)
+    with pytest.raises(TypeError, match="pid"):
+        store.runs.update(job.id, 1, pid=7)
+
+
+def test_the_mark_of_an_attempts_first_status_line_is_remembered(store: Store, make) -> None:
+    job = make.job()
+    store.jobs.mark_status(job.id, 2, "train/status.json", 120)
+    assert store.jobs.status_mark(job.id, 2) == ("train/status.json", 120)
+    assert store.jobs.status_mark(job.id, 1) is None
