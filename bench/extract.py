@@ -1,12 +1,11 @@
-"""Extraction against `tar x` of the same archive in the same run: `python -m bench.extract [--folder DIR]`.
+"""Extraction against `tar x` of the same archive in the same run.
 
 Rounds alternate, so that a disk that grows slow grows slow for both; the ratio is of the medians, above 1 where taod is
-the faster. The target is 0.8.
+the faster.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -21,35 +20,31 @@ from taod.config import LimitsConfig
 from taod.datasets.extract import extract
 
 ROUNDS = 5
-SETS = {
-    "small pictures": [("many", 20_000, 500, 8_000)],
-    "photographs": [("photos", 2_000, 80_000, 250_000)],
-    "large files": [("large", 8, 40_000_000, 60_000_000)],
-}
+SETS = [
+    ("20,000 thumbnails", 20_000, 500, 8_000),
+    ("2,000 photographs", 2_000, 80_000, 250_000),
+    ("8 large files", 8, 40_000_000, 60_000_000),
+]
 """What is packed: name, files, least and most bytes each."""
 
 KINDS = {"tar": [], "tar.gz": ["-z"], "tar.zst": ["--zstd"]}
 
 
-def main() -> None:
-    """Make the archives, time both on each, print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where to work (a folder of the disk in question)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        print(f"{'set':16}{'kind':9}{'files':>7}{'MB':>7}{'tar x s':>10}{'taod s':>10}{'ratio':>8}")
-        for label, groups in SETS.items():
-            tree = folder / "tree"
-            for group, count, least, most in groups:
-                _fill(tree / group, count, least, most)
+def run(folder: Path | None = None) -> list[tuple[str, str, str]]:
+    """Figures, what was measured, and the peer: for each set and kind of archive."""
+    figures = []
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        work = Path(name)
+        for label, count, least, most in SETS:
+            tree = work / "tree"
+            _fill(tree, count, least, most)
             for kind, flags in KINDS.items():
-                archive = folder / f"data.{kind}"
+                archive = work / f"data.{kind}"
                 subprocess.run(["tar", *flags, "-cf", archive, "-C", tree, "."], check=True)
-                _compare(label, kind, archive, folder / "out", options.rounds)
+                figures.append(_compare(f"extract {kind} of {label}", archive, work / "out"))
                 archive.unlink()
             shutil.rmtree(tree)
+    return figures
 
 
 def _fill(folder: Path, count: int, least: int, most: int) -> None:
@@ -61,7 +56,7 @@ def _fill(folder: Path, count: int, least: int, most: int) -> None:
         (inner / f"{n:06d}.png").write_bytes(os.urandom(draw.randint(least, most)))
 
 
-def _compare(label: str, kind: str, archive: Path, out: Path, rounds: int) -> None:
+def _compare(figure: str, archive: Path, out: Path) -> tuple[str, str, str]:
     def tar() -> None:
         out.mkdir()
         subprocess.run(["tar", "-xf", archive, "-C", out], check=True)
@@ -70,15 +65,12 @@ def _compare(label: str, kind: str, archive: Path, out: Path, rounds: int) -> No
         extract(archive, out, LimitsConfig())
 
     took: dict[str, list[float]] = {"tar": [], "ours": []}
-    files = size = 0
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for who, run in (("tar", tar), ("ours", ours)):
             took[who].append(_timed(run))
-            found = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
-            files, size = len(found), sum(found)
             shutil.rmtree(out)
     theirs, mine = statistics.median(took["tar"]), statistics.median(took["ours"])
-    print(f"{label:16}{kind:9}{files:7}{size / 1e6:7.0f}{theirs:10.3f}{mine:10.3f}{theirs / mine:8.2f}", flush=True)
+    return figure, f"{mine:.3f} s, {theirs / mine:.2f} × tar's speed", f"tar x: {theirs:.3f} s; goal 0.8 ×"
 
 
 def _timed(run: Callable[[], None]) -> float:
@@ -86,7 +78,3 @@ def _timed(run: Callable[[], None]) -> float:
     begun = time.perf_counter()
     run()
     return time.perf_counter() - begun
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from taod.datasets.packed import MAGIC, Ahead, Corrupt, Truncated, Unpacked
 from taod.datasets.tarstream import BLOCK, TarReader
 from taod.datasets.tree import Progress, Tree, show
 from taod.datasets.zips import unzip
+from taod.datasets.zstd import Unzstd
 from taod.errors import BadRequest, NoSpace
 
 KNOWN = "send a .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst or .zip"
@@ -73,7 +74,7 @@ def _unpack(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
         elif kind == "tar":
             _untar(TarReader(file.read, tree.spend), tree)
         else:
-            with Ahead(Unpacked(file, kind)) as unpacked:
+            with Ahead(Unzstd(file) if kind == "zstd" else Unpacked(file, kind)) as unpacked:
                 _untar(TarReader(unpacked.read, tree.spend), tree)
     except Truncated:
         raise BadRequest(

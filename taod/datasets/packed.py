@@ -1,4 +1,4 @@
-"""Decompression as a stream: gzip, bzip2, xz and zstd, bounded in memory, with truncation and corruption told."""
+"""Decompression as a stream: gzip, bzip2 and xz, bounded in memory, with truncation and corruption told."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ import zlib
 from collections.abc import Callable
 from typing import IO, Protocol, Self
 
-import zstandard
-
 CHUNK = 256 * 1024
 """Packed bytes read at a time, and the most unpacked bytes that one step yields."""
 
-ZSTD_CHUNK = 4 * 1024
-"""zstd's object cannot be told how much to yield; 4 KiB packed become at most 1,024 blocks of 128 KiB."""
-
 MEMORY = 512 * 1024**2
 """What an xz dictionary may ask for; `xz -9` needs 65 MiB."""
-
-WINDOW = 128 * 1024**2
-"""What a zstd window may ask for; `zstd --long` needs this much."""
 
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 """How each begins. A zstd file may also begin with a skippable frame, `5?2a4d18`."""
@@ -34,6 +26,12 @@ class Truncated(Exception):
 
 class Corrupt(Exception):
     """The bytes are not what their format says; the message says why."""
+
+
+class Source(Protocol):
+    """What archives are read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class _Engine(Protocol):
@@ -67,28 +65,10 @@ class _Zlib:
         return unpacked
 
 
-class _Zstd:
-    def __init__(self) -> None:
-        self.needs_input = True
-        self._inner = zstandard.ZstdDecompressor(max_window_size=WINDOW).decompressobj()
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, _max_length: int, /) -> bytes:
-        return self._inner.decompress(data)
-
-
 _ENGINES: dict[str, Callable[[], _Engine]] = {
     "gzip": _Zlib,
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MEMORY),
-    "zstd": _Zstd,
 }
 
 
@@ -98,18 +78,17 @@ class Unpacked:
     def __init__(self, file: IO[bytes], kind: str) -> None:
         self._file = file
         self._kind = kind
-        self._step = ZSTD_CHUNK if kind == "zstd" else CHUNK
         self._engine: _Engine | None = None
         self._pending = b""
 
-    def read(self, _size: int = -1) -> bytes:
+    def read(self, _size: int = -1, /) -> bytes:
         """The next unpacked bytes, some 256 KiB, whatever was asked for; empty at the end.
 
         Raises Truncated and Corrupt.
         """
         try:
             return self._next()
-        except (zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError, OSError, EOFError) as error:
+        except (zlib.error, lzma.LZMAError, ValueError, OSError, EOFError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise Corrupt(f"its {self._kind} data is damaged ({error})") from error
@@ -120,14 +99,14 @@ class Unpacked:
                 # Padding of zeros is allowed between members and after the last.
                 self._pending = self._pending.lstrip(b"\0")
                 while not self._pending:
-                    data = self._file.read(self._step)
+                    data = self._file.read(CHUNK)
                     if not data:
                         return b""
                     self._pending = data.lstrip(b"\0")
                 self._engine = _ENGINES[self._kind]()
             data, ended = b"", False
             if self._engine.needs_input:
-                data = self._pending or self._file.read(self._step)
+                data = self._pending or self._file.read(CHUNK)
                 self._pending = b""
                 ended = not data
             unpacked = self._engine.decompress(data, CHUNK)
@@ -146,7 +125,7 @@ class Ahead:
     zlib and its kin let go of the interpreter's lock, and so do writes, so both cores have work. `tar` has gzip for it.
     """
 
-    def __init__(self, source: Unpacked) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
         self._ended = False
@@ -165,7 +144,7 @@ class Ahead:
             except queue.Empty:
                 pass
 
-    def read(self, _size: int = -1) -> bytes:
+    def read(self, _size: int = -1, /) -> bytes:
         """As `Unpacked.read`."""
         if self._ended:
             return b""

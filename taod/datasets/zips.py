@@ -29,11 +29,22 @@ def unzip(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
     """Write every member into `tree`. Raises BadRequest naming the entry, Truncated and Corrupt."""
     _check_count(file, limits)
     try:
-        with zipfile.ZipFile(file) as archive:
+        with _opened(file) as archive:
             for info in archive.infolist():
                 _member(archive, info, tree)
     except (zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, NotImplementedError, UnicodeDecodeError) as error:
         raise Corrupt(f"its zip data is damaged ({error})") from error
+
+
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
+    size = file.seek(0, os.SEEK_END)
+    try:
+        archive = zipfile.ZipFile(file)
+    except (OSError, ValueError, OverflowError, struct.error) as error:
+        raise Corrupt(f"its zip directory is damaged ({error})") from error
+    if not all(0 <= info.header_offset < size for info in archive.infolist()):
+        raise Corrupt("its zip directory points outside the archive")
+    return archive
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree) -> None:
@@ -44,7 +55,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree) -> None
     mode = stat.S_IFMT(info.external_attr >> 16) if info.create_system == UNIX else 0
     if info.flag_bits & ENCRYPTED:
         raise BadRequest(f"archive entry {show(name)} is encrypted; pack it without a password")
-    if info.is_dir() or name.endswith("/") or mode == stat.S_IFDIR:
+    if name.endswith("/") or mode == stat.S_IFDIR:
         tree.folder(name)
         return
     if mode not in (0, stat.S_IFREG, stat.S_IFLNK):

@@ -127,6 +127,23 @@ def test_members_glued_together_by_parallel_compressors(pack, archive, into, fil
         into.rename(into.parent / f"done-{len(glued)}")
 
 
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="the zstd program is not installed")
+@pytest.mark.parametrize("options", [["-1"], ["-19", "--no-check"], ["--long"], ["--ultra", "-20", "-T2"]])
+def test_what_the_zstd_program_writes(options, pack, archive, into, files_of) -> None:
+    plain = pack(CONTENT | {"zeros.bin": bytes(3 * MIB)}, "tar")
+    packed = subprocess.run(["zstd", *options, "-c"], input=plain, capture_output=True, check=True).stdout
+    skippable = b"\x53\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    extract(archive(skippable + packed + skippable), into, LimitsConfig())
+    assert files_of(into) == CONTENT | {"zeros.bin": bytes(3 * MIB)}
+
+
+def test_a_zstd_file_cut_anywhere_is_refused(pack, refused) -> None:
+    whole = pack({"a.bin": os.urandom(300), "b.bin": bytes(300_000)}, "tar.zst")
+    for length in range(1, len(whole)):
+        said = refused(whole[:length])
+        assert "truncated" in said or "no archive known here" in said
+
+
 def test_modes_and_owners_of_the_archive_are_not_taken_over(archive, into) -> None:
     info = tarfile.TarInfo("run.sh")
     info.mode, info.uid = 0o6777, 12345
