@@ -119,16 +119,16 @@ async def test_wrong_queries_are_named(server, query, words) -> None:
     assert words in await server.refused("GET", f"/dataset?{query}")
 
 
-@pytest.mark.parametrize("which", ["not-a-uuid", str(uuid.uuid4())])
-@pytest.mark.parametrize(
-    ("method", "below"),
-    [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/job"), ("POST", "/job"), ("GET", "/summary"),
-     ("POST", "/link"), ("POST", "/upload"), ("GET", "/specs/convert"), ("GET", "/specs/convert/schema")],
-)  # fmt: skip
-async def test_what_is_not_there_is_not_found(server, which, method, below) -> None:
-    body = {"actions": ["convert"]} if below == "/job" else {}
-    options = {"json": body} if method in ("POST", "PUT", "PATCH") else {}
-    assert which in await server.refused(method, f"/dataset/{which}{below}", 404, **options)
+async def test_what_is_not_there_is_not_found(server) -> None:
+    verbs = [
+        ("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/job"), ("POST", "/job"), ("GET", "/summary"),
+        ("POST", "/link"), ("POST", "/upload"), ("GET", "/specs/convert"), ("GET", "/specs/convert/schema"),
+    ]  # fmt: skip
+    for which in ("not-a-uuid", str(uuid.uuid4())):
+        for method, below in verbs:
+            body = {"actions": ["convert"]} if below == "/job" else {}
+            options = {"json": body} if method in ("POST", "PUT", "PATCH") else {}
+            assert which in await server.refused(method, f"/dataset/{which}{below}", 404, **options), (method, below)
 
 
 async def test_another_users_data_set_is_not_found(server) -> None:
