@@ -70,9 +70,7 @@ class Feed:
 
     async def run(self) -> None:
         try:
-            async for kind, body in self._client.events(
-                on_connection=self._connection, rediscover=self._rediscover
-            ):
+            async for kind, body in self._client.events(on_connection=self._connection, rediscover=self._rediscover):
                 message = _message(kind, body)
                 if message is not None:
                     self._post(message)

@@ -13,13 +13,8 @@ GIB = 1024**3
 
 
 def short(job_id: str) -> str:
-    """Enough of an id to tell it from the others on the screen."""
+    """Enough of an id to tell it from the others; the daemon's sentences use the same eight characters."""
     return job_id[:8]
-
-
-def brief(job_id: str) -> str:
-    """Enough of an id for a sentence."""
-    return job_id[:4]
 
 
 def seconds_between(start: str | None, end: str | None, now: datetime) -> float | None:

@@ -25,6 +25,8 @@ ORDER = (
     State.FAILED,
     State.CANCELLED,
 )
+GAP = 5
+"""Cells of padding and distance in the line."""
 
 
 class HeaderBar(Horizontal):
@@ -58,7 +60,10 @@ class HeaderBar(Horizontal):
         daemon.append(f" {self._url.removeprefix('http://')} ", style=SOFT)
         daemon.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
         self.query_one("#header-daemon", Static).update(daemon)
-        self.query_one("#header-counts", Static).update(counted(self._counts, words=self.size.width >= 100))
+        counts = counted(self._counts, words=True)
+        if counts.cell_len + daemon.cell_len + GAP > self.size.width:
+            counts = counted(self._counts, words=False)
+        self.query_one("#header-counts", Static).update(counts)
 
 
 def counted(counts: Mapping[State, int], *, words: bool) -> Text:

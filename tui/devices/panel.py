@@ -7,7 +7,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from taod.types.device import Device
-from tui.devices.row import DeviceRow, label
+from tui.devices.row import DeviceRow, label, name
 
 
 class DevicesPanel(VerticalScroll):
@@ -39,7 +39,8 @@ class DevicesPanel(VerticalScroll):
         else:
             await self.remove_children()
             if devices:
-                await self.mount(*(DeviceRow(device) for device in devices))
+                longest = max(len(name(device)) for device in devices)
+                await self.mount(*(DeviceRow(device, longest) for device in devices))
             else:
                 await self.mount(Static("No devices: every job waits.", id="devices-empty", classes="empty"))
         slots = sum(device.slots for device in devices)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widget import Widget
 
-from taod.types.device import Device, DeviceKind
+from taod.types.device import Device
 from tui import format
 from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
-WIDE, MIDDLE = 110, 78
+WIDE = 110
+LONG_NAME, SHORT_NAME = 30, 16
 LIMIT_C = 90.0
 """Temperature at which the figure is drawn as being at its limit."""
 
@@ -19,21 +20,20 @@ def label(device: Device) -> str:
     return f"{device.kind.value}{device.index}"
 
 
-def line(device: Device, width: int) -> Text:
-    """A device's line, `width` cells at most."""
+def line(device: Device, width: int, name_cells: int) -> Text:
+    """A device's line, `width` cells at most; `name_cells` go to its name at most."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append("● " if device.leases else "○ ", style=GREEN if device.leases else DIM)
     text.append(label(device).upper().ljust(6), style=f"bold {TEXT}")
-    room = 26 if width >= WIDE else 18 if width >= MIDDLE else 12
-    if device.kind is DeviceKind.CPU:
-        text.append(f"{_clip(device.name, room):<{room}}  ", style=SOFT)
-        text.append_text(_figures(device, width))
-        text.append_text(holder(device))
-        return text
-    text.append(f"{_clip(device.name, room):<{room}}  ", style=SOFT)
+    room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME)
+    text.append(f"{_clip(name(device), room):<{room}}  ", style=SOFT)
     text.append_text(_figures(device, width))
-    text.append_text(holder(device))
-    return text
+    return text.append_text(holder(device))
+
+
+def name(device: Device) -> str:
+    """What the device is called, without what everybody knows."""
+    return device.name.removeprefix("NVIDIA ")
 
 
 def holder(device: Device) -> Text:
@@ -77,17 +77,17 @@ def _figures(device: Device, width: int) -> Text:
     return text
 
 
-def _clip(name: str, width: int) -> str:
-    name = name.removeprefix("NVIDIA ")
-    return name if len(name) <= width else name[: width - 1] + "…"
+def _clip(words: str, width: int) -> str:
+    return words if len(words) <= width else words[: width - 1] + "…"
 
 
 class DeviceRow(Widget):
     """Draws one device."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, name_cells: int) -> None:
         super().__init__(classes="device")
         self.device = device
+        self._name_cells = name_cells
 
     def tell(self, device: Device) -> None:
         """Show newer figures."""
@@ -96,4 +96,4 @@ class DeviceRow(Widget):
             self.refresh()
 
     def render(self) -> Text:
-        return line(self.device, self.size.width)
+        return line(self.device, self.size.width, self._name_cells)

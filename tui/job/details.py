@@ -117,6 +117,6 @@ class DetailsPane(Horizontal):
 
     def show(self, detail: JobDetail, device_names: Mapping[str, str]) -> None:
         self.query_one("#facts", Static).update(facts(detail, device_names))
-        spec = Text("Specification\n", style=f"bold {SOFT}")
+        spec = Text().append("Specification\n", style=f"bold {SOFT}")
         spec.append_text(tree(detail.spec) if detail.spec else Text("none", style=DIM))
         self.query_one("#spec", Static).update(spec)

@@ -36,9 +36,10 @@ class MetricPlot(PlotextPlot):
         plot.xaxes(True, False)
         plot.yaxes(True, False)
         if epochs:
-            plot.plot(epochs, values, marker="braille", color=LINE_RGB)
-            if len(epochs) <= MOST_TICKS * 2:
+            if len(epochs) == 1:
                 plot.scatter(epochs, values, marker="●", color=LINE_RGB)
+            else:
+                plot.plot(epochs, values, marker="braille", color=LINE_RGB)
             plot.xticks(ticks(epochs))
         self.refresh()
 

@@ -75,10 +75,11 @@ class LogView(ScrollView, can_focus=True):
         """Show the log of this job, and stop showing the one before."""
         self._job_id = view.id if view is not None else None
         self._offset = 0
-        self._lines, self._widest, self._at_end = LogLines(), 0, True
+        self._lines, self._widest = LogLines(), 0
         self._note = "" if view is not None else "No job is selected."
-        self.scroll_to(0, 0, animate=False, immediate=True, force=True)
         self._measure()
+        self.scroll_to(0, 0, animate=False, immediate=True, force=True)
+        self._at_end = True
         if view is None:
             self.workers.cancel_group(self, "log")
         else:

@@ -93,8 +93,12 @@ class JobPanel(Vertical):
     def open(self, tab: str) -> None:
         """Bring a tab to the front and give it the keys."""
         self.query_one("#tabs", TabbedContent).active = f"tab-{tab}"
-        target = {"log": "#log-view", "kpis": "#metrics", "details": "#facts-scroll"}[tab]
-        self.query_one(target).focus()
+        self.focus_tab()
+
+    def focus_tab(self) -> None:
+        """Give the keys to the tab in front."""
+        target = {"tab-log": "#log-view", "tab-kpis": "#metrics", "tab-details": "#facts-scroll"}
+        self.query_one(target[self.query_one("#tabs", TabbedContent).active]).focus()
 
     @work(group="detail", exclusive=True)
     async def _read(self, job_id: str) -> None:

@@ -27,10 +27,8 @@ def _lines(value: Any, depth: int) -> Iterator[Text]:
     for name, each in entries:
         lead = Text(INDENT * depth).append(f"{name}", style=SOFT if name != "-" else DIM)
         lead.append("" if name == "-" else ":", style=DIM)
-        if isinstance(each, Mapping) and each:
-            yield lead
-            yield from _lines(each, depth + 1)
-        elif isinstance(each, list) and any(isinstance(item, Mapping | list) for item in each):
+        nested = isinstance(each, list) and any(isinstance(item, Mapping | list) for item in each)
+        if nested or (isinstance(each, Mapping) and each):
             yield lead
             yield from _lines(each, depth + 1)
         else:

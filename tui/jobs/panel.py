@@ -33,6 +33,9 @@ class JobsPanel(Vertical):
             super().__init__()
             self.view = view
 
+    class Opened(Message):
+        """The reader wants to see more of the selected job."""
+
     class Failed(Message):
         """A page could not be read."""
 
@@ -166,6 +169,11 @@ class JobsPanel(Vertical):
     def _moved(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self._tell()
+
+    @on(DataTable.RowSelected)
+    def _entered(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(self.Opened())
 
     def _tell(self) -> None:
         """Say which job is selected, once for each."""

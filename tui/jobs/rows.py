@@ -16,7 +16,7 @@ from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 PADDING = 2
 """Cells that a column takes beside its width."""
 FLEXIBLE = "progress"
-LONGEST_BAR = 40
+SHORTEST_BAR, LONGEST_BAR = 6, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ COLUMNS = (
     Column("model", "Model", 12),
     Column("network", "Network", 18, from_width=112),
     Column(FLEXIBLE, "Progress", 0),
-    Column("eta", "ETA", 6, from_width=150),
-    Column("metric", "Metric", 13),
+    Column("value", "Metric", 7),
+    Column("metric", "", 18, from_width=150),
     Column("device", "Device", 6, from_width=100),
     Column("age", "Age", 4),
 )
@@ -55,9 +55,7 @@ def columns(width: int) -> list[Column]:
     """The columns that fit a table of `width` cells; the flexible one takes what is left."""
     shown = [column for column in COLUMNS if width >= column.from_width]
     left = width - sum(column.width + PADDING for column in shown)
-    return [
-        Column(column.key, column.title, max(10, left)) if column.key == FLEXIBLE else column for column in shown
-    ]
+    return [Column(column.key, column.title, max(10, left)) if column.key == FLEXIBLE else column for column in shown]
 
 
 def cells(view: JobView, now: datetime, progress_width: int, device_names: Mapping[str, str]) -> dict[str, Text]:
@@ -73,8 +71,8 @@ def cells(view: JobView, now: datetime, progress_width: int, device_names: Mappi
         "model": _cell(view.owner_name, plain),
         "network": _cell(view.network, DIM if ended else SOFT),
         FLEXIBLE: progress(view, now, progress_width),
-        "eta": Text(remaining(view), style=TEXT, justify="right"),
-        "metric": metric(view),
+        "value": Text(format.number(view.metric_value) if view.metric_value is not None else "", style=plain),
+        "metric": _cell(view.metric or "" if view.metric_value is not None else "", DIM),
         "device": _cell(", ".join(device_names.get(each, each) for each in view.devices), plain),
         "age": age(view, now),
     }
@@ -86,16 +84,6 @@ def age(view: JobView, now: datetime) -> Text:
 
 def remaining(view: JobView) -> str:
     return format.eta(view.result.eta) if view.state is State.RUNNING else ""
-
-
-def metric(view: JobView) -> Text:
-    """The main metric's latest value and name."""
-    if view.metric_value is None:
-        return Text("")
-    text = Text(format.number(view.metric_value), style=SOFT if view.state.ended else TEXT, no_wrap=True)
-    text.append(f" {view.metric or ''}", style=DIM)
-    text.overflow = "ellipsis"
-    return text
 
 
 def progress(view: JobView, now: datetime, width: int) -> Text:
@@ -115,10 +103,10 @@ def _bar(view: JobView, width: int) -> Text:
     epoch, last = view.result.epoch or 0, view.result.max_epoch or 1
     tail = f" {epoch}/{last}"
     left = remaining(view)
-    if left and width < 150 and width - len(tail) - len(left) - 1 >= 8:
+    if left and width - len(tail) - len(left) - 1 >= SHORTEST_BAR:
         tail += f" {left}"
     colour = ORANGE if view.state is State.STOPPING else GREEN
-    text = format.bar(epoch / last, min(LONGEST_BAR, max(4, width - len(tail))), colour)
+    text = format.bar(epoch / last, min(LONGEST_BAR, max(SHORTEST_BAR, width - len(tail))), colour)
     text.append(tail, style=TEXT)
     text.no_wrap = True
     return text

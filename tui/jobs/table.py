@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable
@@ -18,6 +20,10 @@ NEAR_END_ROWS = 20
 
 class JobsTable(DataTable[object]):
     """Draws jobs; which ones, its owner decides."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Zoom", tooltip="Give the selected job the whole screen"),
+    ]
 
     class NearEnd(Message):
         """The reader comes to the end of what is loaded."""
@@ -64,7 +70,7 @@ class JobsTable(DataTable[object]):
 
     def select(self, job_id: str) -> None:
         """Move the cursor to a job."""
-        if job_id in self._views:
+        if job_id in self._views and self._layout:
             self.move_cursor(row=self.get_row_index(job_id))
 
     def empty(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
@@ -18,7 +20,7 @@ TRAINING = frozenset({"train", "retrain"})
 
 def cancel_question(view: JobView, waiting: int) -> tuple[str, str]:
     """The question, and what follows from a yes. `waiting` jobs wait for this one."""
-    question = f"Cancel {view.action} {format.brief(view.id)} of '{view.owner_name}'?"
+    question = f"Cancel {view.action} {format.short(view.id)} of '{view.owner_name}'?"
     told = []
     if view.state in (State.RUNNING, State.STOPPING) and view.result.max_epoch:
         told.append(f"It is at epoch {view.result.epoch or 0} of {view.result.max_epoch}")
@@ -38,7 +40,7 @@ def cancel_question(view: JobView, waiting: int) -> tuple[str, str]:
 class Confirm(ModalScreen[bool]):
     """Asks; dismissed with True for a yes."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", show=False),
         Binding("n,escape", "answer(False)", "No", show=False),
         Binding("left,right", "app.focus_next", "Other button", show=False),

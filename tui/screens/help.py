@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.keys import format_key
 from textual.screen import ModalScreen
@@ -37,7 +38,7 @@ def listed(bindings: Iterable[Binding]) -> Text:
 class Help(ModalScreen[None]):
     """Closed by any of the keys that one would try."""
 
-    BINDINGS = [Binding("escape,question_mark,q,enter", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "Close")]
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         super().__init__()
