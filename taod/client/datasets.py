@@ -61,8 +61,7 @@ class DatasetCalls(Transport):
     async def link_dataset(self, dataset_id: str, path: str) -> DatasetSummary:
         """Use a folder of the daemon's machine in place."""
         location = self.user_path("dataset", dataset_id, "link")
-        await self.send("POST", location, body=DatasetLink(path))
-        return await self.dataset_summary(dataset_id)
+        return await self.call("POST", location, DatasetSummary, body=DatasetLink(path))
 
     async def upload(self, dataset_id: str, path: Path, progress: Progress | None = None) -> UploadAnswer:
         """Send an archive as one multipart field, a piece at a time; returns when the daemon has unpacked it.

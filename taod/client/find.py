@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -11,9 +12,12 @@ from taod.client.errors import ClientError, NoDaemon
 from taod.paths import Root
 from taod.types.common import DaemonInfo, Health, Login
 
+T = TypeVar("T")
+
 START_TOLERANCE_S = 1.0
 """The operating system tells a process's start time with less precision than it is compared with."""
 HEALTH_TIMEOUT_S = 5.0
+WRONG_URL = "is it the right url?"
 
 
 def find(root: Path | None = None, url: str | None = None, token: str | None = None) -> DaemonInfo:
@@ -75,32 +79,48 @@ def _is_running(info: DaemonInfo) -> bool:
 
 
 def _health(url: str, remedy: str) -> Health:
-    response = _get(f"{url.rstrip('/')}/api/v1/health", remedy)
-    try:
-        return msgspec.json.decode(response, type=Health)
-    except msgspec.MsgspecError as error:
-        raise NoDaemon(f"what answers at {url} is no taod daemon; {remedy}") from error
+    return _decode(_get(f"{url.rstrip('/')}/api/v1/health", remedy), Health, url)
 
 
 def _log_in(url: str, token: str) -> DaemonInfo:
-    """Ask the daemon whose token or key it is."""
-    health = _health(url, "is it the right url?")
-    body = _get(f"{url}/api/v1/login/{quote(token, safe='')}", "is it the right url?")
-    login = msgspec.json.decode(body, type=Login)
+    """Ask the daemon whose key, else whose token it is."""
+    health = _health(url, WRONG_URL)
+    try:
+        login = _decode(_get(f"{url}/api/v1/login/{quote(token, safe='')}", WRONG_URL), Login, url)
+    except ClientError as error:
+        if error.status not in (400, 401, 403, 404):
+            raise
+        login = Login(user_id=_owner(url, token), token=token)
     return DaemonInfo(url=url, pid=0, started=0.0, user_id=login.user_id, token=login.token, version=health.version)
 
 
-def _get(address: str, remedy: str) -> bytes:
+def _owner(url: str, token: str) -> str:
+    """Id of the user whose bearer token this is, read from the index that the daemon shows to that user."""
+    index = _decode(_get(f"{url}/api/v1", WRONG_URL, {"Authorization": f"Bearer {token}"}), dict[str, str], url)
+    for name in index:
+        if name.startswith("user/"):
+            return name.removeprefix("user/")
+    raise NoDaemon(f"the daemon at {url} does not say whose token this is; are both the same version?")
+
+
+def _decode(body: bytes, kind: type[T], url: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise NoDaemon(f"what answers at {url} is no taod daemon; {WRONG_URL}") from error
+
+
+def _get(address: str, remedy: str, headers: dict[str, str] | None = None) -> bytes:
     import httpx
 
     from taod.client.transport import LOOPBACK, refusal
 
     parts = urlsplit(address)
+    local = parts.hostname in LOOPBACK
     try:
-        response = httpx.get(address, timeout=HEALTH_TIMEOUT_S, trust_env=parts.hostname not in LOOPBACK)
+        response = httpx.get(address, headers=headers, timeout=HEALTH_TIMEOUT_S, trust_env=not local)
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NoDaemon(f"no daemon answers at {parts.scheme}://{parts.netloc} ({error}); {remedy}") from error
     if not response.is_success:
-        refused: ClientError = refusal(response.status_code, response.content)
-        raise refused
+        raise refusal(response.status_code, response.content)
     return response.content

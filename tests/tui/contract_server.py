@@ -1,0 +1,445 @@
+"""A small real HTTP server that keeps the contract's shapes over state in memory, for the client and the dashboard.
+
+It stands on a socket, streams events and logs, and can be stopped and started again on its port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request, Response, delete, get, patch, post, put
+from litestar.response import Stream
+
+from taod.ids import new_id
+from taod.types.common import ErrorBody, Health, Login
+from taod.types.dataset import Dataset, DatasetSummary, UploadAnswer
+from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.event import EventType, StatusUpdate
+from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, ProcessInfo, Result
+from taod.types.model import Model
+from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.state import State
+
+BASE = "/api/v1/user/{user:str}"
+
+
+class Refusal(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status, self.words = status, words
+
+
+@dataclass
+class World:
+    """What the server knows; tests change it and tell the clients."""
+
+    user: str = field(default_factory=new_id)
+    token: str = "secret"
+    key: str = "a-key"
+    jobs: dict[str, JobView] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    histories: dict[str, list[HistoryEntry]] = field(default_factory=dict)
+    logs: dict[str, bytearray] = field(default_factory=dict)
+    devices: list[Device] = field(default_factory=list)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Method and path, with the query, of every request."""
+    streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
+    resumed_from: list[str | None] = field(default_factory=list)
+    """Last-Event-ID of each opening of the event stream."""
+    followers: dict[str, int] = field(default_factory=dict)
+    """How many follow each job's log now."""
+    grown: asyncio.Condition = field(default_factory=asyncio.Condition)
+    closing: bool = False
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ids: Any = field(default_factory=lambda: itertools.count(1))
+
+    def stamp(self, seconds_ago: float = 0.0) -> str:
+        return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat(timespec="microseconds")
+
+    def add_job(self, **given: Any) -> JobView:
+        """A job with everything that is not given made up."""
+        state = given.pop("state", State.RUNNING)
+        created = self.stamp(given.pop("seconds_ago", 10.0))
+        fields: dict[str, Any] = {
+            "id": new_id(), "action": "train", "parent_id": None, "status": state.public, "created_on": created,
+            "last_modified": created, "result": Result(), "state": state, "reason": "", "owner_kind": "model",
+            "owner_id": new_id(), "owner_name": "digits", "network": "classification_pyt",
+        } | given  # fmt: skip
+        view = JobView(**fields)
+        self.jobs[view.id] = view
+        self.histories[view.id] = [HistoryEntry(created, State.QUEUED, "asked for")]
+        return view
+
+    def change(self, job_id: str, **fields: Any) -> JobView:
+        """Change a job and tell every client."""
+        if "state" in fields:
+            fields["status"] = fields["state"].public
+            self.histories[job_id].append(HistoryEntry(self.stamp(), fields["state"], fields.get("reason", "")))
+        view = msgspec.structs.replace(self.jobs[job_id], last_modified=self.stamp(), **fields)
+        self.jobs[job_id] = view
+        self.tell(EventType.JOB, view)
+        return view
+
+    def tell(self, kind: EventType, body: Any) -> None:
+        """Send an event to every client."""
+        self.send(f"id: w-{next(self.ids)}\nevent: {kind}\ndata: {msgspec.json.encode(body).decode()}\n\n".encode())
+
+    def send(self, data: bytes) -> None:
+        for queue in self.streams:
+            queue.put_nowait(data)
+
+    def cut(self) -> None:
+        """Break every event stream."""
+        for queue in self.streams:
+            queue.put_nowait(None)
+
+    async def write(self, job_id: str, data: bytes) -> None:
+        """Let a job's log grow."""
+        async with self.grown:
+            self.logs.setdefault(job_id, bytearray()).extend(data)
+            self.grown.notify_all()
+
+    async def close(self) -> None:
+        self.cut()
+        async with self.grown:
+            self.closing = True
+            self.grown.notify_all()
+
+
+def gpu(index: int = 0, **given: Any) -> Device:
+    """A GPU with plausible figures."""
+    gib = 1024**3
+    fields: dict[str, Any] = {
+        "id": f"GPU-{index}", "kind": DeviceKind.GPU, "index": index, "name": "NVIDIA H100 80GB HBM3",
+        "memory_total_bytes": 80 * gib, "memory_used_bytes": 31 * gib, "utilisation_percent": 87.0,
+        "temperature_c": 61.0, "power_w": 412.0, "power_limit_w": 700.0,
+    } | given  # fmt: skip
+    return Device(**fields)
+
+
+def cpu(index: int = 0, **given: Any) -> Device:
+    return Device(id=f"cpu:{index}", kind=DeviceKind.CPU, index=index, name="Intel Xeon Platinum 8481C", **given)
+
+
+def lease(view: JobView) -> DeviceLease:
+    return DeviceLease(job_id=view.id, action=view.action, network=view.network, slot=0, since=view.created_on)
+
+
+def make_app(world: World) -> Litestar:
+    """The contract over `world`."""
+
+    def find(job: str) -> JobView:
+        if job not in world.jobs:
+            raise Refusal(404, f"there is no job {job}")
+        return world.jobs[job]
+
+    def gate(request: Request[Any, Any, Any]) -> None:
+        query = f"?{request.url.query}" if request.url.query else ""
+        world.asked.append((request.method, request.url.path + query))
+        path = request.url.path
+        if path.endswith("/health") or "/login/" in path:
+            return
+        if request.headers.get("authorization") != f"Bearer {world.token}":
+            raise Refusal(401, "this token is not known here")
+        if "/user/" in path and world.user not in path:
+            raise Refusal(404, "there is no such user")
+
+    @get("/api/v1")
+    async def index() -> dict[str, str]:
+        return {"networks": "/api/v1/networks", f"user/{world.user}": f"/api/v1/user/{world.user}"}
+
+    @get("/api/v1/health")
+    async def health() -> Health:
+        return Health("ok", "0.1.0", 1.0)
+
+    @get("/api/v1/login/{key:str}")
+    async def login(key: str) -> Login:
+        if key != world.key:
+            raise Refusal(401, "this key is not known here")
+        return Login(world.user, world.token)
+
+    @get("/api/v1/devices")
+    async def devices() -> list[Device]:
+        return world.devices
+
+    @get("/api/v1/networks")
+    async def networks() -> list[NetworkInfo]:
+        return [network_info()]
+
+    @get("/api/v1/networks/{name:str}")
+    async def network(name: str) -> NetworkInfo:
+        if name != "classification_pyt":
+            raise Refusal(404, f"there is no network {name}")
+        return network_info()
+
+    def network_info() -> NetworkInfo:
+        return NetworkInfo(
+            "classification_pyt", "network", "image_classification", ["classification_pyt"], "tao-pyt", "yaml",
+            [ActionInfo("train", ["embedded"])], "loss",
+        )  # fmt: skip
+
+    def wanted(request: Request[Any, Any, Any]) -> list[JobView]:
+        query = request.query_params
+        text, status, state = query.get("text", "").lower(), query.get("status"), query.get("state")
+        found = [
+            view
+            for view in world.jobs.values()
+            if (not status or view.status == status)
+            and (not state or view.state == state)
+            and any(text in each.lower() for each in (view.id, view.action, view.network, view.owner_name))
+        ]
+        return sorted(found, key=lambda view: (view.created_on, view.id), reverse=True)
+
+    @get(f"{BASE}/job")
+    async def list_jobs(user: str, request: Request[Any, Any, Any]) -> Response[list[JobView]]:
+        found = wanted(request)
+        skip, size = int(request.query_params.get("skip", 0)), int(request.query_params.get("size", len(found)))
+        return Response(found[skip : skip + size], headers={"X-Total-Count": str(len(found))})
+
+    @get(f"{BASE}/job/counts")
+    async def counts(user: str) -> dict[str, int]:
+        return {state.value: sum(view.state is state for view in world.jobs.values()) for state in State}
+
+    @get(f"{BASE}/job/{{job:str}}")
+    async def detail(user: str, job: str) -> JobDetail:
+        view = find(job)
+        return JobDetail(
+            msgspec.structs.replace(view, result=world.results.get(job, view.result)),
+            world.histories.get(job, []),
+            world.specs.get(job),
+            ProcessInfo(["python", "-m", "runners.engine", view.network, view.action], {"TAOD_JOB_ID": job}, 4711),
+            [],
+            f"/root/jobs/{job}",
+            [each.id for each in world.jobs.values() if each.parent_id == job],
+        )
+
+    @post(f"{BASE}/job/{{job:str}}/{{verb:str}}", status_code=200)
+    async def act(user: str, job: str, verb: str) -> JobView:
+        view = find(job)
+        if verb == "cancel":
+            if view.state.ended:
+                raise Refusal(404, f"job {job} is over already")
+            return world.change(job, state=State.CANCELLED, reason="Cancelled by user")
+        if verb == "pause":
+            if view.state is not State.RUNNING:
+                raise Refusal(400, "only a running train can be paused")
+            return world.change(job, state=State.PAUSED, reason=f"Paused at epoch {view.result.epoch}")
+        if view.reason == "no room":
+            raise Refusal(400, "cannot resume [no room]")
+        return world.change(job, state=State.QUEUED, reason="resumes")
+
+    @patch(f"{BASE}/job/{{job:str}}")
+    async def change(user: str, job: str, request: Request[Any, Any, Any]) -> JobView:
+        return world.change(job, **msgspec.json.decode(await request.body()))
+
+    @get(f"{BASE}/job/{{job:str}}/log")
+    async def log(user: str, job: str, request: Request[Any, Any, Any]) -> Stream:
+        find(job)
+        data = world.logs.get(job)
+        follow = request.query_params.get("follow")
+        if data is None and not follow:
+            raise Refusal(404, "there is no log yet")
+        asked = request.headers.get("range", "bytes=0-").removeprefix("bytes=").split("-")
+        start, end = int(asked[0]), int(asked[1]) + 1 if asked[1] else None
+        if follow:
+            return Stream(flow(job, start), media_type="text/plain")
+        content = bytes(data or b"")
+        if "tail" in request.query_params:
+            content = b"".join(content.splitlines(keepends=True)[-int(request.query_params["tail"]) :])
+        elif "range" in request.headers:
+            if start >= len(content):
+                raise Refusal(416, "the log is shorter")
+            content = content[start:end]
+        return Stream([content], media_type="text/plain", headers={"X-Taod-Log-Size": str(len(data or b""))})
+
+    async def flow(job: str, offset: int) -> AsyncIterator[bytes]:
+        world.followers[job] = world.followers.get(job, 0) + 1
+        try:
+            yield bytes(world.logs.get(job, b"")[offset:])
+            offset = max(offset, len(world.logs.get(job, b"")))
+            while not world.closing and not world.jobs[job].state.ended:
+                async with world.grown:
+                    while not world.closing and len(world.logs.get(job, b"")) <= offset:
+                        await world.grown.wait()
+                piece = bytes(world.logs.get(job, b"")[offset:])
+                offset += len(piece)
+                yield piece
+        finally:
+            world.followers[job] -= 1
+
+    @get(f"{BASE}/job/{{job:str}}/files")
+    async def files(user: str, job: str) -> list[Artifact]:
+        return [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+
+    @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
+    async def file(user: str, job: str, path: str) -> Stream:
+        if not str(path).endswith("results/a b.txt"):
+            raise Refusal(404, f"there is no file {path}")
+        content = bytes(world.logs[job])
+        return Stream([content[:10], content[10:]], headers={"Content-Length": str(len(content))})
+
+    @get(f"{BASE}/events")
+    async def events(user: str, request: Request[Any, Any, Any]) -> Stream:
+        world.resumed_from.append(request.headers.get("last-event-id"))
+        return Stream(event_flow(), media_type="text/event-stream")
+
+    async def event_flow() -> AsyncIterator[bytes]:
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        world.streams.append(queue)
+        try:
+            yield b": hello\n\n"
+            while (data := await queue.get()) is not None:
+                yield data
+        finally:
+            world.streams.remove(queue)
+
+    @post(f"{BASE}/dataset")
+    async def create_dataset(user: str, request: Request[Any, Any, Any]) -> Dataset:
+        body = msgspec.json.decode(await request.body())
+        if body["type"] != "image_classification":
+            raise Refusal(400, "Invalid dataset type")
+        now = world.stamp()
+        made = msgspec.convert(
+            {"logo": "", "version": "", "description": ""}
+            | body
+            | {"id": new_id(), "jobs": [], "actions": [], "created_on": now, "last_modified": now},
+            Dataset,
+        )
+        world.datasets[made.id] = made
+        return made
+
+    @get(f"{BASE}/dataset")
+    async def list_datasets(user: str, request: Request[Any, Any, Any]) -> Response[list[Dataset]]:
+        name = request.query_params.get("name", "")
+        found = [each for each in world.datasets.values() if name in each.name]
+        return Response(found[: int(request.query_params.get("size", 99))], headers={"X-Total-Count": str(len(found))})
+
+    @delete(f"{BASE}/dataset/{{dataset:str}}", status_code=200)
+    async def delete_dataset(user: str, dataset: str) -> Dataset:
+        if dataset not in world.datasets:
+            raise Refusal(404, f"there is no data set {dataset}")
+        return world.datasets.pop(dataset)
+
+    @post(f"{BASE}/dataset/{{dataset:str}}/upload")
+    async def upload(user: str, dataset: str, request: Request[Any, Any, Any]) -> UploadAnswer:
+        sent = (await request.form())["file"]
+        content = await sent.read()
+        world.uploads[dataset] = (sent.filename, content)
+        return UploadAnswer("taken", 1, len(content), DatasetSummary("ready", 1, len(content)))
+
+    @put(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
+    async def merge_spec(user: str, model: str, action: str, request: Request[Any, Any, Any]) -> Response[Any]:
+        body = msgspec.json.decode(await request.body())
+        return Response({"saved": True} | body, headers={"X-Taod-Warnings": "gpu_ids is not known"})
+
+    @post(f"{BASE}/model/{{model:str}}/job")
+    async def run(user: str, model: str, request: Request[Any, Any, Any]) -> list[str]:
+        asked = msgspec.json.decode(await request.body())
+        return [world.add_job(action=action, owner_id=model).id for entry in asked for action in entry["actions"]]
+
+    def refused(request: Request[Any, Any, Any], error: Refusal) -> Response[ErrorBody]:
+        return Response(ErrorBody(error.status, error.words), status_code=error.status)
+
+    return Litestar(
+        [
+            index,
+            health,
+            login,
+            devices,
+            networks,
+            network,
+            list_jobs,
+            counts,
+            detail,
+            act,
+            change,
+            log,
+            files,
+            file,
+            events,
+            create_dataset,
+            list_datasets,
+            delete_dataset,
+            upload,
+            merge_spec,
+            run,
+        ],
+        before_request=gate,
+        exception_handlers={Refusal: refused},
+        openapi_config=None,
+        request_max_body_size=None,
+    )
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its hands on the process's signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class ContractServer:
+    """The server on a socket of this machine, in the running event loop."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.port = 0
+        self._server: QuietServer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen, on the port of before if there was one; returns when requests are answered."""
+        self.world.closing = False
+        config = uvicorn.Config(
+            make_app(self.world), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off",
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        config.load()
+        self._server = server = QuietServer(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        self._task = asyncio.create_task(server.main_loop())
+
+    async def stop(self) -> None:
+        """Close every stream and the socket."""
+        if self._server is None or self._task is None:
+            return
+        await self.world.close()
+        self._server.should_exit = True
+        await self._task
+        await self._server.shutdown()
+        self._server = self._task = None
+
+
+def curve(*values: float | None) -> dict[str, float | None]:
+    """Values of epochs 1, 2, …"""
+    return {str(epoch): value for epoch, value in enumerate(values, 1)}
+
+
+def kpi(metric: str, *values: float | None) -> Kpi:
+    return Kpi(metric, curve(*values))
+
+
+def epoch_line(job_id: str, epoch: int, **kpis: float) -> StatusUpdate:
+    """The status line that ends an epoch."""
+    return StatusUpdate(job_id, "RUNNING", "Training loop in progress", epoch, 8, kpi=dict(kpis))

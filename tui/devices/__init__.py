@@ -1,0 +1,1 @@
+"""The devices: who holds them and how busy they are."""

@@ -1,0 +1,48 @@
+"""The devices' part of the screen: a line for each, made once and then told what changed."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from taod.types.device import Device
+from tui.devices.row import DeviceRow, label, name
+
+
+class DevicesPanel(VerticalScroll):
+    """Shows devices in the daemon's order."""
+
+    def __init__(self) -> None:
+        super().__init__(id="devices", classes="panel")
+        self.can_focus = False
+        self._devices: list[Device] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static("Reading devices …", id="devices-empty", classes="empty")
+
+    def on_mount(self) -> None:
+        self.border_title = "Devices"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """From the id of each device to its short name."""
+        return {device.id: label(device) for device in self._devices}
+
+    async def show(self, devices: list[Device]) -> None:
+        """Show these devices, and no others."""
+        same = [device.id for device in devices] == [device.id for device in self._devices]
+        self._devices = devices
+        if same and devices:
+            for row, device in zip(self.query(DeviceRow), devices, strict=True):
+                row.tell(device)
+        else:
+            await self.remove_children()
+            if devices:
+                longest = max(len(name(device)) for device in devices)
+                await self.mount(*(DeviceRow(device, longest) for device in devices))
+            else:
+                await self.mount(Static("No devices: every job waits.", id="devices-empty", classes="empty"))
+        slots = sum(device.slots for device in devices)
+        held = sum(len(device.leases) for device in devices)
+        self.border_subtitle = f"{held} of {slots} in use" if slots else ""

@@ -1,0 +1,95 @@
+"""The daemon's event stream as messages of the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.message import Message
+
+from taod.client import Client, ClientError
+from taod.client.events import Rediscover
+from taod.types.device import Device
+from taod.types.event import EventType, ResourceChange, StatusUpdate
+from taod.types.job import JobView
+
+
+class Connected(Message):
+    """The stream is open: read everything, for anything may have happened before."""
+
+
+class Disconnected(Message):
+    """The stream is lost; it is being opened again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class Refused(Message):
+    """The daemon does not let us in; nothing more will come."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class JobChanged(Message):
+    def __init__(self, view: JobView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class JobGone(Message):
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+
+
+class StatusLine(Message):
+    def __init__(self, update: StatusUpdate) -> None:
+        super().__init__()
+        self.update = update
+
+
+class DevicesChanged(Message):
+    def __init__(self, devices: list[Device]) -> None:
+        super().__init__()
+        self.devices = devices
+
+
+class EventsMissed(Message):
+    """The stream goes on, but some events are lost: read everything again."""
+
+
+class Feed:
+    """Turns events into messages until it is cancelled."""
+
+    def __init__(self, client: Client, post: Callable[[Message], Any], rediscover: Rediscover | None = None) -> None:
+        self._client, self._post, self._rediscover = client, post, rediscover
+
+    async def run(self) -> None:
+        try:
+            async for kind, body in self._client.events(on_connection=self._connection, rediscover=self._rediscover):
+                message = _message(kind, body)
+                if message is not None:
+                    self._post(message)
+        except ClientError as error:
+            self._post(Refused(error.description))
+
+    def _connection(self, up: bool, reason: str) -> None:
+        self._post(Connected() if up else Disconnected(reason))
+
+
+def _message(kind: EventType, body: Any) -> Message | None:
+    if kind is EventType.JOB:
+        return JobChanged(body)
+    if kind is EventType.STATUS:
+        return StatusLine(body)
+    if kind is EventType.DEVICES:
+        return DevicesChanged(body)
+    if kind is EventType.RESET:
+        return EventsMissed()
+    if kind is EventType.JOB_DELETED and isinstance(body, ResourceChange):
+        return JobGone(body.id)
+    return None

@@ -1,0 +1,79 @@
+"""The top line: whose daemon, whether it answers, and how many jobs are in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Static
+
+from taod.types.state import State
+from tui.theme import DIM, GLYPHS, GREEN, RED, SOFT, TEXT
+
+ORDER = (
+    State.RUNNING,
+    State.STOPPING,
+    State.STARTING,
+    State.LEASED,
+    State.QUEUED,
+    State.WAITING,
+    State.HELD,
+    State.PAUSED,
+    State.DONE,
+    State.FAILED,
+    State.CANCELLED,
+)
+GAP = 5
+"""Cells of padding and distance in the line."""
+
+
+class HeaderBar(Horizontal):
+    """One line over everything."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(id="header")
+        self._url, self._up, self._counts = url, False, dict[State, int]()
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="header-daemon")
+        yield Static(id="header-counts")
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def connection(self, up: bool, url: str) -> None:
+        self._up, self._url = up, url
+        self._draw()
+
+    def show_counts(self, counts: Mapping[State, int]) -> None:
+        self._counts = dict(counts)
+        self._draw()
+
+    def _draw(self) -> None:
+        daemon = Text(no_wrap=True, overflow="ellipsis")
+        daemon.append("taod ", style=f"bold {GREEN}")
+        daemon.append(f" {self._url.removeprefix('http://')} ", style=SOFT)
+        daemon.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
+        self.query_one("#header-daemon", Static).update(daemon)
+        counts = counted(self._counts, words=True)
+        if counts.cell_len + daemon.cell_len + GAP > self.size.width:
+            counts = counted(self._counts, words=False)
+        self.query_one("#header-counts", Static).update(counts)
+
+
+def counted(counts: Mapping[State, int], *, words: bool) -> Text:
+    """`● 1 running  ○ 2 queued  ✓ 12 done`; without the words where the line is short."""
+    text = Text(no_wrap=True)
+    for state in ORDER:
+        if counts.get(state):
+            glyph, colour = GLYPHS[state]
+            text.append("   " if text and words else "  " if text else "")
+            text.append(f"{glyph} ", style=colour)
+            text.append(str(counts[state]), style=TEXT)
+            text.append(f" {state.value}" if words else "", style=DIM)
+    return text

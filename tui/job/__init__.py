@@ -1,0 +1,1 @@
+"""One job: its log, its curves, its details."""

@@ -1,0 +1,138 @@
+"""The selected job's part of the screen: tabs over its log, its curves and its details."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import TabbedContent, TabPane
+
+from taod.client import Client, ClientError, NoDaemon
+from taod.types.event import StatusUpdate
+from taod.types.job import JobDetail, JobView
+from tui import format
+from tui.job.details import DetailsPane
+from tui.job.kpis import KpiPane
+from tui.job.log import SETTLE_S, LogView
+from tui.theme import GLYPHS
+
+TABS = ("log", "kpis", "details")
+
+
+class JobPanel(Vertical):
+    """Shows one job, and goes on showing it as it changes."""
+
+    class Failed(Message):
+        """The job could not be read."""
+
+        def __init__(self, reason: str) -> None:
+            super().__init__()
+            self.reason = reason
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="job", classes="panel")
+        self._client = client
+        self.view: JobView | None = None
+        self.detail: JobDetail | None = None
+        self.device_names: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        with TabbedContent(id="tabs", initial="tab-log"):
+            with TabPane("[u]L[/]og", id="tab-log"):
+                yield LogView(self._client)
+            with TabPane("[u]K[/]PIs", id="tab-kpis"):
+                yield KpiPane()
+            with TabPane("[u]D[/]etails", id="tab-details"):
+                yield DetailsPane()
+
+    def on_mount(self) -> None:
+        self._title()
+
+    @property
+    def log_view(self) -> LogView:
+        return self.query_one(LogView)
+
+    @property
+    def kpis(self) -> KpiPane:
+        return self.query_one(KpiPane)
+
+    def show(self, view: JobView | None) -> None:
+        """Show another job, or none."""
+        self.view, self.detail = view, None
+        self.kpis.clear()
+        self.query_one(DetailsPane).clear()
+        self.log_view.show(view)
+        self._title()
+        if view is not None:
+            self._read(view.id)
+        else:
+            self.workers.cancel_group(self, "detail")
+
+    def changed(self, view: JobView) -> None:
+        """Take a change of the job that is shown."""
+        if self.view is None or view.id != self.view.id:
+            return
+        moved = view.state is not self.view.state or view.reason != self.view.reason
+        self.view = view
+        self._title()
+        if moved:
+            self.log_view.more(view)
+            self._read(view.id)
+
+    def feed(self, update: StatusUpdate) -> None:
+        self.kpis.feed(update)
+
+    def name_devices(self, names: Mapping[str, str]) -> None:
+        self.device_names = dict(names)
+        self._title()
+
+    def open(self, tab: str) -> None:
+        """Bring a tab to the front and give it the keys."""
+        self.query_one("#tabs", TabbedContent).active = f"tab-{tab}"
+        self.focus_tab()
+
+    def focus_tab(self) -> None:
+        """Give the keys to the tab in front."""
+        target = {"tab-log": "#log-view", "tab-kpis": "#metrics", "tab-details": "#facts-scroll"}
+        self.query_one(target[self.query_one("#tabs", TabbedContent).active]).focus()
+
+    @work(group="detail", exclusive=True)
+    async def _read(self, job_id: str) -> None:
+        await asyncio.sleep(SETTLE_S)
+        try:
+            detail = await self._client.job(job_id)
+        except NoDaemon:
+            return
+        except ClientError as error:
+            if error.status != 404:
+                self.post_message(self.Failed(error.description))
+            return
+        self.detail = detail
+        self.kpis.show(detail)
+        self.query_one(DetailsPane).show(detail, self.device_names)
+
+    @on(LogView.Following)
+    def _following(self, event: LogView.Following) -> None:
+        event.stop()
+        self._title()
+
+    def _title(self) -> None:
+        """What it is in the frame above; how it stands in the frame below."""
+        view = self.view
+        if view is None:
+            self.border_title, self.border_subtitle = "Job", ""
+            return
+        self.border_title = f"{view.action} {format.short(view.id)} · {_plain(view.owner_name)} · {view.network}"
+        glyph, colour = GLYPHS[view.state]
+        scrolled = "" if self.log_view.following else "[$warning]scrolled up, end follows again[/] · "
+        reason = f" [$soft]{_plain(view.reason)}[/]" if view.reason else ""
+        self.border_subtitle = f"{scrolled}[{colour}]{glyph} {view.state.value}[/]{reason}"
+
+
+def _plain(words: str) -> str:
+    """Text that is no markup."""
+    return words.replace("[", r"\[")

@@ -1,0 +1,109 @@
+"""The row above the table: one chip for each status with its count, and the text filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from taod.types.state import State, Status
+from tui.jobs.book import Filter
+
+CHOICES: tuple[Status | None, ...] = (None, Status.PENDING, Status.RUNNING, Status.DONE, Status.ERROR)
+
+
+class Chip(Static):
+    """One status; clicked, it becomes the filter."""
+
+    class Chosen(Message):
+        def __init__(self, status: Status | None) -> None:
+            super().__init__()
+            self.status = status
+
+    def __init__(self, status: Status | None) -> None:
+        super().__init__("", classes="chip")
+        self.status = status
+        self.count(0)
+
+    def count(self, jobs: int) -> None:
+        self.update(f"{self.status or 'All'} [$dim]{jobs}[/]")
+
+    def on_click(self) -> None:
+        self.post_message(self.Chosen(self.status))
+
+
+class FilterBar(Horizontal):
+    """Tells its owner which filter the user wants."""
+
+    class Changed(Message):
+        def __init__(self, wanted: Filter) -> None:
+            super().__init__()
+            self.filter = wanted
+
+    class Left(Message):
+        """The user is done with typing."""
+
+    def __init__(self) -> None:
+        super().__init__(id="filters")
+        self._status: Status | None = None
+
+    def compose(self) -> ComposeResult:
+        for status in CHOICES:
+            yield Chip(status)
+        yield Static("/", id="slash")
+        yield Input(placeholder="id, model, network or action", id="filter-text", compact=True)
+
+    def on_mount(self) -> None:
+        self._mark()
+
+    @property
+    def input(self) -> Input:
+        return self.query_one("#filter-text", Input)
+
+    def show_counts(self, counts: Mapping[State, int]) -> None:
+        """Count jobs by their public status."""
+        for chip in self.query(Chip):
+            chip.count(sum(n for state, n in counts.items() if chip.status in (None, state.public)))
+
+    def choose(self, status: Status | None) -> None:
+        """Filter by a status; None lets all through."""
+        self._status = status
+        self._mark()
+        self._tell()
+
+    def start_typing(self) -> None:
+        self.input.focus()
+
+    def reset(self) -> None:
+        """Let everything through."""
+        self._status = None
+        self._mark()
+        with self.prevent(Input.Changed):
+            self.input.value = ""
+        self._tell()
+
+    @on(Chip.Chosen)
+    def _clicked(self, event: Chip.Chosen) -> None:
+        event.stop()
+        self.choose(event.status)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._tell()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Left())
+
+    def _tell(self) -> None:
+        self.post_message(self.Changed(Filter(self._status, self.input.value.strip())))
+
+    def _mark(self) -> None:
+        for chip in self.query(Chip):
+            chip.set_class(chip.status is self._status, "-chosen")

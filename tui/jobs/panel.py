@@ -1,0 +1,213 @@
+"""The jobs' part of the screen: filters, table, and what is said when there is nothing to show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import DataTable, Static
+
+from taod.client import Client, ClientError
+from taod.types.job import JobView
+from taod.types.state import State
+from tui.jobs.book import Book
+from tui.jobs.filters import FilterBar
+from tui.jobs.table import JobsTable
+
+PAGE_JOBS = 200
+TYPING_PAUSE_S = 0.15
+AGE_EVERY_S = 5.0
+
+
+class JobsPanel(Vertical):
+    """Keeps the list true: first a page of the API, then every event; more pages as the reader scrolls."""
+
+    class Selected(Message):
+        """Another job is under the cursor, or none."""
+
+        def __init__(self, view: JobView | None) -> None:
+            super().__init__()
+            self.view = view
+
+    class Opened(Message):
+        """The reader wants to see more of the selected job."""
+
+    class Failed(Message):
+        """A page could not be read."""
+
+        def __init__(self, reason: str) -> None:
+            super().__init__()
+            self.reason = reason
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="jobs", classes="panel")
+        self._client = client
+        self.book = Book()
+        self._told: str | None = None
+        self._connected = False
+
+    def compose(self) -> ComposeResult:
+        yield FilterBar()
+        yield JobsTable()
+        yield Static("Reading jobs …", id="jobs-empty", classes="empty")
+
+    def on_mount(self) -> None:
+        self.border_title = "Jobs"
+        self.set_interval(AGE_EVERY_S, self.table.grow_older)
+        self._show()
+
+    @property
+    def table(self) -> JobsTable:
+        return self.query_one(JobsTable)
+
+    @property
+    def filters(self) -> FilterBar:
+        return self.query_one(FilterBar)
+
+    @property
+    def selected(self) -> JobView | None:
+        return self.book.views.get(self.table.selected_id or "")
+
+    async def reload(self) -> None:
+        """Read as many jobs as are shown, and forget those that are not there any more. Raises ClientError."""
+        asked = self.book.filter
+        page = await self._client.jobs(
+            status=asked.status, text=asked.text or None, skip=0, size=max(PAGE_JOBS, len(self.book.views))
+        )
+        if asked is not self.book.filter:
+            return
+        self._connected = True
+        there = {view.id for view in page.items}
+        for job_id in [known for known in self.book.views if known not in there]:
+            self._forget(job_id)
+        self.book.total = page.total
+        self._put(page.items)
+
+    def changed(self, view: JobView) -> JobView | None:
+        """Take a job from an event; returns what was known of it before."""
+        before = self.book.views.get(view.id)
+        if not self.book.newer(view):
+            return before
+        if self.book.belongs(view):
+            self.book.total += before is None
+            self._put([view])
+        elif before is not None:
+            self.book.total -= 1
+            self._forget(view.id)
+            self._show()
+        return before
+
+    def gone(self, job_id: str) -> None:
+        """A job was deleted."""
+        if job_id in self.book.views:
+            self.book.total -= 1
+            self._forget(job_id)
+            self._show()
+
+    def lost(self, reason: str) -> None:
+        """The daemon does not answer."""
+        self._connected = False
+        self._show(reason)
+
+    def show_counts(self, counts: Mapping[State, int]) -> None:
+        self.filters.show_counts(counts)
+
+    @on(FilterBar.Changed)
+    def _filter(self, event: FilterBar.Changed) -> None:
+        event.stop()
+        if event.filter == self.book.filter:
+            return
+        self.book.filter = event.filter
+        for view in [each for each in self.book.views.values() if not event.filter.matches(each)]:
+            self._forget(view.id)
+        self.book.total = len(self.book.views)
+        self._show()
+        self._read_filtered()
+
+    @work(group="page", exclusive=True)
+    async def _read_filtered(self) -> None:
+        await asyncio.sleep(TYPING_PAUSE_S)
+        try:
+            await self.reload()
+        except ClientError as error:
+            self.post_message(self.Failed(error.description))
+
+    @on(FilterBar.Left)
+    def _typing_ended(self, event: FilterBar.Left) -> None:
+        event.stop()
+        self.table.focus()
+
+    @on(JobsTable.NearEnd)
+    def _near_end(self, event: JobsTable.NearEnd) -> None:
+        event.stop()
+        if len(self.book.views) < self.book.total and not self._reading_on:
+            self._read_on()
+
+    @property
+    def _reading_on(self) -> bool:
+        return any(worker.group == "page" and worker.is_running for worker in self.workers)
+
+    @work(group="page", exclusive=True)
+    async def _read_on(self) -> None:
+        asked = self.book.filter
+        try:
+            page = await self._client.jobs(
+                status=asked.status, text=asked.text or None, skip=len(self.book.views), size=PAGE_JOBS
+            )
+        except ClientError as error:
+            self.post_message(self.Failed(error.description))
+            return
+        if asked is self.book.filter:
+            self.book.total = page.total
+            self._put(page.items)
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    @on(DataTable.RowSelected)
+    def _entered(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(self.Opened())
+
+    def _tell(self) -> None:
+        """Say which job is selected, once for each."""
+        view = self.selected
+        job_id = view.id if view is not None else None
+        if job_id != self._told:
+            self._told = job_id
+            self.post_message(self.Selected(view))
+
+    def _put(self, views: list[JobView]) -> None:
+        fresh = [view for view in views if self.book.newer(view)]
+        for view in fresh:
+            self.book.views[view.id] = view
+        self.table.put(fresh)
+        self._show()
+
+    def _forget(self, job_id: str) -> None:
+        self.book.views.pop(job_id, None)
+        self.table.drop(job_id)
+
+    def _show(self, trouble: str = "") -> None:
+        """Table or words, and the numbers in the frame."""
+        shown, total = len(self.book.views), self.book.total
+        self.table.display = bool(shown)
+        empty = self.query_one("#jobs-empty", Static)
+        empty.display = not shown
+        if not shown:
+            empty.update(trouble or self._emptiness())
+        self.border_subtitle = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        self._tell()
+
+    def _emptiness(self) -> str:
+        if not self._connected:
+            return "Reading jobs …"
+        if self.book.filter.text or self.book.filter.status:
+            return "No job matches.\n\n[$dim]escape clears the filter[/]"
+        return "No jobs yet.\n\n[$dim][$primary]taod quickstart[/] makes some.[/]"

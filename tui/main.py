@@ -1,0 +1,21 @@
+"""Open the dashboard on a daemon that was found."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from taod.client import Client, find
+from taod.types.common import DaemonInfo
+from tui.app import Dashboard
+
+
+def run(info: DaemonInfo) -> int:
+    """Run until the user quits; returns the exit code.
+
+    A daemon found by its root is found again after a restart, whatever port and token it has then.
+    """
+    rediscover = partial(find, Path(info.root)) if info.root and info.pid else None
+    dashboard = Dashboard(Client.of(info), rediscover)
+    dashboard.run()
+    return dashboard.return_code or 0
