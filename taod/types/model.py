@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION, DatasetType
+from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION
 from taod.types.job import Job
 
 DEFAULT_NAME = "My Model"
@@ -99,7 +99,8 @@ class Model(msgspec.Struct):
     read_only: bool
     created_on: str
     description: str
-    dataset_type: DatasetType
+    dataset_type: str
+    """A DatasetType; empty for a pretrained model whose network the catalogue does not have."""
     eval_dataset: str | None
     network_arch: str
     last_modified: str
