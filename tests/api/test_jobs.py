@@ -348,3 +348,25 @@ async def test_a_job_of_another_model_is_not_found(server, model) -> None:
     )
     await server.call("POST", f"/job/{train}/cancel", 200)
     await reached(server, train, State.CANCELLED)
+
+
+async def test_a_data_set_has_jobs_of_its_own(server, tmp_path) -> None:
+    folder = tmp_path / "boxes"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    (folder / "images" / "1.png").write_bytes(b"png")
+    (folder / "labels" / "1.txt").write_text("car 0.0 0 0.0 1 1 2 2 0 0 0 0 0 0 0\n")
+    data = await server.dataset("object_detection", "kitti")
+    await server.call("POST", f"/dataset/{data}/link", 201, json={"path": str(folder)})
+    (convert,) = await server.call("POST", f"/dataset/{data}/job", 201, json={"job": None, "actions": ["convert"]})
+    server.word("go")
+    assert (await reached(server, convert, State.DONE, State.FAILED))["state"] == "done"
+    job = await server.call("GET", f"/dataset/{data}/job/{convert}", 200)
+    assert (await server.call("GET", f"/dataset/{data}", 200))["jobs"] == [job]
+    shown = (await server.client.get(f"{server.base}/job/{convert}/files/command.json")).json()
+    assert shown["argv"][:2] == ["detectnet_v2", "dataset_convert"]
+    assert (await server.client.get(f"{server.base}/dataset/{data}/job/{convert}/download")).status_code == 200
+    words = await server.refused("POST", f"/dataset/{data}/job", json={"actions": ["train"]})
+    assert "object_detection has no action 'train'" in words
+    await server.call("DELETE", f"/dataset/{data}/job/{convert}", 200)
+    await server.call("DELETE", f"/dataset/{data}", 200)
