@@ -19,7 +19,7 @@ from taod.datasets.extract import extract
 from taod.datasets.lists import write_lists
 from taod.datasets.structure import check
 from taod.datasets.summary import summarise
-from taod.datasets.tree import PROGRESS_S
+from taod.datasets.tree import PROGRESS_S, Progress
 from taod.datasets.upload import receive
 from taod.errors import BadRequest, Conflict, NoSpace
 from taod.ids import new_id
@@ -147,8 +147,7 @@ class Intake:
         stop = threading.Event()
         archive, unpacked = work / "upload", work / "tree"
         await receive(body, content_type, filename, archive, self._limits, lambda size: tell(Stage.RECEIVING, 0, size))
-        await _in_thread(stop, extract, archive, unpacked, self._limits, unpacking, stop)
-        archive.unlink()
+        await _in_thread(stop, _unpack, archive, unpacked, self._limits, unpacking, stop)
         tell(Stage.CHECKING)
         top, summary = await _in_thread(stop, _understand, unpacked, dataset.type, dataset.format)
         # From here on there is no way back: who cancels now is too late, and the caller gets its summary.
@@ -215,6 +214,11 @@ class _Throttle:
 def _delete_all(paths: list[Path]) -> None:
     for path in paths:
         swap.delete(path)
+
+
+def _unpack(archive: Path, into: Path, limits: LimitsConfig, progress: Progress, stop: threading.Event) -> None:
+    extract(archive, into, limits, progress, stop)
+    archive.unlink()
 
 
 def _understand(unpacked: Path, type_: str, format_: str) -> tuple[Path, DatasetSummary]:

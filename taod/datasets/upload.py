@@ -127,7 +127,7 @@ class _Writer:
             pass
         finally:
             self._close()
-            self._path.unlink(missing_ok=True)
+            await asyncio.to_thread(self._path.unlink, missing_ok=True)  # a large file takes a while
 
     async def _settle(self) -> None:
         writing = self._writing

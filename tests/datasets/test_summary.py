@@ -132,13 +132,13 @@ def test_linked_folders_are_followed_and_loops_end(digits, make_tree) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_files_take_seconds(tmp_path) -> None:
+def test_ten_thousand_files_take_no_second(tmp_path) -> None:
     for name in range(100):
         folder = tmp_path / "images_train" / f"{name:02d}"
         folder.mkdir(parents=True)
-        for n in range(1000):
+        for n in range(100):
             os.close(os.open(folder / f"{n}.txt", os.O_CREAT | os.O_WRONLY))
         (folder / "1.png").write_bytes(b"x")
     begun = time.process_time()
-    assert summarise(tmp_path, "image_classification", "default").files == 100_100
-    assert time.process_time() - begun < 5
+    assert summarise(tmp_path, "image_classification", "default").files == 10_100
+    assert time.process_time() - begun < 1
