@@ -16,7 +16,7 @@ from runners.engine.errors import CheckpointError
 from runners.engine.interrupt import Interrupt
 from runners.engine.networks.classification_pyt import models
 from runners.engine.networks.classification_pyt.loading import Batch, Feed
-from runners.engine.networks.classification_pyt.models import Architecture, normalise
+from runners.engine.networks.classification_pyt.models import Architecture, layout, normalise
 
 Logits = Callable[[torch.Tensor], np.ndarray]
 
@@ -69,7 +69,7 @@ def from_checkpoint(source: Path, device: torch.device) -> tuple[Predictor, nn.M
 
 def torch_logits(model: nn.Module, mean: list[float], std: list[float], device: torch.device) -> Logits:
     """The model as a function, in eval mode while it is asked."""
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device, memory_format=layout(device))  # type: ignore[call-overload]
     shift, scale = (torch.tensor(part, device=device).view(1, 3, 1, 1) for part in (mean, std))
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ def _from_onnx(source: Path, device: torch.device) -> Predictor:
     shift, scale = (torch.tensor(about[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     def ask(pixels: torch.Tensor) -> np.ndarray:
-        return session.run(None, {name: normalise(pixels, shift, scale).contiguous().numpy()})[0]
+        return session.run(None, {name: normalise(pixels, shift, scale).numpy()})[0]
 
     size = (int(about["input_size"][0]), int(about["input_size"][1]))
     return Predictor(source, about["classes"], about["mean"], about["std"], size, about["pipeline"], ask)

@@ -10,7 +10,7 @@ from torch import nn
 
 from runners.engine.networks.classification_pyt import optimise
 from runners.engine.networks.classification_pyt.loading import Batch
-from runners.engine.networks.classification_pyt.models import normalise
+from runners.engine.networks.classification_pyt.models import layout, normalise
 from runners.engine.networks.classification_pyt.settings import Loss, TrainConfig
 
 log = logging.getLogger("engine")
@@ -32,7 +32,7 @@ class Trainer:
         device: torch.device,
     ) -> None:
         self.device = device
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(device, memory_format=layout(device))  # type: ignore[call-overload]
         self.optimiser = optimise.optimiser(config.optimizer, self.model)
         self.dtype = _precision(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
