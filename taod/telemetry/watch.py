@@ -41,19 +41,24 @@ class FolderWatch:
         self._changed = asyncio.Event()
         self._armed = asyncio.Event()
         self._ended = asyncio.Event()
-        threading.Thread(target=self._run, name=f"watch {self._folder.name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"watch {self._folder.name}", daemon=True)
+        self._thread.start()
         try:
             await self._armed.wait()
         except BaseException:
-            self._stop.set()
+            await self._end()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         self._stop.set()
         await self._ended.wait()
+        self._thread.join()  # It has nothing left to do.
 
     async def changed(self) -> set[str]:
         """Wait for a change since the last call; the paths that changed, none where only the heartbeat came."""

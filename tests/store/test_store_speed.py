@@ -1,8 +1,8 @@
-"""Pages of 10,000: how long they take, in CPU time of this thread, so that a busy machine fails no test."""
+"""Pages of 10,000: how long they take at best (a busy machine should fail no test), and that indices carry them."""
 
 from __future__ import annotations
 
-import statistics
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from store import Store
+from store.page import ORDER
 from store.records import JobFilter, ResourceFilter
 from taod.types.common import JobSort, Sort
 from taod.types.job import Kpi, Result
 
 ROWS = 10_000
-GOAL_S = 0.003
+LIMIT_S = 0.006
+"""Twice the goal, for busy machines; a page that lost its index takes longer than that."""
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +46,57 @@ def user_id(full: Store, make) -> str:
     return user.id
 
 
-def median(action: Callable[[], object]) -> float:
+def best(action: Callable[[], object]) -> float:
+    """The least CPU time of this thread that the action took."""
     times = []
-    for _ in range(15):
+    for _ in range(40):
         start = time.thread_time()
         action()
         times.append(time.thread_time() - start)
-    return statistics.median(times)
+    return min(times)
 
 
 @pytest.mark.parametrize("sort", list(Sort))
 @pytest.mark.parametrize("name", [None, "data 97", "in none of them"])
 def test_a_filtered_page_of_datasets(full: Store, user_id: str, sort: Sort, name: str | None) -> None:
     wanted = ResourceFilter(name=name)
-    assert median(lambda: full.datasets.list(user_id, wanted, sort, 0, 20)) < GOAL_S
+    assert best(lambda: full.datasets.list(user_id, wanted, sort, 0, 20)) < LIMIT_S
 
 
 def test_a_page_with_ten_jobs_each(full: Store, user_id: str) -> None:
     page, total = full.datasets.list(user_id, size=20)
     jobs = full.jobs.with_results("dataset", [dataset.id for dataset in page])
     assert total == ROWS and {len(found) for found in jobs.values()} == {10}
-    assert median(lambda: full.jobs.with_results("dataset", [dataset.id for dataset in page])) < GOAL_S
+    assert best(lambda: full.jobs.with_results("dataset", [dataset.id for dataset in page])) < LIMIT_S
 
 
 @pytest.mark.parametrize("text", [None, "data 5", "in none of them"])
 def test_a_searched_page_of_jobs(full: Store, user_id: str, text: str | None) -> None:
     wanted = JobFilter(user_id=user_id, text=text)
-    assert median(lambda: full.jobs.list(wanted, JobSort.DATE_DESCENDING, 0, 20)) < GOAL_S
+    assert best(lambda: full.jobs.list(wanted, JobSort.DATE_DESCENDING, 0, 20)) < LIMIT_S
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count(*) FROM datasets WHERE user_id = 'u' AND type = 't' AND instr(name_key, 'n')",
+        "SELECT count(*) FROM models WHERE user_id IS NOT NULL AND (user_id = 'u' OR public) AND instr(name_key, 'n') "
+        "AND dataset_type = 't' AND network_arch = 'a' AND read_only = 0",
+        "SELECT count(*) FROM jobs WHERE user_id = 'u' AND action = 'a' AND network = 'n' AND state IN ('x', 'y') "
+        "AND instr(search_key, 't')",
+    ],
+)
+def test_a_count_reads_an_index_alone(full: Store, statement: str) -> None:
+    assert "COVERING INDEX" in str(full._database.rows(f"EXPLAIN QUERY PLAN {statement}"))
+
+
+PAGED = [
+    *itertools.product(["datasets WHERE user_id = 'u'", "models WHERE user_id IS NOT NULL"], Sort),
+    *itertools.product(["jobs WHERE user_id = 'u'"], JobSort),
+]
+
+
+@pytest.mark.parametrize(("table", "sort"), PAGED)
+def test_no_page_is_sorted_on_the_way(full: Store, table: str, sort: Sort | JobSort) -> None:
+    plan = full._database.rows(f"EXPLAIN QUERY PLAN SELECT * FROM {table} ORDER BY {ORDER[sort]} LIMIT 20")
+    assert "TEMP B-TREE" not in str(plan)

@@ -1,0 +1,127 @@
+"""The event bus: who hears what, what a late client gets, what a slow one loses."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from taod.telemetry.bus import Event, EventBus, Stream
+from taod.types.event import EventType, ResourceChange
+
+
+def publish(bus: EventBus, number: int, user_id: str | None = "ada") -> None:
+    bus.publish(EventType.MODEL, ResourceChange(str(number), "updated"), user_id=user_id)
+
+
+async def take(stream: Stream, how_many: int) -> list[Event]:
+    return [await asyncio.wait_for(anext(stream), 5) for _ in range(how_many)]
+
+
+def told(events: list[Event]) -> list[str]:
+    return [msgspec.json.decode(event.data).get("id", event.type) for event in events]
+
+
+async def test_a_client_hears_its_own_events_and_everybodys_in_order() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada", None) as stream:
+        publish(bus, 1), publish(bus, 2, "grace"), publish(bus, 3, None)
+        bus.publish(EventType.DEVICES, [{"id": float("nan")}], user_id=None)
+        *two, third = await take(stream, 3)
+        assert told(two) == ["1", "3"]
+        assert (third.type, third.data) == (EventType.DEVICES, b'[{"id":null}]')
+
+
+async def test_a_client_of_nobody_hears_everything() -> None:
+    bus = EventBus()
+    async with bus.subscribe(None, None) as stream:
+        publish(bus, 1), publish(bus, 2, "grace")
+        assert told(await take(stream, 2)) == ["1", "2"]
+
+
+async def test_a_waiting_client_is_woken() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada", None) as stream:
+        waiting = asyncio.create_task(take(stream, 1))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        publish(bus, 1)
+        assert told(await waiting) == ["1"]
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada", None) as stream:
+        publish(bus, 1)
+        (seen,) = await take(stream, 1)
+    publish(bus, 2), publish(bus, 3, "grace"), publish(bus, 4)
+    async with bus.subscribe("ada", seen.id) as stream:
+        assert told(await take(stream, 2)) == ["2", "4"]
+
+
+@pytest.mark.parametrize("last", ["", "7", "other-1", "{token}-99", "{token}-x", "{token}--1"])
+async def test_an_id_that_is_not_known_any_more_is_answered_by_one_reset(last: str) -> None:
+    bus = EventBus()
+    publish(bus, 1)
+    async with bus.subscribe("ada", last.replace("{token}", bus._token)) as stream:
+        (reset,) = await take(stream, 1)
+        assert (reset.type, reset.data) == (EventType.RESET, b"{}")
+        publish(bus, 2)
+        assert told(await take(stream, 1)) == ["2"]
+    async with bus.subscribe("ada", reset.id) as stream:
+        assert told(await take(stream, 1)) == ["2"]
+
+
+async def test_a_client_that_falls_behind_gets_one_reset_and_goes_on() -> None:
+    bus = EventBus(capacity=3)
+    async with bus.subscribe("ada", None) as stream:
+        for number in range(10):
+            publish(bus, number)
+        assert [event.type for event in await take(stream, 1)] == [EventType.RESET]
+        for number in range(10, 13):
+            publish(bus, number)
+        assert told(await take(stream, 3)) == ["10", "11", "12"]
+    assert len(bus._kept) == 3
+
+
+async def test_another_users_events_make_nobody_fall_behind() -> None:
+    bus = EventBus(capacity=3)
+    async with bus.subscribe("ada", None) as stream:
+        for number in range(50):
+            publish(bus, number, "grace")
+        publish(bus, 99)
+        assert told(await take(stream, 1)) == ["99"]
+
+
+async def test_ids_grow_and_differ_between_processes() -> None:
+    first, second = EventBus(), EventBus()
+    async with first.subscribe(None, None) as stream:
+        publish(first, 1), publish(first, 2)
+        ids = [event.id for event in await take(stream, 2)]
+    assert [int(one.rpartition("-")[2]) for one in ids] == [1, 2]
+    publish(second, 1)
+    async with second.subscribe(None, ids[0]) as stream:
+        assert [event.type for event in await take(stream, 1)] == [EventType.RESET]
+
+
+async def test_who_listens_is_told() -> None:
+    bus = EventBus()
+    heard: list[int] = []
+    bus.on_listeners(heard.append)
+    async with bus.subscribe("ada", None), bus.subscribe("grace", None):
+        assert bus.listeners == 2
+    assert heard == [1, 2, 1, 0]
+
+
+async def test_closing_the_bus_ends_every_stream() -> None:
+    bus = EventBus()
+    async with bus.subscribe("ada", None) as stream:
+
+        async def listen() -> list[Event]:
+            return [event async for event in stream]
+
+        waiting = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+        bus.close()
+        assert await asyncio.wait_for(waiting, 5) == []

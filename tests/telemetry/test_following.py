@@ -1,0 +1,168 @@
+"""Following a file that comes late, lies below, is replaced; and the watch behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from taod.telemetry import follow as following
+from taod.telemetry import watch as watching
+from taod.telemetry.follow import FileTail, follow
+from taod.telemetry.watch import FolderWatch
+
+NAME = "status.json"
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+@asynccontextmanager
+async def followed(folder: Path) -> AsyncIterator[tuple[FileTail, AsyncGenerator[bytes, None]]]:
+    tail = FileTail(folder, NAME)
+    async with asyncio.timeout(20), aclosing(follow(tail)) as blocks:
+        yield tail, blocks
+    tail.close()
+
+
+async def test_what_is_there_comes_first_then_what_is_appended(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"old\n")
+    async with followed(tmp_path) as (tail, blocks):
+        assert await anext(blocks) == b"old\n"
+        for number in range(5):
+            append(tmp_path / NAME, b"%d\n" % number)
+            assert await anext(blocks) == b"%d\n" % number
+        assert (tail.path, tail.offset, tail.generation) == (NAME, 14, 0)
+
+
+async def test_a_file_in_a_folder_made_later_is_found(tmp_path: Path) -> None:
+    async with followed(tmp_path) as (tail, blocks):
+        coming = asyncio.ensure_future(anext(blocks))
+        await asyncio.sleep(0)
+        (tmp_path / "train" / "more").mkdir(parents=True)
+        append(tmp_path / "train" / "more" / NAME, b"deep\n")
+        assert await coming == b"deep\n"
+        assert tail.path == f"train/more/{NAME}"
+
+
+def test_the_top_comes_before_the_newest_below(tmp_path: Path) -> None:
+    for number, folder in enumerate(("b", "a")):
+        (tmp_path / folder).mkdir()
+        append(tmp_path / folder / NAME, folder.encode())
+        os.utime(tmp_path / folder / NAME, (number, number))
+    tail = FileTail(tmp_path, NAME)
+    assert tail.read() == b"a"
+    append(tmp_path / NAME, b"top")
+    assert (tail.read(), tail.path, tail.generation) == (b"top", NAME, 1)
+    tail.close()
+
+
+def test_reading_goes_no_further_than_asked(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"0123456789")
+    tail = FileTail(tmp_path, NAME)
+    assert [tail.read(4), tail.read(4), tail.read(4), tail.read(4)] == [b"0123", b"4567", b"89", b""]
+    assert tail.size() == 10
+    tail.close()
+
+
+@pytest.mark.parametrize("anew", [b"n\n", b"another, that is longer than the old one was\n"])
+@pytest.mark.parametrize("by_rename", [True, False])
+def test_a_file_written_anew_is_read_from_its_start(tmp_path: Path, anew: bytes, by_rename: bool) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"the old one\n")
+    tail = FileTail(tmp_path, NAME)
+    assert tail.read() == b"the old one\n"
+    if by_rename:
+        (tmp_path / "aside").write_bytes(anew)
+        (tmp_path / "aside").replace(path)
+    else:
+        path.write_bytes(anew)
+    assert (tail.read(), tail.generation, tail.offset) == (anew, 1, len(anew))
+    tail.close()
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / "below").mkdir()
+    os.mkfifo(tmp_path / "below" / NAME)
+    tail = FileTail(tmp_path, NAME)
+    assert (tail.read(), tail.size(), tail.path) == (b"", 0, None)
+
+
+async def test_latency_from_the_write_to_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    times = []
+    async with followed(tmp_path) as (_, blocks):
+        coming = asyncio.ensure_future(anext(blocks))
+        for _ in range(15):
+            start = time.perf_counter()
+            append(tmp_path / "train" / NAME, b"line\n")
+            await coming
+            times.append(time.perf_counter() - start)
+            coming = asyncio.ensure_future(anext(blocks))
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+    assert sorted(times)[len(times) // 2] < 0.05
+
+
+async def test_a_flood_beside_the_file_costs_little_and_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"first\n")
+    async with followed(tmp_path) as (_, blocks):
+        assert await anext(blocks) == b"first\n"
+        coming = asyncio.ensure_future(anext(blocks))
+        cpu = time.process_time()
+        code = f"i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done > {tmp_path}/other.txt"
+        writer = await asyncio.create_subprocess_exec("sh", "-c", code)
+        await writer.wait()
+        assert time.process_time() - cpu < 0.3
+        append(tmp_path / NAME, b"second\n")
+        assert await coming == b"second\n"
+
+
+async def test_the_watchs_threads_end_with_it(tmp_path: Path) -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        async with FolderWatch(tmp_path):
+            assert threading.active_count() > before
+        assert threading.active_count() == before
+
+
+async def test_a_cancelled_follower_leaves_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+
+    async def read_on() -> None:
+        async with followed(tmp_path) as (_, blocks):
+            async for _ in blocks:
+                pass
+
+    task = asyncio.create_task(read_on())
+    (tmp_path / NAME).write_bytes(b"x")
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert threading.active_count() == before
+
+
+async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "POLL_MS", 10)
+    async with followed(tmp_path / "later") as (_, blocks):
+        coming = asyncio.ensure_future(anext(blocks))
+        await asyncio.sleep(0)
+        (tmp_path / "later").mkdir()
+        append(tmp_path / "later" / NAME, b"there\n")
+        assert await coming == b"there\n"
+
+
+def test_a_search_gives_up_in_a_large_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "FOLDERS_SEARCHED", 5)
+    for number in range(20):
+        (tmp_path / str(number) / "sub").mkdir(parents=True)
+    assert len(list(following._folders(tmp_path))) == 5

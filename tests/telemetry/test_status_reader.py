@@ -1,0 +1,298 @@
+"""status.json, rule by rule."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taod.telemetry.metric import latest_value
+from taod.telemetry.status import LONGEST_LINE, StatusReader
+from taod.types.event import StatusUpdate
+from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, Kpi, Result
+
+EXAMPLE = b"""\
+{"date": "7/3/2023", "time": "9:4:12", "status": "STARTED", "verbosity": "INFO", "message": "Starting DINO training"}
+{"epoch": 1, "max_epoch": 12, "time_per_epoch": "0:02:11.402", "eta": "0:24:05.4", "date": "7/3/2023", \
+"time": "9:6:25", "status": "RUNNING", "verbosity": "INFO", "message": "Training loop in progress", \
+"kpi": {"train_loss": 14.2, "val_mAP": "0.11", "val_mAP50": "0.23", "val_loss": 12.9}}
+{"cur_iter": 200, "max_epoch": 1000, "date": "7/3/2023", "time": "9:7:1", "status": "RUNNING", "verbosity": "INFO", \
+"mode": "train", "graphical": {"loss": 0.81, "lr": 5e-05}}
+{"date": "7/3/2023", "time": "9:9:0", "status": "RUNNING", "verbosity": "INFO", "message": "Evaluation", \
+"categorical": {"average_precision": {"car": 0.61, "person": "nan"}}, "kpi": {"mean average precision": 0.61}}
+{"date": "7/3/2023", "time": "9:9:3", "status": "SUCCESS", "verbosity": "INFO", "message": "Training finished"}
+"""
+
+
+def line(**fields: Any) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+def read(*lines: bytes, network: str = "dino") -> StatusReader:
+    reader = StatusReader(network)
+    for one in lines:
+        reader.feed(one)
+    return reader
+
+
+def kpis(reader: StatusReader) -> dict[str, dict[str, float | None]]:
+    return {kpi.metric: kpi.values for kpi in reader.result.kpi}
+
+
+def test_a_whole_run() -> None:
+    reader = StatusReader("dino", job_id="j1")
+    updates = reader.feed(EXAMPLE)
+    assert [update.status for update in updates] == ["STARTED", "RUNNING", "RUNNING", "RUNNING", "SUCCESS"]
+    assert updates[1] == StatusUpdate(
+        job_id="j1",
+        status="RUNNING",
+        message="Training loop in progress",
+        epoch=1,
+        max_epoch=12,
+        eta="0:24:05.4",
+        time_per_epoch="0:02:11.402",
+        kpi={"train_loss": 14.2, "val_mAP": 0.11, "val_mAP50": 0.23, "val_loss": 12.9},
+    )
+    assert updates[2].graphical == {"loss": 0.81, "lr": 5e-05}
+    last = DetailedStatus("7/3/2023", "9:9:3", "SUCCESS", "Training finished")
+    assert reader.last == last
+    assert reader.result == Result(
+        eta="0:24:05.4",
+        kpi=[
+            Kpi("train_loss", {"1": 14.2}),
+            Kpi("val_mAP", {"1": 0.11}),
+            Kpi("val_mAP50", {"1": 0.23}),
+            Kpi("val_loss", {"1": 12.9}),
+            Kpi("mean average precision", {"1": 0.61}),
+        ],
+        epoch=1,
+        cur_iter=200,
+        graphical=[
+            Graphical("loss", {"1": 0.81}, x_max=1, y_max=0.81),
+            Graphical("lr", {"1": 5e-05}, x_max=1, y_max=5e-05),
+        ],
+        max_epoch=1000,
+        categorical=[Categorical("average_precision", [CategoryValue("car", 0.61), CategoryValue("person", None)])],
+        time_per_epoch="0:02:11.402",
+        detailed_status=last,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(cuts=st.lists(st.integers(0, len(EXAMPLE)), max_size=12))
+def test_however_the_bytes_are_cut_the_result_is_the_same(cuts: list[int]) -> None:
+    whole = StatusReader("dino")
+    expected = whole.feed(EXAMPLE)
+    reader = StatusReader("dino")
+    places = [0, *sorted(cuts), len(EXAMPLE)]
+    updates = [update for a, b in itertools.pairwise(places) for update in reader.feed(EXAMPLE[a:b])]
+    assert (updates, reader.result, reader.last) == (expected, whole.result, whole.last)
+
+
+@settings(max_examples=60, deadline=None)
+@given(junk=st.binary(max_size=60))
+def test_whatever_a_line_holds_the_next_one_is_read(junk: bytes) -> None:
+    reader = read(junk + b"\n" + line(status="SUCCESS", message="done", kpi={"a": 1}))
+    assert reader.last is not None and reader.last.message == "done"
+    msgspec.json.encode(reader.result)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=6,
+)
+FIELDS = ["date", "time", "status", "message", "epoch", "max_epoch", "cur_iter", "eta", "mode", "kpi", "graphical"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(fields=st.dictionaries(st.sampled_from([*FIELDS, "categorical", "time_per_epoch"]), JSON, max_size=6))
+def test_whatever_the_fields_hold_the_result_can_be_kept(fields: dict[str, Any]) -> None:
+    reader = read(line(**fields))
+    again = msgspec.json.decode(msgspec.json.encode(reader.result), type=Result)
+    assert again == reader.result
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"   ",
+        b"Epoch 3: loss 0.2",
+        b'{"status": "RUNNING", "message": "cut',
+        b"[1, 2]",
+        b'"text"',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b'{"message": "\\ud800"}',
+        b"1" * 5_000,
+    ],
+)
+def test_a_line_that_is_no_object_is_skipped(junk: bytes) -> None:
+    reader = StatusReader("dino")
+    assert reader.feed(junk + b"\n") == []
+    assert reader.last is None and reader.result == Result()
+
+
+def test_a_half_line_waits_for_its_end() -> None:
+    reader = StatusReader("dino")
+    whole = line(epoch=3, status="RUNNING")
+    assert reader.feed(whole[:9]) == [] and reader.result.epoch is None
+    assert len(reader.feed(whole[9:])) == 1 and reader.result.epoch == 3
+
+
+def test_a_last_line_without_its_end_is_read_when_the_tool_is_gone() -> None:
+    reader = read(line(epoch=3, status="SUCCESS").rstrip())
+    assert reader.last is None
+    assert [update.status for update in reader.finish()] == ["SUCCESS"]
+    assert reader.finish() == []
+
+
+def test_a_line_without_end_takes_no_memory_without_end() -> None:
+    reader = StatusReader("dino")
+    for _ in range(LONGEST_LINE // 2**20 + 2):
+        assert reader.feed(b"x" * 2**20) == []
+    assert len(reader._half) == 0
+    assert reader.feed(b"rest of it\n") == []
+    assert len(reader.feed(line(status="RUNNING"))) == 1
+
+
+def test_an_epochs_first_value_wins() -> None:
+    reader = read(line(epoch=1, kpi={"loss": 5}), line(epoch=1, kpi={"loss": 4}), line(epoch=2, kpi={"loss": 3}))
+    assert kpis(reader) == {"loss": {"1": 5, "2": 3}}
+
+
+def test_a_line_without_an_epoch_belongs_to_the_last_one_seen() -> None:
+    reader = read(line(kpi={"accuracy": 0.1}), line(epoch=4), line(kpi={"accuracy": 0.9}))
+    assert kpis(reader) == {"accuracy": {"0": 0.1, "4": 0.9}}
+
+
+def test_segformer_counts_iterations() -> None:
+    lines = (line(epoch=1, cur_iter=50, kpi={"Mean IOU": 0.4}), line(cur_iter=100, kpi={"Mean IOU": 0.5}))
+    assert kpis(read(*lines, network="segformer")) == {"Mean IOU": {"50": 0.4, "100": 0.5}}
+    assert kpis(read(*lines, network="dino")) == {"Mean IOU": {"1": 0.4}}
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        (1, 1.0),
+        ("0.5", 0.5),
+        ({"value": "2"}, 2.0),
+        (True, 1.0),
+        (float("nan"), None),
+        ("nan", None),
+        ("-inf", None),
+        ({"value": float("inf")}, None),
+        (None, None),
+        (10**400, None),
+    ],
+)
+def test_values_come_in_many_clothes(told: object, value: float | None) -> None:
+    assert kpis(read(line(epoch=1, kpi={"a": told}))) == {"a": {"1": value}}
+
+
+@pytest.mark.parametrize("told", ["good", [1], {"best": 1}, {}])
+def test_what_says_no_number_is_left_out(told: object) -> None:
+    reader = read(line(epoch=1, kpi={"a": told, "b": 1}))
+    assert kpis(reader) == {"b": {"1": 1.0}}
+
+
+def test_figures_of_the_training_set_are_curves_and_no_metrics() -> None:
+    reader = read(line(epoch=1, mode="train", kpi={"loss": 1}, graphical={"lr": 0.1}))
+    assert kpis(reader) == {}
+    assert [curve.metric for curve in reader.result.graphical] == ["lr"]
+
+
+def test_axes_start_at_zero_and_reach_as_far_as_the_values() -> None:
+    reader = read(
+        *(line(epoch=epoch, graphical={"loss": value}) for epoch, value in enumerate([2.5, 4.0, "nan", 3], 1))
+    )
+    assert reader.result.graphical == [
+        Graphical("loss", {"1": 2.5, "2": 4.0, "3": None, "4": 3.0}, x_min=0, x_max=4, y_min=0, y_max=4.0)
+    ]
+
+
+def test_the_largest_of_negative_values_is_negative() -> None:
+    reader = read(line(epoch=1, graphical={"score": "nan"}), line(epoch=2, graphical={"score": -2}))
+    assert reader.result.graphical[0].y_max == -2
+
+
+def test_axes_that_the_tool_gives_stay() -> None:
+    told = {"value": 0.5, "x_min": 1, "x_max": 100, "y_min": -1, "y_max": 1.5, "units": "%"}
+    reader = read(line(epoch=1, graphical={"a": told}), line(epoch=2, graphical={"a": 7}))
+    assert reader.result.graphical == [Graphical("a", {"1": 0.5, "2": 7.0}, 1, 100, -1.0, 1.5, "%")]
+
+
+def test_a_curve_block_seen_before_is_skipped() -> None:
+    reader = read(line(epoch=1, graphical={"a": 1, "b": 2}), line(epoch=2, graphical={"b": 2, "a": 1}))
+    assert [curve.values for curve in reader.result.graphical] == [{"1": 1.0}, {"1": 2.0}]
+    reader.feed(line(epoch=2, graphical={"a": 1}))
+    assert reader.result.graphical[0].values == {"1": 1.0, "2": 1.0}
+
+
+def test_of_categories_the_latest_values_are_kept() -> None:
+    reader = read(
+        line(categorical={"ap": {"car": 0.1, "dog": 0.2}, "iou": {"car": 1}}), line(categorical={"ap": {"car": 0.3}})
+    )
+    assert reader.result.categorical == [
+        Categorical("ap", [CategoryValue("car", 0.3)]),
+        Categorical("iou", [CategoryValue("car", 1.0)]),
+    ]
+
+
+@pytest.mark.parametrize("network", ["efficientdet_tf1", "ssd", "yolo_v4"])
+def test_a_metric_told_again_with_its_epoch_is_counted_once(network: str) -> None:
+    reader = read(
+        line(kpi={"mean average precision": 0.1}),
+        line(epoch=1, kpi={"mean average precision": 0.1}),
+        line(epoch=9),
+        line(kpi={"mean average precision": 0.5}),
+        line(epoch=10, kpi={"mean average precision": 0.5}),
+        network=network,
+    )
+    assert kpis(reader) == {"mean average precision": {"1": 0.1, "10": 0.5}}
+
+
+def test_other_networks_metrics_stay_where_they_were_told() -> None:
+    lines = (line(kpi={"a": 0.1}), line(epoch=1, kpi={"a": 0.1}))
+    assert kpis(read(*lines, network="dino")) == {"a": {"0": 0.1, "1": 0.1}}
+
+
+def test_bare_nan_as_python_writes_it_is_read() -> None:
+    reader = read(b'{"epoch": 1, "kpi": {"loss": NaN, "mAP": Infinity}, "status": "RUNNING"}\r\n')
+    assert kpis(reader) == {"loss": {"1": None}, "mAP": {"1": None}}
+
+
+def test_reading_the_same_file_into_its_own_result_changes_nothing() -> None:
+    first = StatusReader("dino")
+    first.feed(EXAMPLE)
+    kept = msgspec.json.encode(first.result)
+    second = StatusReader("dino", msgspec.json.decode(kept, type=Result))
+    second.feed(EXAMPLE)
+    assert msgspec.json.encode(second.result) == kept
+
+
+def test_a_new_attempt_forgets_the_last_word_and_a_half_line_but_no_figures() -> None:
+    reader = read(line(epoch=1, status="FAILURE", kpi={"a": 1}), b'{"epoch": 2, "ki')
+    reader.new_attempt()
+    assert reader.last is None and kpis(reader) == {"a": {"1": 1.0}}
+    assert len(reader.feed(line(status="STARTED"))) == 1
+
+
+def test_the_shown_value_is_the_latest_finite_one_of_the_best_matching_name() -> None:
+    result = Result(
+        kpi=[Kpi("val_map", {"1": 0.1}), Kpi("val_mAP", {"2": 0.2, "10": 0.5, "11": None})],
+        graphical=[Graphical("loss", {"1": 3.0}), Graphical("val_mAP", {"99": 9.0})],
+    )
+    assert latest_value(result, "val_mAP") == 0.5
+    assert latest_value(result, "VAL_MAP") == 0.1
+    assert latest_value(result, "Loss") == 3.0
+    assert latest_value(result, "accuracy") is None
+    assert latest_value(result, "kpi") is None
+    assert latest_value(result, None) is None

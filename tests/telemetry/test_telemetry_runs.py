@@ -1,0 +1,227 @@
+"""Telemetry: from a line in a run's file to the store and the listeners, over attempts and restarts of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from taod.errors import NotFound
+from taod.paths import JobFolder
+from taod.telemetry.bus import Event, EventBus, Stream
+from taod.telemetry.telemetry import Final, Telemetry
+from taod.types.event import EventType, StatusUpdate
+from taod.types.job import DetailedStatus, JobView, Result
+
+
+def line(**fields: Any) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+def report(folder: JobFolder, *lines: bytes) -> None:
+    """Write as the tool does: at the end of its file."""
+    with (folder.results / "status.json").open("ab") as file:
+        file.write(b"".join(lines))
+
+
+@pytest.fixture
+def bus() -> EventBus:
+    return EventBus()
+
+
+@pytest.fixture
+async def telemetry(bench, bus: EventBus) -> AsyncIterator[Telemetry]:
+    telemetry = Telemetry(bench.store, bus)
+    yield telemetry
+    await telemetry.close()
+
+
+async def hear(stream: Stream, type: EventType, how_many: int = 1) -> list[Event]:
+    """The next events of one type."""
+    heard: list[Event] = []
+    async with asyncio.timeout(10):
+        while len(heard) < how_many:
+            event = await anext(stream)
+            if event.type is type:
+                heard.append(event)
+    return heard
+
+
+async def test_a_line_reaches_the_store_and_the_listeners(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job(metric="VAL_MAP")
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    async with bus.subscribe(bench.user.id) as stream:
+        report(folder, line(epoch=1, max_epoch=2, status="RUNNING", message="going on", kpi={"val_mAP": 0.5}))
+        (event,) = await hear(stream, EventType.STATUS)
+        update = msgspec.json.decode(event.data, type=StatusUpdate)
+        assert (update.job_id, update.epoch, update.kpi) == (job.id, 1, {"val_mAP": 0.5})
+        (event,) = await hear(stream, EventType.JOB)
+        view = msgspec.json.decode(event.data, type=JobView)
+        assert (view.metric_value, view.result.epoch, view.result.kpi) == (0.5, 1, [])
+    assert bench.store.jobs.result(job.id).kpi[0].values == {"1": 0.5}
+    report(folder, line(status="SUCCESS", message="done"))
+    final = await telemetry.finish(job.id)
+    assert (final.status, final.message) == ("SUCCESS", "done")
+    assert bench.store.jobs.result(job.id) == final.result
+
+
+async def test_lines_come_within_50_ms(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    times = []
+    async with bus.subscribe(bench.user.id) as stream:
+        for epoch in range(15):
+            start = time.perf_counter()
+            report(folder, line(epoch=epoch, status="RUNNING", kpi={"loss": epoch}))
+            await hear(stream, EventType.STATUS)
+            times.append(time.perf_counter() - start)
+    assert sorted(times)[len(times) // 2] < 0.05
+
+
+async def test_what_was_written_before_the_end_is_read_though_nothing_was_followed_yet(
+    bench, telemetry: Telemetry
+) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    report(folder, *(line(epoch=epoch, kpi={"a": epoch}) for epoch in range(2_000)), b'{"status": "SUCCESS"}')
+    final = await telemetry.finish(job.id)
+    assert final.status == "SUCCESS" and len(final.result.kpi[0].values) == 2_000
+
+
+async def test_an_old_success_is_not_a_new_attempts(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job(attempt=2)
+    folder = bench.folder(job)
+    report(folder, line(epoch=1, status="RUNNING", kpi={"a": 1}), line(status="SUCCESS", message="old"), b'{"epoch": 7')
+    bench.store.jobs.save_result(job.id, Result(detailed_status=DetailedStatus(message="Paused at epoch 1")))
+    telemetry.start(job, folder, fresh=True)
+    kept = bench.store.jobs.result(job.id)
+    assert kept.kpi[0].values == {"1": 1.0}
+    assert kept.detailed_status is not None and kept.detailed_status.message == "Paused at epoch 1"
+    final = await telemetry.finish(job.id)
+    assert (final.status, final.message) == (None, "")
+
+    telemetry.start(job, folder, fresh=True)
+    report(folder, line(epoch=2, status="FAILURE", message="CUDA out of memory", kpi={"a": 2}))
+    final = await telemetry.finish(job.id)
+    assert (final.status, final.message, final.result.kpi[0].values) == (
+        "FAILURE",
+        "CUDA out of memory",
+        {"1": 1.0, "2": 2.0},
+    )
+
+
+async def test_a_restarted_daemon_still_knows_where_the_attempt_began(bench, bus: EventBus) -> None:
+    job = bench.job(attempt=2)
+    folder = bench.folder(job)
+    report(folder, line(epoch=1, status="SUCCESS", message="old"))
+    before = Telemetry(bench.store, bus)
+    before.start(job, folder, fresh=True)
+    await before.close()
+
+    silent = Telemetry(bench.store, bus)
+    silent.start(job, folder)
+    assert (await silent.finish(job.id)).status is None
+
+    report(folder, line(status="RUNNING", message="new"))
+    after = Telemetry(bench.store, bus)
+    after.start(job, folder)
+    final = await after.finish(job.id)
+    assert (final.status, final.message) == ("RUNNING", "new")
+
+
+async def test_an_adopted_run_is_read_whole_without_telling_old_lines_again(bench, bus: EventBus, telemetry) -> None:
+    job = bench.job(metric="loss")
+    folder = bench.folder(job)
+    report(folder, line(epoch=1, status="RUNNING", kpi={"loss": 3}), b'{"epoch": 2, "kpi": {"lo')
+    async with bus.subscribe(bench.user.id) as stream:
+        telemetry.start(job, folder)
+        adopted = bench.store.jobs.get(job.id)
+        assert adopted is not None and adopted.metric_value == 3
+        report(folder, b'ss": 2}, "status": "RUNNING"}\n')
+        (event,) = await hear(stream, EventType.STATUS)
+        assert msgspec.json.decode(event.data, type=StatusUpdate).epoch == 2
+
+
+async def test_a_tool_that_writes_its_file_anew_loses_no_old_figures(bench, bus: EventBus, telemetry) -> None:
+    job = bench.job(attempt=2)
+    folder = bench.folder(job)
+    report(folder, line(epoch=1, status="RUNNING", kpi={"a": 1}, message="long" * 50))
+    telemetry.start(job, folder, fresh=True)
+    (folder.results / "status.json").write_bytes(line(epoch=2, status="SUCCESS", kpi={"a": 2}))
+    final = await telemetry.finish(job.id)
+    assert final.status == "SUCCESS"
+    assert final.result.kpi[0].values == {"1": 1.0, "2": 2.0}
+
+
+async def test_a_file_below_the_results_is_followed(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    async with bus.subscribe(bench.user.id) as stream:
+        (folder.results / "train").mkdir()
+        (folder.results / "train" / "status.json").write_bytes(line(epoch=1, status="RUNNING"))
+        await hear(stream, EventType.STATUS)
+
+
+async def test_a_flooding_run_is_kept_up_with_and_read_whole(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    cpu = time.process_time()
+    for start in range(0, 20_000, 500):
+        report(folder, *(line(cur_iter=number, status="RUNNING") for number in range(start, start + 500)))
+        await asyncio.sleep(0)
+    final = await telemetry.finish(job.id)
+    assert final.result.cur_iter == 19_999
+    assert time.process_time() - cpu < 3
+
+
+async def test_a_job_deleted_meanwhile_ends_quietly(bench, bus: EventBus, telemetry: Telemetry) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    bench.store.jobs.delete(job.id)
+    report(folder, line(status="SUCCESS", message="done"))
+    assert (await telemetry.finish(job.id)).status == "SUCCESS"
+
+
+async def test_a_job_that_is_not_followed_has_no_last_word(bench, telemetry: Telemetry) -> None:
+    job = bench.job()
+    bench.store.jobs.save_result(job.id, Result(epoch=3))
+    assert await telemetry.finish(job.id) == Final(None, "", Result(epoch=3))
+    with pytest.raises(NotFound):
+        await telemetry.finish("none")
+
+
+def open_files(name: str) -> int:
+    """How many of this process's descriptors are of a file of this name."""
+    return sum(Path(link).name == name for link in map(os.path.realpath, Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 50])
+async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, turns: int) -> None:
+    threads = threading.active_count()
+    telemetry = Telemetry(bench.store, bus)
+    for _ in range(3):
+        job = bench.job()
+        folder = bench.folder(job)
+        report(folder, line(status="RUNNING"))
+        telemetry.start(job, folder)
+        telemetry.start(job, folder)
+    assert open_files("status.json") == 3
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await asyncio.wait_for(telemetry.close(), 5)
+    assert threading.active_count() == threads
+    assert open_files("status.json") == 0
