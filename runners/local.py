@@ -101,8 +101,7 @@ class LocalRunner(ABC):
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
-        code = _read_exit(request.run_folder)
-        return Ended(code, "" if code is not None else "nobody was left to record its exit code")
+        return Ended(_read_exit(request.run_folder))
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         mark = _mark(request)

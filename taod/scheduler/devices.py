@@ -44,6 +44,7 @@ class DevicePool:
         ]
         if not devices or config.cpu_beside_gpus:
             total = psutil.virtual_memory().total
+            psutil.cpu_percent()  # the first call only sets the mark that the next one measures from
             devices += [
                 Device(id=f"cpu:{n}", kind=DeviceKind.CPU, index=n, name=f"CPU slot {n}", memory_total_bytes=total)
                 for n in range(config.cpu_slots)
@@ -78,7 +79,7 @@ class DevicePool:
         ]
 
     def read(self) -> None:
-        """Read the figures anew. Takes milliseconds a GPU: called in a thread, by one at a time."""
+        """Read the figures anew. Takes milliseconds a GPU, so it is called in a thread; several may."""
         figures: dict[str, Figures] = {}
         machine: Figures | None = None
         for device in self._devices:

@@ -43,8 +43,9 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
         ground.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )
+        # Inside: the mark of where this attempt's lines begin is on record with it.
+        ground.follow(job, fresh=True)
     ground.tell(job)
-    ground.follow(job, fresh=True)
     try:
         identity = await runner.start(request)
     except StartFailed as error:

@@ -14,7 +14,7 @@ from taod.paths import Root
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.ground import Ground, Planner
-from taod.scheduler.policy import Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy import End, Explain, Lease, Promote, Snapshot, decide
 from taod.scheduler.requests import Requests
 from taod.scheduler.supervise import Supervision
 from taod.scheduler.watch_devices import DeviceWatch
@@ -147,11 +147,14 @@ class Scheduler:
     def _look(self) -> None:
         """One pass: what can be decided now is decided and done."""
         self._pass = None
-        for decision in decide(self._snapshot()):
-            try:
-                self._apply(decision)
-            except Exception:
-                log.exception("%r could not be carried out", decision)
+        decisions = decide(self._snapshot())
+        for decision in decisions:
+            if not isinstance(decision, Explain):
+                try:
+                    self._apply(decision)
+                except Exception:
+                    log.exception("%r could not be carried out", decision)
+        self._explain([decision for decision in decisions if isinstance(decision, Explain)])
         self._watch.leases_changed()
 
     def _snapshot(self) -> Snapshot:
@@ -178,15 +181,27 @@ class Scheduler:
             log.exception("whether the data of job %s are ready cannot be told", job.id)
             return f"whether its data are ready cannot be told ({error})"
 
-    def _apply(self, decision: Decision) -> None:
+    def _explain(self, explanations: list[Explain]) -> None:
+        """After what starts something, and in one transaction: there may be many."""
+        if not explanations:
+            return
+        jobs = self._ground.store.jobs
+        try:
+            with self._ground.store.transaction():
+                told = [jobs.update(each.job_id, reason=each.reason) for each in explanations]
+        except Exception:
+            log.exception("why jobs wait could not be recorded")
+        else:
+            for job in told:
+                self._ground.tell(job)
+
+    def _apply(self, decision: Promote | End | Lease) -> None:
         ground = self._ground
         match decision:
             case Promote(job_id, reason):
                 ground.move(job_id, State.QUEUED, reason)
             case End(job_id, state, reason):
                 ground.end(job_id, state, reason)
-            case Explain(job_id, reason):
-                ground.tell(ground.store.jobs.update(job_id, reason=reason))
             case Lease(job_id, slots, reason):
                 ground.tell(ground.store.jobs.lease(job_id, slots, reason))
                 self._supervise(job_id).begin()

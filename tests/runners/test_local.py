@@ -401,3 +401,16 @@ async def test_a_daemon_killed_at_any_instant_of_the_start_starts_at_most_once(t
         assert await ended(heir, identity, request) == Ended(5)
         assert request.job_folder.log.read_text() == "begun\nover\n"
     assert seen
+
+
+def test_it_works_on_the_loop_that_the_server_uses(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> Ended:
+        runner, request = ShellRunner(), run_of(tmp_path, "/bin/sleep", "100")
+        identity = await runner.start(request)
+        await runner.stop(identity, request, force=False)
+        return await ended(runner, identity, request)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        assert loop.run(main()) == Ended(143)

@@ -172,3 +172,13 @@ def test_native_runs_do_not_inherit_the_daemons_python(monkeypatch: pytest.Monke
     inherited = Native().inherited()
     assert inherited["LC_ALL"] == "C.UTF-8"
     assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TAOD_ROOT"} & inherited.keys()
+
+
+def test_the_engine_itself_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("runners.engine.capabilities")
+    pytest.importorskip("torch")
+    assert Embedded().can("classification_pyt", "train") == Verdict(True)
+    refused = Embedded().can("dino", "train")
+    assert not refused.can and "dino" in refused.reason and refused.remedy
+    missing = Embedded(EmbeddedConfig(python="/nowhere/python")).can("classification_pyt", "train")
+    assert not missing.can and "runner.embedded.python" in missing.remedy

@@ -78,19 +78,27 @@ class ScriptPlanner:
 class World:
     """One daemon's worth of parts over a root."""
 
-    def __init__(self, folder: Path, *, slots: int = 1, grace_s: float = 15.0, in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        slots: int = 1,
+        grace_s: float = 15.0,
+        in_memory: bool = False,
+        runner: ScriptRunner | None = None,
+    ) -> None:
         self.root = Root(folder)
         self.root.make()
         self.store = Store.open(None if in_memory else self.root.database)
         self.bus = EventBus()
         self.telemetry = Telemetry(self.store, self.bus)
         self.planner = ScriptPlanner(self.root)
-        runner = ScriptRunner()
+        chosen = runner or ScriptRunner()
         self.pool = DevicePool.detect(DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=0.01))
         self.scheduler = Scheduler(
             store=self.store,
             root=self.root,
-            runners=RunnerRegistry({"script": lambda: runner}, ["script"], list[RunnerRule]()),
+            runners=RunnerRegistry({"script": lambda: chosen}, ["script"], list[RunnerRule]()),
             devices=self.pool,
             telemetry=self.telemetry,
             bus=self.bus,
@@ -175,15 +183,13 @@ class World:
             raise AssertionError(f"{states} not reached: {self.store.jobs.history(job_id)}") from None
 
     async def until_epoch(self, job_id: str, epoch: int = 3) -> JobRecord:
-        """Wait until the tool has reported an epoch: it is past its first lines then."""
+        """Wait until the job is on record as running and its tool, past its first lines, has reported an epoch."""
 
         async def listen() -> JobRecord:
             async with self.bus.subscribe(None) as stream:
-                while self.job(job_id).progress.epoch != epoch:
-                    async for event in stream:
-                        if event.type is EventType.STATUS:
-                            break
-                return self.job(job_id)
+                while (job := self.job(job_id)).state is not State.RUNNING or job.progress.epoch != epoch:
+                    await anext(stream)
+                return job
 
         return await asyncio.wait_for(listen(), LIMIT_S)
 

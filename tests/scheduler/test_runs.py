@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 from sched_world import GOOD, LONG, SECRET, World
 
+from store.records import JobRecord, RunRecord
+from taod.scheduler import settle
 from taod.types.device import Device
 from taod.types.event import EventType
 from taod.types.state import State
@@ -207,3 +210,50 @@ async def test_from_posting_to_the_process_and_from_an_end_to_the_next_take_mill
     print("post to process", sorted(posted_to_started), "gap", sorted(gap))
     assert sorted(posted_to_started)[2] < 100
     assert sorted(gap)[2] < 200
+
+
+async def test_an_end_that_cannot_be_recorded_at_first_is_recorded_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "RETRY_S", (0.01,))
+    update, refused = world.store.runs.update, []
+
+    def full_disk(job_id: str, attempt: int, **fields: object) -> RunRecord:
+        if "exit_code" in fields and len(refused) < 3:
+            refused.append(job_id)
+            raise sqlite3.OperationalError("database or disk is full")
+        return update(job_id, attempt, **fields)
+
+    monkeypatch.setattr(world.store.runs, "update", full_disk)
+    job_id = world.post(GOOD)
+    assert (await world.until(job_id, State.DONE)).reason == "All went well"
+    assert len(refused) == 3 and world.states(job_id) == [*WHOLE_WAY, State.DONE]
+
+
+async def test_a_beginning_that_cannot_be_recorded_does_not_lose_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = world.store.runs.update
+
+    def full_disk(job_id: str, attempt: int, **fields: object) -> RunRecord:
+        if "identity" in fields:
+            raise sqlite3.OperationalError("database or disk is full")
+        return update(job_id, attempt, **fields)
+
+    monkeypatch.setattr(world.store.runs, "update", full_disk)
+    job_id = world.post(GOOD)
+    await world.until(job_id, State.DONE)
+    assert world.log(job_id).count("run ") == 1
+
+
+async def test_one_decision_that_fails_does_not_stop_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: JobRecord) -> str | None:
+        raise RuntimeError("disk error")
+
+    monkeypatch.setattr(world.planner, "ready", broken)
+    waiting, good = world.post(GOOD, state=State.WAITING), world.post(GOOD)
+    await world.until(good, State.DONE)
+    assert world.job(waiting).reason == "waits: whether its data are ready cannot be told (disk error)"
+    monkeypatch.undo()
+    world.scheduler.wake()
+    await world.until(waiting, State.DONE)
