@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from taod.client import Client, find
+from taod.client import Client
+from taod.client.find import find
 from taod.types.common import DaemonInfo
 from tui.app import Dashboard
 

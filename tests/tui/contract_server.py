@@ -11,11 +11,13 @@ import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvicorn
 from litestar import Litestar, Request, Response, delete, get, patch, post, put
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from taod.ids import new_id
@@ -62,6 +64,8 @@ class World:
     """Last-Event-ID of each opening of the event stream."""
     followers: dict[str, int] = field(default_factory=dict)
     """How many follow each job's log now."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody stops following a log."""
     grown: asyncio.Condition = field(default_factory=asyncio.Condition)
     closing: bool = False
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -167,7 +171,7 @@ def make_app(world: World) -> Litestar:
         return Health("ok", "0.1.0", 1.0)
 
     @get("/api/v1/login/{key:str}")
-    async def login(key: str) -> Login:
+    async def login(key: FromPath[str]) -> Login:
         if key != world.key:
             raise Refusal(401, "this key is not known here")
         return Login(world.user, world.token)
@@ -181,7 +185,7 @@ def make_app(world: World) -> Litestar:
         return [network_info()]
 
     @get("/api/v1/networks/{name:str}")
-    async def network(name: str) -> NetworkInfo:
+    async def network(name: FromPath[str]) -> NetworkInfo:
         if name != "classification_pyt":
             raise Refusal(404, f"there is no network {name}")
         return network_info()
@@ -205,17 +209,17 @@ def make_app(world: World) -> Litestar:
         return sorted(found, key=lambda view: (view.created_on, view.id), reverse=True)
 
     @get(f"{BASE}/job")
-    async def list_jobs(user: str, request: Request[Any, Any, Any]) -> Response[list[JobView]]:
+    async def list_jobs(user: FromPath[str], request: Request[Any, Any, Any]) -> Response[list[JobView]]:
         found = wanted(request)
         skip, size = int(request.query_params.get("skip", 0)), int(request.query_params.get("size", len(found)))
         return Response(found[skip : skip + size], headers={"X-Total-Count": str(len(found))})
 
     @get(f"{BASE}/job/counts")
-    async def counts(user: str) -> dict[str, int]:
+    async def counts(user: FromPath[str]) -> dict[str, int]:
         return {state.value: sum(view.state is state for view in world.jobs.values()) for state in State}
 
     @get(f"{BASE}/job/{{job:str}}")
-    async def detail(user: str, job: str) -> JobDetail:
+    async def detail(user: FromPath[str], job: FromPath[str]) -> JobDetail:
         view = find(job)
         return JobDetail(
             msgspec.structs.replace(view, result=world.results.get(job, view.result)),
@@ -228,7 +232,7 @@ def make_app(world: World) -> Litestar:
         )
 
     @post(f"{BASE}/job/{{job:str}}/{{verb:str}}", status_code=200)
-    async def act(user: str, job: str, verb: str) -> JobView:
+    async def act(user: FromPath[str], job: FromPath[str], verb: FromPath[str]) -> JobView:
         view = find(job)
         if verb == "cancel":
             if view.state.ended:
@@ -243,11 +247,11 @@ def make_app(world: World) -> Litestar:
         return world.change(job, state=State.QUEUED, reason="resumes")
 
     @patch(f"{BASE}/job/{{job:str}}")
-    async def change(user: str, job: str, request: Request[Any, Any, Any]) -> JobView:
+    async def change(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> JobView:
         return world.change(job, **msgspec.json.decode(await request.body()))
 
     @get(f"{BASE}/job/{{job:str}}/log")
-    async def log(user: str, job: str, request: Request[Any, Any, Any]) -> Stream:
+    async def log(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
         find(job)
         data = world.logs.get(job)
         follow = request.query_params.get("follow")
@@ -280,20 +284,21 @@ def make_app(world: World) -> Litestar:
                 yield piece
         finally:
             world.followers[job] -= 1
+            world.left.set()
 
     @get(f"{BASE}/job/{{job:str}}/files")
-    async def files(user: str, job: str) -> list[Artifact]:
+    async def files(user: FromPath[str], job: FromPath[str]) -> list[Artifact]:
         return [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
 
     @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
-    async def file(user: str, job: str, path: str) -> Stream:
+    async def file(user: FromPath[str], job: FromPath[str], path: FromPath[Path]) -> Stream:
         if not str(path).endswith("results/a b.txt"):
             raise Refusal(404, f"there is no file {path}")
         content = bytes(world.logs[job])
         return Stream([content[:10], content[10:]], headers={"Content-Length": str(len(content))})
 
     @get(f"{BASE}/events")
-    async def events(user: str, request: Request[Any, Any, Any]) -> Stream:
+    async def events(user: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
         world.resumed_from.append(request.headers.get("last-event-id"))
         return Stream(event_flow(), media_type="text/event-stream")
 
@@ -308,7 +313,7 @@ def make_app(world: World) -> Litestar:
             world.streams.remove(queue)
 
     @post(f"{BASE}/dataset")
-    async def create_dataset(user: str, request: Request[Any, Any, Any]) -> Dataset:
+    async def create_dataset(user: FromPath[str], request: Request[Any, Any, Any]) -> Dataset:
         body = msgspec.json.decode(await request.body())
         if body["type"] != "image_classification":
             raise Refusal(400, "Invalid dataset type")
@@ -323,31 +328,33 @@ def make_app(world: World) -> Litestar:
         return made
 
     @get(f"{BASE}/dataset")
-    async def list_datasets(user: str, request: Request[Any, Any, Any]) -> Response[list[Dataset]]:
+    async def list_datasets(user: FromPath[str], request: Request[Any, Any, Any]) -> Response[list[Dataset]]:
         name = request.query_params.get("name", "")
         found = [each for each in world.datasets.values() if name in each.name]
         return Response(found[: int(request.query_params.get("size", 99))], headers={"X-Total-Count": str(len(found))})
 
     @delete(f"{BASE}/dataset/{{dataset:str}}", status_code=200)
-    async def delete_dataset(user: str, dataset: str) -> Dataset:
+    async def delete_dataset(user: FromPath[str], dataset: FromPath[str]) -> Dataset:
         if dataset not in world.datasets:
             raise Refusal(404, f"there is no data set {dataset}")
         return world.datasets.pop(dataset)
 
     @post(f"{BASE}/dataset/{{dataset:str}}/upload")
-    async def upload(user: str, dataset: str, request: Request[Any, Any, Any]) -> UploadAnswer:
+    async def upload(user: FromPath[str], dataset: FromPath[str], request: Request[Any, Any, Any]) -> UploadAnswer:
         sent = (await request.form())["file"]
         content = await sent.read()
         world.uploads[dataset] = (sent.filename, content)
         return UploadAnswer("taken", 1, len(content), DatasetSummary("ready", 1, len(content)))
 
     @put(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
-    async def merge_spec(user: str, model: str, action: str, request: Request[Any, Any, Any]) -> Response[Any]:
+    async def merge_spec(
+        user: FromPath[str], model: FromPath[str], action: FromPath[str], request: Request[Any, Any, Any]
+    ) -> Response[Any]:
         body = msgspec.json.decode(await request.body())
         return Response({"saved": True} | body, headers={"X-Taod-Warnings": "gpu_ids is not known"})
 
     @post(f"{BASE}/model/{{model:str}}/job")
-    async def run(user: str, model: str, request: Request[Any, Any, Any]) -> list[str]:
+    async def run(user: FromPath[str], model: FromPath[str], request: Request[Any, Any, Any]) -> list[str]:
         asked = msgspec.json.decode(await request.body())
         return [world.add_job(action=action, owner_id=model).id for entry in asked for action in entry["actions"]]
 

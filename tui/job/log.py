@@ -120,7 +120,7 @@ class LogView(ScrollView, can_focus=True):
             self._widest = max(self._widest, len(self._lines[index]))
         self._measure()
         if self._at_end:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.scroll_end(animate=False, x_axis=False)
         elif pushed:
             self.scroll_to(y=max(0, self.scroll_y - pushed), animate=False, immediate=True)
 
@@ -137,7 +137,7 @@ class LogView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if self._at_end:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.scroll_end(animate=False, x_axis=False)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

@@ -55,7 +55,7 @@ class FilterBar(Horizontal):
         for status in CHOICES:
             yield Chip(status)
         yield Static("/", id="slash")
-        yield Input(placeholder="id, model, network or action", id="filter-text", compact=True)
+        yield Input(placeholder="filter", id="filter-text", compact=True)
 
     def on_mount(self) -> None:
         self._mark()

@@ -39,7 +39,7 @@ COLUMNS = (
     Column("value", "Metric", 7),
     Column("metric", "", 18, from_width=150),
     Column("device", "Device", 6, from_width=100),
-    Column("age", "Age", 4),
+    Column("age", "Age", 4, from_width=70),
 )
 
 

@@ -23,6 +23,8 @@ class JobsTable(DataTable[object]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select_cursor", "Zoom", tooltip="Give the selected job the whole screen"),
+        Binding("home", "scroll_top", "First job", show=False),
+        Binding("end", "scroll_bottom", "Last job", show=False),
     ]
 
     class NearEnd(Message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,10 +16,8 @@ from textual.widgets import Static
 
 from tui.theme import GREEN, TEXT
 
-KEY_CELLS = 14
 
-
-def listed(bindings: Iterable[Binding]) -> Text:
+def listed(bindings: Iterable[Binding]) -> Table:
     """A line for each action: its keys, and what it does."""
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
@@ -27,12 +26,10 @@ def listed(bindings: Iterable[Binding]) -> Text:
             shown = [binding.key_display or format_key(key.strip()) for key in binding.key.split(",")]
             keys.setdefault(binding.action, []).extend(shown)
             words[binding.action] = binding.tooltip or binding.description
-    text = Text()
-    for number, action in enumerate(keys):
-        text.append("\n" if number else "")
-        text.append(" ".join(keys[action]).ljust(KEY_CELLS), style=f"bold {GREEN}")
-        text.append(words[action], style=TEXT)
-    return text
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for action in keys:
+        table.add_row(Text(" ".join(keys[action]), style=f"bold {GREEN}"), Text(words[action], style=TEXT))
+    return table
 
 
 class Help(ModalScreen[None]):

@@ -104,10 +104,11 @@ class MainScreen(Screen[None]):
     @on(feed.Disconnected)
     def _disconnected(self, event: feed.Disconnected) -> None:
         self.header.connection(False, self._client.url)
-        self.jobs.lost(f"{event.reason[:1].upper()}{event.reason[1:]}")
+        reason = f"{event.reason[:1].upper()}{event.reason[1:]}"
+        self.jobs.lost(reason)
         if not self._was_away:
             self._was_away = True
-            self.notify(escape(event.reason), title="The daemon is away", severity="warning")
+            self.notify(escape(reason), title="The daemon is away", severity="warning")
 
     @on(feed.Refused)
     def _refused(self, event: feed.Refused) -> None:

@@ -1,0 +1,108 @@
+"""The event stream: typed bodies, coming back, and not coming back."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from taod.client import Client, ClientError
+from taod.types.common import DaemonInfo
+from taod.types.event import EventType, ResourceChange, StatusUpdate
+from taod.types.job import JobView
+
+BOUND_S = 10.0
+
+
+async def test_every_event_has_the_body_of_its_type(client: Client, server: Any, contract: Any) -> None:
+    world = server.world
+    job = world.add_job()
+
+    def connected(up: bool, why: str) -> None:
+        world.send(b"id: w-0\nevent: from-the-future\ndata: 1\n\n")
+        world.tell(EventType.JOB, job)
+        world.tell(EventType.STATUS, StatusUpdate(job.id, "RUNNING", epoch=2, kpi={"loss": 0.5, "lr": None}))
+        world.tell(EventType.DEVICES, [contract.gpu()])
+        world.tell(EventType.JOB_DELETED, ResourceChange(job.id, "deleted"))
+        world.tell(EventType.RESET, {})
+
+    seen: list[tuple[EventType, Any]] = []
+    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connected)) as events:
+        async for event in events:
+            seen.append(event)
+            if event[0] is EventType.RESET:
+                break
+    assert [kind for kind, _ in seen] == ["job", "status", "devices", "job_deleted", "reset"]
+    assert isinstance(seen[0][1], JobView) and seen[1][1].kpi == {"loss": 0.5, "lr": None}
+    assert seen[2][1][0].name == "NVIDIA H100 80GB HBM3" and seen[3][1].id == job.id
+
+
+async def test_a_broken_stream_is_opened_again_from_the_last_event(client: Client, server: Any) -> None:
+    world = server.world
+    job = world.add_job()
+    told: list[bool] = []
+
+    def connection(up: bool, why: str) -> None:
+        told.append(up)
+        if up:
+            world.tell(EventType.JOB, job)
+
+    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connection)) as events:
+        await anext(events)
+        world.cut()
+        await anext(events)
+    assert told == [True, False, True]
+    assert world.resumed_from == [None, "w-1"]
+
+
+async def test_a_daemon_that_restarts_is_waited_for(client: Client, server: Any) -> None:
+    world, down = server.world, asyncio.Event()
+    job = world.add_job()
+
+    def connection(up: bool, why: str) -> None:
+        if up:
+            world.tell(EventType.JOB, job)
+        elif "taod serve" in why:
+            down.set()
+
+    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connection)) as events:
+        await anext(events)
+        waiting = asyncio.ensure_future(anext(events))
+        await server.stop()
+        await down.wait()
+        await server.start()
+        assert (await waiting)[1].id == job.id
+
+
+async def test_a_daemon_on_another_port_with_another_token_is_found_again(
+    client: Client, server: Any, contract: Any
+) -> None:
+    second = contract.ContractServer()
+    await second.start()
+    second.world.token = "another"
+    job = second.world.add_job()
+
+    def rediscover() -> DaemonInfo:
+        return DaemonInfo(second.url, 1, 0.0, second.world.user, second.world.token)
+
+    def connection(up: bool, why: str) -> None:
+        if up:
+            server.world.cut()
+            second.world.tell(EventType.JOB, job)
+
+    try:
+        async with asyncio.timeout(BOUND_S):
+            async with aclosing(client.events(on_connection=connection, rediscover=rediscover)) as events:
+                assert (await anext(events))[1].id == job.id
+        assert (client.url, client.token) == (second.url, "another")
+    finally:
+        await second.stop()
+
+
+async def test_a_refused_stream_ends_instead_of_trying_for_ever(server: Any) -> None:
+    async with Client(server.url, server.world.user, "wrong") as stranger, asyncio.timeout(BOUND_S):
+        with pytest.raises(ClientError) as caught:
+            await anext(stranger.events())
+    assert caught.value.status == 401
