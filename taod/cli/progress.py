@@ -24,7 +24,7 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
     )
     view = (await client.job(job_id)).job
     figures: dict[str, float | None] = {}
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(view.action, total=None, words=view.reason)
         async with aclosing(watch_job(client, job_id)) as updates:
             async for update in updates:

@@ -1,0 +1,109 @@
+"""The dashboard on a real daemon with a real train: by Textual's pilot, and in a real tmux."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taod.client.http import Client
+from taod.types.state import State
+from tests.e2e.journey import PATIENCE_S, REPOSITORY, Daemon, at_epoch, ended, small_model, train, until
+from tui.app import Dashboard
+from tui.screens.confirm import Confirm
+
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
+
+SIZE = (120, 40)
+
+
+async def shown(pilot: Any, condition: Callable[[], Any]) -> None:
+    """Let the dashboard work until the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await pilot.pause(0.02)
+
+
+async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
+    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path
+) -> None:
+    job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=200))
+    app = Dashboard(daemon.client())
+    async with app.run_test(size=SIZE) as pilot:
+
+        def cell(column: str) -> str:
+            text: str = app.screen.jobs.table.get_cell(job_id, column).plain
+            return text
+
+        await shown(pilot, lambda: job_id in app.screen_stack[-1].jobs.table.rows)
+        await shown(pilot, lambda: "/200" in cell("progress"))
+        await shown(pilot, lambda: any("epoch 1/200" in line for line in list(app.screen.job.log_view.lines)))
+        assert cell("device") == "cpu0"
+
+        await pilot.press("p")
+        await shown(pilot, lambda: isinstance(app.screen, Confirm) or cell("word") == "paused")
+        if isinstance(app.screen, Confirm):
+            await pilot.press("y")
+        await shown(pilot, lambda: not isinstance(app.screen, Confirm) and cell("word") == "paused")
+        await pilot.press("r")
+        await shown(pilot, lambda: cell("word") == "running")
+
+        await pilot.press("c")
+        await shown(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await shown(pilot, lambda: not isinstance(app.screen, Confirm) and cell("word") == "cancelled")
+    assert (await client.job(job_id)).job.state is State.CANCELLED
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """A tmux server of the test's own."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    socket = str(tmp_path / "tmux")
+
+    def call(*arguments: str) -> str:
+        return subprocess.run(["tmux", "-S", socket, *arguments], capture_output=True, text=True, check=True).stdout
+
+    yield call
+    subprocess.run(["tmux", "-S", socket, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.mark.tmux
+async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
+    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path, tmux: Callable[..., str]
+) -> None:
+    job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=4))
+    await until(client, job_id, at_epoch(1))
+    command = f"cd {REPOSITORY} && {sys.executable} -m taod tui --root {daemon.root}"
+    tmux("-f", "/dev/null", "new-session", "-d", "-s", "taod", "-x", "120", "-y", "40", command)
+
+    async def screen(*wanted: str) -> str:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                text = await asyncio.to_thread(tmux, "capture-pane", "-p", "-t", "taod")
+                if all(word in text for word in wanted):
+                    return text
+                await asyncio.sleep(0.1)
+
+    await screen("Devices", job_id[:8], "running", "/4")
+    tmux("send-keys", "-t", "taod", "k")
+    await screen("accuracy_top-1", "train_loss")
+    tmux("send-keys", "-t", "taod", "?")
+    await screen("Cancel the job, after a question")
+    tmux("send-keys", "-t", "taod", "Escape")
+    done = await until(client, job_id, ended)
+    assert done.job.state is State.DONE
+    await screen("done", "1 done")
+    tmux("send-keys", "-t", "taod", "q")
+    async with asyncio.timeout(PATIENCE_S):
+        while (
+            subprocess.run(["tmux", "-S", str(tmp_path / "tmux"), "has-session"], capture_output=True).returncode == 0
+        ):
+            await asyncio.sleep(0.1)
