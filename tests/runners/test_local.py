@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,13 @@ def runner() -> ShellRunner:
     return ShellRunner()
 
 
-def run_of(folder: Path, *argv: str, attempt: int = 1, job: str = "job-1") -> RunRequest:
-    return RunRequest(job, attempt, Command("net", "train", list(argv), image=""), str(folder))
+def run_of(folder: Path, *argv: str, attempt: int = 1) -> RunRequest:
+    return RunRequest(job_of(folder), attempt, Command("net", "train", list(argv), image=""), str(folder))
+
+
+def job_of(folder: Path) -> str:
+    """An id of the folder's own: tests that run side by side must not find each other's processes."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, str(folder)))
 
 
 def shell(folder: Path, text: str, **more: Any) -> RunRequest:
@@ -110,7 +116,7 @@ async def test_arguments_and_environment_arrive_as_they_are(runner: ShellRunner,
     text = "import os, sys; print(sys.argv[1:], os.environ['TAOD_RUN'], os.getcwd())"
     request = run_of(tmp_path, sys.executable, "-c", text, *words)
     await ended(runner, await runner.start(request), request)
-    assert request.job_folder.log.read_text() == f"{words} job-1/1 {tmp_path}\n"
+    assert request.job_folder.log.read_text() == f"{words} {request.job_id}/1 {tmp_path}\n"
 
 
 async def test_the_tool_has_default_signals_and_no_descriptor_of_the_daemon(
@@ -295,7 +301,7 @@ async def test_recover_waits_for_a_wrapper_that_is_about_to_say_who_it_is(runner
     late = subprocess.Popen(
         ["/bin/sh", "-c", 'read go; read -r a b c d e f g h i j k l m n o p q r s t u start rest </proc/$$/stat; '
          'echo "$$ $start" >pid; read end'],
-        cwd=run.path, env={**os.environ, "TAOD_RUN": "job-1/1"}, stdin=subprocess.PIPE,
+        cwd=run.path, env={**os.environ, "TAOD_RUN": f"{request.job_id}/1"}, stdin=subprocess.PIPE,
     )  # fmt: skip
     try:
         recovering = asyncio.create_task(runner.recover(request))

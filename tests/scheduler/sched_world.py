@@ -198,9 +198,8 @@ class World:
 
 
 async def end_all(world: World) -> None:
-    """Kill what a test left running, and close."""
+    """Stop watching, then kill what a test left running, and close."""
+    await world.scheduler.stop()
     for job in world.store.jobs.in_states(ON_DEVICE):
-        run = world.store.runs.latest(job.id)
-        if run is not None:
-            processes.kill_all(f"TAOD_RUN={job.id}/{run.attempt}", None)
+        processes.kill_all(f"TAOD_RUN={job.id}/{job.attempt}", None)
     await world.close()
