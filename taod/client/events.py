@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -40,7 +40,7 @@ class EventCalls(Transport):
 
     async def events(
         self, *, on_connection: OnConnection | None = None, rediscover: Rediscover | None = None
-    ) -> AsyncIterator[tuple[EventType, Any]]:
+    ) -> AsyncGenerator[tuple[EventType, Any], None]:
         """Events for ever, each with its body as the Struct that EventType tells of it.
 
         A lost stream is opened again, first after 0.1 s and then more and more slowly (5 s at most), from the last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from taod.client.errors import ClientError
@@ -47,7 +47,7 @@ class LogCalls(Transport):
                 raise
             return b""
 
-    async def follow_log(self, job_id: str, offset: int = 0) -> AsyncIterator[bytes]:
+    async def follow_log(self, job_id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Bytes from `offset` on as they are written; ends when the run ends.
 
         Close the generator (or cancel its task) to stop. Raises NoDaemon when the line breaks: call again with the

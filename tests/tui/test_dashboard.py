@@ -334,6 +334,10 @@ async def test_enter_zooms_and_escape_leaves(dashboard: Dashboard, busy: Any, un
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("enter")
         await until(pilot, lambda: dashboard.screen.job.size.height > 30)
+        await pilot.press("k", "enter")
+        await until(pilot, lambda: dashboard.screen.job.size.height < 30)
+        await pilot.press("enter")
+        await until(pilot, lambda: dashboard.screen.job.size.height > 30)
         await pilot.press("escape")
         await until(pilot, lambda: dashboard.screen.job.size.height < 30)
 

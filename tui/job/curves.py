@@ -34,9 +34,11 @@ class Curves:
         return curves
 
     def _read(self, result: Result) -> None:
-        for curve in (*result.kpi, *result.graphical):
-            for epoch, value in curve.values.items():
-                self._add(curve.metric, epoch, value)
+        named = [(curve.metric, curve.values) for curve in result.kpi]
+        named += [(curve.metric, curve.values) for curve in result.graphical]
+        for metric, values in named:
+            for epoch, value in values.items():
+                self._add(metric, epoch, value)
 
     def feed(self, update: StatusUpdate) -> bool:
         """Take what a new line says; True when a curve grew."""

@@ -110,6 +110,12 @@ class KpiPane(Vertical):
             self._chosen = event.option.id
             self._draw()
 
+    @on(OptionList.OptionSelected)
+    async def _entered(self, event: OptionList.OptionSelected) -> None:
+        """The list of metrics takes the enter key; elsewhere it zooms, so here too."""
+        event.stop()
+        await self.run_action("screen.zoom")
+
     def _list(self) -> None:
         metrics = self.curves.metrics
         if self._chosen not in metrics:

@@ -58,8 +58,8 @@ class MainScreen(Screen[None]):
         Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
         Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
     ]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
 
     def __init__(self, client: Client, rediscover: Rediscover | None = None) -> None:
         super().__init__()
