@@ -29,9 +29,9 @@ class Disconnected(Message):
 class Refused(Message):
     """The daemon does not let us in; nothing more will come."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, error: ClientError) -> None:
         super().__init__()
-        self.reason = reason
+        self.error = error
 
 
 class JobChanged(Message):
@@ -75,7 +75,7 @@ class Feed:
                 if message is not None:
                     self._post(message)
         except ClientError as error:
-            self._post(Refused(error.description))
+            self._post(Refused(error))
 
     def _connection(self, up: bool, reason: str) -> None:
         self._post(Connected() if up else Disconnected(reason))

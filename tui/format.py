@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from tui.theme import DIM, GREEN, LINE, RED, SOFT, YELLOW
+from tui.theme import GREEN, LINE, RED, YELLOW
 
 GIB = 1024**3
 
@@ -107,15 +107,6 @@ def bar(fraction: float, width: int, colour: str = GREEN) -> Text:
 def heat(fraction: float) -> str:
     """Colour of a load: calm, high, at the limit."""
     return RED if fraction >= 0.95 else YELLOW if fraction >= 0.8 else GREEN
-
-
-def key(name: str, width: int) -> Text:
-    """The name of a figure in a column of names."""
-    return Text(name.ljust(width), style=DIM)
-
-
-def soft(words: str) -> Text:
-    return Text(words, style=SOFT, no_wrap=True, overflow="ellipsis")
 
 
 def now() -> datetime:

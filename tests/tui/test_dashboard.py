@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual.widgets import Static, TabbedContent
 
+from taod.client import Client
 from taod.types.event import EventType, ResourceChange
 from taod.types.job import Result
 from taod.types.state import State
@@ -315,6 +316,13 @@ async def test_a_dashboard_that_starts_before_its_daemon_waits(
         await until(pilot, lambda: "taod serve" in text(dashboard, "#jobs-empty"))
         await server.start()
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
+
+
+async def test_a_token_that_is_not_known_is_told(server: Any, until: Any) -> None:
+    dashboard = Dashboard(Client(server.url, server.world.user, "wrong"))
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "token is not known" in text(dashboard, "#jobs-empty"))
+        assert any("The daemon refuses" in note for note in toasts(dashboard))
 
 
 async def test_help_lists_every_key(dashboard: Dashboard, busy: Any, until: Any) -> None:

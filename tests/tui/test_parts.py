@@ -53,9 +53,8 @@ def test_a_character_cut_between_two_pieces_is_whole() -> None:
 
 def test_colours_and_control_characters_are_left_out() -> None:
     lines = LogLines()
-    lines.feed(b"\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07 tab\tx\n\xff\n")
-    assert shown(lines) == ["red bell tab   x".replace("tab   x", "tab") + lines[0][12:], "�"]
-    assert "\x1b" not in lines[0] and "title" not in lines[0]
+    lines.feed(b"\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07\n\tx\n\xff\n")
+    assert shown(lines) == ["red bell", "    x", "�"]
 
 
 def test_a_log_keeps_its_last_lines_and_cuts_endless_ones() -> None:
@@ -184,6 +183,6 @@ def test_a_device_tells_what_it_knows_and_hides_what_it_does_not(contract: Any) 
 def test_a_specification_reads_as_a_tree() -> None:
     document = {"train": {"lr": 0.1, "amp": False, "steps": [1, 2]}, "sets": [{"dir": "a"}], "gpus": None, "x": {}}
     assert tree(document).plain.splitlines() == [
-        "train:", "  lr: 0.1", "  amp: false", "  steps: [1, 2]", "sets:", "  -", "    dir: a".replace("    ", "", 1)
-        if False else "    dir: a", "gpus: null", "x: {}",
+        "train:", "  lr: 0.1", "  amp: false", "  steps: [1, 2]", "sets:", "  -", "    dir: a",
+        "gpus: null", "x: {}",
     ]  # fmt: skip

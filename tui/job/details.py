@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
@@ -15,47 +17,48 @@ from tui import format
 from tui.job.tree import tree
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
 
-NAME_CELLS = 11
+NAME_CELLS = 10
 
 
-def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Text:
-    """State, times, run and history, a line each."""
+def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
+    """State, times, run and history, a line each; what is longer goes on under its own beginning."""
     view = detail.job
     glyph, colour = GLYPHS[view.state]
-    text = Text()
-    _row(text, "state", Text(f"{glyph} {view.state.value}", style=colour).append(f"  {view.reason}", style=SOFT))
-    _row(text, "job", Text(view.id, style=TEXT))
-    _row(text, view.owner_kind, Text(view.owner_name, style=TEXT).append(f"  {view.owner_id}", style=DIM))
-    _row(text, "network", Text(view.network, style=TEXT).append(f"  {view.action}", style=SOFT))
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=NAME_CELLS)
+    _row(table, "state", Text(f"{glyph} {view.state.value}", style=colour).append(f"  {view.reason}", style=SOFT))
+    _row(table, "job", Text(view.id, style=TEXT))
+    _row(table, view.owner_kind, Text(view.owner_name, style=TEXT).append(f"  {view.owner_id}", style=DIM))
+    _row(table, "network", Text(view.network, style=TEXT).append(f"  {view.action}", style=SOFT))
     if view.parent_id:
-        _row(text, "parent", Text(view.parent_id, style=TEXT))
+        _row(table, "parent", Text(view.parent_id, style=TEXT))
     if detail.children:
-        _row(text, "children", Text(", ".join(format.short(child) for child in detail.children), style=TEXT))
-    _times(text, view)
-    _row(text, "runner", Text(view.runner or "none yet", style=TEXT if view.runner else DIM))
+        _row(table, "children", Text(", ".join(format.short(child) for child in detail.children), style=TEXT))
+    _times(table, view)
+    _row(table, "runner", Text(view.runner or "none yet", style=TEXT if view.runner else DIM))
     if view.devices:
-        _row(text, "device", Text(", ".join(device_names.get(each, each) for each in view.devices), style=TEXT))
+        _row(table, "device", Text(", ".join(device_names.get(each, each) for each in view.devices), style=TEXT))
     for warning in detail.warnings:
-        _row(text, "warning", Text(warning, style=YELLOW))
+        _row(table, "warning", Text(warning, style=YELLOW))
     if detail.process is not None:
-        _process(text, detail.process)
+        _process(table, detail.process)
     if detail.folder:
-        _row(text, "folder", Text(detail.folder, style=SOFT))
-    _history(text, detail.history)
-    return text
+        _row(table, "folder", Text(detail.folder, style=SOFT))
+    return Group(table, *_history(detail.history))
 
 
-def _row(text: Text, name: str, value: Text) -> None:
-    text.append_text(format.key(name, NAME_CELLS)).append_text(value).append("\n")
+def _row(table: Table, name: str, value: Text) -> None:
+    value.overflow = "fold"
+    table.add_row(Text(name, style=DIM), value)
 
 
-def _times(text: Text, view: JobView) -> None:
+def _times(table: Table, view: JobView) -> None:
     times = Text(format.moment(view.created_on), style=TEXT)
     if view.started_at:
         times.append("  started ", style=DIM).append(format.moment(view.started_at), style=TEXT)
     if view.ended_at:
         times.append("  ended ", style=DIM).append(format.moment(view.ended_at), style=TEXT)
-    _row(text, "created", times)
+    _row(table, "created", times)
     took = format.duration(format.seconds_between(view.started_at, view.ended_at, format.now()))
     if took:
         line = Text(took, style=TEXT)
@@ -63,12 +66,12 @@ def _times(text: Text, view: JobView) -> None:
             line.append(f"  attempt {view.attempt}", style=DIM)
         if view.result.time_per_epoch:
             line.append(f"  an epoch {format.eta(view.result.time_per_epoch)}", style=DIM)
-        _row(text, "ran for", line)
+        _row(table, "ran for", line)
     if view.priority:
-        _row(text, "priority", Text(str(view.priority), style=TEXT))
+        _row(table, "priority", Text(str(view.priority), style=TEXT))
 
 
-def _process(text: Text, process: ProcessInfo) -> None:
+def _process(table: Table, process: ProcessInfo) -> None:
     told = []
     if process.pid is not None:
         told.append(f"pid {process.pid}")
@@ -81,22 +84,22 @@ def _process(text: Text, process: ProcessInfo) -> None:
     if process.gpu_memory_bytes is not None:
         told.append(f"gpu memory {format.size(process.gpu_memory_bytes)}")
     if told:
-        _row(text, "process", Text(", ".join(told), style=TEXT))
+        _row(table, "process", Text(", ".join(told), style=TEXT))
     if process.command:
-        _row(text, "command", Text(shlex.join(process.command), style=GREEN))
+        _row(table, "command", Text(shlex.join(process.command), style=GREEN))
     for name, value in process.environment.items():
-        _row(text, "", Text(name, style=SOFT).append(f"={value}", style=BLUE))
+        _row(table, "", Text(name, style=SOFT).append(f"={value}", style=BLUE))
 
 
-def _history(text: Text, history: list[HistoryEntry]) -> None:
+def _history(history: list[HistoryEntry]) -> list[Text | Table]:
     if not history:
-        return
-    text.append("\nHistory\n", style=f"bold {SOFT}")
+        return []
+    table = Table.grid(padding=(0, 1, 0, 0))
     for entry in history:
         glyph, colour = GLYPHS[entry.state]
-        text.append(f"{format.moment(entry.at):<{NAME_CELLS - 2}} ", style=DIM)
-        text.append(f"{glyph} {entry.state.value:<9} ", style=colour)
-        text.append(f"{entry.reason}\n", style=SOFT)
+        when, state = Text(format.moment(entry.at), style=DIM), Text(f"{glyph} {entry.state.value}", style=colour)
+        table.add_row(when, state, Text(entry.reason, style=SOFT))
+    return [Text("\nHistory", style=f"bold {SOFT}"), table]
 
 
 class DetailsPane(Horizontal):

@@ -29,9 +29,9 @@ class JobPanel(Vertical):
     class Failed(Message):
         """The job could not be read."""
 
-        def __init__(self, reason: str) -> None:
+        def __init__(self, error: ClientError) -> None:
             super().__init__()
-            self.reason = reason
+            self.error = error
 
     def __init__(self, client: Client) -> None:
         super().__init__(id="job", classes="panel")
@@ -109,7 +109,9 @@ class JobPanel(Vertical):
             return
         except ClientError as error:
             if error.status != 404:
-                self.post_message(self.Failed(error.description))
+                self.post_message(self.Failed(error))
+            return
+        if not self.app.is_running:
             return
         self.detail = detail
         self.kpis.show(detail)

@@ -39,9 +39,9 @@ class JobsPanel(Vertical):
     class Failed(Message):
         """A page could not be read."""
 
-        def __init__(self, reason: str) -> None:
+        def __init__(self, error: ClientError) -> None:
             super().__init__()
-            self.reason = reason
+            self.error = error
 
     def __init__(self, client: Client) -> None:
         super().__init__(id="jobs", classes="panel")
@@ -78,7 +78,7 @@ class JobsPanel(Vertical):
         page = await self._client.jobs(
             status=asked.status, text=asked.text or None, skip=0, size=max(PAGE_JOBS, len(self.book.views))
         )
-        if asked is not self.book.filter:
+        if asked is not self.book.filter or not self.app.is_running:
             return
         self._connected = True
         there = {view.id for view in page.items}
@@ -134,7 +134,7 @@ class JobsPanel(Vertical):
         try:
             await self.reload()
         except ClientError as error:
-            self.post_message(self.Failed(error.description))
+            self.post_message(self.Failed(error))
 
     @on(FilterBar.Left)
     def _typing_ended(self, event: FilterBar.Left) -> None:
@@ -159,9 +159,9 @@ class JobsPanel(Vertical):
                 status=asked.status, text=asked.text or None, skip=len(self.book.views), size=PAGE_JOBS
             )
         except ClientError as error:
-            self.post_message(self.Failed(error.description))
+            self.post_message(self.Failed(error))
             return
-        if asked is self.book.filter:
+        if asked is self.book.filter and self.app.is_running:
             self.book.total = page.total
             self._put(page.items)
 

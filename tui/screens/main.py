@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from taod.client import Client, ClientError
+from taod.client import Client, ClientError, NoDaemon
 from taod.client.events import Rediscover
 from taod.types.device import Device
 from taod.types.job import JobView
@@ -113,8 +113,8 @@ class MainScreen(Screen[None]):
     @on(feed.Refused)
     def _refused(self, event: feed.Refused) -> None:
         self.header.connection(False, self._client.url)
-        self.jobs.lost(event.reason)
-        self._complain(event.reason)
+        self.jobs.lost(event.error.description)
+        self._complain(event.error)
 
     @on(feed.EventsMissed)
     def _missed(self) -> None:
@@ -152,7 +152,9 @@ class MainScreen(Screen[None]):
             )
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
-                self._complain(error.description)
+                self._complain(error)
+            return
+        if not self.app.is_running:
             return
         await self._show_devices(devices)
         self._show_counts(counts)
@@ -162,10 +164,13 @@ class MainScreen(Screen[None]):
     async def _read_counts(self) -> None:
         await asyncio.sleep(GATHER_S)
         try:
-            self._show_counts(await self._client.job_counts())
+            counts = await self._client.job_counts()
         except ClientError as error:
             if error.status:
-                self._complain(error.description)
+                self._complain(error)
+            return
+        if self.app.is_running:
+            self._show_counts(counts)
 
     async def _show_devices(self, devices: list[Device]) -> None:
         panel = self.query_one(DevicesPanel)
@@ -188,8 +193,10 @@ class MainScreen(Screen[None]):
         else:
             self.notify(escape(f"{name}\n{view.reason}"), title="Cancelled", severity="warning")
 
-    def _complain(self, reason: str) -> None:
-        self.notify(escape(reason), title="The daemon refuses", severity="error", timeout=10)
+    def _complain(self, error: ClientError) -> None:
+        """Show what the daemon said, or that it says nothing."""
+        title = "The daemon is away" if isinstance(error, NoDaemon) else "The daemon refuses"
+        self.notify(escape(error.description), title=title, severity="error", timeout=10)
 
     # What the parts tell
 
@@ -205,7 +212,7 @@ class MainScreen(Screen[None]):
     @on(JobsPanel.Failed)
     @on(JobPanel.Failed)
     def _failed(self, event: JobsPanel.Failed | JobPanel.Failed) -> None:
-        self._complain(event.reason)
+        self._complain(event.error)
 
     # What the keys ask
 
@@ -231,7 +238,7 @@ class MainScreen(Screen[None]):
         try:
             waiting = await self._waiting_for(view.id)
         except ClientError as error:
-            self._complain(error.description)
+            self._complain(error)
             return
         question, consequence = cancel_question(self.jobs.book.views.get(view.id, view), waiting)
         if await self.app.push_screen_wait(Confirm(question, consequence, "Cancel it", "Leave it")):
@@ -252,7 +259,7 @@ class MainScreen(Screen[None]):
         try:
             self.post_message(feed.JobChanged(await verb(view.id)))
         except ClientError as error:
-            self._complain(error.description)
+            self._complain(error)
 
     async def _waiting_for(self, job_id: str) -> int:
         """How many jobs that have not ended wait for this one, directly or not."""
