@@ -1,4 +1,4 @@
-"""The steps of picture pipelines in the MMClassification style, with Pillow: each takes a picture and a random source."""
+"""Steps of picture pipelines in the MMClassification style, with Pillow: each takes a picture and a random source."""
 
 from __future__ import annotations
 
