@@ -11,8 +11,8 @@ np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 
 from runners.engine.errors import SpecError  # noqa: E402
-from runners.engine.networks.classification_pyt import offer, transforms  # noqa: E402
-from runners.engine.networks.classification_pyt.transforms import Pipeline, evaluation_entries  # noqa: E402
+from runners.engine.networks.classification_pyt import offer, pictures, transforms  # noqa: E402
+from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries  # noqa: E402
 
 EVERYTHING: list[dict[str, Any]] = [
     {"type": "LoadImageFromFile"},
@@ -114,6 +114,6 @@ def test_evaluation_follows_the_train_pipeline(train: dict[str, Any], resized: i
 
 def test_pictures_of_any_mode_become_rgb() -> None:
     for mode in ("L", "P", "RGBA", "1", "CMYK", "I", "LA"):
-        assert transforms.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
+        assert pictures.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
     deep = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16))
-    assert (np.array(transforms.upright_rgb(deep)) == 255).all()
+    assert (np.array(pictures.upright_rgb(deep)) == 255).all()

@@ -14,9 +14,9 @@ from runners.engine.interrupt import Interrupt
 from runners.engine.networks.classification_pyt import predictor, settings
 from runners.engine.networks.classification_pyt.loading import Batch, Feed, default_workers
 from runners.engine.networks.classification_pyt.pictures import Pictures
+from runners.engine.networks.classification_pyt.pipeline import Pipeline
 from runners.engine.networks.classification_pyt.predictor import Predictor
 from runners.engine.networks.classification_pyt.settings import Split
-from runners.engine.networks.classification_pyt.transforms import Pipeline
 
 log = logging.getLogger("engine")
 

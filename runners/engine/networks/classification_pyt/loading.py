@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from runners.engine.interrupt import leave_to_parent
 from runners.engine.networks.classification_pyt import pictures
 from runners.engine.networks.classification_pyt.pictures import Pictures, Unreadable
-from runners.engine.networks.classification_pyt.transforms import Pipeline
+from runners.engine.networks.classification_pyt.pipeline import Pipeline
 
 Key = tuple[int, int]
 """(epoch, index of the picture)."""

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 import msgspec
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
 from runners.engine.errors import DataError
 from runners.engine.networks.classification_pyt.settings import Split
-from runners.engine.networks.classification_pyt.transforms import upright_rgb
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 REMEDY = "replace or remove it, or set dataset.data.skip_unreadable to true"
@@ -90,6 +90,15 @@ def read(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The picture as RGB, turned as its EXIF data say; 16-bit greys are scaled to 8 bits."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray(np.clip(values / 257.0, 0, 255).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _folder(split: Split, where: str) -> Path:

@@ -17,12 +17,12 @@ from runners.engine.interrupt import Interrupt
 from runners.engine.networks.classification_pyt import models, optimise, pictures, settings, state
 from runners.engine.networks.classification_pyt.loading import Batch, Feed, default_workers
 from runners.engine.networks.classification_pyt.pictures import Pictures
+from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries
 from runners.engine.networks.classification_pyt.predictor import Predictor, torch_logits
 from runners.engine.networks.classification_pyt.report import TrainReport
 from runners.engine.networks.classification_pyt.scoring import Score
 from runners.engine.networks.classification_pyt.state import Frame, Progress
 from runners.engine.networks.classification_pyt.trainer import Trainer, prepare
-from runners.engine.networks.classification_pyt.transforms import Pipeline, evaluation_entries
 
 if TYPE_CHECKING:
     from runners.engine.run import Run
