@@ -15,7 +15,7 @@ from taod.types.state import State
 
 
 async def watch(client: Client, job_id: str, console: Console) -> JobView:
-    """Show a job until it has ended or was paused; returns it as it is then."""
+    """Show a job until it has ended; returns it as it is then. A pause is told and waited out."""
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=24),
@@ -30,8 +30,11 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
             async for update in updates:
                 if isinstance(update, JobView):
                     view = update
-                    progress.update(bar, words=_words(figures) or view.reason)
-                    if view.state.ended or view.state is State.PAUSED:
+                    paused = view.state is State.PAUSED
+                    if paused and not console.is_terminal:
+                        console.print(f"  {view.action}: {view.reason}; `taod job resume` goes on", highlight=False)
+                    progress.update(bar, words=view.reason if paused else _words(figures) or view.reason)
+                    if view.state.ended:
                         break
                     continue
                 figures.update(update.kpi)

@@ -168,12 +168,16 @@ def digits_spec(epochs: int) -> dict[str, Any]:
             "data": {
                 "samples_per_gpu": 32,
                 "workers_per_gpu": 0,
-                "train": {"pipeline": [{"type": "RandomResizedCrop", "size": digits.SIDE, "scale": [0.8, 1.0]}]},
+                "train": {"pipeline": [{"type": "RandomCrop", "size": digits.SIDE, "padding": 3}]},
             }
         },
         "model": {"backbone": {"type": "resnet_tiny"}, "head": {"num_classes": len(digits.CLASSES)}},
         "train": {
-            "train_config": {"runner": {"max_epochs": epochs}, "optimizer": {"type": "AdamW", "lr": 0.002}},
+            "train_config": {
+                "runner": {"max_epochs": epochs},
+                "optimizer": {"type": "AdamW", "lr": 0.002},
+                "logging": {"interval": 10},
+            },
         },
     }
 

@@ -63,6 +63,13 @@ async def test_the_first_paint_shows_devices_jobs_and_counts(dashboard: Dashboar
         assert str(dashboard.screen.query_one("#devices").border_subtitle) == "1 of 1 in use"
 
 
+async def test_it_opens_on_what_runs_not_on_what_waits(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
+        assert dashboard.screen.jobs.table.cursor_row == 1
+        await until(pilot, lambda: "train" in str(dashboard.screen.query_one("#job").border_title))
+
+
 async def test_without_jobs_it_says_how_to_make_some(dashboard: Dashboard, world: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "No jobs yet" in text(dashboard, "#jobs-empty"))

@@ -81,11 +81,15 @@ class JobsPanel(Vertical):
         if asked is not self.book.filter or not self.app.is_running:
             return
         self._connected = True
+        first = not self.book.views
         there = {view.id for view in page.items}
         for job_id in [known for known in self.book.views if known not in there]:
             self._forget(job_id)
         self.book.total = page.total
         self._put(page.items)
+        running = next((view.id for view in page.items if view.state is State.RUNNING), None)
+        if first and running is not None:
+            self.table.select(running)
 
     def changed(self, view: JobView) -> JobView | None:
         """Take a job from an event; returns what was known of it before."""

@@ -35,6 +35,7 @@ class JobsTable(DataTable[object]):
         self.device_names: dict[str, str] = {}
         self._views: dict[str, JobView] = {}
         self._layout: list[rows.Column] = []
+        self._wanted: str | None = None
 
     def on_resize(self, event: Resize) -> None:
         self._lay_out(event.size.width - self.styles.scrollbar_size_vertical)
@@ -71,8 +72,10 @@ class JobsTable(DataTable[object]):
             self._hold(kept if kept != job_id else None)
 
     def select(self, job_id: str) -> None:
-        """Move the cursor to a job."""
-        if job_id in self._views and self._layout:
+        """Move the cursor to a job; before there is a layout, to where it will be."""
+        if not self._layout:
+            self._wanted = job_id
+        elif job_id in self._views:
             self.move_cursor(row=self.get_row_index(job_id))
 
     def empty(self) -> None:
@@ -102,7 +105,7 @@ class JobsTable(DataTable[object]):
         """Choose the columns for a width. Only another set of columns makes new rows; another width does not."""
         wanted = rows.columns(width)
         if [column.key for column in wanted] != [column.key for column in self._layout]:
-            kept, views = self.selected_id, list(self._views.values())
+            kept, views = self.selected_id or self._wanted, list(self._views.values())
             self.clear(columns=True)
             self._views.clear()
             self._layout = wanted

@@ -14,7 +14,8 @@ log = logging.getLogger("engine")
 class TrainReport:
     """Status lines within an epoch come at most twice a second, log lines at most four times; each epoch has its own.
 
-    `loss` is the validation loss where there is a validation set, else the training loss.
+    `loss` is the validation loss where there is a validation set, else the training loss. A line within an epoch does
+    not carry its number: `epoch` is the last whole one.
     """
 
     def __init__(self, status: StatusWriter, epochs: int, steps: int, interval: int) -> None:
@@ -37,7 +38,6 @@ class TrainReport:
         left = (self._epochs - epoch) * self._steps + self._steps - step
         self._status.running(
             f"Epoch {epoch} of {self._epochs}, step {step} of {self._steps}",
-            epoch=epoch,
             max_epoch=self._epochs,
             cur_iter=step,
             time_per_iter=span(per_step),
