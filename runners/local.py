@@ -81,7 +81,7 @@ class LocalRunner(ABC):
         run = request.run_folder
         run.path.mkdir(parents=True, exist_ok=True)
         try:
-            run.claim.mkdir()
+            os.close(os.open(run.claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             pass
         else:

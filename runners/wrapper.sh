@@ -8,8 +8,11 @@ trap : HUP INT QUIT USR1 USR2 PIPE TERM
 # The run folder is ours, the rest is the tool's command line as it is.
 run=$1
 shift
-# mkdir succeeds once in the world: whoever comes second, another starter or a recovering daemon, finds it taken.
-mkdir "$run/claim" 2>/dev/null || exit 81
+# With noclobber the shell itself makes the file by O_EXCL, which succeeds once in the world: whoever comes second,
+# another starter or a recovering daemon, finds it taken. A builtin: mkdir would cost another process on the way.
+set -C
+true 2>/dev/null >"$run/claim" || exit 81
+set +C
 # A pid alone is reused one day; with the start time (field 22 of stat) it names one process for good.
 read -r stat <"/proc/$$/stat"
 # The second field is the program's name in brackets: what follows it begins with field 3, so 22 is the 20th.

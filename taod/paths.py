@@ -92,7 +92,7 @@ class RunFolder:
 
     @property
     def claim(self) -> Path:
-        """A folder that whoever starts the attempt makes first: made once, so an attempt starts once."""
+        """A file that whoever starts the attempt makes first: made once, so an attempt starts once."""
         return self.path / "claim"
 
     @property

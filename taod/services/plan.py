@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -180,13 +179,13 @@ class Planner:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, fsync, rename: whoever looks finds the old file or the whole new one."""
+    """Write aside and rename: whoever looks finds the old file or the whole new one.
+
+    No fsync: after a power cut the job is prepared again before it is started, and an fsync costs as much as the fork.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    aside.write_bytes(content)
     aside.replace(path)
 
 

@@ -288,7 +288,8 @@ async def test_recover_what_was_never_started_takes_the_claim(runner: ShellRunne
 
 async def test_recover_a_claim_whose_wrapper_died_before_it_said_who_it_is(runner: ShellRunner, tmp_path: Path) -> None:
     request = shell(tmp_path, "echo ran")
-    request.run_folder.claim.mkdir(parents=True)
+    request.run_folder.path.mkdir(parents=True)
+    request.run_folder.claim.touch()
     assert await runner.recover(request) == (Claim.NEVER, None)
     request.run_folder.pid.write_text("12 3")  # cut off in the middle of the line
     assert await runner.recover(request) == (Claim.NEVER, None)
@@ -297,7 +298,8 @@ async def test_recover_a_claim_whose_wrapper_died_before_it_said_who_it_is(runne
 async def test_recover_waits_for_a_wrapper_that_is_about_to_say_who_it_is(runner: ShellRunner, tmp_path: Path) -> None:
     request = shell(tmp_path, "")
     run = request.run_folder
-    run.claim.mkdir(parents=True)
+    run.path.mkdir(parents=True)
+    run.claim.touch()
     late = subprocess.Popen(
         ["/bin/sh", "-c", 'read go; read -r a b c d e f g h i j k l m n o p q r s t u start rest </proc/$$/stat; '
          'echo "$$ $start" >pid; read end'],

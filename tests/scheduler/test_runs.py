@@ -91,7 +91,8 @@ async def test_a_run_that_cannot_be_started_fails(world: World) -> None:
 
 async def test_a_run_folder_that_is_newer_than_the_record_is_stepped_over(world: World) -> None:
     job_id = world.post(GOOD)
-    world.root.job(job_id).run(1).claim.mkdir(parents=True)
+    world.root.job(job_id).run(1).path.mkdir(parents=True)
+    world.root.job(job_id).run(1).claim.touch()
     assert (await world.until(job_id, State.DONE)).attempt == 2
 
 
