@@ -38,8 +38,13 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "state": ("State; several joined by commas", {"type": "string", "enum": list(State)}),
     "action": ("Action", _TEXT),
     "network": ("Network architecture, or type of the data set", _TEXT),
-    "text": ("Part of id, action, network or name, in any case", _TEXT),
+    "text": ("Part of an id, a name or a description, in any case", _TEXT),
     "tail": ("The last lines only, this many", _INTEGER),
+    "dry_run": ("Answer 200 with what would be run; make no job", _FLAG),
+    "popular": ("Only parameters that are shown first, or only others", _FLAG),
+    "required": ("Only parameters that must be given, or only others", _FLAG),
+    "automl": ("Only parameters that are swept, or only others", _FLAG),
+    "hidden": ("Also parameters that the schema does not show", _FLAG),
     "follow": ("Go on until the job has ended", _FLAG),
     "last_event_id": ("Go on after this event", _TEXT),
 }
@@ -60,8 +65,12 @@ def build() -> Document:
         opt = handler.opt
         if "body" in opt:
             operation["requestBody"] = _body(opt["body"], components)
+            operation["requestBody"]["content"] |= {name: {"schema": _TEXT} for name in opt.get("formats", ())}
         if opt.get("upload"):
             operation["requestBody"] = _upload()
+        for status, kind in opt.get("answers", {}).items():
+            operation["responses"][status] = {"description": "Otherwise", **_body(kind, components)}
+            del operation["responses"][status]["required"]
         for name in opt.get("query", ()):
             operation.setdefault("parameters", []).append(_query(name))
         _declare_path(path, operation)
