@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from taod.cli.options import with_client
+from taod.cli.plan import plan
 from taod.cli.progress import watch
 from taod.client.http import Client
 from taod.errors import BadRequest
@@ -31,6 +32,9 @@ COLOURS = {
 @click.group()
 def job() -> None:
     """Jobs of this user. An id may be cut short where it stays unique."""
+
+
+job.add_command(plan)
 
 
 @job.command("ls")

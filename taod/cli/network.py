@@ -6,6 +6,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from taod.cli.network_show import show
 from taod.cli.options import with_client
 from taod.client.http import Client
 
@@ -13,6 +14,9 @@ from taod.client.http import Client
 @click.group()
 def network() -> None:
     """Network architectures and data set types."""
+
+
+network.add_command(show)
 
 
 @network.command("ls")
