@@ -39,7 +39,8 @@ _OPERATORS = {
 
 
 @lru_cache(maxsize=1)
-def _written() -> dict[str, tuple[str, str]]:
+def written() -> dict[str, tuple[str, str]]:
+    """Every line of words.json: the end of a path, with the title and the description of what ends so."""
     return msgspec.json.decode((DATA / "words.json").read_bytes(), type=dict[str, tuple[str, str]])
 
 
@@ -49,11 +50,11 @@ def said(path: str) -> tuple[str, str] | None:
     One line of words.json speaks for every path that ends like it, in whatever network, so that the same parameter
     is called the same everywhere; of several lines the longest counts. `$.name` is the top of a specification only.
     """
-    written = _written()
-    found = written.get(f"$.{path}")
+    lines = written()
+    found = lines.get(f"$.{path}")
     rest = path
     while found is None and rest:
-        found = written.get(rest)
+        found = lines.get(rest)
         rest = rest.partition(".")[2]
     return found
 
