@@ -9,7 +9,7 @@ import rich_click as click
 
 from taod.cli.fields import parse
 from taod.cli.jobs_table import JOBS, with_jobs
-from taod.cli.options import absolute, list_options, with_client
+from taod.cli.options import absolute, list_options, one_of, with_client
 from taod.cli.output import Columns, Output, confirm, moment, number, short, size, with_output, yes_option
 from taod.cli.resolve import dataset_id, named
 from taod.cli.run import run_command
@@ -54,8 +54,8 @@ dataset.add_command(run_command("dataset"))
 
 @dataset.command("ls")
 @click.option("--name", help="Only those with this in their name.")
-@click.option("--type", "type_", type=click.Choice(list(DatasetType)), help="Only those of this type.")
-@list_options(*Sort)
+@click.option("--type", "type_", type=one_of(DatasetType), help="Only those of this type.")
+@list_options(Sort)
 @with_client
 @with_output
 async def ls(
@@ -75,8 +75,8 @@ async def ls(
 
 
 @dataset.command("create")
-@click.argument("type_", metavar="TYPE", type=click.Choice(list(DatasetType)))
-@click.argument("format_", metavar="FORMAT", type=click.Choice(list(DatasetFormat)))
+@click.argument("type_", metavar="TYPE", type=one_of(DatasetType))
+@click.argument("format_", metavar="FORMAT", type=one_of(DatasetFormat))
 @click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
 @with_client
 @with_output

@@ -11,7 +11,7 @@ import msgspec
 import rich_click as click
 
 from taod.cli import documents, jobs_table
-from taod.cli.options import list_options, with_client
+from taod.cli.options import list_options, one_of, with_client
 from taod.cli.output import (
     Columns,
     Output,
@@ -48,12 +48,12 @@ def job() -> None:
 
 
 @job.command("ls")
-@click.option("--state", multiple=True, type=click.Choice(list(State)), help="Only jobs in this state.")
-@click.option("--status", type=click.Choice(list(Status)), help="Only jobs of this public status.")
+@click.option("--state", multiple=True, type=one_of(State), help="Only jobs in this state.")
+@click.option("--status", type=one_of(Status), help="Only jobs of this public status.")
 @click.option("--action", help="Only jobs of this action.")
 @click.option("--network", help="Only jobs of this network architecture, or type of data set.")
 @click.option("--text", help="Only jobs with this in id, action, network or owner's name.")
-@list_options(*JobSort)
+@list_options(JobSort)
 @with_client
 @with_output
 async def ls(
@@ -131,15 +131,23 @@ async def follow(client: Client, out: Output, job_: str) -> None:
 @with_client
 @with_output
 async def wait(client: Client, out: Output, jobs: tuple[str, ...], patience_s: float | None) -> None:
-    """Wait until all have ended: exit 0 when all are done, 1 when one failed or was cancelled."""
+    """Wait until all have ended: exit 0 when all are done, 1 when one failed or was cancelled.
+
+    A paused job has not ended. The daemon may be restarted meanwhile.
+    """
     from taod.cli.progress import until_ended
 
     ids = [await job_id(client, each) for each in jobs]
     ended: list[JobView] = []
+
+    def tell(view: JobView) -> None:
+        if out.form is out.form.TABLE:
+            click.echo(_line(view), err=True)
+
     try:
         async with asyncio.timeout(patience_s):
             for id in ids:
-                ended.append(await until_ended(client, id))
+                ended.append(await until_ended(client, id, tell))
                 out.changed(ended[-1], _line(ended[-1]))
     except TimeoutError:
         still = (await client.job(ids[len(ended)])).job

@@ -50,7 +50,7 @@ model.add_command(run_command("model"))
 @click.option("--arch", help="Only those of this network architecture.")
 @click.option("--read-only/--writable", default=None, help="Only those that may not, or may, be changed.")
 @click.option("--ptm", is_flag=True, help="Pretrained models too, behind the others.")
-@list_options(*Sort)
+@list_options(Sort)
 @with_client
 @with_output
 async def ls(

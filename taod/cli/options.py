@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,12 +54,17 @@ def daemon_options(command: Command) -> Command:
     return command
 
 
-def list_options(*sorts: str) -> Callable[[Command], Command]:
+def one_of(kind: type[StrEnum]) -> click.Choice[str]:
+    """A value of an enumeration, as the API writes it."""
+    return click.Choice([member.value for member in kind])
+
+
+def list_options(sorts: type[StrEnum]) -> Callable[[Command], Command]:
     """`--size`, `--skip` and `--sort` for a list."""
 
     def decorate(command: Command) -> Command:
         for option in (
-            click.option("--sort", type=click.Choice(sorts), help="Order; the newest first without it."),
+            click.option("--sort", type=one_of(sorts), help="Order; the newest first without it."),
             click.option("--skip", type=click.IntRange(0), help="Leave out the first ones."),
             click.option("--size", type=click.IntRange(1), help="How many; 30 in a table, else all."),
         ):

@@ -56,12 +56,18 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
     return view
 
 
-async def until_ended(client: Client, job_id: str) -> JobView:
-    """A job as it is when it has ended, however long that takes; nothing is shown."""
+async def until_ended(client: Client, job_id: str, tell: Callable[[JobView], None]) -> JobView:
+    """A job as it is when it has ended, however long that takes; `tell` hears of each state before that."""
+    state: State | None = None
     async with aclosing(watch_job(client, job_id)) as updates:
         async for update in updates:
-            if isinstance(update, JobView) and update.state.ended:
+            if not isinstance(update, JobView):
+                continue
+            if update.state.ended:
                 return update
+            if update.state is not state:
+                state = update.state
+                tell(update)
     raise AssertionError("events go on for ever")
 
 
