@@ -169,6 +169,13 @@ class Jobs:
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             return self._must(job_id)
 
+    def explain(self, job_id: str, reason: str) -> JobRecord | None:
+        """Say why a job waits; None where it does not wait any more."""
+        values = {"reason": reason, "last_modified": iso(self._clock.time())}
+        with self._db.transaction():
+            sql = f"UPDATE jobs SET {assign(values)} WHERE id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
+            return self._must(job_id) if self._db.write(sql, [*values.values(), job_id]) else None
+
     def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: str) -> JobRecord:
         """Give a queued job these slots (device id, slot): it is LEASED then.
 

@@ -288,19 +288,22 @@ CREATE TABLE status_marks (
 ) STRICT, WITHOUT ROWID;
 """
 
-# The counts of a user's jobs by state are kept by triggers: the list's total and the dashboard's figures are read a
-# hundred times as often as a job changes its state, and counting costs as much as there are jobs.
+# The counts of a user's jobs by state are kept by triggers, because counting costs as much as there are jobs, for the
+# total of each list and each of the dashboard's figures.
 # `jobs_of_owner` holds all that a data set or model shows of its jobs but the results. The two indices of what waits
-# hold only that, so that a look at the queue costs what is in it; their conditions stand in the queries word for word.
+# hold only that, so that a look at the queue costs what is in it; their conditions stand in the queries word for word,
+# and `state` stands in them because SQLite checks it once more.
 _LISTS_FROM_INDICES = """
 DROP INDEX jobs_by_owner;
 
 CREATE INDEX jobs_of_owner ON jobs (owner_id, created_on, id, owner_kind, action, parent_id, state, last_modified);
 
-CREATE INDEX jobs_queued ON jobs (priority DESC, queued_at, created_on, id, owner_kind, devices_wanted, reason)
+CREATE INDEX jobs_queued ON jobs (priority DESC, queued_at, created_on, id, owner_kind, devices_wanted, reason, state)
     WHERE state = 'queued';
 
-CREATE INDEX jobs_waiting ON jobs (priority DESC, created_on, id, parent_id, reason) WHERE state = 'waiting';
+CREATE INDEX jobs_in_state ON jobs (id, state);
+
+CREATE INDEX jobs_waiting ON jobs (parent_id, owner_id, reason, state) WHERE state = 'waiting';
 
 CREATE TABLE job_counts (
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

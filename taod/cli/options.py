@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from taod.client.find import find
-from taod.client.http import Client
 from taod.config import Config, load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -52,6 +51,8 @@ def with_client(work: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
     @daemon_options
     @wraps(work)
     def callback(root: Path | None, url: str | None, token: str | None, **rest: Any) -> None:
+        from taod.client.http import Client  # Here, because `taod serve` shares this module and httpx is slow to load.
+
         info = find(None if url else configured(root=root).root, url, token)
 
         async def run() -> None:
