@@ -1,4 +1,4 @@
-"""The outermost layer: every answer tells its request's id, and every 5xx leaves one entry in the log, under that id."""
+"""The outermost layer: every answer tells its request's id, and every 5xx leaves one entry in the log, with it."""
 
 from __future__ import annotations
 
