@@ -71,7 +71,7 @@ class Models:
             first = max(0, skip - total)
             if first < matching and still != 0:
                 sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
-                rows = self._db.rows(sql, [*where.parameters, limit(still), first])
+                rows = self._db.rows(sql, [*where.parameters, limit(still, matching - first), first])
                 page.extend(_COLUMNS.read(row) for row in rows)
             total += matching
         return page, total
