@@ -83,7 +83,7 @@ def connected(root: Path | None, url: str | None, token: str | None, work: Calla
     info = look()
 
     async def run() -> None:
-        from taod.client.http import Client
+        from taod.client.http import Client  # Here: `taod serve` shares this module, and httpx is slow to load.
 
         async with Client.of(info, rediscover=None if url else look) as client:
             await work(client)

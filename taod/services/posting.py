@@ -15,6 +15,7 @@ from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
+from taod.scheduler.policy import FOR_PARENT
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
 from taod.services.chains import Link, choose_parent
@@ -189,7 +190,7 @@ class Posting:
     def _first_state(self, parent: Link | None) -> tuple[State, str]:
         if parent is None:
             return State.WAITING, "waits for the scheduler"
-        return State.WAITING, f"waits for its parent {parent.action} {parent.id[:8]}"
+        return State.WAITING, f"{FOR_PARENT}{parent.action} {parent.id[:8]}"
 
     def _metric(self, owner: Owner, network: Network) -> str | None:
         if owner.kind == MODEL and owner.model is not None and owner.model.metric != "kpi":
