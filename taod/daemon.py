@@ -180,3 +180,13 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
     for chatty in ("httpx", "watchfiles", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    quiet_uvicorn()
+
+
+def quiet_uvicorn() -> None:
+    """Leave out uvicorn's entry for a failed request: `taod.api.trace` has made one, with the request's id."""
+    logging.getLogger("uvicorn.error").addFilter(_of_no_request)
+
+
+def _of_no_request(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Exception in ASGI application")

@@ -14,6 +14,7 @@ from taod.api.docs import DocsController
 from taod.api.errors import HANDLERS
 from taod.api.gate import Gate
 from taod.api.routes import CONTROLLERS
+from taod.api.trace import Trace
 from taod.services import Services
 
 
@@ -50,5 +51,5 @@ def create_app(services: Services) -> Litestar:
         request_max_body_size=services.config.limits.body_bytes,
         debug=False,
     )
-    app.asgi_handler = Gate(app.asgi_handler, services.users, services.config.server)
+    app.asgi_handler = Trace(Gate(app.asgi_handler, services.users, services.config.server))
     return app

@@ -90,7 +90,11 @@ class AllJobsController(Controller):
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.page(_filter(request, user), sort, query.page(request)))
 
-    @get("/counts", summary="How many Jobs are in each state")
+    @get(
+        "/counts",
+        summary="How many Jobs are in each state",
+        opt={"query": ("status", "state", "action", "network", "text")},
+    )
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
         return services.jobs.counts(_filter(request, user))
 
