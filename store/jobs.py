@@ -129,6 +129,16 @@ class Jobs:
         rows = self._db.rows(sql, [owner_id, owner_kind, limit(size), skip])
         return [_public(row) for row in rows], total
 
+    def newest(
+        self, owner_kind: str, owner_id: str, actions: Iterable[str], but: Iterable[State]
+    ) -> tuple[str, str] | None:
+        """Id and action of the owner's newest job of one of these actions that is in none of the states of `but`."""
+        wanted, states = list(actions), [str(state) for state in but]
+        sql = f"""SELECT id, action FROM jobs WHERE {_OF_OWNER} AND action IN ({", ".join("?" * len(wanted))})
+            AND state NOT IN ({", ".join("?" * len(states))}) ORDER BY created_on DESC, id DESC LIMIT 1"""
+        row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states])
+        return None if row is None else (row[0], row[1])
+
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
         """Jobs in any of these states in the queue's order: higher priority, queued earlier, made earlier."""
         names = [str(state) for state in states]

@@ -174,6 +174,25 @@ def test_an_owners_jobs_come_in_pages(store: Store, make) -> None:
     assert store.jobs.public_page("dataset", owner.id) == ([], 0)
 
 
+def test_the_newest_job_of_some_actions_is_told(store: Store, make) -> None:
+    owner = make.model()
+    train, prune = make.job(owner), make.job(owner, action="prune")
+    failed = store.jobs.transition(make.job(owner).id, State.CANCELLED, "no")
+    make.job(owner, action="evaluate"), make.job()
+    assert store.jobs.newest("model", owner.id, ["train", "prune"], but=[State.CANCELLED]) == (prune.id, "prune")
+    assert store.jobs.newest("model", owner.id, ["train"], but=[State.CANCELLED]) == (train.id, "train")
+    assert store.jobs.newest("model", owner.id, ["train"], but=[]) == (failed.id, "train")
+    assert store.jobs.newest("model", owner.id, ["export"], but=[]) is None
+    assert store.jobs.newest("dataset", owner.id, ["train"], but=[]) is None
+
+
+def test_why_a_job_waits_is_said_of_one_that_waits(store: Store, make) -> None:
+    queued, gone = make.job(), make.job_in(State.LEASED)
+    assert store.jobs.explain(queued.id, "for a device").reason == "for a device"
+    assert store.jobs.explain(gone.id, "for a device") is None
+    assert store.jobs.get(gone.id) == gone and len(store.jobs.history(queued.id)) == 1
+
+
 def test_the_kept_counts_are_what_counting_tells(store: Store, make) -> None:
     for user in ("ada", "grace"):
         owner = make.model(user_id=make.user(user).id)
