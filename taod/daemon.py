@@ -6,6 +6,7 @@ It wires nothing itself; `taod.services.compose` does that, and `taod.api` answe
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import logging.handlers
 import os
@@ -133,6 +134,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
+        gc.collect()
+        gc.freeze()  # What is there now stays: later collections need not look through it.
         try:
             server.run(sockets=[listener])
         finally:
@@ -177,3 +180,13 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
     for chatty in ("httpx", "watchfiles", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    quiet_uvicorn()
+
+
+def quiet_uvicorn() -> None:
+    """Leave out uvicorn's entry for a failed request: `taod.api.trace` has made one, with the request's id."""
+    logging.getLogger("uvicorn.error").addFilter(_of_no_request)
+
+
+def _of_no_request(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Exception in ASGI application")

@@ -6,13 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 
 from taod.api.dependencies import dependencies
 from taod.api.docs import DocsController
 from taod.api.errors import HANDLERS
 from taod.api.gate import Gate
 from taod.api.routes import CONTROLLERS
+from taod.api.trace import Trace
 from taod.services import Services
+
+
+class _Application(Litestar):
+    """Litestar without the plugins that it adds for pydantic and attrs wherever these are installed: nothing here uses
+    them, and importing pydantic takes as long as the rest of a start."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def create_app(services: Services) -> Litestar:
@@ -29,7 +41,7 @@ def create_app(services: Services) -> Litestar:
         finally:
             await services.stop()
 
-    app = Litestar(
+    app = _Application(
         route_handlers=[*CONTROLLERS, DocsController],
         dependencies=dependencies(services),
         exception_handlers=HANDLERS,
@@ -39,5 +51,5 @@ def create_app(services: Services) -> Litestar:
         request_max_body_size=services.config.limits.body_bytes,
         debug=False,
     )
-    app.asgi_handler = Gate(app.asgi_handler, services.users, services.config.server)
+    app.asgi_handler = Trace(Gate(app.asgi_handler, services.users, services.config.server))
     return app

@@ -55,7 +55,12 @@ class DatasetController(Controller):
     async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
         return await services.datasets.delete(user.id, dataset_id)
 
-    @post("/{dataset_id:str}/upload", summary="Upload Dataset", request_max_body_size=None, opt={"upload": True})
+    @post(
+        "/{dataset_id:str}/upload",
+        summary="Upload Dataset",
+        request_max_body_size=None,
+        opt={"upload": True, "query": ("filename",)},
+    )
     async def upload_dataset(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> UploadAnswer:

@@ -7,10 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import yaml
 from litestar import Controller, Response, get
-
-from taod.api import openapi
 
 Document = dict[str, Any]
 
@@ -35,6 +32,8 @@ class DocsController(Controller):
 
     @get("/openapi.yaml")
     async def as_yaml(self) -> Response[bytes]:
+        import yaml  # Loaded when it is asked for, like the document itself.
+
         text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
         return Response(text.encode(), media_type="application/yaml")
 
@@ -47,17 +46,19 @@ class DocsController(Controller):
 @cache
 def document() -> Document:
     """The OpenAPI document; made when it is first asked for."""
+    from taod.api import openapi
+
     return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
 
 
 def page(doc: Document) -> str:
-    """A page of all operations by tag, then of all schemas."""
+    """A page of all operations by tag, then of all schemas, linked to each other."""
     by_tag: dict[str, list[str]] = {}
     for path, item in doc["paths"].items():
         for method, operation in item.items():
             if isinstance(operation, dict):
                 for tag in operation.get("tags", ["OTHER"]):
-                    by_tag.setdefault(tag, []).append(_operation(method, path, operation))
+                    by_tag.setdefault(tag, []).append(_operation(method, path, operation, doc))
     title = html.escape(f"{doc['info']['title']} {doc['info']['version']}")
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"]
     parts.append(f"<h1>{title}</h1><p>{html.escape(doc['info'].get('description', ''))}</p>")
@@ -70,7 +71,7 @@ def page(doc: Document) -> str:
     return "".join(parts)
 
 
-def _operation(method: str, path: str, operation: Document) -> str:
+def _operation(method: str, path: str, operation: Document, doc: Document) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(parameter['name'])}</code><td>{html.escape(parameter['in'])}"
         f"<td>{html.escape(parameter.get('description') or '')}</tr>"
@@ -78,7 +79,7 @@ def _operation(method: str, path: str, operation: Document) -> str:
     )
     body = _json(operation["requestBody"]["content"]) if "requestBody" in operation else ""
     answers = "".join(
-        f"<tr><td>{html.escape(status)}<td>{html.escape(answer.get('description') or '')}</tr>"
+        f"<tr><td>{html.escape(status)}<td>{_answer(answer, doc)}</tr>"
         for status, answer in operation.get("responses", {}).items()
     )
     return (
@@ -86,6 +87,21 @@ def _operation(method: str, path: str, operation: Document) -> str:
         f"{html.escape(operation.get('summary') or '')}</summary>"
         f"<table>{rows}</table>{body}<table>{answers}</table></details>"
     )
+
+
+def _answer(answer: Document, doc: Document) -> str:
+    """What an answer means, and a link to the schema that it carries."""
+    if "$ref" in answer:
+        answer = doc["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    shown = html.escape(answer.get("description") or "")
+    for content in answer.get("content", {}).values():
+        schema = content["schema"]
+        reference = schema.get("$ref") or schema.get("items", {}).get("$ref")
+        if reference:
+            name = html.escape(reference.rpartition("/")[2])
+            listed = " (list)" if "items" in schema else ""
+            shown += f' <a href="#{name}"><code>{name}</code></a>{listed}'
+    return shown
 
 
 def _json(value: Any) -> str:

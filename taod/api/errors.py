@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from taod.api.gate import error_bytes
+from taod.api.refusals import FAILED, error_bytes
+from taod.api.trace import note_fault, request_id
 from taod.errors import Conflict, NoSpace, TaodError
 from taod.types.state import ImpossibleTransition
-
-log = logging.getLogger("taod.api")
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
 
@@ -28,8 +27,10 @@ def _answer(status: int, description: str, headers: Mapping[str, str] | None = N
     )
 
 
-def refused(_: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
+def refused(request: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
     """A service says no, in one sentence."""
+    if error.status >= 500:
+        note_fault(request.scope, error)
     return _answer(error.status, error.description, error.headers)
 
 
@@ -44,6 +45,8 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
         return _answer(413, "the body is over limits.body_bytes")
+    if error.status_code >= 500:
+        return unforeseen(request, error)
     return _answer(error.status_code, str(error.detail), headers)
 
 
@@ -67,10 +70,17 @@ def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]
     return unforeseen(request, error)
 
 
+def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Response[bytes]:
+    """The store could not write for want of space, or something unforeseen."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return refused(request, NoSpace("the disk of the root is full; free some space and try again"))
+    return unforeseen(request, error)
+
+
 def unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A fault of the server: told in its log, not to the client."""
-    log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
-    return _answer(500, "the server failed to answer; its log says why")
+    note_fault(request.scope, error)
+    return _answer(500, FAILED.format(request_id(request.scope)))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
@@ -78,5 +88,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: http_error,
     ImpossibleTransition: impossible,
     OSError: os_error,
+    sqlite3.Error: sqlite_error,
     Exception: unforeseen,
 }

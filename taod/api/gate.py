@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils.path import normalize_path
 
+from taod.api.refusals import answer_error
 from taod.config import LOOPBACK, ServerConfig
 from taod.errors import Forbidden, TaodError, Unauthorized
 from taod.services.users import Users
-from taod.types.common import ErrorBody
 
 OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
 OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
@@ -110,29 +108,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def error_bytes(status: int, description: str) -> bytes:
-    """The body of an error."""
-    return msgspec.json.encode(ErrorBody(error_code=status, error_desc=description))
-
-
-async def answer_error(error: TaodError, send: Send) -> None:
-    """Answer with an error from outside of any route."""
-    body = error_bytes(error.status, error.description)
-    headers: Iterable[tuple[str, str]] = (
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        *error.headers.items(),
-    )
-    await send(
-        {
-            "type": "http.response.start",
-            "status": error.status,
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _without_body(send: Send) -> tuple[Send, Receive]:

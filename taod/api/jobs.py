@@ -31,7 +31,10 @@ class OwnedJobsController(Controller):
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.of_owner(user.id, self.kind, owner_id, sort, query.page(request)))
 
-    @post(summary="Run Jobs", opt={"body": list[JobRun], "query": ("dry_run",), "answers": {"200": list[PlannedJob]}})
+    @post(
+        summary="Run Jobs",
+        opt={"body": list[JobRun], "query": ("dry_run",), "answers": {200: ("What would be run", list[PlannedJob])}},
+    )
     async def run_jobs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText
     ) -> Response[list[str]]:
@@ -96,7 +99,11 @@ class AllJobsController(Controller):
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.page(_filter(request, user), sort, query.page(request)))
 
-    @get("/counts", summary="How many Jobs are in each state")
+    @get(
+        "/counts",
+        summary="How many Jobs are in each state",
+        opt={"query": ("status", "state", "action", "network", "text")},
+    )
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
         return services.jobs.counts(_filter(request, user))
 

@@ -10,6 +10,7 @@ from taod.api.body import read_body
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
+from taod.types.network import NetworkArch
 
 
 class ModelController(Controller):
@@ -22,13 +23,13 @@ class ModelController(Controller):
     async def list_models(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Model]]:
         wanted = ResourceFilter(
             name=query.text(request, "name"),
-            arch=query.one_of(request, "arch", services.catalogue.names()),
+            arch=query.choice(request, "arch", NetworkArch),
             read_only=query.flag(request, "read_only"),
         )
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
         return listed(services.models.page(user.id, wanted, sort, query.page(request)))
 
-    @post(summary="Create new Model", opt={"body": ModelCreate})
+    @post(summary="Create new Model", opt={"body": ModelCreate, "needs": ("network_arch",)})
     async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
         return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
 
@@ -57,10 +58,11 @@ class PtmController(Controller):
     path = "/api/v1/user/{user_id:str}/ptm"
     tags = ("PTM",)
 
-    @get(summary="List pretrained models", opt={"query": ("arch",)})
+    @get(summary="List pretrained models", opt={"query": ("arch", "network_arch")})
     async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
-        arch = query.one_of(request, "arch", services.catalogue.names())
-        return services.ptms.all(arch or query.one_of(request, "network_arch", services.catalogue.names()))
+        arch = query.choice(request, "arch", NetworkArch)
+        same = query.choice(request, "network_arch", NetworkArch)
+        return services.ptms.all(arch or same)
 
     @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
     async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:

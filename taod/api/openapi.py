@@ -1,158 +1,253 @@
-"""The OpenAPI document: Litestar's own reading of the controllers, with the bodies and queries that handlers read."""
+"""The OpenAPI document, made of the controllers: their routes, their handlers' types, and what each may answer."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import inspect
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
 from litestar.routes import HTTPRoute
 
 import taod
-from taod.api.dependencies import PathText
+from taod.api import answers, examples, parameters
 from taod.api.routes import CONTROLLERS
-from taod.types.common import ErrorBody, JobSort, Sort
-from taod.types.dataset import DatasetType
-from taod.types.state import State, Status
+from taod.types.common import ErrorBody
+from taod.types.event import EventType
 
 Document = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
-_INTEGER = {"type": "integer", "minimum": 0}
-_TEXT = {"type": "string"}
-_FLAG = {"type": "boolean"}
-_QUERIES: dict[str, tuple[str, Document]] = {
-    "skip": ("Entries to leave out", _INTEGER),
-    "size": ("Entries at most; all without it", _INTEGER),
-    "sort": ("Order", {"type": "string", "enum": list(Sort)}),
-    "job_sort": ("Order", {"type": "string", "enum": list(JobSort)}),
-    "name": ("Part of the name, in any case", _TEXT),
-    "type": ("Type of the data set", {"type": "string", "enum": list(DatasetType)}),
-    "arch": ("Network architecture", _TEXT),
-    "read_only": ("Whether it is read-only", _FLAG),
-    "status": ("Status; several joined by commas", {"type": "string", "enum": list(Status)}),
-    "state": ("State; several joined by commas", {"type": "string", "enum": list(State)}),
-    "action": ("Action", _TEXT),
-    "network": ("Network architecture, or type of the data set", _TEXT),
-    "text": ("Part of an id, a name or a description, in any case", _TEXT),
-    "tail": ("The last lines only, this many", _INTEGER),
-    "dry_run": ("Answer 200 with what would be run; make no job", _FLAG),
-    "popular": ("Only parameters that are shown first, or only others", _FLAG),
-    "required": ("Only parameters that must be given, or only others", _FLAG),
-    "automl": ("Only parameters that are swept, or only others", _FLAG),
-    "hidden": ("Also parameters that the schema does not show", _FLAG),
-    "follow": ("Go on until the job has ended", _FLAG),
-    "last_event_id": ("Go on after this event", _TEXT),
+_METHODS = ("get", "post", "put", "patch", "delete")
+_TAGS = {
+    "DATASET": "Endpoints related to Dataset",
+    "MODEL": "Endpoints related to Model",
+    "PTM": "Pretrained models: where their weights lie on this machine",
+    "JOB": "Jobs over all models and data sets of a user",
+    "EVENTS": "What happens, as a stream",
+    "SERVER": "The server itself",
 }
-_ERRORS = {"400": "Bad request", "401": "No token, or an unknown one", "404": "Not found"}
-_VARIABLE = re.compile(r"\{(\w+)\}")
-_OPEN = ("/api/v1/health", "/api/v1/login")
+_ABOUT = (
+    "The TAO Toolkit API on one workstation. Every answer carries `X-Request-ID`, taken over from the request where "
+    "it is a sane token. Every GET may be asked as HEAD; OPTIONS tells a path's verbs. JSON bodies are read whatever "
+    "the Content-Type says. A trailing slash and repeated slashes in a path are accepted."
+)
+
+
+_EVENT = {
+    "description": "Each event of the stream; `data` is JSON, whose shape goes with the event's name",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": list(EventType)},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
+
+
+class Operation(msgspec.Struct):
+    """One route and verb, as the parts of the document read it."""
+
+    path: str
+    method: str
+    handler: HTTPRouteHandler
+    id: str
+
+    @property
+    def name(self) -> str:
+        return self.handler.handler_name.rpartition(".")[2]
+
+    @property
+    def opt(self) -> dict[str, Any]:
+        return dict(self.handler.opt)
+
+
+class Schemas:
+    """Component schemas, gathered while operations refer to them."""
+
+    def __init__(self) -> None:
+        self.found: Document = {}
+
+    def of(self, kind: Any) -> Document:
+        """The schema of a type: a reference where it is a Struct or an enumeration."""
+        (schema,), used = msgspec.json.schema_components([kind], ref_template=_REF)
+        for name, component in used.items():
+            component.pop("title", None)
+            example = examples.SCHEMAS.get(name)
+            if example is not None:
+                component["examples"] = [msgspec.to_builtins(example)]
+            self.found[name] = component
+        return schema
 
 
 def build() -> Document:
     """The whole document, as JSON values."""
-    app = _shadow()
-    document: Document = app.openapi_schema.to_schema()
-    components: Document = document.setdefault("components", {}).setdefault("schemas", {})
-    _, errors = msgspec.json.schema_components([ErrorBody], ref_template=_REF)
-    components.update(errors)
-    for path, item, method, handler in _operations(app, document):
-        operation = item[method]
-        opt = handler.opt
-        if "body" in opt:
-            operation["requestBody"] = _body(opt["body"], components)
-            operation["requestBody"]["content"] |= {name: {"schema": _TEXT} for name in opt.get("formats", ())}
-        if opt.get("upload"):
-            operation["requestBody"] = _upload()
-        for status, kind in opt.get("answers", {}).items():
-            operation["responses"][status] = {"description": "Otherwise", **_body(kind, components)}
-            del operation["responses"][status]["required"]
-        for name in opt.get("query", ()):
-            operation.setdefault("parameters", []).append(_query(name))
-        _declare_path(path, operation)
-        for status, text in _ERRORS.items():
-            content = {"application/json": {"schema": {"$ref": _REF.format(name="ErrorBody")}}}
-            operation["responses"][status] = {"description": text, "content": content}
-        if path.startswith(_OPEN):
-            operation["security"] = []
-    return document
+    schemas = Schemas()
+    schemas.of(ErrorBody)
+    paths: Document = {}
+    for operation in operations():
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "TAO Toolkit API", "version": taod.__version__, "description": _ABOUT},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.found.items())),
+            "responses": answers.SHARED,
+            "headers": answers.HEADERS,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of `GET /api/v1/login/{key}`, or the one in the root's daemon.json",
+                }
+            },
+        },
+    }
 
 
-def _shadow() -> Litestar:
-    """An application that serves nothing: the same controllers, read for their description."""
-    nothing = Provide(lambda: None, sync_to_thread=False)
-    return Litestar(
+def operations() -> list[Operation]:
+    """Every operation of the application, by tag, path and verb."""
+    nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "user")}
+    app = Litestar(
         route_handlers=list(CONTROLLERS),
-        dependencies={"services": nothing, "user": Provide(_user, sync_to_thread=False)},
-        openapi_config=OpenAPIConfig(
-            title="TAO Toolkit API",
-            version=taod.__version__,
-            description="The TAO Toolkit API on one workstation.",
-            components=Components(
-                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")},
-            ),
-            security=[{"bearer": []}],
-            use_handler_docstrings=True,
-        ),
+        dependencies=nothing,
+        openapi_config=None,
         logging_config=None,
     )
-
-
-def _user(user_id: PathText) -> None:
-    """Stands where the application finds the user; its parameter belongs to every path that has it."""
-
-
-def _operations(app: Litestar, document: Document) -> list[tuple[str, Document, str, Any]]:
-    """(path, path item, method, handler) of every operation in the document."""
-    handlers: dict[tuple[str, str], Any] = {}
-    for route in app.routes:
-        if not isinstance(route, HTTPRoute):
-            continue
-        for handler in route.route_handlers:
-            for method in handler.http_methods:
-                handlers[(route.path_format or "/", method.lower())] = handler
-    return [
-        (path, item, method, handlers[(path, method)])
-        for path, item in document["paths"].items()
-        for method in item
-        if (path, method) in handlers
+    found = [
+        Operation(_public_path(route.path_format or "/"), method.lower(), handler, "")
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method.lower() in _METHODS
     ]
+    order = list(_TAGS)
+    found.sort(key=lambda each: (order.index(_tag(each)), each.path, _METHODS.index(each.method)))
+    taken: set[str] = set()
+    for operation in found:
+        operation.id = _id(operation, taken)
+        taken.add(operation.id)
+    return found
 
 
-def _declare_path(path: str, operation: Document) -> None:
-    """Every part of the path that varies is told, also where a handler reads it by itself."""
-    parameters = operation.setdefault("parameters", [])
-    told = {parameter["name"] for parameter in parameters}
-    for name in _VARIABLE.findall(path):
-        if name not in told:
-            parameters.append({"name": name, "in": "path", "required": True, "schema": _TEXT})
+def _public_path(path: str) -> str:
+    """The path with the names of the reference: what the code calls an owner is a model or a data set."""
+    kind = "dataset" if "/dataset/" in path else "model"
+    return path.replace("{owner_id}", f"{{{kind}_id}}")
 
 
-def _body(kind: Any, components: Document) -> Document:
-    (schema,), used = msgspec.json.schema_components([kind], ref_template=_REF)
-    components.update(used)
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _id(operation: Operation, taken: set[str]) -> str:
+    """A name for generated clients: the handler's, with whose it is where several controllers share it."""
+    tag = _tag(operation).lower()
+    shared = operation.path.split("/")[5:6] == [tag] and operation.name in _shared_names()
+    name = f"{tag}_{operation.name}" if shared else operation.name
+    return name if name not in taken else f"{name}_{operation.path.rpartition('/')[2]}"
+
+
+def _shared_names() -> set[str]:
+    """Names of handlers that more than one controller has, and the bare verbs."""
+    names = [
+        name
+        for controller in CONTROLLERS
+        for name, value in inspect.getmembers(controller)
+        if isinstance(value, HTTPRouteHandler)
+    ]
+    return {name for name in names if names.count(name) > 1 or "_" not in name}
+
+
+def _tag(operation: Operation) -> str:
+    owner = operation.handler.owner
+    assert owner is not None and owner.tags, operation.path
+    return next(iter(owner.tags))
+
+
+def _described(operation: Operation, schemas: Schemas) -> Document:
+    described: Document = {
+        "tags": [_tag(operation)],
+        "summary": operation.handler.summary,
+        "operationId": operation.id,
+    }
+    if operation.path.startswith(answers.OPEN):
+        described["security"] = []
+    found = parameters.of(operation.path, operation.opt.get("query", ()), ranged=operation.name in answers.RANGED)
+    if found:
+        described["parameters"] = found
+    body = _body(operation, schemas)
+    if body is not None:
+        described["requestBody"] = body
+    described["responses"] = answers.of(
+        operation.path,
+        operation.method,
+        operation.name,
+        success=operation.handler.status_code,
+        content=_content(operation, schemas),
+        links=examples.links(operation.path, operation.method),
+    )
+    for status, (text, kind) in operation.opt.get("answers", {}).items():
+        content = {"application/json": {"schema": schemas.of(kind)}}
+        described["responses"][str(status)] = answers.other(text, content)
+    return described
+
+
+def _body(operation: Operation, schemas: Schemas) -> Document | None:
+    if operation.opt.get("upload"):
+        return _upload()
+    kind = operation.opt.get("body")
+    if kind is None:
+        return None
+    schema = schemas.of(kind)
+    if operation.name == "run_jobs":
+        schema = {"anyOf": [schema | {"minItems": 1}, schemas.of(get_args(kind)[0])]}
+    needs = operation.opt.get("needs")
+    if needs:
+        schema = {"allOf": [schema, {"required": list(needs)}]}
+    content: Document = {"schema": schema}
+    told = examples.BODIES.get(operation.id)
+    if told is not None:
+        content["examples"] = {name: {"value": msgspec.to_builtins(value)} for name, value in told.items()}
+    files = {name: {"schema": {"type": "string"}} for name in operation.opt.get("formats", ())}
+    return {"required": _must_send(kind, needs), "content": {"application/json": content, **files}}
+
+
+def _must_send(kind: Any, needs: Any) -> bool:
+    """Whether an empty body, which reads as `{}`, would be refused."""
+    if needs or get_origin(kind) is list:
+        return True
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return any(field.required for field in msgspec.structs.fields(kind))
+    return False
 
 
 def _upload() -> Document:
-    archive = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"file": archive}, "required": ["file"]}
+    archive = {"type": "string", "format": "binary", "description": ".tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst, .zip"}
+    form = {
+        "type": "object",
+        "properties": {"file": archive, "message": archive},
+        "anyOf": [{"required": ["file"]}, {"required": ["message"]}],
+    }
     return {
         "required": True,
         "content": {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": archive}},
     }
 
 
-def _query(name: str) -> Document:
-    description, schema = _QUERIES[name]
-    return {
-        "name": "sort" if name == "job_sort" else name,
-        "in": "query",
-        "required": False,
-        "description": description,
-        "schema": schema,
-    }
+def _content(operation: Operation, schemas: Schemas) -> Document:
+    """What a success carries, by media type."""
+    returned = get_type_hints(operation.handler.fn)["return"]
+    if get_origin(returned) is Response:
+        (returned,) = get_args(returned)
+    if returned is Stream or returned is bytes:
+        kind = "*/*" if operation.name == "get_file" else str(operation.handler.media_type)
+        if operation.name == "events":
+            return {kind: {"schema": _EVENT}}
+        return {kind: {"schema": {"type": "string"}}}
+    return {"application/json": {"schema": schemas.of(returned)}}

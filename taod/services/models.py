@@ -21,13 +21,16 @@ from taod.services.folders import remove_folder
 from taod.services.page import Page, PageRequest
 from taod.services.references import check_references
 from taod.types.common import Sort
+from taod.types.dataset import DatasetType
 from taod.types.model import Model, ModelCreate, ModelPatch
+from taod.types.network import NetworkArch
 
 KIND = "model"
 ALGORITHMS = {"bayesian": "Bayesian", "hyperband": "HyperBand"}
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
-_SAME = tuple(name for name in Model.__struct_fields__ if name not in ("jobs", "actions", "encryption_key"))
+_MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
+_SAME = tuple(name for name in Model.__struct_fields__ if name not in _MADE)
 
 
 class Models:
@@ -159,11 +162,13 @@ class Models:
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
         own = [record.id for record in records if record.user_id == user_id]
-        jobs = self._store.jobs.with_results(KIND, own) if own else {}
+        jobs = self._store.jobs.public(KIND, own) if own else {}
         return [
             Model(
-                jobs=[job.public(result) for job, result in jobs.get(record.id, [])],
+                jobs=jobs.get(record.id, []),
                 actions=self.actions(record),
+                network_arch=NetworkArch(record.network_arch),
+                dataset_type=DatasetType(record.dataset_type),
                 encryption_key=record.encryption_key if record.user_id == user_id else msgspec.UNSET,
                 **{name: getattr(record, name) for name in _SAME},
             )

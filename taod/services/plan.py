@@ -11,7 +11,7 @@ import msgspec
 from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob
+from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
@@ -21,6 +21,7 @@ from taod.scheduler.devices import DevicePool
 from taod.services.uploads import Uploads
 
 MASK = "***"
+AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
@@ -46,7 +47,7 @@ class Planner:
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
 
-    def ready(self, job: JobRecord | NewJob) -> str | None:
+    def ready(self, job: AnyJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
@@ -170,7 +171,7 @@ class Planner:
             found.append(path)
         return found
 
-    def _datasets(self, job: JobRecord | NewJob) -> list[tuple[str, DatasetRecord]]:
+    def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
         """(role, data set) of everything that the job may read."""
         if job.owner_kind == "dataset":
             own = self._store.datasets.get(job.user_id, job.owner_id)
@@ -178,11 +179,11 @@ class Planner:
         model = self._store.models.get(job.user_id, job.owner_id)
         return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
 
-    def _train(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[DatasetRecord]:
+    def _train(self, job: AnyJob, model: ModelRecord | None) -> list[DatasetRecord]:
         ids = model.train_datasets if model is not None else []
         return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
 
-    def _single(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
+    def _single(self, job: AnyJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
         found = []
         for role, field in _ROLES.items():
             dataset_id = getattr(model, field) if model is not None else None

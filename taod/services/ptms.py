@@ -8,13 +8,14 @@ from pathlib import Path
 
 from store import Store
 from store.records import ModelRecord
-from taod.catalogue import Catalogue
+from taod.catalogue import Catalogue, Network
 from taod.clock import Clock, iso
 from taod.config import Config
 from taod.errors import BadRequest
 from taod.services.announce import Announcer
 from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION
 from taod.types.model import DEFAULT_DESCRIPTION, Ptm, PtmCreate
+from taod.types.network import NetworkArch
 
 _NAMESPACE = uuid.UUID("6f4cbb5c-6a1f-5c2e-9a52-0d7a2f6f3b11")
 
@@ -33,10 +34,12 @@ class Ptms:
 
     def seed(self, entries: Iterable[tuple[str, str]]) -> int:
         """Make the catalogue's entries, (ngc_path, network_arch) each, that are not there yet; returns how many."""
-        known = {record.id for record in self._store.models.ptms(None)}
+        known = self._store.models.ptm_ids()
         missing = [
             (ngc_path, arch) for ngc_path, arch in dict.fromkeys(entries) if _entry_id(ngc_path, arch) not in known
         ]
+        if not missing:
+            return 0
         with self._store.transaction():
             for ngc_path, arch in missing:
                 self._store.models.add(self._record(ngc_path, arch, name=_name(ngc_path), weights=None))
@@ -51,11 +54,7 @@ class Ptms:
 
         Raises BadRequest naming the field: unknown network, no such path, or one outside the allowed roots.
         """
-        network = self._catalogue.network(body.network_arch)
-        if network is None or network.kind != "network":
-            raise BadRequest(
-                f"Invalid network arch: network_arch {body.network_arch!r}; GET /api/v1/networks lists them"
-            )
+        self._network(body.network_arch)
         weights = self._allowed(body.path)
         ngc_path = body.ngc_path or f"local/{body.network_arch}:{weights.name}"
         same = [record for record in self._store.models.ptms(body.network_arch) if record.ngc_path == ngc_path]
@@ -67,6 +66,13 @@ class Ptms:
             self._store.models.add(record)
         self._announcer.model(None, record.id, "updated" if same else "created")
         return _view(record)
+
+    def _network(self, arch: str) -> Network:
+        network = self._catalogue.network(arch)
+        if network is None or network.kind != "network":
+            known = ", ".join(self._catalogue.networks())
+            raise BadRequest(f"Invalid network arch: network_arch {arch!r}; known are {known}")
+        return network
 
     def _allowed(self, text: str) -> Path:
         try:
@@ -80,7 +86,7 @@ class Ptms:
         return path
 
     def _record(self, ngc_path: str, arch: str, *, name: str, weights: Path | None) -> ModelRecord:
-        network = self._catalogue.network(arch)
+        network = self._network(arch)
         now = iso(self._clock.time())
         return ModelRecord(
             id=_entry_id(ngc_path, arch),
@@ -92,7 +98,7 @@ class Ptms:
             version=DEFAULT_VERSION,
             created_on=now,
             last_modified=now,
-            dataset_type=network.dataset_type if network is not None else "",
+            dataset_type=network.dataset_type,
             public=True,
             read_only=True,
             ngc_path=ngc_path,
@@ -113,7 +119,7 @@ def _view(record: ModelRecord) -> Ptm:
     return Ptm(
         id=record.id,
         name=record.name,
-        network_arch=record.network_arch,
+        network_arch=NetworkArch(record.network_arch),
         ngc_path=record.ngc_path,
         path=record.weights_path,
     )

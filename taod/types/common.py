@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+"""A UUID. It is checked where it is looked up, so that a wrong one gets the contract's own error."""
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""ISO 8601 in UTC, with microseconds."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from taod.types.common import Id, Timestamp
 from taod.types.job import Job
 
 
@@ -40,6 +43,10 @@ class DatasetFormat(StrEnum):
     CLASSIFICATION_PYT = "classification_pyt"
 
 
+TypeName = Annotated[str, Meta(extra_json_schema={"enum": list(DatasetType)})]
+FormatName = Annotated[str, Meta(extra_json_schema={"enum": list(DatasetFormat)})]
+"""Strings, so that a wrong one gets the contract's own error."""
+
 DEFAULT_NAME = "My Dataset"
 DEFAULT_DESCRIPTION = "My TAO Dataset"
 DEFAULT_LOGO = "https://www.nvidia.com"
@@ -47,10 +54,10 @@ DEFAULT_VERSION = "1.0.0"
 
 
 class DatasetCreate(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of POST dataset. Type and format are strings here, so that a wrong one gets the contract's own error."""
+    """Body of POST dataset."""
 
-    type: str
-    format: str
+    type: TypeName
+    format: FormatName
     name: str = DEFAULT_NAME
     description: str = DEFAULT_DESCRIPTION
     logo: str = DEFAULT_LOGO
@@ -65,8 +72,8 @@ class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
     description: str = DEFAULT_DESCRIPTION
     logo: str = DEFAULT_LOGO
     version: str = DEFAULT_VERSION
-    type: str | msgspec.UnsetType = msgspec.UNSET
-    format: str | msgspec.UnsetType = msgspec.UNSET
+    type: TypeName | msgspec.UnsetType = msgspec.UNSET
+    format: FormatName | msgspec.UnsetType = msgspec.UNSET
 
 
 class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,14 +83,14 @@ class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
     description: str | msgspec.UnsetType = msgspec.UNSET
     logo: str | msgspec.UnsetType = msgspec.UNSET
     version: str | msgspec.UnsetType = msgspec.UNSET
-    type: str | msgspec.UnsetType = msgspec.UNSET
-    format: str | msgspec.UnsetType = msgspec.UNSET
+    type: TypeName | msgspec.UnsetType = msgspec.UNSET
+    format: FormatName | msgspec.UnsetType = msgspec.UNSET
 
 
 class Dataset(msgspec.Struct):
     """A data set as the HTTP contract has it."""
 
-    id: str
+    id: Id
     jobs: list[Job]
     logo: str
     name: str
@@ -91,9 +98,9 @@ class Dataset(msgspec.Struct):
     format: DatasetFormat
     actions: list[str]
     version: str
-    created_on: str
+    created_on: Timestamp
     description: str
-    last_modified: str
+    last_modified: Timestamp
 
 
 class DatasetLink(msgspec.Struct, forbid_unknown_fields=True):

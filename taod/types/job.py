@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from taod.types.common import Id, Timestamp
 from taod.types.state import State, Status
+
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 
 
 class Kpi(msgspec.Struct):
@@ -85,12 +89,12 @@ class Result(msgspec.Struct, omit_defaults=True):
 class Job(msgspec.Struct):
     """A job as the HTTP contract has it."""
 
-    id: str
+    id: Id
     action: str
-    parent_id: str | None
+    parent_id: Id | None
     status: Status
-    created_on: str
-    last_modified: str
+    created_on: Timestamp
+    last_modified: Timestamp
     result: Result
 
 
@@ -100,19 +104,19 @@ class JobView(msgspec.Struct):
     In lists and events `result` comes without its long parts (kpi, graphical, categorical).
     """
 
-    id: str
+    id: Id
     action: str
-    parent_id: str | None
+    parent_id: Id | None
     status: Status
-    created_on: str
-    last_modified: str
+    created_on: Timestamp
+    last_modified: Timestamp
     result: Result
     state: State
     reason: str
     """Why it is in this state, in words: what it waits for, or how it ended."""
     owner_kind: str
     """`model` or `dataset`."""
-    owner_id: str
+    owner_id: Id
     owner_name: str
     network: str
     """Network architecture of the model, or type of the dataset."""
@@ -120,9 +124,9 @@ class JobView(msgspec.Struct):
     runner: str | None = None
     devices: list[str] = []
     """Ids of the devices that it holds now or held last."""
-    queued_at: str | None = None
-    started_at: str | None = None
-    ended_at: str | None = None
+    queued_at: Timestamp | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
     attempt: int = 0
     metric: str | None = None
     """Name of the metric shown first, where the network has one."""
@@ -133,7 +137,7 @@ class JobView(msgspec.Struct):
 class HistoryEntry(msgspec.Struct):
     """One change of state, or one note, in a job's life."""
 
-    at: str
+    at: Timestamp
     state: State
     reason: str
 
@@ -162,21 +166,21 @@ class JobDetail(msgspec.Struct):
     warnings: list[str] = []
     folder: str = ""
     """The job's folder on the daemon's machine."""
-    children: list[str] = []
+    children: list[Id] = []
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):
     """One entry of a run request: the actions chain, each on the nearest earlier one that it may follow."""
 
     actions: list[str]
-    job: str | None = None
+    job: Id | None = None
     """Parent of the first action; null where the action's rule finds it."""
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
     """Change of a job that has not started: its place in the queue, its specification, whether it is held."""
 
-    priority: int | msgspec.UnsetType = msgspec.UNSET
+    priority: Priority | msgspec.UnsetType = msgspec.UNSET
     spec: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     held: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -186,4 +190,4 @@ class Artifact(msgspec.Struct):
 
     path: str
     size_bytes: int
-    modified_on: str
+    modified_on: Timestamp

@@ -7,14 +7,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION
+from taod.types.common import Id, Timestamp
+from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION, DatasetType, TypeName
 from taod.types.job import Job
+from taod.types.network import NetworkArch
 
 DEFAULT_NAME = "My Model"
 DEFAULT_DESCRIPTION = "My TAO Model"
 DEFAULT_KEY = "tlt_encode"
 
-Count = Annotated[int, Meta(ge=1)]
+MOST = 2**31 - 1
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+Nu = Annotated[int, Meta(ge=2, le=MOST)]
+ArchName = Annotated[str, Meta(extra_json_schema={"enum": list(NetworkArch)})]
+"""A string, so that a wrong one gets the contract's own error."""
 NameList = str | list[str]
 """A list of parameter names; published clients send it as a string holding a list."""
 
@@ -22,7 +28,7 @@ NameList = str | list[str]
 class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST model, and of PUT where absent fields take their defaults."""
 
-    network_arch: str | UnsetType = UNSET
+    network_arch: ArchName | UnsetType = UNSET
     name: str = DEFAULT_NAME
     description: str = DEFAULT_DESCRIPTION
     logo: str = DEFAULT_LOGO
@@ -32,19 +38,19 @@ class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
     read_only: bool = False
     ngc_path: str = ""
     additional_id_info: str | None = None
-    ptm: list[str] = []
-    train_datasets: list[str] = []
-    eval_dataset: str | None = None
-    inference_dataset: str | None = None
-    calibration_dataset: str | None = None
-    dataset_type: str | UnsetType = UNSET
+    ptm: list[Id] = []
+    train_datasets: list[Id] = []
+    eval_dataset: Id | None = None
+    inference_dataset: Id | None = None
+    calibration_dataset: Id | None = None
+    dataset_type: TypeName | UnsetType = UNSET
     metric: str = "kpi"
     automl_enabled: bool = False
     automl_algorithm: str | None = None
     automl_max_recommendations: Count = 20
     automl_delete_intermediate_ckpt: bool = False
     automl_R: Count = 27
-    automl_nu: Annotated[int, Meta(ge=2)] = 3
+    automl_nu: Nu = 3
     epoch_multiplier: Count = 1
     automl_add_hyperparameters: NameList = "[]"
     automl_remove_hyperparameters: NameList = "[]"
@@ -53,7 +59,7 @@ class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
 class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PATCH model: what is given is merged; null unsets a reference."""
 
-    network_arch: str | UnsetType = UNSET
+    network_arch: ArchName | UnsetType = UNSET
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     logo: str | UnsetType = UNSET
@@ -63,19 +69,19 @@ class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
     read_only: bool | UnsetType = UNSET
     ngc_path: str | UnsetType = UNSET
     additional_id_info: str | UnsetType | None = UNSET
-    ptm: list[str] | UnsetType = UNSET
-    train_datasets: list[str] | UnsetType = UNSET
-    eval_dataset: str | UnsetType | None = UNSET
-    inference_dataset: str | UnsetType | None = UNSET
-    calibration_dataset: str | UnsetType | None = UNSET
-    dataset_type: str | UnsetType = UNSET
+    ptm: list[Id] | UnsetType = UNSET
+    train_datasets: list[Id] | UnsetType = UNSET
+    eval_dataset: Id | UnsetType | None = UNSET
+    inference_dataset: Id | UnsetType | None = UNSET
+    calibration_dataset: Id | UnsetType | None = UNSET
+    dataset_type: TypeName | UnsetType = UNSET
     metric: str | UnsetType = UNSET
     automl_enabled: bool | UnsetType = UNSET
     automl_algorithm: str | UnsetType | None = UNSET
     automl_max_recommendations: Count | UnsetType = UNSET
     automl_delete_intermediate_ckpt: bool | UnsetType = UNSET
     automl_R: Count | UnsetType = UNSET
-    automl_nu: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+    automl_nu: Nu | UnsetType = UNSET
     epoch_multiplier: Count | UnsetType = UNSET
     automl_add_hyperparameters: NameList | UnsetType = UNSET
     automl_remove_hyperparameters: NameList | UnsetType = UNSET
@@ -84,8 +90,8 @@ class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
 class Model(msgspec.Struct):
     """A model as the HTTP contract has it. `encryption_key` is left out for anyone but its owner."""
 
-    id: str
-    ptm: list[str]
+    id: Id
+    ptm: list[Id]
     jobs: list[Job]
     logo: str
     name: str
@@ -97,20 +103,19 @@ class Model(msgspec.Struct):
     ngc_path: str
     automl_nu: int
     read_only: bool
-    created_on: str
+    created_on: Timestamp
     description: str
-    dataset_type: str
-    """A DatasetType; empty for a pretrained model whose network the catalogue does not have."""
-    eval_dataset: str | None
-    network_arch: str
-    last_modified: str
+    dataset_type: DatasetType
+    eval_dataset: Id | None
+    network_arch: NetworkArch
+    last_modified: Timestamp
     automl_enabled: bool
-    train_datasets: list[str]
+    train_datasets: list[Id]
     automl_algorithm: str | None
     epoch_multiplier: int
-    inference_dataset: str | None
+    inference_dataset: Id | None
     additional_id_info: str | None
-    calibration_dataset: str | None
+    calibration_dataset: Id | None
     automl_add_hyperparameters: str
     automl_max_recommendations: int
     automl_remove_hyperparameters: str
@@ -122,7 +127,7 @@ class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST ptm: weights on the daemon's machine for an entry of the catalogue, or for a new one."""
 
     path: str
-    network_arch: str
+    network_arch: ArchName
     ngc_path: str = ""
     name: str | None = None
 
@@ -130,9 +135,9 @@ class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
 class Ptm(msgspec.Struct):
     """A pretrained model: an entry of the catalogue, with the path of its weights where they are registered."""
 
-    id: str
+    id: Id
     name: str
-    network_arch: str
+    network_arch: NetworkArch
     ngc_path: str
     path: str | None = None
 

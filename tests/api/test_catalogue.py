@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from taod.catalogue.schema import schema
-from taod.cli.network_show import show
+from taod.cli.output import Form, Output
 from taod.cli.plan import plan
 from taod.client.http import Client
 from taod.errors import BadRequest
@@ -198,34 +198,20 @@ async def client(server) -> Any:
         yield client
 
 
-async def test_the_plan_on_the_command_line(server, model, client, capsys) -> None:
-    work = plan.callback.__wrapped__
-    options = {"dataset": False, "parent": None, "spec": True, "as_json": False}
+async def test_the_plan_on_the_command_line(server, model, client, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    work = plan.callback.__wrapped__.__wrapped__
+    options = {"dataset": False, "parent": None, "spec": True}
     for name in ("reader", model, model[:8]):
-        await work(client, model=name, actions=("train", "evaluate"), **options)
+        await work(client, Output(), owner=name, actions=("train", "evaluate"), **options)
         out = capsys.readouterr().out
         assert "dry-run-2: classification_pyt evaluate on dry-run-1" in out
         assert "'--key=***'" in out
-        assert "filled in when dry-run-1 is done: evaluate.checkpoint" in out
+        assert "evaluate.checkpoint" in out
         assert "data_prefix: " in out
-    await work(client, model="reader", actions=("train",), **{**options, "as_json": True})
+    await work(client, Output(), owner="reader", actions=("train",), **{**options, "spec": False})
+    assert "data_prefix: " not in capsys.readouterr().out
+    await work(client, Output(Form.JSON), owner="reader", actions=("train",), **options)
     assert json.loads(capsys.readouterr().out)[0]["id"] == "dry-run-1"
-    with pytest.raises(BadRequest, match="model 'nobody': there is none"):
-        await work(client, model="nobody", actions=("train",), **options)
-
-
-async def test_a_network_on_the_command_line(server, client, capsys, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    nothing = {"popular": False, "required": False, "automl": False, "hidden": False, "text": None, "as_json": False}
-    await show.callback.__wrapped__(client, name="dino", action=None, **nothing)
-    out = capsys.readouterr().out
-    assert "dino: object_detection (default), image tlt-pytorch, yaml specifications" in out
-    assert "train, prune, retrain" not in out, "dino has neither prune nor retrain"
-    await show.callback.__wrapped__(client, name="detectnet_v2", action="train", **{**nothing, "popular": True})
-    out = capsys.readouterr().out
-    assert "training_config.num_epochs !*" in out
-    assert "int 1…" in out
-    await show.callback.__wrapped__(client, name="dino", action=None, **{**nothing, "text": "lr_back"})
-    assert "train.optim.lr_backbone" in capsys.readouterr().out
-    await show.callback.__wrapped__(client, name="dino", action="train", **{**nothing, "as_json": True})
-    assert json.loads(capsys.readouterr().out)[0]["path"] == "version"
+    with pytest.raises(BadRequest, match="there is no model whose id begins or name is 'nobody'"):
+        await work(client, Output(), owner="nobody", actions=("train",), **options)

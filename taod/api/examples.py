@@ -1,0 +1,154 @@
+"""Examples and links for the OpenAPI document: what is sent, what comes back, and what can be asked next with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from taod.types.common import ErrorBody, Login
+from taod.types.dataset import Dataset, DatasetCreate, DatasetFormat, DatasetLink, DatasetSummary, DatasetType
+from taod.types.job import DetailedStatus, Job, JobRun, Kpi, Result
+from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
+from taod.types.network import NetworkArch
+from taod.types.state import Status
+
+Document = dict[str, Any]
+
+_DATASET = "3f0c8e7a-52b4-4d1e-9c55-1f6f1b0c2a10"
+_MODEL = "8a4b1f52-9d0e-4b3c-8f5a-6f3f0a7d9c21"
+_JOB = "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f"
+_PTM = "0b8d3c11-7a6e-5f40-9d21-3e4f5a6b7c8d"
+_THEN = "2024-05-01T09:30:00.000000+00:00"
+_NGC = "nvidia/tao/pretrained_fan_classification_imagenet:fan_hybrid_tiny"
+
+_job = Job(
+    id=_JOB,
+    action="train",
+    parent_id=None,
+    status=Status.RUNNING,
+    created_on=_THEN,
+    last_modified=_THEN,
+    result=Result(
+        eta="0:04:10",
+        kpi=[Kpi("val_loss", {"1": 0.91, "2": 0.63})],
+        epoch=2,
+        max_epoch=10,
+        time_per_epoch="0:00:31",
+        detailed_status=DetailedStatus("5/1/2024", "9:31:2", "RUNNING", "Training"),
+    ),
+)
+
+SCHEMAS: dict[str, msgspec.Struct] = {
+    "ErrorBody": ErrorBody(400, "type = 5: Expected str, got int"),
+    "Login": Login(user_id="5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f", token="<a token>"),
+    "Job": _job,
+    "Dataset": Dataset(
+        id=_DATASET,
+        jobs=[],
+        logo="https://www.nvidia.com",
+        name="Flowers",
+        type=DatasetType.IMAGE_CLASSIFICATION,
+        format=DatasetFormat.CLASSIFICATION_PYT,
+        actions=[],
+        version="1.0.0",
+        created_on=_THEN,
+        description="My TAO Dataset",
+        last_modified=_THEN,
+    ),
+    "DatasetSummary": DatasetSummary("linked", images=640, files=641, bytes=5_242_880, classes=["daisy", "rose"]),
+    "Model": Model(
+        id=_MODEL,
+        ptm=[],
+        jobs=[_job],
+        logo="https://www.nvidia.com",
+        name="Flower reader",
+        metric="kpi",
+        public=False,
+        actions=["train", "evaluate", "export", "gen_trt_engine", "inference"],
+        version="1.0.0",
+        automl_R=27,
+        ngc_path="",
+        automl_nu=3,
+        read_only=False,
+        created_on=_THEN,
+        description="My TAO Model",
+        dataset_type=DatasetType.IMAGE_CLASSIFICATION,
+        eval_dataset=_DATASET,
+        network_arch=NetworkArch.CLASSIFICATION_PYT,
+        last_modified=_THEN,
+        automl_enabled=False,
+        train_datasets=[_DATASET],
+        automl_algorithm=None,
+        epoch_multiplier=1,
+        inference_dataset=None,
+        additional_id_info=None,
+        calibration_dataset=None,
+        automl_add_hyperparameters="[]",
+        automl_max_recommendations=20,
+        automl_remove_hyperparameters="[]",
+        automl_delete_intermediate_ckpt=False,
+        encryption_key="tlt_encode",
+    ),
+    "Ptm": Ptm(_PTM, "fan_hybrid_tiny", NetworkArch.CLASSIFICATION_PYT, _NGC, "/srv/weights/fan_hybrid_tiny.pth"),
+}
+"""An instance of each Struct that clients read most; its schema shows it."""
+
+_new_model = ModelCreate(
+    network_arch="classification_pyt",
+    name="Flower reader",
+    encryption_key="tlt_encode",
+    train_datasets=[_DATASET],
+    eval_dataset=_DATASET,
+)
+
+BODIES: dict[str, dict[str, Any]] = {
+    "create_dataset": {"pictures": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
+    "put_dataset": {"renamed": {"name": "Flowers", "version": "1.1.0"}},
+    "patch_dataset": {"renamed": {"name": "Flowers"}},
+    "link_dataset": {"folder": DatasetLink("~/data/flowers")},
+    "create_model": {"classifier": _new_model, "least": {"network_arch": "detectnet_v2"}},
+    "put_model": {"replaced": _new_model},
+    "patch_model": {"data": {"train_datasets": [_DATASET]}, "automl": {"automl_enabled": True, "automl_R": 9}},
+    "register_ptm": {"file": PtmCreate("~/weights/fan_hybrid_tiny.pth", "classification_pyt", _NGC)},
+    "dataset_run_jobs": {"convert": [JobRun(["convert"])]},
+    "model_run_jobs": {
+        "train": [JobRun(["train"])],
+        "chain": [JobRun(["evaluate", "export"], job=_JOB)],
+        "object": JobRun(["train"]),
+    },
+    "dataset_post_specs": {"empty": {}},
+    "dataset_put_specs": {"nothing": {}},
+    "model_post_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 10}}}}},
+    "model_put_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 20}}}}},
+    "job_change": {"first": {"priority": 10}, "held": {"held": True}},
+}
+"""Bodies by operation."""
+
+_OWNER = ("get_{kind}", "patch_{kind}", "put_{kind}", "delete_{kind}", "{kind}_list_jobs", "{kind}_run_jobs")
+_OWNED = ("{kind}_get_job", "{kind}_cancel_job", "{kind}_delete_job", "{kind}_download", "{kind}_get_log")
+
+
+def links(path: str, method: str) -> Document:
+    """What can be asked next with what a POST has made: of a new owner, and of the first new job."""
+    if method != "post":
+        return {}
+    user = {"user_id": "$request.path.user_id"}
+    for kind in ("dataset", "model"):
+        name = f"{kind}_id"
+        if path.endswith(f"/{kind}"):
+            more: Iterable[str] = ("upload_dataset", "link_dataset", "get_summary") if kind == "dataset" else ()
+            return _links((*_OWNER, *more), kind, user | {name: "$response.body#/id"})
+        if path.endswith(f"/{kind}/{{{name}}}/job"):
+            known = user | {name: f"$request.path.{name}", "job_id": "$response.body#/0"}
+            more = ("cancel_or_pause_job", "resume_job") if kind == "model" else ()
+            return _links((*_OWNED, *more), kind, known) | _links(
+                ("job_detail", "job_pause", "job_resume"), kind, user | {"job_id": "$response.body#/0"}
+            )
+    return {}
+
+
+def _links(names: Iterable[str], kind: str, known: Document) -> Document:
+    ids = [name.format(kind=kind) for name in names]
+    return {each: {"operationId": each, "parameters": known} for each in ids}

@@ -1,0 +1,102 @@
+"""Parameters for the OpenAPI document: those in paths, in queries and in headers, each with its type and meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from taod.catalogue import Catalogue
+from taod.types.common import JobSort, Sort
+from taod.types.dataset import DatasetType
+from taod.types.network import NetworkArch
+from taod.types.state import State, Status
+
+Document = dict[str, Any]
+
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_TEXT: Document = {"type": "string"}
+_UUID: Document = {"type": "string", "format": "uuid"}
+_NUMBER: Document = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_FLAG: Document = {"type": "boolean"}
+
+_PATHS: dict[str, tuple[str, Document]] = {
+    "user_id": ("User ID", _UUID),
+    "dataset_id": ("ID of Dataset", _UUID),
+    "model_id": ("ID of Model", _UUID),
+    "job_id": ("Job ID", _UUID),
+    "action": ("Action name; a model's or a data set's `actions` lists those that it has", _TEXT),
+    "path": ("Path of a file as the list of files tells it", _TEXT),
+    "name": ("A network architecture or a type of data sets", {"type": "string", "enum": Catalogue().names()}),
+    "key": ("A key that `taod user add` has made", _TEXT),
+}
+
+
+def _one_of(kind: Iterable[str]) -> Document:
+    return {"type": "string", "enum": list(kind)}
+
+
+_QUERIES: dict[str, tuple[str, Document]] = {
+    "skip": ("Optional skip for pagination", _NUMBER),
+    "size": ("Optional size for pagination; all without it", _NUMBER),
+    "sort": ("Optional sort; date-descending without it", _one_of(Sort)),
+    "job_sort": ("Optional sort; date-descending without it", _one_of(JobSort)),
+    "name": ("Optional name filter: a part of it, in any case", _TEXT),
+    "type": ("Optional type filter", _one_of(DatasetType)),
+    "arch": ("Optional network architecture filter", _one_of(NetworkArch)),
+    "network_arch": ("The same as `arch`", _one_of(NetworkArch)),
+    "read_only": ("Optional read_only filter", _FLAG),
+    "status": ("Statuses, joined by commas", {"type": "array", "items": _one_of(Status), "minItems": 1}),
+    "state": ("States, joined by commas", {"type": "array", "items": _one_of(State), "minItems": 1}),
+    "action": ("Action", _TEXT),
+    "network": ("Network architecture, or type of the data set", _TEXT),
+    "text": ("Part of an id, a name or a description, in any case", _TEXT),
+    "dry_run": ("Make no job: answer 200 with what would be run", _FLAG),
+    "popular": ("Only parameters that are shown first, or only others", _FLAG),
+    "required": ("Only parameters that must be given, or only others", _FLAG),
+    "automl": ("Only parameters that are swept by default, or only others", _FLAG),
+    "hidden": ("Also parameters that the schema does not show", _FLAG),
+    "tail": ("The last lines only, this many", _NUMBER),
+    "follow": ("Go on until the job has ended", _FLAG),
+    "filename": ("Name of the archive, where the body does not tell it", _TEXT),
+    "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
+}
+
+_HEADERS = {
+    "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else gets the whole",
+    "Last-Event-ID": "Go on after this event",
+}
+
+
+def of(path: str, queries: Iterable[str], *, ranged: bool) -> list[Document]:
+    """The parameters of one operation: its path's, its query's, and the headers that it reads."""
+    found = [_path(name) for name in _VARIABLE.findall(path)]
+    found += [_query(name) for name in queries]
+    if ranged:
+        found.append(_header("Range"))
+    if "last_event_id" in queries:
+        found.append(_header("Last-Event-ID"))
+    return found
+
+
+def _path(name: str) -> Document:
+    description, schema = _PATHS[name]
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _query(name: str) -> Document:
+    description, schema = _QUERIES[name]
+    told: Document = {
+        "name": "sort" if name == "job_sort" else name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+    if schema["type"] == "array":
+        told |= {"style": "form", "explode": False}
+    return told
+
+
+def _header(name: str) -> Document:
+    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": _TEXT}
