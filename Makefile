@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 quickstart: install
-	$(BIN)/taod quickstart
+	$(BIN)/taod quickstart --keep
 
 # tmux drives the dashboard in one test; without it (and without the right to install it) that test says so and is skipped.
 tools:

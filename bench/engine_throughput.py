@@ -1,7 +1,7 @@
 """Engine training throughput against a plain torch loop by hand: same model, pictures, batch and optimiser, same run.
 
 `python -m bench.engine_throughput [--backbone resnet_tiny] [--side 32] [--batch 32] [--pictures 1024] [--rounds 5]`
-prints pictures a second of each and the ratio (median over rounds; above 1 the engine is faster). The two take turns,
+tells pictures a second of each and the ratio (median over rounds; above 1 the engine is faster). The two take turns,
 so that a load that comes and goes meets both. Both pay for decoding, augmenting, normalising, forward, backward,
 optimiser and the running loss.
 """
@@ -111,6 +111,31 @@ def timed(epoch: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
+def compare(backbone: str, side: int, batch: int, pictures: int, rounds: int) -> tuple[str, str, str]:
+    """One setting, as a row: what it is, the ratio with the engine's rate, the rate by hand."""
+    logging.getLogger("engine").addHandler(logging.NullHandler())
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_pictures(root / "pictures", pictures, side)
+        engine, architecture = engine_epoch(root, backbone, side, batch)
+        plain = plain_epoch(root / "pictures", architecture, batch)
+        timed(plain), timed(engine)
+        turns = [(timed(plain), timed(engine)) for _ in range(rounds)]
+    by_hand, own = (statistics.median(pictures / turn[which] for turn in turns) for which in (0, 1))
+    ratio = statistics.median(hand / engine for hand, engine in turns)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    return (
+        f"train {backbone} {side}x{side}, batch {batch}, {device}, {rounds} rounds",
+        f"{ratio:.2f} times by hand ({own:.0f} pictures/s)",
+        f"plain torch loop {by_hand:.0f} pictures/s; goal ≥ 1",
+    )
+
+
+def run() -> list[tuple[str, str, str]]:
+    """The two settings that docs/benchmarks.md has."""
+    return [compare("resnet_tiny", 32, 32, 1024, 5), compare("resnet_10", 64, 32, 256, 3)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet_tiny")
@@ -119,19 +144,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    logging.getLogger("engine").addHandler(logging.NullHandler())
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        make_pictures(root / "pictures", asked.pictures, asked.side)
-        engine, architecture = engine_epoch(root, asked.backbone, asked.side, asked.batch)
-        plain = plain_epoch(root / "pictures", architecture, asked.batch)
-        timed(plain), timed(engine)
-        turns = [(timed(plain), timed(engine)) for _ in range(asked.rounds)]
-    rates = [statistics.median(asked.pictures / turn[side] for turn in turns) for side in (0, 1)]
-    ratio = statistics.median(by_hand / own for by_hand, own in turns)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-    print(f"{asked.backbone} {asked.side}x{asked.side}, batch {asked.batch}, {device}, {asked.rounds} rounds")
-    print(f"by hand {rates[0]:.0f} pictures/s, engine {rates[1]:.0f} pictures/s, ratio {ratio:.2f}")
+    print(*compare(asked.backbone, asked.side, asked.batch, asked.pictures, asked.rounds), sep="\n")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ class LocalRunner(ABC):
             self._children[child.pid] = child
             # The pipe ends when the pid file is there, or when the wrapper is gone.
             try:
-                await asyncio.wait_for(processes.readable(told), START_LIMIT_S)
+                # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the pipe ends.
+                async with asyncio.timeout(START_LIMIT_S):
+                    await processes.readable(told)
             except TimeoutError:
                 child.kill()
         finally:
@@ -95,7 +97,9 @@ class LocalRunner(ABC):
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         session = await self._until_gone(identity, request)
-        left = await asyncio.to_thread(processes.kill_all, _mark(request), session)
+        left = await asyncio.to_thread(
+            processes.kill_all, _mark(request), session, since_ticks=identity.start_ticks or 0
+        )
         if left:
             log.warning("run %s: processes %s do not die", _mark(request), left)
         child = self._children.pop(identity.pid or 0, None)
@@ -110,7 +114,7 @@ class LocalRunner(ABC):
         deadline = loop.time() + EXEC_LIMIT_S
         while loop.time() < deadline:
             wrapper = identity.pid if _lives(identity, request) else None
-            members = await asyncio.to_thread(processes.members, mark, wrapper)
+            members = await asyncio.to_thread(processes.members, mark, wrapper, identity.start_ticks or 0)
             shell = processes.command_line(wrapper) if wrapper else b""
             # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]

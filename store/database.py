@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import sqlite_utils
-
 from taod.errors import BadRequest, ConfigError, Conflict
 
 BUSY_TIMEOUT_MS = 5_000
@@ -48,7 +46,6 @@ class Database:
             raise ConfigError(
                 f"{path} cannot be opened as taod's database: {error}; if it is not one, move it away"
             ) from error
-        self.tools = sqlite_utils.Database(self.connection, recursive_triggers=False, execute_plugins=False)
 
     def close(self) -> None:
         """Close the file; a second close does nothing."""

@@ -56,7 +56,7 @@ class Datasets:
         if total <= skip:
             return [], total
         sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
-        rows = self._db.rows(sql, [*where.parameters, limit(size), skip])
+        rows = self._db.rows(sql, [*where.parameters, limit(size, total - skip), skip])
         return [_COLUMNS.read(row) for row in rows], total
 
     def update(self, dataset_id: str, **fields: object) -> DatasetRecord:

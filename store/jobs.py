@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
+from typing import Any, cast
 
 import msgspec
 
@@ -16,7 +17,7 @@ from store.records import JobFilter, JobRecord, NewJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
 from taod.types.common import JobSort
-from taod.types.job import HistoryEntry, Result
+from taod.types.job import HistoryEntry, Job, Result
 from taod.types.state import State, check_transition
 
 _COLUMNS = Columns(
@@ -25,6 +26,12 @@ _COLUMNS = Columns(
     fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
+_PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.created_on,
+    jobs.last_modified, CAST(coalesce(results.document, jobs.progress) AS BLOB)
+    FROM jobs LEFT JOIN results ON results.job_id = jobs.id"""
+"""What `_public` reads. All but the result lies in the index `jobs_of_owner`."""
+_OF_OWNER = "jobs.owner_id = ? AND jobs.owner_kind = ?"
+_PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
 _LONG = ("kpi", "graphical", "categorical")
 _WAITS = (State.WAITING, State.QUEUED, State.HELD)
@@ -81,37 +88,56 @@ class Jobs:
     ) -> tuple[builtins.list[JobRecord], int]:
         """One page of jobs, and how many match in all."""
         where = _where(filter)
-        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {where.sql}", where.parameters)
+        if _by_state_alone(filter):
+            total = sum(self.counts(filter).values())
+        else:
+            total = self._db.number(f"SELECT count(*) FROM jobs WHERE {where.sql}", where.parameters)
         if total <= skip:
             return [], total
         sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
-        rows = self._db.rows(sql, [*where.parameters, limit(size), skip])
+        rows = self._db.rows(sql, [*where.parameters, limit(size, total - skip), skip])
         return [_COLUMNS.read(row) for row in rows], total
 
     def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
         """How many jobs match in each state that has any."""
         where = _where(filter)
-        sql = f"SELECT state, count(*) FROM jobs WHERE {where.sql} GROUP BY state"
+        if _by_state_alone(filter):
+            sql = f"SELECT state, sum(number) FROM job_counts WHERE {where.sql} AND number > 0 GROUP BY state"
+        else:
+            sql = f"SELECT state, count(*) FROM jobs WHERE {where.sql} GROUP BY state"
         return {State(state): count for state, count in self._db.rows(sql, where.parameters)}
 
-    def with_results(
-        self, owner_kind: str, owner_ids: builtins.list[str]
-    ) -> dict[str, builtins.list[tuple[JobRecord, Result]]]:
-        """Each owner's jobs, oldest first, with their whole results; an owner without jobs has an empty list.
+    def public(self, owner_kind: str, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
+        """Each owner's jobs as the contract has them, oldest first; an owner without jobs has an empty list."""
+        # One query an owner: one for all of them would sort the jobs, and carry their results through the sorting.
+        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY jobs.created_on, jobs.id"
+        return {
+            owner_id: [_public(row) for row in self._db.rows(sql, [owner_id, owner_kind])] for owner_id in owner_ids
+        }
 
-        The jobs' `spec` and `progress` are left out (None and empty): answers with many jobs show neither.
-        """
-        found: dict[str, builtins.list[tuple[JobRecord, Result]]] = {owner_id: [] for owner_id in owner_ids}
-        columns = _COLUMNS.select("jobs", without=("spec", "progress"))
-        sql = f"""SELECT {columns}, coalesce(results.document, jobs.progress)
-            FROM jobs LEFT JOIN results ON results.job_id = jobs.id
-            WHERE jobs.owner_id IN (SELECT value FROM json_each(?)) AND jobs.owner_kind = ?
-            ORDER BY jobs.created_on, jobs.id"""
-        for *columns_of_job, document in self._db.rows(sql, [msgspec.json.encode(owner_ids).decode(), owner_kind]):
-            job = _COLUMNS.read(columns_of_job)
-            job.progress = Result()
-            found[job.owner_id].append((job, _RESULT.decode(document)))
-        return found
+    def public_page(
+        self,
+        owner_kind: str,
+        owner_id: str,
+        sort: JobSort = JobSort.DATE_DESCENDING,
+        skip: int = 0,
+        size: int | None = None,
+    ) -> tuple[builtins.list[Job], int]:
+        """One page of an owner's jobs as the contract has them, and how many there are in all."""
+        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_OF_OWNER}", [owner_id, owner_kind])
+        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        rows = self._db.rows(sql, [owner_id, owner_kind, limit(size), skip])
+        return [_public(row) for row in rows], total
+
+    def newest(
+        self, owner_kind: str, owner_id: str, actions: Iterable[str], but: Iterable[State]
+    ) -> tuple[str, str] | None:
+        """Id and action of the owner's newest job of one of these actions that is in none of the states of `but`."""
+        wanted, states = list(actions), [str(state) for state in but]
+        sql = f"""SELECT id, action FROM jobs WHERE {_OF_OWNER} AND action IN ({", ".join("?" * len(wanted))})
+            AND state NOT IN ({", ".join("?" * len(states))}) ORDER BY created_on DESC, id DESC LIMIT 1"""
+        row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states])
+        return None if row is None else (row[0], row[1])
 
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
         """Jobs in any of these states in the queue's order: higher priority, queued earlier, made earlier."""
@@ -152,6 +178,13 @@ class Jobs:
         with self._db.transaction():
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             return self._must(job_id)
+
+    def explain(self, job_id: str, reason: str) -> JobRecord | None:
+        """Say why a job waits; None where it does not wait any more."""
+        values = {"reason": reason, "last_modified": iso(self._clock.time())}
+        with self._db.transaction():
+            sql = f"UPDATE jobs SET {assign(values)} WHERE id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
+            return self._must(job_id) if self._db.write(sql, [*values.values(), job_id]) else None
 
     def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: str) -> JobRecord:
         """Give a queued job these slots (device id, slot): it is LEASED then.
@@ -236,6 +269,14 @@ class Jobs:
         self._db.write(sql, [job_id, at, str(state), reason])
 
 
+def _public(row: tuple[Any, ...]) -> Job:
+    """The result stays the JSON that it is: a page of data sets holds hundreds, and nobody looks into them on the way.
+    An encoder puts a Raw where it stands."""
+    job_id, action, parent_id, state, created_on, last_modified, document = row
+    result = cast(Result, msgspec.Raw(document))
+    return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
+
+
 def _follows(old: State, new: State, now: str) -> dict[str, object]:
     """The columns that a change of state sets by itself."""
     values: dict[str, object] = {}
@@ -249,6 +290,11 @@ def _follows(old: State, new: State, now: str) -> dict[str, object]:
         values["ended_at"] = now
         values["stop_intent"] = None
     return values
+
+
+def _by_state_alone(filter: JobFilter) -> bool:
+    """Whether the kept counts can tell how many match."""
+    return filter == JobFilter(user_id=filter.user_id, states=filter.states)
 
 
 def _where(filter: JobFilter) -> Where:

@@ -1,43 +1,77 @@
-"""The schema and its history: each migration is applied once, in order, and never changed after a release."""
+"""The schema and its history: each step is applied once, in order, and never changed after a release."""
 
 from __future__ import annotations
 
-import sqlite_utils
-from sqlite_utils.migrations import Migrations
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from store.database import Database
 from taod.errors import ConfigError
 
-MIGRATIONS = Migrations("taod")
+if TYPE_CHECKING:
+    import sqlite_utils
+
+SET = "taod"
+TABLE = "_sqlite_migrations"
+"""Where sqlite-utils keeps what was applied."""
+
+Step = Callable[["sqlite_utils.Database"], None]
 
 
-def migrate(database: Database, migrations: Migrations = MIGRATIONS) -> None:
+def first_schema(db: sqlite_utils.Database) -> None:
+    """Users, data sets, models, specs, jobs and what belongs to a job."""
+    _run(db, _FIRST_SCHEMA)
+
+
+def lists_from_indices(db: sqlite_utils.Database) -> None:
+    """What lists, counts and the scheduler ask, from indices that hold all of it, and kept counts."""
+    _run(db, _LISTS_FROM_INDICES)
+
+
+STEPS: Mapping[str, Step] = {"first_schema": first_schema, "lists_from_indices": lists_from_indices}
+"""By the name under which each is remembered in the file."""
+
+
+def migrate(database: Database, steps: Mapping[str, Step] = STEPS) -> None:
     """Bring an older file up to this version, all or nothing; two processes may try at once.
 
     Raises ConfigError where the file was written by a newer taod.
     """
-    tools = database.tools
-    empty = sqlite_utils.Database(memory=True, execute_plugins=False)
-    known = [migration.name for migration in migrations.pending(empty)]
-    empty.close()
+    known = list(steps)
     with database.transaction():
-        applied = [migration.name for migration in migrations.applied(tools)]
+        applied = _applied(database)
         if unknown := [name for name in applied if name not in known]:
             raise ConfigError(
                 f"the root's database has version {len(applied)} (with {', '.join(unknown)}), this taod knows "
                 f"version {len(known)}: install the newer taod that wrote it, or serve another root (--root)"
             )
         if len(applied) < len(known):
-            migrations.apply(tools)
+            _apply(database, steps)
             database.write(f"PRAGMA user_version = {len(known)}")
 
 
-@MIGRATIONS()  # type: ignore[untyped-decorator]
-def first_schema(db: sqlite_utils.Database) -> None:
-    """Users, data sets, models, specs, jobs and what belongs to a job."""
-    for statement in _FIRST_SCHEMA.split(";\n"):
-        if statement.strip():
-            db.execute(statement)
+def _applied(database: Database) -> list[str]:
+    if not database.number("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", [TABLE]):
+        return []
+    rows = database.rows(f"SELECT name FROM {TABLE} WHERE migration_set = ? ORDER BY rowid", [SET])
+    return [row[0] for row in rows]
+
+
+def _apply(database: Database, steps: Mapping[str, Step]) -> None:
+    # Imported here: it takes numpy along where that is installed, a quarter of a second that only an upgrade is worth.
+    import sqlite_utils
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(SET)
+    for name, step in steps.items():
+        migrations(name=name)(step)
+    migrations.apply(sqlite_utils.Database(database.connection, recursive_triggers=False, execute_plugins=False))
+
+
+def _run(db: sqlite_utils.Database, script: str) -> None:
+    """Run statements that blank lines part: one after the other, where `executescript` would commit what is open."""
+    for statement in script.split("\n\n"):
+        db.execute(statement)
 
 
 # Filters and sort keys lie together in the lists' indices, so that a page is found without reading the wide rows.
@@ -58,6 +92,7 @@ CREATE TABLE tokens (
     secret_sha256 TEXT NOT NULL UNIQUE,
     created_on TEXT NOT NULL
 ) STRICT;
+
 CREATE INDEX tokens_of_user ON tokens (user_id, created_on);
 
 CREATE TABLE datasets (
@@ -76,7 +111,9 @@ CREATE TABLE datasets (
     path TEXT,
     summary TEXT
 ) STRICT;
+
 CREATE INDEX datasets_by_date ON datasets (user_id, created_on, id, name_key, type);
+
 CREATE INDEX datasets_by_name ON datasets (user_id, name, id, name_key, type);
 
 CREATE TABLE models (
@@ -111,14 +148,21 @@ CREATE TABLE models (
     automl_add_hyperparameters TEXT NOT NULL,
     automl_remove_hyperparameters TEXT NOT NULL
 ) STRICT;
+
 CREATE INDEX models_by_date ON models
     (created_on, id, user_id, public, name_key, dataset_type, network_arch, read_only) WHERE user_id IS NOT NULL;
+
 CREATE INDEX models_by_name ON models
     (name, id, user_id, public, name_key, dataset_type, network_arch, read_only) WHERE user_id IS NOT NULL;
+
 CREATE INDEX models_of_user ON models (user_id);
+
 CREATE INDEX ptms_by_arch ON models (network_arch, name, id) WHERE user_id IS NULL;
+
 CREATE INDEX models_by_eval ON models (eval_dataset);
+
 CREATE INDEX models_by_inference ON models (inference_dataset);
+
 CREATE INDEX models_by_calibration ON models (calibration_dataset);
 
 CREATE TABLE model_ptms (
@@ -127,6 +171,7 @@ CREATE TABLE model_ptms (
     ptm_id TEXT NOT NULL REFERENCES models (id),
     PRIMARY KEY (model_id, position)
 ) STRICT, WITHOUT ROWID;
+
 CREATE INDEX model_ptms_by_ptm ON model_ptms (ptm_id);
 
 CREATE TABLE model_train_datasets (
@@ -135,6 +180,7 @@ CREATE TABLE model_train_datasets (
     dataset_id TEXT NOT NULL REFERENCES datasets (id),
     PRIMARY KEY (model_id, position)
 ) STRICT, WITHOUT ROWID;
+
 CREATE INDEX model_train_datasets_by_dataset ON model_train_datasets (dataset_id);
 
 CREATE TABLE specs (
@@ -144,7 +190,9 @@ CREATE TABLE specs (
     document TEXT NOT NULL,
     CHECK ((model_id IS NULL) <> (dataset_id IS NULL))
 ) STRICT;
+
 CREATE UNIQUE INDEX specs_of_model ON specs (model_id, action);
+
 CREATE UNIQUE INDEX specs_of_dataset ON specs (dataset_id, action);
 
 CREATE TABLE jobs (
@@ -180,11 +228,17 @@ CREATE TABLE jobs (
     CHECK (owner_id = coalesce(model_id, dataset_id)),
     CHECK ((model_id IS NULL) <> (dataset_id IS NULL))
 ) STRICT;
+
 CREATE INDEX jobs_by_date ON jobs (user_id, created_on, id, state, action, network, search_key);
+
 CREATE INDEX jobs_by_owner ON jobs (owner_id, created_on, id);
+
 CREATE INDEX jobs_by_state ON jobs (state, priority DESC, queued_at, created_on);
+
 CREATE INDEX jobs_by_parent ON jobs (parent_id);
+
 CREATE INDEX jobs_by_model ON jobs (model_id);
+
 CREATE INDEX jobs_by_dataset ON jobs (dataset_id);
 
 CREATE TABLE results (
@@ -199,6 +253,7 @@ CREATE TABLE history (
     state TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT;
+
 CREATE INDEX history_of_job ON history (job_id, id);
 
 CREATE TABLE leases (
@@ -208,6 +263,7 @@ CREATE TABLE leases (
     since TEXT NOT NULL,
     PRIMARY KEY (device_id, slot)
 ) STRICT, WITHOUT ROWID;
+
 CREATE INDEX leases_of_job ON leases (job_id);
 
 CREATE TABLE runs (
@@ -230,4 +286,46 @@ CREATE TABLE status_marks (
     offset INTEGER NOT NULL,
     PRIMARY KEY (job_id, attempt)
 ) STRICT, WITHOUT ROWID;
+"""
+
+# The counts of a user's jobs by state are kept by triggers, because counting costs as much as there are jobs, for the
+# total of each list and each of the dashboard's figures.
+# `jobs_of_owner` holds all that a data set or model shows of its jobs but the results. The two indices of what waits
+# hold only that, so that a look at the queue costs what is in it; their conditions stand in the queries word for word,
+# and `state` stands in them because SQLite checks it once more.
+_LISTS_FROM_INDICES = """
+DROP INDEX jobs_by_owner;
+
+CREATE INDEX jobs_of_owner ON jobs (owner_id, created_on, id, owner_kind, action, parent_id, state, last_modified);
+
+CREATE INDEX jobs_queued ON jobs (priority DESC, queued_at, created_on, id, owner_kind, devices_wanted, reason, state)
+    WHERE state = 'queued';
+
+CREATE INDEX jobs_in_state ON jobs (id, state);
+
+CREATE INDEX jobs_waiting ON jobs (parent_id, owner_id, reason, state) WHERE state = 'waiting';
+
+CREATE TABLE job_counts (
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    state TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (user_id, state)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO job_counts SELECT user_id, state, count(*) FROM jobs GROUP BY user_id, state;
+
+CREATE TRIGGER job_counted AFTER INSERT ON jobs BEGIN
+    INSERT INTO job_counts VALUES (new.user_id, new.state, 1)
+        ON CONFLICT (user_id, state) DO UPDATE SET number = number + 1;
+END;
+
+CREATE TRIGGER job_moved AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN
+    UPDATE job_counts SET number = number - 1 WHERE user_id = old.user_id AND state = old.state;
+    INSERT INTO job_counts VALUES (new.user_id, new.state, 1)
+        ON CONFLICT (user_id, state) DO UPDATE SET number = number + 1;
+END;
+
+CREATE TRIGGER job_uncounted AFTER DELETE ON jobs BEGIN
+    UPDATE job_counts SET number = number - 1 WHERE user_id = old.user_id AND state = old.state;
+END;
 """

@@ -41,7 +41,8 @@ class Models:
         with self._db.transaction():
             self._db.write(insert("models", values), [*values.values()])
             for field in _LINKS:
-                self._link(model.id, field, getattr(model, field))
+                if linked := getattr(model, field):
+                    self._link(model.id, field, linked)
         return model
 
     def get(self, user_id: str, model_id: str) -> ModelRecord | None:
@@ -70,7 +71,7 @@ class Models:
             first = max(0, skip - total)
             if first < matching and still != 0:
                 sql = f"{_SELECT} WHERE {where.sql} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
-                rows = self._db.rows(sql, [*where.parameters, limit(still), first])
+                rows = self._db.rows(sql, [*where.parameters, limit(still, matching - first), first])
                 page.extend(_COLUMNS.read(row) for row in rows)
             total += matching
         return page, total
@@ -82,6 +83,10 @@ class Models:
         where.equal("network_arch", network_arch)
         sql = f"{_SELECT} WHERE {where.sql} ORDER BY network_arch, name, id"
         return [_COLUMNS.read(row) for row in self._db.rows(sql, where.parameters)]
+
+    def ptm_ids(self) -> set[str]:
+        """The ids of the pretrained models."""
+        return {row[0] for row in self._db.rows("SELECT id FROM models WHERE user_id IS NULL")}
 
     def update(self, model_id: str, **fields: object) -> ModelRecord:
         """Write these fields and `last_modified`.

@@ -41,6 +41,9 @@ class Where:
         return " AND ".join(self._conditions) or "TRUE"
 
 
-def limit(size: int | None) -> int:
-    """SQLite's LIMIT for a page of `size` rows; None: all of them."""
-    return -1 if size is None else size
+def limit(size: int | None, left: int | None = None) -> int:
+    """SQLite's LIMIT for a page of `size` rows; None: all of them. `left` is how many there are from the page's first
+    on, where that is known: the search then ends at the last one that matches, not at the end of the table."""
+    if size is None or left is None:
+        return -1 if size is None else size
+    return min(size, left)

@@ -159,6 +159,24 @@ class JobRecord(msgspec.Struct):
         )
 
 
+class PendingJob(msgspec.Struct):
+    """What decides about a job's turn, without the rest of it."""
+
+    id: str
+    user_id: str
+    owner_kind: str
+    owner_id: str
+    network: str
+    action: str
+    parent_id: str | None
+    state: State
+    reason: str
+    created_on: str
+    priority: int
+    devices_wanted: int
+    queued_at: str | None
+
+
 class NewJob(msgspec.Struct):
     """A job about to be made."""
 

@@ -11,6 +11,7 @@ from store.jobs import Jobs
 from store.leases import Leases
 from store.migrations import migrate
 from store.models import Models
+from store.queue import Queue
 from store.runs import Runs
 from store.specs import Specs
 from store.users import Users
@@ -27,6 +28,7 @@ class Store:
         self.models = Models(database, clock)
         self.specs = Specs(database)
         self.jobs = Jobs(database, clock)
+        self.queue = Queue(database)
         self.leases = Leases(database)
         self.runs = Runs(database)
 

@@ -6,6 +6,7 @@ It wires nothing itself; `taod.services.compose` does that, and `taod.api` answe
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import logging.handlers
 import os
@@ -133,6 +134,8 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
+        gc.collect()
+        gc.freeze()  # What is there now stays: later collections need not look through it.
         try:
             server.run(sockets=[listener])
         finally:

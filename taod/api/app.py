@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 
 from taod.api.dependencies import dependencies
 from taod.api.docs import DocsController
@@ -14,6 +16,15 @@ from taod.api.gate import Gate
 from taod.api.routes import CONTROLLERS
 from taod.api.trace import Trace
 from taod.services import Services
+
+
+class _Application(Litestar):
+    """Litestar without the plugins that it adds for pydantic and attrs wherever these are installed: nothing here uses
+    them, and importing pydantic takes as long as the rest of a start."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def create_app(services: Services) -> Litestar:
@@ -30,7 +41,7 @@ def create_app(services: Services) -> Litestar:
         finally:
             await services.stop()
 
-    app = Litestar(
+    app = _Application(
         route_handlers=[*CONTROLLERS, DocsController],
         dependencies=dependencies(services),
         exception_handlers=HANDLERS,

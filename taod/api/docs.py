@@ -7,10 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import yaml
 from litestar import Controller, Response, get
-
-from taod.api import openapi
 
 Document = dict[str, Any]
 
@@ -35,6 +32,8 @@ class DocsController(Controller):
 
     @get("/openapi.yaml")
     async def as_yaml(self) -> Response[bytes]:
+        import yaml  # Loaded when it is asked for, like the document itself.
+
         text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
         return Response(text.encode(), media_type="application/yaml")
 
@@ -47,6 +46,8 @@ class DocsController(Controller):
 @cache
 def document() -> Document:
     """The OpenAPI document; made when it is first asked for."""
+    from taod.api import openapi
+
     return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from litestar import Controller, Response, get
-from prometheus_client import CONTENT_TYPE_LATEST
 
 import taod
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
-from taod.api.metrics import render
 from taod.types.common import Health, Login
 from taod.types.device import Device
 from taod.types.network import NetworkInfo
@@ -68,6 +66,10 @@ class MetricsController(Controller):
 
     @get(summary="Figures in the text format of Prometheus", media_type="text/plain")
     async def metrics(self, services: TheServices) -> Response[bytes]:
+        from prometheus_client import CONTENT_TYPE_LATEST  # Most daemons are never asked for it.
+
+        from taod.api.metrics import render
+
         return Response(render(services), media_type=CONTENT_TYPE_LATEST)
 
 

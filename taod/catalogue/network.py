@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from taod.catalogue import chain
-from taod.catalogue.tables import IndexEntry, NetworkFile, Table, index, network_file, table
+from taod.catalogue.tables import IndexEntry, NetworkFile, Table, index, network_file, pretrained, table
 
 # Conversions work on what a format has: KITTI label files, or one annotations.json.
 _NEEDS_FORMAT = {
@@ -95,10 +96,15 @@ class Network:
 
 
 def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
-    """What can be run on a data set itself, by its type and format."""
+    """What can be run on a data set itself, by its type and format.
+
+    A type that belongs to one network has that network's conversion, which writes into the data set.
+    """
     entry = index().get(dataset_type)
-    if entry is None or entry.kind != "dataset":
+    if entry is None:
         return []
+    if entry.kind != "dataset":
+        return [action for action in entry.actions if action == "dataset_convert"]
     everywhere = set(entry.formats)
     return [a for a in entry.actions if dataset_format in _NEEDS_FORMAT.get((dataset_type, a), everywhere)]
 
@@ -140,6 +146,10 @@ class Catalogue:
     def dataset_formats(self, dataset_type: str) -> list[str]:
         """Formats that a data set of that type can have; empty for an unknown type."""
         return list(index()[dataset_type].formats) if dataset_type in self.dataset_types() else []
+
+    def pretrained(self) -> Iterator[tuple[str, str]]:
+        """The published pretrained models, (ngc_path, network_arch) each."""
+        return pretrained()
 
     def actions_for_dataset(self, dataset_type: str, dataset_format: str) -> list[str]:
         return actions_for_dataset(dataset_type, dataset_format)

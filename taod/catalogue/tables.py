@@ -190,6 +190,13 @@ def index() -> dict[str, IndexEntry]:
     return msgspec.json.decode((DATA / "index.json").read_bytes(), type=dict[str, IndexEntry])
 
 
+def pretrained() -> Iterator[tuple[str, str]]:
+    """Every published pretrained model as (ngc_path, network_arch); read each time, since only a start asks."""
+    for network, paths in msgspec.json.decode((DATA / "ptms.json").read_bytes(), type=dict[str, list[str]]).items():
+        for path in paths:
+            yield path, network
+
+
 @lru_cache(maxsize=64)
 def network_file(name: str) -> NetworkFile:
     """The data file of a network; raises KeyError for a name that the index lacks."""

@@ -16,6 +16,7 @@ import rich_click as click
 from rich.console import Console
 
 from taod.cli.options import config_option, configured, root_option
+from taod.cli.output import json_option, print_json
 from taod.client.errors import NoDaemon
 from taod.client.find import find
 from taod.config import Config
@@ -36,16 +37,24 @@ class Finding(NamedTuple):
 @click.command()
 @root_option
 @config_option
-def doctor(root: Path | None, config_file: Path | None) -> None:
+@json_option
+def doctor(root: Path | None, config_file: Path | None, as_json: bool) -> None:
     """Look at the machine and the configuration; exit 1 when something that taod needs is missing."""
-    console = Console()
     findings = list(examine(configured(config_file, root)))
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        _print(findings)
+    raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _print(findings: list[Finding]) -> None:
+    console = Console()
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[yellow]✗[/]"
         console.print(f"{mark} {finding.what:<10} {finding.found}", highlight=False, soft_wrap=True)
         if finding.remedy:
             console.print(f"  {'':<10} → {finding.remedy}", style="dim", highlight=False, soft_wrap=True)
-    raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
 
 
 def examine(config: Config) -> Iterator[Finding]:

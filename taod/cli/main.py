@@ -13,44 +13,73 @@ DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 
 COMMANDS = {
     "serve": ("taod.cli.serve", "serve", "Serve the API until Ctrl-C; runs outlive it."),
+    "stop": ("taod.cli.stop", "stop", "Stop the daemon; runs go on."),
     "tui": ("taod.cli.tui", "tui", "Open the dashboard of a running daemon."),
     "quickstart": ("taod.cli.quickstart", "quickstart", "Train, evaluate, export and try a model on real pictures."),
-    "stop": ("taod.cli.stop", "stop", "Stop the daemon; runs go on."),
-    "doctor": ("taod.cli.doctor", "doctor", "Look at this machine and say what is missing."),
+    "dataset": ("taod.cli.dataset", "dataset", "Data sets: make, upload, link, show, convert, delete."),
+    "model": ("taod.cli.model", "model", "Models: make, set, specify, run, show, delete."),
+    "job": ("taod.cli.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
+    "ptm": ("taod.cli.ptm", "ptm", "Pretrained models, and weights for them."),
+    "network": ("taod.cli.network", "network", "Networks: actions, parameters, and what can run them here."),
+    "device": ("taod.cli.device", "device", "GPUs and CPU slots, and who is on them."),
     "user": ("taod.cli.user", "user", "Users, their keys and tokens."),
-    "job": ("taod.cli.job", "job", "Jobs: list, show, follow, cancel, pause, resume."),
-    "network": ("taod.cli.network", "network", "Networks: actions, formats, and what can run them here."),
     "config": ("taod.cli.config", "config", "The configuration in force."),
+    "doctor": ("taod.cli.doctor", "doctor", "Look at this machine and say what is missing."),
+    "openapi": ("taod.cli.openapi", "openapi", "The document that describes the API."),
+    "completion": ("taod.cli.completion", "completion", "The completion script of bash, zsh or fish."),
 }
 """Name of each command → module, attribute, one line of help."""
 
 
-def _build() -> Any:
+def command() -> Any:
+    """The whole command line as one click command; a group's module is imported when it is called."""
     import rich_click as click
 
     class Commands(click.RichGroup):
-        """A group whose commands are imported when they are called."""
+        """A group whose commands are imported when they are called, and whose errors are exit codes."""
 
         def list_commands(self, ctx: click.Context) -> list[str]:
             return list(COMMANDS)
 
         def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-            if name not in COMMANDS:
-                return None
-            module, attribute, _ = COMMANDS[name]
-            command: click.Command = getattr(importlib.import_module(module), attribute)
-            return command
+            """What help and completion need to know of a command; nothing is imported."""
+            return click.Command(name, short_help=COMMANDS[name][2]) if name in COMMANDS else None
 
-        def format_commands(self, ctx: click.Context, formatter: Any) -> None:
-            with formatter.section("Commands"):
-                formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+            name, found, rest = super().resolve_command(ctx, args)
+            return name, load(found.name) if found is not None and found.name else found, rest
+
+        def invoke(self, ctx: click.Context) -> Any:
+            from taod.client.errors import ClientError, NoDaemon
+            from taod.errors import ConfigError, TaodError
+
+            try:
+                return super().invoke(ctx)
+            except NoDaemon as error:
+                code = _told(error, NO_DAEMON)
+            except ConfigError as error:
+                code = _told(error, USAGE)
+            except BrokenPipeError:
+                raise
+            except (ClientError, TaodError, OSError) as error:
+                code = _told(error, FAILED)
+            raise SystemExit(code)
 
     @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(__version__, prog_name="taod", message="%(prog)s %(version)s")
     def taod() -> None:
-        """The TAO Toolkit API on one workstation: server, scheduler and dashboard, without Kubernetes."""
+        """The TAO Toolkit API on one workstation: server, scheduler and dashboard, without Kubernetes.
+
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon.
+        """
 
     return taod
+
+
+def load(name: str) -> Any:
+    """The click command of that name, imported."""
+    module, attribute, _ = COMMANDS[name]
+    return getattr(importlib.import_module(module), attribute)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,21 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments in (["--version"], ["-V"]):
         print(f"taod {__version__}")
         raise SystemExit(DONE)
-    from taod.client.errors import ClientError, NoDaemon
-    from taod.errors import ConfigError, TaodError
-
-    try:
-        _build()(args=arguments, prog_name="taod")
-    except NoDaemon as error:
-        _tell(error)
-        raise SystemExit(NO_DAEMON) from None
-    except ConfigError as error:
-        _tell(error)
-        raise SystemExit(USAGE) from None
-    except (ClientError, TaodError) as error:
-        _tell(error)
-        raise SystemExit(FAILED) from None
+    command()(args=arguments, prog_name="taod")
 
 
-def _tell(error: Exception) -> None:
+def _told(error: Exception, code: int) -> int:
     print(f"taod: {error}", file=sys.stderr)
+    return code

@@ -2,12 +2,68 @@
 
 from __future__ import annotations
 
-import rich_click as click
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from taod.cli.options import with_client
-from taod.client.http import Client
+import msgspec
+import rich_click as click
+
+from taod.cli.options import connected, daemon_options, with_client
+from taod.cli.output import Columns, Output, print_json, with_output
+from taod.errors import NotFound
+from taod.types.network import ActionInfo, NetworkInfo
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from taod.client.http import Client
+
+
+def _actions(network: NetworkInfo) -> Text:
+    from rich.text import Text
+
+    shown = []
+    for action in network.actions:
+        text = Text(action.name, "" if action.runners else "dim")
+        if action.runners:
+            text.append(f" ({action.runners[0]})", "green")
+        shown.append(text)
+    return Text(", ").join(shown)
+
+
+COLUMNS: Columns[NetworkInfo] = {
+    "network": lambda network: network.name,
+    "data": lambda network: network.dataset_type,
+    "image": lambda network: network.image,
+    "actions": _actions,
+}
+ACTIONS: Columns[ActionInfo] = {
+    "action": lambda action: action.name,
+    "runners here": lambda action: ", ".join(action.runners) or "—",
+    "specification": lambda action: "yes" if action.takes_spec else "none",
+}
+
+
+class Parameter(msgspec.Struct):
+    """One value of a specification, as its schema describes it."""
+
+    path: str
+    type: str
+    default: Any = None
+    limits: str = ""
+    popular: bool = False
+    required: bool = False
+    description: str = ""
+
+
+PARAMETERS: Columns[Parameter] = {
+    "parameter": lambda each: each.path + (" *" if each.required else ""),
+    "type": lambda each: each.type,
+    "default": lambda each: "" if each.default is None else msgspec.json.encode(each.default).decode(),
+    "limits": lambda each: each.limits,
+    "what it does": lambda each: each.description,
+}
 
 
 @click.group()
@@ -18,15 +74,102 @@ def network() -> None:
 @network.command("ls")
 @click.option("--runnable", is_flag=True, help="Only those with an action that something here can run.")
 @with_client
-async def ls(client: Client, runnable: bool) -> None:
+@with_output
+async def ls(client: Client, out: Output, runnable: bool) -> None:
     """List networks with their actions; an action that a runner can do here is followed by its name."""
-    table = Table("network", "data", "image", "actions", box=None, pad_edge=False)
-    for each in await client.networks():
-        if runnable and not any(action.runners for action in each.actions):
-            continue
-        actions = ", ".join(
-            f"{action.name} [green]({action.runners[0]})[/]" if action.runners else f"[dim]{action.name}[/]"
-            for action in each.actions
+    found = await client.networks()
+    wanted = [each for each in found if not runnable or any(action.runners for action in each.actions)]
+    if out.form is out.form.IDS:
+        out.ids(each.name for each in wanted)
+    else:
+        out.listing(wanted, COLUMNS)
+
+
+@network.command("show")
+@click.argument("name")
+@click.argument("action", required=False)
+@click.option("--popular", is_flag=True, help="Only the parameters that are changed most, where they are marked.")
+@daemon_options
+@with_output
+def show(
+    out: Output,
+    name: str,
+    action: str | None,
+    popular: bool,
+    root: Path | None,
+    url: str | None,
+    token: str | None,
+) -> None:
+    """One network with its actions and who can run them here; with ACTION its parameters (needs no daemon)."""
+    if action is not None:
+        _parameters(out, name, action, popular)
+        return
+    if popular:
+        raise click.UsageError("--popular is about the parameters of an ACTION")
+
+    async def work(client: Client) -> None:
+        found = await client.network(name)
+        if out.form is out.form.IDS:
+            out.ids(each.name for each in found.actions)
+        else:
+            out.answer(found, lambda: _show(out, found))
+
+    connected(root, url, token, work)
+
+
+def _show(out: Output, found: NetworkInfo) -> None:
+    out.pairs((field, getattr(found, field)) for field in found.__struct_fields__ if field != "actions")
+    out.say("")
+    out.table(found.actions, ACTIONS)
+
+
+def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
+    from taod.catalogue import Catalogue
+    from taod.catalogue.schema import schema
+
+    found = Catalogue().network(name)
+    if found is None:
+        raise NotFound(f"there is no network {name!r}; `taod network ls` shows them")
+    if action not in found.actions:
+        raise NotFound(f"{name} has no action {action!r}; it has {', '.join(found.actions)}")
+    if not found.takes_spec(action):
+        raise NotFound(f"{action} of {name} takes no specification")
+    document = schema(found, action)
+    if out.form is out.form.JSON and not popular:
+        print_json(document)
+        return
+    rows = [each for each in parameters(document) if each.popular or not popular]
+    if out.form is out.form.IDS:
+        out.ids(each.path for each in rows)
+    elif out.form is out.form.JSON:
+        print_json(rows)
+    elif rows:
+        out.table(rows, PARAMETERS)
+    else:
+        out.say(f"No parameter of {name} {action} is marked as popular; without --popular all are shown.")
+
+
+def parameters(schema: dict[str, Any], prefix: str = "", *, required: bool = False) -> Iterator[Parameter]:
+    """The values that a JSON Schema describes, whole paths, in its order."""
+    inner = schema.get("properties")
+    if inner:
+        for name, child in inner.items():
+            path = f"{prefix}.{name}" if prefix else name
+            yield from parameters(child, path, required=name in schema.get("required", ()))
+    elif prefix:
+        yield Parameter(
+            path=prefix,
+            type=str(schema.get("type", "")),
+            default=schema.get("default"),
+            limits=_limits(schema),
+            popular=bool(schema.get("popular")),
+            required=required,
+            description=str(schema.get("description", "")),
         )
-        table.add_row(each.name, each.dataset_type, each.image, actions)
-    Console().print(table)
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(str(each) for each in schema["enum"])
+    least, most = schema.get("minimum"), schema.get("maximum")
+    return " ".join([f"≥ {least}" if least is not None else "", f"≤ {most}" if most is not None else ""]).strip()

@@ -1,11 +1,20 @@
-"""One job's progress on a terminal, from the event stream: a live bar, or a line an epoch where nobody watches."""
+"""Progress on a terminal: of a job by the event stream, a live bar or a line an epoch; of bytes on their way."""
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from taod.client.http import Client
 from taod.client.watch import watch_job
@@ -19,7 +28,7 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", markup=False),
         TimeElapsedColumn(),
     )
     view = (await client.job(job_id)).job
@@ -32,17 +41,54 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
                     view = update
                     paused = view.state is State.PAUSED
                     if paused and not console.is_terminal:
-                        console.print(f"  {view.action}: {view.reason}; `taod job resume` goes on", highlight=False)
+                        console.print(
+                            f"  {view.action}: {view.reason}; `taod job resume` goes on", markup=False, highlight=False
+                        )
                     progress.update(bar, words=view.reason if paused else _words(figures) or view.reason)
                     if view.state.ended:
                         break
                     continue
                 figures.update(update.kpi)
                 if not console.is_terminal and update.epoch is not None and update.kpi:
-                    console.print(f"  {view.action} {_epoch(update)}: {_words(figures)}", highlight=False)
+                    console.print(f"  {view.action} {_epoch(update)}: {_words(figures)}", markup=False, highlight=False)
                 progress.update(bar, total=update.max_epoch, completed=update.epoch or 0, words=_line(update, figures))
-    console.print(f"  {view.action}: {view.state}. {view.reason}", highlight=False, soft_wrap=True)
+    console.print(f"  {view.action}: {view.state}. {view.reason}", markup=False, highlight=False, soft_wrap=True)
     return view
+
+
+async def until_ended(client: Client, job_id: str, tell: Callable[[JobView], None]) -> JobView:
+    """A job as it is when it has ended, however long that takes; `tell` hears of each state before that."""
+    state: State | None = None
+    async with aclosing(watch_job(client, job_id)) as updates:
+        async for update in updates:
+            if not isinstance(update, JobView):
+                continue
+            if update.state.ended:
+                return update
+            if update.state is not state:
+                state = update.state
+                tell(update)
+    raise AssertionError("events go on for ever")
+
+
+@contextmanager
+def transfer(title: str, console: Console) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of bytes while the block runs, on a terminal; yields what is told (bytes moved, bytes in all)."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=None)
+
+        def tell(moved: int, total: int | None) -> None:
+            whole = total is not None and moved >= total
+            progress.update(bar, completed=moved, total=total, description=f"{title}: finishing" if whole else title)
+
+        yield tell
 
 
 def _epoch(update: StatusUpdate) -> str:

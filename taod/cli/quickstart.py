@@ -37,7 +37,7 @@ ENOUGH = 0.95
 START_S = 60
 """Seconds that the daemon gets to answer."""
 
-console = Console()
+console = Console(soft_wrap=True)
 
 
 class QuickstartFailed(TaodError):

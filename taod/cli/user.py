@@ -7,16 +7,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import rich_click as click
-from rich.console import Console
-from rich.table import Table
 
 from store import Store
-from store.records import UserRecord
+from store.records import TokenRecord, UserRecord
 from taod.cli.options import configured, root_option
+from taod.cli.output import Columns, Output, confirm, json_option, moment, number, print_json, with_output, yes_option
 from taod.clock import SystemClock
 from taod.errors import BadRequest, NotFound
 from taod.paths import Root
+
+
+class Shown(msgspec.Struct):
+    """A user with what opens for them; the secrets themselves are nowhere."""
+
+    id: str
+    name: str
+    created_on: str
+    tokens: list[TokenRecord]
+
+
+class Opened(msgspec.Struct, omit_defaults=True):
+    """A user and a secret made for them, shown this once."""
+
+    id: str
+    name: str
+    key: str = ""
+    token: str = ""
+
+
+COLUMNS: Columns[tuple[Shown, TokenRecord | None]] = {
+    "user": lambda row: "" if row[1] else row[0].name,
+    "id": lambda row: "" if row[1] else row[0].id,
+    "kind": lambda row: row[1].kind if row[1] else "",
+    "label": lambda row: row[1].label if row[1] else "",
+    "made": lambda row: moment((row[1] or row[0]).created_on),
+    "token id": lambda row: row[1].id if row[1] else "",
+}
 
 
 @click.group()
@@ -45,8 +73,9 @@ def _find(store: Store, name: str) -> UserRecord:
 
 @user.command("add")
 @click.argument("name")
+@json_option
 @root_option
-def add(name: str, root: Path | None) -> None:
+def add(name: str, root: Path | None, as_json: bool) -> None:
     """Make a user and print the key for the login endpoint. The key is shown this once."""
     with _store(root) as store:
         if store.users.by_name(name) is not None:
@@ -54,39 +83,54 @@ def add(name: str, root: Path | None) -> None:
         with store.transaction():
             made = store.users.add(name)
             key = _secret(store, made, "key", "login")
-    click.echo(f"user {made.name} {made.id}\nkey  {key}")
+    if as_json:
+        print_json(Opened(made.id, made.name, key=key))
+    else:
+        click.echo(f"user {made.name} {made.id}\nkey  {key}")
 
 
 @user.command("key")
 @click.argument("name")
+@json_option
 @root_option
-def key(name: str, root: Path | None) -> None:
+def key(name: str, root: Path | None, as_json: bool) -> None:
     """Make another login key for a user and print it, this once."""
     with _store(root) as store:
-        click.echo(_secret(store, _find(store, name), "key", "login"))
+        found = _find(store, name)
+        made = _secret(store, found, "key", "login")
+    if as_json:
+        print_json(Opened(found.id, found.name, key=made))
+    else:
+        click.echo(made)
 
 
 @user.command("token")
 @click.argument("name")
 @click.option("--label", default="command line", show_default=True, help="What the token is for.")
+@json_option
 @root_option
-def token(name: str, label: str, root: Path | None) -> None:
+def token(name: str, label: str, root: Path | None, as_json: bool) -> None:
     """Make a bearer token for a user and print it, this once."""
     with _store(root) as store:
-        click.echo(_secret(store, _find(store, name), "bearer", label))
+        found = _find(store, name)
+        made = _secret(store, found, "bearer", label)
+    if as_json:
+        print_json(Opened(found.id, found.name, token=made))
+    else:
+        click.echo(made)
 
 
 @user.command("ls")
 @root_option
-def ls(root: Path | None) -> None:
+@with_output
+def ls(out: Output, root: Path | None) -> None:
     """List users with their keys and tokens (not the secrets: nobody has them)."""
-    table = Table("user", "id", "kind", "label", "made", "token id", box=None, pad_edge=False)
     with _store(root) as store:
-        for each in store.users.all():
-            table.add_row(each.name, each.id, "", "", each.created_on[:19], "")
-            for one in store.users.tokens(each.id):
-                table.add_row("", "", one.kind, one.label, one.created_on[:19], one.id)
-    Console().print(table)
+        users = [_shown(store, each) for each in store.users.all()]
+    if out.form is not out.form.TABLE:
+        out.listing(users, {})
+        return
+    out.table([(each, one) for each in users for one in (None, *each.tokens)], COLUMNS)
 
 
 @user.command("revoke")
@@ -102,16 +146,20 @@ def revoke(token_id: str, root: Path | None) -> None:
 
 @user.command("rm")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @root_option
-def rm(name: str, yes: bool, root: Path | None) -> None:
+@with_output
+def rm(out: Output, name: str, yes: bool, root: Path | None) -> None:
     """Delete a user who owns nothing any more, with every key and token."""
     with _store(root) as store:
-        found = _find(store, name)
-        if not yes:
-            click.confirm(f"Delete user {found.name} with all keys and tokens?", abort=True)
+        found = _shown(store, _find(store, name))
+        confirm([f"Deletes user {found.name} with {number(len(found.tokens), 'secret')} (keys and tokens)."], yes)
         store.users.delete(found.id)
-    click.echo("Deleted.")
+    out.changed(found, f"Deleted user {found.name}.")
+
+
+def _shown(store: Store, record: UserRecord) -> Shown:
+    return Shown(record.id, record.name, record.created_on, store.users.tokens(record.id))
 
 
 def _secret(store: Store, owner: UserRecord, kind: str, label: str) -> str:

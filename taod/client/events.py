@@ -38,6 +38,9 @@ Rediscover = Callable[[], DaemonInfo]
 class EventCalls(Transport):
     """What happens, as it happens."""
 
+    rediscover: Rediscover | None = None
+    """Where `events` looks for the daemon again unless it is told otherwise."""
+
     async def events(
         self, *, on_connection: OnConnection | None = None, rediscover: Rediscover | None = None
     ) -> AsyncGenerator[tuple[EventType, Any], None]:
@@ -48,6 +51,7 @@ class EventCalls(Transport):
         refuses (a wrong token), unless `rediscover` finds one that differs.
         """
         tell = on_connection or (lambda up, why: None)
+        rediscover = rediscover or self.rediscover
         last_id: str | None = None
         wait_s = FIRST_WAIT_S
         while True:

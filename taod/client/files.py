@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from taod.client.errors import ClientError
 from taod.client.transport import UNBOUNDED, Transport
 from taod.types.job import Artifact
 
@@ -22,7 +23,12 @@ class FileCalls(Transport):
         return await self.call("GET", self.user_path("job", job_id, "files"), list[Artifact])
 
     async def file(self, job_id: str, path: str, into: Path, progress: Received | None = None) -> Path:
-        """One file, written to `into`; `path` is as `files` tells it."""
+        """One file, written to `into`; `path` is as `files` tells it.
+
+        Raises ClientError for a path that leads elsewhere: in an address it would mean something else than a file.
+        """
+        if {".", "..", ""} & set(path.split("/")):
+            raise ClientError(404, f"the job has no file {path!r}")
         return await self._save(f"{self.user_path('job', job_id, 'files')}/{quote(path)}", into, progress)
 
     async def download(

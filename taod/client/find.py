@@ -113,12 +113,14 @@ def _decode(body: bytes, kind: type[T], url: str) -> T:
 def _get(address: str, remedy: str, headers: dict[str, str] | None = None) -> bytes:
     import httpx
 
-    from taod.client.transport import LOOPBACK, refusal
+    from taod.client.transport import LOOPBACK, refusal, trusted
 
     parts = urlsplit(address)
     local = parts.hostname in LOOPBACK
     try:
-        response = httpx.get(address, headers=headers, timeout=HEALTH_TIMEOUT_S, trust_env=not local)
+        response = httpx.get(
+            address, headers=headers, timeout=HEALTH_TIMEOUT_S, trust_env=not local, verify=trusted(address)
+        )
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NoDaemon(f"no daemon answers at {parts.scheme}://{parts.netloc} ({error}); {remedy}") from error
     if not response.is_success:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from taod.client.datasets import DatasetCalls
-from taod.client.events import EventCalls
+from taod.client.events import EventCalls, Rediscover
 from taod.client.files import FileCalls
 from taod.client.jobs import JobCalls
 from taod.client.logs import LogCalls
@@ -26,9 +26,11 @@ class Client(DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls,
     """
 
     @classmethod
-    def of(cls, info: DaemonInfo) -> Self:
-        """A client for a daemon that `find` found."""
-        return cls(info.url, info.user_id, info.token)
+    def of(cls, info: DaemonInfo, *, rediscover: Rediscover | None = None) -> Self:
+        """A client for a daemon that `find` found; event streams that break ask `rediscover` where it is now."""
+        client = cls(info.url, info.user_id, info.token)
+        client.rediscover = rediscover
+        return client
 
     async def __aenter__(self) -> Self:
         return self

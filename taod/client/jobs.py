@@ -21,7 +21,7 @@ class JobCalls(Transport):
         self,
         *,
         status: Status | None = None,
-        state: State | None = None,
+        state: State | Sequence[State] | None = None,
         action: str | None = None,
         network: str | None = None,
         text: str | None = None,
@@ -70,6 +70,6 @@ class JobCalls(Transport):
         """Change a job that has not started."""
         return await self.call("PATCH", self.user_path("job", job_id), JobView, body=body)
 
-    async def delete_job(self, kind: str, owner_id: str, job_id: str) -> None:
-        """Remove an ended job with its files."""
-        await self.send("DELETE", self.user_path(kind, owner_id, "job", job_id))
+    async def delete_job(self, job_id: str) -> JobView:
+        """Remove an ended job with its files; returns it as it was."""
+        return await self.call("DELETE", self.user_path("job", job_id), JobView)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Transport:
         if self._http is None:
             # A proxy of the environment must not catch what is meant for this machine.
             local = urlsplit(self.url).hostname in LOOPBACK
-            self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=not local)
+            self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=not local, verify=trusted(self.url))
         return self._http
 
     async def aclose(self) -> None:
@@ -127,6 +128,14 @@ class Transport:
         response = await self.send("GET", path, query=query)
         items = decode(response.content, list[kind])  # type: ignore[valid-type]
         return Page(items, int(response.headers.get("X-Total-Count", len(items))))
+
+
+def trusted(url: str) -> ssl.SSLContext | bool:
+    """What httpx shall verify an address with: reading all certificates takes 0.1 s, which plain http can save.
+
+    The context for plain http trusts nobody, so nothing is lost should it meet TLS after all.
+    """
+    return True if urlsplit(url).scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def decode(content: bytes, kind: type[T]) -> T:

@@ -10,7 +10,7 @@ from typing import Protocol
 from runners.protocol import Command, RunIdentity, Runner, RunRequest
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import JobRecord
+from store.records import JobRecord, PendingJob
 from taod.clock import Clock, iso
 from taod.config import SchedulerConfig
 from taod.paths import Root
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 class Planner(Protocol):
     """Who knows what a job needs and how its command line is made."""
 
-    def ready(self, job: JobRecord) -> str | None:
-        """None when its data are there; else what it waits for."""
+    def ready(self, job: JobRecord | PendingJob) -> str | None:
+        """None when its data are there; else what it waits for. The same for all jobs of one owner."""
         ...
 
     def prepare(self, job: JobRecord) -> Command:

@@ -24,6 +24,8 @@ MEANINGS = {
 }
 """What an exit code mostly means; 128+n is an end by signal n."""
 EXCERPT_CHARACTERS = 600
+UNREPORTED = frozenset({"trtexec"})
+"""Actions that are done by a program that knows nothing of status.json: its exit code alone tells how it went."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The last lines of its log."""
     by: str = "user"
     """Who cancelled it."""
+    action: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -51,9 +54,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def judge(facts: Facts) -> Outcome:
-    """The state that follows. A run is done only if it both reported success and exited with 0."""
+    """The state that follows. A run is done only if it both reported success, where it reports, and exited with 0."""
     code = facts.ended.exit_code
-    succeeded = code == 0 and facts.status == SUCCESS
+    unreported = facts.action in UNREPORTED and facts.status is None
+    succeeded = code == 0 and (facts.status == SUCCESS or unreported)
     if facts.stop_intent == CANCEL:
         return Outcome(State.CANCELLED, f"Cancelled by {facts.by}")
     if facts.stop_intent == PAUSE and not succeeded:

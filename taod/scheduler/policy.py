@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from store.records import JobRecord
+from store.records import JobRecord, PendingJob
 from taod.types.device import Device, DeviceKind
 from taod.types.state import State
 
 EXPLAINED = 20
 """So many of the queue are told precisely what they wait for; those further back only that others come first."""
 FURTHER_BACK = "waits for its turn"
+FOR_PARENT = "waits for its parent "
+PAUSED = " (paused)"
+
+Job = JobRecord | PendingJob
+"""A policy looks at no more than PendingJob has."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything that a decision depends on.
 
-    `pending` are the jobs in WAITING and QUEUED; `parents` the jobs that they follow (a deleted one is missing);
-    `unready` says for a waiting job what of its data is not there yet; `devices` come with their leases.
+    `pending` are the jobs in WAITING and QUEUED, but for those behind the head of the queue (`looked_at`) and behind
+    parents that have not ended whose reason stays as it is; `parents` the jobs that they follow (a deleted one is
+    missing); `unready` says for a waiting job what of its data is not there yet; `devices` come with their leases.
     """
 
-    pending: list[JobRecord]
-    parents: Mapping[str, JobRecord] = {}
+    pending: Sequence[Job]
+    parents: Mapping[str, Job] = {}
     unready: Mapping[str, str] = {}
     devices: list[Device] = []
 
@@ -72,12 +78,23 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     return decisions + _serve(queue, snapshot.devices)
 
 
-def short(job: JobRecord) -> str:
+def looked_at(devices: Sequence[Device]) -> int:
+    """How many of the queue's head, for each kind of device, decide who runs next and what the first are told."""
+    return sum(device.slots for device in devices) + EXPLAINED + 1
+
+
+def most_wanted(devices: Sequence[Device]) -> int:
+    """How many devices a job can have at most."""
+    kinds = [device.kind for device in devices]
+    return kinds.count(DeviceKind.GPU) or len(kinds)
+
+
+def short(job: Job) -> str:
     """How sentences name a job: action and the beginning of its id."""
     return f"{job.action} {job.id[:8]}"
 
 
-def ended_with_parent(parent: JobRecord, state: State) -> tuple[State, str] | None:
+def ended_with_parent(parent: Job, state: State) -> tuple[State, str] | None:
     """How a job that waits for `parent` ends when the parent is in `state`; None: it goes on waiting, or runs."""
     if state is State.CANCELLED:
         return State.CANCELLED, f"Cancelled because its parent {short(parent)} was cancelled"
@@ -86,11 +103,11 @@ def ended_with_parent(parent: JobRecord, state: State) -> tuple[State, str] | No
     return None
 
 
-def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[JobRecord]]:
+def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
     """Decide on the waiting ones; return with it the queue as it is then, in the order of service."""
     decisions: list[Decision] = []
     queued = [job for job in snapshot.pending if job.state is State.QUEUED]
-    promoted: list[JobRecord] = []
+    promoted: list[Job] = []
     ended: dict[str, State] = {}
     waiting = [job for job in snapshot.pending if job.state is State.WAITING]
     # An end runs down a chain whatever the order of the list: parents' fates are settled before their children's.
@@ -105,8 +122,8 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[JobRecord]]:
             decisions.append(End(job.id, *end))
             ended[job.id] = end[0]
         elif parent is not None and parent.state is not State.DONE:
-            paused = " (paused)" if parent.state is State.PAUSED else ""
-            decisions += _explain(job, f"waits for its parent {short(parent)}{paused}")
+            paused = PAUSED if parent.state is State.PAUSED else ""
+            decisions += _explain(job, f"{FOR_PARENT}{short(parent)}{paused}")
         elif job.id in snapshot.unready:
             decisions += _explain(job, snapshot.unready[job.id])
         else:
@@ -118,12 +135,12 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[JobRecord]]:
     return decisions, sorted(queued + promoted, key=lambda job: -job.priority)
 
 
-def _parents_first(jobs: list[JobRecord]) -> list[JobRecord]:
+def _parents_first(jobs: list[Job]) -> list[Job]:
     by_id = {job.id: job for job in jobs}
-    ordered: dict[str, JobRecord] = {}
+    ordered: dict[str, Job] = {}
     for job in jobs:
         chain = []
-        step: JobRecord | None = job
+        step: Job | None = job
         while step is not None and step.id not in ordered and step not in chain:
             chain.append(step)
             step = by_id.get(step.parent_id or "")
@@ -131,11 +148,11 @@ def _parents_first(jobs: list[JobRecord]) -> list[JobRecord]:
     return list(ordered.values())
 
 
-def _serve(queue: list[JobRecord], devices: list[Device]) -> list[Decision]:
+def _serve(queue: list[Job], devices: list[Device]) -> list[Decision]:
     """Hand out free slots to the queue in its order."""
     decisions: list[Decision] = []
     free = {device.id: _free_slots(device) for device in devices}
-    kept: dict[str, JobRecord] = {}
+    kept: dict[str, Job] = {}
     """Devices that are kept free for a job that needs more than there are now."""
     holders = {device.id: [f"job {lease.job_id[:8]} ({lease.action})" for lease in device.leases] for device in devices}
     behind = 0
@@ -169,7 +186,7 @@ def _free_slots(device: Device) -> list[int]:
     return [slot for slot in range(device.slots) if slot not in taken]
 
 
-def _kind(job: JobRecord, devices: list[Device]) -> DeviceKind:
+def _kind(job: Job, devices: list[Device]) -> DeviceKind:
     """Models use GPUs where there are any; the conversions of data sets leave them alone where there are CPU slots."""
     kinds = {device.kind for device in devices}
     first, second = DeviceKind.GPU, DeviceKind.CPU
@@ -178,7 +195,7 @@ def _kind(job: JobRecord, devices: list[Device]) -> DeviceKind:
     return first if first in kinds else second
 
 
-def _never(job: JobRecord, kind: DeviceKind, count: int) -> str:
+def _never(job: Job, kind: DeviceKind, count: int) -> str:
     if not count:
         return "It can never run: there is no device; set devices.cpu_slots to 1 or more"
     name = "GPU" if kind is DeviceKind.GPU else "CPU slot"
@@ -187,10 +204,10 @@ def _never(job: JobRecord, kind: DeviceKind, count: int) -> str:
 
 
 def _waits(
-    job: JobRecord,
+    job: Job,
     fitting: list[Device],
     free: Mapping[str, list[int]],
-    kept: Mapping[str, JobRecord],
+    kept: Mapping[str, Job],
     holders: Mapping[str, list[str]],
 ) -> str:
     """One sentence: what is wanted, how much of it is taken and by whom."""
@@ -218,5 +235,5 @@ def _names(slots: Iterable[tuple[str, int]], devices: list[Device]) -> str:
     return ", ".join(labels[device_id] for device_id, _ in slots)
 
 
-def _explain(job: JobRecord, reason: str) -> list[Decision]:
+def _explain(job: Job, reason: str) -> list[Decision]:
     return [] if job.reason == reason else [Explain(job.id, reason)]

@@ -7,14 +7,26 @@ import logging
 
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import JobFilter, JobRecord
+from store.records import JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig
 from taod.paths import Root
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.ground import Ground, Planner
-from taod.scheduler.policy import End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy import (
+    FOR_PARENT,
+    FURTHER_BACK,
+    PAUSED,
+    End,
+    Explain,
+    Lease,
+    Promote,
+    Snapshot,
+    decide,
+    looked_at,
+    most_wanted,
+)
 from taod.scheduler.requests import Requests
 from taod.scheduler.supervise import Supervision
 from taod.scheduler.watch_devices import DeviceWatch
@@ -154,46 +166,59 @@ class Scheduler:
                     self._apply(decision)
                 except Exception:
                     log.exception("%r could not be carried out", decision)
-        self._explain([decision for decision in decisions if isinstance(decision, Explain)])
+        explanations = [decision for decision in decisions if isinstance(decision, Explain)]
+        if explanations:
+            # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
+            asyncio.get_running_loop().call_soon(self._explain, explanations)
+        if any(isinstance(decision, End) for decision in decisions):
+            self.wake()  # What follows one that has ended was not looked at.
         self._watch.leases_changed()
 
     def _snapshot(self) -> Snapshot:
-        ground = self._ground
-        pending = ground.store.jobs.in_states({State.WAITING, State.QUEUED})
-        waiting = [job for job in pending if job.state is State.WAITING]
-        found = {job.id: job for job in pending}
-        for parent_id in {job.parent_id for job in waiting if job.parent_id} - found.keys():
-            parent = ground.store.jobs.get(parent_id)
-            if parent is not None:
-                found[parent_id] = parent
-        unready = {}
-        for job in waiting:
-            if job.parent_id is None or (job.parent_id in found and found[job.parent_id].state is State.DONE):
-                reason = self._unready(job)
+        queue, devices = self._ground.store.queue, self._watch.devices()
+        pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+        unready: dict[str, str] = {}
+        of_owner: dict[str, str | None] = {}
+        for one in queue.waiting_owners():
+            reason = of_owner[one.owner_id] = self._unready(one)
+            jobs = queue.waiting_of(one.owner_id, reason)
+            pending += jobs
+            if reason is not None:
+                unready.update((job.id, reason) for job in jobs)
+        followers = queue.waiting_for_parents(FOR_PARENT, PAUSED)
+        parents = queue.named({job.parent_id for job in followers if job.parent_id})
+        for job in followers:
+            if job.parent_id in parents and parents[job.parent_id].state is State.DONE:
+                if job.owner_id not in of_owner:
+                    of_owner[job.owner_id] = self._unready(job)
+                reason = of_owner[job.owner_id]
                 if reason is not None:
-                    unready[job.id] = f"waits: {reason}"
-        return Snapshot(pending, found, unready, self._watch.devices())
+                    unready[job.id] = reason
+        return Snapshot(pending + followers, parents, unready, devices)
 
-    def _unready(self, job: JobRecord) -> str | None:
+    def _unready(self, job: PendingJob) -> str | None:
+        """What the data of the job's owner lack, in words."""
         try:
-            return self._ground.planner.ready(job)
+            reason = self._ground.planner.ready(job)
         except Exception as error:
             log.exception("whether the data of job %s are ready cannot be told", job.id)
-            return f"whether its data are ready cannot be told ({error})"
+            reason = f"whether its data are ready cannot be told ({error})"
+        return None if reason is None else f"waits: {reason}"
 
     def _explain(self, explanations: list[Explain]) -> None:
-        """After what starts something, and in one transaction: there may be many."""
-        if not explanations:
+        """In one transaction: there may be many."""
+        if not self._working:
             return
         jobs = self._ground.store.jobs
         try:
             with self._ground.store.transaction():
-                told = [jobs.update(each.job_id, reason=each.reason) for each in explanations]
+                told = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception:
             log.exception("why jobs wait could not be recorded")
         else:
             for job in told:
-                self._ground.tell(job)
+                if job is not None:
+                    self._ground.tell(job)
 
     def _apply(self, decision: Promote | End | Lease) -> None:
         ground = self._ground

@@ -53,6 +53,7 @@ def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, b
             epoch=final.result.epoch,
             log=tail,
             by=by,
+            action=job.action,
         )
     )
     with ground.store.transaction():

@@ -68,4 +68,5 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         uploads=uploads,
     )
     services.intake.clean()
+    services.ptms.seed(catalogue.pretrained())
     return services

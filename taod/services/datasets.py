@@ -198,11 +198,11 @@ class Datasets:
                 )
 
     def _view(self, records: list[DatasetRecord]) -> list[Dataset]:
-        jobs = self._store.jobs.with_results(KIND, [record.id for record in records])
+        jobs = self._store.jobs.public(KIND, [record.id for record in records])
         return [
             Dataset(
                 id=record.id,
-                jobs=[job.public(result) for job, result in jobs.get(record.id, [])],
+                jobs=jobs[record.id],
                 logo=record.logo,
                 name=record.name,
                 type=DatasetType(record.type),

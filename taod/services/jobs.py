@@ -79,9 +79,10 @@ class Jobs:
     def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
         """The jobs of one model or data set."""
         owner = self._owners.find(user_id, kind, owner_id)
-        wanted = JobFilter(user_id=user_id, owner_kind=kind, owner_id=owner.id)
-        records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
-        return Page([self.public(record) for record in records], total)
+        if owner.user_id != user_id:
+            return Page([], 0)
+        jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
+        return Page(jobs, total)
 
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
         """Jobs over all models and data sets; their results come without the long parts."""

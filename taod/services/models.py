@@ -162,10 +162,10 @@ class Models:
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
         own = [record.id for record in records if record.user_id == user_id]
-        jobs = self._store.jobs.with_results(KIND, own) if own else {}
+        jobs = self._store.jobs.public(KIND, own) if own else {}
         return [
             Model(
-                jobs=[job.public(result) for job, result in jobs.get(record.id, [])],
+                jobs=jobs.get(record.id, []),
                 actions=self.actions(record),
                 network_arch=NetworkArch(record.network_arch),
                 dataset_type=DatasetType(record.dataset_type),

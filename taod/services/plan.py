@@ -9,7 +9,7 @@ import msgspec
 from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import DatasetRecord, JobRecord, ModelRecord
+from store.records import DatasetRecord, JobRecord, ModelRecord, PendingJob
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
@@ -44,7 +44,7 @@ class Planner:
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
 
-    def ready(self, job: JobRecord) -> str | None:
+    def ready(self, job: JobRecord | PendingJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
@@ -148,7 +148,7 @@ class Planner:
             found.append(path)
         return found
 
-    def _datasets(self, job: JobRecord) -> list[tuple[str, DatasetRecord]]:
+    def _datasets(self, job: JobRecord | PendingJob) -> list[tuple[str, DatasetRecord]]:
         """(role, data set) of everything that the job may read."""
         if job.owner_kind == "dataset":
             own = self._store.datasets.get(job.user_id, job.owner_id)
@@ -156,11 +156,11 @@ class Planner:
         model = self._store.models.get(job.user_id, job.owner_id)
         return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
 
-    def _train(self, job: JobRecord, model: ModelRecord | None) -> list[DatasetRecord]:
+    def _train(self, job: JobRecord | PendingJob, model: ModelRecord | None) -> list[DatasetRecord]:
         ids = model.train_datasets if model is not None else []
         return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
 
-    def _single(self, job: JobRecord, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
+    def _single(self, job: JobRecord | PendingJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
         found = []
         for role, field in _ROLES.items():
             dataset_id = getattr(model, field) if model is not None else None

@@ -9,12 +9,13 @@ import msgspec
 
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import JobFilter, NewJob
+from store.records import NewJob
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
+from taod.scheduler.policy import FOR_PARENT
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
 from taod.services.chains import Link, choose_parent
@@ -22,7 +23,6 @@ from taod.services.models import KIND as MODEL
 from taod.services.needs import EVALUATIONS, Machine, check_datasets, devices_wanted
 from taod.services.owner import Owner, Owners
 from taod.services.specs import Saved, Specs
-from taod.types.common import JobSort
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.state import State
@@ -89,7 +89,7 @@ class Posting:
                 action,
                 earlier=earlier,
                 given=given,
-                existing=[] if given else self._existing(owner),
+                existing=[] if given else self._existing(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
             job = self._job(user_id, owner, network, action, parent)
@@ -146,13 +146,10 @@ class Posting:
             )
         return Link(job.id, job.action)
 
-    def _existing(self, owner: Owner) -> list[Link]:
-        """Jobs of the owner that can be a parent, newest first."""
-        wanted = JobFilter(
-            owner_kind=owner.kind, owner_id=owner.id, states=frozenset(State) - {State.FAILED, State.CANCELLED}
-        )
-        jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_DESCENDING)
-        return [Link(job.id, job.action) for job in jobs]
+    def _existing(self, owner: Owner, actions: list[str]) -> list[Link]:
+        """The owner's newest job of these actions that can be a parent, if there is one."""
+        newest = self._store.jobs.newest(owner.kind, owner.id, actions, but=(State.FAILED, State.CANCELLED))
+        return [] if newest is None else [Link(*newest)]
 
     def _check_action(self, owner: Owner, action: str) -> None:
         try:
@@ -189,7 +186,7 @@ class Posting:
     def _first_state(self, parent: Link | None) -> tuple[State, str]:
         if parent is None:
             return State.WAITING, "waits for the scheduler"
-        return State.WAITING, f"waits for its parent {parent.action} {parent.id[:8]}"
+        return State.WAITING, f"{FOR_PARENT}{parent.action} {parent.id[:8]}"
 
     def _metric(self, owner: Owner, network: Network) -> str | None:
         if owner.kind == MODEL and owner.model is not None and owner.model.metric != "kpi":

@@ -34,10 +34,12 @@ class Ptms:
 
     def seed(self, entries: Iterable[tuple[str, str]]) -> int:
         """Make the catalogue's entries, (ngc_path, network_arch) each, that are not there yet; returns how many."""
-        known = {record.id for record in self._store.models.ptms(None)}
+        known = self._store.models.ptm_ids()
         missing = [
             (ngc_path, arch) for ngc_path, arch in dict.fromkeys(entries) if _entry_id(ngc_path, arch) not in known
         ]
+        if not missing:
+            return 0
         with self._store.transaction():
             for ngc_path, arch in missing:
                 self._store.models.add(self._record(ngc_path, arch, name=_name(ngc_path), weights=None))

@@ -208,3 +208,13 @@ async def test_a_link_outside_of_the_roots_is_refused(server, tmp_path, pictures
     await server.refused("POST", f"/dataset/{dataset_id}/link", json={"path": str(tmp_path / "nowhere")})
     summary = await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(pictures("train"))})
     assert summary["state"] == "linked"
+
+
+async def test_a_type_of_one_network_is_converted_by_that_network(server) -> None:
+    for type_ in ("bpnet", "fpenet", "ocrnet", "pointpillars", "pose_classification"):
+        dataset_id = await server.dataset(type_, "default")
+        assert (await server.call("GET", f"/dataset/{dataset_id}", 200))["actions"] == ["dataset_convert"]
+        schema = await server.call("GET", f"/dataset/{dataset_id}/specs/dataset_convert/schema", 200)
+        await server.call("POST", f"/dataset/{dataset_id}/specs/dataset_convert", 201, json=schema["default"])
+    lone = await server.dataset("action_recognition", "default")
+    assert (await server.call("GET", f"/dataset/{lone}", 200))["actions"] == []

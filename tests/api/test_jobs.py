@@ -281,7 +281,7 @@ async def test_more_gpus_than_there_are_are_refused(server, model) -> None:
 
 async def test_weights_that_are_not_there_are_named(server, model, tmp_path) -> None:
     server.services.ptms.seed([("nvidia/tao/x:y", "classification_pyt")])
-    (entry,) = await server.call("GET", "/ptm", 200)
+    entry = next(m for m in await server.call("GET", "/ptm", 200) if m["ngc_path"] == "nvidia/tao/x:y")
     await server.call("PATCH", f"/model/{model}", 200, json={"ptm": [entry["id"]]})
     words = await server.refused("POST", f"/model/{model}/job", json={"actions": ["train"]})
     assert "'nvidia/tao/x:y' has no weights on this machine; register them by POST …/ptm" in words

@@ -145,6 +145,26 @@ async def test_a_start_takes_milliseconds(runner: ShellRunner, tmp_path: Path) -
     assert sorted(taken)[5] < 0.05
 
 
+async def test_a_daemon_that_stops_while_a_run_starts_is_not_held_up(
+    runner: ShellRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readable = processes.readable
+
+    async def start_and_watch() -> None:
+        await runner.start(shell(tmp_path, "sleep 60"))
+        await asyncio.Event().wait()
+
+    async def readable_as_the_daemon_stops(fd: int) -> None:
+        await readable(fd)
+        starting.cancel()
+
+    monkeypatch.setattr(processes, "readable", readable_as_the_daemon_stops)
+    starting = asyncio.create_task(start_and_watch())
+    done, _ = await asyncio.wait({starting}, timeout=LIMIT_S)
+    processes.kill_all(f"TAOD_RUN={job_of(tmp_path)}/1", None)
+    assert done and starting.cancelled()
+
+
 async def test_sigterm_reaches_the_tool_and_the_wrapper_lives_to_record_its_end(
     runner: ShellRunner, tmp_path: Path
 ) -> None:
@@ -235,6 +255,16 @@ async def test_what_a_tool_leaves_behind_is_killed_when_it_ends(runner: ShellRun
     identity = await runner.start(request)
     assert await ended(runner, identity, request) == Ended(0)
     assert not alive(int((tmp_path / "away").read_text()))
+
+
+async def test_what_is_older_than_a_run_is_not_its_own(runner: ShellRunner, tmp_path: Path) -> None:
+    request = shell(tmp_path, "sleep 60")
+    identity = await runner.start(request)
+    mark = f"TAOD_RUN={request.job_id}/1"
+    assert identity.pid in processes.members(mark, since_ticks=identity.start_ticks)
+    assert processes.members(mark, identity.pid, since_ticks=2**62) == []
+    await runner.stop(identity, request, force=True)
+    await ended(runner, identity, request)
 
 
 async def test_one_that_cleared_its_environment_is_found_by_its_session(runner: ShellRunner, tmp_path: Path) -> None:

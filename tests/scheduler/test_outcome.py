@@ -59,3 +59,12 @@ def test_a_pause_before_the_first_epoch_says_so() -> None:
 def test_who_cancelled_is_named() -> None:
     facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, by="the deletion of its model")
     assert judge(facts).message == "Cancelled by the deletion of its model"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "state"),
+    [(0, None, State.DONE), (0, "SUCCESS", State.DONE), (0, "FAILURE", State.FAILED), (1, None, State.FAILED)],
+)
+def test_a_program_that_reports_nothing_is_judged_by_its_exit_code(code: int, status: str | None, state: State) -> None:
+    facts = Facts(stop_intent=None, ended=Ended(code), status=status, action="trtexec")
+    assert judge(facts).state is state

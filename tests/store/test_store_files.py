@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 import sqlite_utils
-from sqlite_utils.migrations import Migrations
 
 from store import Store
 from store.database import Database
-from store.migrations import MIGRATIONS, migrate
+from store.migrations import STEPS, TABLE, Step, migrate
 from taod.errors import ConfigError
 
 
@@ -94,18 +93,21 @@ def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def _with_one_more() -> Migrations:
-    newer = Migrations("taod")
+def user_mail(db: sqlite_utils.Database) -> None:
+    db.execute("ALTER TABLE users ADD COLUMN mail TEXT")
 
-    @newer()
-    def first_schema(db: sqlite_utils.Database) -> None:
-        raise AssertionError("applied twice")
 
-    @newer()
-    def user_mail(db: sqlite_utils.Database) -> None:
-        db.execute("ALTER TABLE users ADD COLUMN mail TEXT")
+def goes_wrong(db: sqlite_utils.Database) -> None:
+    db.execute("CREATE TABLE half (a TEXT) STRICT")
+    raise RuntimeError
 
-    return newer
+
+def _again(db: sqlite_utils.Database) -> None:
+    raise AssertionError("applied twice")
+
+
+NEWER: dict[str, Step] = {**dict.fromkeys(STEPS, _again), "user_mail": user_mail}
+"""Today's steps, which must not run again, and one of a newer taod."""
 
 
 def test_an_older_file_is_upgraded_with_what_is_in_it_and_then_is_too_new_for_the_older_taod(tmp_path: Path) -> None:
@@ -115,28 +117,23 @@ def test_an_older_file_is_upgraded_with_what_is_in_it_and_then_is_too_new_for_th
     store.close()
 
     database = Database(path)
-    migrate(database, _with_one_more())
+    migrate(database, NEWER)
     assert database.rows("SELECT name, mail FROM users") == [("ada", None)]
-    assert database.number("PRAGMA user_version") == 2
+    assert database.number("PRAGMA user_version") == len(STEPS) + 1
     database.close()
 
-    with pytest.raises(ConfigError, match=r"version 2 \(with user_mail\), this taod knows version 1.*newer taod"):
+    with pytest.raises(
+        ConfigError, match=rf"version {len(STEPS) + 1} \(with user_mail\), this taod knows version {len(STEPS)}.*newer"
+    ):
         Store.open(path)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "taod.db"
     Store.open(path).close()
-    broken = _with_one_more()
-
-    @broken()
-    def goes_wrong(db: sqlite_utils.Database) -> None:
-        db.execute("CREATE TABLE half (a TEXT) STRICT")
-        raise RuntimeError
-
     database = Database(path)
     with pytest.raises(RuntimeError):
-        migrate(database, broken)
+        migrate(database, {**NEWER, "goes_wrong": goes_wrong})
     assert database.rows("SELECT name FROM sqlite_master WHERE name = 'half'") == []
     assert [row[1] for row in database.rows("PRAGMA table_info(users)")] == ["id", "name", "created_on"]
     database.close()
@@ -171,7 +168,7 @@ def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
 def test_every_table_is_strict_and_every_reference_indexed(store: Store) -> None:
     database = store._database
     tables = database.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    ours = [(name, sql) for name, sql in tables if name != MIGRATIONS.migrations_table]
+    ours = [(name, sql) for name, sql in tables if name != TABLE]
     assert ours and all("STRICT" in sql.rpartition(")")[2] for _, sql in ours)
     for name, _ in ours:
         first_columns = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from store import Store
@@ -10,7 +11,7 @@ from store.records import JobFilter, RunRecord
 from taod.clock import iso
 from taod.errors import Conflict, NotFound
 from taod.types.common import JobSort
-from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, HistoryEntry, Kpi, Result
+from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, HistoryEntry, Job, Kpi, Result
 from taod.types.state import ImpossibleTransition, State
 
 RESULT = Result(
@@ -146,15 +147,73 @@ def test_a_result_is_kept_whole_and_short(store: Store, make) -> None:
         store.jobs.result("none")
 
 
+def _read(jobs: list[Job]) -> list[Job]:
+    """As a client reads them."""
+    return msgspec.json.decode(msgspec.json.encode(jobs), type=list[Job])
+
+
 def test_many_owners_jobs_come_with_their_results_at_once(store: Store, make) -> None:
     busy, idle, other = make.model(), make.model(), make.model()
-    first, second = make.job(busy, spec={"a": 1}), make.job(busy)
+    first, second = make.job(busy, spec={"a": 1}), make.job(busy, parent_id=None, state=State.WAITING)
     make.job(other)
-    store.jobs.save_result(second.id, RESULT)
-    found = store.jobs.with_results("model", [idle.id, busy.id])
+    second = store.jobs.save_result(second.id, RESULT)
+    found = store.jobs.public("model", [idle.id, busy.id])
     assert list(found) == [idle.id, busy.id] and found[idle.id] == []
-    assert [(job.id, result) for job, result in found[busy.id]] == [(first.id, Result()), (second.id, RESULT)]
-    assert store.jobs.with_results("dataset", [busy.id]) == {busy.id: []}
+    assert _read(found[busy.id]) == [first.public(Result()), second.public(RESULT)]
+    assert store.jobs.public("dataset", [busy.id]) == {busy.id: []}
+
+
+def test_an_owners_jobs_come_in_pages(store: Store, make) -> None:
+    owner = make.model()
+    jobs = [make.job(owner).id for _ in range(5)]
+    make.job()
+    page, total = store.jobs.public_page("model", owner.id, JobSort.DATE_ASCENDING, 1, 2)
+    assert ([job.id for job in page], total) == (jobs[1:3], 5)
+    page, total = store.jobs.public_page("model", owner.id, skip=4)
+    assert ([job.id for job in page], total) == (jobs[:1], 5)
+    assert store.jobs.public_page("dataset", owner.id) == ([], 0)
+
+
+def test_the_newest_job_of_some_actions_is_told(store: Store, make) -> None:
+    owner = make.model()
+    train, prune = make.job(owner), make.job(owner, action="prune")
+    failed = store.jobs.transition(make.job(owner).id, State.CANCELLED, "no")
+    make.job(owner, action="evaluate"), make.job()
+    assert store.jobs.newest("model", owner.id, ["train", "prune"], but=[State.CANCELLED]) == (prune.id, "prune")
+    assert store.jobs.newest("model", owner.id, ["train"], but=[State.CANCELLED]) == (train.id, "train")
+    assert store.jobs.newest("model", owner.id, ["train"], but=[]) == (failed.id, "train")
+    assert store.jobs.newest("model", owner.id, ["export"], but=[]) is None
+    assert store.jobs.newest("dataset", owner.id, ["train"], but=[]) is None
+
+
+def test_why_a_job_waits_is_said_of_one_that_waits(store: Store, make) -> None:
+    queued, gone = make.job(), make.job_in(State.LEASED)
+    assert store.jobs.explain(queued.id, "for a device").reason == "for a device"
+    assert store.jobs.explain(gone.id, "for a device") is None
+    assert store.jobs.get(gone.id) == gone and len(store.jobs.history(queued.id)) == 1
+
+
+def test_the_kept_counts_are_what_counting_tells(store: Store, make) -> None:
+    for user in ("ada", "grace"):
+        owner = make.model(user_id=make.user(user).id)
+        jobs = [make.job(owner) for _ in range(6)]
+        store.jobs.transition(jobs[0].id, State.CANCELLED, "no")
+        store.jobs.transition(jobs[1].id, State.HELD, "later")
+        store.jobs.delete(jobs[2].id)
+        with pytest.raises(RuntimeError), store.transaction():
+            store.jobs.transition(jobs[3].id, State.CANCELLED, "undone")
+            make.job(owner)
+            raise RuntimeError
+        store.models.delete(make.job().owner_id)
+    store.users.delete(make.user("grace").id)
+    ada = JobFilter(user_id=make.user("ada").id)
+    assert store.jobs.counts(ada) == {State.CANCELLED: 1, State.HELD: 1, State.QUEUED: 3}
+    assert store.jobs.counts() == store.jobs.counts(ada)
+    assert store.jobs.counts(JobFilter(states=frozenset({State.HELD, State.DONE}))) == {State.HELD: 1}
+    for states in (None, frozenset({State.QUEUED}), frozenset({State.DONE}), frozenset()):
+        wanted = JobFilter(user_id=ada.user_id, states=states)
+        found, total = store.jobs.list(wanted)
+        assert len(found) == total == sum(store.jobs.counts(wanted).values())
 
 
 def test_deleting_a_parent_leaves_its_children_without_one(store: Store, make) -> None:

@@ -14,6 +14,7 @@ from store.page import ORDER
 from store.records import JobFilter, ResourceFilter
 from taod.types.common import JobSort, Sort
 from taod.types.job import Kpi, Result
+from taod.types.state import State
 
 ROWS = 10_000
 LIMIT_S = 0.006
@@ -65,9 +66,9 @@ def test_a_filtered_page_of_datasets(full: Store, user_id: str, sort: Sort, name
 
 def test_a_page_with_ten_jobs_each(full: Store, user_id: str) -> None:
     page, total = full.datasets.list(user_id, size=20)
-    jobs = full.jobs.with_results("dataset", [dataset.id for dataset in page])
+    jobs = full.jobs.public("dataset", [dataset.id for dataset in page])
     assert total == ROWS and {len(found) for found in jobs.values()} == {10}
-    assert best(lambda: full.jobs.with_results("dataset", [dataset.id for dataset in page])) < LIMIT_S
+    assert best(lambda: full.jobs.public("dataset", [dataset.id for dataset in page])) < LIMIT_S
 
 
 @pytest.mark.parametrize("text", [None, "data 5", "in none of them"])
@@ -88,6 +89,28 @@ def test_a_searched_page_of_jobs(full: Store, user_id: str, text: str | None) ->
 )
 def test_a_count_reads_an_index_alone(full: Store, statement: str) -> None:
     assert "COVERING INDEX" in str(full._database.rows(f"EXPLAIN QUERY PLAN {statement}"))
+
+
+def test_counts_by_state_alone_are_not_counted(full: Store, user_id: str) -> None:
+    seen: list[str] = []
+    full._database.connection.set_trace_callback(seen.append)
+    full.jobs.counts(JobFilter(user_id=user_id))
+    full.jobs.list(JobFilter(user_id=user_id, states=frozenset({State.QUEUED})), size=0)
+    full._database.connection.set_trace_callback(None)
+    assert seen and not [statement for statement in seen if "count(*)" in statement]
+
+
+def test_an_owners_jobs_come_sorted_from_an_index(full: Store) -> None:
+    seen: list[str] = []
+    full._database.connection.set_trace_callback(seen.append)
+    full.jobs.public("model", ["one", "other"])
+    full.jobs.public_page("model", "one")
+    full._database.connection.set_trace_callback(None)
+    assert len(seen) == 4
+    for statement in seen:
+        # The progress stands in where there is no result: the one column that the index does not hold.
+        plan = str(full._database.rows(f"EXPLAIN QUERY PLAN {statement.replace('jobs.progress', 'NULL')}"))
+        assert "jobs USING COVERING INDEX jobs_of_owner" in plan and "TEMP B-TREE" not in plan
 
 
 PAGED = [

@@ -1,0 +1,203 @@
+"""The one way to print what the daemon answered: a table for people, its own JSON, or nothing but ids for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+Columns = Mapping[str, Callable[[T], "str | Text"]]
+"""Heading of each column → what it shows of an item; plain text unless it is a Text."""
+
+SHOWN = 30
+"""Rows of a table unless `--size` says otherwise."""
+PIPE_WIDTH = 10_000
+"""Columns where nobody looks: nothing is wrapped or cut for `grep`."""
+
+
+class Form(Enum):
+    """What an answer is printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    IDS = "ids"
+
+
+class Output:
+    """Prints answers in the form that the user asked for."""
+
+    def __init__(self, form: Form = Form.TABLE) -> None:
+        self.form = form
+
+    @cached_property
+    def console(self) -> Console:
+        """Where people read."""
+        return console(stderr=False)
+
+    @cached_property
+    def aside(self) -> Console:
+        """For progress: beside the answer, so that the answer alone can be piped."""
+        return self.console if self.form is Form.TABLE else console(stderr=True)
+
+    def size(self, asked: int | None) -> int | None:
+        """How many entries to ask for: scripts get all where people get a screenful."""
+        return SHOWN if asked is None and self.form is Form.TABLE else asked
+
+    def listing(self, items: Sequence[Any], columns: Columns[Any], *, total: int | None = None) -> None:
+        """Items that have ids; `total` is how many there are beside the shown ones."""
+        if self.form is Form.TABLE:
+            self.table(items, columns)
+            if total is not None and total > len(items):
+                self.console.print(f"{total - len(items)} more; --size {total} shows all", style="dim")
+        elif self.form is Form.JSON:
+            print_json(items)
+        else:
+            self.ids(item.id for item in items)
+
+    def table(self, items: Iterable[Any], columns: Columns[Any]) -> None:
+        """Rows for people, whatever the form."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for number, heading in enumerate(columns):
+            table.add_column(heading, no_wrap=number == 0, overflow="fold")
+        for item in items:
+            cells = [show(item) for show in columns.values()]
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+        self.console.print(table)
+
+    def pairs(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        """Names and values of one thing for people; values that say nothing are left out."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for name, value in pairs:
+            text = value if isinstance(value, Text) else words(value)
+            if text:
+                table.add_row(Text(name, "dim"), Text(text) if isinstance(text, str) else text)
+        self.console.print(table)
+
+    def answer(self, item: Any, show: Callable[[], None]) -> None:
+        """One thing that has an id; `show` prints it for people."""
+        if self.form is Form.TABLE:
+            show()
+        elif self.form is Form.JSON:
+            print_json(item)
+        else:
+            self.ids([item.id])
+
+    def changed(self, item: Any, sentence: str, *, id: str | None = None) -> None:
+        """What a command did: a sentence for people, else the answer or the id (`id` where the answer has none)."""
+        if self.form is Form.TABLE:
+            self.say(sentence)
+        elif self.form is Form.JSON:
+            print_json(item)
+        else:
+            self.ids([id or item.id])
+
+    def ids(self, ids: Iterable[str]) -> None:
+        for each in ids:
+            click.echo(each)
+
+    def say(self, sentence: str) -> None:
+        """A sentence for people, as it is."""
+        self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def console(*, stderr: bool) -> Console:
+    """A console that cuts nothing where its stream is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    free = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=PIPE_WIDTH if free else None)
+
+
+def with_output(work: Command) -> Command:
+    """`--json` and `--quiet` for a command: its last positional argument becomes the Output."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Print nothing but ids.")
+    @json_option
+    @wraps(work)
+    def callback(*arguments: Any, as_json: bool, quiet: bool, **rest: Any) -> Any:
+        if as_json and quiet:
+            raise click.UsageError("--json and --quiet exclude each other")
+        form = Form.JSON if as_json else Form.IDS if quiet else Form.TABLE
+        return work(*arguments, Output(form), **rest)
+
+    return callback  # type: ignore[return-value]
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def print_json(value: Any) -> None:
+    """Anything that msgspec encodes, for programs to read."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def warn(sentence: str) -> None:
+    """A line beside the answer."""
+    click.echo(f"taod: {sentence}", err=True)
+
+
+def confirm(lines: Iterable[str], yes: bool) -> None:
+    """Say what will happen and ask; ends the command (exit 1) unless the user agrees."""
+    if yes:
+        return
+    for line in lines:
+        click.echo(line, err=True)
+    click.confirm("Go on?", abort=True, err=True)
+
+
+def words(value: Any) -> str:
+    """A value for people."""
+    if value is None or value is msgspec.UNSET:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(words(each) for each in value)
+    return str(value)
+
+
+def short(id: str) -> str:
+    """The beginning of an id, long enough to be typed back."""
+    return id[:8]
+
+
+def moment(text: str | None) -> str:
+    """A date of the API to the second."""
+    return (text or "")[:19].replace("T", " ")
+
+
+def size(count: int | None) -> str:
+    """Bytes for people: `3.2 MB`."""
+    if count is None:
+        return ""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def number(count: int, noun: str) -> str:
+    """`1 job`, `3 jobs`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

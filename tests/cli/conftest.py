@@ -1,0 +1,207 @@
+"""A real daemon as a process, a tool that does what a model's encryption key says, and the command line to drive it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from taod.cli.main import command
+from taod.client.find import find
+from taod.client.http import Client
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60
+
+TOOL = """#!/bin/sh
+# A network's entry point. Its key tells what to do: `wait` for a word at the gate, `fail`, anything else: be done.
+action=$1
+while [ $# -gt 0 ]; do
+  case $1 in
+    --results_dir=*) results=${1#--results_dir=} ;;
+    --results_dir) results=$2 ;;
+    --key=*) key=${1#--key=} ;;
+    -k|--key) key=$2 ;;
+  esac
+  shift
+done
+results=${results%/}
+mkdir -p "$results/train"
+trap 'echo stopped; exit 143' TERM
+echo "starting $action"
+if [ "$key" = wait ]; then read word < "@GATE@"; fi
+if [ "$key" = fail ]; then
+  echo '{"status": "FAILURE", "message": "CUDA out of memory [GPU 0]"}' >> "$results/status.json"
+  exit 1
+fi
+printf 'weights' > "$results/train/epoch_1.pth"
+printf 'graph' > "$results/model.onnx"
+echo '{"epoch": 1, "max_epoch": 1, "status": "RUNNING", "message": "Training", "kpi": {"loss": 0.5}}' \\
+  >> "$results/status.json"
+echo '{"status": "SUCCESS", "message": "Finished"}' >> "$results/status.json"
+"""
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154"
+    "08d763f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
+)
+
+
+@dataclass
+class Daemon:
+    """A daemon, its process, and the commands spoken to it."""
+
+    root: Path
+    process: subprocess.Popen[str]
+    gate: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where commands find it, and a terminal's width."""
+        return {"TAOD_ROOT": str(self.root), "COLUMNS": "200", "PYTHONPATH": str(REPOSITORY)}
+
+    def with_pictures(self, folder: Path) -> Daemon:
+        """Make the data set `ready pictures`."""
+        linked = self.id("dataset", "create", "image_classification", "classification_pyt", "name=ready pictures")
+        self.run("dataset", "link", linked, str(folder))
+        return self
+
+    def run(self, *arguments: str, code: int = 0, stdin: str | None = None, **environment: str) -> Result:
+        """One command in this process; its exit code must be `code`."""
+        runner = CliRunner(env=self.environment | environment)
+        result = runner.invoke(command(), list(arguments), prog_name="taod", input=stdin)
+        known = result.exception is None or isinstance(result.exception, SystemExit)
+        assert known, "".join(map(str, [result.output, result.exc_info]))
+        assert result.exit_code == code, f"taod {' '.join(arguments)}: {result.exit_code}\n{result.output}"
+        return result
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """What a command prints with --json."""
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def id(self, *arguments: str, code: int = 0) -> str:
+        """The one id that a command prints with --quiet."""
+        (id,) = self.ids(*arguments, code=code)
+        return id
+
+    def ids(self, *arguments: str, code: int = 0) -> list[str]:
+        return self.run(*arguments, "--quiet", code=code).stdout.split()
+
+    def refused(self, *arguments: str, code: int = 1, stdin: str | None = None) -> str:
+        """What a command says that must fail."""
+        result = self.run(*arguments, code=code, stdin=stdin)
+        assert "Traceback" not in result.stderr
+        return " ".join(result.stderr.replace("│", " ").split())
+
+    def process_run(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """One command as a user has it: a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "taod", *arguments],
+            capture_output=True,
+            text=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(cwd), **self.environment},
+            cwd=cwd,
+            timeout=PATIENCE_S,
+        )
+
+    def model(self, **fields: str) -> str:
+        """A model that can be trained at once; `encryption_key` says what its tool does."""
+        data = self.ids("dataset", "ls", "--name", "ready pictures")[0]
+        pairs = {"train_datasets": data, "eval_dataset": data, **fields}
+        return self.id("model", "create", "classification_pyt", *(f"{name}={value}" for name, value in pairs.items()))
+
+    def first_words(self, job_id: str) -> str:
+        """What a run writes to its log first: it lives then."""
+
+        async def read() -> bytes:
+            async with Client.of(find(self.root)) as client, aclosing(client.follow_log(job_id)) as pieces:
+                return await anext(pieces)
+
+        return asyncio.run(asyncio.wait_for(read(), PATIENCE_S)).decode()
+
+    def word(self) -> None:
+        """Let the tool at the gate go on."""
+        os.write(self.gate, b"go\n")
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of format classification_pyt."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("cat", "dog"):
+        place = folder / "images_train" / name
+        place.mkdir(parents=True)
+        (place / "1.png").write_bytes(PNG)
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def archive(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures, packed."""
+    path = tmp_path_factory.mktemp("archive") / "pictures.tar.gz"
+    with tarfile.open(path, "w:gz") as out:
+        for entry in sorted(pictures.iterdir()):
+            out.add(entry, entry.name)
+    return path
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], subprocess.Popen[str]]:
+    """Starts `taod serve` over a root; returns when it answers."""
+
+    def serve(root: Path, **environment: str) -> subprocess.Popen[str]:
+        errors = (root.parent / f"{root.name}.err").open("a")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=root.parent,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment,
+        )
+        errors.close()
+        assert process.stdout is not None
+        assert process.stdout.readline(), (root.parent / f"{root.name}.err").read_text()
+        return process
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def daemon(
+    tmp_path_factory: pytest.TempPathFactory, pictures: Path, start: Callable[..., subprocess.Popen[str]]
+) -> Iterator[Daemon]:
+    """One daemon for all tests of a file, with a data set `ready pictures`."""
+    folder = tmp_path_factory.mktemp("daemon")
+    gate_path, tools = folder / "gate", folder / "bin"
+    os.mkfifo(gate_path)
+    gate = os.open(gate_path, os.O_RDWR)
+    tools.mkdir()
+    (tools / "classification_pyt").write_text(TOOL.replace("@GATE@", str(gate_path)))
+    (tools / "classification_pyt").chmod(0o755)
+    (folder / "taod.toml").write_text(
+        f'storage.link_roots = ["{pictures.parent}"]\nscheduler.grace_s = 2.0\ndevices.gpus = false\n'
+        f'[runner]\norder = ["native"]\nnative.path = ["{tools}"]\n'
+    )
+    root = folder / "root"
+    process = start(root)
+    running = Daemon(root, process, gate).with_pictures(pictures)
+    yield running
+    process.send_signal(signal.SIGTERM)
+    process.wait(PATIENCE_S)
+    assert process.stdout is not None
+    process.stdout.close()
+    os.close(gate)

@@ -1,0 +1,379 @@
+"""Each command against a real daemon: ids and names, fields, specs, files, forms of answers, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from taod.client.find import find
+
+
+def new_dataset(daemon, name: str) -> str:
+    return daemon.id("dataset", "create", "image_classification", "classification_pyt", f"name={name}")
+
+
+def api(daemon, path: str) -> object:
+    info = find(daemon.root)
+    address = f"{info.url}/api/v1/user/{info.user_id}/{path}"
+    return httpx.get(address, headers={"Authorization": f"Bearer {info.token}"}, trust_env=False).json()
+
+
+class TestIds:
+    def test_a_beginning_and_a_name_stand_for_the_id(self, daemon) -> None:
+        id = new_dataset(daemon, "only one is called so")
+        for text in (id, id.upper(), id[:13], "only one is called so"):
+            assert daemon.id("dataset", "show", text) == id
+
+    def test_an_ambiguous_beginning_lists_what_it_could_mean(self, daemon) -> None:
+        first = {}
+        while True:
+            id = new_dataset(daemon, "crowd")
+            if id[0] in first:
+                break
+            first[id[0]] = id
+        said = daemon.refused("dataset", "show", id[0])
+        assert f"{id} (crowd)" in said
+        assert f"{first[id[0]]} (crowd)" in said
+        assert "give more of the id" in said
+
+    def test_an_ambiguous_name_is_refused(self, daemon) -> None:
+        ids = [new_dataset(daemon, "twin name") for _ in range(2)]
+        said = daemon.refused("dataset", "rm", "twin name")
+        assert "means 2 datasets" in said
+        assert all(id in said for id in ids)
+
+    @pytest.mark.parametrize("kind", ["dataset", "model", "job"])
+    def test_what_is_not_there_is_said_with_where_to_look(self, daemon, kind: str) -> None:
+        assert f"`taod {kind} ls`" in daemon.refused(kind, "show", "no such thing")
+
+    def test_jobs_go_by_the_beginning_of_their_id(self, daemon) -> None:
+        train = daemon.id("model", "run", daemon.model(), "train")
+        assert daemon.id("job", "show", train[:14]) == train
+        assert daemon.id("job", "wait", train[:14]) == train
+
+
+class TestFields:
+    def test_types_come_from_the_structs(self, daemon) -> None:
+        model = daemon.model(name="typed")
+        changed = daemon.json(
+            "model",
+            "set",
+            "typed",
+            "epoch_multiplier=3",
+            "automl_add_hyperparameters=a.b,c.d",
+            "eval_dataset=null",
+            "train_datasets=ready pictures",
+            "description=a=b, c",
+        )
+        assert (changed["id"], changed["epoch_multiplier"], changed["eval_dataset"]) == (model, 3, None)
+        assert changed["train_datasets"] == daemon.ids("dataset", "ls", "--name", "ready pictures")
+        assert json.loads(changed["automl_add_hyperparameters"].replace("'", '"')) == ["a.b", "c.d"]
+        assert changed["description"] == "a=b, c"
+        assert daemon.json("model", "set", "typed", "train_datasets=")["train_datasets"] == []
+        assert daemon.json("model", "set", "typed", "public=true")["public"] is True
+        daemon.run("model", "set", "typed", "public=false")
+
+    @pytest.mark.parametrize(
+        ("pair", "said"),
+        [
+            ("epoch_multipler=2", "did you mean epoch_multiplier?"),
+            ("epoch_multiplier=0", "epoch_multiplier='0': Expected `int` >= 1"),
+            ("epoch_multiplier", "expected FIELD=VALUE"),
+            ("train_datasets=[1", "is no JSON list"),
+            ("public=perhaps", "public='perhaps'"),
+        ],
+    )
+    def test_a_wrong_field_is_wrong_usage(self, daemon, pair: str, said: str) -> None:
+        model = daemon.model(name="wrong fields")
+        assert said in daemon.refused("model", "set", model, pair, code=2)
+
+    def test_what_the_daemon_refuses_exits_1_with_its_words(self, daemon) -> None:
+        assert "network_arch" in daemon.refused("model", "set", daemon.model(), "network_arch=dino")
+        assert "Invalid network arch" in daemon.refused("model", "create", "dinosaur")
+
+    def test_fields_of_a_dataset(self, daemon) -> None:
+        id = new_dataset(daemon, "before")
+        assert daemon.json("dataset", "set", id, "name=after", "version=2.0.0")["name"] == "after"
+        assert daemon.id("dataset", "show", "after") == id
+
+
+class TestSpecs:
+    def test_none_is_saved_at_first(self, daemon) -> None:
+        assert "no spec was saved" in daemon.refused("model", "spec", "get", daemon.model(), "train")
+
+    def test_edit_starts_from_the_default_and_goes_on_from_what_is_saved(self, daemon) -> None:
+        model = daemon.model()
+        daemon.run(
+            "model", "spec", "edit", model, "train",
+            "train.train_config.optimizer.lr=1e-4",
+            'dataset.data.train.pipeline=[{"type": "RandomFlip"}, {"type": "Resize", "size": 32}]',
+            "model.backbone.type=resnet_tiny",
+        )  # fmt: skip
+        daemon.run("model", "spec", "edit", model, "train", "dataset.data.train.pipeline.1.size=64")
+        spec = yaml.safe_load(daemon.run("model", "spec", "get", model, "train").stdout)
+        assert spec["train"]["train_config"]["optimizer"]["lr"] == 1e-4
+        assert spec["dataset"]["data"]["train"]["pipeline"][1]["size"] == 64
+        default = daemon.json("model", "spec", "default", model, "train")
+        assert spec["train"]["train_config"]["runner"] == default["train"]["train_config"]["runner"]
+        assert daemon.json("model", "spec", "get", model, "train") == spec
+
+    def test_the_editor_opens_the_whole(self, daemon, tmp_path: Path) -> None:
+        editor = tmp_path / "editor"
+        editor.write_text('#!/bin/sh\nsed -i "s/max_epochs: [0-9]*/max_epochs: 3/" "$1"\n')
+        editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+        model = daemon.model()
+        # An editor that changes nothing within a second looks like one that saved nothing; this one changes.
+        daemon.run("model", "spec", "edit", model, "train", VISUAL=str(editor))
+        spec = daemon.json("model", "spec", "get", model, "train")
+        assert spec["train"]["train_config"]["runner"]["max_epochs"] == 3
+
+    def test_warnings_go_aside_and_violations_are_listed(self, daemon) -> None:
+        model = daemon.model()
+        warned = daemon.run("model", "spec", "edit", model, "train", "train.seeed=1", "--json")
+        assert "seeed" in warned.stderr
+        assert json.loads(warned.stdout)["train"]["seeed"] == 1
+        said = daemon.refused("model", "spec", "edit", model, "train", "train.train_config.runner.max_epochs=0")
+        assert "Invalid specs" in said
+        assert "train.train_config.runner.max_epochs" in said
+
+    @pytest.mark.parametrize("pair", ["train", ".a=1", "train.num_gpus.x=1", "dataset.data.train.pipeline.9=1"])
+    def test_a_wrong_path_is_wrong_usage(self, daemon, pair: str) -> None:
+        daemon.refused("model", "spec", "edit", daemon.model(), "train", pair, code=2)
+
+    def test_a_file_may_come_by_standard_input_and_must_be_a_mapping(self, daemon, tmp_path: Path) -> None:
+        model = daemon.model()
+        spec = daemon.run("model", "spec", "default", model, "train").stdout
+        daemon.run("model", "spec", "set", model, "train", "-", stdin=spec)
+        (tmp_path / "list.yaml").write_text("- 1\n")
+        assert "no mapping" in daemon.refused(
+            "model", "spec", "set", model, "train", str(tmp_path / "list.yaml"), code=2
+        )
+        daemon.refused("model", "spec", "set", model, "train", str(tmp_path / "nothing.yaml"), code=2)
+
+    def test_data_sets_have_specs_too(self, daemon) -> None:
+        data = daemon.id("dataset", "create", "object_detection", "kitti", "name=boxes")
+        default = daemon.json("dataset", "spec", "default", "boxes", "convert")
+        assert default
+        assert "properties" in json.loads(daemon.run("dataset", "spec", "schema", data, "convert").stdout)
+
+
+class TestForms:
+    def test_every_answer_is_what_the_api_says(self, daemon) -> None:
+        model = daemon.model(name="answers")
+        data = daemon.json("model", "show", model)["train_datasets"][0]
+        train = daemon.id("model", "run", model, "train")
+        daemon.run("job", "wait", train)
+        assert daemon.json("model", "show", model) == api(daemon, f"model/{model}")
+        assert daemon.json("dataset", "show", data) == api(daemon, f"dataset/{data}")
+        assert daemon.json("dataset", "summary", data) == api(daemon, f"dataset/{data}/summary")
+        assert daemon.json("job", "show", train) == api(daemon, f"job/{train}")
+        assert daemon.json("job", "ls", "--size", "2") == api(daemon, "job?size=2")
+        assert daemon.json("dataset", "ls", "--sort", "name-ascending") == api(daemon, "dataset?sort=name-ascending")
+        assert daemon.json("model", "ls", "--ptm") == api(daemon, "model")
+        assert daemon.json("job", "files", train) == api(daemon, f"job/{train}/files")
+        assert daemon.json("ptm", "ls") == api(daemon, "ptm")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("dataset", "ls"),
+            ("model", "ls"),
+            ("job", "ls"),
+            ("network", "ls"),
+            ("network", "show", "dino"),
+            ("network", "show", "dino", "train"),
+            ("network", "show", "detectnet_v2", "train", "--popular"),
+            ("device", "ls"),
+            ("user", "ls"),
+            ("config",),
+        ],
+    )
+    def test_lists_are_json_ids_or_a_table(self, daemon, arguments: tuple[str, ...]) -> None:
+        assert daemon.json(*arguments)
+        assert daemon.run(*arguments).stdout.strip()
+        if arguments != ("config",):
+            assert all(line == line.strip() for line in daemon.run(*arguments, "-q").stdout.splitlines())
+
+    def test_json_and_quiet_exclude_each_other(self, daemon) -> None:
+        assert "exclude" in daemon.refused("model", "ls", "--json", "--quiet", code=2)
+
+    def test_a_table_ends_where_a_screen_does_and_says_what_is_left(self, daemon) -> None:
+        for _ in range(2):
+            new_dataset(daemon, "many")
+        shown = daemon.run("dataset", "ls", "--size", "1", "--name", "many").stdout
+        assert "1 more; --size 2 shows all" in shown
+        assert len(daemon.ids("dataset", "ls", "--name", "many")) == 2
+        assert len(daemon.ids("dataset", "ls", "--name", "many", "--skip", "1")) == 1
+
+    def test_a_piped_table_is_as_wide_as_it_needs(self, daemon, tmp_path: Path) -> None:
+        name = "a long name " * 20
+        new_dataset(daemon, name)
+        environment = {name: value for name, value in daemon.environment.items() if name != "COLUMNS"}
+        listed = subprocess.run(
+            [sys.executable, "-m", "taod", "dataset", "ls"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], **environment},
+        )
+        assert name.strip() in listed.stdout
+
+    def test_brackets_in_a_name_are_no_markup(self, daemon) -> None:
+        new_dataset(daemon, "[red]careful[/]")
+        assert "[red]careful[/]" in daemon.run("dataset", "ls", "--name", "careful").stdout
+        assert "[red]careful[/]" in daemon.run("dataset", "show", "[red]careful[/]").stdout
+
+
+class TestDeletes:
+    def test_nothing_is_deleted_without_a_yes(self, daemon) -> None:
+        model = daemon.model(name="kept")
+        said = daemon.refused("model", "rm", model, stdin="n\n")
+        assert f"Deletes model 'kept' ({model[:8]})" in said
+        daemon.refused("model", "rm", model, stdin="")
+        assert daemon.id("model", "show", model) == model
+        daemon.run("model", "rm", model, stdin="y\n")
+        daemon.refused("model", "show", model)
+
+    def test_it_says_what_becomes_of_files_and_folders(self, daemon, pictures: Path, archive: Path) -> None:
+        linked, full = new_dataset(daemon, "linked"), new_dataset(daemon, "full")
+        daemon.run("dataset", "link", linked, str(pictures))
+        daemon.run("dataset", "upload", full, str(archive))
+        said = daemon.refused("dataset", "rm", linked, full, stdin="n\n")
+        assert f"not the folder {pictures}, which stays as it is" in said
+        assert "its 2 pictures" in said
+        assert daemon.ids("dataset", "rm", "-y", linked, full) == [linked, full]
+        assert pictures.is_dir()
+
+    def test_what_is_in_use_stays(self, daemon) -> None:
+        daemon.model(name="user of the data")
+        assert "used" in daemon.refused("dataset", "rm", "--yes", "ready pictures")
+
+    def test_jobs_go_with_their_files(self, daemon) -> None:
+        train = daemon.id("model", "run", daemon.model(), "train")
+        daemon.run("job", "wait", train)
+        assert "checkpoints included" in daemon.refused("job", "rm", train, stdin="n\n")
+        assert daemon.json("job", "rm", "--yes", train)["id"] == train
+        assert not (daemon.root / "jobs" / train).exists()
+
+
+class TestFiles:
+    def test_one_file_is_taken_and_none_is_overwritten(self, daemon, tmp_path: Path) -> None:
+        train = daemon.id("model", "run", daemon.model(), "train")
+        daemon.run("job", "wait", train)
+        (path,) = [path for path in daemon.ids("job", "files", train) if path.endswith(".pth")]
+        taken = daemon.json("job", "files", train, path, "-o", str(tmp_path))
+        assert taken == {"path": str(tmp_path / "epoch_1.pth"), "size_bytes": 7}
+        assert (tmp_path / "epoch_1.pth").read_text() == "weights"
+        assert "--force" in daemon.refused("job", "files", train, path, "-o", str(tmp_path), code=2)
+        daemon.run("job", "files", train, path, "-o", str(tmp_path), "--force")
+        assert "no file" in daemon.refused("job", "files", train, "../../taod.db", "-o", str(tmp_path / "stolen"))
+        assert daemon.id("job", "download", train, "-o", str(tmp_path / "all.tar.gz")) == train
+        assert "no folder" in daemon.refused("job", "download", train, "-o", str(tmp_path / "no" / "x"), code=2)
+
+    def test_an_upload_that_is_no_archive_is_refused(self, daemon, tmp_path: Path) -> None:
+        (tmp_path / "notes.tar.gz").write_text("no archive")
+        id = new_dataset(daemon, "refused")
+        daemon.refused("dataset", "upload", id, str(tmp_path / "notes.tar.gz"))
+        daemon.refused("dataset", "upload", id, str(tmp_path), code=2)
+        assert daemon.json("dataset", "summary", id)["state"] == "empty"
+
+
+class TestOthers:
+    def test_weights_are_registered_and_used(self, daemon, pictures: Path) -> None:
+        weights = pictures.parent / "weights.pth"
+        weights.write_bytes(b"weights")
+        made = daemon.json("ptm", "add", str(weights), "--arch", "classification_pyt", "--name", "mine")
+        assert made["path"] == str(weights)
+        assert made["id"] in daemon.ids("ptm", "ls", "--arch", "classification_pyt", "--registered")
+        assert made["id"] not in daemon.ids("model", "ls"), "a script that deletes all models meets no pretrained one"
+        assert daemon.json("model", "set", daemon.model(), "ptm=mine")["ptm"] == [made["id"]]
+
+    def test_a_parent_is_named(self, daemon) -> None:
+        model = daemon.model()
+        train = daemon.id("model", "run", model, "train")
+        evaluate = daemon.id("model", "run", model, "evaluate", "--parent", train[:12])
+        assert daemon.json("job", "show", evaluate)["job"]["parent_id"] == train
+        assert "dance" in daemon.refused("model", "run", model, "dance")
+
+    def test_a_remote_daemon_is_reached_by_url_and_key(self, daemon) -> None:
+        key = daemon.json("user", "add", "remote")["key"]
+        url = find(daemon.root).url
+        assert daemon.json("dataset", "ls", "--url", url, "--token", key, "--root", "/nowhere") == []
+        daemon.refused("dataset", "ls", "--url", url, "--token", "wrong", "--root", "/nowhere")
+        assert daemon.json("user", "rm", "remote", "--yes")["name"] == "remote"
+
+    def test_parameters_of_an_action_need_no_daemon(self, daemon, tmp_path: Path) -> None:
+        shown = daemon.run("network", "show", "detectnet_v2", "train", "--popular", TAOD_ROOT=str(tmp_path)).stdout
+        assert "parameter" in shown
+        assert "no action 'dance'" in daemon.refused("network", "show", "dino", "dance")
+        daemon.refused("network", "show", "dinosaur", "train")
+        daemon.refused("network", "show", "dino", "--popular", code=2)
+
+    def test_the_openapi_document_is_the_servers(self, daemon, tmp_path: Path) -> None:
+        served = httpx.get(f"{find(daemon.root).url}/openapi.json", trust_env=False).json()
+        assert json.loads(daemon.run("openapi", TAOD_ROOT=str(tmp_path)).stdout) == served
+        assert yaml.safe_load(daemon.run("openapi", "--yaml").stdout) == served
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_completion_scripts_are_clicks_own(self, daemon, shell: str) -> None:
+        assert "_TAOD_COMPLETE" in daemon.run("completion", shell).stdout
+
+    def test_a_shell_completes_commands(self, daemon, tmp_path: Path) -> None:
+        def completed(words: str, position: int) -> list[str]:
+            asked = {"_TAOD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+            told = subprocess.run(
+                [sys.executable, "-m", "taod"],
+                capture_output=True,
+                text=True,
+                env={"PATH": os.environ["PATH"], **daemon.environment, **asked},
+            )
+            return [line.split(",")[1] for line in told.stdout.splitlines()]
+
+        assert completed("taod d", 1) == ["dataset", "device", "doctor"]
+        assert completed("taod model spec ", 3) == ["default", "edit", "get", "schema", "set"]
+
+
+@pytest.mark.slow
+def test_a_wait_survives_a_restart_of_the_daemon(
+    daemon, tmp_path: Path, pictures: Path, start: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    """The new daemon has another port: `wait` finds it by the root."""
+    (tmp_path / "taod.toml").write_text((daemon.root.parent / "taod.toml").read_text())
+    root = tmp_path / "root"
+    process = start(root)
+    try:
+        other = type(daemon)(root, process, daemon.gate).with_pictures(pictures)
+        train = other.id("model", "run", other.model(encryption_key="wait"), "train")
+        other.first_words(train)
+        with subprocess.Popen(
+            [sys.executable, "-m", "taod", "job", "wait", train],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **other.environment},
+        ) as waiting:
+            assert waiting.stderr.readline().startswith("train ")
+            stop(process)
+            process = start(root)
+            daemon.word()
+            out, err = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0, err
+        assert "done" in out
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait(60)
+    process.stdout.close()
