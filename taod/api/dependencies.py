@@ -25,7 +25,7 @@ def current_user(request: Call, user_id: PathText) -> UserRecord:
     """The user of the path, who must be the one of the token; any other is not found, existing or not."""
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():
-        raise NotFound(f"there is no user {user_id}")
+        raise NotFound(f"there is no user {user_id}; GET /api/v1 tells which one the token belongs to")
     return user
 
 
