@@ -65,7 +65,7 @@ class Posting:
         new: list[NewJob] = []
         for run in runs:
             new.extend(self._chain(user_id, owner, run))
-        with self._store.transaction():
+        with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
                 for warning in record.warnings:

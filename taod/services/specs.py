@@ -94,7 +94,8 @@ class Specs:
 
     def _save(self, owner: Owner, action: str, document: Document) -> Saved:
         warnings = self._check(owner, action, document)
-        self._store.specs.save(owner.kind, owner.id, action, document)
+        with self._store.lasting():
+            self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
