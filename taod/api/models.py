@@ -61,7 +61,8 @@ class PtmController(Controller):
     @get(summary="List pretrained models", opt={"query": ("arch", "network_arch")})
     async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
         arch = query.choice(request, "arch", NetworkArch)
-        return services.ptms.all(arch or query.choice(request, "network_arch", NetworkArch))
+        same = query.choice(request, "network_arch", NetworkArch)
+        return services.ptms.all(arch or same)
 
     @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
     async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:

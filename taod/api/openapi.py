@@ -16,6 +16,7 @@ import taod
 from taod.api import answers, examples, parameters
 from taod.api.routes import CONTROLLERS
 from taod.types.common import ErrorBody
+from taod.types.event import EventType
 
 Document = dict[str, Any]
 
@@ -34,6 +35,18 @@ _ABOUT = (
     "it is a sane token. Every GET may be asked as HEAD; OPTIONS tells a path's verbs. JSON bodies are read whatever "
     "the Content-Type says. A trailing slash and repeated slashes in a path are accepted."
 )
+
+
+_EVENT = {
+    "description": "Each event of the stream; `data` is JSON, whose shape goes with the event's name",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": list(EventType)},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
 
 
 class Operation(msgspec.Struct):
@@ -230,5 +243,7 @@ def _content(operation: Operation, schemas: Schemas) -> Document:
         (returned,) = get_args(returned)
     if returned is Stream or returned is bytes:
         kind = "*/*" if operation.name == "get_file" else str(operation.handler.media_type)
+        if operation.name == "events":
+            return {kind: {"schema": _EVENT}}
         return {kind: {"schema": {"type": "string"}}}
     return {"application/json": {"schema": schemas.of(returned)}}

@@ -25,7 +25,7 @@ def text(request: Request[Any, Any, Any], name: str) -> str | None:
 
 def number(request: Request[Any, Any, Any], name: str) -> int | None:
     """A whole number ≥ 0. Raises BadRequest."""
-    value = text(request, name)
+    value = request.query_params.get(name)
     if value is None:
         return None
     if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > _MOST:
@@ -35,7 +35,7 @@ def number(request: Request[Any, Any, Any], name: str) -> int | None:
 
 def flag(request: Request[Any, Any, Any], name: str) -> bool | None:
     """A boolean. Raises BadRequest."""
-    value = text(request, name)
+    value = request.query_params.get(name)
     if value is None:
         return None
     if value.lower() not in _BOOLEANS:
@@ -51,7 +51,7 @@ def choice(request: Request[Any, Any, Any], name: str, kind: type[Choice]) -> Ch
 
 def one_of(request: Request[Any, Any, Any], name: str, allowed: Collection[str]) -> str | None:
     """One of some words. Raises BadRequest naming them."""
-    value = text(request, name)
+    value: str | None = request.query_params.get(name)
     if value is not None and value not in allowed:
         raise BadRequest(f"{name}={value[:40]}: expected one of {', '.join(allowed)}")
     return value
@@ -59,7 +59,7 @@ def one_of(request: Request[Any, Any, Any], name: str, allowed: Collection[str])
 
 def several(request: Request[Any, Any, Any], name: str, kind: type[Choice]) -> set[Choice] | None:
     """Values of an enumeration, given several times or joined by commas. Raises BadRequest."""
-    values = [part for value in request.query_params.getall(name, []) for part in value.split(",") if part]
+    values = [part for value in request.query_params.getall(name, []) for part in value.split(",")]
     if not values:
         return None
     allowed = list(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from litestar import Controller, Response, get, post, put
@@ -15,6 +16,8 @@ from taod.services.specs import Saved
 Document = dict[str, Any]
 
 WARNINGS = "X-Taod-Warnings"
+_MOST_OF_A_HEADER = 4096
+"""Clients refuse headers that are much longer."""
 
 
 class SpecsController(Controller):
@@ -58,8 +61,14 @@ class ModelSpecsController(SpecsController):
 
 
 def _told(saved: Saved, status: int) -> Response[Document]:
-    """The stored document; warnings go into a header, in ASCII, joined by `; `."""
-    headers = {}
-    if saved.warnings:
-        headers[WARNINGS] = "; ".join(saved.warnings).encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    """The stored document; warnings go into a header."""
+    headers = {WARNINGS: in_header(saved.warnings)} if saved.warnings else {}
     return Response(saved.document, status_code=status, headers=headers)
+
+
+def in_header(warnings: Sequence[str]) -> str:
+    """Warnings joined by `; `, in what a header can hold: printable ASCII, everything else escaped, not too long."""
+    told = "; ".join(warnings)[:_MOST_OF_A_HEADER]
+    safe = "".join(each if each.isprintable() else repr(each)[1:-1] for each in told)
+    safe = safe.encode("ascii", "backslashreplace").decode()
+    return safe if len(safe) <= _MOST_OF_A_HEADER else safe[: _MOST_OF_A_HEADER - 3] + "..."

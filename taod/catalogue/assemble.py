@@ -10,6 +10,8 @@ from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 from taod.catalogue.sources.common import known_classes
 
+_RESUME = "train.resume_training_checkpoint_path"
+"""Where the PyTorch tools are told what to go on from; not every network's fields list it, though its table does."""
 _SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
 
 
@@ -67,6 +69,8 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
         found = fill.value(how, known, field, filled)
         if found is not None:
             merge.put(spec, field, found)
+    if _RESUME in table.rows and (last := known.resume()) is not None:
+        merge.put(spec, _RESUME, last)
     _detectnet_inference(facts, spec, known)
     sources.fill(spec, facts)
     resources.fit(spec, facts.gpus)

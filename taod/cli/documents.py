@@ -11,28 +11,33 @@ import yaml
 
 Document = dict[str, Any]
 
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)|[-+]?(\d+\.\d*|\.\d+)|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:int", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+_RULES = {
+    "float": (
+        r"^(?:[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?(?:\d+\.\d*|\.\d+)|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+0123456789.",
+    ),
+    "int": (r"^[-+]?(?:0|[1-9]\d*)$", "-+0123456789"),
+    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+}
+"""How scalars read in YAML 1.2, and in the tools: kind → pattern, first characters."""
+_KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars as YAML 1.2 and the tools do: `1e-4` is a number, `no` and `2024-01-01` are text."""
+    """Reads `1e-4` as a number, and `no`, `12:30:00` and `2024-01-01` as text."""
 
 
-def _rules() -> None:
-    _Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in rules if tag in _KEPT]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    _Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+0123456789.")
-    )
-    _Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
+class _Dumper(yaml.SafeDumper):
+    """Writes quotes around text that would be read as a number."""
 
 
-_rules()
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag in _KEPT]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, (_pattern, _first) in _RULES.items():
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 
 
 def read(file: IO[bytes]) -> Document:
@@ -50,7 +55,7 @@ def read(file: IO[bytes]) -> Document:
 
 def to_yaml(document: Document) -> str:
     """The document as YAML, in its own order."""
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def edit(document: Document, pairs: tuple[str, ...]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+from taod.api.specs import in_header
+
 ARCH = {"network_arch": "classification_pyt"}
 
 
@@ -201,3 +203,9 @@ async def test_actions_that_are_not_there_have_no_specs(server) -> None:
     dataset_id = await server.dataset("object_detection", "kitti")
     assert "has no action 'prune'" in await server.refused("GET", f"/model/{model_id}/specs/prune/schema", 404)
     assert (await server.call("GET", f"/dataset/{dataset_id}/specs/convert/schema", 200))["default"]
+
+
+def test_warnings_are_told_in_what_a_header_can_hold() -> None:
+    assert in_header(["$.a: unknown", "$.naïve\r\nX: \x00"]) == "$.a: unknown; $.na\\xefve\\r\\nX: \\x00"
+    for long in ("a" * 9000, "\U0001f600" * 3000):
+        assert len(in_header([long])) <= 4096

@@ -252,3 +252,23 @@ def test_every_action_of_every_network_can_be_assembled(
     if made.spec_text is not None and made.spec_path is not None and made.spec_path.suffix == ".yaml":
         assert "null" not in made.spec_text.split()
         yaml.safe_load(made.spec_text)
+
+
+@pytest.mark.parametrize(
+    ("network", "action", "checkpoint"),
+    [
+        ("dino", "train", "dino_model_epoch=004.pth"),
+        ("deformable_detr", "train", "dd_model_epoch=004.pth"),
+        ("segformer", "train", "iter_4000.pth"),
+        ("pointpillars", "retrain", "checkpoint_epoch_4.tlt"),
+        ("ocdnet", "retrain", "ocd_model_epoch=004.pth"),
+    ],
+)
+def test_a_training_goes_on_from_its_own_checkpoint_where_the_tool_has_a_field_for_it(
+    tmp_path: Path, network: str, action: str, checkpoint: str
+) -> None:
+    facts = job(tmp_path, action, {}, network=network)
+    field = "train.resume_training_checkpoint_path"
+    assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) is None
+    (facts.results / checkpoint).write_bytes(b"")
+    assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) == str(facts.results / checkpoint)

@@ -180,11 +180,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], subproce
     return serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def daemon(
     tmp_path_factory: pytest.TempPathFactory, pictures: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> Iterator[Daemon]:
-    """One daemon for all tests here, with a data set `ready pictures`."""
+    """One daemon for all tests of a file, with a data set `ready pictures`."""
     folder = tmp_path_factory.mktemp("daemon")
     gate_path, tools = folder / "gate", folder / "bin"
     os.mkfifo(gate_path)

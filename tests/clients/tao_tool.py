@@ -57,6 +57,9 @@ CHECKPOINTS = {
 }
 """How a network calls its checkpoints; the rest write `weights/<network>_resnet18_epoch_NNN.hdf5`."""
 WEIGHTS = re.compile(r"\.(tlt|hdf5|pth|onnx|engine|etlt)$")
+WORKS_ON_WEIGHTS = frozenset({"evaluate", "inference", "prune", "export", "gen_trt_engine"})
+FIND_THEIR_OWN = frozenset({"classification_tf2", "efficientdet_tf2", "mal"})
+"""Trains that look for checkpoints in their results folder themselves."""
 EPOCHS = 2
 
 
@@ -74,12 +77,14 @@ def main() -> int:
     status = Status(results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status.say(status="STARTED", message=f"Starting {network} {action}")
-    missing = unreadable(action, given)
-    if missing:
-        status.say(status="FAILURE", verbosity="ERROR", message=f"there is no {missing[0]}")
+    read = weights_to_read(action, given)
+    missing = [path for path in read if not Path(path).exists()]
+    if missing or (action in WORKS_ON_WEIGHTS and not read):
+        what = missing[0] if missing else "model given"
+        status.say(status="FAILURE", verbosity="ERROR", message=f"there is no {what}")
         return 1
     if action == "train":
-        train(network, results, status, next((v for _, v in given if v.startswith(results) and WEIGHTS.search(v)), ""))
+        train(network, results, status, read if network not in FIND_THEIR_OWN else left_in(results))
     else:
         work(network, action, results, given, status)
     status.say(status="SUCCESS", message=f"{action} finished successfully")
@@ -106,17 +111,16 @@ def results_of(given: list) -> str:
     return folder
 
 
-def unreadable(action: str, given: list) -> list:
-    """Weights that the command line or the spec names and that are not there."""
+def weights_to_read(action: str, given: list) -> list:
+    """Weights that the command line or the spec names, but for those that the action makes."""
     made = {*WRITTEN.get(action, ()), *TO_BE_MADE}
-    paths = [
+    return [
         path
         for name, value in given
         if name not in made
         for path in value.split(",")
         if path.startswith("/") and WEIGHTS.search(path)
     ]
-    return [path for path in paths if not Path(path).exists()]
 
 
 class Status:
@@ -137,7 +141,13 @@ class Status:
             handle.write(json.dumps(stamp | fields) + "\n")
 
 
-def train(network: str, results: str, status: Status, resumed: str) -> None:
+def left_in(results: str) -> list:
+    return [str(path) for path in sorted(Path(results).rglob("*")) if WEIGHTS.search(path.name)]
+
+
+def train(network: str, results: str, status: Status, weights: list) -> None:
+    """Epochs up to the last; after a stop those that are not there yet."""
+    resumed = next((path for path in weights if path.startswith(results)), "")
     print("goes on from", resumed, flush=True) if resumed else print("starts afresh", flush=True)
     begun = int(re.findall(r"\d+", Path(resumed).stem)[-1]) if resumed else 0
     name = CHECKPOINTS.get(network, f"weights/{network}_resnet18_epoch_{{0:03}}.hdf5")

@@ -126,6 +126,8 @@ def test_every_command_of_a_network(network: str, world: World, beside: Beside, 
     listed = {job["id"]: job for job in beside.call("GET", f"/model/{model}/job")}
     assert set(listed) == {job for action, job in jobs.items() if not action.startswith("convert ")}
     assert listed[jobs["train"]]["result"]["epoch"] == 2
+    log = beside.http.get(f"/model/{model}/job/{jobs['train']}/log").text
+    assert (log.count("starts afresh"), log.count("goes on from")) == (1, 1)
     assert play.played == GROUPS[network]
 
 

@@ -61,7 +61,8 @@ async def test_cancel_of_one_that_is_on_no_device_is_done_at_once_with_all_that_
 ) -> None:
     owner = world.owner()
     if state is State.QUEUED:
-        world.post(LONG)
+        # On record as running before the test goes on: a process that is just being made could outlive the test.
+        await world.until(world.post(LONG), State.RUNNING)
     train = world.post(GOOD, owner=owner, state=state)
     if state is State.WAITING:
         world.planner.missing[train] = "its train data set 'x' has no data yet"

@@ -1,0 +1,117 @@
+"""Parts of the command line without a daemon: documents, words, and how little is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from io import BytesIO
+from typing import Any
+
+import pytest
+import rich_click as click
+
+from taod.cli import documents
+from taod.cli.network import parameters
+from taod.cli.output import number, size, words
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("1E5", 1e5),
+        ("-2.5e+3", -2500.0),
+        (".5", 0.5),
+        ("3", 3),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("", ""),
+        ("no", "no"),
+        ("2024-01-01", "2024-01-01"),
+        ("12:30:45", "12:30:45"),
+        ("resnet_18", "resnet_18"),
+        ("a: b", "a: b"),
+        ("[1, 2e-3, cat]", [1, 2e-3, "cat"]),
+        ("{a: 1}", {"a": 1}),
+        ("[unclosed", "[unclosed"),
+    ],
+)
+def test_a_value_is_what_the_tools_would_read(text: str, value: Any) -> None:
+    read = documents.value_of(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_a_file_reads_like_the_tools_read_it_and_comes_back_the_same() -> None:
+    document = documents.read(BytesIO(b"lr: 1e-4\nphase: on\nwhen: 2024-01-01\nlist: [1, .nan]\nnone: ~\n"))
+    assert document["lr"] == 1e-4
+    assert (document["phase"], document["when"], document["none"]) == ("on", "2024-01-01", None)
+    kept = {"a": {"b": [1, 2.5, True, None, "no", "1e-4", "2024-01-01", "ü"], "tiny": 1e-07}}
+    assert documents.read(BytesIO(documents.to_yaml(kept).encode())) == kept
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b"a: [", b"\xff\xfe\x00x", b"", b"!!python/object:os.system {}"])
+def test_what_is_no_mapping_is_refused(content: bytes) -> None:
+    with pytest.raises(click.UsageError):
+        documents.read(BytesIO(content))
+
+
+def test_edit_makes_what_is_missing_on_the_way() -> None:
+    document: dict[str, Any] = {"train": None, "list": [{"size": 1}, {"size": 2}]}
+    documents.edit(document, ("train.optim.lr=0.1", "list.1.size=3", "list.0=x"))
+    assert document == {"train": {"optim": {"lr": 0.1}}, "list": ["x", {"size": 3}]}
+
+
+def test_parameters_are_the_leaves_of_a_schema() -> None:
+    schema = {
+        "properties": {
+            "train": {
+                "properties": {
+                    "epochs": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3, "popular": True},
+                    "policy": {"type": "string", "enum": ["step", "poly"]},
+                },
+                "required": ["policy"],
+            }
+        }
+    }
+    epochs, policy = parameters(schema)
+    assert (epochs.path, epochs.limits, epochs.popular, epochs.required) == ("train.epochs", "≥ 1 ≤ 9", True, False)
+    assert (policy.path, policy.limits, policy.required) == ("train.policy", "step | poly", True)
+
+
+def test_words_for_people() -> None:
+    assert [size(count) for count in (0, 999, 1000, 3_200_000, 5 * 10**15)] == [
+        "0 B", "999 B", "1.0 kB", "3.2 MB", "5000.0 TB",
+    ]  # fmt: skip
+    assert (number(1, "job"), number(2, "job")) == ("1 job", "2 jobs")
+    assert words([True, None, "x"]) == "yes, , x"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["model", "--help"], ["job", "run"], ["dataset", "upload", "--help"]]
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    heavy = {"httpx", "litestar", "textual", "torch", "numpy", "store", "uvicorn", "sqlite3"}
+    code = (
+        f"import sys; from taod.cli.main import main\n"
+        f"try: main({arguments})\n"
+        f"except SystemExit: print('loaded', sorted({heavy} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_the_version_comes_at_once() -> None:
+    """The fastest of a few, less what the interpreter itself takes: other work on the machine is not what is meant."""
+
+    def fastest(*arguments: str) -> float:
+        def once() -> float:
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            return time.perf_counter() - began
+
+        return min(once() for _ in range(5))
+
+    assert fastest("-m", "taod", "--version") - fastest("-c", "pass") < 0.1

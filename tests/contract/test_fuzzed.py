@@ -1,0 +1,39 @@
+"""schemathesis over a real daemon: every operation, positive and negative data, every phase, and no failure.
+
+`TAOD_FUZZ_S=300 pytest tests/contract/test_fuzzed.py` looks longer.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.contract.fuzz import schemathesis, world
+
+SECONDS = int(os.environ.get("TAOD_FUZZ_S", "40"))
+READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|index|devices|metrics|login)"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 140)
+def test_whatever_is_sent_the_daemon_keeps_to_its_document(tmp_path: Path) -> None:
+    with world(tmp_path) as daemon:
+        found = schemathesis(daemon, "--max-time", str(SECONDS))
+        assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
+        assert "Tested: 68" in found.stdout
+        for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
+            assert f"✅ {phase}" in found.stdout
+    log = (tmp_path / "root" / "daemon.log").read_text()
+    assert "Traceback" not in log, log[-20_000:]
+
+
+@pytest.mark.slow
+def test_what_is_well_formed_and_names_nothing_else_is_accepted(tmp_path: Path) -> None:
+    with world(tmp_path) as daemon:
+        found = schemathesis(
+            daemon, "--phases", "coverage,fuzzing", "--mode", "positive", "--max-examples", "5",
+            "--include-operation-id-regex", READS, "--checks", "positive_data_acceptance", acceptance=True,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
