@@ -29,7 +29,7 @@ def current_user(request: Call, user_id: PathText, services: TheServices) -> Use
     """
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():
-        raise NotFound(f"there is no user {user_id}")
+        raise NotFound(f"there is no user {user_id}; GET /api/v1 tells which one the token belongs to")
     return user
 
 

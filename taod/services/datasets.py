@@ -67,7 +67,7 @@ class Datasets:
         """The stored data set. Raises NotFound."""
         found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
         if found is None:
-            raise NotFound(f"there is no data set {dataset_id}")
+            raise NotFound(f"there is no data set {dataset_id}; GET …/dataset lists those that there are")
         return found
 
     def get(self, user_id: str, dataset_id: str) -> Dataset:

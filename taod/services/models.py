@@ -57,7 +57,7 @@ class Models:
         """The stored model, if the user may see it. Raises NotFound."""
         found = self._store.models.get(user_id, model_id.lower()) if is_id(model_id) else None
         if found is None:
-            raise NotFound(f"there is no model {model_id}")
+            raise NotFound(f"there is no model {model_id}; GET …/model lists those that there are")
         return found
 
     def own(self, user_id: str, model_id: str) -> ModelRecord:
@@ -145,10 +145,11 @@ class Models:
         wanted_type = fields.get("dataset_type", network.dataset_type)
         if wanted_type != network.dataset_type:
             raise BadRequest(
-                f"dataset_type {wanted_type!r} does not fit {network.name}: it is {network.dataset_type!r}"
+                f"dataset_type {wanted_type!r} does not fit {network.name}; "
+                f"leave it out, or send {network.dataset_type!r}"
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
-            raise BadRequest(f"automl_enabled cannot be set: {network.name} has no AutoML")
+            raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
         algorithm = fields.get("automl_algorithm")
         if algorithm is not None:
             if algorithm.lower() not in ALGORITHMS:

@@ -77,13 +77,15 @@ class Ptms:
         return network
 
     def _allowed(self, text: str) -> Path:
+        roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
+        names = ", ".join(str(root) for root in roots)
         try:
             path = Path(text).expanduser().resolve(strict=True)
         except (OSError, RuntimeError, ValueError) as error:
-            raise BadRequest(f"path {text!r}: there is no such file or folder on this machine") from error
-        roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
+            raise BadRequest(
+                f"path {text!r}: there is no such file or folder on this machine; name one below {names}"
+            ) from error
         if not any(path.is_relative_to(root) for root in roots):
-            names = ", ".join(str(root) for root in roots)
             raise BadRequest(f"path {text!r} is outside of storage.link_roots ({names}); add its folder there")
         return path
 

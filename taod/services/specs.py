@@ -83,7 +83,8 @@ class Specs:
     def _with_spec(self, owner: Owner, action: str) -> Owner:
         self._owners.check_action(owner, action)
         if not self.takes_spec(owner, action):
-            raise NotFound(f"action {action!r} of {owner.network} takes no spec")
+            having = ", ".join(each for each in owner.actions if self.takes_spec(owner, each)) or "none"
+            raise NotFound(f"action {action!r} of {owner.network} takes no spec; those that do: {having}")
         return owner
 
     def _saved(self, owner: Owner, action: str) -> Document:
