@@ -38,6 +38,7 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "cancel_or_pause_job": _CHANGED,
     "resume_job": (400, *_CHANGED),
     "list_all": (400,),
+    "network_parameters": (400,),
     "counts": (400,),
     "change": (*_BODY, *_CHANGED),
     "remove": (400, *_CHANGED),
@@ -107,6 +108,11 @@ def of(path: str, method: str, name: str, *, success: int, content: Document, li
     for status in codes(path, method, name):
         found[str(status)] = {"$ref": f"#/components/responses/{_TOLD[status][0]}"}
     return found
+
+
+def other(text: str, content: Document) -> Document:
+    """A success that an operation has beside its own."""
+    return {"description": text, "headers": dict(_ID), "content": content}
 
 
 def codes(path: str, method: str, name: str) -> list[int]:

@@ -15,6 +15,7 @@ from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
 from taod.types.common import JobSort
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
+from taod.types.plan import PlannedJob
 from taod.types.state import State, Status
 
 
@@ -30,10 +31,18 @@ class OwnedJobsController(Controller):
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.of_owner(user.id, self.kind, owner_id, sort, query.page(request)))
 
-    @post(summary="Run Jobs", opt={"body": list[JobRun]})
-    async def run_jobs(self, request: Call, services: TheServices, user: TheUser, owner_id: PathText) -> list[str]:
+    @post(
+        summary="Run Jobs",
+        opt={"body": list[JobRun], "query": ("dry_run",), "answers": {200: ("What would be run", list[PlannedJob])}},
+    )
+    async def run_jobs(
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText
+    ) -> Response[list[str]]:
         runs = to_runs(await read_json(request))
-        return services.posting.post(user.id, self.kind, owner_id, runs)
+        if query.flag(request, "dry_run"):
+            plan: Any = services.dry_run.plan(user.id, self.kind, owner_id, runs)
+            return Response(plan, status_code=200)
+        return Response(services.posting.post(user.id, self.kind, owner_id, runs), status_code=201)
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:

@@ -192,6 +192,9 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
         content=_content(operation, schemas),
         links=examples.links(operation.path, operation.method),
     )
+    for status, (text, kind) in operation.opt.get("answers", {}).items():
+        content = {"application/json": {"schema": schemas.of(kind)}}
+        described["responses"][str(status)] = answers.other(text, content)
     return described
 
 
@@ -211,7 +214,8 @@ def _body(operation: Operation, schemas: Schemas) -> Document | None:
     told = examples.BODIES.get(operation.id)
     if told is not None:
         content["examples"] = {name: {"value": msgspec.to_builtins(value)} for name, value in told.items()}
-    return {"required": _must_send(kind, needs), "content": {"application/json": content}}
+    files = {name: {"schema": {"type": "string"}} for name in operation.opt.get("formats", ())}
+    return {"required": _must_send(kind, needs), "content": {"application/json": content, **files}}
 
 
 def _must_send(kind: Any, needs: Any) -> bool:

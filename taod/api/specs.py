@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from litestar import Controller, Response, get, post, put
 
-from taod.api.body import read_object
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.specfile import FORMATS, read_spec
 from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
 from taod.services.specs import Saved
@@ -33,18 +33,18 @@ class SpecsController(Controller):
     async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
         return services.specs.get(user.id, self.kind, owner_id, action)
 
-    @post(summary="Save Specs", opt={"body": Document})
+    @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS})
     async def post_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
-        document = await read_object(request)
+        document = await read_spec(request, services, (user.id, self.kind, owner_id, action))
         return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
-    @put(summary="Update Specs", opt={"body": Document})
+    @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS})
     async def put_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
-        changes = await read_object(request)
+        changes = await read_spec(request, services, (user.id, self.kind, owner_id, action))
         return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from litestar import Controller, Response, get
 
 import taod
+from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.services.networks import ParameterFilter
 from taod.types.common import Health, Login
 from taod.types.device import Device
-from taod.types.network import NetworkInfo
+from taod.types.network import NetworkInfo, ParameterInfo
 
 _USER_BELOW = ("dataset", "model", "job", "job/counts", "ptm", "events")
 
@@ -51,6 +53,22 @@ class SystemController(Controller):
     @get("/networks/{name:str}", summary="One network or data set type")
     async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
         return services.networks.get(name)
+
+    @get(
+        "/networks/{name:str}/parameters",
+        summary="Parameters of a network's specifications",
+        opt={"query": ("action", "popular", "required", "automl", "hidden", "text")},
+    )
+    async def network_parameters(self, request: Call, services: TheServices, name: PathText) -> list[ParameterInfo]:
+        wanted = ParameterFilter(
+            action=query.text(request, "action"),
+            popular=query.flag(request, "popular"),
+            required=query.flag(request, "required"),
+            automl=query.flag(request, "automl"),
+            hidden=bool(query.flag(request, "hidden")),
+            text=query.text(request, "text"),
+        )
+        return services.networks.parameters(name, wanted)
 
     @get("/devices", summary="Devices, their leases and what they do")
     async def devices(self, request: Call, services: TheServices) -> list[Device]:

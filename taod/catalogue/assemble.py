@@ -48,6 +48,20 @@ def assemble(facts: JobFacts) -> Assembled:
     )
 
 
+def later(facts: JobFacts) -> list[str]:
+    """Command line and spec fields without a value yet, which the parent's files will give them."""
+    network = of(facts.network)
+    known = fill.Known(facts, facts.folder / fill.SPEC_NAME)
+    names: list[str] = []
+    for fields in (command.fields(facts, network), network.file.fields.get(facts.action, {})):
+        names += [
+            field
+            for field, how in fields.items()
+            if fill.comes_later(how, field, fields, facts.parent) and fill.value(how, known, field, fields) is None
+        ]
+    return list(dict.fromkeys(names))
+
+
 def _spec_format(facts: JobFacts, network: Network) -> str:
     return "yaml" if facts.action == "convert_efficientdet_tf2" else network.spec_format
 

@@ -61,6 +61,17 @@ def functions() -> frozenset[str]:
     return frozenset({*_MADE, *_FUNCTIONS, "parent_model"})
 
 
+def comes_later(how: str, field: str, beside: dict[str, str], parent: ParentFacts | None) -> bool:
+    """Whether the function will give the field a value when the parent, now without any files, has ended."""
+    if parent is None or how not in _OF_PARENT:
+        return False
+    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
+    name = field.rpartition(".")[2]
+    if how == "parent_model" and has_engine_field and name in ("trt_engine", "checkpoint"):
+        return (name == "trt_engine") == (parent.action in _ENGINES)
+    return True
+
+
 def trained_ancestor(parent: ParentFacts | None) -> ParentFacts | None:
     """The nearest train or retrain that a job goes back to."""
     while parent is not None and parent.action not in ("train", "retrain", "finetune"):
@@ -187,6 +198,8 @@ def _train(known: Known) -> DatasetFacts | None:
 def _own(known: Known) -> DatasetFacts | None:
     return known.facts.own
 
+
+_OF_PARENT = frozenset({"parent_model", "parent_model_evaluate", "parent_cal_cache", "parent_classmap", "pruned_model"})
 
 _MADE = {
     "create_hdf5_file": "model.hdf5",

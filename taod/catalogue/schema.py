@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue import words
-from taod.catalogue.merge import default, group_default
+from taod.catalogue import classwise, words
+from taod.catalogue.merge import default, get, group_default
 from taod.catalogue.network import Network, of
 from taod.catalogue.tables import Node, Parameter, Table
 
@@ -26,7 +26,8 @@ _TYPES = {
 def schema(network: Network | str, action: str, classes: list[str] | None = None) -> dict[str, Any]:
     """The schema, with a whole `default` and `automl_default_parameters` at the top; the caller may change it.
 
-    With `classes` (of the data set), class-wise parts of the default have an entry a class.
+    With `classes` (of the data set), class-wise parts follow them: an entry a class in each `default`, the names as
+    `examples` of what an entry's key may be, and a classifier's number of classes.
     """
     document: dict[str, Any] = msgspec.json.decode(_schema(of(network).name, action, tuple(classes or ())))
     return document
@@ -43,7 +44,33 @@ def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
         "default": default(network, action, list(classes)),
         "automl_default_parameters": table.automl if action == "train" else [],
     }
+    if classes:
+        _follow(whole, network, table, list(classes))
     return msgspec.json.encode(whole)
+
+
+def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str]) -> None:
+    """Tell in the class-wise parts themselves what the whole default has in them."""
+    count = classwise.count_path(of(network).dataset_type, table)
+    for path in (*classwise.LISTS, classwise.NAMES, *([count] if count is not None else [])):
+        part = _part(whole, path)
+        value = get(whole["default"], path)
+        if part is None or value is None:
+            continue
+        part["default"] = value
+        items = part.get("items")
+        if isinstance(items, dict):
+            # Examples, no enumeration: several classes of the data may be learnt as one of another name.
+            for name in ("key", "value") if path == classwise.MAPPING else ("key",):
+                if name in items.get("properties", {}):
+                    items["properties"][name]["examples"] = classes
+
+
+def _part(whole: dict[str, Any], path: str) -> dict[str, Any] | None:
+    part: dict[str, Any] | None = whole
+    for name in path.split("."):
+        part = part.get("properties", {}).get(name) if part is not None else None
+    return part
 
 
 def _group(table: Table, node: Node) -> dict[str, Any]:
@@ -59,8 +86,8 @@ def _group(table: Table, node: Node) -> dict[str, Any]:
 
 def _describe(table: Table, node: Node) -> dict[str, Any]:
     row = node.parameter
-    own = table.words.get(node.path)
-    described: dict[str, Any] = {"title": own[0] if own else words.title(node.path)}
+    own = words.said(node.path)
+    described: dict[str, Any] = {"title": words.title(node.path)}
     if row is None or row.type == "object":
         if own:
             described["description"] = own[1]

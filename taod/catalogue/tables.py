@@ -69,8 +69,6 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: msgspec.Raw
     sweep_commands: dict[str, str] = {}
     sweep_fields: dict[str, str] = {}
-    words: dict[str, tuple[str, str]] = {}
-    """Titles and descriptions by path."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -100,6 +98,11 @@ class Node:
         return self.parameter is not None and self.parameter.type == "list"
 
     @property
+    def repeats(self) -> bool:
+        """Whether a specification may have several of it."""
+        return self.is_list or (self.parameter is None and self.name.endswith("data_sources"))
+
+    @property
     def must_be_given(self) -> bool:
         """Whether leaving it out is refused.
 
@@ -118,11 +121,10 @@ class Node:
 class Table:
     """The parameters of one action of one network, in order and as a tree."""
 
-    def __init__(self, network: str, action: str, rows: list[Parameter], words: dict[str, tuple[str, str]]) -> None:
+    def __init__(self, network: str, action: str, rows: list[Parameter]) -> None:
         self.network = network
         self.action = action
         self.rows = {row.path: row for row in rows}
-        self.words = words
         self.root = Node("", "")
         for row in rows:
             self._place(row).parameter = row
@@ -173,7 +175,7 @@ def _settle(node: Node) -> None:
     own = node.parameter
     if own is None:
         # A repeated message that only its fields are listed of may be given as one or as a list.
-        node.hidden = bool(node.path) and (all(c.hidden for c in below) or node.name.endswith("data_sources"))
+        node.hidden = bool(node.path) and (all(c.hidden for c in below) or node.repeats)
     else:
         node.hidden = own.hidden or (own.type == "object" and bool(below) and all(c.hidden for c in below))
         node.free = (own.type == "object" and not below) or node.name == "custom_args"
@@ -213,6 +215,5 @@ def _parameters(name: str) -> list[Parameter]:
 @lru_cache(maxsize=256)
 def table(network: str, action: str) -> Table:
     """The parameter table of an action; an action without a spec has an empty one."""
-    words = network_file(network).words
     rows = [p for p in _parameters(network) if not p.actions or action in p.actions.split()]
-    return Table(network, action, rows if action in index()[network].specs else [], words)
+    return Table(network, action, rows if action in index()[network].specs else [])

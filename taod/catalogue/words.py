@@ -1,11 +1,14 @@
-"""Says in words what a parameter is called and what its value must be."""
+"""Says in words what a parameter is called, what it is for, and what its value must be."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
-from taod.catalogue.tables import Comparison, Parameter, Table
+import msgspec
+
+from taod.catalogue.tables import DATA, Comparison, Parameter, Table
 
 _KINDS = {
     "int": "a whole number",
@@ -16,7 +19,15 @@ _KINDS = {
     "object": "an object",
     "any": "anything",
 }
-_ABBREVIATIONS = {"lr": "Learning rate", "gpus": "GPUs", "gpu_ids": "GPU ids", "num_gpus": "Number of GPUs"}
+_SPOKEN = {
+    "lr": "learning rate",
+    "num": "number of",
+    "iou": "IoU",
+    "nms": "NMS",
+    "gpu": "GPU",
+    "gpus": "GPUs",
+    "trt": "TensorRT",
+}
 _OPERATORS = {
     "<": "be less than {}",
     "<=": "be at most {}",
@@ -27,12 +38,35 @@ _OPERATORS = {
 }
 
 
+@lru_cache(maxsize=1)
+def written() -> dict[str, tuple[str, str]]:
+    """Every line of words.json: the end of a path, with the title and the description of what ends so."""
+    return msgspec.json.decode((DATA / "words.json").read_bytes(), type=dict[str, tuple[str, str]])
+
+
+def said(path: str) -> tuple[str, str] | None:
+    """The written title and description of a parameter, or None.
+
+    One line of words.json speaks for every path that ends like it, in whatever network, so that the same parameter
+    is called the same everywhere; of several lines the longest counts. `$.name` is the top of a specification only.
+    """
+    lines = written()
+    found = lines.get(f"$.{path}")
+    rest = path
+    while found is None and rest:
+        found = lines.get(rest)
+        rest = rest.partition(".")[2]
+    return found
+
+
 def title(path: str) -> str:
-    """A readable name made of the last part of a path: `max_epochs` -> `Max epochs`."""
+    """What a parameter is called: as written, else made of the path's last part: `max_epochs` -> `Max epochs`."""
+    own = said(path)
+    if own is not None:
+        return own[0]
     name = path.rpartition(".")[2]
-    if name in _ABBREVIATIONS:
-        return _ABBREVIATIONS[name]
-    spoken = name.replace("_", " ").replace("-", " ").strip()
+    parts = name.replace("-", "_").split("_")
+    spoken = " ".join(_SPOKEN.get(part, part) for part in parts if part) or name
     return spoken[:1].upper() + spoken[1:]
 
 
@@ -73,7 +107,7 @@ def comparison(rule: Comparison, bound: Any) -> str:
 
 def description(table: Table, row: Parameter) -> str:
     """The parameter's own description, else its rules in words."""
-    own = table.words.get(row.path)
+    own = said(row.path)
     text = own[1] if own else f"{kind(row).capitalize() if not row.options else 'O' + kind(row)[1:]}."
     if row.options and not own and len(row.options) == 1:
         text = f"Always {row.options[0]}."

@@ -24,6 +24,7 @@ from taod.cli.output import (
     with_output,
     yes_option,
 )
+from taod.cli.plan import plan
 from taod.cli.resolve import job_id
 from taod.types.common import JobSort
 from taod.types.job import Artifact, JobPatch, JobView
@@ -45,6 +46,9 @@ jobs_argument = click.argument("jobs", metavar="JOB...", nargs=-1, required=True
 @click.group()
 def job() -> None:
     """Jobs of this user. JOB is an id, or its beginning where that is unique."""
+
+
+job.add_command(plan)
 
 
 @job.command("ls")

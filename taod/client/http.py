@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from taod.client.catalogue import CatalogueCalls
 from taod.client.datasets import DatasetCalls
 from taod.client.events import EventCalls, Rediscover
 from taod.client.files import FileCalls
@@ -19,7 +20,7 @@ from taod.types.network import NetworkInfo
 __all__ = ["Client", "Page"]
 
 
-class Client(DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls, EventCalls):
+class Client(CatalogueCalls, DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls, EventCalls):
     """One user's connection to one daemon; every call raises ClientError, or NoDaemon when nobody answers.
 
     Use it as an async context manager, or `await client.aclose()` at the end.

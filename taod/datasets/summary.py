@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from taod.datasets import kitti
 from taod.datasets.coco import class_counts
 from taod.datasets.junk import is_junk
 from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
@@ -33,7 +34,7 @@ class _Walk(NamedTuple):
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     """Figures of a data set whose structure was found right; `folder` is its top. Blocks: for a thread.
 
-    Classes are those of classes.txt in its order, else the class folders', else a COCO file's categories. The
+    Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI). The
     fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
 
     Raises BadRequest when a classification set holds no pictures or some of 0 bytes, or annotations.json is not COCO.
@@ -49,9 +50,9 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     elif format_ == "coco":
         counts = class_counts(folder / "annotations.json")
         if counts is not None:
-            classes = list(counts)
-            if len(splits) == 1:
-                splits[0].classes = counts
+            classes = _of_labels(counts, splits)
+    elif format_ == "kitti":
+        classes = _of_labels(kitti.class_counts(folder / "labels"), splits)
     return DatasetSummary(
         state="ready",
         images=sum(split.images for split in splits),
@@ -61,6 +62,13 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
         splits=splits,
         fingerprint=walk.fingerprint,
     )
+
+
+def _of_labels(counts: dict[str, int], splits: list[SplitSummary]) -> list[str]:
+    """The classes that labels name; their counts go to the split where there is only one."""
+    if len(splits) == 1:
+        splits[0].classes = counts
+    return list(counts)
 
 
 def _check_pictures(walk: _Walk, splits: list[SplitSummary]) -> None:

@@ -164,7 +164,7 @@ class Jobs:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
             saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
             fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
-        with self._store.transaction():
+        with self._store.lasting():
             if fields:
                 job = self._store.jobs.update(job.id, **fields)
                 self._store.jobs.note(job.id, f"changed by the user: {', '.join(fields)}")
@@ -187,7 +187,8 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
-        self._store.jobs.delete(job.id)
+        with self._store.lasting():
+            self._store.jobs.delete(job.id)
         self._announcer.job_deleted(job.user_id, job.id)
         await asyncio.to_thread(remove_folder, self.folder(job).path)
 

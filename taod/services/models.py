@@ -87,7 +87,8 @@ class Models:
         fields.setdefault("dataset_type", network.dataset_type)
         self._check(user_id, network, fields)
         record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
-        self._store.models.add(record)
+        with self._store.lasting():
+            self._store.models.add(record)
         self._announcer.model(user_id, record.id, "created")
         return self._view(user_id, [record])[0]
 
@@ -103,7 +104,8 @@ class Models:
         take_immutable(fields, record, "network_arch", "dataset_type")
         self._check(user_id, self._network(record.network_arch), fields)
         if fields:
-            record = self._store.models.update(record.id, **fields)
+            with self._store.lasting():
+                record = self._store.models.update(record.id, **fields)
         self._announcer.model(user_id, record.id, "updated")
         return self._view(user_id, [record])[0]
 
@@ -123,7 +125,8 @@ class Models:
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
         jobs = [job.id for job in answer.jobs]
-        self._store.models.delete(record.id)
+        with self._store.lasting():
+            self._store.models.delete(record.id)
         self._announcer.model(user_id, record.id, "deleted")
         for job_id in jobs:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from runners.registry import RunnerRegistry
-from taod.catalogue import Catalogue
+from taod.catalogue import Catalogue, Network, words
+from taod.catalogue.tables import Node, Parameter, Table
 from taod.errors import NotFound
-from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.network import ActionInfo, NetworkInfo, ParameterInfo
+
+
+class ParameterFilter(msgspec.Struct, frozen=True):
+    """Which parameters are asked for; None where it does not matter."""
+
+    action: str | None = None
+    popular: bool | None = None
+    required: bool | None = None
+    automl: bool | None = None
+    hidden: bool = False
+    """Also those that the schema does not show."""
+    text: str | None = None
+    """Part of the path, the title or the description, in any case."""
 
 
 class Networks:
@@ -21,14 +37,14 @@ class Networks:
 
     def get(self, name: str) -> NetworkInfo:
         """One network. Raises NotFound."""
-        network = self._catalogue.network(name)
-        if network is None:
-            raise NotFound(f"there is no network {name!r}; GET /api/v1/networks lists them")
+        network = self._network(name)
         actions = [
             ActionInfo(
                 name=action,
                 runners=self._runners.able(name, action),
                 takes_spec=network.takes_spec(action),
+                may_follow=network.may_follow(action),
+                needs_parent=network.needs_parent(action),
             )
             for action in network.actions
         ]
@@ -42,3 +58,68 @@ class Networks:
             actions=actions,
             metric=network.metric,
         )
+
+    def parameters(self, name: str, wanted: ParameterFilter) -> list[ParameterInfo]:
+        """The parameters of a network's specifications, in the order of its tables; what differs between actions is
+        listed once for each form. Raises NotFound.
+        """
+        network = self._network(name)
+        if wanted.action is not None and wanted.action not in network.actions:
+            raise NotFound(f"{name} has no action {wanted.action!r}; it has {', '.join(network.actions)}")
+        actions = network.actions if wanted.action is None else [wanted.action]
+        found: dict[bytes, ParameterInfo] = {}
+        for action in actions:
+            table = network.table(action)
+            for row in table.rows.values():
+                info = _info(table, row)
+                if _fits(info, wanted):
+                    found.setdefault(msgspec.json.encode(info), info).actions.append(action)
+        return list(found.values())
+
+    def _network(self, name: str) -> Network:
+        network = self._catalogue.network(name)
+        if network is None:
+            raise NotFound(f"there is no network {name!r}; GET /api/v1/networks lists them")
+        return network
+
+
+def _info(table: Table, row: Parameter) -> ParameterInfo:
+    return ParameterInfo(
+        path=row.path,
+        title=words.title(row.path),
+        description=words.description(table, row),
+        type=row.type,
+        actions=[],
+        default=row.default,
+        minimum=row.minimum,
+        maximum=row.maximum,
+        options=row.options,
+        multiple_of=row.multiple_of,
+        rules=row.compare,
+        required=row.required,
+        popular=row.popular,
+        automl=row.automl,
+        hidden=_is_hidden(table, row.path),
+        constant=row.const,
+    )
+
+
+def _is_hidden(table: Table, path: str) -> bool:
+    """Whether the schema leaves it out: it is hidden itself, or within what is."""
+    node: Node | None = table.root
+    for part in path.split("."):
+        node = node.children.get(part) if node is not None else None
+        if node is None or node.hidden:
+            return True
+    return False
+
+
+def _fits(info: ParameterInfo, wanted: ParameterFilter) -> bool:
+    asked = ((wanted.popular, info.popular), (wanted.required, info.required), (wanted.automl, info.automl))
+    if any(ask is not None and ask != has for ask, has in asked):
+        return False
+    if info.hidden and not wanted.hidden:
+        return False
+    if wanted.text is None:
+        return True
+    return any(wanted.text.lower() in said.lower() for said in (info.path, info.title, info.description))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import DatasetRecord, JobRecord, ModelRecord, PendingJob
+from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
 from taod.catalogue import Catalogue, artifacts
-from taod.catalogue.assemble import assemble
+from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.errors import BadRequest
 from taod.paths import Root
@@ -19,6 +21,7 @@ from taod.scheduler.devices import DevicePool
 from taod.services.uploads import Uploads
 
 MASK = "***"
+AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
@@ -44,7 +47,7 @@ class Planner:
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
 
-    def ready(self, job: JobRecord | PendingJob) -> str | None:
+    def ready(self, job: AnyJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
@@ -61,7 +64,8 @@ class Planner:
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         model = self._model(job)
-        facts = self._facts(job, model)
+        gpus = sum(1 for device in job.devices if not device.startswith(_CPU))
+        facts = self._facts(job, model, self._parent(job), gpus)
         assembled = assemble(facts)
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
@@ -78,7 +82,26 @@ class Planner:
         write_atomically(folder.command, _shown(assembled, secrets))
         return command
 
-    def _facts(self, job: JobRecord, model: ModelRecord | None) -> JobFacts:
+    def preview(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> tuple[Assembled, list[str]]:
+        """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
+
+        Nothing is written. `planned` are jobs of the same plan by id, which parents may be among. Raises BadRequest.
+        """
+        model = self._model(job)
+        above = self._stored(planned, job.parent_id)
+        facts = self._facts(job, model, None if above is None else self._chain(above, planned), gpus)
+        if facts.key:
+            facts = msgspec.structs.replace(facts, key=MASK)
+        return assemble(facts), later(facts)
+
+    def _stored(self, planned: Mapping[str, NewJob], job_id: str | None) -> JobRecord | NewJob | None:
+        if job_id is None:
+            return None
+        return planned[job_id] if job_id in planned else self._store.jobs.get(job_id)
+
+    def _facts(
+        self, job: JobRecord | NewJob, model: ModelRecord | None, parent: ParentFacts | None, gpus: int
+    ) -> JobFacts:
         folder = self._root.job(job.id)
         named = {role: self._facts_of(dataset) for role, dataset in self._single(job, model)}
         own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
@@ -90,16 +113,16 @@ class Planner:
             spec=job.spec,
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
-            parent=self._parent(job),
+            parent=parent,
             train=[self._facts_of(dataset) for dataset in self._train(job, model)],
             eval=named.get("eval"),
             inference=named.get("inference"),
             calibration=named.get("calibration"),
             own=None if own is None else self._facts_of(own),
-            gpus=sum(1 for device in job.devices if not device.startswith(_CPU)),
+            gpus=gpus,
         )
 
-    def _model(self, job: JobRecord) -> ModelRecord | None:
+    def _model(self, job: JobRecord | NewJob) -> ModelRecord | None:
         if job.owner_kind != "model":
             return None
         model = self._store.models.get(job.user_id, job.owner_id)
@@ -122,17 +145,17 @@ class Planner:
             )
         return self._chain(parent)
 
-    def _chain(self, job: JobRecord) -> ParentFacts:
-        above = self._store.jobs.get(job.parent_id) if job.parent_id is not None else None
+    def _chain(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob] = MappingProxyType({})) -> ParentFacts:
+        above = self._stored(planned, job.parent_id)
         return ParentFacts(
             network=job.network,
             action=job.action,
             results=self._root.job(job.id).results,
             spec=job.spec,
-            parent=None if above is None else self._chain(above),
+            parent=None if above is None else self._chain(above, planned),
         )
 
-    def _ptms(self, job: JobRecord, model: ModelRecord | None) -> list[Path]:
+    def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
         """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""
         found = []
         for ptm_id in model.ptm if model is not None else []:
@@ -148,7 +171,7 @@ class Planner:
             found.append(path)
         return found
 
-    def _datasets(self, job: JobRecord | PendingJob) -> list[tuple[str, DatasetRecord]]:
+    def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
         """(role, data set) of everything that the job may read."""
         if job.owner_kind == "dataset":
             own = self._store.datasets.get(job.user_id, job.owner_id)
@@ -156,11 +179,11 @@ class Planner:
         model = self._store.models.get(job.user_id, job.owner_id)
         return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
 
-    def _train(self, job: JobRecord | PendingJob, model: ModelRecord | None) -> list[DatasetRecord]:
+    def _train(self, job: AnyJob, model: ModelRecord | None) -> list[DatasetRecord]:
         ids = model.train_datasets if model is not None else []
         return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
 
-    def _single(self, job: JobRecord | PendingJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
+    def _single(self, job: AnyJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
         found = []
         for role, field in _ROLES.items():
             dataset_id = getattr(model, field) if model is not None else None

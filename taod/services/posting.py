@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -59,13 +59,8 @@ class Posting:
 
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
-        owner = self._owners.writable(user_id, kind, owner_id)
-        if not runs or not all(run.actions for run in runs):
-            raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
-        new: list[NewJob] = []
-        for run in runs:
-            new.extend(self._chain(user_id, owner, run))
-        with self._store.transaction():
+        new = self.new_jobs(user_id, kind, owner_id, runs)
+        with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
                 for warning in record.warnings:
@@ -75,7 +70,16 @@ class Posting:
         self._scheduler.wake()
         return [record.id for record in records]
 
-    def _chain(self, user_id: str, owner: Owner, run: JobRun) -> list[NewJob]:
+    def new_jobs(
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], make_id: Callable[[], str] = new_id
+    ) -> list[NewJob]:
+        """The jobs that `post` would make, none of them made. Raises as it does."""
+        owner = self._owners.writable(user_id, kind, owner_id)
+        if not runs or not all(run.actions for run in runs):
+            raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
+        return [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+
+    def _chain(self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str]) -> list[NewJob]:
         """The jobs of one entry; its actions follow each other."""
         network = self._catalogue.network(owner.network)
         assert network is not None
@@ -92,12 +96,14 @@ class Posting:
                 existing=[] if given else self._existing(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
-            job = self._job(user_id, owner, network, action, parent)
+            job = self._job(make_id(), user_id, owner, network, action, parent)
             jobs.append(job)
             earlier.append(Link(job.id, action))
         return jobs
 
-    def _job(self, user_id: str, owner: Owner, network: Network, action: str, parent: Link | None) -> NewJob:
+    def _job(
+        self, job_id: str, user_id: str, owner: Owner, network: Network, action: str, parent: Link | None
+    ) -> NewJob:
         model = owner.model
         if model is not None:
             check_datasets(model, action)
@@ -109,7 +115,7 @@ class Posting:
         self._check_runner(owner, action, whole)
         state, reason = self._first_state(parent)
         return NewJob(
-            id=new_id(),
+            id=job_id,
             user_id=user_id,
             owner_kind=owner.kind,
             owner_id=owner.id,

@@ -60,10 +60,12 @@ class Ptms:
         same = [record for record in self._store.models.ptms(body.network_arch) if record.ngc_path == ngc_path]
         if same:
             fields = {"weights_path": str(weights)} | ({"name": body.name} if body.name else {})
-            record = self._store.models.update(same[0].id, **fields)
+            with self._store.lasting():
+                record = self._store.models.update(same[0].id, **fields)
         else:
             record = self._record(ngc_path, body.network_arch, name=body.name or _name(ngc_path), weights=weights)
-            self._store.models.add(record)
+            with self._store.lasting():
+                self._store.models.add(record)
         self._announcer.model(None, record.id, "updated" if same else "created")
         return _view(record)
 

@@ -16,10 +16,12 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
 from taod.services.datasets import Datasets
 from taod.services.devices import DevicesView
+from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
 from taod.services.models import Models
 from taod.services.networks import Networks
 from taod.services.owner import Owners
+from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
 from taod.services.specs import Specs
@@ -91,6 +93,13 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+        )
+        self.dry_run = DryRun(
+            root=root,
+            runners=runners,
+            devices=devices,
+            posting=self.posting,
+            planner=Planner(store, root, catalogue, runners, devices, uploads),
         )
         self.jobs = Jobs(
             store=store,

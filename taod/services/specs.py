@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from store import Store
+from store.records import DatasetRecord
 from taod.catalogue import Catalogue
 from taod.catalogue.merge import default, merge, missing
+from taod.catalogue.parse import ParseError, parse
 from taod.catalogue.schema import schema
 from taod.catalogue.validate import check
 from taod.config import SpecsConfig
@@ -43,6 +45,21 @@ class Specs:
         """The saved spec. Raises NotFound where none was saved."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         return self._saved(owner, action)
+
+    def read(self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None) -> Document:
+        """The document in a specification file. `spec_format` None: in the format of the owner's own tool.
+
+        Raises NotFound, BadRequest naming the line.
+        """
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        network = self._catalogue.network(owner.network)
+        assert network is not None
+        chosen = network.spec_format if spec_format is None else spec_format
+        try:
+            return parse(chosen, text, network, action)
+        except ParseError as error:
+            said = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
+            raise BadRequest(f"the body is not {said} as {owner.network} reads it: {error}") from error
 
     def post(self, user_id: str, kind: str, owner_id: str, action: str, document: Document) -> Saved:
         """Save a spec. Raises InvalidSpec listing every rule that it breaks."""
@@ -95,7 +112,8 @@ class Specs:
 
     def _save(self, owner: Owner, action: str, document: Document) -> Saved:
         warnings = self._check(owner, action, document)
-        self._store.specs.save(owner.kind, owner.id, action, document)
+        with self._store.lasting():
+            self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
@@ -105,10 +123,21 @@ class Specs:
         return list(checked.warnings)
 
     def _classes(self, owner: Owner) -> list[str] | None:
-        """The classes of the data that the owner works on, where they are known."""
-        dataset = owner.dataset
-        if owner.model is not None and owner.user_id is not None and owner.model.train_datasets:
-            dataset = self._store.datasets.get(owner.user_id, owner.model.train_datasets[0])
-        if dataset is None or dataset.summary is None:
+        """The classes of the data that the owner works on: of all train sets in order, else of another set it has."""
+        model = owner.model
+        if model is None:
+            return self._classes_of([owner.dataset]) or None
+        if owner.user_id is None:
             return None
-        return list(dataset.summary.classes) or None
+        others = [model.eval_dataset, model.inference_dataset, model.calibration_dataset]
+        groups = [list(model.train_datasets), *([name] for name in others if name)]
+        for ids in groups:
+            classes = self._classes_of([self._store.datasets.get(owner.user_id, one) for one in ids])
+            if classes:
+                return classes
+        return None
+
+    def _classes_of(self, datasets: list[DatasetRecord | None]) -> list[str]:
+        summaries = [dataset.summary for dataset in datasets if dataset is not None]
+        names = [name for summary in summaries if summary is not None for name in summary.classes]
+        return list(dict.fromkeys(names))

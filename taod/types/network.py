@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,35 @@ class ActionInfo(msgspec.Struct):
     name: str
     runners: list[str] = []
     takes_spec: bool = True
+    may_follow: list[str] = []
+    """Actions whose finished job it can work on."""
+    needs_parent: bool = False
+
+
+class ParameterInfo(msgspec.Struct, omit_defaults=True):
+    """One parameter of an action's specification. `path` is dotted; below a list it describes the list's items."""
+
+    path: str
+    title: str
+    description: str
+    type: str
+    """`int`, `float`, `bool`, `string`, `list`, `object` or `any`."""
+    actions: list[str] = []
+    """The actions whose specifications have it exactly so."""
+    default: Any = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    options: list[Any] = []
+    multiple_of: int | None = None
+    rules: list[str] = []
+    """Against other parameters: `< train.num_epochs`; `/ a.b` for a multiple."""
+    required: bool = False
+    popular: bool = False
+    automl: bool = False
+    """Swept unless it is taken out."""
+    hidden: bool = False
+    """Known to the tool and taken in a specification, but not shown in the schema."""
+    constant: bool = False
 
 
 class NetworkInfo(msgspec.Struct):

@@ -18,7 +18,8 @@ async def test_networks_tell_which_runner_can_do_each_action(server) -> None:
     assert len(networks) == 40
     one = (await server.client.get("/api/v1/networks/classification_pyt")).json()
     assert one == networks["classification_pyt"]
-    assert {"name": "train", "runners": ["native"], "takes_spec": True} in one["actions"]
+    told = {"name": "train", "runners": ["native"], "takes_spec": True, "may_follow": [], "needs_parent": False}
+    assert told in one["actions"]
     assert all(action["runners"] == [] for action in networks["segformer"]["actions"])
 
 

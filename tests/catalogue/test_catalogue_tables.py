@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from taod.catalogue import Catalogue, chain, classwise, command, emit, fill, merge
+from taod.catalogue import Catalogue, chain, classwise, command, emit, fill, merge, words
 from taod.catalogue.schema import schema
 from taod.catalogue.tables import index, network_file, table
 from taod.catalogue.validate import check
@@ -93,7 +93,7 @@ def test_the_training_schema_of_the_main_network() -> None:
 
 @pytest.mark.parametrize("action", index()["classification_pyt"].specs)
 def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
-    described = network_file("classification_pyt").words
+    described = {path for path in table("classification_pyt", action).rows if words.said(path)}
     undescribed = [path for path in table("classification_pyt", action).rows if path not in described]
     assert undescribed == []
 

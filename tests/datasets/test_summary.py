@@ -142,3 +142,13 @@ def test_ten_thousand_files_take_no_second(tmp_path) -> None:
     begun = time.process_time()
     assert summarise(tmp_path, "image_classification", "default").files == 10_100
     assert time.process_time() - begun < 1
+
+
+def test_classes_of_kitti_labels_are_counted(make_tree) -> None:
+    labels = b"car 0.00 0 0.00 1 2 30 40 0 0 0 0 0 0 0\nDontCare -1 -1 -10 1 2 3 4 -1 -1 -1 -1 -1 -1 -1\n\n"
+    folder = make_tree(
+        {"images/1.png": b"x", "images/2.png": b"x", "labels/1.txt": labels, "labels/2.txt": labels + b"bus 0 0\n"}
+    )
+    told = summarise(folder, "object_detection", "kitti")
+    assert told.classes == ["bus", "car"]
+    assert [split.classes for split in told.splits] == [{"bus": 1, "car": 2}]

@@ -1,0 +1,37 @@
+"""Reading the body of a specification: JSON whatever it is called, else the file of a tool as its Content-Type says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.api.body import read_object
+from taod.api.dependencies import Call
+from taod.errors import BadRequest
+from taod.services import Services
+
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_TEXT = "text/plain"
+FORMATS = (_YAML[0], _TEXT)
+"""What a body may be besides JSON."""
+
+
+async def read_spec(request: Call, services: Services, place: tuple[str, str, str, str]) -> dict[str, Any]:
+    """The document that a client sent. `place` is user, kind, owner and action, which say what the tool reads.
+
+    YAML where the Content-Type says so; `text/plain` is whatever the network's tool reads, protobuf text for TF1.
+    What begins as a JSON object and is one is read as JSON under any Content-Type. Raises BadRequest.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in (*_YAML, _TEXT):
+        return await read_object(request)
+    raw = await request.body()
+    if raw.lstrip().startswith(b"{"):
+        try:
+            return await read_object(request)
+        except BadRequest:
+            pass  # A flow mapping of YAML begins like this too.
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is no UTF-8 text: {error.reason} at byte {error.start}") from error
+    return services.specs.read(*place, text, "yaml" if content_type in _YAML else None)

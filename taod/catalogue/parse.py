@@ -1,0 +1,135 @@
+"""Reads a specification as its tool would: YAML, protobuf text or JSON. Pure; the counterpart of `emit.py`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from taod.catalogue import classwise, prototext
+from taod.catalogue.network import Network, of
+from taod.catalogue.prototext import ParseError
+from taod.catalogue.tables import Node
+
+__all__ = ["ParseError", "parse"]
+
+_MOST_VALUES = 200_000
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_LOADER):  # type: ignore[misc]
+    """YAML whose values are those of JSON: what looks like a date is text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _LOADER.yaml_implicit_resolvers.items()
+}
+
+
+def parse(spec_format: str, text: str, network: Network | str, action: str) -> dict[str, Any]:
+    """The document that a text of that format (`yaml`, `protobuf`, `json`) holds, as it is saved and validated.
+
+    The action's table says what one value alone cannot: that a field given once is a list, that `1e-4` is a number.
+    Raises ParseError naming the line.
+    """
+    table = of(network).table(action)
+    if spec_format == "protobuf":
+        message = _from_protobuf(table.root, prototext.read(text))
+        if classwise.CONFIG in table.rows:
+            message = _listed(table.root, classwise.gather(message))
+        return message
+    document = _json(text) if spec_format == "json" else _yaml(text)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ParseError("line 1: a specification is a mapping of names to values")
+    typed: dict[str, Any] = _typed(table.root, document)
+    return typed
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ParseError(str(error)) from error
+
+
+def _yaml(text: str) -> Any:
+    try:
+        document = yaml.load(text, Loader=_Loader)
+        _measure(document, [0])
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        raise ParseError(f"line {line}: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise error if isinstance(error, ParseError) else ParseError(str(error)) from error
+    except RecursionError as error:
+        raise ParseError("it is nested too deep, or holds itself") from error
+    return document
+
+
+def _measure(value: Any, seen: list[int], path: str = "$") -> None:
+    """Refuse what is no JSON, and references that make a small text a huge document."""
+    seen[0] += 1
+    if seen[0] > _MOST_VALUES:
+        raise ParseError(f"it holds more than {_MOST_VALUES} values")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ParseError(f"{path}: the key {key!r} is no text; put it in quotes")
+            _measure(item, seen, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _measure(item, seen, path)
+    elif value is not None and not isinstance(value, str | int | float | bool):
+        raise ParseError(f"{path}: {value!r} has no form in a specification")
+
+
+def _typed(node: Node | None, value: Any) -> Any:
+    """The value with numbers where the table wants them: YAML itself takes `1e-4` for text."""
+    if isinstance(value, dict):
+        below = node.children if node is not None else {}
+        return {key: _typed(below.get(key), item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(node, item) for item in value]
+    row = node.parameter if node is not None else None
+    if row is None or not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return value
+    numeric = row.type in ("int", "float") or (row.type == "list" and row.items == "float")
+    return float(value.replace("_", "")) if numeric else value
+
+
+def _from_protobuf(node: Node | None, message: prototext.Message) -> dict[str, Any]:
+    below = node.children if node is not None else {}
+    document: dict[str, Any] = {}
+    for name, values in message.items():
+        child = below.get(name)
+        items = [
+            _from_protobuf(child, value) if isinstance(value, dict) else _from_scalar(child, value) for value in values
+        ]
+        many = len(items) != 1 or (child is not None and child.repeats)
+        document[name] = items if many else items[0]
+    return document
+
+
+def _listed(node: Node, value: Any) -> Any:
+    """The value with a list wherever the table has one: what was gathered was read under other names."""
+    if isinstance(value, list):
+        return [_listed(node, item) if isinstance(item, dict) else item for item in value]
+    if isinstance(value, dict):
+        value = {k: _listed(node.children[k], v) if k in node.children else v for k, v in value.items()}
+        return {
+            k: [v] if k in node.children and node.children[k].repeats and not isinstance(v, list) else v
+            for k, v in value.items()
+        }
+    return value
+
+
+def _from_scalar(node: Node | None, value: Any) -> Any:
+    """`1` is a boolean where the table has one."""
+    is_bool = node is not None and node.parameter is not None and node.parameter.type == "bool"
+    return bool(value) if is_bool and type(value) is int and value in (0, 1) else value

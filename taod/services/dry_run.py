@@ -1,0 +1,104 @@
+"""A dry run: what a request for jobs would run, without making any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from runners.protocol import Command, DeviceGrant, Launch, RunRequest, StartFailed
+from runners.registry import RunnerRegistry
+from store.records import NewJob
+from taod.catalogue.facts import Assembled
+from taod.catalogue.merge import default, merge
+from taod.errors import BadRequest
+from taod.paths import Root
+from taod.scheduler.devices import DevicePool
+from taod.services.plan import Planner
+from taod.services.posting import Posting
+from taod.types.device import DeviceKind
+from taod.types.job import JobRun
+from taod.types.plan import PlannedJob
+
+
+class DryRun:
+    """Plans requests for jobs with the code that makes and prepares them, and keeps nothing."""
+
+    def __init__(
+        self,
+        *,
+        root: Root,
+        runners: RunnerRegistry,
+        devices: DevicePool,
+        posting: Posting,
+        planner: Planner,
+    ) -> None:
+        self._root = root
+        self._runners = runners
+        self._devices = devices
+        self._posting = posting
+        self._planner = planner
+
+    def plan(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
+        """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
+        ids = _stand_ins()
+        jobs = self._posting.new_jobs(user_id, kind, owner_id, runs, lambda: next(ids))
+        planned = {job.id: job for job in jobs}
+        return [self._planned(job, planned) for job in jobs]
+
+    def _planned(self, job: NewJob, planned: dict[str, NewJob]) -> PlannedJob:
+        grants = self._grants(job)
+        gpus = sum(grant.kind == DeviceKind.GPU for grant in grants)
+        assembled, later = self._planner.preview(job, planned, gpus)
+        name, launch = self._launch(job, assembled, grants)
+        has_spec = assembled.spec_path is not None and assembled.spec_text is not None
+        return PlannedJob(
+            id=job.id,
+            network=job.network,
+            action=job.action,
+            parent_id=job.parent_id,
+            runner=name,
+            image=assembled.image,
+            devices_wanted=job.devices_wanted,
+            argv=assembled.argv,
+            executes=launch.argv,
+            environment=launch.environment,
+            reads=[str(path) for path in assembled.reads],
+            spec_path=str(assembled.spec_path) if has_spec else None,
+            spec_format=assembled.spec_path.suffix.lstrip(".") if has_spec and assembled.spec_path else None,
+            spec_text=assembled.spec_text,
+            later=later,
+            waits_for=self._planner.ready(job),
+            warnings=job.warnings,
+        )
+
+    def _grants(self, job: NewJob) -> list[DeviceGrant]:
+        """As many devices as the job would hold, none of them named: which ones, the scheduler decides."""
+        kinds = [device.kind for device in self._devices.devices]
+        kind = DeviceKind.GPU if DeviceKind.GPU in kinds else DeviceKind.CPU
+        return [DeviceGrant(f"<{kind} {place}>", kind, place) for place in range(job.devices_wanted)]
+
+    def _launch(self, job: NewJob, assembled: Assembled, grants: list[DeviceGrant]) -> tuple[str, Launch]:
+        """The runner, and what it would execute; the key in the command line is masked already."""
+        whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        choice = self._runners.choose(job.network, job.action, whole)
+        if choice.runner is None:
+            raise BadRequest(f"{choice.reason}; {choice.remedy}".removesuffix("; "))
+        command = Command(
+            network=assembled.argv[0],
+            action=job.action,
+            argv=assembled.argv,
+            image=assembled.image,
+            environment=assembled.environment,
+            reads=[str(path) for path in assembled.reads],
+        )
+        request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
+        try:
+            return choice.runner.name, choice.runner.describe(request)
+        except StartFailed as error:
+            raise BadRequest(f"{job.action}: {error}") from error
+
+
+def _stand_ins() -> Iterator[str]:
+    number = 0
+    while True:
+        number += 1
+        yield f"dry-run-{number}"

@@ -1,0 +1,36 @@
+"""What a dry run tells of a job that it does not make: its command line, environment and finished spec file."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PlannedJob(msgspec.Struct):
+    """One job as it would be made and run now. Its id and folder are stand-ins: `dry-run-1`, `dry-run-2`, …"""
+
+    id: str
+    network: str
+    action: str
+    parent_id: str | None
+    """A job that exists, or one of the same plan."""
+    runner: str
+    image: str
+    devices_wanted: int
+    argv: list[str]
+    """The tool's own command line; secrets are masked."""
+    executes: list[str]
+    """What the runner would execute for it."""
+    environment: dict[str, str]
+    """What is set for the run. Which devices it gets is decided when it starts."""
+    reads: list[str]
+    """Folders and files that it reads."""
+    spec_path: str | None = None
+    spec_format: str | None = None
+    """`yaml`, `protobuf` or `json`."""
+    spec_text: str | None = None
+    """The spec file as it would be written."""
+    later: list[str] = []
+    """Fields that get their value from what the parent leaves behind, once it is done."""
+    waits_for: str | None = None
+    """What it would wait for besides its parent and a device."""
+    warnings: list[str] = []

@@ -1,0 +1,200 @@
+"""The catalogue holds what the reference tells, no more and no less, but for what decisions.tsv decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taod.catalogue import merge, words
+from taod.catalogue.schema import schema
+from taod.catalogue.tables import Node, Parameter, index, network_file, table
+from tests.catalogue import reference
+from tests.catalogue.reference import Fact
+
+TABLES = [(name, action) for name in reference.NAMES for action in reference.facts(name).tables]
+Place = tuple[str, str, str]
+
+
+@lru_cache(maxsize=1)
+def decisions() -> dict[Place, Any]:
+    """(network, path, property) -> what was decided."""
+    found: dict[Place, Any] = {}
+    for line in (Path(__file__).parent / "decisions.tsv").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            network, path, what, decided, why = line.split("\t")
+            assert why and (network, path, what) not in found, line
+            found[network, path, what] = json.loads(decided)
+    return found
+
+
+def told(fact: Fact) -> dict[str, Any]:
+    """The properties of a parameter as the reference has them."""
+    multiple, against = reference.rules(fact)
+    return {
+        "type": reference.type_of(fact),
+        "hidden": fact.type == "hidden",
+        "const": fact.type == "const",
+        "default": reference.value(fact, fact.default),
+        "minimum": reference.number(fact.minimum),
+        "maximum": reference.number(fact.maximum),
+        "options": reference.options(fact),
+        "required": "r" in fact.flags,
+        "popular": "p" in fact.flags,
+        "automl": "a" in fact.flags,
+        "parent": fact.parent == "TRUE",
+        "multiple_of": multiple,
+        "compare": against,
+    }
+
+
+def differences(name: str, action: str) -> Iterator[tuple[Place, Any, Any]]:
+    """(place, as told, as the catalogue has it) where they are not the same."""
+    rows = table(name, action).rows
+    for path, fact in reference.table_of(name, action).items():
+        for what, value in told(fact).items():
+            has = getattr(rows[path], what)
+            if json.dumps(has) != json.dumps(value) and not (has == value and type(has) is not bool):
+                yield (name, path, what), value, has
+
+
+def test_all_of_them_are_there() -> None:
+    assert sorted(index()) == reference.NAMES
+    assert len(reference.NAMES) == 40
+    assert len(TABLES) == 204
+    assert sum(1 for _ in reference.every_line()) == 10_290
+    assert sum(len(reference.table_of(name, action)) for name, action in TABLES) == 10_261
+    flags = "".join(fact.flags for _, _, fact in reference.every_line())
+    assert {letter: flags.count(letter) for letter in "rpa"} == {"r": 511, "p": 276, "a": 156}
+
+
+@pytest.mark.parametrize("name", reference.NAMES)
+def test_networks(name: str) -> None:
+    entry, facts = index()[name], reference.facts(name)
+    data_type, formats, image, spec_format, classwise, actions = facts.network
+    assert entry.dataset_type == (data_type or name)
+    assert entry.kind == ("network" if data_type else "dataset")
+    assert (",".join(entry.formats), entry.image, entry.spec_format) == (formats, image, spec_format)
+    assert (str(entry.classwise), ",".join(entry.actions)) == (classwise, actions)
+    assert sorted(entry.specs) == sorted(facts.tables)
+
+
+@pytest.mark.parametrize("name", reference.NAMES)
+def test_fields_of_command_lines_and_specs(name: str) -> None:
+    file, facts = network_file(name), reference.facts(name)
+    assert (file.commands, file.fields) == (facts.commands, facts.fields)
+    assert (file.sweep_commands, file.sweep_fields) == (facts.sweep_commands, facts.sweep_fields)
+
+
+@pytest.mark.parametrize(("name", "action"), TABLES, ids=lambda value: value)
+def test_parameters(name: str, action: str) -> None:
+    assert set(table(name, action).rows) == set(reference.table_of(name, action))
+    for place, value, has in differences(name, action):
+        assert place in decisions(), f"{place}: told {value!r}, the catalogue has {has!r}"
+        assert decisions()[place] == has, f"{place}: told {value!r}, decided {decisions()[place]!r}, it has {has!r}"
+
+
+def test_every_decision_is_needed() -> None:
+    needed = {place for name, action in TABLES for place, _, _ in differences(name, action)}
+    assert set(decisions()) - needed == set()
+
+
+@pytest.mark.parametrize("name", reference.NAMES)
+def test_the_schema_shows_every_parameter_with_its_facts(name: str) -> None:
+    for action in reference.facts(name).tables:
+        made, rows = schema(name, action), table(name, action)
+        for path, row in rows.rows.items():
+            shown = _in_schema(made, path)
+            if _hidden(rows.root, path):
+                assert shown is None, path
+                continue
+            assert shown is not None, path
+            assert shown["title"] == words.title(path)
+            assert shown["type"] == {"int": "integer", "float": "number", "bool": "boolean"}.get(
+                row.type, {"list": "array"}.get(row.type, row.type)
+            )
+            assert _facts_shown(shown, row) == []
+
+
+def _facts_shown(shown: dict[str, Any], row: Parameter) -> list[str]:
+    """What the schema of one parameter says otherwise than its row."""
+    bounds = shown.get("items", {}) if row.type == "list" else shown
+    expected = {
+        "minimum": (bounds.get("minimum"), row.minimum),
+        "maximum": (bounds.get("maximum"), row.maximum),
+        "multipleOf": (bounds.get("multipleOf"), row.multiple_of),
+        "enum": (shown.get("enum", []), row.options),
+        "default": (shown.get("default"), row.default),
+        "const": (shown.get("const"), row.default if row.const else None),
+        "popular": (shown.get("popular", False), row.popular),
+    }
+    return [f"{row.path}.{what}: {is_} for {should}" for what, (is_, should) in expected.items() if is_ != should]
+
+
+def _in_schema(made: dict[str, Any], path: str) -> dict[str, Any] | None:
+    part: dict[str, Any] | None = made
+    for name in path.split("."):
+        if part is None:
+            return None
+        part = (part.get("properties") or part.get("items", {}).get("properties", {})).get(name)
+    return part
+
+
+def _hidden(root: Node, path: str) -> bool:
+    node = root
+    for name in path.split("."):
+        node = node.children[name]
+        if node.hidden:
+            return True
+    return False
+
+
+def test_what_is_swept_is_listed() -> None:
+    swept = {name: schema(name, "train")["automl_default_parameters"] for name, action in TABLES if action == "train"}
+    expected = {
+        name: [path for path, fact in reference.table_of(name, "train").items() if "a" in fact.flags] for name in swept
+    }
+    assert {name: sorted(paths) for name, paths in swept.items()} == {n: sorted(p) for n, p in expected.items()}
+
+
+def test_what_matters_most_is_described() -> None:
+    important = {fact.path for name, _, fact in reference.every_line() if set("rp") & set(fact.flags) or "_pyt" in name}
+    assert {path for path in important if words.said(path) is None} == set()
+
+
+def test_every_written_title_and_description_is_used_and_whole() -> None:
+    places = {path for name, action in TABLES for path in _places(table(name, action).root)}
+    used = {words.said(path) for path in places}
+    for key, said in words.written().items():
+        assert said in used, key
+        title, description = said
+        assert title[:1] == title[:1].upper() or title == "int8", key
+        assert description.endswith(".") and len(title) < 50, key
+
+
+def test_the_end_of_a_path_says_what_it_is() -> None:
+    same = ("train.num_epochs", "training_config.num_epochs", "num_epochs")
+    assert len({words.said(path) for path in same}) == 1
+    assert words.said("key") is not None
+    assert words.said("image_mean.key") is None  # `$.key` is the top of a specification only
+    assert words.said("train.bn_config.momentum") != words.said("train.optim.momentum")
+
+
+def _places(node: Node) -> Iterator[str]:
+    for child in node.children.values():
+        yield child.path
+        yield from _places(child)
+
+
+def test_defaults_hold_their_own_rules() -> None:
+    for name, action in TABLES:
+        document = merge.default(name, action)
+        for row in table(name, action).rows.values():
+            value = merge.get(document, row.path)
+            if isinstance(value, int | float) and not isinstance(value, bool) and not row.hidden:
+                assert row.minimum is None or value >= row.minimum, (name, action, row.path)
+                assert row.maximum is None or value <= row.maximum, (name, action, row.path)
