@@ -41,7 +41,9 @@ class Known:
 
     def parent_weights(self) -> Path | None:
         parent = self.facts.parent
-        return artifacts.weights(parent.network, parent.action, parent.results) if parent is not None else None
+        if parent is None:
+            return None
+        return artifacts.weights(parent.network, parent.action, parent.results, parent.scores)
 
 
 def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
@@ -104,7 +106,7 @@ def _exported_from(parent: ParentFacts | None) -> Path | None:
     if parent is None or parent.action != "export" or parent.parent is None:
         return None
     before = parent.parent
-    return artifacts.weights(before.network, before.action, before.results)
+    return artifacts.weights(before.network, before.action, before.results, before.scores)
 
 
 def _parent_model_evaluate(known: Known) -> Value:
