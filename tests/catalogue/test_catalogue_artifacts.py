@@ -86,8 +86,7 @@ def test_the_pruned_model_is_kept_beside_a_retrained_one(tmp_path: Path) -> None
         ("segformer", ["iter_200.pth", "iter_400.pth"], {200: 0.7, 400: 0.6}, "iter_200.pth"),
         ("detectnet_v2", ["weights/model.epoch-10.tlt", "weights/model.epoch-20.tlt"], {10: -0.1, 20: -0.3},
          "weights/model.epoch-10.tlt"),
-        ("dino", ["dino_model_epoch=000.pth", "dino_model_epoch=001.pth"], {0: 0.9, 1: 0.1},
-         "dino_model_epoch=001.pth"),
+        ("dino", ["dd_epoch=000.pth", "dd_epoch=001.pth"], {0: 0.9, 1: 0.1}, "dd_epoch=001.pth"),
         ("mask_rcnn", ["model.step-1.tlt", "model.step-2.tlt"], {1: 0.9, 2: 0.1}, "model.step-2.tlt"),
     ],
 )  # fmt: skip

@@ -72,7 +72,8 @@ def test_a_later_rung_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write_bytes(b"weights")
         made = filled(job, rung)
-        assert made.commands.get(command) if command else made.fields.get(field) == str(checkpoint)
+        found = made.commands[command] if command is not None else made.fields[str(field)]
+        assert found == str(checkpoint), network
     assert filled(facts(tmp_path, "ssd"), rung).commands["initial_epoch"] == 4
     assert filled(facts(tmp_path, "efficientdet_tf2"), rung).fields["train.init_epoch"] == 3
     other = filled(facts(tmp_path, "yolo_v4"), Recommendation(number=3))
@@ -111,8 +112,7 @@ def test_a_rung_of_hyperband_leaves_a_checkpoint_at_its_end(name: str, tmp_path:
 
 
 def test_intervals_follow_the_recommended_length(tmp_path: Path) -> None:
-    made = filled(
-        facts(tmp_path, "dino", {"train": {"num_epochs": 2, "checkpoint_interval": 5}}), Recommendation(number=0)
-    )
+    job = facts(tmp_path, "dino", {"train": {"num_epochs": 2, "checkpoint_interval": 5}})
+    made = filled(job, Recommendation(number=0))
     assert made.fields["train.checkpoint_interval"] == 2
     assert made.fields["train.validation_interval"] == 2
