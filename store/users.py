@@ -14,6 +14,9 @@ from taod.ids import new_id
 
 _USER = Columns(UserRecord)
 _TOKEN = Columns(TokenRecord)
+_SELECT = f"SELECT {_USER.select('users')} FROM users"
+_BY_TOKEN = f"""SELECT tokens.secret_sha256, {_USER.select("users")} FROM tokens JOIN users ON users.id = tokens.user_id
+    WHERE tokens.secret_sha256 = ? AND tokens.kind = ?"""
 
 
 class Users:
@@ -41,7 +44,7 @@ class Users:
 
     def all(self) -> list[UserRecord]:
         """Every user, by name."""
-        return [_USER.read(row) for row in self._db.rows(f"SELECT {_USER.select('users')} FROM users ORDER BY name")]
+        return [_USER.read(row) for row in self._db.rows(f"{_SELECT} ORDER BY name")]
 
     def delete(self, user_id: str) -> bool:
         """Delete a user with all that is theirs; whether there was one.
@@ -62,12 +65,10 @@ class Users:
     def by_token(self, secret: str, *, kind: str) -> UserRecord | None:
         """The user whose token of this kind this is."""
         digest = _digest(secret)
-        row = self._db.row(
-            "SELECT user_id, secret_sha256 FROM tokens WHERE secret_sha256 = ? AND kind = ?", [digest, kind]
-        )
-        if row is None or not hmac.compare_digest(row[1], digest):
+        row = self._db.row(_BY_TOKEN, [digest, kind])
+        if row is None or not hmac.compare_digest(row[0], digest):
             return None
-        return self.get(row[0])
+        return _USER.read(row[1:])
 
     def tokens(self, user_id: str) -> list[TokenRecord]:
         """The user's tokens, oldest first."""
@@ -80,7 +81,7 @@ class Users:
             return self._db.write("DELETE FROM tokens WHERE id = ?", [token_id]) > 0
 
     def _one(self, column: str, value: str) -> UserRecord | None:
-        row = self._db.row(f"SELECT {_USER.select('users')} FROM users WHERE {column} = ?", [value])
+        row = self._db.row(f"{_SELECT} WHERE {column} = ?", [value])
         return None if row is None else _USER.read(row)
 
 

@@ -16,6 +16,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 _AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
+_ABSENT = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 _SHOWN = 80
 
 
@@ -27,14 +28,14 @@ async def read_json(request: Request[Any, Any, Any]) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+        raise BadRequest(f"the body is not JSON: {error}; send a JSON document in UTF-8") from error
 
 
 async def read_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """The body as a JSON object. Raises BadRequest."""
     document = await read_json(request)
     if not isinstance(document, dict):
-        raise BadRequest(f"the body is {_shown(document)}: expected a JSON object")
+        raise BadRequest(f"the body is {shown(document)}: expected a JSON object")
     return document
 
 
@@ -56,7 +57,7 @@ def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] |
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(_told(str(error), document, at)) from error
+        raise BadRequest(_missing(str(error), kind, at) or _told(str(error), document, at)) from error
 
 
 def _refuse_unknown(document: dict[str, Any], known: Collection[str], fixed: Collection[str], at: str) -> None:
@@ -76,6 +77,16 @@ def _refuse_unknown(document: dict[str, Any], known: Collection[str], fixed: Col
     raise BadRequest(f"{fields} {'; '.join(told)} (known: {', '.join(sorted(known))})")
 
 
+def _missing(message: str, kind: type[msgspec.Struct], at: str) -> str | None:
+    """The sentence for a required field that is not there, with the values that it may have where these are few."""
+    match = _ABSENT.match(message)
+    if match is None:
+        return None
+    _, components = msgspec.json.schema_components([kind])
+    allowed = components[kind.__name__]["properties"].get(match["field"], {}).get("enum")
+    return f"{at}{match['field']} is required" + (f"; one of {', '.join(allowed)}" if allowed else "")
+
+
 def _told(message: str, document: Any, at: str) -> str:
     """msgspec's sentence with the field first and the value in it."""
     match = _AT.match(message)
@@ -87,7 +98,7 @@ def _told(message: str, document: Any, at: str) -> str:
     name = at + path.removeprefix("$").lstrip(".") if path != "$" else (at or "the body")
     if value is msgspec.UNSET:
         return f"{name}: {rule}"
-    return f"{name} = {_shown(value)}: {rule}"
+    return f"{name} = {shown(value)}: {rule}"
 
 
 def _find(document: Any, path: str) -> Any:
@@ -100,6 +111,7 @@ def _find(document: Any, path: str) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as JSON, cut where it is long."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -21,11 +21,15 @@ TheServices: TypeAlias = NamedDependency[SkipValidation[Services]]
 TheUser: TypeAlias = NamedDependency[SkipValidation[UserRecord]]
 
 
-def current_user(request: Call, user_id: PathText) -> UserRecord:
-    """The user of the path, who must be the one of the token; any other is not found, existing or not."""
+def current_user(request: Call, user_id: PathText, services: TheServices) -> UserRecord:
+    """The user of the path, who must be the one of the token; any other is not found, existing or not.
+
+    Takes the services only to come after them: two dependencies at once would be resolved by a group of tasks, which
+    takes longer than most requests spend in the store.
+    """
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():
-        raise NotFound(f"there is no user {user_id}")
+        raise NotFound(f"there is no user {user_id}; GET /api/v1 tells which one the token belongs to")
     return user
 
 

@@ -44,7 +44,7 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         allowed = allowed_verbs(headers.get("allow", ""))
         return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
-        return _answer(413, "the body is over limits.body_bytes")
+        return _answer(413, "the body is over limits.body_bytes; send less at once, or raise that in taod.toml")
     if error.status_code >= 500:
         return unforeseen(request, error)
     return _answer(error.status_code, str(error.detail), headers)

@@ -13,6 +13,7 @@ from taod.api import query
 from taod.api.dependencies import Call, TheServices, TheUser
 from taod.services import Services
 from taod.telemetry.bus import Event
+from taod.types.event import EventType
 
 HEARTBEAT_S = 15.0
 _HELLO = b": taod\n\n"
@@ -56,7 +57,10 @@ async def flow(
                     event = coming.result()
                 except StopAsyncIteration:
                     return
-                yield encoded(event)
+                data = event.data
+                if event.type is EventType.DEVICES:
+                    data = services.devices_view.veiled(data, user_id)
+                yield encoded(event, data)
                 coming = asyncio.ensure_future(anext(source))
         finally:
             for task in (coming, stopping):
@@ -65,6 +69,6 @@ async def flow(
                     await task
 
 
-def encoded(event: Event) -> bytes:
+def encoded(event: Event, data: bytes) -> bytes:
     """One event in the stream's format; its body is one line of JSON."""
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), str(event.type).encode(), event.data)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), str(event.type).encode(), data)

@@ -63,7 +63,7 @@ class Gate:
             )
         origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-            raise Forbidden(f"Origin {origin!r} may not use this server from a browser")
+            raise Forbidden(f"Origin {origin!r} may not use this server from a browser; only pages of its own may")
         scope["user"] = self._caller(headers.get(b"authorization"), normalize_path(scope["path"]))
 
     def _known(self, name: str) -> bool:

@@ -8,7 +8,7 @@ from litestar import Controller, Response, delete, get, patch, post
 
 from store.records import JobFilter, JobRecord, UserRecord
 from taod.api import query
-from taod.api.body import read_body, read_json, to_struct
+from taod.api.body import read_body, read_json, shown, to_struct
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
 from taod.errors import BadRequest
 from taod.services.datasets import KIND as DATASET
@@ -141,7 +141,7 @@ def to_runs(document: Any) -> list[JobRun]:
     if isinstance(document, dict):
         return [to_struct(document, JobRun)]
     if not isinstance(document, list) or not document:
-        raise BadRequest('expected {"job": …, "actions": […]}, or an array of such')
+        raise BadRequest(f'the body is {shown(document)}: expected {{"job": …, "actions": […]}}, or an array of such')
     return [to_struct(entry, JobRun, at=f"[{index}].") for index, entry in enumerate(document)]
 
 

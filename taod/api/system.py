@@ -71,8 +71,9 @@ class SystemController(Controller):
         return services.networks.parameters(name, wanted)
 
     @get("/devices", summary="Devices, their leases and what they do")
-    async def devices(self, services: TheServices) -> list[Device]:
-        return await services.devices_view.read()
+    async def devices(self, request: Call, services: TheServices) -> list[Device]:
+        user: TheUser = request.scope["user"]
+        return await services.devices_view.seen_by(user.id)
 
 
 class MetricsController(Controller):

@@ -110,7 +110,8 @@ async def show(client: Client, out: Output, model_: str) -> None:
 
 def _show(out: Output, found: Model) -> None:
     first = ["id", "name", "network_arch", "dataset_type", "description"]
-    hidden = ("jobs", "logo")
+    # The key is a secret: it is in the JSON for those who need it, not on everybody's screen.
+    hidden = ("jobs", "logo", "encryption_key")
     rest = [name for name in found.__struct_fields__ if name not in (*first, *hidden)]
     out.pairs((name, getattr(found, name)) for name in (*first, *rest))
     if found.jobs:

@@ -67,16 +67,21 @@ class Output:
             self.ids(item.id for item in items)
 
     def table(self, items: Iterable[Any], columns: Columns[Any]) -> None:
-        """Rows for people, whatever the form."""
+        """Rows for people, whatever the form; columns with nothing in them are left out."""
         from rich.table import Table
         from rich.text import Text
 
+        rows = [[show(item) for show in columns.values()] for item in items]
+        if not rows:
+            self.console.print("none", style="dim")
+            return
+        used = [number for number in range(len(columns)) if number == 0 or any(row[number] for row in rows)]
+        headings = list(columns)
         table = Table(box=None, pad_edge=False)
-        for number, heading in enumerate(columns):
-            table.add_column(heading, no_wrap=number == 0, overflow="fold")
-        for item in items:
-            cells = [show(item) for show in columns.values()]
-            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+        for number in used:
+            table.add_column(headings[number], no_wrap=number == 0, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) if isinstance(cell := row[number], str) else cell for number in used))
         self.console.print(table)
 
     def pairs(self, pairs: Iterable[tuple[str, Any]]) -> None:

@@ -80,7 +80,7 @@ def add(name: str, root: Path | None, as_json: bool) -> None:
     with _store(root) as store:
         if store.users.by_name(name) is not None:
             raise BadRequest(f"there is a user {name!r} already; `taod user key {name}` makes another key")
-        with store.transaction():
+        with store.lasting():
             made = store.users.add(name)
             key = _secret(store, made, "key", "login")
     if as_json:
@@ -138,7 +138,7 @@ def ls(out: Output, root: Path | None) -> None:
 @root_option
 def revoke(token_id: str, root: Path | None) -> None:
     """Make a key or token worthless, at once."""
-    with _store(root) as store:
+    with _store(root) as store, store.lasting():
         if not store.users.revoke(token_id):
             raise NotFound(f"there is no token {token_id!r}; `taod user ls` shows their ids")
     click.echo("Revoked.")
@@ -154,7 +154,8 @@ def rm(out: Output, name: str, yes: bool, root: Path | None) -> None:
     with _store(root) as store:
         found = _shown(store, _find(store, name))
         confirm([f"Deletes user {found.name} with {number(len(found.tokens), 'secret')} (keys and tokens)."], yes)
-        store.users.delete(found.id)
+        with store.lasting():
+            store.users.delete(found.id)
     out.changed(found, f"Deleted user {found.name}.")
 
 
@@ -164,5 +165,6 @@ def _shown(store: Store, record: UserRecord) -> Shown:
 
 def _secret(store: Store, owner: UserRecord, kind: str, label: str) -> str:
     made = secrets.token_urlsafe(32)
-    store.users.add_token(owner.id, kind=kind, label=label, secret=made)
+    with store.lasting():
+        store.users.add_token(owner.id, kind=kind, label=label, secret=made)
     return made

@@ -13,7 +13,6 @@ from taod.types.state import State
 
 RESUMABLE = frozenset({"train", "retrain"})
 RESUMED = "Resumed"
-_BEFORE_RUNNING = frozenset({State.LEASED, State.STARTING})
 
 
 class Requests:
@@ -32,7 +31,7 @@ class Requests:
         """
         job = self._not_ended(job_id)
         if not job.state.on_device:
-            with self._ground.store.transaction():
+            with self._ground.store.lasting():
                 job = self._ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
                 self._end_waiting_children(job)
             return job
@@ -56,7 +55,7 @@ class Requests:
             raise BadRequest(f"{short(job)} is still stopping; resume it when it has stopped")
         if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
             raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
-        with self._ground.store.transaction():
+        with self._ground.store.lasting():
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=RESUMED)
             self._ground.store.jobs.save_result(job_id, result)
@@ -75,13 +74,14 @@ class Requests:
     def _ask(self, job: JobRecord, intent: str) -> JobRecord:
         """A cancel overrides a pause, not the other way round."""
         jobs = self._ground.store.jobs
-        if job.state in _BEFORE_RUNNING:
-            return self._ground.tell(jobs.update(job.id, stop_intent=intent, reason=stopping(intent)))
-        if job.state is State.RUNNING:
-            return self._ground.move(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
-        if job.stop_intent != intent:
-            return self._ground.tell(jobs.update(job.id, stop_intent=intent, reason=stopping(intent)))
-        return job
+        if job.state is State.STOPPING and job.stop_intent == intent:
+            return job
+        with self._ground.store.lasting():
+            if job.state is State.RUNNING:
+                job = jobs.transition(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
+            else:
+                job = jobs.update(job.id, stop_intent=intent, reason=stopping(intent))
+        return self._ground.tell(job)
 
     def _end_waiting_children(self, parent: JobRecord) -> None:
         for child in self._ground.store.jobs.children(parent.id):

@@ -30,13 +30,13 @@ def list_artifacts(folder: JobFolder) -> list[Artifact]:
 
 def find_artifact(folder: JobFolder, path: str) -> Path:
     """One file of a job. Raises NotFound for what is not there, is no plain file, or would lead out of the folder."""
-    top = folder.path.resolve()
+    top, name = folder.path.resolve(), path.lstrip("/")
     try:
-        found = (top / path.lstrip("/")).resolve(strict=True)
+        found = (top / name).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise NotFound(f"the job has no file {path!r}") from error
+        raise NotFound(f"the job has no file {name!r}; GET …/files lists those that it has") from error
     if not found.is_relative_to(top) or not found.is_file():
-        raise NotFound(f"the job has no file {path!r}")
+        raise NotFound(f"the job has no file {name!r}; GET …/files lists those that it has")
     return found
 
 

@@ -67,7 +67,7 @@ class Datasets:
         """The stored data set. Raises NotFound."""
         found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
         if found is None:
-            raise NotFound(f"there is no data set {dataset_id}")
+            raise NotFound(f"there is no data set {dataset_id}; GET …/dataset lists those that there are")
         return found
 
     def get(self, user_id: str, dataset_id: str) -> Dataset:
@@ -84,7 +84,8 @@ class Datasets:
         self._check_kind(body.type, body.format)
         now = iso(self._clock.time())
         record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
-        self._store.datasets.add(record)
+        with self._store.lasting():
+            self._store.datasets.add(record)
         self._announcer.dataset(user_id, record.id, "created")
         return self._view([record])[0]
 
@@ -94,7 +95,8 @@ class Datasets:
         fields = given(body)
         take_immutable(fields, record, "type", "format")
         if fields:
-            record = self._store.datasets.update(record.id, **fields)
+            with self._store.lasting():
+                record = self._store.datasets.update(record.id, **fields)
         self._announcer.dataset(user_id, record.id, "updated")
         return self._view([record])[0]
 
@@ -110,7 +112,8 @@ class Datasets:
             await self._scheduler.cancel_owner(KIND, record.id)
             self._check_unused(record)
             jobs = [job.id for job in answer.jobs]
-            self._store.datasets.delete(record.id)
+            with self._store.lasting():
+                self._store.datasets.delete(record.id)
             self._announcer.dataset(user_id, record.id, "deleted")
             for folder in (self._root.dataset(record.id), *(self._root.job(job_id).path for job_id in jobs)):
                 await asyncio.to_thread(remove_folder, folder)
@@ -140,7 +143,8 @@ class Datasets:
             except BaseException:
                 self._announcer.dataset(user_id, record.id, "updated", "the upload failed")
                 raise
-            self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
+            with self._store.lasting():
+                self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
         self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
         self._scheduler.wake()
         return UploadAnswer(
@@ -156,7 +160,8 @@ class Datasets:
         self._check_not_read(record)
         with self._uploads.claim(record.id):
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
-            self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
+            with self._store.lasting():
+                self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
         self._scheduler.wake()
         return summary

@@ -61,7 +61,7 @@ class Jobs:
         """The stored job. Raises NotFound."""
         found = self._store.jobs.get(job_id.lower()) if is_id(job_id) else None
         if found is None or found.user_id != user_id:
-            raise NotFound(f"there is no job {job_id}")
+            raise NotFound(f"there is no job {job_id}; GET …/job lists those that there are")
         return found
 
     def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
@@ -69,7 +69,7 @@ class Jobs:
         owner = self._owners.find(user_id, kind, owner_id)
         found = self._store.jobs.owned(kind, owner.id, job_id.lower()) if is_id(job_id) else None
         if found is None or found.user_id != user_id:
-            raise NotFound(f"{kind} {owner_id} has no job {job_id}")
+            raise NotFound(f"{kind} {owner_id} has no job {job_id}; GET …/{kind}/{owner_id}/job lists its jobs")
         return found
 
     def public(self, job: JobRecord) -> Job:
@@ -112,7 +112,10 @@ class Jobs:
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for its end. Raises NotFound where it has ended already."""
         if job.state.ended:
-            raise NotFound(f"job {job.id} cannot be cancelled: it is {job.state.public} already ({job.reason})")
+            raise NotFound(
+                f"job {job.id} cannot be cancelled: it is {job.state.public} already "
+                f"({job.reason}); only a job that has not ended can be"
+            )
         await self._scheduler.cancel(job.id)
         return self._again(job)
 
@@ -149,17 +152,19 @@ class Jobs:
         Raises BadRequest, InvalidSpec.
         """
         if job.state not in NOT_STARTED:
-            raise BadRequest(f"job {job.id} is {job.state}: only a job that has not started can be changed")
+            raise BadRequest(
+                f"job {job.id} is {job.state}: only a job that has not started can be changed; post a new one instead"
+            )
         fields: dict[str, Any] = {}
         if body.priority is not msgspec.UNSET:
             fields["priority"] = body.priority
         if body.spec is not msgspec.UNSET:
             owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
             if job.spec is None:
-                raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec")
+                raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
             saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
             fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
-        with self._store.transaction():
+        with self._store.lasting():
             if fields:
                 job = self._store.jobs.update(job.id, **fields)
                 self._store.jobs.note(job.id, f"changed by the user: {', '.join(fields)}")
@@ -182,7 +187,8 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
-        self._store.jobs.delete(job.id)
+        with self._store.lasting():
+            self._store.jobs.delete(job.id)
         self._announcer.job_deleted(job.user_id, job.id)
         await asyncio.to_thread(remove_folder, self.folder(job).path)
 

@@ -57,7 +57,7 @@ class Models:
         """The stored model, if the user may see it. Raises NotFound."""
         found = self._store.models.get(user_id, model_id.lower()) if is_id(model_id) else None
         if found is None:
-            raise NotFound(f"there is no model {model_id}")
+            raise NotFound(f"there is no model {model_id}; GET …/model lists those that there are")
         return found
 
     def own(self, user_id: str, model_id: str) -> ModelRecord:
@@ -87,7 +87,8 @@ class Models:
         fields.setdefault("dataset_type", network.dataset_type)
         self._check(user_id, network, fields)
         record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
-        self._store.models.add(record)
+        with self._store.lasting():
+            self._store.models.add(record)
         self._announcer.model(user_id, record.id, "created")
         return self._view(user_id, [record])[0]
 
@@ -103,7 +104,8 @@ class Models:
         take_immutable(fields, record, "network_arch", "dataset_type")
         self._check(user_id, self._network(record.network_arch), fields)
         if fields:
-            record = self._store.models.update(record.id, **fields)
+            with self._store.lasting():
+                record = self._store.models.update(record.id, **fields)
         self._announcer.model(user_id, record.id, "updated")
         return self._view(user_id, [record])[0]
 
@@ -123,7 +125,8 @@ class Models:
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
         jobs = [job.id for job in answer.jobs]
-        self._store.models.delete(record.id)
+        with self._store.lasting():
+            self._store.models.delete(record.id)
         self._announcer.model(user_id, record.id, "deleted")
         for job_id in jobs:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
@@ -142,10 +145,11 @@ class Models:
         wanted_type = fields.get("dataset_type", network.dataset_type)
         if wanted_type != network.dataset_type:
             raise BadRequest(
-                f"dataset_type {wanted_type!r} does not fit {network.name}: it is {network.dataset_type!r}"
+                f"dataset_type {wanted_type!r} does not fit {network.name}; "
+                f"leave it out, or send {network.dataset_type!r}"
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
-            raise BadRequest(f"automl_enabled cannot be set: {network.name} has no AutoML")
+            raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
         algorithm = fields.get("automl_algorithm")
         if algorithm is not None:
             if algorithm.lower() not in ALGORITHMS:

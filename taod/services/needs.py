@@ -88,7 +88,7 @@ def _asked(field: str, value: Any, machine: Machine) -> int:
     if field.rpartition(".")[2] in _IDS:
         return _ids(field, [value], machine)
     if value < 0:
-        raise BadRequest(f"{field} = {value}: a number of GPUs is not negative")
+        raise BadRequest(f"{field} = {value}: a number of GPUs is not negative; set {field} to 1 or more")
     if value > max(machine.gpus, 1):
         raise BadRequest(f"{field} = {value}: {_has(machine)}; set {field} to {max(machine.gpus, 1)} or less")
     return max(value, 1)

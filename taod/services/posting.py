@@ -60,7 +60,7 @@ class Posting:
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
-        with self._store.transaction():
+        with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
                 for warning in record.warnings:

@@ -60,10 +60,12 @@ class Ptms:
         same = [record for record in self._store.models.ptms(body.network_arch) if record.ngc_path == ngc_path]
         if same:
             fields = {"weights_path": str(weights)} | ({"name": body.name} if body.name else {})
-            record = self._store.models.update(same[0].id, **fields)
+            with self._store.lasting():
+                record = self._store.models.update(same[0].id, **fields)
         else:
             record = self._record(ngc_path, body.network_arch, name=body.name or _name(ngc_path), weights=weights)
-            self._store.models.add(record)
+            with self._store.lasting():
+                self._store.models.add(record)
         self._announcer.model(None, record.id, "updated" if same else "created")
         return _view(record)
 
@@ -75,13 +77,15 @@ class Ptms:
         return network
 
     def _allowed(self, text: str) -> Path:
+        roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
+        names = ", ".join(str(root) for root in roots)
         try:
             path = Path(text).expanduser().resolve(strict=True)
         except (OSError, RuntimeError, ValueError) as error:
-            raise BadRequest(f"path {text!r}: there is no such file or folder on this machine") from error
-        roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
+            raise BadRequest(
+                f"path {text!r}: there is no such file or folder on this machine; name one below {names}"
+            ) from error
         if not any(path.is_relative_to(root) for root in roots):
-            names = ", ".join(str(root) for root in roots)
             raise BadRequest(f"path {text!r} is outside of storage.link_roots ({names}); add its folder there")
         return path
 

@@ -57,7 +57,7 @@ def check_references(store: Store, user_id: str, network: Network, fields: Mappi
 def _check_dataset(store: Store, user_id: str, network: Network, field: str, dataset_id: str) -> None:
     dataset = store.datasets.get(user_id, dataset_id)
     if dataset is None:
-        raise _refused(field, f"there is no data set {dataset_id!r}")
+        raise _refused(field, f"there is no data set {dataset_id!r}; GET …/dataset lists yours")
     if dataset.type != network.dataset_type:
         raise _refused(
             field,

@@ -100,7 +100,8 @@ class Specs:
     def _with_spec(self, owner: Owner, action: str) -> Owner:
         self._owners.check_action(owner, action)
         if not self.takes_spec(owner, action):
-            raise NotFound(f"action {action!r} of {owner.network} takes no spec")
+            having = ", ".join(each for each in owner.actions if self.takes_spec(owner, each)) or "none"
+            raise NotFound(f"action {action!r} of {owner.network} takes no spec; those that do: {having}")
         return owner
 
     def _saved(self, owner: Owner, action: str) -> Document:
@@ -111,7 +112,8 @@ class Specs:
 
     def _save(self, owner: Owner, action: str, document: Document) -> Saved:
         warnings = self._check(owner, action, document)
-        self._store.specs.save(owner.kind, owner.id, action, document)
+        with self._store.lasting():
+            self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:

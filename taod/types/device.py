@@ -13,7 +13,7 @@ class DeviceKind(StrEnum):
 
 
 class DeviceLease(msgspec.Struct):
-    """Who holds a slot of a device."""
+    """Who holds a slot of a device. Of another user's job nothing is told: id, action and network are empty."""
 
     job_id: str
     action: str

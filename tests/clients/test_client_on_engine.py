@@ -15,7 +15,7 @@ from tests.clients.world import Beside, World
 from tests.e2e.journey import merge
 
 pytest.importorskip("tao_cli.tao", reason="the published client is not installed (extra dev)")
-pytestmark = [pytest.mark.slow, pytest.mark.engine]
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(400)]
 
 NETWORK = "classification-pyt"
 

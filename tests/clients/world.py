@@ -20,7 +20,7 @@ from tests.clients.archives import archive
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = Path(__file__).with_name("tao_tool.py")
-PATIENCE_S = 60
+PATIENCE_S = 150
 BARE = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a client's process inherits; no proxy stands between it and the daemon."""
 

@@ -140,6 +140,38 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
     Store.open(path).close()
 
 
+def _synchronous(store: Store) -> int:
+    return store._database.number("PRAGMA synchronous")
+
+
+NORMAL, FULL = 1, 2
+
+
+def test_a_lasting_transaction_is_flushed_to_the_disk_and_only_that(store: Store, make) -> None:
+    with store.lasting():
+        model = make.model()
+        assert _synchronous(store) == FULL
+        with store.transaction(), store.lasting():
+            store.models.update(model.id, name="new")
+        assert _synchronous(store) == FULL
+    assert _synchronous(store) == NORMAL
+    with pytest.raises(RuntimeError), store.lasting():
+        store.models.delete(model.id)
+        raise RuntimeError
+    assert _synchronous(store) == NORMAL
+    found = store.models.get(model.user_id, model.id)
+    assert found is not None and found.name == "new"
+
+
+def test_a_lasting_transaction_inside_another_one_lasts_as_that_does(store: Store, make) -> None:
+    with pytest.raises(RuntimeError), store.transaction():
+        with store.lasting():
+            job = make.job()
+        assert _synchronous(store) == NORMAL
+        raise RuntimeError
+    assert store.jobs.get(job.id) is None
+
+
 _ADDER = """
 import sys
 from pathlib import Path

@@ -42,6 +42,9 @@ def holder(device: Device) -> Text:
         text = Text()
         for number, lease in enumerate(device.leases):
             text.append(" · " if number else "")
+            if not lease.job_id:
+                text.append("another user's run", style=DIM)
+                continue
             text.append(f"{lease.action} ", style=TEXT)
             text.append(format.short(lease.job_id), style=GREEN)
             text.append(f" {lease.network}", style=DIM)

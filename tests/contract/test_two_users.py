@@ -1,0 +1,203 @@
+"""Two users at every endpoint: neither sees nor changes what is the other's; what is public is read, not written."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from store.records import JobFilter
+from taod.api.events import flow
+from taod.api.openapi import Operation, operations
+from taod.services.users import BEARER
+from taod.types.event import EventType
+from taod.types.state import State
+from tests.api.conftest import Server, config, gate, pictures, server, tool_path
+
+__all__ = ["config", "gate", "pictures", "server", "tool_path"]
+
+ALL = operations()
+USER = "/api/v1/user/{user_id}"
+OWNED = [each for each in ALL if "_id}" in each.path.removeprefix(USER)]
+"""Operations on one data set, model or job."""
+SERVER_WIDE = {
+    "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "metrics",
+}  # fmt: skip
+"""Operations that belong to nobody."""
+READ_PUBLIC = {"get_model", "model_list_jobs", "model_get_schema"}
+"""What another user may ask of a public model. It has no saved spec here, so that its specs are not found."""
+REFUSED_PUBLIC = {
+    "put_model", "patch_model", "delete_model", "model_run_jobs", "model_post_specs", "model_put_specs",
+}  # fmt: skip
+
+
+@dataclass
+class Two:
+    """Ann has one of everything; Bob has a token and nothing else."""
+
+    server: Server
+    bob: httpx.AsyncClient
+    bob_id: str
+    ids: dict[str, str]
+    public: str
+
+    async def ask(self, operation: Operation, user_id: str, **ids: str) -> httpx.Response:
+        """As Bob, with the ids of Ann's things, or those given."""
+        values = self.ids | {"action": "train", "path": "log.txt", "user_id": user_id} | ids
+        body: dict[str, Any] = {"json": {}}
+        if operation.opt.get("upload"):
+            body = {"content": b"x", "headers": {"Content-Type": "application/octet-stream"}}
+        elif operation.name == "run_jobs":
+            body = {"json": [{"actions": ["train"]}]}
+        elif operation.name == "link_dataset":
+            body = {"json": {"path": "/tmp"}}
+        if operation.method == "get":
+            body = {}
+        return await self.bob.request(operation.method, operation.path.format(**values), **body)
+
+    def everything(self) -> Any:
+        """All that is Ann's, as the store has it."""
+        store = self.server.services.store
+        jobs, _ = store.jobs.list(JobFilter(user_id=self.server.user.id))
+        return msgspec.to_builtins(
+            [
+                store.datasets.get(self.server.user.id, self.ids["dataset_id"]),
+                store.models.get(self.server.user.id, self.ids["model_id"]),
+                store.models.get(self.server.user.id, self.public),
+                jobs,
+                store.specs.get("model", self.ids["model_id"], "train"),
+            ]
+        )
+
+
+@pytest.fixture
+async def two(server: Server, pictures) -> Any:
+    data = await server.ready_dataset(pictures("train"), name="ann's pictures")
+    model = await server.model(train_datasets=[data], eval_dataset=data, name="ann's model", encryption_key="ann's")
+    public = await server.model(public=True, name="ann's gift", encryption_key="ann's")
+    spec = {"train": {"train_config": {"runner": {"max_epochs": 1}}}}
+    await server.call("POST", f"/model/{model}/specs/train", 201, json=spec)
+    (job,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
+    async with server.services.bus.subscribe(None) as events:
+        while (
+            server.services.store.jobs.result(job).detailed_status is None
+            or server.services.store.jobs.get(job).state is not State.RUNNING
+        ):
+            await asyncio.wait_for(anext(events), 20)
+    bob, _ = server.services.users.add("bob")
+    token = server.services.users.issue(bob.id, kind=BEARER, label="test")
+    ids = {"dataset_id": data, "model_id": model, "job_id": job}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(server.app, raise_app_exceptions=False),
+        base_url=str(server.client.base_url),
+        headers={"Authorization": f"Bearer {token}"},
+    ) as client:
+        yield Two(server, client, bob.id, ids, public)
+    server.word("go")
+
+
+async def test_no_endpoint_gives_another_users_things_by_their_ids(two: Two) -> None:
+    before = two.everything()
+    assert len(OWNED) == 49
+    for operation in OWNED:
+        answer = await two.ask(operation, two.bob_id)
+        assert answer.status_code == 404, f"{operation.id}: {answer.status_code} {answer.text}"
+        assert "ann" not in answer.text, operation.id
+    assert two.everything() == before
+
+
+async def test_no_endpoint_answers_below_another_users_id(two: Two) -> None:
+    before = two.everything()
+    for operation in ALL:
+        if operation.id in SERVER_WIDE:
+            continue
+        answer = await two.ask(operation, two.server.user.id)
+        assert answer.status_code == 404, f"{operation.id}: {answer.status_code} {answer.text}"
+        assert answer.json()["error_desc"].startswith(f"there is no user {two.server.user.id};"), operation.id
+    assert two.everything() == before
+
+
+async def test_no_list_and_no_count_has_another_users_things(two: Two) -> None:
+    below = f"/api/v1/user/{two.bob_id}"
+    seen = set()
+    for operation in ALL:
+        if operation in OWNED or operation.method != "get" or operation.id in {"events_events", "login"}:
+            continue
+        answer = await two.ask(operation, two.bob_id, name="dino")
+        assert answer.status_code == 200, operation.id
+        seen.add(operation.id)
+        for name, value in two.ids.items():
+            assert value not in answer.text, f"{operation.id} tells the {name}"
+        assert "ann's pictures" not in answer.text
+        assert "ann's model" not in answer.text
+    assert seen >= {"list_datasets", "list_models", "list_all", "job_counts", "list_ptms", "devices", "metrics"}
+    assert (await two.bob.get(f"{below}/dataset")).headers["X-Total-Count"] == "0"
+    assert set((await two.bob.get(f"{below}/job/counts")).json().values()) == {0}
+    mine = (await two.server.client.get("/api/v1/devices")).json()
+    assert [lease["job_id"] for device in mine for lease in device["leases"]] == [two.ids["job_id"]]
+
+
+async def test_who_holds_a_device_is_told_to_its_user_alone(two: Two) -> None:
+    view = two.server.services.devices_view
+    (lease,) = [lease for device in (await two.bob.get("/api/v1/devices")).json() for lease in device["leases"]]
+    assert (lease["job_id"], lease["action"], lease["network"]) == ("", "", "")
+    told = msgspec.json.encode(view.now())
+    assert view.veiled(told, two.server.user.id) is told
+    services, job = two.server.services, two.ids["job_id"].encode()
+    for user_id, knows in ((two.bob_id, False), (two.server.user.id, True)):
+        stream = flow(services, user_id, None)
+        await anext(stream)
+        services.bus.publish(EventType.DEVICES, view.now(), user_id=None)
+        event = b""
+        while b"event: devices" not in event:
+            event = await asyncio.wait_for(anext(stream), 20)
+        assert (job in event) is knows
+        await stream.aclose()
+
+
+async def test_a_public_model_is_read_and_not_written(two: Two) -> None:
+    before = two.everything()
+    (shown,) = [m for m in (await two.bob.get(f"/api/v1/user/{two.bob_id}/model")).json() if m["id"] == two.public]
+    assert "encryption_key" not in shown
+    for operation in OWNED:
+        if "{model_id}" not in operation.path:
+            continue
+        answer = await two.ask(operation, two.bob_id, model_id=two.public)
+        status = 200 if operation.id in READ_PUBLIC else 400 if operation.id in REFUSED_PUBLIC else 404
+        assert answer.status_code == status, f"{operation.id}: {answer.status_code} {answer.text}"
+        if status == 400:
+            assert "read-only" in answer.text, operation.id
+        assert "ann's\"" not in answer.text, operation.id
+    assert two.everything() == before
+
+
+async def test_nobody_refers_to_another_users_data(two: Two) -> None:
+    below = f"/api/v1/user/{two.bob_id}"
+    data = two.ids["dataset_id"]
+    for field, value in (("train_datasets", [data]), ("eval_dataset", data), ("ptm", [two.ids["model_id"]])):
+        answer = await two.bob.post(f"{below}/model", json={"network_arch": "classification_pyt", field: value})
+        assert answer.status_code == 400
+        assert f"Provided {field} cannot be added: there is no" in answer.json()["error_desc"]
+    model = (await two.bob.post(f"{below}/model", json={"network_arch": "classification_pyt"})).json()["id"]
+    answer = await two.bob.post(f"{below}/model/{model}/job", json=[{"job": two.ids["job_id"], "actions": ["export"]}])
+    assert answer.status_code == 400
+    assert "has no such job" in answer.json()["error_desc"]
+
+
+async def test_events_are_heard_by_whom_they_concern(two: Two) -> None:
+    services = two.server.services
+    async with services.bus.subscribe(two.bob_id) as bobs, services.bus.subscribe(two.server.user.id) as anns:
+        await two.server.call("PATCH", f"/dataset/{two.ids['dataset_id']}", 200, json={"name": "new"})
+        await two.bob.post(f"/api/v1/user/{two.bob_id}/dataset", json={"type": "bpnet", "format": "default"})
+        heard = {"bob": await anext(bobs), "ann": await anext(anns)}
+        while heard["bob"].type is not EventType.DATASET:
+            assert two.ids["job_id"].encode() not in heard["bob"].data
+            heard["bob"] = await anext(bobs)
+        while heard["ann"].type is not EventType.DATASET:
+            heard["ann"] = await anext(anns)
+    assert b'"created"' in heard["bob"].data
+    assert two.ids["dataset_id"].encode() in heard["ann"].data
