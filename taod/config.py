@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 import platformdirs
@@ -93,6 +93,8 @@ class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     strict: bool = False
     """Refuse parameters that no table has, instead of keeping them with a warning."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 
 
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 
 from taod.catalogue.network import Network, of
 
 _CHECKPOINTS = (".tlt", ".hdf5", ".pth")
+_LIGHTNING = "="
+_STEP = "step"
 _EXPORTED = (".onnx", ".uff", ".etlt")
 _LEADING_NUMBER = re.compile(r"\d+")
 _PTM_SUFFIXES = (".tlt", ".hdf5", ".pth", ".pth.tar")
@@ -17,14 +19,18 @@ _PTM_FOLDERS = frozenset({"classification_tf2", "efficientdet_tf2"})
 _KEEPS_PRUNED = frozenset({"efficientdet_tf1", "efficientdet_tf2", "classification_tf2", "ocdnet"})
 
 
-def weights(network: Network | str, action: str, results: Path) -> Path | None:
+def weights(
+    network: Network | str, action: str, results: Path, scores: Mapping[int, float] | None = None
+) -> Path | None:
     """What a finished job offers to one that follows it, or None.
 
-    Training: the checkpoint of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
+    Training: the checkpoint of the best epoch where `scores` are given (higher is better) and can be told to belong
+    to checkpoints, else of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
     and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do not count.
     """
     if action in ("train", "retrain", "finetune"):
-        return _trained(of(network).checkpoint_separator, results)
+        separator = of(network).checkpoint_separator
+        return (best(network, results, scores) if scores else None) or _trained(separator, results)
     if action == "prune":
         return _first(_below(results), _CHECKPOINTS)
     if action == "export":
@@ -33,6 +39,33 @@ def weights(network: Network | str, action: str, results: Path) -> Path | None:
         engines = (results / "model.engine", results / action / "model.engine")
         return next((path for path in engines if path.is_file()), None)
     return None
+
+
+def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> Path | None:
+    """The checkpoint of the epoch that scored best, of equals the later one; None where that cannot be told.
+
+    It can where a checkpoint's name counts what the scores count. PyTorch Lightning's names (`epoch=011`) may count
+    from 0 and the status file from 1, which nothing tells; names with steps in them count no epochs.
+    """
+    separator = of(network).checkpoint_separator
+    if separator == _LIGHTNING:
+        return None
+    scored = [
+        (scores[epoch], epoch, path)
+        for epoch, path in checkpoints(separator, results)
+        if epoch in scores and _STEP not in path.name
+    ]
+    return max(scored, key=lambda one: one[:2])[2] if scored else None
+
+
+def checkpoints(separator: str, results: Path) -> list[tuple[int, Path]]:
+    """(epoch, file) of everything that a training left behind where it may have, in the order of looking."""
+    found: list[tuple[int, Path]] = []
+    for path in _candidates(results):
+        epoch = epoch_of(path.name, separator)
+        if epoch is not None:
+            found.append((epoch, path))
+    return found
 
 
 def resume(network: Network | str, action: str, results: Path) -> Path | None:
@@ -67,18 +100,18 @@ def epoch_of(name: str, separator: str) -> int | None:
 
 
 def _trained(separator: str, results: Path) -> Path | None:
-    best: tuple[int, Path] | None = None
-    plain: Path | None = None
+    """The checkpoint of the highest epoch, of equals the first; else one that is called `model`."""
+    found = checkpoints(separator, results)
+    if found:
+        return max(found, key=lambda one: one[0])[1]
+    return next((path for path in _candidates(results) if path.stem == "model"), None)
+
+
+def _candidates(results: Path) -> Iterator[Path]:
     for parts in product(("", "best_model"), ("", "weights"), ("", "train")):
         for path in _files(results.joinpath(*filter(None, parts))):
-            if path.suffix not in _CHECKPOINTS:
-                continue
-            epoch = epoch_of(path.name, separator)
-            if epoch is not None and (best is None or epoch > best[0]):
-                best = (epoch, path)
-            elif path.stem == "model" and plain is None:
-                plain = path
-    return best[1] if best is not None else plain
+            if path.suffix in _CHECKPOINTS:
+                yield path
 
 
 def _whole(path: Path) -> bool:

@@ -12,7 +12,6 @@ from taod.catalogue.sources.common import known_classes
 
 _RESUME = "train.resume_training_checkpoint_path"
 """Where the PyTorch tools are told what to go on from; not every network's fields list it, though its table does."""
-_SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
 
 
 def assemble(facts: JobFacts) -> Assembled:
@@ -26,7 +25,7 @@ def assemble(facts: JobFacts) -> Assembled:
     fields = command.fields(facts, network)
 
     spec = _complete(facts, network, known)
-    moved = _move_to_command(spec, fields, keeps_spec="experiment_spec" in fields.values(), network=network)
+    moved = _move_to_command(spec, fields, action=facts.action, network=network)
     values: dict[str, Any] = {}
     for field, how in fields.items():
         values[field] = moved.pop(field, None) if how == "from_csv" else fill.value(how, known, field, fields)
@@ -104,22 +103,21 @@ def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: fill.Know
         merge.put(spec, f"inferencer_config.{used}.{'trt_engine' if engine else 'model'}", model)
 
 
-def _move_to_command(
-    spec: merge.Document, fields: dict[str, str], *, keeps_spec: bool, network: Network
-) -> dict[str, Any]:
+def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: str, network: Network) -> dict[str, Any]:
     """Take out of the spec what goes to the command line.
 
-    That is what its fields ask for; for a data set's action that has no spec file, everything that is no group.
+    That is what its fields ask for; for a data set's action and for a pruning that write no spec file of their own,
+    everything that is no group: there is no other way from the user to the tool.
     """
     names = {field for field, how in fields.items() if how == "from_csv"}
-    if not keeps_spec and network.kind == "dataset":
+    if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
     return {name: spec.pop(name) for name in scalars}
 
 
 def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
-    used = _SPEC_FUNCTIONS.intersection(fields.values())
+    used = fill.SPEC_FUNCTIONS.intersection(fields.values())
     if not used:
         return None
     if used == {"parent_spec"}:

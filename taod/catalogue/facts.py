@@ -24,6 +24,8 @@ class ParentFacts(msgspec.Struct, frozen=True):
     results: Path
     spec: dict[str, Any] | None = None
     parent: ParentFacts | None = None
+    scores: dict[int, float] = {}
+    """What each epoch is worth, higher is better, where the best checkpoint is wanted; empty: the latest is."""
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from taod.catalogue.facts import DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 
 SPEC_NAME = "spec"
+SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
+"""What a command line names its spec file by."""
 _ENGINES = ("gen_trt_engine", "trtexec")
 _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 
@@ -41,7 +43,9 @@ class Known:
 
     def parent_weights(self) -> Path | None:
         parent = self.facts.parent
-        return artifacts.weights(parent.network, parent.action, parent.results) if parent is not None else None
+        if parent is None:
+            return None
+        return artifacts.weights(parent.network, parent.action, parent.results, parent.scores)
 
 
 def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
@@ -104,7 +108,7 @@ def _exported_from(parent: ParentFacts | None) -> Path | None:
     if parent is None or parent.action != "export" or parent.parent is None:
         return None
     before = parent.parent
-    return artifacts.weights(before.network, before.action, before.results)
+    return artifacts.weights(before.network, before.action, before.results, before.scores)
 
 
 def _parent_model_evaluate(known: Known) -> Value:
@@ -274,13 +278,19 @@ def spec_file(parent: ParentFacts) -> Path:
     return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[of(parent.network).spec_format]}"
 
 
+def writes_spec(job: ParentFacts) -> bool:
+    """Whether the job's command line names a spec file of its own."""
+    commands = of(job.network).file.commands.get(job.action, {})
+    return not SPEC_FUNCTIONS.isdisjoint(commands.values())
+
+
 def _grandparent_spec(known: Known) -> Value:
     parent = known.facts.parent
     if parent is None:
         return None
     above = parent.parent
-    chosen = parent if above is None or above.action == "dataset_convert" else above
-    return str(spec_file(chosen))
+    has_one = above is not None and above.action != "dataset_convert" and writes_spec(above)
+    return str(spec_file(above if above is not None and has_one else parent))
 
 
 def _pose_output(known: Known) -> str:

@@ -72,6 +72,12 @@ class Network:
         """`minimise` or `maximise`."""
         return self._entry.metric_direction
 
+    def minimises(self, metric: str) -> bool:
+        """Whether a lower value of a metric is a better one: the network's own, or any loss, cost or error."""
+        if metric == self._entry.metric:
+            return self._entry.metric_direction == "minimise"
+        return any(word in metric.lower() for word in ("loss", "cost", "error"))
+
     @property
     def checkpoint_separator(self) -> str:
         return self._entry.checkpoint_separator

@@ -42,7 +42,7 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
-    planner = Planner(store, root, catalogue, runners, devices, uploads)
+    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint)
     scheduler = Scheduler(
         store=store,
         root=root,

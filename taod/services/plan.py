@@ -19,6 +19,7 @@ from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.services.uploads import Uploads
+from taod.telemetry import metric
 
 MASK = "***"
 AnyJob = JobRecord | NewJob | PendingJob
@@ -39,13 +40,16 @@ class Planner:
         runners: RunnerRegistry,
         devices: DevicePool,
         uploads: Uploads | None = None,
+        checkpoint: str = "latest",
     ) -> None:
+        """`checkpoint`: which one of a training is worked on, the `latest` or the `best`."""
         self._store = store
         self._root = root
         self._catalogue = catalogue
         self._runners = runners
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
+        self._best = checkpoint == "best"
 
     def ready(self, job: AnyJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
@@ -153,7 +157,17 @@ class Planner:
             results=self._root.job(job.id).results,
             spec=job.spec,
             parent=None if above is None else self._chain(above, planned),
+            scores=self._scores(job),
         )
+
+    def _scores(self, job: AnyJob) -> dict[int, float]:
+        """What each epoch of a training is worth by the job's metric, higher is better; empty where it matters not."""
+        network = self._catalogue.network(job.network)
+        if not self._best or network is None or not isinstance(job, JobRecord) or job.metric is None:
+            return {}
+        sign = -1 if network.minimises(job.metric) else 1
+        result = self._store.jobs.result(job.id)
+        return {epoch: sign * value for epoch, value in metric.values(result, job.metric).items()}
 
     def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
         """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""

@@ -99,7 +99,7 @@ class Services:
             runners=runners,
             devices=devices,
             posting=self.posting,
-            planner=Planner(store, root, catalogue, runners, devices, uploads),
+            planner=Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint),
         )
         self.jobs = Jobs(
             store=store,

@@ -8,19 +8,24 @@ UNSET = "kpi"
 """The metric name that says: none was chosen."""
 
 
-def latest_value(result: Result, metric: str | None) -> float | None:
-    """The metric's finite value of the highest epoch, where the run reports it.
+def values(result: Result, metric: str | None) -> dict[int, float]:
+    """The metric's finite values by epoch, or by whatever the run counts; empty where it is unset or not reported.
 
-    Metrics come before curves, and a name that is equal before one that is equal but for its case. None where the
-    metric is unset or not reported.
+    Metrics come before curves, and a name that is equal before one that is equal but for its case.
     """
     if metric is None or metric == UNSET:
-        return None
+        return {}
     reported: list[Kpi | Graphical] = [*result.kpi, *result.graphical]
     exact = [one for one in reported if one.metric == metric]
     folded = [one for one in reported if one.metric != metric and one.metric.casefold() == metric.casefold()]
     for one in (*exact, *folded):
-        finite = [(int(step), value) for step, value in one.values.items() if value is not None]
+        finite = {int(step): value for step, value in one.values.items() if value is not None}
         if finite:
-            return max(finite)[1]
-    return None
+            return finite
+    return {}
+
+
+def latest_value(result: Result, metric: str | None) -> float | None:
+    """The metric's finite value of the highest epoch; None where the metric is unset or the run does not report it."""
+    finite = values(result, metric)
+    return finite[max(finite)] if finite else None

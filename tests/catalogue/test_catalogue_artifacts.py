@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from taod.catalogue.artifacts import epoch_of, pretrained, pruned_to_keep, resume, weights
+from taod.catalogue.network import of
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -72,3 +73,35 @@ def test_the_pruned_model_is_kept_beside_a_retrained_one(tmp_path: Path) -> None
     fill(tmp_path, "model.pth")
     assert pruned_to_keep("ocdnet", "retrain", tmp_path) == (tmp_path / "model.pth", "pruned_model.pth")
     assert pruned_to_keep("ocrnet", "retrain", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "files", "scores", "expected"),
+    [
+        ("classification_pyt", ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"], {1: 0.2, 2: 0.9, 3: 0.5}, "epoch_2.pth"),
+        ("classification_pyt", ["epoch_2.pth", "epoch_4.pth"], {1: 0.9, 2: 0.3, 4: 0.5}, "epoch_4.pth"),
+        ("classification_pyt", ["epoch_1.pth", "epoch_2.pth"], {1: 0.5, 2: 0.5}, "epoch_2.pth"),
+        ("classification_pyt", ["epoch_1.pth", "epoch_2.pth"], {7: 0.5}, "epoch_2.pth"),
+        ("classification_pyt", ["epoch_1.pth", "epoch_2.pth"], {}, "epoch_2.pth"),
+        ("segformer", ["iter_200.pth", "iter_400.pth"], {200: 0.7, 400: 0.6}, "iter_200.pth"),
+        ("detectnet_v2", ["weights/model.epoch-10.tlt", "weights/model.epoch-20.tlt"], {10: -0.1, 20: -0.3},
+         "weights/model.epoch-10.tlt"),
+        ("dino", ["dd_epoch=000.pth", "dd_epoch=001.pth"], {0: 0.9, 1: 0.1}, "dd_epoch=001.pth"),
+        ("mask_rcnn", ["model.step-1.tlt", "model.step-2.tlt"], {1: 0.9, 2: 0.1}, "model.step-2.tlt"),
+    ],
+)  # fmt: skip
+def test_the_best_checkpoint_where_it_can_be_told_else_the_latest(
+    tmp_path: Path, network: str, files: list[str], scores: dict[int, float], expected: str
+) -> None:
+    fill(tmp_path, *files)
+    assert weights(network, "train", tmp_path, scores) == tmp_path / expected
+
+
+def test_which_metrics_are_better_when_lower() -> None:
+    for network, metric, lower in (
+        ("unet", "loss", True),
+        ("fpenet", "evaluation_cost", True),
+        ("dino", "val_mAP50", False),
+        ("dino", "val_loss", True),
+    ):
+        assert of(network).minimises(metric) is lower

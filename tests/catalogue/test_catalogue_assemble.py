@@ -272,3 +272,27 @@ def test_a_training_goes_on_from_its_own_checkpoint_where_the_tool_has_a_field_f
     assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) is None
     (facts.results / checkpoint).write_bytes(b"")
     assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) == str(facts.results / checkpoint)
+
+
+def test_what_a_user_sets_for_a_pruning_reaches_the_command_line(tmp_path: Path) -> None:
+    trained = ParentFacts("detectnet_v2", "train", tmp_path / "train/results")
+    touch(trained.results / "weights/model.epoch-3.hdf5")
+    facts = job(tmp_path, "prune", {}, network="detectnet_v2", spec={"pruning_threshold": 0.35}, parent=trained)
+    assert "--pruning_threshold=0.35" in assemble(facts).argv
+
+
+def test_an_inference_of_detectnet_names_no_data_set_in_its_spec(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+    trained = ParentFacts("detectnet_v2", "train", tmp_path / "train/results")
+    touch(trained.results / "weights/model.epoch-3.hdf5")
+    facts = job(tmp_path, "inference", sets, network="detectnet_v2", spec={}, parent=trained)
+    assert "dataset_config" not in (assemble(facts).spec_text or "")
+
+
+def test_an_evaluation_of_bpnet_reads_the_nearest_spec_that_was_written(tmp_path: Path) -> None:
+    """A pruning before the retraining has none of its own."""
+    results = {action: tmp_path / action / "results" for action in ("train", "prune", "retrain")}
+    trained = ParentFacts("bpnet", "train", results["train"])
+    pruned = ParentFacts("bpnet", "prune", results["prune"], parent=trained)
+    retrained = ParentFacts("bpnet", "retrain", results["retrain"], parent=pruned)
+    of_retrained = job(tmp_path, "evaluate", {}, network="bpnet", parent=retrained)
+    assert read(assemble(of_retrained))["train_spec"] == str(tmp_path / "retrain/spec.yaml")

@@ -18,6 +18,7 @@ from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.services.plan import Planner, write_atomically
 from taod.services.uploads import Uploads
+from taod.types.job import Kpi, Result
 from taod.types.state import State
 
 
@@ -58,6 +59,7 @@ class House:
         new = NewJob(
             id=f"j-{action}", user_id=self.user, owner_kind="model", owner_id="m", network="classification_pyt",
             action=action, parent_id=parent, state=State.WAITING, reason="", spec=default("classification_pyt", action),
+            metric="loss",
         )  # fmt: skip
         return self.store.jobs.add([new])[0]
 
@@ -121,3 +123,20 @@ def test_a_file_is_replaced_whole(tmp_path) -> None:
     write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert [entry.name for entry in path.parent.iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize(("checkpoint", "expected"), [("latest", "epoch_3.pth"), ("best", "epoch_2.pth")])
+def test_which_checkpoint_is_worked_on_is_a_setting(house, checkpoint, expected) -> None:
+    val = house.dataset("val")
+    house.model(train_datasets=[house.dataset("train")], eval_dataset=val)
+    train = house.job("train")
+    results = house.root.job(train.id).results
+    results.mkdir(parents=True)
+    for epoch in (1, 2, 3):
+        (results / f"epoch_{epoch}.pth").write_bytes(b"weights")
+    losses = Kpi("loss", {"1": 0.9, "2": 0.1, "3": 0.4})
+    house.store.jobs.save_result(train.id, Result(kpi=[losses]))
+    house.planner._best = checkpoint == "best"
+    job = house.job("evaluate", parent=train.id)
+    house.planner.prepare(job)
+    assert f"checkpoint: {results / expected}" in (house.root.job(job.id).path / "spec.yaml").read_text()

@@ -15,7 +15,12 @@ def _records(dataset: DatasetFacts) -> dict[str, Any]:
 
 
 def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
-    """detectnet_v2, faster_rcnn: one source for each train set, and the eval set as the only validation source."""
+    """detectnet_v2, faster_rcnn: one source for each train set, and the eval set as the only validation source.
+
+    The inference of detectnet_v2 reads no data set: its message has no field for one, and refuses what it lacks.
+    """
+    if facts.network == "detectnet_v2" and facts.action == "inference":
+        return
     if facts.train:
         put(spec, "dataset_config.data_sources", [_records(d) for d in facts.train])
     if facts.eval is not None:
