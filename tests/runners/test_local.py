@@ -128,7 +128,13 @@ async def test_the_tool_has_default_signals_and_no_descriptor_of_the_daemon(
         " sorted(map(int, os.listdir('/proc/self/fd')))[:4])"
     )
     request = python(tmp_path, text)
-    await ended(runner, await runner.start(request), request)
+    # A test run in the background of a script, or under nohup, is itself started with these ignored.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        await ended(runner, await runner.start(request), request)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     # 0-2, and the descriptor of the listing itself.
     assert request.job_folder.log.read_text() == "True [True, True, True] [0, 1, 2, 3]\n"
 
