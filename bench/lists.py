@@ -165,4 +165,5 @@ def _times(action: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
 
 
 def _shown(times: list[float]) -> str:
-    return f"{statistics.median(times) * 1000:.2f} ms (max {max(times) * 1000:.1f}, n = {len(times)})"
+    milliseconds = sorted(time * 1000 for time in times)
+    return f"{statistics.median(milliseconds):.2f} ms (from {milliseconds[0]:.2f} to {milliseconds[-1]:.1f})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -81,6 +82,25 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     driver = Driver()
     monkeypatch.setattr(nvml_module.Nvml, "open", classmethod(lambda cls: Nvml(driver)))
     return driver
+
+
+def test_without_a_driver_its_python_side_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml_module, "DRIVER", "libno-such-driver.so.1")
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    assert Nvml.open() is None and "pynvml" not in sys.modules
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_driver_is_opened_where_it_answers(monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
+    def init() -> None:
+        if not answers:
+            raise NVMLError
+
+    driver = Driver()
+    driver.nvmlInit = init
+    monkeypatch.setattr(nvml_module, "DRIVER", "libc.so.6")
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    assert (Nvml.open() is not None) is answers
 
 
 def test_gpus_are_found_by_uuid(driver: Driver) -> None:
