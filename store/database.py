@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from taod.errors import BadRequest, ConfigError, Conflict
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for one in another process (`taod user add` beside a running daemon)."""
+LOOK_AGAIN_S = 0.005
 
 
 class Database:
@@ -40,13 +42,27 @@ class Database:
         self._depth = 0
         try:
             # Setting WAL and writing the schema need the only writer's lock; the rest are the connection's own.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16384"):
+            self._set_wal()
+            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16384"):
                 self.connection.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:
             self.connection.close()
             raise ConfigError(
                 f"{path} cannot be opened as taod's database: {error}; if it is not one, move it away"
             ) from error
+
+    def _set_wal(self) -> None:
+        """Where another process is just making the file, SQLite refuses at once, whatever the timeout."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
+            else:
+                return
 
     def close(self) -> None:
         """Close the file; a second close does nothing."""

@@ -190,6 +190,19 @@ def test_two_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_file_that_another_process_is_just_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "taod.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("store.database.time.sleep", lambda _: other.in_transaction and other.execute("ROLLBACK"))
+    store = Store.open(path)
+    other.close()
+    assert store._database.row("PRAGMA journal_mode") == ("wal",)
+    store.close()
+
+
 def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "taod.db"
     path.write_bytes(b"a shopping list, and not a short one\n" * 100)
