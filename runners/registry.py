@@ -28,6 +28,11 @@ class Choice(msgspec.Struct, frozen=True):
     reason: str = ""
     remedy: str = ""
 
+    @property
+    def refusal(self) -> str:
+        """What a user reads where nobody does it: why, and what would change it."""
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+
 
 class RunnerRegistry:
     """The runners of this daemon; each is made when it is first needed, and once."""

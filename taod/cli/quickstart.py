@@ -17,6 +17,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from taod.catalogue.merge import merge
 from taod.cli import digits
 from taod.cli.onnx_check import accuracy_of
 from taod.cli.progress import watch
@@ -92,7 +93,7 @@ def _start_daemon(root: Path) -> subprocess.Popen[str]:
     if not line:
         daemon.wait(START_S)
         raise QuickstartFailed(f"the daemon did not start: {errors.read_text().strip()}")
-    console.print(line, style="green", highlight=False, soft_wrap=True)
+    console.print(line, style="green", highlight=False)
     return daemon
 
 
@@ -155,8 +156,7 @@ async def _model(client: Client, datasets: dict[str, str]) -> str:
 async def _spec(client: Client, model_id: str, epochs: int) -> None:
     """Read the schema's default for train, change what digits want, save it."""
     schema = await client.schema("model", model_id, "train")
-    spec: dict[str, Any] = schema["default"]
-    _merge(spec, digits_spec(epochs))
+    spec = merge(schema["default"], digits_spec(epochs))
     await client.save_spec("model", model_id, "train", spec)
     console.print(f"Saved the train spec: {spec['model']['backbone']['type']}, {epochs} epochs.")
 
@@ -182,14 +182,6 @@ def digits_spec(epochs: int) -> dict[str, Any]:
     }
 
 
-def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
 async def _finish(client: Client, job_id: str) -> JobDetail:
     """Watch a job to its end. Raises QuickstartFailed with its reason and its log's last lines."""
     await watch(client, job_id, console)
@@ -213,7 +205,7 @@ def _show(jobs: dict[str, JobDetail]) -> None:
         ("labelled", "inference", ("*.csv", "*.json")),
     ):
         for path in newest(Path(jobs[action].folder), patterns)[:1]:
-            console.print(f"{title:<11}{path}", highlight=False, soft_wrap=True)
+            console.print(f"{title:<11}{path}", highlight=False)
 
 
 def newest(folder: Path, patterns: tuple[str, ...]) -> list[Path]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
 from runners.protocol import Command, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod.errors import BadRequest, TaodError
+from taod.masking import masked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.outcome import CANCEL
 from taod.types.state import State
-
-MASK = "***"
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
     choice = ground.runners.choose(job.network, job.action, job.spec)
     if choice.runner is None:
-        raise BadRequest(f"{choice.reason}; {choice.remedy}".removesuffix("; "))
+        raise BadRequest(choice.refusal)
     command = ground.planner.prepare(job)
     folder = ground.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -118,13 +117,11 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
     return choice.runner, request, _masked(choice.runner.describe(request), command.secrets)
 
 
-def _masked(launch: Launch, secrets: Iterable[str]) -> Launch:
-    def mask(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, MASK) if secret else text
-        return text
-
-    return Launch([mask(word) for word in launch.argv], {name: mask(text) for name, text in launch.environment.items()})
+def _masked(launch: Launch, secrets: Sequence[str]) -> Launch:
+    return Launch(
+        [masked(word, secrets) for word in launch.argv],
+        {name: masked(text, secrets) for name, text in launch.environment.items()},
+    )
 
 
 def _intent(ground: Ground, job_id: str) -> str | None:

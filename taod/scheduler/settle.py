@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 from runners.protocol import Ended
+from taod.masking import masked
 from taod.scheduler.ground import Ground, Live
-from taod.scheduler.launch import MASK
 from taod.scheduler.outcome import Facts, judge
 from taod.telemetry import log as logs
 from taod.telemetry.telemetry import Final
@@ -80,9 +80,6 @@ async def _look_at_gpus(ground: Ground, live: Live) -> None:
 
 def _tail(path: Path, secrets: list[str]) -> str:
     try:
-        text = logs.tail(path, LOG_LINES).decode(errors="replace")
+        return masked(logs.tail(path, LOG_LINES).decode(errors="replace"), secrets)
     except OSError:
         return ""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, MASK)
-    return text

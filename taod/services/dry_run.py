@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from runners.protocol import Command, DeviceGrant, Launch, RunRequest, StartFailed
+from runners.protocol import DeviceGrant, Launch, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from store.records import NewJob
 from taod.catalogue.facts import Assembled
@@ -12,7 +12,7 @@ from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
-from taod.services.plan import Planner
+from taod.services.plan import Planner, command_of
 from taod.services.posting import Posting
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
@@ -81,15 +81,8 @@ class DryRun:
         whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
         choice = self._runners.choose(job.network, job.action, whole)
         if choice.runner is None:
-            raise BadRequest(f"{choice.reason}; {choice.remedy}".removesuffix("; "))
-        command = Command(
-            network=assembled.argv[0],
-            action=job.action,
-            argv=assembled.argv,
-            image=assembled.image,
-            environment=assembled.environment,
-            reads=[str(path) for path in assembled.reads],
-        )
+            raise BadRequest(choice.refusal)
+        command = command_of(assembled, job.action, secrets=[])
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:
             return choice.runner.name, choice.runner.describe(request)

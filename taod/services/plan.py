@@ -16,12 +16,12 @@ from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.errors import BadRequest
+from taod.masking import MASK
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
 
-MASK = "***"
 AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
 _CPU = "cpu:"
@@ -74,17 +74,8 @@ class Planner:
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
-        command = Command(
-            network=assembled.argv[0],
-            action=job.action,
-            argv=assembled.argv,
-            image=assembled.image,
-            environment=assembled.environment,
-            reads=[str(path) for path in assembled.reads],
-            secrets=secrets,
-        )
         write_atomically(folder.command, _shown(assembled, secrets))
-        return command
+        return command_of(assembled, job.action, secrets)
 
     def preview(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> tuple[Assembled, list[str]]:
         """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
@@ -213,6 +204,19 @@ class Planner:
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
         return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
+
+
+def command_of(assembled: Assembled, action: str, secrets: list[str]) -> Command:
+    """What a runner is given of an assembled job."""
+    return Command(
+        network=assembled.argv[0],
+        action=action,
+        argv=assembled.argv,
+        image=assembled.image,
+        environment=assembled.environment,
+        reads=[str(path) for path in assembled.reads],
+        secrets=secrets,
+    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

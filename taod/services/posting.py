@@ -183,7 +183,7 @@ class Posting:
     def _check_runner(self, owner: Owner, action: str, spec: dict[str, Any] | None) -> None:
         choice = self._runners.choose(owner.network, action, spec)
         if choice.runner is None:
-            raise BadRequest(f"{choice.reason}; {choice.remedy}" if choice.remedy else choice.reason)
+            raise BadRequest(choice.refusal)
 
     def _machine(self) -> Machine:
         kinds = [device.kind for device in self._devices.devices]

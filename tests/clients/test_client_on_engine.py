@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from taod.catalogue.merge import merge
 from taod.cli import digits
 from taod.cli.quickstart import digits_spec
 from tests.clients.published import ClientFailed, InOneProcess
 from tests.clients.world import Beside, World
-from tests.e2e.journey import merge
 
 pytest.importorskip("tao_cli.tao", reason="the published client is not installed (extra dev)")
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(400)]
@@ -42,8 +42,7 @@ def test_train_evaluate_export_and_infer(engine_world: World, tmp_path: Path) ->
     roles = {"eval_dataset": sets["test"], "inference_dataset": sets["test"]}
     beside.call("PATCH", f"/model/{model}", {"train_datasets": [sets["val"]], **roles})
 
-    spec = json.loads(client.run(NETWORK, "model-train-defaults", "--id", model))
-    merge(spec, digits_spec(2))
+    spec = merge(json.loads(client.run(NETWORK, "model-train-defaults", "--id", model)), digits_spec(2))
     beside.call("POST", f"/model/{model}/specs/train", spec, status=201)
     train = client.run(NETWORK, "model-train", "--id", model)
     jobs = [train]

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
+from taod.catalogue.merge import merge
 from taod.cli import digits
 from taod.cli.quickstart import digits_spec
 from taod.client.find import find
@@ -113,26 +113,15 @@ async def upload(client: Client, pictures: Path, split: str, into: Path) -> str:
     return made.id
 
 
-async def small_model(client: Client, pictures: Path, tmp_path: Path, *, epochs: int, **spec: Any) -> str:
+async def small_model(client: Client, pictures: Path, tmp_path: Path, *, epochs: int) -> str:
     """A model on the digits whose train takes about a second an epoch on a laptop; returns its id."""
     train, evaluate = [await upload(client, pictures, split, tmp_path) for split in ("val", "test")]
     model = await client.create_model(
         ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)
     )
-    document = (await client.schema("model", model.id, "train"))["default"]
-    wanted = digits_spec(epochs)
-    merge(document, wanted)
-    merge(document, spec)
-    await client.save_spec("model", model.id, "train", document)
+    default = (await client.schema("model", model.id, "train"))["default"]
+    await client.save_spec("model", model.id, "train", merge(default, digits_spec(epochs)))
     return model.id
-
-
-def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            merge(into[key], value)
-        else:
-            into[key] = value
 
 
 async def train(client: Client, model_id: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from taod.catalogue.merge import merge
 from taod.cli import digits
 from taod.cli.quickstart import digits_spec
 from taod.client.errors import ClientError
@@ -16,7 +17,7 @@ from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
 from taod.types.model import ModelCreate
 from taod.types.state import State
-from tests.e2e.journey import ended, merge, small_model, train, until
+from tests.e2e.journey import ended, small_model, train, until
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +57,8 @@ async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
 
 async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    document = (await client.schema("model", model.id, "train"))["default"]
-    merge(document, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": 0}}}})
+    default = (await client.schema("model", model.id, "train"))["default"]
+    document = merge(default, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": 0}}}})
     error = await refused(client.save_spec("model", model.id, "train", document))
     assert error.status == 400
     for said in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):
@@ -66,9 +67,8 @@ async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Cli
 
 async def test_a_job_without_its_data_set_is_refused_with_the_field_to_set(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    document = (await client.schema("model", model.id, "train"))["default"]
-    merge(document, digits_spec(1))
-    await client.save_spec("model", model.id, "train", document)
+    default = (await client.schema("model", model.id, "train"))["default"]
+    await client.save_spec("model", model.id, "train", merge(default, digits_spec(1)))
     error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     assert "train_datasets" in error.description
