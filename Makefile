@@ -10,16 +10,20 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,docker,web,dev]'
 	@touch $@
 
 quickstart: install
 	$(BIN)/taod quickstart --keep
 
-# tmux drives the dashboard in one test; without it (and without the right to install it) that test says so and is skipped.
+# Programs that some tests drive for real: the dashboard in tmux, a container engine, a Slurm of one node, task-spooler.
+# Where one is missing (and may not be installed) the tests that need it say so and are skipped.
+PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static slurmctld:slurm-wlm munged:munge tsp:task-spooler
+
 tools:
-	@command -v tmux >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 \
-	  && apt-get -qq update && apt-get -qq install -y --no-install-recommends tmux >/dev/null; } || true
+	@missing=; for each in $(PROGRAMS); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \
+	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get -qq update \
+	  && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; } || echo "not installed:$$missing"
 
 test: install tools
 	$(BIN)/python -m pytest

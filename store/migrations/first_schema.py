@@ -1,83 +1,11 @@
-"""The schema and its history: each step is applied once, in order, and never changed after a release."""
+"""Users, data sets, models, specs, jobs and what belongs to a job."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-
-from store.database import Database
-from taod.errors import ConfigError
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-SET = "taod"
-TABLE = "_sqlite_migrations"
-"""Where sqlite-utils keeps what was applied."""
-
-Step = Callable[["sqlite_utils.Database"], None]
-
-
-def first_schema(db: sqlite_utils.Database) -> None:
-    """Users, data sets, models, specs, jobs and what belongs to a job."""
-    _run(db, _FIRST_SCHEMA)
-
-
-def lists_from_indices(db: sqlite_utils.Database) -> None:
-    """What lists, counts and the scheduler ask, from indices that hold all of it, and kept counts."""
-    _run(db, _LISTS_FROM_INDICES)
-
-
-STEPS: Mapping[str, Step] = {"first_schema": first_schema, "lists_from_indices": lists_from_indices}
-"""By the name under which each is remembered in the file."""
-
-
-def migrate(database: Database, steps: Mapping[str, Step] = STEPS) -> None:
-    """Bring an older file up to this version, all or nothing; two processes may try at once.
-
-    Raises ConfigError where the file was written by a newer taod.
-    """
-    known = list(steps)
-    with database.transaction():
-        applied = _applied(database)
-        if unknown := [name for name in applied if name not in known]:
-            raise ConfigError(
-                f"the root's database has version {len(applied)} (with {', '.join(unknown)}), this taod knows "
-                f"version {len(known)}: install the newer taod that wrote it, or serve another root (--root)"
-            )
-        if len(applied) < len(known):
-            _apply(database, steps)
-            database.write(f"PRAGMA user_version = {len(known)}")
-
-
-def _applied(database: Database) -> list[str]:
-    if not database.number("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", [TABLE]):
-        return []
-    rows = database.rows(f"SELECT name FROM {TABLE} WHERE migration_set = ? ORDER BY rowid", [SET])
-    return [row[0] for row in rows]
-
-
-def _apply(database: Database, steps: Mapping[str, Step]) -> None:
-    # Imported here: it takes numpy along where that is installed, a quarter of a second that only an upgrade is worth.
-    import sqlite_utils
-    from sqlite_utils.migrations import Migrations
-
-    migrations = Migrations(SET)
-    for name, step in steps.items():
-        migrations(name=name)(step)
-    migrations.apply(sqlite_utils.Database(database.connection, recursive_triggers=False, execute_plugins=False))
-
-
-def _run(db: sqlite_utils.Database, script: str) -> None:
-    """Run statements that blank lines part: one after the other, where `executescript` would commit what is open."""
-    for statement in script.split("\n\n"):
-        db.execute(statement)
-
 
 # Filters and sort keys lie together in the lists' indices, so that a page is found without reading the wide rows.
 # `name_key` is the case-folded name, `search_key` the words of a job. An owner is a model or a data set: two foreign
 # keys, of which one is set; jobs repeat it as `owner_id`: a generated column would keep SQLite from a covering index.
-_FIRST_SCHEMA = """
+SCRIPT = """
 CREATE TABLE users (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL UNIQUE,
@@ -286,46 +214,4 @@ CREATE TABLE status_marks (
     offset INTEGER NOT NULL,
     PRIMARY KEY (job_id, attempt)
 ) STRICT, WITHOUT ROWID;
-"""
-
-# The counts of a user's jobs by state are kept by triggers, because counting costs as much as there are jobs, for the
-# total of each list and each of the dashboard's figures.
-# `jobs_of_owner` holds all that a data set or model shows of its jobs but the results. The two indices of what waits
-# hold only that, so that a look at the queue costs what is in it; their conditions stand in the queries word for word,
-# and `state` stands in them because SQLite checks it once more.
-_LISTS_FROM_INDICES = """
-DROP INDEX jobs_by_owner;
-
-CREATE INDEX jobs_of_owner ON jobs (owner_id, created_on, id, owner_kind, action, parent_id, state, last_modified);
-
-CREATE INDEX jobs_queued ON jobs (priority DESC, queued_at, created_on, id, owner_kind, devices_wanted, reason, state)
-    WHERE state = 'queued';
-
-CREATE INDEX jobs_in_state ON jobs (id, state);
-
-CREATE INDEX jobs_waiting ON jobs (parent_id, owner_id, reason, state) WHERE state = 'waiting';
-
-CREATE TABLE job_counts (
-    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    state TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    PRIMARY KEY (user_id, state)
-) STRICT, WITHOUT ROWID;
-
-INSERT INTO job_counts SELECT user_id, state, count(*) FROM jobs GROUP BY user_id, state;
-
-CREATE TRIGGER job_counted AFTER INSERT ON jobs BEGIN
-    INSERT INTO job_counts VALUES (new.user_id, new.state, 1)
-        ON CONFLICT (user_id, state) DO UPDATE SET number = number + 1;
-END;
-
-CREATE TRIGGER job_moved AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN
-    UPDATE job_counts SET number = number - 1 WHERE user_id = old.user_id AND state = old.state;
-    INSERT INTO job_counts VALUES (new.user_id, new.state, 1)
-        ON CONFLICT (user_id, state) DO UPDATE SET number = number + 1;
-END;
-
-CREATE TRIGGER job_uncounted AFTER DELETE ON jobs BEGIN
-    UPDATE job_counts SET number = number - 1 WHERE user_id = old.user_id AND state = old.state;
-END;
 """

@@ -1,0 +1,72 @@
+"""The schema and its history: each step is applied once, in order, and never changed after a release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from store.database import Database
+from store.migrations import first_schema, lists_from_indices
+from taod.errors import ConfigError
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+SET = "taod"
+TABLE = "_sqlite_migrations"
+"""Where sqlite-utils keeps what was applied."""
+
+Step = Callable[["sqlite_utils.Database"], None]
+
+
+def _script(statements: str) -> Step:
+    return lambda db: _run(db, statements)
+
+
+STEPS: Mapping[str, Step] = {
+    "first_schema": _script(first_schema.SCRIPT),
+    "lists_from_indices": _script(lists_from_indices.SCRIPT),
+}
+"""By the name under which each is remembered in the file; one module a step, new ones last."""
+
+
+def migrate(database: Database, steps: Mapping[str, Step] = STEPS) -> None:
+    """Bring an older file up to this version, all or nothing; two processes may try at once.
+
+    Raises ConfigError where the file was written by a newer taod.
+    """
+    known = list(steps)
+    with database.transaction():
+        applied = _applied(database)
+        if unknown := [name for name in applied if name not in known]:
+            raise ConfigError(
+                f"the root's database has version {len(applied)} (with {', '.join(unknown)}), this taod knows "
+                f"version {len(known)}: install the newer taod that wrote it, or serve another root (--root)"
+            )
+        if len(applied) < len(known):
+            _apply(database, steps)
+            database.write(f"PRAGMA user_version = {len(known)}")
+
+
+def _applied(database: Database) -> list[str]:
+    if not database.number("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", [TABLE]):
+        return []
+    rows = database.rows(f"SELECT name FROM {TABLE} WHERE migration_set = ? ORDER BY rowid", [SET])
+    return [row[0] for row in rows]
+
+
+def _apply(database: Database, steps: Mapping[str, Step]) -> None:
+    # Imported here: it takes numpy along where that is installed, a quarter of a second that only an upgrade is worth.
+    import sqlite_utils
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(SET)
+    for name, step in steps.items():
+        migrations(name=name)(step)
+    migrations.apply(sqlite_utils.Database(database.connection, recursive_triggers=False, execute_plugins=False))
+
+
+def _run(db: sqlite_utils.Database, script: str) -> None:
+    """Run statements that blank lines part: one after the other, where `executescript` would commit what is open."""
+    for statement in script.split("\n\n"):
+        db.execute(statement)
