@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from taod.catalogue import merge
 from taod.catalogue.facts import JobFacts, ParentFacts
 from taod.catalogue.fill import spec_file, trained_ancestor
 from taod.catalogue.network import Network
+from taod.documents import read_yaml
 
 _AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat"})
 # Groups that say what is done rather than what the model is.
@@ -48,7 +47,7 @@ def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
 def _written_spec(ancestor: ParentFacts) -> merge.Document:
     file = spec_file(ancestor)
     if file.is_file() and file.suffix == ".yaml":
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loaded = read_yaml(file.read_text(encoding="utf-8"))
         if isinstance(loaded, dict):
             return loaded
     return merge.merge(merge.default(ancestor.network, ancestor.action), ancestor.spec or {})

@@ -14,6 +14,7 @@ import rich_click as click
 from taod.cli import documents
 from taod.cli.network import parameters
 from taod.cli.output import number, size, words
+from taod.documents import read_value
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ from taod.cli.output import number, size, words
     ],
 )
 def test_a_value_is_what_the_tools_would_read(text: str, value: Any) -> None:
-    read = documents.value_of(text)
+    read = read_value(text)
     assert read == value
     assert type(read) is type(value)
 
@@ -47,7 +48,7 @@ def test_a_value_is_what_the_tools_would_read(text: str, value: Any) -> None:
 def test_a_file_reads_like_the_tools_read_it_and_comes_back_the_same() -> None:
     document = documents.read(BytesIO(b"lr: 1e-4\nphase: on\nwhen: 2024-01-01\nlist: [1, .nan]\nnone: ~\n"))
     assert document["lr"] == 1e-4
-    assert (document["phase"], document["when"], document["none"]) == ("on", "2024-01-01", None)
+    assert (document["phase"], document["when"], document["none"]) == (True, "2024-01-01", None)
     kept = {"a": {"b": [1, 2.5, True, None, "no", "1e-4", "2024-01-01", "ü"], "tiny": 1e-07}}
     assert documents.read(BytesIO(documents.to_yaml(kept).encode())) == kept
 
