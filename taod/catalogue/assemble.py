@@ -68,7 +68,7 @@ def _spec_format(facts: JobFacts, network: Network) -> str:
 def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Document:
     """The user's spec over the defaults, with everything that taod knows filled in, and nothing unset left."""
     classes = known_classes(facts)
-    spec = merge.merge(merge.default(network, facts.action, classes), facts.spec or {})
+    spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
     spec = inherit.from_training(network, facts, spec, classes)
     if "parent_spec_copied" in command.fields(facts, network).values():
         spec = inherit.over_parent(facts, spec)
@@ -82,6 +82,7 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
         found = fill.value(how, known, field, filled)
         if found is not None:
             merge.put(spec, field, found)
+            spec = merge.choose(network, spec, _only(field, found))
     if _RESUME in table.rows and (last := known.resume()) is not None:
         merge.put(spec, _RESUME, last)
     _detectnet_inference(facts, spec, known)
@@ -89,6 +90,12 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
     resources.fit(spec, facts.gpus)
     spec.pop("version", None)
     return merge.tidy(table, merge.without_nulls(spec))
+
+
+def _only(field: str, value: Any) -> merge.Document:
+    document: merge.Document = {}
+    merge.put(document, field, value)
+    return document
 
 
 def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: fill.Known) -> None:
@@ -113,7 +120,12 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
-    return {name: spec.pop(name) for name in scalars}
+    moved = {name: spec.pop(name) for name in scalars}
+    if action.startswith("convert") and not fill.SPEC_FUNCTIONS.intersection(fields.values()):
+        # Such a conversion's options are a group in its table, and options of its own on the command line.
+        group = spec.get("dataset_convert", {})
+        moved = {name: group[name] for name in names if group.get(name) is not None} | moved
+    return moved
 
 
 def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
@@ -134,7 +146,7 @@ def _ancestor_text(parent: ParentFacts | None) -> str | None:
             return file.read_text(encoding="utf-8")
         network = of(parent.network)
         if parent.spec is not None and network.takes_spec(parent.action) and parent.action in ("train", "retrain"):
-            whole = merge.without_nulls(merge.merge(merge.default(network, parent.action), parent.spec))
+            whole = merge.without_nulls(merge.over_default(network, parent.action, parent.spec))
             whole.pop("version", None)
             return emit.emit(network.spec_format, classwise.split(whole))
         parent = parent.parent

@@ -6,7 +6,9 @@ from typing import IO, Any
 
 import rich_click as click
 
-from taod.documents import Document, DocumentError, read_value, read_yaml, write_yaml
+from taod.documents import DocumentError, read_value, read_yaml, write_yaml
+
+Document = dict[str, Any]
 
 
 def read(file: IO[bytes]) -> Document:
@@ -27,9 +29,9 @@ def to_yaml(document: Document) -> str:
 
 
 def edit(document: Document, pairs: tuple[str, ...]) -> None:
-    """Set values by path, `a.b.c=value`; a number in the path is a place in a list. Values are read as Hydra reads them.
+    """Set values by path, `a.b.c=value`; a number in the path is a place in a list.
 
-    What is missing on the way is made. Raises UsageError naming the path.
+    Values are read as Hydra reads them; what is missing on the way is made. Raises UsageError naming the path.
     """
     for pair in pairs:
         path, separator, text = pair.partition("=")

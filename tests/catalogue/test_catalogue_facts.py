@@ -86,8 +86,27 @@ def test_networks(name: str) -> None:
 @pytest.mark.parametrize("name", reference.NAMES)
 def test_fields_of_command_lines_and_specs(name: str) -> None:
     file, facts = network_file(name), reference.facts(name)
-    assert (file.commands, file.fields) == (facts.commands, facts.fields)
+    assert sorted(_other_functions(name)) == sorted(
+        place for place in decisions() if place[0] == name and place[2] == "function"
+    )
+    for place, has in _other_functions(name).items():
+        assert decisions()[place] == has, place
+    for kind, told_ in (("commands", facts.commands), ("fields", facts.fields)):
+        assert set(told_) - set(getattr(file, kind)) == set()
+        assert all(set(fields) - set(getattr(file, kind)[action]) == set() for action, fields in told_.items())
     assert (file.sweep_commands, file.sweep_fields) == (facts.sweep_commands, facts.sweep_fields)
+
+
+def _other_functions(name: str) -> dict[Place, str]:
+    """Fields that the catalogue fills by another function than told, or that nothing tells."""
+    file, facts = network_file(name), reference.facts(name)
+    return {
+        (name, f"{kind}.{action}.{field}", "function"): how
+        for kind, has, told_ in (("commands", file.commands, facts.commands), ("fields", file.fields, facts.fields))
+        for action, fields in has.items()
+        for field, how in fields.items()
+        if told_.get(action, {}).get(field) != how
+    }
 
 
 @pytest.mark.parametrize(("name", "action"), TABLES, ids=lambda value: value)
@@ -100,6 +119,7 @@ def test_parameters(name: str, action: str) -> None:
 
 def test_every_decision_is_needed() -> None:
     needed = {place for name, action in TABLES for place, _, _ in differences(name, action)}
+    needed |= {place for name in reference.NAMES for place in _other_functions(name)}
     assert set(decisions()) - needed == set()
 
 
