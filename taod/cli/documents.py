@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any
 
 import rich_click as click
 
@@ -11,13 +11,28 @@ from taod.documents import DocumentError, read_value, read_yaml, write_yaml
 Document = dict[str, Any]
 
 
-def read(file: IO[bytes]) -> Document:
-    """The document of a YAML or JSON file. Raises UsageError where it is neither, or no mapping."""
-    name = getattr(file, "name", "the file")
+_YAML = (".yaml", ".yml", ".json")
+_PROTOBUF = (".txt", ".protobuf", ".prototxt", ".pbtxt", ".textproto")
+
+
+def is_protobuf(name: str, content: bytes) -> bool:
+    """Whether a specification file is protobuf text: by the end of its name, else because it is no YAML."""
+    if name.lower().endswith((*_YAML, *_PROTOBUF)):
+        return not name.lower().endswith(_YAML)
     try:
-        document = read_yaml(file.read().decode("utf-8-sig"))
+        found = read_yaml(content.decode("utf-8-sig"))
+    except (DocumentError, UnicodeDecodeError):
+        return True
+    # `model_config { arch: "x" }` is YAML, too, with a strange name for a key.
+    return isinstance(found, dict) and any("{" in name for name in found)
+
+
+def read(content: bytes, name: str) -> Document:
+    """The document of a YAML or JSON file. Raises UsageError where it is neither, or no mapping."""
+    try:
+        document = read_yaml(content.decode("utf-8-sig"))
     except (DocumentError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{name} is neither YAML nor JSON: {error}") from error
+        raise click.UsageError(f"{name} cannot be read as YAML or JSON: {error}") from error
     if not isinstance(document, dict):
         raise click.UsageError(f"{name} holds no mapping of parameters")
     return document

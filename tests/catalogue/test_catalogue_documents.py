@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -74,8 +73,8 @@ def test_a_value_of_a_command_line_is_what_hydra_reads(text: str, value: Any) ->
 def test_the_daemon_and_the_client_read_the_same() -> None:
     text = "".join(f"k{place}: {scalar}\n" for place, (scalar, _) in enumerate(IN_A_FILE))
     posted = parse("yaml", text, "dino", "train")
-    assert posted == documents.read(BytesIO(text.encode()))
-    assert posted == documents.read(BytesIO(b"\xef\xbb\xbf" + text.encode()))
+    assert posted == documents.read(text.encode(), "a file")
+    assert posted == documents.read(b"\xef\xbb\xbf" + text.encode(), "a file")
 
 
 def test_a_key_that_is_given_twice_is_refused_with_its_line() -> None:
