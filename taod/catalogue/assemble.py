@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from taod.catalogue import classwise, command, emit, fill, inherit, merge, resources, sources
 from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
@@ -133,24 +135,35 @@ def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: 
     if not used:
         return None
     if used == {"parent_spec"}:
-        return _ancestor_text(facts.parent)
+        return _ancestor_text(facts)
     spec_format = _spec_format(facts, network)
     return emit.emit(spec_format, classwise.split(spec) if spec_format == "protobuf" else spec)
 
 
-def _ancestor_text(parent: ParentFacts | None) -> str | None:
-    """The spec of the nearest job before this one that has any: its file, else written anew."""
+def _ancestor_text(facts: JobFacts) -> str | None:
+    """The spec of the nearest job before this one that has any: its file, else as its training would be given it."""
+    parent = facts.parent
     while parent is not None:
         file = fill.spec_file(parent)
         if file.is_file():
             return file.read_text(encoding="utf-8")
-        network = of(parent.network)
-        if parent.spec is not None and network.takes_spec(parent.action) and parent.action in ("train", "retrain"):
-            whole = merge.without_nulls(merge.over_default(network, parent.action, parent.spec))
-            whole.pop("version", None)
-            return emit.emit(network.spec_format, classwise.split(whole))
+        if parent.spec is not None and parent.action in ("train", "retrain"):
+            return assemble(_as_facts(parent, facts)).spec_text
         parent = parent.parent
     return None
+
+
+def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
+    """A job before this one as if it were assembled now, on the data of this one's model."""
+    return msgspec.structs.replace(
+        facts,
+        network=parent.network,
+        action=parent.action,
+        folder=parent.results.parent,
+        results=parent.results,
+        spec=parent.spec,
+        parent=parent.parent,
+    )
 
 
 def _reads(facts: JobFacts) -> list[Path]:

@@ -302,3 +302,22 @@ def test_an_export_of_a_retrained_ocdnet_loads_its_pruned_graph(tmp_path: Path) 
     spec = yaml.safe_load(made("ocdnet", "export", parent=ParentFacts("ocdnet", "retrain", tmp_path)).spec_text or "")
     assert spec["model"]["load_pruned_graph"] is True
     assert spec["model"]["pruned_graph_path"] == f"{tmp_path}/pruned_model.pth"
+
+
+def test_the_spec_of_a_training_that_is_only_planned_is_the_one_it_would_be_given(tmp_path: Path) -> None:
+    spec = {"training_config": {"num_epochs": 3}}
+    planned = made("yolo_v4", "train", spec=spec)
+    above = ParentFacts("yolo_v4", "train", Path("/jobs/j/results"), spec)
+    export = made("yolo_v4", "export", parent=above)
+    assert export.spec_text == planned.spec_text
+    assert "gpus" not in (export.spec_text or "")
+    after_prune = made("yolo_v4", "export", parent=ParentFacts("yolo_v4", "prune", tmp_path, None, above))
+    assert after_prune.spec_text == planned.spec_text
+
+
+def test_class_wise_parts_follow_what_was_found_in_the_data() -> None:
+    cars = DatasetFacts(root=Path("/data/T"), type="object_detection", format="kitti", classes=["car", "van"])
+    more = DatasetFacts(root=Path("/data/M"), type="object_detection", format="kitti", classes=["van", "bus"])
+    text = made("yolo_v4", "train", train=[cars, more]).spec_text or ""
+    assert [f'key: "{name}"' in text for name in ("car", "van", "bus", "person")] == [True, True, True, False]
+    assert text.count("target_class_mapping {") == 3
