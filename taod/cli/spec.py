@@ -61,12 +61,12 @@ def spec_group(kind: str) -> click.Group:
     @with_client
     async def set_(client: Client, owner: str, action: str, file: IO[bytes], as_json: bool) -> None:
         """Save a file (`-`: standard input) as the specification: YAML, JSON, or the protobuf text of a TF1 network."""
-        content = file.read()
-        if documents.is_protobuf(file.name, content):
+        content, name = file.read(), getattr(file, "name", "standard input")
+        if documents.is_protobuf(name, content):
             stored = await client.save_spec_file(kind, await owner_id(client, kind, owner), action, content)
             _told(stored, action, as_json)
             return
-        document = documents.read(content, file.name)
+        document = documents.read(content, name)
         await _save(client, kind, await owner_id(client, kind, owner), action, document, as_json)
 
     @spec.command("edit")
