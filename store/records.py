@@ -9,6 +9,7 @@ import msgspec
 from taod.types.dataset import DatasetSummary
 from taod.types.job import Job, JobView, Result
 from taod.types.state import State
+from taod.types.sweep import Dimension, SweepSettings, Values
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -118,6 +119,10 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    sweep_id: str | None = None
+    """The job of the sweep that this one is a trial of."""
+    trial: int | None = None
+    """Its number in that sweep, from 0."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -144,6 +149,8 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            sweep_id=self.sweep_id,
+            trial=self.trial,
         )
 
     def public(self, result: Result) -> Job:
@@ -195,6 +202,56 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    sweep_id: str | None = None
+    trial: int | None = None
+
+
+class SweepRecord(msgspec.Struct):
+    """The search of a sweep's job; the job has its state, its history and its result."""
+
+    job_id: str
+    settings: SweepSettings
+    space: list[Dimension]
+    notes: list[str]
+    """What is not searched, and why."""
+    base: dict[str, Any]
+    """The specification that trials are made from."""
+    devices: int
+    """Devices that each trial wants."""
+    seed: int
+    began_at: str | None = None
+
+
+class TrialRecord(msgspec.Struct):
+    """One trial of a sweep."""
+
+    sweep_id: str
+    number: int
+    """Counted from 0."""
+    job_id: str | None
+    """None once its job was deleted."""
+    coordinates: dict[str, float]
+    """Where it lies in the space: 0 to 1 for numbers, the place in the list for choices."""
+    params: Values
+    memory: dict[str, Any] = {}
+    """What its proposer wants to be told again."""
+    bracket: int = 0
+    rung: int = 0
+    epochs: int | None = None
+    """Epochs at which this rung ends, all before it counted; None: as many as the specification says."""
+    first_epochs: int = 0
+    """Epochs that its checkpoint had been trained for when it began with another trial's."""
+    source: int | None = None
+    """The trial whose checkpoint it began with."""
+    scores: dict[str, float] = {}
+    """Epoch → value of the metric, as far as rungs have ended."""
+    trained: int = 0
+    """The last epoch that it has been trained for."""
+    outcome: str = "open"
+    """`open`, `done` (its rung), `failed`, `pruned` or `cancelled`."""
+    reason: str = ""
+    cleared: bool = False
+    """Whether its checkpoints were deleted."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):

@@ -97,6 +97,26 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 
 
+class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
+    max_parallel: Count = 0
+    """Trials of one sweep that may be open at once; 0: as many as the devices take."""
+    value: Literal["last", "best"] = "last"
+    """Which epoch's metric is a trial's worth: the last one's, whose checkpoint jobs after it work on, or the best."""
+    minimise: list[str] = []
+    maximise: list[str] = []
+    """Metrics whose direction the catalogue does not know, or that are to be taken the other way."""
+    patience: Count = 0
+    """A sweep ends when so many trials after the best brought nothing better; 0: never for that."""
+    max_epochs: Count = 0
+    """Epochs that a sweep may train in all; 0: as many as its algorithm wants."""
+    max_hours: Annotated[float, Meta(ge=0)] = 0.0
+    """Hours after which a sweep begins no more trials; 0: no end."""
+    population: Annotated[int, Meta(ge=2)] = 4
+    """Members of a population based training."""
+    try_default: bool = True
+    """The first trial is the specification itself, so that a sweep is never worse than no sweep."""
+
+
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 16 * 1024**2
     """Of a JSON body."""
@@ -117,6 +137,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     scheduler: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
+    automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,30 @@ class Planner(Protocol):
 
     def prepare(self, job: JobRecord) -> Command:
         """Make its folder and its spec file. Raises BadRequest with what the user can do."""
+        ...
+
+
+class Watch(Protocol):
+    """Who carries one job from its lease to its end."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the job is off its devices, whatever became of it."""
+        ...
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or go on with one that a daemon before had started."""
+        ...
+
+    def stop(self, by: str = "user") -> None:
+        """Its end was asked for, and is on record."""
+        ...
+
+    async def leave(self) -> None:
+        """Stop watching."""
         ...
 
 

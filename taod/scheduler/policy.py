@@ -157,6 +157,9 @@ def _serve(queue: list[Job], devices: list[Device]) -> list[Decision]:
     holders = {device.id: [f"job {lease.job_id[:8]} ({lease.action})" for lease in device.leases] for device in devices}
     behind = 0
     for job in queue:
+        if not job.devices_wanted:
+            decisions.append(Lease(job.id, [], "It needs no device itself"))
+            continue
         kind = _kind(job, devices)
         fitting = [device for device in devices if device.kind is kind]
         if job.devices_wanted > len(fitting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from runners.registry import RunnerRegistry
 from store import Store
@@ -13,7 +14,7 @@ from taod.config import SchedulerConfig
 from taod.paths import Root
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.ground import Ground, Planner
+from taod.scheduler.ground import Ground, Planner, Watch
 from taod.scheduler.policy import (
     FOR_PARENT,
     FURTHER_BACK,
@@ -33,6 +34,9 @@ from taod.scheduler.watch_devices import DeviceWatch
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
 from taod.types.state import ACTIVE, ON_DEVICE, State
+
+MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
+"""Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +68,16 @@ class Scheduler:
             config=config,
             clock=clock or SystemClock(),
         )
-        self._supervisions: dict[str, Supervision] = {}
+        self._supervisions: dict[str, Watch] = {}
+        self._watch_of: MakeWatch = lambda ground, job_id, over: None
         self._requests = Requests(self._ground)
         self._watch = DeviceWatch(self._ground)
         self._pass: asyncio.Handle | None = None
         self._working = False
+
+    def hand_over(self, watch_of: MakeWatch) -> None:
+        """Leave jobs to `watch_of` that have no process of their own: sweeps."""
+        self._watch_of = watch_of
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
@@ -126,6 +135,10 @@ class Scheduler:
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def _adopt(self, job: JobRecord) -> None:
+        if (watch := self._watch_of(self._ground, job.id, self._over)) is not None:
+            self._supervisions[job.id] = watch
+            watch.begin()
+            return
         try:
             live = await adopt(self._ground, job)
         except Exception:
@@ -146,12 +159,12 @@ class Scheduler:
         if job.id in self._supervisions:
             self._supervisions[job.id].stop(by)
 
-    def _supervise(self, job_id: str) -> Supervision:
-        supervision = Supervision(self._ground, job_id, self._over)
+    def _supervise(self, job_id: str) -> Watch:
+        supervision = self._watch_of(self._ground, job_id, self._over) or Supervision(self._ground, job_id, self._over)
         self._supervisions[job_id] = supervision
         return supervision
 
-    def _over(self, supervision: Supervision) -> None:
+    def _over(self, supervision: Watch) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
             del self._supervisions[supervision.job_id]
         self.wake()

@@ -26,7 +26,7 @@ from taod.telemetry.bus import EventBus
 from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
-from taod.types.state import State, Status
+from taod.types.state import ACTIVE, State, Status
 
 RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
 RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
@@ -160,6 +160,10 @@ class Jobs:
             fields["priority"] = body.priority
         if body.spec is not msgspec.UNSET:
             owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
+            if self._store.sweeps.get(job.id) is not None:
+                raise BadRequest(
+                    "spec: a sweep searches from the spec that it was posted with; cancel it and post anew"
+                )
             if job.spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
             saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
@@ -187,10 +191,16 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
+        trials = self._store.jobs.of_sweep(job.id)
+        if active := [trial for trial in trials if trial.state in ACTIVE]:
+            raise BadRequest(
+                f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
+            )
         with self._store.lasting():
             self._store.jobs.delete(job.id)
-        self._announcer.job_deleted(job.user_id, job.id)
-        await asyncio.to_thread(remove_folder, self.folder(job).path)
+        for each in (*trials, job):
+            self._announcer.job_deleted(each.user_id, each.id)
+            await asyncio.to_thread(remove_folder, self.folder(each).path)
 
     @asynccontextmanager
     async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:

@@ -12,6 +12,7 @@ from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
+from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
@@ -98,6 +99,10 @@ class Planner:
         self, job: JobRecord | NewJob, model: ModelRecord | None, parent: ParentFacts | None, gpus: int
     ) -> JobFacts:
         folder = self._root.job(job.id)
+        trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
+        spec = job.spec
+        if trial is not None and spec is not None:
+            spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
         named = {role: self._facts_of(dataset) for role, dataset in self._single(job, model)}
         own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
         return JobFacts(
@@ -105,7 +110,7 @@ class Planner:
             action=job.action,
             folder=folder.path,
             results=folder.results,
-            spec=job.spec,
+            spec=spec,
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
             parent=parent,

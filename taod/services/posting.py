@@ -9,9 +9,12 @@ import msgspec
 
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import NewJob
+from store.records import JobRecord, NewJob, SweepRecord
+from taod.automl.design import design
+from taod.automl.space import GROUP
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
+from taod.config import AutomlConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
@@ -44,6 +47,7 @@ class Posting:
         owners: Owners,
         specs: Specs,
         announcer: Announcer,
+        automl: AutomlConfig | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -53,6 +57,7 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._announcer = announcer
+        self._automl = automl if automl is not None else AutomlConfig()
 
     def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
@@ -63,6 +68,8 @@ class Posting:
         with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
+                if record.devices_wanted == 0:
+                    self._store.sweeps.add(self._design(user_id, record))
                 for warning in record.warnings:
                     self._store.jobs.note(record.id, warning)
         for record in records:
@@ -113,6 +120,16 @@ class Posting:
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
         wanted = devices_wanted(action, whole, self._machine())
         self._check_runner(owner, action, whole)
+        document = None if spec is None else spec.document
+        warnings = [] if spec is None else spec.warnings
+        if spec is not None and model is not None and action == TRAIN:
+            if model.automl_enabled:
+                sweep = design(job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl)
+                document, warnings = sweep.base, [*warnings, *sweep.notes]
+                # The sweep itself holds no device; its trials do.
+                wanted = 0
+            elif GROUP in spec.document:
+                document = {name: group for name, group in spec.document.items() if name != GROUP}
         state, reason = self._first_state(parent)
         return NewJob(
             id=job_id,
@@ -126,9 +143,18 @@ class Posting:
             reason=reason,
             devices_wanted=wanted,
             metric=self._metric(owner, network),
-            spec=None if spec is None else spec.document,
-            warnings=[] if spec is None else spec.warnings,
+            spec=document,
+            warnings=warnings,
         )
+
+    def _design(self, user_id: str, job: JobRecord) -> SweepRecord:
+        """The sweep of a job that was found good a moment ago."""
+        owner = self._owners.writable(user_id, job.owner_kind, job.owner_id)
+        assert owner.model is not None
+        spec = self._specs.for_job(owner, job.action)
+        whole = merge(default(owner.network, job.action), spec.document)
+        wanted = devices_wanted(job.action, whole, self._machine())
+        return design(job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl)
 
     def check_spec(self, owner: Owner, action: str, document: dict[str, Any]) -> tuple[Saved, int]:
         """A new spec for a job that waits: checked as if it were posted; with the devices that it now wants."""
@@ -162,11 +188,6 @@ class Posting:
             self._owners.check_action(owner, action)
         except NotFound as error:
             raise BadRequest(f"actions: {error.description}") from error
-        if action == TRAIN and owner.model is not None and owner.model.automl_enabled:
-            raise BadRequest(
-                f"model {owner.name!r} has automl_enabled set, and this server runs no AutoML sweeps yet; "
-                "set automl_enabled to false to train with one specification"
-            )
 
     def _check_weights(self, user_id: str, ptm: list[str]) -> None:
         for model_id in ptm:

@@ -6,6 +6,8 @@ import asyncio
 
 from runners.registry import RunnerRegistry
 from store import Store
+from taod.automl.controller import watch_of
+from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock
 from taod.config import Config
@@ -25,6 +27,7 @@ from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
 from taod.services.specs import Specs
+from taod.services.sweeps import Sweeps
 from taod.services.uploads import Uploads
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
@@ -60,6 +63,8 @@ class Services:
         self.started = clock.monotonic()
         self.ready = False
         """Whether the scheduler runs."""
+        self.proposer = Proposer()
+        scheduler.hand_over(watch_of(scheduler, store, self.proposer))
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
@@ -93,6 +98,7 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+            automl=config.automl,
         )
         self.dry_run = DryRun(
             root=root,
@@ -112,6 +118,8 @@ class Services:
             clock=clock,
         )
 
+        self.sweeps = Sweeps(store, self.proposer)
+
     @property
     def uptime_s(self) -> float:
         return self.clock.monotonic() - self.started
@@ -126,5 +134,6 @@ class Services:
         self.ready = False
         self.closing.set()
         await self.scheduler.stop()
+        await self.proposer.close()
         if self.telemetry is not None:
             await self.telemetry.close()

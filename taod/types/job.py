@@ -132,6 +132,10 @@ class JobView(msgspec.Struct):
     """Name of the metric shown first, where the network has one."""
     metric_value: float | None = None
     """Latest value of that metric."""
+    sweep_id: Id | None = None
+    """The sweep's job, where this one is a trial."""
+    trial: int | None = None
+    """The trial's number in its sweep."""
 
 
 class HistoryEntry(msgspec.Struct):
