@@ -20,9 +20,11 @@ from taod.types.common import JobSort
 from taod.types.job import HistoryEntry, Job, Result
 from taod.types.state import State, check_transition
 
+_TRIALS = """CASE WHEN jobs.devices_wanted = 0 THEN
+    coalesce((SELECT max(number) + 1 FROM trials WHERE trials.sweep_id = jobs.id), 0) END"""
 _COLUMNS = Columns(
     JobRecord,
-    computed={"owner_name": OWNER_NAME},
+    computed={"owner_name": OWNER_NAME, "trials": _TRIALS},
     fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"

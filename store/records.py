@@ -123,6 +123,8 @@ class JobRecord(msgspec.Struct):
     """The job of the sweep that this one is a trial of."""
     trial: int | None = None
     """Its number in that sweep, from 0."""
+    trials: int | None = None
+    """How many trials it has, where it is a sweep's; counted, not stored with the job."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -151,6 +153,7 @@ class JobRecord(msgspec.Struct):
             metric_value=self.metric_value,
             sweep_id=self.sweep_id,
             trial=self.trial,
+            trials=self.trials,
         )
 
     def public(self, result: Result) -> Job:

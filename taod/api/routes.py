@@ -10,6 +10,7 @@ from taod.api.files import AllFilesController, DatasetFilesController, ModelFile
 from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
 from taod.api.models import ModelController, PtmController
 from taod.api.specs import DatasetSpecsController, ModelSpecsController
+from taod.api.sweeps import SweepController
 from taod.api.system import MetricsController, SystemController
 
 CONTROLLERS: list[type[Controller]] = [
@@ -22,6 +23,7 @@ CONTROLLERS: list[type[Controller]] = [
     ModelJobsController,
     ModelFilesController,
     ModelSpecsController,
+    SweepController,
     PtmController,
     AllJobsController,
     AllFilesController,

@@ -59,8 +59,7 @@ def check_names(network: Network | str, field: str, wanted: Iterable[str]) -> No
     for name in wanted:
         row = table.rows.get(name)
         if row is None or row.hidden:
-            near = nearest(table, name) or next(iter(get_close_matches(name, table.automl, n=1, cutoff=0.0)), None)
-            hint = f"; the nearest is {near!r}" if near else ""
+            hint = f"; the nearest is {near!r}" if (near := _nearest(table, name)) else ""
             raise BadRequest(f"{field}: {name!r} is no parameter of {table.network}'s train specification{hint}")
         if field.startswith("automl_add") and (row.const or row.type in ("list", "object", "any")):
             raise BadRequest(f"{field}: {name!r} is {_kind(row)}, which cannot be searched; leave it out")
@@ -77,7 +76,7 @@ def narrowed(network: Network | str, document: merge.Document) -> dict[str, Rang
     found: dict[str, Range] = {}
     for path, said in group.items():
         if path not in rows:
-            near = nearest(of(network).table("train"), path)
+            near = _nearest(of(network).table("train"), path)
             hint = f"; the nearest is {near!r}" if near else ""
             raise InvalidSpec(f"Invalid specs: $.{GROUP}: {path!r} is no parameter of the train specification{hint}")
         try:
@@ -263,6 +262,16 @@ def _check_range(path: str, said: Range, row: Parameter) -> None:
     wrong = [one for one in said.values or [] if row.options and one not in row.options]
     if wrong or said.values == []:
         raise InvalidSpec(f"{at}: values {said.values} must be some of {row.options or 'the parameter’s values'}")
+
+
+def _nearest(table: Table, name: str) -> str | None:
+    """The parameter that could be searched and whose name is nearest."""
+    near = nearest(table, name)
+    usable = [path for path, row in table.rows.items() if not row.hidden and row.type not in ("list", "object", "any")]
+    if near in usable:
+        return near
+    named = [path for path in usable if path.rpartition(".")[2] == name.rpartition(".")[2]]
+    return next(iter(named or get_close_matches(name, usable, n=1, cutoff=0.3)), None)
 
 
 def _inside(value: Any, said: Range) -> bool:

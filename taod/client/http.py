@@ -12,6 +12,7 @@ from taod.client.jobs import JobCalls
 from taod.client.logs import LogCalls
 from taod.client.models import ModelCalls
 from taod.client.specs import SpecCalls
+from taod.client.sweeps import SweepCalls
 from taod.client.transport import Page
 from taod.types.common import DaemonInfo, Health
 from taod.types.device import Device
@@ -20,7 +21,9 @@ from taod.types.network import NetworkInfo
 __all__ = ["Client", "Page"]
 
 
-class Client(CatalogueCalls, DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls, EventCalls):
+class Client(
+    CatalogueCalls, DatasetCalls, ModelCalls, SpecCalls, JobCalls, SweepCalls, LogCalls, FileCalls, EventCalls
+):
     """One user's connection to one daemon; every call raises ClientError, or NoDaemon when nobody answers.
 
     Use it as an async context manager, or `await client.aclose()` at the end.

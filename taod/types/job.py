@@ -136,6 +136,8 @@ class JobView(msgspec.Struct):
     """The sweep's job, where this one is a trial."""
     trial: int | None = None
     """The trial's number in its sweep."""
+    trials: int | None = None
+    """How many trials it has so far, where it is a sweep."""
 
 
 class HistoryEntry(msgspec.Struct):

@@ -22,6 +22,8 @@ BESIDE = {
     "POST /dataset/{dataset_id}/link",
     "GET /dataset/{dataset_id}/summary",
     "DELETE /model/{model_id}/job/{job_id}",
+    "GET /model/{model_id}/job/{job_id}/sweep",
+    "GET /model/{model_id}/job/{job_id}/sweep.csv",
     *(
         f"GET /{kind}/{{{kind}_id}}/job/{{job_id}}/{what}"
         for kind in ("dataset", "model")
@@ -190,7 +192,7 @@ def operations() -> list[tuple[str, dict[str, Any]]]:
 
 def test_every_operation_is_described() -> None:
     ids = [operation["operationId"] for _, operation in operations()]
-    assert len(ids) == len(set(ids)) == 69
+    assert len(ids) == len(set(ids)) == 71
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     for name, operation in operations():
         assert operation["summary"], name
@@ -201,7 +203,7 @@ def test_every_operation_is_described() -> None:
             for link in answer.get("links", {}).values():
                 assert link["operationId"] in ids
     secured = [name for name, operation in operations() if operation.get("security") != []]
-    assert len(secured) == 69 - 4
+    assert len(secured) == 71 - 4
     assert DOCUMENT["security"] == [{"bearer": []}]
     assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 

@@ -18,6 +18,7 @@ ABSENT = str(uuid.uuid4())
 ARCH = {"network_arch": "classification_pyt"}
 KIND = {"type": "bpnet", "format": "default"}
 EPOCHS = {"train": {"train_config": {"runner": {"max_epochs": -1}}}}
+WEIGHT_DECAY = ["train.train_config.optimizer.weight_decay"]
 RAW = {"Content-Type": "application/octet-stream"}
 
 Row = tuple[str, str, int, dict[str, Any], tuple[str, ...]]
@@ -66,6 +67,34 @@ BODIES: list[Row] = [
     ("POST", "/model", 400, body(ARCH | {"automl_R": 0}), ("automl_R = 0", ">= 1")),
     ("POST", "/model", 400, body(ARCH | {"automl_nu": 2**31}), ("automl_nu = 2147483648", "<= 2147483647")),
     ("POST", "/model", 400, body(ARCH | {"automl_algorithm": "luck"}), ("automl_algorithm 'luck'", "Bayesian, HyperB")),
+    (
+        "POST",
+        "/model",
+        400,
+        body(ARCH | {"automl_add_hyperparameters": ["train.train_config.optimizer.le"]}),
+        ("automl_add_hyperparameters", "'train.train_config.optimizer.le'", "'train.train_config.optimizer.lr'"),
+    ),
+    (
+        "PATCH",
+        "/model/{model}",
+        400,
+        body({"automl_remove_hyperparameters": "['weight_decay']"}),
+        ("automl_remove_hyperparameters: 'weight_decay'", "nearest is 'train.train_config.optimizer.weight_decay'"),
+    ),
+    (
+        "POST",
+        "/model/{model}/specs/train",
+        400,
+        body({"automl": {"train.train_config.optimizer.lr": {"min": 0.1, "max": 0.01}}}),
+        ("$.automl.train.train_config.optimizer.lr", "min 0.1 is not below max 0.01"),
+    ),
+    (
+        "POST",
+        "/model/{model}/specs/train",
+        400,
+        body({"automl": {"train.train_config.optimizer.lr": {"least": 0.1}}}),
+        ("$.automl.train.train_config.optimizer.lr", "`least`", "known are min, max, log, values"),
+    ),
     ("POST", "/model", 400, body({"network_arch": "mal", "automl_enabled": True}), ("automl_enabled = true", "false")),
     (
         "POST",
@@ -137,7 +166,7 @@ RUNS: list[Row] = [
         "/model/{sweep}/job",
         400,
         body([{"actions": ["train"]}]),
-        ("automl_enabled", "set automl_enabled to fal"),
+        ("automl_enabled", "nothing to search for classification_pyt", "name parameters in automl_add_hyperparameters"),
     ),
     (
         "POST",
@@ -162,6 +191,7 @@ ABSENCES: list[Row] = [
     ("GET", f"/dataset/{{dataset}}/job/{ABSENT}", 404, {}, (f"has no job {ABSENT}", "GET …/dataset/")),
     ("GET", "/job/{held}/log", 404, {}, ("has no log yet", "it is held")),
     ("GET", "/job/{held}/download", 404, {}, ("nothing to download yet", "it is held")),
+    ("GET", "/model/{model}/job/{done}/sweep", 404, {}, ("is no sweep", "a train of a model with automl_enabled is")),
     ("GET", "/job/{done}/files/no.txt", 404, {}, ("no file 'no.txt'", "GET …/files")),
     ("GET", "/job/{done}/files/../../taod.db", 404, {}, ("no job taod.db", "GET …/job")),
     ("GET", "/nowhere", 404, {}, ("nothing at /api/v1/user/", "/nowhere", "GET /api/v1 lists")),
@@ -225,7 +255,7 @@ async def ids(server: Server, pictures, tmp_path) -> dict[str, str]:
         "model": model,
         "bare": await server.model(),
         "kept": await server.model(name="kept", read_only=True),
-        "sweep": await server.model(automl_enabled=True, **has),
+        "sweep": await server.model(automl_enabled=True, automl_remove_hyperparameters=WEIGHT_DECAY, **has),
         "unreal": await server.model("segformer", train_datasets=[masks]),
         "folder": str(tmp_path),
     }
