@@ -1,4 +1,4 @@
-"""The main screen: puts the parts together, carries messages between them, and does what the keys ask."""
+"""The page of jobs: puts the parts together, carries messages between them, and does what the keys ask."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from rich.markup import escape
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.screen import Screen
-from textual.widgets import Footer
 
-from taod.client import Client, ClientError, NoDaemon
-from taod.client.events import Rediscover
+from taod.client import Client, ClientError
 from taod.types.device import Device
 from taod.types.job import JobView
 from taod.types.state import State
-from tui import feed, format
+from tui import feed
 from tui.devices.panel import DevicesPanel
-from tui.header import HeaderBar
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
 from tui.screens.confirm import TRAINING, Confirm, cancel_question
-from tui.screens.help import Help
+from tui.screens.page import Page
 
-GATHER_S = 0.2
-"""Counts are read once for all events that come within this time."""
 RESUMABLE = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Page):
     """Devices, jobs, and the selected job."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -52,32 +45,22 @@ class MainScreen(Screen[None]):
                 ((status, f"Only {status} jobs" if status else "Jobs of every status") for status in CHOICES), 1
             )
         ),
-        Binding("tab", "app.focus_next", "Next part", show=False),
-        Binding("shift+tab", "app.focus_previous", "Part before", show=False),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the zoom, the filter or the job"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
-        Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+    NAME = "jobs"
 
-    def __init__(self, client: Client, rediscover: Rediscover | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._client = client
-        self._feed = feed.Feed(client, self.post_message, rediscover)
-        self._was_away = False
+        self._client: Client = self.dashboard.client
 
-    def compose(self) -> ComposeResult:
-        yield HeaderBar(self._client.url)
+    def parts(self) -> ComposeResult:
         yield DevicesPanel()
         with Container(id="body"):
             yield JobsPanel(self._client)
             yield JobPanel(self._client)
-        yield Footer(show_command_palette=False)
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.jobs.table.focus()
-        self.run_worker(self._feed.run(), group="feed")
 
     @property
     def jobs(self) -> JobsPanel:
@@ -87,53 +70,24 @@ class MainScreen(Screen[None]):
     def job(self) -> JobPanel:
         return self.query_one(JobPanel)
 
-    @property
-    def header(self) -> HeaderBar:
-        return self.query_one(HeaderBar)
-
     # What the daemon tells
 
-    @on(feed.Connected)
-    def _connected(self) -> None:
-        self.header.connection(True, self._client.url)
-        if self._was_away:
-            self._was_away = False
-            self.notify("The daemon is back.")
+    def reload(self) -> None:
         self._read_everything()
 
-    @on(feed.Disconnected)
-    def _disconnected(self, event: feed.Disconnected) -> None:
-        self.header.connection(False, self._client.url)
-        reason = f"{event.reason[:1].upper()}{event.reason[1:]}"
+    def lost(self, reason: str) -> None:
         self.jobs.lost(reason)
-        if not self._was_away:
-            self._was_away = True
-            self.notify(escape(reason), title="The daemon is away", severity="warning")
-
-    @on(feed.Refused)
-    def _refused(self, event: feed.Refused) -> None:
-        self.header.connection(False, self._client.url)
-        self.jobs.lost(event.error.description)
-        self._complain(event.error)
-
-    @on(feed.EventsMissed)
-    def _missed(self) -> None:
-        self._read_everything()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
         before = self.jobs.changed(event.view)
         self.job.changed(event.view)
         if before is None or before.state is not event.view.state:
-            self._read_counts()
             self.refresh_bindings()
-        if before is not None and event.view.state.ended and not before.state.ended:
-            self._announce(event.view)
 
     @on(feed.JobGone)
     def _job_gone(self, event: feed.JobGone) -> None:
         self.jobs.gone(event.job_id)
-        self._read_counts()
 
     @on(feed.StatusLine)
     def _status_line(self, event: feed.StatusLine) -> None:
@@ -147,30 +101,15 @@ class MainScreen(Screen[None]):
     async def _read_everything(self) -> None:
         """Devices, counts and jobs; the selected job is shown anew."""
         try:
-            devices, counts, _ = await asyncio.gather(
-                self._client.devices(), self._client.job_counts(), self.jobs.reload()
-            )
+            devices, _ = await asyncio.gather(self._client.devices(), self.jobs.reload())
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
-                self._complain(error)
+                self.complain(error)
             return
         if not self.app.is_running:
             return
         await self._show_devices(devices)
-        self._show_counts(counts)
         self.job.show(self.jobs.selected)
-
-    @work(group="counts", exclusive=True)
-    async def _read_counts(self) -> None:
-        await asyncio.sleep(GATHER_S)
-        try:
-            counts = await self._client.job_counts()
-        except ClientError as error:
-            if error.status:
-                self._complain(error)
-            return
-        if self.app.is_running:
-            self._show_counts(counts)
 
     async def _show_devices(self, devices: list[Device]) -> None:
         panel = self.query_one(DevicesPanel)
@@ -178,25 +117,9 @@ class MainScreen(Screen[None]):
         self.jobs.table.name_devices(panel.names)
         self.job.name_devices(panel.names)
 
-    def _show_counts(self, counts: dict[State, int]) -> None:
-        self.header.show_counts(counts)
-        self.jobs.show_counts(counts)
-
-    def _announce(self, view: JobView) -> None:
-        """Say that a job has ended."""
-        name = f"{view.action} {format.short(view.id)} of {view.owner_name}"
-        if view.state is State.DONE:
-            value = f": {view.metric} {format.number(view.metric_value)}" if view.metric_value is not None else ""
-            self.notify(escape(f"{name}{value}"), title="Done")
-        elif view.state is State.FAILED:
-            self.notify(escape(f"{name}\n{view.reason}"), title="Failed", severity="error", timeout=12)
-        else:
-            self.notify(escape(f"{name}\n{view.reason}"), title="Cancelled", severity="warning")
-
-    def _complain(self, error: ClientError) -> None:
-        """Show what the daemon said, or that it says nothing."""
-        title = "The daemon is away" if isinstance(error, NoDaemon) else "The daemon refuses"
-        self.notify(escape(error.description), title=title, severity="error", timeout=10)
+    @on(feed.CountsChanged)
+    def _show_counts(self, event: feed.CountsChanged) -> None:
+        self.jobs.show_counts(event.counts)
 
     # What the parts tell
 
@@ -212,7 +135,7 @@ class MainScreen(Screen[None]):
     @on(JobsPanel.Failed)
     @on(JobPanel.Failed)
     def _failed(self, event: JobsPanel.Failed | JobPanel.Failed) -> None:
-        self._complain(event.error)
+        self.complain(event.error)
 
     # What the keys ask
 
@@ -238,7 +161,7 @@ class MainScreen(Screen[None]):
         try:
             waiting = await self._waiting_for(view.id)
         except ClientError as error:
-            self._complain(error)
+            self.complain(error)
             return
         question, consequence = cancel_question(self.jobs.book.views.get(view.id, view), waiting)
         if await self.app.push_screen_wait(Confirm(question, consequence, "Cancel it", "Leave it")):
@@ -257,9 +180,9 @@ class MainScreen(Screen[None]):
     async def _do(self, verb: Callable[[str], Awaitable[JobView]], view: JobView) -> None:
         """Ask the daemon; its answer is shown at once, as an event would be."""
         try:
-            self.post_message(feed.JobChanged(await verb(view.id)))
+            self.app.post_message(feed.JobChanged(await verb(view.id)))
         except ClientError as error:
-            self._complain(error)
+            self.complain(error)
 
     async def _waiting_for(self, job_id: str) -> int:
         """How many jobs that have not ended wait for this one, directly or not."""
@@ -299,6 +222,3 @@ class MainScreen(Screen[None]):
         elif not self.job.has_focus_within or self.jobs.filters.has_focus_within:
             self.jobs.filters.reset()
         self.jobs.table.focus()
-
-    def action_help(self) -> None:
-        self.app.push_screen(Help(binding for binding in self.BINDINGS if isinstance(binding, Binding)))
