@@ -21,13 +21,15 @@ from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
 from tui.looks import AsciiSigns, LightInk
+from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
+from tui.screens.models import ModelsPage
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
 
 GATHER_S = 0.2
 """Counts are read once for all events that come within this time."""
-PAGES: dict[str, type[Page]] = {MainScreen.NAME: MainScreen}
+PAGES: dict[str, type[Page]] = {page.NAME: page for page in (MainScreen, DatasetsPage, ModelsPage)}
 
 Look = Literal["dark", "light"]
 
@@ -89,6 +91,13 @@ class Dashboard(App[None]):
         """Bring a page to the front."""
         if name in PAGES and not self.screen.is_modal:
             self.switch_mode(name)
+
+    def show_job(self, job_id: str) -> None:
+        """Bring the page of jobs to the front with this job under the cursor, as soon as the list has it."""
+        self.action_page(MainScreen.NAME)
+        jobs = self.page(MainScreen.NAME)
+        if isinstance(jobs, MainScreen):
+            jobs.go_to(job_id)
 
     def page(self, name: str) -> Page:
         """A page that has been shown. Raises KeyError for another."""

@@ -48,6 +48,7 @@ class JobsPanel(Vertical):
         self._client = client
         self.book = Book()
         self._told: str | None = None
+        self._expected: str | None = None
         self._connected = False
 
     def compose(self) -> ComposeResult:
@@ -104,6 +105,16 @@ class JobsPanel(Vertical):
             self._forget(view.id)
             self._show()
         return before
+
+    def go_to(self, job_id: str) -> None:
+        """Select a job; one that is not in the list yet, when it comes."""
+        self._expected = job_id
+        self._meet()
+
+    def _meet(self) -> None:
+        if self._expected in self.book.views:
+            self.table.select(self._expected)
+            self._expected = None
 
     def gone(self, job_id: str) -> None:
         """A job was deleted."""
@@ -192,6 +203,7 @@ class JobsPanel(Vertical):
         for view in fresh:
             self.book.views[view.id] = view
         self.table.put(fresh)
+        self._meet()
         self._show()
 
     def _forget(self, job_id: str) -> None:

@@ -75,6 +75,10 @@ class MainScreen(Page):
     def reload(self) -> None:
         self._read_everything()
 
+    def go_to(self, job_id: str) -> None:
+        """Select a job, now or when the list has it."""
+        self.jobs.go_to(job_id)
+
     def lost(self, reason: str) -> None:
         self.jobs.lost(reason)
 
