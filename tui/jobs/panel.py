@@ -73,6 +73,35 @@ class JobsPanel(Vertical):
     def selected(self) -> JobView | None:
         return self.book.views.get(self.table.selected_id or "")
 
+    @property
+    def marked(self) -> set[str]:
+        """Ids of the jobs that were marked and are in the list."""
+        return self.table.marked & self.book.views.keys()
+
+    @property
+    def targets(self) -> list[JobView]:
+        """What keys act on: the marked jobs in the list's order, or else the selected one."""
+        if marked := self.marked:
+            return [view for view in self.book.views.values() if view.id in marked]
+        return [self.selected] if self.selected is not None else []
+
+    def mark(self) -> None:
+        """Mark the selected job, or take its mark away; the cursor goes on to the next."""
+        if (job_id := self.table.selected_id) is not None:
+            self.table.mark(self.marked ^ {job_id})
+            self.table.action_cursor_down()
+        self._show()
+
+    def mark_all(self) -> None:
+        """Mark all that are loaded."""
+        self.table.mark(set(self.book.views))
+        self._show()
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self.table.mark(set())
+        self._show()
+
     async def reload(self) -> None:
         """Read as many jobs as are shown, and forget those that are not there any more. Raises ClientError."""
         asked = self.book.filter
@@ -218,7 +247,8 @@ class JobsPanel(Vertical):
         empty.display = not shown
         if not shown:
             empty.update(trouble or self._emptiness())
-        self.border_subtitle = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        counted = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        self.border_subtitle = f"[$warning]{len(self.marked)} marked[/] · {counted}" if self.marked else counted
         self._tell()
 
     def _emptiness(self) -> str:

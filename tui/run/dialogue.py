@@ -33,18 +33,22 @@ class RunDialogue(Form[list[str]]):
 
     def __init__(
         self, client: Client, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
-        actions: Sequence[str] = (),
+        actions: Sequence[str] = (), parent: str | None = None,
     ) -> None:  # fmt: skip
-        """`kind` is `model` or `dataset`; `actions` are chosen from the start."""
+        """`kind` is `model` or `dataset`; `actions` and the job that they work on are chosen from the start."""
         super().__init__(f"Run on {name}".replace("[", r"\["))
         self._client, self._kind, self._owner_id, self._network = client, kind, owner_id, network
         self._jobs = [job for job in jobs if job.status is not Status.ERROR]
-        self._actions = actions
+        self._actions, self._parent = actions, parent
 
     def rows(self) -> Iterable[Widget]:
         yield Row("Actions", Choices[str](id="actions", compact=True), "space chooses; they run as a chain")
         parents = [(f"{job.action} {format.short(job.id)}  {job.status.value}", job.id) for job in reversed(self._jobs)]
-        yield Row("On job", choice("parent", parents, None, "the action's own rule"), "what the first of them works on")
+        yield Row(
+            "On job",
+            choice("parent", parents, self._parent, "the action's own rule"),
+            "what the first of them works on",
+        )
         with VerticalScroll(id="plan-scroll"):
             yield Static("", id="plan")
 

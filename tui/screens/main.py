@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
+from rich.markup import escape
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from taod.client import Client, ClientError
+from taod.client import Client, ClientError, NoDaemon
 from taod.types.device import Device
-from taod.types.job import JobView
+from taod.types.job import JobPatch, JobView
 from taod.types.state import State
 from tui import feed
 from tui.devices.panel import DevicesPanel
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
-from tui.screens.confirm import TRAINING, Confirm, cancel_question
+from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named
+from tui.run.dialogue import RunDialogue
+from tui.screens.confirm import Confirm
 from tui.screens.page import Page
 
-RESUMABLE = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
+PRIORITY_STEP = 10
+MOST, LEAST = 100, -100
+"""Bounds of a priority."""
 
 
 class MainScreen(Page):
@@ -33,6 +38,14 @@ class MainScreen(Page):
         Binding("c", "cancel", "Cancel", tooltip="Cancel the job, after a question"),
         Binding("p", "pause", "Pause", tooltip="Pause a running training; its checkpoints are kept"),
         Binding("r", "resume", "Resume", tooltip="Resume a paused, cancelled or failed training"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark the job: keys then act on all marked ones"),
+        Binding("asterisk", "mark_all", "Mark all", show=False, key_display="*", tooltip="Mark every job in the list"),
+        Binding("h", "hold", "Hold", show=False, tooltip="Keep a waiting job out of the queue, or let it in again"),
+        Binding("plus,equals_sign", "priority(1)", "Sooner", show=False, key_display="+", tooltip="More priority"),
+        Binding("minus", "priority(-1)", "Later", show=False, key_display="-", tooltip="Less priority"),
+        Binding("u", "undo", "Undo", show=False, tooltip="Take back the last hold or change of priority"),
+        Binding("R", "again", "Again", show=False, tooltip="Run its action again, after a look at what would happen"),
+        Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by id, model, network or action"),
         Binding("enter", "zoom", "Zoom", tooltip="Give the selected job the whole screen, or take it back"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
@@ -52,6 +65,8 @@ class MainScreen(Page):
     def __init__(self) -> None:
         super().__init__()
         self._client: Client = self.dashboard.client
+        self._undo: list[tuple[str, dict[str, JobPatch]]] = []
+        """What was done, and what takes it back."""
 
     def parts(self) -> ComposeResult:
         yield DevicesPanel()
@@ -144,59 +159,133 @@ class MainScreen(Page):
     # What the keys ask
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Grey out what the selected job does not allow."""
-        if action in ("cancel", "pause", "resume"):
-            view = self.jobs.selected
-            if view is None:
-                return None
-            allowed = {
-                "cancel": not view.state.ended and view.state is not State.STOPPING,
-                "pause": view.state is State.RUNNING and view.action in TRAINING,
-                "resume": view.state in RESUMABLE and view.action in TRAINING,
-            }
-            return True if allowed[action] else None
+        """Grey out what none of the jobs that it would be done to allows."""
+        if action in ALLOWED:
+            return True if self._targets(action) else None
+        if action == "undo":
+            return True if self._undo else None
         return True
+
+    def _targets(self, verb: str) -> list[JobView]:
+        """The marked jobs, or else the selected one, that allow it."""
+        return [view for view in self.jobs.targets if ALLOWED[verb](view)]
 
     @work(group="ask", exclusive=True)
     async def action_cancel(self) -> None:
+        views = self._targets("cancel")
+        try:
+            waiting = await self._waiting_for({view.id for view in views})
+        except ClientError as error:
+            self.complain(error)
+            return
+        # They may have gone on while the daemon was asked.
+        views = [self.jobs.book.views.get(view.id, view) for view in views]
+        if views and await self.app.push_screen_wait(Confirm(*cancel_question(views, waiting), "Cancel", "Leave")):
+            await self._do(self._client.cancel, views)
+
+    @work(group="act")
+    async def action_pause(self) -> None:
+        await self._do(self._client.pause, self._targets("pause"))
+
+    @work(group="act")
+    async def action_resume(self) -> None:
+        await self._do(self._client.resume, self._targets("resume"))
+
+    @work(group="act")
+    async def action_hold(self) -> None:
+        """Hold them; where all are held, let them go."""
+        views = self._targets("hold")
+        held = not all(view.state is State.HELD for view in views)
+        views = [view for view in views if (view.state is State.HELD) is not held]
+        back = {view.id: JobPatch(held=not held) for view in views}
+        await self._change({view.id: JobPatch(held=held) for view in views})
+        self._remember(f"{'Held' if held else 'Released'} {named(views)}", back)
+
+    @work(group="act")
+    async def action_priority(self, direction: int) -> None:
+        views = self._targets("priority")
+        wanted = {view.id: max(LEAST, min(MOST, view.priority + direction * PRIORITY_STEP)) for view in views}
+        back = {view.id: JobPatch(priority=view.priority) for view in views}
+        await self._change({job_id: JobPatch(priority=priority) for job_id, priority in wanted.items()})
+        told = ", ".join(str(priority) for priority in sorted(set(wanted.values())))
+        self._remember(f"Priority of {named(views)} is {told}", back)
+
+    def _remember(self, told: str, back: dict[str, JobPatch]) -> None:
+        if back:
+            self._undo.append((told, back))
+            self.notify(f"{escape(told)}\n[$dim]u takes it back[/]", timeout=3)
+            self.refresh_bindings()
+
+    @work(group="act")
+    async def action_undo(self) -> None:
+        if self._undo:
+            told, back = self._undo.pop()
+            await self._change(back)
+            self.notify(escape(told), title="Taken back", timeout=3)
+            self.refresh_bindings()
+
+    async def _change(self, patches: dict[str, JobPatch]) -> None:
+        async def change(job_id: str) -> JobView:
+            return await self._client.patch_job(job_id, patches[job_id])
+
+        await self._do(change, [view for view in self.jobs.book.views.values() if view.id in patches])
+
+    @work(group="ask", exclusive=True)
+    async def action_again(self) -> None:
         view = self.jobs.selected
         if view is None:
             return
         try:
-            waiting = await self._waiting_for(view.id)
+            jobs = await self._client.owned_jobs(view.owner_kind, view.owner_id)
         except ClientError as error:
             self.complain(error)
             return
-        question, consequence = cancel_question(self.jobs.book.views.get(view.id, view), waiting)
-        if await self.app.push_screen_wait(Confirm(question, consequence, "Cancel it", "Leave it")):
-            await self._do(self._client.cancel, view)
+        dialogue = RunDialogue(
+            self._client, view.owner_kind, view.owner_id, view.owner_name, view.network, jobs,
+            actions=[view.action], parent=view.parent_id,
+        )  # fmt: skip
+        if started := await self.app.push_screen_wait(dialogue):
+            self.go_to(started[0])
 
-    @work(group="act")
-    async def action_pause(self) -> None:
-        if (view := self.jobs.selected) is not None:
-            await self._do(self._client.pause, view)
+    @work(group="ask", exclusive=True)
+    async def action_delete(self) -> None:
+        views = self._targets("delete")
+        if views and await self.app.push_screen_wait(Confirm(*delete_question(views), "Delete", "Keep")):
+            for view in views:
+                try:
+                    await self._client.delete_job(view.id)
+                except ClientError as error:
+                    self.complain(error)
+                else:
+                    self.app.post_message(feed.JobGone(view.id))
 
-    @work(group="act")
-    async def action_resume(self) -> None:
-        if (view := self.jobs.selected) is not None:
-            await self._do(self._client.resume, view)
+    async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> None:
+        """Ask the daemon for each; its answers are shown at once, as events would be."""
+        for view in views:
+            try:
+                self.app.post_message(feed.JobChanged(await verb(view.id)))
+            except ClientError as error:
+                self.complain(error)
+                if isinstance(error, NoDaemon):
+                    return
 
-    async def _do(self, verb: Callable[[str], Awaitable[JobView]], view: JobView) -> None:
-        """Ask the daemon; its answer is shown at once, as an event would be."""
-        try:
-            self.app.post_message(feed.JobChanged(await verb(view.id)))
-        except ClientError as error:
-            self.complain(error)
-
-    async def _waiting_for(self, job_id: str) -> int:
-        """How many jobs that have not ended wait for this one, directly or not."""
-        waiting, to_read, seen = 0, [job_id], {job_id}
+    async def _waiting_for(self, job_ids: set[str]) -> int:
+        """How many further jobs that have not ended wait for these, directly or not."""
+        waiting, to_read, seen = 0, list(job_ids), set(job_ids)
         while to_read:
             details = await asyncio.gather(*(self._client.job(each) for each in to_read))
-            waiting += sum(not detail.job.state.ended for detail in details if detail.job.id != job_id)
+            waiting += sum(not detail.job.state.ended for detail in details if detail.job.id not in job_ids)
             to_read = [child for detail in details for child in detail.children if child not in seen]
             seen.update(to_read)
         return waiting
+
+    def action_mark(self) -> None:
+        self.jobs.mark()
+        self.refresh_bindings()
+
+    def action_mark_all(self) -> None:
+        self.jobs.mark_all()
+        self.refresh_bindings()
 
     def action_filter(self) -> None:
         self.set_class(False, "-zoomed")
@@ -220,9 +309,12 @@ class MainScreen(Page):
         self.job.kpis.next_metric()
 
     def action_back(self) -> None:
-        """One step out: of the zoom, of the job, of the filter."""
+        """One step out: of the zoom, of the marks, of the job, of the filter."""
         if self.has_class("-zoomed"):
             self.set_class(False, "-zoomed")
+        elif self.jobs.marked and self.jobs.table.has_focus:
+            self.jobs.unmark()
+            self.refresh_bindings()
         elif not self.job.has_focus_within or self.jobs.filters.has_focus_within:
             self.jobs.filters.reset()
         self.jobs.table.focus()
