@@ -80,9 +80,9 @@ def score(trial: TrialRecord, settings: SweepSettings, at: int | None = None) ->
 
 
 def best(trials: Sequence[TrialRecord], settings: SweepSettings) -> TrialRecord | None:
-    """The trial with the best value; of rungs' trials one that was trained longer comes before a better shorter one
-    only where values are equal."""
-    scored = [(value, trial) for trial in trials if (value := score(trial, settings)) is not None]
+    """The trial with the best value, of equals the one that was trained longer; none that was stopped half-way."""
+    whole = [trial for trial in trials if trial.outcome not in ("pruned", "cancelled")]
+    scored = [(value, trial) for trial in whole if (value := score(trial, settings)) is not None]
     sign = 1 if settings.minimise else -1
     return min(scored, key=lambda one: (sign * one[0], -one[1].trained, one[1].number))[1] if scored else None
 

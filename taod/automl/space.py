@@ -289,7 +289,7 @@ def _nothing(network: str, notes: list[str]) -> str:
 
 
 def _kind(row: Parameter) -> str:
-    return "a constant" if row.const else {"int": "a whole number", "float": "a number"}.get(row.type, f"a {row.type}")
+    return "a constant" if row.const else _KINDS.get(row.type, f"a {row.type}")
 
 
 def _is_figure(text: str) -> bool:
@@ -300,4 +300,5 @@ def _is_figure(text: str) -> bool:
     return True
 
 
+_KINDS = {"int": "a whole number", "float": "a number", "object": "a group", "any": "of no certain type"}
 _KNOWN = ", ".join(Range.__struct_fields__)
