@@ -23,7 +23,7 @@ from taod.automl.place import values
 from taod.automl.suggest import Question, Seen, answer
 from taod.types.sweep import Dimension
 
-TRIALS = 30
+TRIALS = 20
 Function = Callable[[dict[str, Any], random.Random], tuple[float, float]]
 """Values and noise → (what a sweep sees, what it is worth in truth); lower is better."""
 
@@ -180,22 +180,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--json", type=Path, help="Where the curves are kept, or read from where it exists.")
+    parser.add_argument("--json", type=Path, help="Where the curves are kept, and gone on with.")
     options = parser.parse_args()
     results: dict[str, dict[str, list[list[float]]]] = {p: {s: [] for s in SEARCHES} for p in PROBLEMS}
     seconds: dict[str, list[float]] = {search: [] for search in SEARCHES}
     if options.json and options.json.exists():
         kept = json.loads(options.json.read_text())
         results, seconds = kept["regret"], kept["seconds"]
-    else:
-        jobs = [(p, s, seed) for p in PROBLEMS for s in SEARCHES for seed in range(options.seeds)]
-        with ProcessPoolExecutor(options.jobs) as pool:
-            for problem, search, _, regret, each_s in pool.map(run, jobs):
+    done = len(results["noisy network"]["gp"])
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for seed in range(done, options.seeds):
+            # Seed by seed, so that a run that is cut short has as many of each.
+            for problem, search, _, regret, each_s in pool.map(run, [(p, s, seed) for p in PROBLEMS for s in SEARCHES]):
                 results[problem][search].append(regret)
                 seconds[search].append(each_s)
-        if options.json:
-            options.json.write_text(json.dumps({"regret": results, "seconds": seconds}))
-    print(f"median regret after {TRIALS} trials (and after {TRIALS // 2})")
+            if options.json:
+                options.json.write_text(json.dumps({"regret": results, "seconds": seconds}))
+    print(f"median regret over {len(results['Branin']['gp'])} seeds after {TRIALS} trials (and after {TRIALS // 2})")
     for search in SEARCHES:
         cells = []
         for problem in PROBLEMS:

@@ -68,6 +68,7 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
             default = (await client.schema("model", model.id, "train"))["default"]
             spec = merge(default, digits_spec(2))
             spec = merge(spec, {"train": {"train_config": {"optimizer": {"lr": 1e-4}}}})
+            spec["dataset"]["data"]["samples_per_gpu"] = 8
             spec["automl"] = {LR: {"min": 1e-5, "max": 1e-1}}
             await client.save_spec("model", model.id, "train", spec)
             train_job, evaluate = await client.run("model", model.id, JobRun(actions=["train", "evaluate"]))
