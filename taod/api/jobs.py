@@ -46,7 +46,7 @@ class OwnedJobsController(Controller):
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
-        return services.jobs.public(services.jobs.owned(user.id, self.kind, owner_id, job_id))
+        return services.jobs.read(user.id, self.kind, owner_id, job_id)
 
     @delete("/{job_id:str}", summary="Delete Job", status_code=200)
     async def delete_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:

@@ -62,8 +62,8 @@ class PtmController(Controller):
     async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
         arch = query.choice(request, "arch", NetworkArch)
         same = query.choice(request, "network_arch", NetworkArch)
-        return services.ptms.all(arch or same)
+        return services.ptms.all(user.id, arch or same)
 
     @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
     async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:
-        return services.ptms.register(await read_body(request, PtmCreate, answer=Ptm))
+        return services.ptms.register(user.id, await read_body(request, PtmCreate, answer=Ptm))
