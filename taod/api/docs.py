@@ -40,7 +40,7 @@ class DocsController(Controller):
     @get(["/redoc", "/swagger"])
     async def as_page(self) -> Response[bytes]:
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Response(page(document()).encode(), media_type="text/html; charset=utf-8", headers=headers)
+        return Response(page(document()).encode(), media_type="text/html", headers=headers)
 
 
 @cache

@@ -27,7 +27,7 @@ from taod.types.job import Artifact
 from taod.types.state import State
 
 LOG_SIZE = "X-Taod-Log-Size"
-TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain"
 _MOST_LINES = 1_000_000
 
 
@@ -57,7 +57,7 @@ class FilesController(Controller):
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
-    @get("/files/{path:path}", summary="One file of a Job", media_type="application/octet-stream")
+    @get("/files/{path:path}", summary="One file of a Job")
     async def get_file(
         self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
