@@ -36,9 +36,10 @@ from taod.types.state import State, Status
 
 DOCUMENT = document()
 ID = "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f"
-HEADERS = frozenset(
-    ["accept", "accept-encoding", "authorization", "cache-control", "connection", "content-length", "content-type", "host", "user-agent"]
-) | {"transfer-encoding"}
+HEADERS = {
+    "accept", "accept-encoding", "authorization", "cache-control", "connection", "content-length", "content-type",
+    "host", "transfer-encoding", "user-agent",
+}  # fmt: skip
 """What HTTP itself sends."""
 
 
