@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -192,6 +193,23 @@ async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
     assert len(await anext(flow)) == 1024 * 1024
     await flow.aclose()
     await asyncio.wait_for(stopped.wait(), 20)
+
+
+async def test_readers_that_do_not_read_keep_nobody_from_the_files(live, pictures) -> None:
+    model_id = await model(live, pictures)
+    os.write(live.gate, b"go\n")
+    body = {"actions": ["train"]}
+    (job_id,) = (await live.client.post(f"{live.base}/model/{model_id}/job", json=body)).json()
+    job = f"{live.base}/model/{model_id}/job/{job_id}"
+    async with live.client.stream("GET", f"{job}/log?follow=1") as log:
+        await log.aread()
+    (live.services.root.job(job_id).results / "noise.bin").write_bytes(os.urandom(8 << 20))
+    async with AsyncExitStack() as readers:
+        for _ in range(min(32, (os.cpu_count() or 1) + 4) + 1):  # one more than asyncio shares threads
+            answer = await readers.enter_async_context(live.client.stream("GET", f"{job}/download"))
+            assert answer.status_code == 200
+        names = (await asyncio.wait_for(live.client.get(f"{job}/files"), 20)).json()
+    assert "results/noise.bin" in [entry["path"] for entry in names]
 
 
 async def test_what_fails_while_it_is_written_fails_the_reader() -> None:
