@@ -99,6 +99,12 @@ async def test_host_and_origin(server, headers, status) -> None:
     assert answer.status_code == status, answer.text
 
 
+async def test_two_hosts_are_refused_whichever_comes_last(server) -> None:
+    for hosts in (("evil.example", "127.0.0.1"), ("127.0.0.1", "evil.example"), ("127.0.0.1", "127.0.0.1")):
+        answer = await server.client.get("/api/v1/health", headers=[("Host", host) for host in hosts])
+        assert answer.status_code == 403, hosts
+
+
 def test_configured_names_and_addresses_are_hosts() -> None:
     names = known_hosts(ServerConfig(host="10.0.0.5", allow_remote=True, allowed_hosts=["Box.lan:80"]))
     assert names == {"10.0.0.5", "box.lan"}

@@ -279,13 +279,15 @@ async def test_nobody_refers_to_another_users_data(two: Two) -> None:
     assert "has no such job" in answer.json()["error_desc"]
 
 
-async def test_events_are_heard_by_whom_they_concern(two: Two) -> None:
+async def test_events_are_heard_by_whom_they_concern(two: Two, tmp_path: Path) -> None:
     services = two.server.services
     async with services.bus.subscribe(two.bob_id) as bobs, services.bus.subscribe(two.server.user.id) as anns:
         await two.server.call("PATCH", f"/dataset/{two.ids['dataset_id']}", 200, json={"name": "new"})
+        await _weights(two.server, tmp_path, "ann's newer", ngc_path=PUBLISHED)
         await two.bob.post(f"/api/v1/user/{two.bob_id}/dataset", json={"type": "bpnet", "format": "default"})
         heard = {"bob": await anext(bobs), "ann": await anext(anns)}
         while heard["bob"].type is not EventType.DATASET:
+            assert heard["bob"].type is not EventType.MODEL
             assert two.ids["job_id"].encode() not in heard["bob"].data
             heard["bob"] = await anext(bobs)
         while heard["ann"].type is not EventType.DATASET:
