@@ -40,7 +40,9 @@ def question(sampler: str, seen: list[Seen], seed: int, **more: bool) -> Questio
     return Question(sampler=sampler, space=SPACE, minimise=True, seen=seen, seed=seed, **more)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", pytest.param("gp", marks=[pytest.mark.engine, pytest.mark.slow])])
+@pytest.mark.parametrize(
+    "sampler", ["random", "tpe", "cmaes", pytest.param("gp", marks=[pytest.mark.engine, pytest.mark.slow])]
+)
 def test_an_answer_depends_on_the_question_alone(sampler: str) -> None:
     if sampler == "gp":
         pytest.importorskip("torch")

@@ -213,21 +213,26 @@ def test_a_notebook_with_automl(network: str, algorithm: str, metric: str, besid
         name: value for name, value in sent.items() if name != "automl_remove_hyperparameters"
     }
     book.spec("train", trained_on_one_gpu)
-    (train,) = book.run(None, "train")
-    (listed,) = beside.call("GET", f"{book.model}/job")
-    assert listed["id"] == train
-    best = {figure["metric"]: figure["value"] for figure in listed["result"]["automl_result"]}
-    sweep = beside.call("GET", f"{book.model}/job/{train}/sweep")
-    assert len(sweep["trials"]) == (3 if algorithm == "Bayesian" else 12)
-    assert best["best_experiment"] == sweep["best"]
-    assert best[f"best_{sweep['metric']}"] == sweep["best_value"]
-    assert not {name for trial in sweep["trials"] for name in trial["params"]} & set(swept[1:2])
-    assert any(stat["metric"] == "Number of epochs trained" for stat in listed["result"]["stats"])
-    names = book.download(train)
-    assert any(name.startswith(f"{train}/best_model/") for name in names)
-    book.spec("evaluate")
-    book.run(train, "evaluate")
+    swept_by(book, algorithm, without=set(swept[1:2]))
     book.clean_up()
+
+
+def swept_by(book: Notebook, algorithm: str, *, without: set[str]) -> None:
+    """Go on as the notebook does: one train is the sweep, its best model is what the next actions work on."""
+    call = book.beside.call
+    (train,) = book.run(None, "train")
+    (listed,) = call("GET", f"{book.model}/job")
+    assert listed["id"] == train, "its trials are not among the model's jobs"
+    best = {figure["metric"]: figure["value"] for figure in listed["result"]["automl_result"]}
+    assert any(stat["metric"] == "Number of epochs trained" for stat in listed["result"]["stats"])
+    sweep = call("GET", f"{book.model}/job/{train}/sweep")
+    assert len(sweep["trials"]) == (3 if algorithm == "Bayesian" else 12)
+    assert (best["best_experiment"], best[f"best_{sweep['metric']}"]) == (sweep["best"], sweep["best_value"])
+    assert not {name for trial in sweep["trials"] for name in trial["params"]} & without
+    assert any(name.startswith(f"{train}/best_model/") for name in book.download(train))
+    book.spec("evaluate")
+    (evaluate,) = book.run(train, "evaluate")
+    assert call("GET", f"{book.model}/job/{evaluate}")["parent_id"] == train
 
 
 def test_a_notebook_cancels_resumes_and_deletes(world: World, beside: Beside) -> None:
