@@ -23,7 +23,7 @@ from taod.automl.schedule import Snapshot, decide
 from taod.automl.steps import Begin, Finish, Promote, Prune, Step
 from taod.clock import seconds_of
 from taod.scheduler.ground import Ground, Watch
-from taod.scheduler.scheduler import MakeWatch
+from taod.scheduler.scheduler import OF_SWEEP, MakeWatch
 from taod.telemetry.metric import values
 from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
@@ -88,7 +88,7 @@ class SweepWatch:
             job = self._ground.store.jobs.get(self.job_id)
             if job is None:
                 return
-            async with self._ground.bus.subscribe(job.user_id) as stream:
+            async with self._ground.bus.subscribe(job.user_id, looks=False) as stream:
                 listener = asyncio.create_task(self._listen(stream), name=f"events of sweep {self.job_id}")
                 try:
                     await self._drive()
@@ -329,7 +329,7 @@ class SweepWatch:
         if trial.job_id is not None:
             store.sweeps.update_trial(sweep.job_id, number, reason=f"{trials.PRUNED}{reason}")
             self._log.write(f"experiment {number} is stopped: {reason}")
-            await self._controls.cancel(trial.job_id, by=f"{trials.BY_SWEEP} ({reason})")
+            await self._controls.cancel(trial.job_id, by=f"{OF_SWEEP} ({reason})")
 
     def _report(self, sweep: SweepRecord) -> None:
         """Keep and tell how far the sweep is, where that has changed; delete checkpoints that nobody needs."""

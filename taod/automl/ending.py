@@ -12,9 +12,9 @@ from taod.automl import tell
 from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
-from taod.automl.trials import BY_SWEEP
 from taod.scheduler.ground import Ground
 from taod.scheduler.outcome import CANCEL
+from taod.scheduler.scheduler import OF_SWEEP
 from taod.types.job import Result
 from taod.types.state import State
 
@@ -77,10 +77,10 @@ class Ending:
             of_trial = store.jobs.get(trial.job_id) if trial.job_id else None
             if of_trial is None or of_trial.state.ended or of_trial.state in (State.PAUSED, State.HELD):
                 if of_trial is not None and of_trial.state in (State.PAUSED, State.HELD) and job.stop_intent == CANCEL:
-                    await self._controls.cancel(of_trial.id, by=BY_SWEEP)
+                    await self._controls.cancel(of_trial.id, by=OF_SWEEP)
                 continue
             if job.stop_intent == CANCEL:
-                stopped = await self._controls.cancel(of_trial.id, by=BY_SWEEP)
+                stopped = await self._controls.cancel(of_trial.id, by=OF_SWEEP)
             elif of_trial.state in (State.QUEUED, State.WAITING):
                 stopped = self._ground.move(of_trial.id, State.HELD, "Held while its sweep is paused")
             elif of_trial.state is State.LEASED:

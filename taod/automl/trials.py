@@ -12,13 +12,12 @@ from store.records import JobRecord, SweepRecord, TrialRecord
 from taod.automl.algorithms import Algorithm
 from taod.automl.schedule import score
 from taod.automl.suggest import Question, Seen
+from taod.scheduler.scheduler import OF_SWEEP
 from taod.telemetry.metric import values
 from taod.types.job import Graphical, Kpi, Result
 from taod.types.state import State
 from taod.types.sweep import SweepSettings
 
-BY_SWEEP = "its sweep"
-"""Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
 PRUNED = "pruned: "
 """How the reason begins of a trial that its sweep stopped."""
 
@@ -47,7 +46,7 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
     """How the trial's job ended; None while it goes on, waits, or was stopped together with its sweep."""
     if job is None:
         return Ended("failed", "its job was deleted", trial.scores, trial.trained)
-    if job.state is State.CANCELLED and job.reason == f"Cancelled by {BY_SWEEP}":
+    if job.state is State.CANCELLED and job.reason == f"Cancelled by {OF_SWEEP}":
         return None
     if not job.state.ended:
         return None

@@ -38,6 +38,9 @@ from taod.types.state import ACTIVE, ON_DEVICE, State
 MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
 """Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
 
+OF_SWEEP = "its sweep"
+"""Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
+
 log = logging.getLogger(__name__)
 
 
@@ -104,6 +107,11 @@ class Scheduler:
         """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
         job = self._requests.cancel(job_id, by)
         await self._stop(job, by)
+        if job.state.ended:
+            # A sweep that was paused: nobody drives its trials any more.
+            for trial in self._ground.store.jobs.of_sweep(job_id):
+                if not trial.state.ended:
+                    await self.cancel(trial.id, by=OF_SWEEP)
         self.wake()
         return job
 

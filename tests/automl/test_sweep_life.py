@@ -112,6 +112,7 @@ async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None
     paused = await world.until(job_id, State.PAUSED)
     assert paused.reason.startswith("Paused: 0 of 4 experiments done")
     assert sorted(job.state for job in world.store.jobs.of_sweep(job_id)) == [State.HELD, State.PAUSED]
+    assert world.bus.listeners == 0, "nobody looks at devices"
     gate.unlink()
     world.scheduler.resume(job_id)
     assert (await world.over(job_id)).state is State.DONE
@@ -134,6 +135,20 @@ async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_takes_them_up_
     world.scheduler.resume(job_id)
     assert (await world.over(job_id)).state is State.DONE
     assert [trial.outcome for trial in world.trials(job_id)] == ["done"] * 4
+
+
+async def test_cancelling_a_paused_sweep_leaves_none_of_its_trials_behind(make_world, tmp_path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    world = await make_world(slots=1, gate=str(gate))
+    job_id = world.post(**RANDOM, config=AutomlConfig(max_parallel=2))
+    waiting = [State.QUEUED, State.RUNNING]
+    await world.when(lambda: sorted(j.state for j in world.store.jobs.of_sweep(job_id)) == waiting)
+    await world.scheduler.pause(job_id)
+    await world.until(job_id, State.PAUSED)
+    assert (await world.scheduler.cancel(job_id)).state is State.CANCELLED
+    assert {j.state for j in world.store.jobs.of_sweep(job_id)} == {State.CANCELLED}
+    gate.unlink()
 
 
 async def test_one_trial_may_be_cancelled_and_the_sweep_goes_on(make_world, tmp_path) -> None:
