@@ -72,6 +72,7 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
             spec["automl"] = {LR: {"min": 1e-5, "max": 1e-1}}
             await client.save_spec("model", model.id, "train", spec)
             train_job, evaluate = await client.run("model", model.id, JobRun(actions=["train", "evaluate"]))
+            await until(client, train_job, lambda detail: ended(detail) or (detail.job.trials or 0) >= 5)
             detail = await until(client, train_job, ended)
             assert detail.job.state is State.DONE, detail.job.reason
             sweep = await client.sweep(detail)
@@ -84,8 +85,10 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
             assert {each.parameter for each in sweep.importances} == {LR, WEIGHT_DECAY}
             assert len((await client.sweep_csv(detail)).splitlines()) == 9
             jobs = [await client.job(trial.job_id) for trial in sweep.trials]
-            starts = sorted((job.job.started_at, job.job.ended_at) for job in jobs)
-            assert all(after[0] < before[1] for before, after in itertools.pairwise(starts)), "side by side"
+            runs = sorted((job.job.started_at, job.job.ended_at) for job in jobs)
+            overlaps = sum(after[0] < before[1] for before, after in itertools.pairwise(runs))
+            assert overlaps >= 4, "two at a time"
+            print(f"loss {by_default.value:.3f} by default, {sweep.best_value:.3f} at best, with {sweep.best_params}")
             assert {device for job in jobs for device in job.job.devices} == {"cpu:0", "cpu:1"}
             # What follows the sweep works on its best model.
             assert (await until(client, evaluate, ended)).job.state is State.DONE
