@@ -118,6 +118,10 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    retries: int = 0
+    """How often it was tried again by itself since it was posted or resumed."""
+    retry_at: str | None = None
+    """When it is tried again, while it is held back for that."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
