@@ -101,6 +101,12 @@ class RunFolder:
         return self.path / "pid"
 
     @property
+    def memory(self) -> Path:
+        """What tells an end for want of memory apart: the kernel's count of such kills at the start, and the run's
+        control group where it has one."""
+        return self.path / "memory"
+
+    @property
     def exit(self) -> Path:
         """Written by the wrapper, atomically: the exit code."""
         return self.path / "exit"

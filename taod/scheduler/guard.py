@@ -66,8 +66,8 @@ async def _stall(ground: Ground, live: Live, limits: Limits, end: Callable[[str,
 def _tell(ground: Ground, job_id: str, warning: str | None, note: str) -> None:
     """In the history, among the warnings (instead of an older one of its kind), and as an event."""
     try:
-        ground.warn(job_id, "Stalled: ", warning)
         ground.store.jobs.note(job_id, note)
+        ground.warn(job_id, "Stalled: ", warning)
     except Exception:
         log.exception("that job %s is silent could not be recorded: %s", job_id, note)
 

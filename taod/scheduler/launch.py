@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from runners.local import LocalRunner
 from runners.protocol import Command, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod.errors import BadRequest, TaodError
@@ -46,6 +47,7 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
         ground.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )
+        _note_unbounded(ground, request, runner)
         # Inside: the mark of where this attempt's lines begin is on record with it.
         ground.follow(job, fresh=True)
     ground.tell(job)
@@ -61,6 +63,12 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
             ground.end(job_id, State.FAILED, str(error))
         return None
     return begun(ground, Live(job_id, runner, request, identity))
+
+
+def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
+    """Say in the history that a memory limit cannot be kept."""
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
+        ground.store.jobs.note(request.job_id, f"Without its memory limit (supervision.memory_bytes): {refusal}")
 
 
 async def _fit(ground: Ground, job: JobRecord) -> bool:

@@ -49,12 +49,16 @@ class Retries:
         self._ground = ground
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
+        self._deadlines: dict[str, float] = {}
+        """By the loop's clock, which nobody sets: when each job that is held back is tried at the latest."""
 
     def look(self) -> None:
         """Queue what is due, and wait for the next one."""
         self.stop()
         try:
-            waiting = [job for job in self._ground.store.jobs.to_retry() if not self._due(job)]
+            held = self._ground.store.jobs.to_retry()
+            self._deadlines = {job.id: self._deadline(job) for job in held}
+            waiting = [job for job in held if not self._due(job)]
         except Exception:
             log.exception("jobs that wait for another try could not be queued")
             delay: float | None = LONGEST_BACKOFF_S
@@ -70,17 +74,23 @@ class Retries:
             self._timer = None
 
     def _due(self, job: JobRecord) -> bool:
-        if job.retry_at is not None and job.retry_at > self._ground.now() and self._left_s(job) > 0:
+        if self._left_s(job) > 0:
             return False
         kept = _limits(self._ground, job)
         self._ground.move(job.id, State.QUEUED, f"Retry {job.retries} of {max(kept.retries, job.retries)}")
         self._wake()
         return True
 
-    def _left_s(self, job: JobRecord) -> float:
-        """Seconds until its time; at most its whole pause, so that a clock that was set back delays it by no more."""
+    def _deadline(self, job: JobRecord) -> float:
+        """Its time by the wall clock, but no later than a whole pause from when it was seen first: a clock that was set
+        back delays it by no more."""
+        now = asyncio.get_running_loop().time()
         pause_s = _limits(self._ground, job).pause_s(max(job.retries - 1, 0))
-        return max(0.0, min(_seconds(job.retry_at) - self._ground.clock.time(), pause_s))
+        left_s = min(max(0.0, _seconds(job.retry_at) - self._ground.clock.time()), pause_s)
+        return min(self._deadlines.get(job.id, now + pause_s), now + left_s)
+
+    def _left_s(self, job: JobRecord) -> float:
+        return max(0.0, self._deadlines[job.id] - asyncio.get_running_loop().time())
 
 
 def _limits(ground: Ground, job: JobRecord) -> Limits:
