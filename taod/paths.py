@@ -45,6 +45,11 @@ class Root:
         """Uploads on their way in; on the same file system as `datasets`, emptied at start."""
         return self.path / "incoming"
 
+    @property
+    def stray(self) -> Path:
+        """Where `taod doctor --fix` puts folders that belong to nothing."""
+        return self.path / "stray"
+
     def dataset(self, dataset_id: str) -> Path:
         return self.datasets / dataset_id
 

@@ -49,8 +49,8 @@ class StatusReader:
     """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
 
     Metrics and curves are kept for the last epoch seen (segformer: iteration), `0` before the first; an epoch's first
-    value wins. A line that is not a JSON object is skipped and counted. `result` is what is known already: reading the same lines
-    into it again changes nothing but the latest figures.
+    value wins. A line that is not a JSON object is skipped and counted. `result` is what is known already: reading the
+    same lines into it again changes nothing but the latest figures.
     """
 
     def __init__(self, network: str, result: Result | None = None, *, job_id: str = "") -> None:
