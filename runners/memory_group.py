@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -41,9 +40,9 @@ def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = No
     if (found := _by_systemd(systemd, root)) is not None:
         return found
     if "memory" in _words(cgroups / "cgroup.controllers"):
-        return _by_hand(cgroups, _delegate, version=2)
+        return _by_hand(cgroups, version=2)
     if (cgroups / "memory" / "memory.limit_in_bytes").exists():
-        return _by_hand(cgroups / "memory", lambda _: None, version=1)
+        return _by_hand(cgroups / "memory", version=1)
     return Way(refusal="the kernel offers no control groups for memory here")
 
 
@@ -53,6 +52,10 @@ def make(found: Way, name: str, memory_bytes: int) -> Path | None:
         return None
     group = found.folder / name
     try:
+        found.folder.mkdir(exist_ok=True)
+        if found.version == 2:
+            _delegate(found.folder.parent)
+            _delegate(found.folder)
         group.mkdir(exist_ok=True)
         if found.version == 2:
             (group / "memory.max").write_text(str(memory_bytes))
@@ -107,22 +110,15 @@ def _by_systemd(systemd: Path, root: bool) -> Way | None:
     return None
 
 
-def _by_hand(top: Path, prepare: Callable[[Path], None], *, version: int) -> Way:
-    folder = top / OURS
-    try:
-        prepare(top)
-        folder.mkdir(exist_ok=True)
-        prepare(folder)
-    except OSError as error:
-        return Way(refusal=f"{folder} cannot be made ({error.strerror}), and there is no systemd that would do it")
-    if not os.access(folder, os.W_OK):
-        return Way(refusal=f"{folder} cannot be written to, and there is no systemd that would do it")
-    return Way(folder=folder, version=version)
+def _by_hand(top: Path, *, version: int) -> Way:
+    if not os.access(top, os.W_OK):
+        return Way(refusal=f"{top} cannot be written to, and there is no systemd that would do it")
+    return Way(folder=top / OURS, version=version)
 
 
 def _delegate(folder: Path) -> None:
     """Let the groups below have limits of memory."""
-    if folder.is_dir() and "memory" not in _words(folder / "cgroup.subtree_control"):
+    if "memory" not in _words(folder / "cgroup.subtree_control"):
         (folder / "cgroup.subtree_control").write_text("+memory")
 
 

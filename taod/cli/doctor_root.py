@@ -37,7 +37,7 @@ def examine_root(root: Root) -> Iterator[Finding]:
 def is_served(root: Root) -> bool:
     """Whether a daemon holds the root."""
     try:
-        with root.lock_file.open("a") as handle:
+        with root.lock_file.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
