@@ -167,19 +167,26 @@ class _Run:
         words = self._reader.odd.words()
         if words == self._odd:
             return
-        self._odd = words
         job = self._store.jobs.get(self._job.id)
         if job is not None:
             kept = [one for one in job.warnings if not one.startswith(ODD)]
             self._job = self._store.jobs.update(job.id, warnings=kept if words is None else [*kept, words])
+            self._odd = words
             self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
 
     def _tell(self, updates: list[StatusUpdate]) -> None:
-        self._tell_odd()
-        if updates and self._save():
-            for update in updates:
-                self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
-            self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
+        """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next."""
+        try:
+            self._tell_odd()
+            if updates and self._save():
+                self._publish(updates)
+        except Exception:
+            _log.exception("what job %s reported could not be kept yet", self._job.id)
+
+    def _publish(self, updates: list[StatusUpdate]) -> None:
+        for update in updates:
+            self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
+        self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
 
     def _save(self) -> bool:
         """Keep the result; False where the job was deleted meanwhile."""
