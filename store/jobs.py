@@ -146,6 +146,11 @@ class Jobs:
             ORDER BY priority DESC, queued_at NULLS LAST, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
 
+    def ended_before(self, at: str) -> builtins.list[str]:
+        """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
+        over = ", ".join(f"'{state}'" for state in State if state.ended)
+        return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({over}) AND ended_at < ?", [at])]
+
     def to_retry(self) -> builtins.list[JobRecord]:
         """Jobs that are held back until their next try, the nearest first."""
         sql = f"{_SELECT} WHERE retry_at IS NOT NULL AND state = '{State.HELD}' ORDER BY retry_at"

@@ -29,6 +29,7 @@ from taod.scheduler.policy import (
     most_wanted,
 )
 from taod.scheduler.requests import Requests
+from taod.scheduler.retention import keep_logs
 from taod.scheduler.retry import Retries
 from taod.scheduler.supervise import Supervision
 from taod.scheduler.usage import UsageWatch
@@ -78,6 +79,7 @@ class Scheduler:
         self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
         self._retries = Retries(self._ground, self.wake)
         self._usage = UsageWatch(self._ground, self._live)
+        self._keeping: asyncio.Task[None] | None = None
         self._draining = False
         self._pass: asyncio.Handle | None = None
         self._working = False
@@ -88,6 +90,7 @@ class Scheduler:
         await asyncio.gather(*(self._adopt(job) for job in self._ground.store.jobs.in_states(ON_DEVICE)))
         self._watch.start()
         self._usage.start()
+        self._keeping = asyncio.create_task(keep_logs(self._ground), name="old logs")
         self._retries.look()
         self.wake()
 
@@ -98,6 +101,9 @@ class Scheduler:
             self._pass.cancel()
             self._pass = None
         self._retries.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         await self._usage.stop()
         await self._watch.stop()
         await asyncio.gather(*(supervision.leave() for supervision in list(self._supervisions.values())))

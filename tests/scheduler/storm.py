@@ -88,7 +88,6 @@ class Figures:
     jobs: int = 0
     starts: int = 0
     states: Counter[str] = field(default_factory=Counter)
-    adopted: int = 0
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -145,7 +144,8 @@ class Storm:
         (tools / "classification_pyt").write_text(TOOL.replace("@STARTS@", str(self.starts_file)))
         (tools / "classification_pyt").chmod(0o755)
         (self.folder / "taod.toml").write_text(
-            f'[runner]\norder = ["native"]\n[runner.native]\npath = ["{tools}"]\n[scheduler]\ngrace_s = 5.0\n'
+            f'storage.link_roots = ["{self.folder}"]\nscheduler.grace_s = 5.0\n'
+            f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n'
         )
 
     async def _serve(self, *, wait: bool = True) -> None:
@@ -168,13 +168,7 @@ class Storm:
             self.client = Client.of(await asyncio.to_thread(find, self.root.path))
 
     async def _prepare(self) -> None:
-        pictures = Path.home() / f".taod-storm-{os.getpid()}"
-        try:
-            await self._make_models(pictures)
-        finally:
-            self._pictures = pictures
-
-    async def _make_models(self, pictures: Path) -> None:
+        pictures = self.folder / "pictures"
         for name in ("cat", "dog"):
             (pictures / "images_train" / name).mkdir(parents=True, exist_ok=True)
             (pictures / "images_train" / name / "1.png").write_bytes(PNG)
@@ -260,15 +254,12 @@ class Storm:
     async def _calm(self) -> None:
         """Wait until every job has ended; what is paused is resumed."""
         assert self.client is not None
-        page = await self.client.jobs(state=[State.PAUSED, State.STOPPING])
-        async for kind, _ in self._events_with_a_first():
-            page = await self.client.jobs(state=State.PAUSED)
-            for job in page.items:
+        async for _ in self._events_with_a_first():
+            for job in (await self.client.jobs(state=State.PAUSED)).items:
                 await self.client.resume(job.id)
             counts = await self.client.job_counts()
             if not any(count for state, count in counts.items() if state not in ENDED):
                 return
-            del kind
 
     async def _events_with_a_first(self) -> AsyncIterator[tuple[Any, Any]]:
         yield None, None
@@ -350,10 +341,3 @@ class Storm:
         for line in log.splitlines():
             if " ERROR " in line:
                 fault(f"the daemon's log: {line}")
-        self.figures.adopted = log.count("is adopted")
-
-    def clean(self) -> None:
-        """Take away what lies outside of the folder."""
-        import shutil
-
-        shutil.rmtree(self._pictures, ignore_errors=True)

@@ -16,11 +16,7 @@ SEED = int(os.environ.get("TAOD_STORM_SEED", "0")) or time.time_ns()
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 15 * KILLS)
 async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path) -> None:
-    storm = Storm(tmp_path, kills=KILLS, seed=SEED)
-    try:
-        figures = await storm.run()
-    finally:
-        storm.clean()
+    figures = await Storm(tmp_path, kills=KILLS, seed=SEED).run()
     print(
         f"seed {SEED}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
         f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, {figures.seconds:.0f} s"

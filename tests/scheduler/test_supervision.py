@@ -261,6 +261,18 @@ async def test_a_log_keeps_within_its_size_with_its_beginning_and_its_end(tmp_pa
         assert "bytes of the log were given up here, supervision.log_bytes is 40000" in text
 
 
+async def test_old_logs_are_deleted_and_young_ones_kept(tmp_path: Path) -> None:
+    async with world_of(tmp_path, in_memory=False) as world:
+        old, young = world.post(GOOD), world.post(GOOD)
+        await world.until(old, State.DONE)
+        await world.until(young, State.DONE)
+        world.store.jobs.update(old, ended_at="2020-01-01T00:00:00.000000+00:00")
+    async with world_of(tmp_path, in_memory=False, log_keep_days=30) as heir:
+        after = heir.post(GOOD)
+        await heir.until(after, State.DONE)
+        assert not heir.root.job(old).log.exists() and heir.root.job(young).log.exists()
+
+
 def test_a_log_is_shown_as_a_terminal_would() -> None:
     raw = b"Epoch 1:  0%\rEpoch 1: 50%\rEpoch 1: 100%\r\n\x1b[31mred\x1b[0m\x00\nplain\r\n\n90%\r100%"
     assert plain(raw) == b"Epoch 1: 100%\nred\nplain\n\n100%"
