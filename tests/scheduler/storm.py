@@ -227,7 +227,7 @@ class Storm:
                 assert client is not None
                 counts = await client.job_counts()
                 waiting = counts.get(State.QUEUED, 0) + counts.get(State.WAITING, 0)
-                for _ in range(8 if waiting < 12 else 0):
+                for _ in range(6 if waiting < min(12, self.kills // 2) else 0):
                     kind, actions = self.random.choice(names)
                     self.open += await client.run("model", self._models[kind], JobRun(actions=actions))
             await asyncio.sleep(0.02)
