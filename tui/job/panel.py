@@ -18,6 +18,7 @@ from tui import format
 from tui.job.details import DetailsPane
 from tui.job.kpis import KpiPane
 from tui.job.log import SETTLE_S, LogView
+from tui.job.search import SearchLine
 from tui.theme import GLYPHS
 
 TABS = ("log", "kpis", "details")
@@ -44,6 +45,7 @@ class JobPanel(Vertical):
         with TabbedContent(id="tabs", initial="tab-log"):
             with TabPane("[u]L[/]og", id="tab-log"):
                 yield LogView(self._client)
+                yield SearchLine()
             with TabPane("[u]K[/]PIs", id="tab-kpis"):
                 yield KpiPane()
             with TabPane("[u]D[/]etails", id="tab-details"):
@@ -116,6 +118,22 @@ class JobPanel(Vertical):
         self.detail = detail
         self.kpis.show(detail)
         self.query_one(DetailsPane).show(detail, self.device_names)
+
+    @on(LogView.SearchAsked)
+    def _search_asked(self, event: LogView.SearchAsked) -> None:
+        event.stop()
+        self.query_one(SearchLine).ask()
+
+    @on(LogView.Told)
+    def _search_told(self, event: LogView.Told) -> None:
+        event.stop()
+        self.query_one(SearchLine).say(event.words)
+
+    @on(SearchLine.Wanted)
+    def _search(self, event: SearchLine.Wanted) -> None:
+        event.stop()
+        self.log_view.search(event.words)
+        self.log_view.focus()
 
     @on(LogView.Following)
     def _following(self, event: LogView.Following) -> None:
