@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from taod.telemetry.watch import FolderWatch
+from taod.watch import FolderWatch
 
 BLOCK = 64 * 1024
 MOST_TAIL = 8 * 1024 * 1024
