@@ -160,6 +160,6 @@ class Elsewhere(Protocol):
 CLUSTER = "cluster:"
 
 
-def place_of(runner: Runner) -> str:
+def place_of(runner: Runner | Elsewhere) -> str:
     """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
     return f"{CLUSTER}{runner.name}" if isinstance(runner, Elsewhere) else ""

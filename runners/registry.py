@@ -99,6 +99,10 @@ class RunnerRegistry:
         remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 
+    def names(self) -> list[str]:
+        """Every runner that there is, in the order or not."""
+        return sorted(self._makers)
+
     def elsewhere(self) -> list[Elsewhere]:
         """The runners that may be chosen and hold no device of this machine."""
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])

@@ -118,6 +118,10 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    site: str = ""
+    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    asked_runner: str | None = None
+    """The runner that was asked for by name when it was posted."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -175,6 +179,7 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    site: str = ""
 
 
 class NewJob(msgspec.Struct):
@@ -195,6 +200,8 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    site: str = ""
+    asked_runner: str | None = None
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):

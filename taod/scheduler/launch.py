@@ -103,7 +103,7 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    choice = ground.runners.choose(job.network, job.action, job.spec)
+    choice = ground.runners.choose(job.network, job.action, job.spec, wanted=job.asked_runner, place=job.site)
     if choice.runner is None:
         raise BadRequest(choice.refusal)
     command = ground.planner.prepare(job)

@@ -1,4 +1,4 @@
-"""A container engine and a cluster of one node, of the tests' own: real ones, in a folder of their own, gone afterwards."""
+"""A container engine and a cluster of one node, of the tests' own: real ones, in folders of their own, then gone."""
 
 from __future__ import annotations
 
@@ -50,13 +50,10 @@ class Dockerd:
     def start(self, *, live_restore: bool = True) -> None:
         with (self.folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
-                + [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
-                + [
-                    f"--pidfile={self.folder}/docker.pid",
-                    "-H",
-                    self.url,
-                    f"--live-restore={str(live_restore).lower()}",
+                [
+                    *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"),
+                    *(f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", "-H", self.url),
+                    *(f"--pidfile={self.folder}/docker.pid", f"--live-restore={str(live_restore).lower()}"),
                 ],
                 stdout=log,
                 stderr=log,

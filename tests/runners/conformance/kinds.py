@@ -1,7 +1,7 @@
 """The runners that the conformance tests go over; each is given the scripted tool as the `classification_pyt` of TAO.
 
-A runner of your own joins by `TAOD_CONFORMANCE=package.module:factory`: `factory(tools: Path)` returns a new runner that
-finds the executables in the folder `tools`.
+A runner of your own joins by `TAOD_CONFORMANCE=package.module:factory`: `factory(tools: Path)` returns a new runner
+that finds the executables in the folder `tools`.
 """
 
 from __future__ import annotations

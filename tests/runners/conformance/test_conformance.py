@@ -1,7 +1,5 @@
 """What every runner has to keep to: read it as the contract's small print."""
 
-# ruff: noqa: ASYNC240 - a test may block its own loop
-
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """Bounded waits for what a run does."""
 
+# ruff: noqa: ASYNC240 - a test may block its own loop
+
 from __future__ import annotations
 
 import asyncio
