@@ -14,8 +14,8 @@ WRAPPER = "\n".join(
     line for line in (Path(__file__).parent / "guest.sh").read_text().splitlines() if line and line.lstrip()[0] != "#"
 )
 """The wrapper's text; its comments stay in the file."""
-CLAIMED, NO_CLAIM, NO_LOG = 81, 82, 2
-"""What the wrapper exits with where it started nothing."""
+SIGNALLED = 128
+"""From here on an exit code is a signal's."""
 DAEMON = "daemon"
 """In a claim: the daemon has it, so the attempt never starts. Anything else names the run that has it."""
 

@@ -19,6 +19,8 @@ if ! echo "$who" 2>/dev/null >"$run/claim"; then
     read -r first <"$run/claim"
     # A job that the cluster has requeued comes again under its own number.
     [ "$first" = "$who" ] && [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || exit 81
+    set +C
+    : >"$run/exit"
 fi
 set +C
 code=143

@@ -135,10 +135,11 @@ class Docker:
         state = await in_thread(engine.state, handle)
         code = guest.exit_code(request.run_folder)
         message = state.error
-        if state.out_of_memory:
+        if state.out_of_memory and (code or state.exit_code):
             limit = f" of {self._config.memory} (runner.docker.memory)" if self._config.memory else ""
             message = f"out of memory: more than the container's limit{limit}" if limit else "out of memory"
-        elif code is None and state.exit_code in (guest.CLAIMED, guest.NO_CLAIM, guest.NO_LOG, 126, 127):
+        elif code is None and 0 < (state.exit_code or 0) < guest.SIGNALLED:
+            # The wrapper started nothing, because it could not write.
             message = message or await in_thread(engine.last_words, handle) or f"{request.folder} cannot be written"
         return Ended(state.exit_code if code is None else code, message)
 

@@ -85,9 +85,11 @@ class Commands:
             async with asyncio.timeout(ANSWER_S):
                 out, told = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise NoCluster(f"{program} has not answered for {ANSWER_S:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         if process.returncode:
             raise NoCluster(told.decode(errors="replace").strip() or f"{program} ended with {process.returncode}")
         return out.decode(errors="replace")

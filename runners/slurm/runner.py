@@ -21,6 +21,8 @@ from taod.watch import FolderWatch
 
 LOOKS = 3
 """How often the cluster must know nothing of a job before that is believed."""
+AGAIN = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+"""What the cluster says of a job whose run has ended and that it will start once more."""
 CLEARING_S = (0.2, 0.5, 1.0, 2.0)
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,23 @@ class Slurm:
         run, handle = request.run_folder, identity.handle or ""
         if (ended := guest.settled(run)) is not None:
             return ended
+        while True:
+            code, seen = await self._until_over(handle, request)
+            if code != 0:
+                with suppress(NoCluster):
+                    seen = await self._final(handle) or seen
+            if not (self._config.requeue and seen is not None and seen.state in AGAIN):
+                break
+            run.exit.unlink(missing_ok=True)
+            guest.say(request, f"job {handle} was put back into the queue of the cluster and starts again")
+        ended = state.ended(seen, code, handle)
+        with suppress(OSError):
+            guest.settle(run, ended)
+        return ended
+
+    async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
+        """Until the run has recorded its exit code, or the cluster says that it is over; with what each told."""
+        run = request.run_folder
         told: list[Seen | None] = []
         reason = ""
         async with FolderWatch(run.path) as watch:
@@ -108,14 +127,7 @@ class Slurm:
                     await watch.changed()
             finally:
                 self._watcher.leave(handle)
-        seen = next((each for each in reversed(told) if each is not None), None)
-        if code != 0:
-            with suppress(NoCluster):
-                seen = await self._final(handle) or seen
-        ended = state.ended(seen, code, handle)
-        with suppress(OSError):
-            guest.settle(run, ended)
-        return ended
+        return code, next((each for each in reversed(told) if each is not None), None)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         handle = identity.handle or ""

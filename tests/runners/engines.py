@@ -45,74 +45,74 @@ class Dockerd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/docker.sock"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *, live_restore: bool = True) -> None:
-        with (self.folder / "dockerd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"),
-                    *(f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", "-H", self.url),
-                    *(f"--pidfile={self.folder}/docker.pid", f"--live-restore={str(live_restore).lower()}"),
-                ],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+        """As services are: containerd is a process beside dockerd, and outlives it."""
+        folder = self.folder
+        if "containerd" not in self._processes:
+            settings = folder / "containerd.toml"
+            settings.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+            self._run(
+                *("containerd", "--config", str(settings), "--log-level", "warn", "--root", f"{folder}/containerd"),
+                *("--state", f"{folder}/containerd-state", "--address", f"{folder}/containerd.sock"),
             )
-        eventually(self._answers, "dockerd", self._log)
+            eventually((folder / "containerd.sock").exists, "containerd", self.log)
+        self._run(
+            *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"),
+            *(f"--data-root={folder}/data", f"--exec-root={folder}/exec", "-H", self.url),
+            *(f"--pidfile={folder}/docker.pid", f"--live-restore={str(live_restore).lower()}"),
+            *("--containerd", f"{folder}/containerd.sock"),
+        )
+        eventually(self._answers, "dockerd", self.log)
 
     def kill(self) -> None:
-        """As a crash: containers may live on under their own supervisors."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        """As a crash: containers live on under their own supervisors."""
+        dockerd = self._processes.pop("dockerd")
+        dockerd.kill()
+        dockerd.wait()
         (self.folder / "docker.pid").unlink(missing_ok=True)
 
-    def docker(self, *words: str, **options: object) -> str:
+    def docker(self, *words: str) -> str:
         """Docker's own command line."""
-        done = subprocess.run(
-            ["docker", "-H", self.url, *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            **options,  # type: ignore[call-overload]
-        )
-        return str(done.stdout).strip()
+        done = subprocess.run(["docker", "-H", self.url, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def stop(self) -> None:
-        assert self._process is not None
-        if left := self.docker("ps", "--all", "--quiet").split():
-            self.docker("rm", "--force", *left)
-        self._process.terminate()
         try:
-            self._process.wait(READY_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        containerd = self.folder / "exec/containerd/containerd.pid"
-        if containerd.exists():
-            _end(int(containerd.read_text()))
+            if left := self.docker("ps", "--all", "--quiet").split():
+                self.docker("rm", "--force", *left)
+        finally:
+            for process in reversed(self._processes.values()):
+                process.terminate()
+                try:
+                    process.wait(READY_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def log(self) -> str:
+        return "".join((self.folder / "engine.log").read_text().splitlines(keepends=True)[-3:])
+
+    def _run(self, *words: str) -> None:
+        with (self.folder / "engine.log").open("ab") as log:
+            self._processes[words[0]] = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        return self._process.poll() is not None or (
-            subprocess.run(["docker", "-H", self.url, "version"], capture_output=True, check=False).returncode == 0
-        )
-
-    def _log(self) -> str:
-        return "".join((self.folder / "dockerd.log").read_text().splitlines(keepends=True)[-3:])
+        if self._processes["dockerd"].poll() is not None:
+            pytest.skip(f"dockerd does not run on this machine: {self.log()}")
+        answer = subprocess.run(["docker", "-H", self.url, "version"], capture_output=True, check=False)
+        return answer.returncode == 0
 
 
 @contextmanager
 def dockerd() -> Iterator[Dockerd]:
     """A running engine that has IMAGE."""
-    need("dockerd", "docker", "busybox")
+    need("dockerd", "containerd", "docker", "busybox")
     with _folder("taod-docker-") as folder:
         engine = Dockerd(folder)
-        engine.start()
-        if not engine._answers() or engine._process is None or engine._process.poll() is not None:
-            pytest.skip(f"dockerd does not run on this machine: {engine._log()}")
         try:
+            engine.start()
             build_image(engine, IMAGE)
             yield engine
         finally:
@@ -194,7 +194,7 @@ class Cluster:
             f"SlurmctldPidFile={folder}/slurmctld.pid\nSlurmdPidFile={folder}/slurmd.pid\n"
             f"SlurmctldLogFile={folder}/slurmctld.log\nSlurmdLogFile={folder}/slurmd.log\n"
             "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nSelectType=select/cons_tres\n"
-            "SelectTypeParameters=CR_Core\nMpiDefault=none\nGresTypes=gpu\nReturnToService=2\nKillWait=2\n"
+            "SelectTypeParameters=CR_Core\nMpiDefault=none\nGresTypes=gpu\nReturnToService=2\nKillWait=2\nMessageTimeout=3\n"
             "SlurmdParameters=config_overrides\nOverTimeLimit=0\nPreemptType=preempt/partition_prio\nPreemptMode=CANCEL\n"
             "SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1\n"
             f"NodeName={host} NodeAddr=127.0.0.1 CPUs=8 Gres=gpu:2 State=UNKNOWN\n"
@@ -236,6 +236,9 @@ def _folder(prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([path for path in mounted if path.startswith(f"{folder}/")]):
+            subprocess.run(["umount", "--lazy", mount], check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -50,6 +50,6 @@ case $do in
         touch "$results/ready"
         until_go
         ;;
-    eat) touch "$results/ready"; tail /dev/zero ;;
+    eat) touch "$results/ready"; tail /dev/zero || exit ;;
 esac
 say SUCCESS "Done"
