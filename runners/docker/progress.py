@@ -32,7 +32,7 @@ class Progress:
         total = sum(of for _, of in self._layers.values())
         have = sum(got for got, _ in self._layers.values())
         # The total grows while layers come in sight: a share that falls is not told.
-        if not total or have / total < self._told + STEP:
+        if not total or (have / total < self._told + STEP and not self._told < have / total == 1):
             return None
         self._told = have / total
         return f"{self._image}: {have / total:.0%} of {total / GIB:.1f} GiB"

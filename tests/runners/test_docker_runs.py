@@ -125,13 +125,13 @@ async def test_an_image_that_is_not_there_is_told_with_the_remedy(docker_engine:
     assert not verdict.can
     assert "nowhere.invalid/tao:5 is not there" in verdict.reason
     assert "docker pull nowhere.invalid/tao:5" in verdict.remedy
-    with pytest.raises(StartFailed, match="nowhere.invalid/tao:5 is not there; `docker pull"):
+    with pytest.raises(StartFailed, match=r"nowhere\.invalid/tao:5 is not there; `docker pull"):
         await within(runner.start(run_of(tmp_path, "exit:0")))
     # Where it may be downloaded: the registry's own words.
     pulling = docker(docker_engine, images=images, pull="missing")
     assert pulling.can("classification_pyt", "train").can
     request = run_of(tmp_path, "exit:0")
-    with pytest.raises(StartFailed, match="nowhere.invalid"):
+    with pytest.raises(StartFailed, match=r"nowhere\.invalid"):
         await within(pulling.start(request))
     assert "[taod] downloading nowhere.invalid/tao:5" in log_of(request)
     assert not docker(docker_engine, images={}).can("classification_pyt", "train").can

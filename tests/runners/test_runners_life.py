@@ -1,4 +1,4 @@
-"""A model's life over a real daemon whose only runner is an engine, or a cluster: everything that a user asks of a job."""
+"""A model's life over a daemon whose only runner is an engine, or a cluster: everything that a user asks of a job."""
 
 from __future__ import annotations
 

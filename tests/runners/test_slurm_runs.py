@@ -1,7 +1,5 @@
 """Jobs of a real cluster of one node: what they ask for, and what is told when the cluster ends them."""
 
-# ruff: noqa: ASYNC240 - a test may block its own loop
-
 from __future__ import annotations
 
 import asyncio
@@ -86,7 +84,7 @@ async def test_what_the_cluster_does_not_take_is_told_in_its_words(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path
 ) -> None:
     request = run_of(tmp_path, "exit:0")
-    with pytest.raises(StartFailed, match="the cluster does not take the run: .*invalid partition"):
+    with pytest.raises(StartFailed, match=r"the cluster does not take the run: .*invalid partition"):
         await within(slurm(slurm_cluster, tools, partition="nowhere").start(request))
     assert await within(slurm(slurm_cluster, tools).recover(request)) == (Claim.NEVER, None)
 
