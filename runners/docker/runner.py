@@ -201,7 +201,10 @@ class Docker:
                 return Verdict(False, *_missing(image).split("; ", 1))
             where.ask(url, "/_ping")
         except NoEngine as error:
-            return Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")
+            verdict = Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")
+            # One that hangs is asked once for all kinds.
+            self._known |= {each: (time.monotonic(), verdict) for each in self._config.images}
+            return verdict
         return Verdict(True)
 
 

@@ -94,7 +94,7 @@ class Slurm:
             code, seen = await self._until_over(handle, request)
             if code != 0:
                 with suppress(NoCluster):
-                    seen = await self._final(handle) or seen
+                    seen = await self._final(handle, scripts.name_of(request)) or seen
             if not (self._config.requeue and seen is not None and seen.state in AGAIN):
                 break
             run.exit.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ class Slurm:
 
     async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
         """Until the run has recorded its exit code, or the cluster says that it is over; with what each told."""
-        run = request.run_folder
+        run, name = request.run_folder, scripts.name_of(request)
         told: list[Seen | None] = []
         reason = ""
         async with FolderWatch(run.path) as watch:
@@ -121,12 +121,12 @@ class Slurm:
                     told.extend([seen] * (1 if seen is None else LOOKS))
                     watch.wake()
 
-            self._watcher.watch(handle, heard)
+            self._watcher.watch(name, heard)
             try:
                 while (code := guest.exit_code(run)) is None and len(told) < LOOKS:
                     await watch.changed()
             finally:
-                self._watcher.leave(handle)
+                self._watcher.leave(heard)
         return code, next((each for each in reversed(told) if each is not None), None)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
@@ -143,7 +143,7 @@ class Slurm:
             if "Invalid job id" not in str(error) and "already" not in str(error):
                 raise
 
-    async def _final(self, handle: str) -> Seen | None:
+    async def _final(self, handle: str, name: str) -> Seen | None:
         """How the cluster says that it ended; while it is clearing up after a job, it does not say how."""
         seen = await self._commands.one(handle)
         for pause in CLEARING_S:
@@ -151,7 +151,7 @@ class Slurm:
                 break
             await asyncio.sleep(pause)
             seen = await self._commands.one(handle)
-        return seen
+        return seen if seen is not None and seen.name == name else None
 
     async def _known(self, request: RunRequest) -> Seen | None:
         """The job of this attempt, where the cluster knows of it."""

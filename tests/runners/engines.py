@@ -154,8 +154,8 @@ class Cluster:
     def start_controller(self) -> None:
         self._run("slurmctld", "-f", str(self.conf))
 
-    def kill_controller(self) -> None:
-        _end(int((self.folder / "slurmctld.pid").read_text()), signal.SIGKILL)
+    def stop_controller(self) -> None:
+        _end(int((self.folder / "slurmctld.pid").read_text()))
 
     def ask(self, *words: str) -> str:
         """What a command of the cluster prints; empty where it fails."""
@@ -252,7 +252,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
+def _end(pid: int) -> None:
     """End a process that is no child of this one, and wait for it."""
     try:
         descriptor = os.pidfd_open(pid)
@@ -261,7 +261,7 @@ def _end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
     import select
 
     try:
-        signal.pidfd_send_signal(descriptor, number)
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
         if not select.select([descriptor], [], [], 10)[0]:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             select.select([descriptor], [], [], 10)

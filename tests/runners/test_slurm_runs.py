@@ -16,7 +16,7 @@ from runners.slurm.runner import Slurm
 from taod.config import SlurmConfig, SlurmRule
 from taod.watch import FolderWatch
 from tests.runners.conformance.waiting import appears, go, log_of, ready, within
-from tests.runners.engines import TOOL, Cluster
+from tests.runners.engines import TOOL, Cluster, eventually
 
 
 @pytest.fixture
@@ -153,7 +153,13 @@ async def test_a_pre_empted_run_is_told_and_with_requeue_starts_again(
     (again.job_folder.results / "ready").unlink()
     slurm_cluster.ask("scontrol", "requeue", identity.handle or "")
     await within(said(again, "starts again"))
-    slurm_cluster.ask("scontrol", "update", f"JobId={identity.handle}", "StartTime=now")
+
+    def begins() -> bool:
+        # A job that was put back is let wait for two minutes, unless it is told otherwise.
+        slurm_cluster.ask("scontrol", "update", f"JobId={identity.handle}", "StartTime=now")
+        return slurm_cluster.ask("squeue", "-h", "-j", identity.handle or "", "-o", "%T") == "RUNNING"
+
+    await asyncio.to_thread(eventually, begins, "the requeued job")
     await ready(again)
     go(again)
     assert await within(waiting) == Ended(0)
@@ -165,7 +171,7 @@ async def test_the_controller_may_be_away_for_a_while(slurm_cluster: Cluster, to
     ending, going_on = run_of(tmp_path, "wait"), run_of(tmp_path, "wait")
     identities = [await running(runner, request) for request in (ending, going_on)]
     waits = [asyncio.create_task(runner.wait(i, r)) for i, r in zip(identities, (ending, going_on), strict=True)]
-    slurm_cluster.kill_controller()
+    slurm_cluster.stop_controller()
     try:
         # The end of a run is told by its own hand.
         go(ending)
