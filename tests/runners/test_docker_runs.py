@@ -192,6 +192,7 @@ async def test_ended_containers_are_removed_unless_they_are_to_be_kept(docker_en
         assert (request.job_id in docker_engine.docker("ps", "--all", "--format", "{{.Names}}")) is keep
 
 
+@pytest.mark.slow
 async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_told_whether_it_is_back(tmp_path: Path) -> None:
     # An engine of its own: others would lose theirs.
     with engines.dockerd() as engine:

@@ -89,6 +89,7 @@ async def test_what_the_cluster_does_not_take_is_told_in_its_words(
     assert await within(slurm(slurm_cluster, tools).recover(request)) == (Claim.NEVER, None)
 
 
+@pytest.mark.slow
 async def test_a_job_cancelled_on_the_cluster_is_told(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
     runner = slurm(slurm_cluster, tools)
     listening, deaf, waiting = (run_of(tmp_path, do) for do in ("wait", "stubborn", "wait"))
@@ -130,6 +131,7 @@ async def test_a_job_over_its_time_limit_is_told(slurm_cluster: Cluster, tools: 
     assert ended.message.startswith("it passed its time limit on the cluster")
 
 
+@pytest.mark.slow
 async def test_a_pre_empted_run_is_told_and_with_requeue_starts_again(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +168,7 @@ async def test_a_pre_empted_run_is_told_and_with_requeue_starts_again(
     assert log_of(again).count("arguments: ") == 2
 
 
+@pytest.mark.slow
 async def test_the_controller_may_be_away_for_a_while(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
     runner = slurm(slurm_cluster, tools)
     ending, going_on = run_of(tmp_path, "wait"), run_of(tmp_path, "wait")
@@ -184,6 +187,7 @@ async def test_the_controller_may_be_away_for_a_while(slurm_cluster: Cluster, to
     assert await within(waits[1]) == Ended(0)
 
 
+@pytest.mark.slow
 async def test_one_question_is_asked_for_all_runs(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
