@@ -121,6 +121,10 @@ class JobRecord(msgspec.Struct):
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
     """When it is tried again, while it is held back for that."""
+    site: str = ""
+    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    asked_runner: str | None = None
+    """The runner that was asked for by name when it was posted."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -178,6 +182,7 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    site: str = ""
 
 
 class NewJob(msgspec.Struct):
@@ -198,6 +203,8 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    site: str = ""
+    asked_runner: str | None = None
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):
