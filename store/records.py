@@ -118,6 +118,14 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    retries: int = 0
+    """How often it was tried again by itself since it was posted or resumed."""
+    retry_at: str | None = None
+    """When it is tried again, while it is held back for that."""
+    site: str = ""
+    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    asked_runner: str | None = None
+    """The runner that was asked for by name when it was posted."""
     sweep_id: str | None = None
     """The job of the sweep that this one is a trial of."""
     trial: int | None = None
@@ -184,6 +192,7 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    site: str = ""
 
 
 class NewJob(msgspec.Struct):
@@ -204,6 +213,8 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    site: str = ""
+    asked_runner: str | None = None
     sweep_id: str | None = None
     trial: int | None = None
 

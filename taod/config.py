@@ -18,6 +18,7 @@ from taod.errors import ConfigError
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Slots = Annotated[int, Meta(ge=1)]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -51,6 +52,10 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
     slots_per_gpu: Slots = 1
     exclude: list[str] = []
     """UUIDs or indices of GPUs that are never leased."""
+    foreign: Literal["busy", "ignore"] = "busy"
+    """Whether a process that is not taod's makes its GPU busy."""
+    min_free_memory: Count = 0
+    """Bytes that must be free on a GPU before a run is started there; 0: no bound."""
     telemetry_s: Positive = 2.0
     """Seconds between readings of utilisation, memory, temperature and power, while somebody looks."""
 
@@ -58,6 +63,44 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
+
+
+class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
+    """For the first rule that matches, what it names wins over `[supervision]`; `*` and `?` are wildcards."""
+
+    network: str = "*"
+    action: str = "*"
+    memory_bytes: Count | None = None
+    wall_s: NotNegative | None = None
+    stall_s: NotNegative | None = None
+    stall: Literal["warn", "kill"] | None = None
+    retries: Count | None = None
+    retry_exits: list[int | str] | None = None
+    backoff_s: Positive | None = None
+
+
+class SupervisionConfig(msgspec.Struct, forbid_unknown_fields=True):
+    sample_s: Positive = 10.0
+    """Seconds between samples of what runs use (CPU, memory); `devices.telemetry_s` while somebody looks."""
+    memory_bytes: Count = 0
+    """Memory that the processes of a run may use together; 0: no limit. Needs control groups."""
+    wall_s: NotNegative = 0.0
+    """Seconds after which a run is ended; 0: never."""
+    stall_s: NotNegative = 1800.0
+    """Seconds without a line of log or status after which a run counts as stalled; 0: never."""
+    stall: Literal["warn", "kill"] = "warn"
+    """What is done with a stalled run."""
+    retries: Count = 0
+    """How often a run that ended in one of `retry_exits` is tried again; train and retrain go on from a checkpoint."""
+    retry_exits: list[int | str] = []
+    """Exit codes, signals ("SIGKILL") and causes: "oom", "lost" (its GPU), "stall", "unknown"."""
+    backoff_s: Positive = 30.0
+    """Seconds before the first new try; twice as many before each further one, an hour at most."""
+    log_bytes: Count = 4 * 1024**3
+    """Disk that a run's log may take; beyond it, its middle is given up. 0: no limit."""
+    log_keep_days: Count = 0
+    """Days after which the log of an ended job is deleted; 0: never."""
+    rule: list[SupervisionRule] = []
 
 
 class NativeConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,6 +117,84 @@ class EmbeddedConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Threads that a run on a CPU slot may use; 0: the machine's cores shared among the slots."""
 
 
+class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
+    socket: str = ""
+    """Where the engine answers, as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual places."""
+    images: dict[str, str] = msgspec.field(
+        default_factory=lambda: {
+            "tlt-tf1": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5",
+            "tlt-tf2": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf2.11.0",
+            "tlt-pytorch": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-pyt",
+            "tao-deploy": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-deploy",
+            "tao-ds": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-data-services",
+        }
+    )
+    """The image of each kind."""
+    pull: Literal["never", "missing", "always"] = "never"
+    """Whether a run may download its image (8 GB and more); `never`: only images that are there are used."""
+    network: str = "none"
+    """Network of the containers, as `docker run --network` takes it."""
+    user: str = ""
+    """`uid:gid` of the runs; empty: the daemon's own, so that results are the user's."""
+    userns: str = ""
+    """User namespace mode; `keep-id` for a rootless podman."""
+    shm_size: str = "16g"
+    memory: str = ""
+    """Memory that a run may use, `32g`; empty: all."""
+    ulimits: dict[str, int] = msgspec.field(default_factory=lambda: {"memlock": -1, "stack": 67108864})
+    """Limits by name, as `docker run --ulimit` takes them; -1: none."""
+    keep: bool = False
+    """Leave ended containers for a look at them."""
+
+
+class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
+    """What some networks and actions ask for instead; every rule that matches applies, a later one over an earlier."""
+
+    network: str = "*"
+    action: str = "*"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    cpus: Count | None = None
+    memory: str | None = None
+    gres: str | None = None
+    options: list[str] | None = None
+
+
+class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
+    conf: str = ""
+    """The cluster's slurm.conf; empty: SLURM_CONF, else the usual place."""
+    max_jobs: Slots = 16
+    """Runs that are given to the cluster at once; further ones wait in taod's own queue."""
+    max_gpus: Count = 8
+    """The most GPUs that a run may ask for."""
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    time: str = ""
+    """Time limit, as sbatch takes it: `2-00:00:00`."""
+    cpus: Count = 0
+    """CPUs for each GPU, or for a run without one; 0: the cluster's default."""
+    memory: str = ""
+    """Memory of the node for a run, `64G`."""
+    gres: str = "gpu"
+    """The generic resource that a GPU is: `gpu`, `gpu:a100`; empty: ask for none."""
+    options: list[str] = []
+    """More of sbatch: `["--exclusive"]`."""
+    path: list[str] = []
+    """Folders on the nodes that are searched for `<network>` executables first."""
+    setup: str = ""
+    """Shell lines before the tool, as `module load cuda`."""
+    prefix: list[str] = []
+    """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
+    requeue: bool = False
+    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume goes on."""
+    poll_s: Positive = 5.0
+    """Seconds between questions to the cluster, one for all runs."""
+    rule: list[SlurmRule] = []
+
+
 class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
     """The first rule that matches wins over `order`; `*` and `?` are wildcards."""
 
@@ -83,10 +204,12 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
-    order: list[str] = msgspec.field(default_factory=lambda: ["native", "embedded"])
+    order: list[str] = msgspec.field(default_factory=lambda: ["docker", "native", "embedded"])
     """The first that can do an action does it."""
+    docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
+    slurm: SlurmConfig = msgspec.field(default_factory=SlurmConfig)
     rule: list[RunnerRule] = []
 
 
@@ -135,6 +258,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     storage: StorageConfig = msgspec.field(default_factory=StorageConfig)
     devices: DevicesConfig = msgspec.field(default_factory=DevicesConfig)
     scheduler: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
+    supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
     automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
@@ -202,7 +326,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     for section, kind in get_type_hints(Config).items():
         for key in get_type_hints(kind):
             name = f"TAOD_{section}_{key}".upper()
-            if name in environ and key not in ("native", "embedded", "rule"):
+            if name in environ and key not in ("docker", "native", "embedded", "slurm", "rule"):
                 found[f"{section}.{key}"] = (name, _value(environ[name]))
     return found
 

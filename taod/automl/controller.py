@@ -22,9 +22,10 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.automl.steps import Begin, Finish, Promote, Prune, Step
 from taod.clock import seconds_of
-from taod.scheduler.ground import Ground, Watch
+from taod.scheduler.ground import Ground, Live, Watch
 from taod.scheduler.scheduler import OF_SWEEP, MakeWatch
 from taod.telemetry.metric import values
+from taod.types.device import DeviceKind
 from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
 from taod.types.state import State
@@ -76,6 +77,14 @@ class SweepWatch:
         """The sweep's end or pause was asked for, and is on record."""
         self.by = by
         self._wake.set()
+
+    @property
+    def live(self) -> Live | None:
+        """A sweep has no process of its own."""
+        return None
+
+    def break_off(self, intent: str, words: str) -> None:
+        """It has no device that could be lost, and no limit of its own: its trials have."""
 
     async def leave(self) -> None:
         """Stop driving; trials run on."""
@@ -208,9 +217,12 @@ class SweepWatch:
         """How many trials may be open: as configured, else as many as the devices take at once."""
         if sweep.settings.max_parallel:
             return sweep.settings.max_parallel
+        job = self._ground.store.jobs.get(sweep.job_id)
+        site = job.site if job is not None else ""
         devices = self._ground.devices.devices
-        gpus = [device for device in devices if device.kind == "gpu"]
-        slots = sum(device.slots for device in gpus or devices)
+        of_kind = {kind: [device for device in devices if device.kind is kind] for kind in DeviceKind}
+        here = of_kind[DeviceKind.GPU] or of_kind[DeviceKind.CPU]
+        slots = sum(device.slots for device in ([one for one in devices if one.id == site] if site else here))
         return max(1, slots // max(1, sweep.devices))
 
     def _seconds(self, sweep: SweepRecord) -> float:
@@ -301,6 +313,8 @@ class SweepWatch:
             priority=parent.priority,
             metric=sweep.settings.metric,
             spec=place.put(sweep.base, trial.params),
+            site=parent.site,
+            asked_runner=parent.asked_runner,
             sweep_id=parent.id,
             trial=trial.number,
         )

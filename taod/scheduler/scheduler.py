@@ -10,15 +10,18 @@ from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
-from taod.config import SchedulerConfig
+from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
+from taod.scheduler import elsewhere
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.ground import Ground, Planner, Watch
+from taod.scheduler.ground import Ground, Live, Planner, Watch
+from taod.scheduler.limits import LOST, check
 from taod.scheduler.policy import (
     FOR_PARENT,
     FURTHER_BACK,
     PAUSED,
+    Decision,
     End,
     Explain,
     Lease,
@@ -29,10 +32,15 @@ from taod.scheduler.policy import (
     most_wanted,
 )
 from taod.scheduler.requests import Requests
+from taod.scheduler.retention import keep_logs
+from taod.scheduler.retry import Retries
 from taod.scheduler.supervise import Supervision
+from taod.scheduler.usage import UsageWatch
 from taod.scheduler.watch_devices import DeviceWatch
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.types.device import Device, DeviceKind
+from taod.types.job import JobUsage
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
 MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
@@ -58,8 +66,12 @@ class Scheduler:
         bus: EventBus,
         planner: Planner,
         config: SchedulerConfig,
+        supervision: SupervisionConfig | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """Raises ConfigError for an exit in `supervision` that is none."""
+        supervision = supervision or SupervisionConfig()
+        check(supervision)
         self._ground = Ground(
             store=store,
             root=root,
@@ -69,12 +81,17 @@ class Scheduler:
             bus=bus,
             planner=planner,
             config=config,
+            supervision=supervision,
             clock=clock or SystemClock(),
         )
         self._supervisions: dict[str, Watch] = {}
         self._watch_of: MakeWatch = lambda ground, job_id, over: None
         self._requests = Requests(self._ground)
-        self._watch = DeviceWatch(self._ground)
+        self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
+        self._retries = Retries(self._ground, self.wake)
+        self._usage = UsageWatch(self._ground, self._live)
+        self._keeping: asyncio.Task[None] | None = None
+        self._draining = False
         self._pass: asyncio.Handle | None = None
         self._working = False
 
@@ -87,6 +104,9 @@ class Scheduler:
         self._working = True
         await asyncio.gather(*(self._adopt(job) for job in self._ground.store.jobs.in_states(ON_DEVICE)))
         self._watch.start()
+        self._usage.start()
+        self._keeping = asyncio.create_task(keep_logs(self._ground), name="old logs")
+        self._retries.look()
         self.wake()
 
     async def stop(self) -> None:
@@ -95,6 +115,11 @@ class Scheduler:
         if self._pass is not None:
             self._pass.cancel()
             self._pass = None
+        self._retries.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self._usage.stop()
         await self._watch.stop()
         await asyncio.gather(*(supervision.leave() for supervision in list(self._supervisions.values())))
 
@@ -142,6 +167,32 @@ class Scheduler:
         runs = [self._supervisions[job.id] for job in jobs if job.id in self._supervisions]
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
+    async def drain(self) -> None:
+        """Start nothing new, and return when no run is left."""
+        self._draining = True
+        while self._supervisions:
+            await asyncio.gather(*(supervision.ended.wait() for supervision in list(self._supervisions.values())))
+
+    async def cancel_all(self, by: str) -> None:
+        """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
+        self._draining = True
+        for job in self._ground.store.jobs.in_states(ACTIVE):
+            now = self._ground.store.jobs.get(job.id)
+            if now is not None and not now.state.ended:
+                await self.cancel(job.id, by=by)
+        await self.drain()
+
+    def usage(self, job_id: str) -> JobUsage | None:
+        """What the run of this job uses now; None where it has none that can be measured."""
+        return self._usage.measure(job_id)
+
+    def _live(self) -> dict[str, Live]:
+        return {job_id: one.live for job_id, one in self._supervisions.items() if one.live is not None}
+
+    def _device_lost(self, job_id: str, words: str) -> None:
+        if job_id in self._supervisions:
+            self._supervisions[job_id].break_off(LOST, words)
+
     async def _adopt(self, job: JobRecord) -> None:
         if (watch := self._watch_of(self._ground, job.id, self._over)) is not None:
             self._supervisions[job.id] = watch
@@ -175,14 +226,22 @@ class Scheduler:
     def _over(self, supervision: Watch) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
             del self._supervisions[supervision.job_id]
+        self._usage.forget(supervision.job_id)
+        if self._working:
+            self._retries.look()
         self.wake()
 
     def _look(self) -> None:
         """One pass: what can be decided now is decided and done."""
         self._pass = None
-        decisions = decide(self._snapshot())
+        devices = self._watch.devices()
+        local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
+        decisions = decide(self._snapshot(local))
+        for site in devices:
+            if site.kind is DeviceKind.CLUSTER:
+                decisions += self._elsewhere(site)
         for decision in decisions:
-            if not isinstance(decision, Explain):
+            if not isinstance(decision, Explain) and not (self._draining and isinstance(decision, Lease)):
                 try:
                     self._apply(decision)
                 except Exception:
@@ -191,12 +250,20 @@ class Scheduler:
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
-        if any(isinstance(decision, End) for decision in decisions):
-            self.wake()  # What follows one that has ended was not looked at.
+        if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
+            self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
 
-    def _snapshot(self) -> Snapshot:
-        queue, devices = self._ground.store.queue, self._watch.devices()
+    def _elsewhere(self, site: Device) -> list[Lease | Explain]:
+        queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
+        return elsewhere.serve(queue, site)
+
+    def _promoted_elsewhere(self, decision: Decision) -> bool:
+        job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
+        return job is not None and bool(job.site)
+
+    def _snapshot(self, devices: list[Device]) -> Snapshot:
+        queue = self._ground.store.queue
         pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
         unready: dict[str, str] = {}
         of_owner: dict[str, str | None] = {}

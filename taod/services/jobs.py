@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import psutil
 
 from store import Store
 from store.records import JobFilter, JobRecord
@@ -174,7 +173,9 @@ class Jobs:
                 )
             if job.spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
+            saved, wanted = self._posting.check_spec(
+                owner, job.action, body.spec, asked_runner=job.asked_runner, site=job.site
+            )
             fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
         with self._store.lasting():
             if fields:
@@ -252,27 +253,8 @@ class Jobs:
         identity = msgspec.json.decode(run.identity) if run.identity else {}
         info.pid = identity.get("pid")
         if info.pid is not None and job.state in (State.RUNNING, State.STOPPING):
-            _measure(info, info.pid, self._clock.time())
+            usage = self._scheduler.usage(job.id)
+            if usage is not None:
+                info.cpu_percent, info.rss_bytes = usage.cpu_percent, usage.rss_bytes
+                info.gpu_memory_bytes = usage.gpu_memory_bytes
         return info
-
-
-def _measure(info: ProcessInfo, pid: int, now: float) -> None:
-    """Memory, and CPU on average since its start, of a process and all below it; what has gone is left out."""
-    try:
-        top = psutil.Process(pid)
-        age_s = now - top.create_time()
-        family = [top, *top.children(recursive=True)]
-    except psutil.Error:
-        return
-    rss, cpu_s = 0, 0.0
-    for process in family:
-        try:
-            with process.oneshot():
-                rss += process.memory_info().rss
-                times = process.cpu_times()
-                cpu_s += times.user + times.system
-        except psutil.Error:
-            continue
-    info.rss_bytes = rss
-    if age_s > 0:
-        info.cpu_percent = round(100.0 * cpu_s / age_s, 1)

@@ -162,6 +162,17 @@ class ProcessInfo(msgspec.Struct):
     gpu_memory_bytes: int | None = None
 
 
+class JobUsage(msgspec.Struct):
+    """What all processes of a job's run use together; null where that cannot be told."""
+
+    job_id: Id
+    cpu_percent: float | None = None
+    """Of one core, since the sample before; 200 are two cores."""
+    rss_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    processes: int = 0
+
+
 class JobDetail(msgspec.Struct):
     """One job whole: the view with its full result, its history, its specification and its process."""
 
@@ -181,6 +192,8 @@ class JobRun(msgspec.Struct, forbid_unknown_fields=True):
     actions: list[str]
     job: Id | None = None
     """Parent of the first action; null where the action's rule finds it."""
+    runner: str | None = None
+    """Which runner is to run them, instead of the one that is configured; only the root's first user may say."""
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
