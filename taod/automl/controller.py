@@ -217,8 +217,7 @@ class SweepWatch:
         """How many trials may be open: as configured, else as many as the devices take at once."""
         if sweep.settings.max_parallel:
             return sweep.settings.max_parallel
-        job = self._ground.store.jobs.get(sweep.job_id)
-        site = job.site if job is not None else ""
+        site = sweep.settings.site
         devices = self._ground.devices.devices
         of_kind = {kind: [device for device in devices if device.kind is kind] for kind in DeviceKind}
         here = of_kind[DeviceKind.GPU] or of_kind[DeviceKind.CPU]
@@ -313,7 +312,7 @@ class SweepWatch:
             priority=parent.priority,
             metric=sweep.settings.metric,
             spec=place.put(sweep.base, trial.params),
-            site=parent.site,
+            site=sweep.settings.site,
             asked_runner=parent.asked_runner,
             sweep_id=parent.id,
             trial=trial.number,

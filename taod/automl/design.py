@@ -26,7 +26,14 @@ def check_model(network: Network, fields: dict[str, object]) -> None:
 
 
 def design(
-    job_id: str, model: ModelRecord, document: merge.Document, *, saved: bool, devices: int, config: AutomlConfig
+    job_id: str,
+    model: ModelRecord,
+    document: merge.Document,
+    *,
+    saved: bool,
+    devices: int,
+    config: AutomlConfig,
+    site: str = "",
 ) -> SweepRecord:
     """The sweep of a train job. Raises BadRequest, InvalidSpec for what cannot be searched as asked."""
     network = of(model.network_arch)
@@ -65,6 +72,7 @@ def design(
         max_hours=config.max_hours,
         population=config.population,
         try_default=config.try_default,
+        site=site,
     )
     return SweepRecord(
         job_id=job_id,

@@ -128,12 +128,14 @@ class Posting:
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
         runner = self._runner(owner, action, whole, asked_runner)
-        wanted = self._devices_wanted(runner, action, whole)
+        wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
         document = None if spec is None else spec.document
         warnings = [] if spec is None else spec.warnings
         if spec is not None and model is not None and action == TRAIN:
             if model.automl_enabled:
-                sweep = design(job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl)
+                sweep = design(
+                    job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
+                )
                 document, warnings = sweep.base, [*warnings, *sweep.notes]
                 # The sweep itself holds no device; its trials do.
                 wanted = 0
@@ -154,7 +156,7 @@ class Posting:
             metric=self._metric(owner, network),
             spec=document,
             warnings=warnings,
-            site=place_of(runner),
+            site=site if wanted else "",
             asked_runner=asked_runner,
         )
 
@@ -165,8 +167,10 @@ class Posting:
         spec = self._specs.for_job(owner, job.action)
         whole = merge(default(owner.network, job.action), spec.document)
         runner = self._runner(owner, job.action, whole, job.asked_runner)
-        wanted = self._devices_wanted(runner, job.action, whole)
-        return design(job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl)
+        wanted, site = self._devices_wanted(runner, job.action, whole), place_of(runner)
+        return design(
+            job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
+        )
 
     def check_spec(
         self, owner: Owner, action: str, document: dict[str, Any], *, asked_runner: str | None = None, site: str = ""

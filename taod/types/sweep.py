@@ -55,6 +55,8 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_hours: float = 0.0
     population: int = 4
     try_default: bool = True
+    site: str = ""
+    """Where trials run: empty for this machine's devices, else the id of the device that stands for a cluster."""
 
 
 class TrialView(msgspec.Struct, kw_only=True):

@@ -88,6 +88,9 @@ class ToolPlanner:
     def ready(self, job: JobRecord) -> str | None:
         return None
 
+    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
+        return job.spec
+
     def prepare(self, job: JobRecord) -> Command:
         trial = self._store.sweeps.trial_of(job.id)
         assert trial is not None and job.spec is not None
