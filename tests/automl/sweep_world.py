@@ -91,6 +91,9 @@ class ToolPlanner:
     def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
         return job.spec
 
+    def secrets(self, job: JobRecord) -> list[str]:
+        return []
+
     def prepare(self, job: JobRecord) -> Command:
         trial = self._store.sweeps.trial_of(job.id)
         assert trial is not None and job.spec is not None
