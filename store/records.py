@@ -118,6 +118,8 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    place: int = 0
+    """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -175,6 +177,16 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    place: int = 0
+
+
+class PauseRecord(msgspec.Struct, frozen=True):
+    """That the whole queue is paused."""
+
+    by: str
+    """Name of the user who did it."""
+    reason: str
+    since: str
 
 
 class NewJob(msgspec.Struct):

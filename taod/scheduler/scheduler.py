@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Iterator
 
 from runners.registry import RunnerRegistry
 from store import Store
@@ -15,21 +17,20 @@ from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.ground import Ground, Planner
 from taod.scheduler.policy import (
-    FOR_PARENT,
-    FURTHER_BACK,
-    PAUSED,
     End,
     Explain,
     Lease,
     Promote,
     Snapshot,
     decide,
-    looked_at,
     most_wanted,
 )
 from taod.scheduler.requests import Requests
+from taod.scheduler.slots import Holder
 from taod.scheduler.supervise import Supervision
+from taod.scheduler.turns import Line, Turns
 from taod.scheduler.watch_devices import DeviceWatch
+from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
 from taod.types.state import ACTIVE, ON_DEVICE, State
@@ -176,7 +177,7 @@ class Scheduler:
 
     def _snapshot(self) -> Snapshot:
         queue, devices = self._ground.store.queue, self._watch.devices()
-        pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+        pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
         unready: dict[str, str] = {}
         of_owner: dict[str, str | None] = {}
         for one in queue.waiting_owners():
@@ -185,7 +186,7 @@ class Scheduler:
             pending += jobs
             if reason is not None:
                 unready.update((job.id, reason) for job in jobs)
-        followers = queue.waiting_for_parents(FOR_PARENT, PAUSED)
+        followers = queue.waiting_for_parents(FOR_PARENT, STANDS)
         parents = queue.named({job.parent_id for job in followers if job.parent_id})
         for job in followers:
             if job.parent_id in parents and parents[job.parent_id].state is State.DONE:
@@ -194,7 +195,31 @@ class Scheduler:
                 reason = of_owner[job.owner_id]
                 if reason is not None:
                     unready[job.id] = reason
-        return Snapshot(pending + followers, parents, unready, devices)
+        pause = queue.paused()
+        return Snapshot(
+            pending + followers,
+            parents,
+            unready,
+            devices,
+            lines=self._lines(),
+            holders={job_id: Holder(user_id) for job_id, user_id, _ in queue.holders()},
+            rules=self._ground.config,
+            paused=None if pause is None else of_pause(pause.by, pause.reason),
+            now_s=self._ground.clock.time(),
+        )
+
+    def _lines(self) -> list[Line]:
+        queue = self._ground.store.queue
+        return [Line(*key, queue.in_line(key)) for key in queue.lines()]
+
+    def turns(self) -> Iterator[PendingJob]:
+        """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
+        running = Counter(user_id for _, user_id, _ in self._ground.store.queue.holders())
+        turns = Turns(self._lines(), running, self._ground.config.ageing_s_per_point)
+        for job in turns:
+            turns.count(job.user_id)
+            assert isinstance(job, PendingJob)
+            yield job
 
     def _unready(self, job: PendingJob) -> str | None:
         """What the data of the job's owner lack, in words."""

@@ -15,8 +15,8 @@ from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.policy import FOR_PARENT
 from taod.scheduler.scheduler import Scheduler
+from taod.scheduler.words import FOR_PARENT
 from taod.services.announce import Announcer
 from taod.services.chains import Link, choose_parent
 from taod.services.models import KIND as MODEL

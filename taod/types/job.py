@@ -10,7 +10,7 @@ from msgspec import Meta
 from taod.types.common import Id, Timestamp
 from taod.types.state import State, Status
 
-Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+Priority = Annotated[int, Meta(ge=-100, le=100)]
 
 
 class Kpi(msgspec.Struct):
