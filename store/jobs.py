@@ -148,6 +148,12 @@ class Jobs:
             ORDER BY priority DESC, queued_at IS NULL, place, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
 
+    def named(self, job_ids: Iterable[str]) -> dict[str, JobRecord]:
+        """The jobs of these ids, those that exist."""
+        sql = f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
+        return {job.id: job for job in map(_COLUMNS.read, rows)}
+
     def children(self, job_id: str) -> builtins.list[JobRecord]:
         """Jobs whose parent this is, oldest first."""
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])

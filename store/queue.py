@@ -6,6 +6,7 @@ them only where something about them has changed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -85,6 +86,12 @@ class Queue:
         sql = "SELECT id, user_id, started_at FROM jobs WHERE id IN (SELECT job_id FROM leases)"
         return [(job_id, user_id, started_at) for job_id, user_id, started_at in self._db.rows(sql)]
 
+    def served(self, user_ids: Iterable[str]) -> dict[str, str]:
+        """When a job of each of these users was started last, for those who have any."""
+        sql = "SELECT max(started_at) FROM jobs WHERE user_id = ? AND started_at IS NOT NULL"
+        found = {user_id: self._db.row(sql, [user_id]) for user_id in set(user_ids)}
+        return {user_id: row[0] for user_id, row in found.items() if row is not None and row[0] is not None}
+
     def pending_of(self, user_id: str) -> int:
         """How many of a user's jobs have not started."""
         states = f"('{State.WAITING}', '{State.QUEUED}', '{State.HELD}')"
@@ -109,12 +116,14 @@ class Queue:
         return None if row is None else PauseRecord(*row)
 
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None) -> int:
-        """The place for a job right before or after another one of its line (`""`: before all, or after all).
+        """The place for a job right before or after another one of its user and priority (`""`: before all, after all).
 
         Those in front make room where there is none. The job itself stays; write the place with `jobs.update`.
         """
         job = self.named([job_id])[job_id]
-        line = [each for each in self.in_line(LineKey(job.priority, job.user_id, job.owner_kind)) if each.id != job_id]
+        lines = (self.in_line(LineKey(job.priority, job.user_id, kind)) for kind in ("dataset", "model"))
+        line = [each for each in itertools.chain(*lines) if each.id != job_id]
+        line.sort(key=lambda each: (each.place, each.created_on, each.id))
         target = before if before is not None else after
         at = len(line) if after == "" else next((n for n, each in enumerate(line) if each.id == target), 0)
         at += 1 if after else 0

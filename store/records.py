@@ -146,6 +146,7 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            devices_wanted=self.devices_wanted,
         )
 
     def public(self, result: Result) -> Job:

@@ -20,6 +20,8 @@ CREATE INDEX jobs_told ON jobs (reason, state) WHERE state = 'queued';
 
 CREATE INDEX jobs_that_want ON jobs (owner_kind, devices_wanted, state) WHERE state = 'queued';
 
+CREATE INDEX jobs_by_start ON jobs (user_id, started_at) WHERE started_at IS NOT NULL;
+
 CREATE TABLE queue_pause (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     by TEXT NOT NULL,

@@ -122,7 +122,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "dataset_put_specs": {"nothing": {}},
     "model_post_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 10}}}}},
     "model_put_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 20}}}}},
-    "job_change": {"first": {"priority": 10}, "held": {"held": True}},
+    "job_change": {
+        "first": {"priority": 10},
+        "held": {"held": True},
+        "moved": {"before": _JOB},
+        "front": {"position": "front"},
+    },
+    "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }
 """Bodies by operation."""
 

@@ -37,6 +37,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The queue, to be read as far as it matters; None: `pending` has all of it."""
     holders: Mapping[str, Holder] = {}
     """By id, the jobs that are on devices."""
+    served: Mapping[str, str] = {}
+    """When a job of a user was started last, for those who have any."""
     rules: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
     paused: str | None = None
     """What all that is queued is told while the whole queue is paused; None: it is not."""
@@ -164,7 +166,7 @@ class _Service:
         late = [_placed(job, round(snapshot.now_s * NANOSECONDS)) for job in promoted]
         self._known = {job.id: job for job in [*queued, *promoted]}
         running = Counter(holder.user_id for holder in snapshot.holders.values())
-        self._turns = Turns(extended(lines, late), running, self._rules.ageing_s_per_point)
+        self._turns = Turns(extended(lines, late), running, snapshot.served, self._rules.ageing_s_per_point)
         self._running = running.total()
         self._of_user = running
         self._kinds = {kind: kind_of(kind, snapshot.devices) for kind in ("model", "dataset")}
@@ -220,7 +222,7 @@ class _Service:
         taken = slots.take(job, alone, math.inf if limit_s is None else snapshot.now_s + limit_s)
         overtaken = self._youngest.get(job.priority, job.place) > job.place
         self._youngest[job.priority] = max(job.place, self._youngest.get(job.priority, job.place))
-        with_jobs = self._turns.running[job.user_id] if overtaken else None
+        with_jobs = self._of_user[job.user_id] if overtaken else None
         self._turns.count(job.user_id)
         if taken is not None:
             self._running += 1

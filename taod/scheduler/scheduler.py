@@ -195,14 +195,15 @@ class Scheduler:
                 reason = of_owner[job.owner_id]
                 if reason is not None:
                     unready[job.id] = reason
-        pause = queue.paused()
+        pause, lines = queue.paused(), self._lines()
         return Snapshot(
             pending + followers,
             parents,
             unready,
             devices,
-            lines=self._lines(),
+            lines=lines,
             holders={job_id: Holder(user_id) for job_id, user_id, _ in queue.holders()},
+            served=queue.served(line.user_id for line in lines),
             rules=self._ground.config,
             paused=None if pause is None else of_pause(pause.by, pause.reason),
             now_s=self._ground.clock.time(),
@@ -214,8 +215,10 @@ class Scheduler:
 
     def turns(self) -> Iterator[PendingJob]:
         """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
-        running = Counter(user_id for _, user_id, _ in self._ground.store.queue.holders())
-        turns = Turns(self._lines(), running, self._ground.config.ageing_s_per_point)
+        queue, lines = self._ground.store.queue, self._lines()
+        running = Counter(user_id for _, user_id, _ in queue.holders())
+        served = queue.served(line.user_id for line in lines)
+        turns = Turns(lines, running, served, self._ground.config.ageing_s_per_point)
         for job in turns:
             turns.count(job.user_id)
             assert isinstance(job, PendingJob)

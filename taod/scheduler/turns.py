@@ -52,12 +52,18 @@ class Turns:
 
     A priority's class is as old as the oldest place in it, and every `ageing_s` seconds of that are worth one point of
     priority (0: none). All that wait age alike, so the order never changes by time alone, and nothing has to be timed.
-    Inside a class that user comes next who has the fewest jobs running or counted; of several, the oldest place.
+    Inside a class that user comes next who has the fewest jobs running or counted; of several the one whose last turn
+    is the longest ago, then the oldest place.
     """
 
-    def __init__(self, lines: Iterable[Line], running: Mapping[str, int], ageing_s: float) -> None:
+    def __init__(
+        self, lines: Iterable[Line], running: Mapping[str, int], served: Mapping[str, str], ageing_s: float
+    ) -> None:
+        """`served` tells when a job of a user was started last, where one was."""
         self.running = Counter(running)
         """Jobs of each user: those that run, and those counted since."""
+        self._served = {user_id: turn for turn, user_id in enumerate(sorted(served, key=lambda user: served[user]), 1)}
+        self._turns = len(served)
         self._point = round(ageing_s * NANOSECONDS)
         classes: dict[int, list[_Walk]] = {}
         for line in lines:
@@ -75,6 +81,8 @@ class Turns:
     def count(self, user_id: str) -> None:
         """The user has had a turn."""
         self.running[user_id] += 1
+        self._turns += 1
+        self._served[user_id] = self._turns
 
     def __iter__(self) -> Iterator[Job]:
         while self._heap:
@@ -102,9 +110,9 @@ class Turns:
             return -priority
         return min(walk.place for walk in walks) - priority * self._point
 
-    def _turn(self, walk: _Walk) -> tuple[int, tuple[int, str, str]]:
+    def _turn(self, walk: _Walk) -> tuple[int, int, tuple[int, str, str]]:
         assert walk.head is not None
-        return self.running[walk.user_id], _place(walk.head)
+        return self.running[walk.user_id], self._served.get(walk.user_id, 0), _place(walk.head)
 
 
 class _Walk:

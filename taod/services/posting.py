@@ -12,6 +12,7 @@ from store import Store
 from store.records import NewJob
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
+from taod.config import SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
@@ -44,6 +45,7 @@ class Posting:
         owners: Owners,
         specs: Specs,
         announcer: Announcer,
+        config: SchedulerConfig,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -53,6 +55,7 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._announcer = announcer
+        self._config = config
 
     def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
@@ -77,7 +80,18 @@ class Posting:
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
-        return [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        self._check_room(user_id, len(jobs))
+        return jobs
+
+    def _check_room(self, user_id: str, more: int) -> None:
+        most = self._config.max_queued_per_user
+        have = self._store.queue.pending_of(user_id) if most else 0
+        if most and have + more > most:
+            raise BadRequest(
+                f"actions: {more} more would make {have + more} jobs of yours that have not started, and "
+                f"scheduler.max_queued_per_user = {most} allows {most}; wait until some have, or cancel some"
+            )
 
     def _chain(self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str]) -> list[NewJob]:
         """The jobs of one entry; its actions follow each other."""
@@ -137,6 +151,17 @@ class Posting:
         wanted = devices_wanted(action, whole, self._machine())
         self._check_runner(owner, action, whole)
         return saved, wanted
+
+    def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
+        """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""
+        whole = None if spec is None else merge(default(owner.network, action), spec)
+        most = devices_wanted(action, whole, self._machine())
+        if wanted > most:
+            asks = "its spec asks for" if most > 1 else f"a run of {action} takes"
+            raise BadRequest(
+                f"devices_wanted = {wanted}: {asks} {most}; send {most} or less, or a spec that asks for more"
+            )
+        return wanted
 
     def _given(self, owner: Owner, job_id: str | None) -> Link | None:
         """The job that the client named as parent."""

@@ -22,6 +22,8 @@ class EventType(StrEnum):
     """ResourceChange."""
     JOB_DELETED = "job_deleted"
     """ResourceChange."""
+    QUEUE = "queue"
+    """QueueState: the whole queue was paused or opened."""
     RESET = "reset"
     """{}: events were missed; read everything again."""
 

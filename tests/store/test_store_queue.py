@@ -92,17 +92,19 @@ def test_the_queue_is_read_from_small_indices(store: Store) -> None:
     database.connection.set_trace_callback(seen.append)
     store.queue.lines()
     list(store.queue.in_line(LineKey(0, "u", "model")))
+    store.queue.served(["u"])
     store.queue.to_tell(FURTHER_BACK, {"model": 1, "dataset": 1})
     store.queue.waiting_owners()
     store.queue.waiting_for_parents(FOR_PARENT, STANDS)
     store.queue.waiting_of("one", None)
     database.connection.set_trace_callback(None)
-    lines, in_line, to_tell, owners, followers, of_owner = (
+    lines, in_line, served, to_tell, owners, followers, of_owner = (
         str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen
     )
     assert lines.count("SEARCH jobs USING COVERING INDEX jobs_in_line") == 3
     assert "SEARCH jobs USING COVERING INDEX jobs_in_line (priority=? AND user_id=? AND owner_kind=?" in in_line
     assert "B-TREE" not in in_line
+    assert "SEARCH jobs USING COVERING INDEX jobs_by_start" in served
     assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_told") == 2
     assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
     assert "COVERING INDEX jobs_waiting" in owners
@@ -205,6 +207,7 @@ def test_what_is_read_decides_as_all_of_it_would(
         "devices": devices,
         "rules": rules,
         "holders": {"x": Holder(users[0])},
+        "served": {users[2]: "2024"},
         "now_s": make.clock.time(),
         "paused": "waits: the queue is paused by ada" if seed == 2 else None,
         "wall_time_s": lambda job: 60.0 if job.network == "dino" else None,
