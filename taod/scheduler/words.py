@@ -46,7 +46,7 @@ def never(job: Job, kind: DeviceKind, count: int) -> str:
 def of_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: int | None) -> str:
     """What is wanted, how much of it is taken and by whom.
 
-    `overtaken_with`: how many jobs its user has running, where younger ones of users with fewer came first.
+    `overtaken_with`: how many jobs its user has running, where younger ones of other users came first.
     """
     wanted = "a device" if job.devices_wanted == 1 else f"{job.devices_wanted} devices"
     wanted += " of its own" if alone else ""
@@ -61,7 +61,7 @@ def of_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: int | Non
         parts.append(f"free ones are kept for {_some(reserved)}")
     parts += [f"{device.name} is {device.busy_reason}" for device in slots.devices if device.busy_reason]
     if overtaken_with is not None:
-        parts.append(f"users take turns, and of its user's {_jobs(overtaken_with)}")
+        parts.append("users take turns" + (f", and its user has {overtaken_with} running" if overtaken_with else ""))
     return f"waits for {wanted}: " + "; ".join(parts)
 
 

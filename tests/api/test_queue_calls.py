@@ -171,7 +171,7 @@ async def test_another_users_job_is_not_named_in_reasons(server, queued, picture
         # Users take turns: he has none running, so he comes before those who were there first, and they are told.
         assert [view["position"] for view in (await client.get(f"{base}/queue")).json()] == [1]
     holder = f"1 of 1 leased by job {queued[0][:8]} (train)"
-    words = f"waits for a device: {holder}; users take turns, and of its user's 1 job runs"
+    words = f"waits for a device: {holder}; users take turns, and its user has 1 running"
     await until(server, lambda: job(server, queued[1]).reason == words)
     server.word("go")
     await until(server, lambda: job(server, his).state is State.RUNNING)
