@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -109,7 +110,10 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
             pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
             for one in queue.waiting_owners():
                 queue.waiting_of(one.owner_id, "posted")
-            lines = [Line(*key, queue.in_line(key)) for key in queue.lines()]
+            lines = [
+                Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
+                for first in queue.fronts()
+            ]
             decide(Snapshot(pending, devices=devices, lines=lines))
 
         everything = _times(lambda: services.store.jobs.in_states([State.QUEUED, State.WAITING]), 5)

@@ -6,9 +6,7 @@ them only where something about them has changed.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,26 +25,11 @@ _IN_LINE = f"jobs INDEXED BY jobs_in_line WHERE {_IS_QUEUED}"
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
 _LINE = "priority, user_id, owner_kind"
 _PLACE = "place, created_on, id"
-_FIRST = f"FROM {_IN_LINE} ORDER BY {_LINE} LIMIT 1"
-_NEXT = f"""FROM {_IN_LINE} AND ({_LINE}) > (line.priority, line.user_id, line.owner_kind) ORDER BY {_LINE} LIMIT 1"""
-_LINES = f"""WITH RECURSIVE line ({_LINE}) AS (
-        SELECT * FROM (SELECT {_LINE} {_FIRST})
-        UNION ALL
-        SELECT (SELECT priority {_NEXT}), (SELECT user_id {_NEXT}), (SELECT owner_kind {_NEXT})
-        FROM line WHERE line.priority IS NOT NULL
-    ) SELECT {_LINE} FROM line WHERE priority IS NOT NULL"""
-CHUNK = 32
-"""Jobs of a line that are read at once."""
+_BELOW_ALL = -(2**63)
+GROWTH, MOST_AT_ONCE = 8, 256
+"""How many jobs of a line are read at once: there may be hundreds of lines of which only the fronts matter."""
 STEP = 1_000
 """Between the first or last place of a line and one that is put before or behind it, in nanoseconds."""
-
-
-class LineKey(NamedTuple):
-    """Which line of the queue."""
-
-    priority: int
-    user_id: str
-    owner_kind: str
 
 
 class Queue:
@@ -56,19 +39,25 @@ class Queue:
         self._db = database
         self._clock = clock
 
-    def lines(self) -> list[LineKey]:
-        """The lines that have anybody in them."""
-        # From one to the next by the index, without reading those who stand in them.
-        return [LineKey(*row) for row in self._db.rows(_LINES)]
+    def fronts(self) -> list[PendingJob]:
+        """The first of each line: of each user, priority and kind of owner that has anybody queued."""
+        # From line to line by the index, without reading those who stand in them; not as a recursion in SQL, where
+        # SQLite would compare row by row.
+        sql = f"{_SELECT} {_IN_LINE} AND ({_LINE}) > (?, ?, ?) ORDER BY {_LINE}, {_PLACE} LIMIT 1"
+        found: list[PendingJob] = []
+        while row := self._db.row(sql, _line(found[-1]) if found else [_BELOW_ALL, "", ""]):
+            found.append(_COLUMNS.read(row))
+        return found
 
-    def in_line(self, line: LineKey, chunk: int = CHUNK) -> Iterator[PendingJob]:
-        """Who stands in a line, from its front; read as far as asked for, `chunk` jobs at a time."""
+    def behind(self, job: PendingJob) -> Iterator[PendingJob]:
+        """Who stands behind a queued job in its line, in order; read as far as asked for, a few first, then more."""
         sql = f"""{_SELECT} {_IN_LINE} AND priority = ? AND user_id = ? AND owner_kind = ?
             AND ({_PLACE}) > (?, ?, ?) ORDER BY {_PLACE} LIMIT ?"""
-        after: tuple[object, ...] = (-1, "", "")
-        while found := self._read(sql, [*line, *after, chunk]):
+        size = GROWTH
+        while found := self._read(sql, [*_line(job), job.place, job.created_on, job.id, size]):
             yield from found
-            after = found[-1].place, found[-1].created_on, found[-1].id
+            job = found[-1]
+            size = min(size * GROWTH, MOST_AT_ONCE)
 
     def to_tell(self, told: str, most: Mapping[str, int]) -> list[PendingJob]:
         """Who was told something else than `told`, and who wants more devices than their kind of owner can have."""
@@ -121,23 +110,22 @@ class Queue:
         Those in front make room where there is none. The job itself stays; write the place with `jobs.update`.
         """
         job = self.named([job_id])[job_id]
-        lines = (self.in_line(LineKey(job.priority, job.user_id, kind)) for kind in ("dataset", "model"))
-        line = [each for each in itertools.chain(*lines) if each.id != job_id]
-        line.sort(key=lambda each: (each.place, each.created_on, each.id))
+        sql = f"SELECT place, id FROM {_IN_LINE} AND priority = ? AND user_id = ? AND id <> ? ORDER BY {_PLACE}"
+        line = self._db.rows(sql, [job.priority, job.user_id, job_id])
         target = before if before is not None else after
-        at = len(line) if after == "" else next((n for n, each in enumerate(line) if each.id == target), 0)
+        at = len(line) if after == "" else next((n for n, (_, each) in enumerate(line) if each == target), 0)
         at += 1 if after else 0
         if at == len(line):
-            return line[-1].place + STEP if line else job.place
-        place = line[at].place - 1 if at else line[0].place - STEP
-        if at and line[at - 1].place < place:
-            return (line[at - 1].place + line[at].place) // 2
+            return int(line[-1][0]) + STEP if line else job.place
+        place = int(line[at][0]) - (1 if at else STEP)
+        if at and line[at - 1][0] < place:
+            return int(line[at - 1][0] + line[at][0]) // 2
         with self._db.transaction():
             free = place - 1
-            for each in reversed(line[:at]):
-                if each.place <= free:
+            for taken, each in reversed(line[:at]):
+                if taken <= free:
                     break
-                self._db.write("UPDATE jobs SET place = ? WHERE id = ?", [free, each.id])
+                self._db.write("UPDATE jobs SET place = ? WHERE id = ?", [free, each])
                 free -= 1
         return place
 
@@ -175,3 +163,7 @@ class Queue:
 
     def _read(self, sql: str, parameters: list[object]) -> list[PendingJob]:
         return [_COLUMNS.read(row) for row in self._db.rows(sql, parameters)]
+
+
+def _line(job: PendingJob) -> list[object]:
+    return [job.priority, job.user_id, job.owner_kind]

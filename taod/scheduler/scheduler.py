@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -211,7 +212,10 @@ class Scheduler:
 
     def _lines(self) -> list[Line]:
         queue = self._ground.store.queue
-        return [Line(*key, queue.in_line(key)) for key in queue.lines()]
+        return [
+            Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
+            for first in queue.fronts()
+        ]
 
     def turns(self) -> Iterator[PendingJob]:
         """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""

@@ -7,7 +7,6 @@ import random
 import pytest
 
 from store import Store
-from store.queue import LineKey
 from store.records import PauseRecord, PendingJob
 from taod.config import SchedulerConfig
 from taod.scheduler.policy import Decision, End, Lease, Snapshot, decide, most_wanted
@@ -20,6 +19,14 @@ from taod.types.state import State
 PAUSED = STANDS[State.PAUSED]
 
 
+def whole(store: Store) -> dict[tuple[int, str, str], list[PendingJob]]:
+    """Every line of the queue, read to its end."""
+    return {
+        (first.priority, first.user_id, first.owner_kind): [first, *store.queue.behind(first)]
+        for first in store.queue.fronts()
+    }
+
+
 def ids(jobs: list[PendingJob]) -> list[str]:
     return [job.id for job in jobs]
 
@@ -27,14 +34,13 @@ def ids(jobs: list[PendingJob]) -> list[str]:
 def test_the_lines_of_the_queue_and_who_stands_in_them(store: Store, make) -> None:
     model, data = make.model(), make.dataset()
     other = make.model(user_id=make.user("bob").id)
-    assert store.queue.lines() == []
+    assert store.queue.fronts() == []
     trains = [make.job(model, reason=FURTHER_BACK).id for _ in range(4)]
     convert = make.job(data).id
     urgent = make.job(model, priority=3).id
     make.job(model, priority=-7, state=State.WAITING)
     bobs = make.job(other).id
-    lines = {tuple(line): ids(store.queue.in_line(line, chunk=3)) for line in store.queue.lines()}
-    assert lines == {
+    assert {key: ids(line) for key, line in whole(store).items()} == {
         (0, model.user_id, "model"): trains,
         (0, data.user_id, "dataset"): [convert],
         (3, model.user_id, "model"): [urgent],
@@ -87,23 +93,24 @@ def test_a_follower_is_read_where_its_parent_ended_or_it_has_to_be_told_anew(
     assert list(store.queue.named([child.parent_id, "none"])) == [child.parent_id]
 
 
-def test_the_queue_is_read_from_small_indices(store: Store) -> None:
-    database, seen = store._database, []
+def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
+    database, seen, job = store._database, [], store.queue.named([make.job_in(State.DONE).id]).popitem()[1]
     database.connection.set_trace_callback(seen.append)
-    store.queue.lines()
-    list(store.queue.in_line(LineKey(0, "u", "model")))
+    store.queue.fronts()
+    list(store.queue.behind(job))
     store.queue.served(["u"])
     store.queue.to_tell(FURTHER_BACK, {"model": 1, "dataset": 1})
     store.queue.waiting_owners()
     store.queue.waiting_for_parents(FOR_PARENT, STANDS)
     store.queue.waiting_of("one", None)
     database.connection.set_trace_callback(None)
-    lines, in_line, served, to_tell, owners, followers, of_owner = (
+    fronts, behind, served, to_tell, owners, followers, of_owner = (
         str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen
     )
-    assert lines.count("SEARCH jobs USING COVERING INDEX jobs_in_line") == 3
-    assert "SEARCH jobs USING COVERING INDEX jobs_in_line (priority=? AND user_id=? AND owner_kind=?" in in_line
-    assert "B-TREE" not in in_line
+    in_line = "SEARCH jobs USING COVERING INDEX jobs_in_line"
+    assert f"{in_line} ((priority,user_id,owner_kind)>(?,?,?))" in fronts
+    assert f"{in_line} (priority=? AND user_id=? AND owner_kind=? AND (place,created_on,id)>(?,?,?))" in behind
+    assert "B-TREE" not in fronts + behind
     assert "SEARCH jobs USING COVERING INDEX jobs_by_start" in served
     assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_told") == 2
     assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
@@ -135,8 +142,8 @@ def test_a_job_is_moved_in_its_line_even_where_there_is_no_room(
     place = store.queue.move(jobs["d"], **{how: jobs.get(name, "") for how, name in asked.items()})
     store.jobs.update(jobs["d"], place=place)
     names = {job_id: name for name, job_id in jobs.items()}
-    (line,) = store.queue.lines()
-    assert "".join(names[job.id] for job in store.queue.in_line(line)) == order
+    (line,) = whole(store).values()
+    assert "".join(names[job.id] for job in line) == order
 
 
 def test_a_thousand_moves_to_the_same_place_keep_the_order(store: Store, make) -> None:
@@ -145,8 +152,8 @@ def test_a_thousand_moves_to_the_same_place_keep_the_order(store: Store, make) -
     for number in range(1000):
         moved = others[number % 3]
         store.jobs.update(moved, place=store.queue.move(moved, before=last))
-    (line,) = store.queue.lines()
-    assert ids(store.queue.in_line(line)) == [first, others[1], others[2], others[0], last]
+    (line,) = whole(store).values()
+    assert ids(line) == [first, others[1], others[2], others[0], last]
 
 
 def test_the_pause_of_the_queue_is_kept(store: Store, clock) -> None:
@@ -222,7 +229,7 @@ def test_what_is_read_decides_as_all_of_it_would(
     for one in store.queue.waiting_owners():
         read += store.queue.waiting_of(one.owner_id, lacking.get(one.owner_id))
     read += store.queue.waiting_for_parents(FOR_PARENT, STANDS)
-    lines = [Line(*key, store.queue.in_line(key, chunk=3)) for key in store.queue.lines()]
+    lines = [Line(*key, line) for key, line in whole(store).items()]
     got = decide(Snapshot(read, every_parent, unready, lines=lines, **facts))
 
     # Who follows one that ends in this look is read in the next.
