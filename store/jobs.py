@@ -154,6 +154,16 @@ class Jobs:
         rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
         return {job.id: job for job in map(_COLUMNS.read, rows)}
 
+    def ended_before(self, at: str) -> builtins.list[str]:
+        """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
+        over = ", ".join(f"'{state}'" for state in State if state.ended)
+        return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({over}) AND ended_at < ?", [at])]
+
+    def to_retry(self) -> builtins.list[JobRecord]:
+        """Jobs that are held back until their next try, the nearest first."""
+        sql = f"{_SELECT} WHERE retry_at IS NOT NULL AND state = '{State.HELD}' ORDER BY retry_at"
+        return [_COLUMNS.read(row) for row in self._db.rows(sql)]
+
     def children(self, job_id: str) -> builtins.list[JobRecord]:
         """Jobs whose parent this is, oldest first."""
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
@@ -297,6 +307,8 @@ def _place(time_s: float) -> int:
 def _follows(old: State, new: State, now: str) -> dict[str, object]:
     """The columns that a change of state sets by itself."""
     values: dict[str, object] = {}
+    if new is not State.HELD:
+        values["retry_at"] = None
     if new in _WAITS:
         values["started_at"] = values["ended_at"] = values["stop_intent"] = None
     if new is State.QUEUED and old not in _NEVER_RAN:

@@ -12,7 +12,7 @@ import msgspec
 
 from store.columns import Columns
 from store.database import Database
-from store.records import PauseRecord, PendingJob
+from store.records import HolderRecord, PauseRecord, PendingJob
 from taod.clock import Clock, iso
 from taod.types.state import State
 
@@ -70,10 +70,10 @@ class Queue:
         sql = f"{_SELECT} jobs WHERE rowid IN ({one} < ? UNION {one} > ? {wants})"
         return self._read(sql, [told, told, *(value for pair in most.items() for value in pair)])
 
-    def holders(self) -> list[tuple[str, str, str | None]]:
-        """The jobs on devices: id, user, and since when they run, where they do."""
-        sql = "SELECT id, user_id, started_at FROM jobs WHERE id IN (SELECT job_id FROM leases)"
-        return [(job_id, user_id, started_at) for job_id, user_id, started_at in self._db.rows(sql)]
+    def holders(self) -> list[HolderRecord]:
+        """The jobs on devices."""
+        sql = "SELECT id, user_id, network, action, started_at FROM jobs WHERE id IN (SELECT job_id FROM leases)"
+        return [HolderRecord(*row) for row in self._db.rows(sql)]
 
     def served(self, user_ids: Iterable[str]) -> dict[str, str]:
         """When a job of each of these users was started last, for those who have any."""

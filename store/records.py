@@ -120,6 +120,10 @@ class JobRecord(msgspec.Struct):
     warnings: list[str] = []
     place: int = 0
     """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
+    retries: int = 0
+    """How often it was tried again by itself since it was posted or resumed."""
+    retry_at: str | None = None
+    """When it is tried again, while it is held back for that."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -179,6 +183,17 @@ class PendingJob(msgspec.Struct):
     devices_wanted: int
     queued_at: str | None
     place: int = 0
+
+
+class HolderRecord(msgspec.Struct, frozen=True):
+    """A job on devices, as far as the others' turn depends on it."""
+
+    id: str
+    user_id: str
+    network: str
+    action: str
+    started_at: str | None
+    """None: it is about to be started."""
 
 
 class PauseRecord(msgspec.Struct, frozen=True):

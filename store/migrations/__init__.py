@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from store.database import Database
-from store.migrations import first_schema, lists_from_indices, queue_limits
+from store.migrations import first_schema, lists_from_indices, queue_limits, run_watch
 from taod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ STEPS: Mapping[str, Step] = {
     "first_schema": _script(first_schema.SCRIPT),
     "lists_from_indices": _script(lists_from_indices.SCRIPT),
     "queue_limits": _script(queue_limits.SCRIPT),
+    "run_watch": _script(run_watch.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -58,6 +58,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "hidden": ("Also parameters that the schema does not show", _FLAG),
     "tail": ("The last lines only, this many", _NUMBER),
     "follow": ("Go on until the job has ended", _FLAG),
+    "plain": ("As a terminal would show it: no colours, of a progress bar its last state", _FLAG),
     "filename": ("Name of the archive, where the body does not tell it", _TEXT),
     "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
 }

@@ -14,12 +14,13 @@ from taod.client.transport import Transport, decode
 from taod.types.common import DaemonInfo
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
-from taod.types.job import JobView
+from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
     EventType.STATUS: StatusUpdate,
+    EventType.USAGE: JobUsage,
     EventType.DEVICES: list[Device],
     EventType.DATASET: ResourceChange,
     EventType.MODEL: ResourceChange,

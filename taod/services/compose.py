@@ -52,6 +52,7 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         bus=bus,
         planner=planner,
         config=config.scheduler,
+        supervision=config.supervision,
         clock=clock,
     )
     services = Services(

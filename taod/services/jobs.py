@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-import psutil
 
 from store import Store
 from store.records import JobFilter, JobRecord
@@ -222,27 +221,8 @@ class Jobs:
         identity = msgspec.json.decode(run.identity) if run.identity else {}
         info.pid = identity.get("pid")
         if info.pid is not None and job.state in (State.RUNNING, State.STOPPING):
-            _measure(info, info.pid, self._clock.time())
+            usage = self._scheduler.usage(job.id)
+            if usage is not None:
+                info.cpu_percent, info.rss_bytes = usage.cpu_percent, usage.rss_bytes
+                info.gpu_memory_bytes = usage.gpu_memory_bytes
         return info
-
-
-def _measure(info: ProcessInfo, pid: int, now: float) -> None:
-    """Memory, and CPU on average since its start, of a process and all below it; what has gone is left out."""
-    try:
-        top = psutil.Process(pid)
-        age_s = now - top.create_time()
-        family = [top, *top.children(recursive=True)]
-    except psutil.Error:
-        return
-    rss, cpu_s = 0, 0.0
-    for process in family:
-        try:
-            with process.oneshot():
-                rss += process.memory_info().rss
-                times = process.cpu_times()
-                cpu_s += times.user + times.system
-        except psutil.Error:
-            continue
-    info.rss_bytes = rss
-    if age_s > 0:
-        info.cpu_percent = round(100.0 * cpu_s / age_s, 1)
