@@ -223,15 +223,15 @@ async def priority(client: Client, out: Output, job_: str, number: int) -> None:
 @with_client
 @with_output
 async def move(client: Client, out: Output, job_: str, position: Any, before: str | None, after: str | None) -> None:
-    """Give a queued job another place among this user's jobs of its priority."""
-    if sum(each is not None for each in (position, before, after)) != 1:
-        raise click.UsageError("say where to: one of --front, --back, --before JOB, --after JOB")
-    if position is not None:
-        body = JobPatch(position=position)
-    elif before is not None:
+    """Give a queued job another place among this user's jobs of its priority; without an option, the first."""
+    if sum(each is not None for each in (position, before, after)) > 1:
+        raise click.UsageError("a job has one place: give one of --front, --back, --before JOB, --after JOB")
+    if before is not None:
         body = JobPatch(before=await job_id(client, before))
+    elif after is not None:
+        body = JobPatch(after=await job_id(client, after))
     else:
-        body = JobPatch(after=await job_id(client, str(after)))
+        body = JobPatch(position=position or "front")
     view = await client.patch_job(await job_id(client, job_), body)
     at = (await client.job(view.id)).job.position
     out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'place {at}'}. {view.reason}")
