@@ -30,6 +30,8 @@ START_LIMIT_S = 30.0
 EXEC_LIMIT_S = 5.0
 """How long a stop waits for a tool that the wrapper is just about to execute."""
 LOOK_AGAIN_S = 0.002
+MIB = 1024**2
+KILLED = 128 + signal.SIGKILL
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +101,6 @@ class LocalRunner(ABC):
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         session = await self._until_gone(identity, request)
-        killed = await asyncio.to_thread(_memory_end, request.run_folder)
         left = await asyncio.to_thread(
             processes.kill_all, _mark(request), session, since_ticks=identity.start_ticks or 0
         )
@@ -108,7 +109,7 @@ class LocalRunner(ABC):
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
-        return await asyncio.to_thread(_ended, request.run_folder, killed)
+        return _ended(request.run_folder)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         mark = _mark(request)
@@ -218,38 +219,31 @@ class _Memory(msgspec.Struct, frozen=True):
     limit: int = 0
 
 
-def _memory_end(run: RunFolder) -> str:
-    """In words, how the kernel killed processes of the run for memory; empty where it did not."""
-    try:
-        note = msgspec.json.decode(run.memory.read_bytes(), type=_Memory)
-    except (OSError, msgspec.DecodeError):
-        return ""
+def _ended(run: RunFolder) -> Ended:
+    """The exit code, and whether the kernel killed for memory: told only of an end by SIGKILL, or one that nobody
+    lived to record. Gives up the run's control group."""
+    code, note = _read_exit(run), _read_memory(run)
+    words = _killed(note) if code in (None, KILLED) else ""
+    if note.group is not None:
+        memory_group.remove(Path(note.group))
+    return Ended(code, words, out_of_memory=bool(words))
+
+
+def _killed(note: _Memory) -> str:
+    """How the kernel killed processes for memory since the run began, in words; empty where it did not."""
     if note.group is not None and memory_group.kills(Path(note.group)):
-        mib = note.limit / 1024**2
-        return f"killed for its memory: more than the {mib:.0f} MiB of supervision.memory_bytes"
+        return f"killed for its memory: more than the {note.limit / MIB:.0f} MiB of supervision.memory_bytes"
     now = memory_group.machine_kills()
     if note.kills is not None and now is not None and now > note.kills:
         return "killed: the machine was out of memory"
     return ""
 
 
-def _ended(run: RunFolder, killed: str) -> Ended:
-    """`killed`: how the kernel killed processes for memory while it ran; it tells of this end only where that was by
-    SIGKILL, or nobody lived to record it."""
-    _give_up_group(run)
-    code = _read_exit(run)
-    if killed and code in (None, 128 + signal.SIGKILL):
-        return Ended(code, killed, out_of_memory=True)
-    return Ended(code)
-
-
-def _give_up_group(run: RunFolder) -> None:
+def _read_memory(run: RunFolder) -> _Memory:
     try:
-        note = msgspec.json.decode(run.memory.read_bytes(), type=_Memory)
+        return msgspec.json.decode(run.memory.read_bytes(), type=_Memory)
     except (OSError, msgspec.DecodeError):
-        return
-    if note.group is not None:
-        memory_group.remove(Path(note.group))
+        return _Memory()
 
 
 def _mark(request: RunRequest) -> str:

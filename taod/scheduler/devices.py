@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
@@ -17,6 +18,8 @@ from taod.types.device import Device, DeviceKind, DeviceLease
 
 LOST = "lost: its driver no longer answers for it"
 GIB = 1024**3
+PATIENCE_S = 5.0
+"""How long a reading waits for the one before it; and so long again may it take itself before a start goes on."""
 
 
 class DevicePool:
@@ -105,14 +108,21 @@ class DevicePool:
         return self._nvml is not None
 
     def read(self) -> None:
-        """Read the figures anew. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time."""
-        with self._reading:
+        """Read the figures anew. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time.
+
+        Raises TimeoutError where the one before has not come back: a GPU that falls off the bus may hold the driver.
+        """
+        if not self._reading.acquire(timeout=PATIENCE_S):
+            raise TimeoutError("the driver of the GPUs has not answered the question before")
+        try:
             figures = self._read_gpus(self._nvml) if self._nvml is not None else {}
             slots = [device.id for device in self._devices if device.kind is DeviceKind.CPU]
             if slots:
                 figures |= dict.fromkeys(slots, _machine())
             self._tenants = {name: [tenant(one) for one in told.processes] for name, told in figures.items()}
             self._figures = figures
+        finally:
+            self._reading.release()
 
     def _read_gpus(self, nvml: Nvml) -> dict[str, Figures]:
         """A GPU or MIG instance that came after the start is taken in; one that was lost is looked for again."""
@@ -133,6 +143,11 @@ class DevicePool:
             for device in self._devices
             if device.kind is DeviceKind.GPU
         }
+
+    async def ask(self) -> None:
+        """Read, in a thread, for as long as there is patience. Raises TimeoutError."""
+        async with asyncio.timeout(2 * PATIENCE_S):
+            await asyncio.to_thread(self.read)
 
     def _unfit(self, device: Device, own: Collection[str], *, held: bool) -> str | None:
         """Foreign processes, then memory: why a GPU that answers takes no run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -79,7 +78,7 @@ async def _fit(ground: Ground, job: JobRecord) -> bool:
     if not ground.devices.has_gpus or not any(grant.kind == "gpu" for grant in ground.devices.grants(job.devices)):
         return True
     try:
-        await asyncio.to_thread(ground.devices.read)
+        await ground.devices.ask()
         reason = ground.devices.unfit(job.id, ground.store.leases.all())
     except Exception:
         log.exception("the devices of job %s could not be read; it is started all the same", job.id)

@@ -93,7 +93,7 @@ async def _look_at_gpus(ground: Ground, live: Live) -> Broken | None:
     if not any(device.kind == "gpu" for device in live.request.devices):
         return None
     try:
-        await asyncio.to_thread(ground.devices.read)
+        await ground.devices.ask()
     except Exception:
         log.exception("the devices could not be read")
         return None

@@ -20,6 +20,7 @@ from runners.environment import of_run
 from runners.protocol import Command, RunRequest
 from store.records import LeaseRecord
 from taod.config import DevicesConfig, SupervisionConfig
+from taod.scheduler import devices as devices_module
 from taod.scheduler.devices import DevicePool
 from taod.types.state import State
 
@@ -136,6 +137,19 @@ def test_too_little_free_memory_makes_a_gpu_busy(tmp_path: Path, monkeypatch: py
     pool = DevicePool.detect(DevicesConfig(min_free_memory=10 * GIB))
     pool.read()
     assert pool.snapshot([], [])[0].busy_reason is None
+
+
+async def test_a_driver_that_hangs_delays_a_start_and_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scenario(tmp_path, gpu(0)).use(monkeypatch)
+    monkeypatch.setattr(devices_module, "PATIENCE_S", 0.05)
+    async with world_of(tmp_path) as world:
+        world.pool._reading.acquire()  # as a reading does that never comes back
+        with pytest.raises(TimeoutError, match="has not answered"):
+            await asyncio.to_thread(world.pool.read)
+        assert (await world.until(world.post(GOOD), State.DONE)).devices == ["GPU-0"]
+        world.pool._reading.release()
 
 
 async def test_a_run_waits_while_a_foreign_process_is_on_its_gpu(

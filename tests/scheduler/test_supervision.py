@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -91,8 +90,7 @@ async def test_a_stopped_tool_is_told_apart_and_can_be_cancelled(tmp_path: Path)
         await world.until_epoch(job_id)
         mark = f"TAOD_RUN={job_id}/1"
         pids = processes.members(mark)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        processes.send(pids, signal.SIGSTOP)  # one of them may be a `sleep` that has just ended
         await noted(world, job_id, "is stopped (SIGSTOP)")
         await world.scheduler.cancel(job_id)
         # Well within the grace: what is stopped is woken for its SIGTERM.
