@@ -15,6 +15,7 @@ from taod.types.common import DaemonInfo
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
+from taod.types.queue import QueueState
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
@@ -24,6 +25,7 @@ BODIES: dict[EventType, Any] = {
     EventType.DATASET: ResourceChange,
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
+    EventType.QUEUE: QueueState,
     EventType.RESET: dict[str, Any],
 }
 SILENCE_S = 45.0
