@@ -12,6 +12,7 @@ import httpx
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.transport import Transport, decode
 from taod.types.common import DaemonInfo
+from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobView
@@ -21,6 +22,7 @@ BODIES: dict[EventType, Any] = {
     EventType.STATUS: StatusUpdate,
     EventType.DEVICES: list[Device],
     EventType.DATASET: ResourceChange,
+    EventType.UPLOAD: UploadProgress,
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
     EventType.RESET: dict[str, Any],

@@ -103,6 +103,10 @@ class Spool:
             self._stopped = True
             self._changed.notify_all()
 
+    def go_on(self) -> None:
+        """Let new readers read again."""
+        self._stopped = False
+
     async def close(self) -> None:
         """Close the file, whatever happened; it stays on the disk."""
         try:
@@ -146,12 +150,22 @@ class Spool:
 
     async def _settle(self) -> None:
         writing = self._writing
-        if writing is not None:
-            try:
-                await asyncio.shield(writing)
-            finally:
-                if writing.done():
-                    self._writing = None
+        if writing is None:
+            return
+        try:
+            await asyncio.shield(writing)
+        except Exception:
+            self._mend()
+            raise
+        finally:
+            if writing.done():
+                self._writing = None
+
+    def _mend(self) -> None:
+        """A batch was not written, or in part: go back to the end of the one before it."""
+        os.ftruncate(self._file, self._visible)
+        self._pieces, self._gathered, self.size = [], 0, self._visible
+        self._hash = None
 
     def _write(self, pieces: list[memoryview], size: int) -> None:
         if self._room is not None:

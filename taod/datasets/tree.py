@@ -171,7 +171,7 @@ class Tree:
         return min(max(RATIO_FROM, int(self._limits.archive_ratio * self._packed)), self._limits.archive_bytes)
 
     def _check_size(self, name: str, size: int) -> None:
-        """Refuse what `size` more bytes would go beyond; where the archive still arrives, once enough of it is there."""
+        """Refuse `size` more bytes that are too many; where the archive still arrives, once enough of it is there."""
         total = self._spent + size
         while total > self._most:
             if total <= self._limits.archive_bytes and self._more_than is not None:

@@ -48,8 +48,6 @@ async def receive(
 
     As `receive_into`, which it raises the errors of.
     """
-    if into.exists():
-        raise FileExistsError(into)
     spool = Spool(into)
     try:
         received = await receive_into(spool, body, content_type, filename, limits, on_bytes)

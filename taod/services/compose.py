@@ -68,5 +68,6 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         uploads=uploads,
     )
     services.intake.clean()
+    services.datasets.recover()
     services.ptms.seed(catalogue.pretrained())
     return services

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
+import msgspec
 
 from store import Store
 from store.records import DatasetRecord, ResourceFilter
 from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
-from taod.datasets.intake import Intake, IntakeProgress
+from taod.datasets.intake import Intake, Wish
+from taod.datasets.parts import Part
+from taod.datasets.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.ids import is_id, new_id
 from taod.paths import Root
@@ -31,6 +37,7 @@ from taod.types.dataset import (
     DatasetSummary,
     DatasetType,
     UploadAnswer,
+    UploadProgress,
 )
 from taod.types.state import ON_DEVICE
 
@@ -117,34 +124,50 @@ class Datasets:
             self._announcer.dataset(user_id, record.id, "deleted")
             for folder in (self._root.dataset(record.id), *(self._root.job(job_id).path for job_id in jobs)):
                 await asyncio.to_thread(remove_folder, folder)
+            await self._intake.forget(record.id)
         return answer
 
     def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
-        """What was understood of its files."""
+        """What was understood of its files, how far an upload is, and where the data came from."""
         record = self.record(user_id, dataset_id)
+        upload = self._intake.progress(record.id)
+        summary = record.summary or DatasetSummary(state=record.state, path=record.path)
         if record.id in self._uploads:
-            return DatasetSummary(state="uploading")
-        return record.summary or DatasetSummary(state=record.state, path=record.path)
+            summary = DatasetSummary(state="uploading")
+        return msgspec.structs.replace(summary, upload=upload)
 
     async def upload(
-        self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], content_type: str, filename: str | None = None
+        self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], wish: Wish = Wish(), part: Part | None = None
     ) -> UploadAnswer:
-        """Take an archive in; what the data set had before stays until the new data is whole.
+        """Take an archive in, or one part of it; what the data set had before stays until the new data is whole.
 
-        Raises BadRequest naming what is wrong with the archive, Conflict while the data is being read or uploaded.
+        Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
+        Conflict while the data is being read or uploaded.
         """
         record = self.record(user_id, dataset_id)
         self._check_not_read(record)
         with self._uploads.claim(record.id):
             self._announcer.dataset(user_id, record.id, "uploading")
-            progress = self._progress(user_id, record.id)
+            told = partial(self._announcer.upload, user_id)
+
+            def placed(summary: DatasetSummary) -> None:
+                with self._store.lasting():
+                    self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
+
             try:
-                summary = await self._intake.accept(record, body, content_type, filename, progress)
-            except BaseException:
+                if part is None:
+                    summary = await self._intake.accept(record, body, wish, told, placed)
+                else:
+                    answer = await self._intake.accept_part(record, body, part, wish, told, placed)
+                    if isinstance(answer, int):
+                        self._waits(user_id, record.id, answer, part.total)
+                        return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
+                    summary = answer
+            except BaseException as error:
+                told(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
                 self._announcer.dataset(user_id, record.id, "updated", "the upload failed")
                 raise
-            with self._store.lasting():
-                self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
+        told(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
         self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
         self._scheduler.wake()
         return UploadAnswer(
@@ -154,6 +177,20 @@ class Datasets:
             summary=summary,
         )
 
+    async def give_up_upload(self, user_id: str, dataset_id: str) -> DatasetSummary:
+        """Drop an upload in parts that has not come whole. Raises NotFound, Conflict."""
+        record = self.record(user_id, dataset_id)
+        await self._intake.give_up(record.id)
+        self._announcer.dataset(user_id, record.id, "updated", "the upload was given up")
+        return self.summary(user_id, record.id)
+
+    def recover(self) -> None:
+        """Record new data that got in place just before the last daemon was killed. Called once, at start."""
+        for dataset_id, summary in self._intake.unrecorded().items():
+            with suppress(NotFound), self._store.lasting():
+                self._store.datasets.update(dataset_id, state="ready", path=None, summary=summary)
+            self._intake.recorded(dataset_id)
+
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
         """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
         record = self.record(user_id, dataset_id)
@@ -162,19 +199,16 @@ class Datasets:
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
             with self._store.lasting():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
+            # What was uploaded before is not what the data set is now.
+            await asyncio.to_thread(remove_folder, self._root.dataset(record.id))
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
         self._scheduler.wake()
         return summary
 
-    def _progress(self, user_id: str, dataset_id: str) -> Callable[[IntakeProgress], None]:
-        """Tells listeners how far an upload is."""
-
-        def told(progress: IntakeProgress) -> None:
-            files = f"{progress.files} files, " if progress.files else ""
-            detail = f"{progress.stage}: {files}{progress.bytes} bytes"
-            self._announcer.dataset(user_id, dataset_id, "uploading", detail)
-
-        return told
+    def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
+        """A part has come, and others are to come."""
+        self._announcer.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
+        self._announcer.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes have come")
 
     def _check_kind(self, type_: str, format_: str) -> None:
         if type_ not in set(DatasetType):

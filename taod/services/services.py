@@ -63,7 +63,7 @@ class Services:
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
-        self.intake = Intake(root, config.limits)
+        self.intake = Intake(root, config.limits, config.storage.keep_free_bytes)
         self.users = Users(store)
         self.networks = Networks(catalogue, runners)
         self.devices_view = DevicesView(store, devices)
@@ -118,6 +118,7 @@ class Services:
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, and begin to schedule."""
+        self.intake.start()
         await self.scheduler.start()
         self.ready = True
 
@@ -126,5 +127,6 @@ class Services:
         self.ready = False
         self.closing.set()
         await self.scheduler.stop()
+        await self.intake.close()
         if self.telemetry is not None:
             await self.telemetry.close()

@@ -1,0 +1,66 @@
+"""How far an upload is, told at most ten times a second, and at once where a stage begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from taod.datasets.tree import PROGRESS_S
+from taod.types.dataset import UploadProgress
+
+
+class Stage(StrEnum):
+    """What an upload is at."""
+
+    RECEIVING = "receiving"
+    """Unpacking goes on at the same time, where the format allows."""
+    UNPACKING = "unpacking"
+    """What is left to unpack once all has come."""
+    CHECKING = "checking"
+    WAITING = "waiting"
+    """For the next part."""
+    DONE = "done"
+    FAILED = "failed"
+
+
+OnProgress = Callable[[UploadProgress], None]
+
+
+class Teller:
+    """Keeps `now` up to date and passes copies of it on. For the event loop's thread."""
+
+    def __init__(self, now: UploadProgress, on_progress: OnProgress | None, clock: Callable[[], float]) -> None:
+        self._now = now
+        self._on_progress = on_progress
+        self._clock = clock
+        self._told_stage = ""
+        self._told = 0.0
+        self._begun = 0
+
+    def begun_at(self, size: int) -> None:
+        """Bytes that are here from earlier parts."""
+        self._begun = self._now.received = size
+
+    def received(self, size: int) -> None:
+        """Bytes of this body so far."""
+        self._now.received = self._begun + size
+        self._tell()
+
+    def unpacked(self, files: int, size: int) -> None:
+        """Files written so far, and their bytes."""
+        self._now.files, self._now.unpacked = files, size
+        self._tell()
+
+    def stage(self, stage: Stage) -> None:
+        """A new stage begins."""
+        self._now.stage = stage
+        self._tell()
+
+    def _tell(self) -> None:
+        now = self._clock()
+        if self._on_progress is None or (self._now.stage == self._told_stage and now - self._told < PROGRESS_S):
+            return
+        self._told_stage, self._told = self._now.stage, now
+        self._on_progress(msgspec.structs.replace(self._now))
