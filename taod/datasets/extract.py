@@ -88,6 +88,7 @@ def _extract(
         tree = Tree(into, limits, 0, progress, cancel, more_than=archive.more_than, room=room)
         kind = recognise(_head(archive))
         archive.rewind()
+        archive.on_wait = tree.tell
         _unpack(archive, archive.whole, kind, tree, limits)
     return tree
 

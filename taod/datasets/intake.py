@@ -231,9 +231,11 @@ class Intake:
         if dataset.id in self._busy:
             raise Conflict(f"data set {dataset.id} is being uploaded already; wait until that upload has ended")
         now = self._busy[dataset.id] = UploadProgress(dataset.id, Stage.RECEIVING, total=total)
+        teller = Teller(now, on_progress, asyncio.get_running_loop())
         try:
-            yield Teller(now, on_progress, asyncio.get_running_loop().time)
+            yield teller
         finally:
+            teller.close()
             del self._busy[dataset.id]
 
     def _check_size(self, size: int) -> None:

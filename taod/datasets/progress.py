@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -29,12 +30,13 @@ OnProgress = Callable[[UploadProgress], None]
 
 
 class Teller:
-    """Keeps `now` up to date and passes copies of it on. For the event loop's thread."""
+    """Keeps `now` up to date and passes copies of it on, the last one of a burst too. For the event loop's thread."""
 
-    def __init__(self, now: UploadProgress, on_progress: OnProgress | None, clock: Callable[[], float]) -> None:
+    def __init__(self, now: UploadProgress, on_progress: OnProgress | None, loop: asyncio.AbstractEventLoop) -> None:
         self._now = now
         self._on_progress = on_progress
-        self._clock = clock
+        self._loop = loop
+        self._later: asyncio.TimerHandle | None = None
         self._told_stage = ""
         self._told = 0.0
         self._begun = 0
@@ -58,9 +60,24 @@ class Teller:
         self._now.stage = stage
         self._tell()
 
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._on_progress = None
+        if self._later is not None:
+            self._later.cancel()
+
     def _tell(self) -> None:
-        now = self._clock()
-        if self._on_progress is None or (self._now.stage == self._told_stage and now - self._told < PROGRESS_S):
+        wait_s = self._told + PROGRESS_S - self._loop.time()
+        if self._now.stage == self._told_stage and wait_s > 0:
+            if self._later is None and self._on_progress is not None:
+                self._later = self._loop.call_later(wait_s, self._tell_now)
             return
-        self._told_stage, self._told = self._now.stage, now
-        self._on_progress(msgspec.structs.replace(self._now))
+        self._tell_now()
+
+    def _tell_now(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._on_progress is not None:
+            self._told_stage, self._told = self._now.stage, self._loop.time()
+            self._on_progress(msgspec.structs.replace(self._now))

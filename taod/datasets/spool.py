@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -13,6 +15,8 @@ from taod.datasets.room import Room
 
 BATCH = 4 * 1024**2
 """Bytes gathered before a thread writes them; one batch is written while the next is gathered, and no more is held."""
+WAIT_S = 0.25
+"""Seconds after which a batch is written although it is not full: a slow client's files are unpacked as they come."""
 VECTORS = 512
 """Pieces that one system call writes; Linux takes 1,024."""
 
@@ -41,6 +45,7 @@ class Spool:
         self._room = room
         self._pieces: list[memoryview] = []
         self._gathered = 0
+        self._flushed = 0.0
         self._writing: asyncio.Task[None] | None = None
         self._changed = threading.Condition()
         self._visible = self.size
@@ -48,9 +53,16 @@ class Spool:
         self._stopped = False
 
     @property
-    def is_full(self) -> bool:
+    def is_due(self) -> bool:
+        """Whether what was gathered is to be written."""
         # Small pieces count by their number as well: each is an object, and a vector of the system call.
-        return self._gathered >= BATCH or len(self._pieces) >= VECTORS
+        full = self._gathered >= BATCH or len(self._pieces) >= VECTORS
+        return full or (bool(self._pieces) and time.monotonic() - self._flushed > WAIT_S)
+
+    @property
+    def visible(self) -> int:
+        """Bytes that are in the file."""
+        return self._visible
 
     def add(self, piece: memoryview) -> None:
         self._pieces.append(piece)
@@ -60,6 +72,7 @@ class Spool:
     async def flush(self) -> None:
         """Hand over what was gathered, once the batch before it is written. Raises OSError and NoSpace of that one."""
         await self._settle()
+        self._flushed = time.monotonic()
         if self._pieces:
             self._writing = asyncio.create_task(asyncio.to_thread(self._write, self._pieces, self._gathered))
             self._pieces, self._gathered = [], 0
@@ -186,6 +199,8 @@ class Growing:
         self._spool = spool
         self._at = 0
         self._left = threading.Event()
+        self.on_wait: Callable[[], None] | None = None
+        """Called, in whatever thread reads, before it waits for what has not come."""
         self._file = spool.path.open("rb", buffering=0)
 
     def __enter__(self) -> Growing:
@@ -196,6 +211,8 @@ class Growing:
 
     def read(self, size: int = -1, /) -> bytes:
         """Some bytes, at most `size`; none at the end. Raises Stopped."""
+        if self.on_wait is not None and self._spool.visible <= self._at:
+            self.on_wait()
         there = self.more_than(self._at)
         data = self._file.read(max(0, min(size, there - self._at) if size >= 0 else there - self._at))
         self._at += len(data)

@@ -157,6 +157,11 @@ class Tree:
         if self._cancel is not None and self._cancel.is_set():
             raise Stopped
 
+    def tell(self) -> None:
+        """Tell how much was written, however little time has gone by: nothing may follow for a while."""
+        if self._progress is not None:
+            self._progress(self.files, self.bytes)
+
     def _count(self, name: str) -> None:
         self._entries += 1
         if self._entries > self._limits.archive_files:

@@ -90,7 +90,7 @@ async def receive_into(
                 digests.update(chunk)
             for piece in sink.feed(chunk):
                 spool.add(piece)
-            if spool.is_full:
+            if spool.is_due:
                 await spool.flush()
                 if on_bytes is not None:
                     on_bytes(total)

@@ -184,7 +184,7 @@ async def test_a_cancelled_upload_leaves_nothing(into) -> None:
 
 
 async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> None:
-    """While a write is held up, two batches are gathered at most."""
+    """While the write of the first bytes is held up, one batch is gathered, and no more."""
     may_write = asyncio.Event()
     stalled = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -199,7 +199,7 @@ async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> No
         nonlocal asked
         for _ in range(64):
             asked += 1
-            if asked * MIB == 2 * BATCH:
+            if asked * MIB == MIB + BATCH:
                 loop.call_later(0, stalled.set)
             yield bytes(MIB)
 
@@ -208,7 +208,7 @@ async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> No
     await asyncio.wait_for(stalled.wait(), 10)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert asked * MIB == 2 * BATCH
+    assert asked * MIB == MIB + BATCH
     may_write.set()
     await asyncio.wait_for(task, 10)
     assert asked == 64
@@ -218,7 +218,9 @@ async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> No
 async def test_progress_counts_the_body(into) -> None:
     seen: list[int] = []
     await receive(chunks([bytes(MIB)] * 10), RAW, None, into, LimitsConfig(), seen.append)
-    assert seen == [4 * MIB, 8 * MIB, 10 * MIB]
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (MIB, 10 * MIB), "the first bytes are written, and told, at once"
+    assert len(seen) >= 3
 
 
 @pytest.mark.slow
