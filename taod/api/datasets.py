@@ -8,6 +8,7 @@ from store.records import ResourceFilter, UserRecord
 from taod.api import query
 from taod.api.body import read_body
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.warnings import warned
 from taod.datasets import digests, parts
 from taod.datasets.intake import Wish
 from taod.services import Services
@@ -49,8 +50,9 @@ class DatasetController(Controller):
         return services.datasets.create(user.id, await read_body(request, DatasetCreate, answer=Dataset))
 
     @get("/{dataset_id:str}", summary="Retrieve Dataset")
-    async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
-        return services.datasets.get(user.id, dataset_id)
+    async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
+        warnings = await services.datasets.warnings(user.id, dataset_id)
+        return Response(services.datasets.get(user.id, dataset_id), headers=warned(warnings))
 
     @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
     async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
@@ -97,6 +99,7 @@ class DatasetController(Controller):
 
     @get("/{dataset_id:str}/summary", summary="What was understood of the Dataset's files")
     async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
+        await services.datasets.warnings(user.id, dataset_id)
         return services.datasets.summary(user.id, dataset_id)
 
 

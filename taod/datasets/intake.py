@@ -18,7 +18,7 @@ from taod.datasets import digests, linking, overlay, swap
 from taod.datasets.arrival import Arrival
 from taod.datasets.lists import write_lists
 from taod.datasets.partial import Partials
-from taod.datasets.parts import Part, out_of_place
+from taod.datasets.parts import Part, fits, out_of_place
 from taod.datasets.progress import OnProgress, Stage, Teller
 from taod.datasets.room import Room
 from taod.datasets.structure import check
@@ -260,8 +260,8 @@ class Intake:
             return await self._partials.begin(dataset.id, part.total, wish.filename)
         arrival = self._partials.arrival(dataset.id)
         has = arrival.spool.size if arrival is not None else 0
-        if arrival is None or facts is None or facts.total != part.total or part.start not in (None, has):
-            raise out_of_place(part, has, facts)
+        if arrival is None or facts is None or not fits(facts, part, wish.filename, has):
+            raise out_of_place(part, has, facts, wish.filename)
         self._room.check(part.total - has)
         return arrival
 

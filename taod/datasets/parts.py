@@ -65,12 +65,19 @@ def parse(header: str | None) -> Part | None:
     return Part(start, end, total)
 
 
-def out_of_place(part: Part, has: int, facts: Facts | None) -> RangeRefused:
+def fits(facts: Facts, part: Part, filename: str | None, has: int) -> bool:
+    """Whether the part goes on at byte `has`, and is of the same file as far as that is told."""
+    same = facts.total == part.total and (filename is None or facts.filename in (None, filename))
+    return same and part.start in (None, has)
+
+
+def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRefused:
     """The refusal of a part that does not go on at byte `has`."""
     if facts is None:
         words = "no upload has begun here, or it was given up for its age: send it from byte 0 on"
-    elif facts.total != part.total:
-        words = f"the upload that has begun here is one of {facts.total} bytes; send byte 0 first to begin another"
+    elif not fits(facts, part._replace(start=None), filename, has):
+        named = f"{facts.filename!r}, " if facts.filename else ""
+        words = f"the upload that has begun here is of {named}{facts.total} bytes; send byte 0 first to begin another"
     else:
         words = f"it has {has} of {facts.total} bytes: go on with Content-Range: bytes {has}-…/{facts.total}"
     told = "*" if part.start is None or part.end is None else f"{part.start}-{part.end - 1}"

@@ -10,6 +10,8 @@ from taod.config import Config
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.lineage import Lineage
 from taod.services.plan import Planner
 from taod.services.services import Services
 from taod.services.uploads import Uploads
@@ -42,7 +44,8 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
-    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint)
+    lineage = Lineage(store, Announcer(bus), clock, config.storage.link_check_s)
+    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint, lineage)
     scheduler = Scheduler(
         store=store,
         root=root,
@@ -66,6 +69,7 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
         telemetry=telemetry,
         uploads=uploads,
+        lineage=lineage,
     )
     services.intake.clean()
     services.datasets.recover()

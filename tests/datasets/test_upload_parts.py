@@ -1,9 +1,10 @@
-"""Uploads in parts: going on where they broke off, over the daemon's end too; what is refused; when they are given up."""
+"""Uploads in parts: going on where they broke off, also in the next daemon; what is refused; when they are given up."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from taod.datasets.parts import Part, RangeRefused
 from taod.datasets.progress import Stage
 from taod.errors import BadRequest, NoSpace, NotFound, TooLarge
 from taod.paths import Root
-from taod.types.dataset import DatasetSummary, UploadProgress
+from taod.types.dataset import DatasetSummary, UploadMode, UploadProgress
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def asks(whole: bytes) -> Part:
 
 async def test_parts_make_a_data_set(intake, root, dataset, digits, archive, files_of) -> None:
     edges = [0, 1, len(archive) // 3, len(archive) - 1]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         assert await send(intake, dataset, archive, start, end) == end
         assert intake.progress(dataset.id).received == end
         assert not root.dataset(dataset.id).exists()
@@ -124,7 +125,7 @@ async def test_a_part_out_of_its_place_is_told_what_is_here(intake, dataset, arc
         with pytest.raises(RangeRefused, match=rf"it has 10 of {total} bytes: go on with Content-Range") as told:
             await send(intake, dataset, archive, start, end)
         assert told.value.headers == {"Range": "bytes=0-9"}
-    with pytest.raises(RangeRefused, match=f"is one of {total} bytes; send byte 0 first"):
+    with pytest.raises(RangeRefused, match=f"is of {total} bytes; send byte 0 first"):
         await intake.accept_part(dataset, body(b"x"), Part(10, 11, total + 1))
     assert await intake.accept_part(dataset, body(b""), asks(archive)) == 10
 
@@ -314,3 +315,114 @@ def test_digest_headers() -> None:
     assert parse_hex("sha256", "ab" * 32) == b"\xab" * 32
     with pytest.raises(BadRequest, match="sha256=xyz"):
         parse_hex("sha256", "xyz")
+
+
+# Adding to what is there.
+
+ADD = Wish(mode=UploadMode.ADD)
+
+
+@pytest.mark.parametrize("leading", ["", "more/", "a/b/"])
+async def test_files_are_added_and_the_new_one_of_two_counts(
+    intake, root, dataset, digits, pack, files_of, leading
+) -> None:
+    await intake.accept(dataset, body(pack(digits)))
+    new = {"images_train/one/0.png": b"new", "images_train/two/9.png": b"nine", "notes.txt": b"n"}
+    summary = await intake.accept(dataset, body(pack({leading + name: content for name, content in new.items()})), ADD)
+    assert summary.images == 13
+    assert files_of(root.dataset(dataset.id)) == digits | new
+    await intake.settled()
+    assert list(root.incoming.iterdir()) == []
+
+
+async def test_another_split_is_added_without_leading_folders_being_mistaken(
+    intake, root, dataset, digits, pack, files_of
+) -> None:
+    train = {name: content for name, content in digits.items() if "_val" not in name}
+    val = {name: content for name, content in digits.items() if "_val" in name}
+    await intake.accept(dataset, body(pack(train)))
+    await intake.accept(dataset, body(pack(val, "zip")), ADD)
+    assert files_of(root.dataset(dataset.id)) == digits
+
+
+async def test_what_cannot_be_added_leaves_what_is_there(intake, root, dataset, digits, pack, files_of) -> None:
+    assert (await intake.accept(dataset, body(pack(digits)), ADD)).images == 12, "nothing is there yet"
+    for tree, words in (
+        (
+            {"images_train/One/1.png": b"x"},
+            r"'images_train/One' differs from 'images_train/one', which .* in case only",
+        ),
+        ({"images_train/one": b"x"}, "'images_train/one' is a file where the data set has a folder"),
+        ({"classes.txt/x": b"x"}, r"'classes\.txt' is a folder where the data set has a file"),
+        ({"images_train/three/1.png": b"x"}, "which classes.txt does not name"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            await intake.accept(dataset, body(pack(tree)), ADD)
+        assert files_of(root.dataset(dataset.id)) == digits
+    dataset.state = "linked"
+    with pytest.raises(BadRequest, match="which is never changed"):
+        await intake.accept(dataset, body(pack(digits)), ADD)
+
+
+async def test_lists_of_pictures_are_made_again(intake, root, make_dataset, pack, files_of) -> None:
+    dataset = make_dataset("semantic_segmentation", "raw")
+    await intake.accept(dataset, body(pack({"images/a.png": b"x", "masks/a.png": b"x"})))
+    await intake.accept(dataset, body(pack({"images/b.png": b"x", "masks/b.png": b"x"})), ADD)
+    assert files_of(root.dataset(dataset.id))["images.txt"] == b"images/a.png\nimages/b.png\n"
+
+
+async def test_what_one_data_set_holds_is_not_written_to_through_another_name(
+    intake, root, dataset, digits, pack, files_of, tmp_path
+) -> None:
+    """Data that was added to shares its files with what is moved away, and only with that."""
+    await intake.accept(dataset, body(pack(digits)))
+    await intake.accept(dataset, body(pack({"images_train/one/9.png": b"x"})), ADD)
+    await intake.settled()
+    assert {path.stat().st_nlink for path in root.dataset(dataset.id).rglob("*.png")} == {1}
+
+
+# New data that is in place and not on record.
+
+
+async def test_a_kill_between_the_swap_and_its_record_is_made_up_for(root, dataset, digits, pack) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(summary: DatasetSummary) -> None:
+        raise Killed
+
+    intake = Intake(root, LimitsConfig())
+    with pytest.raises(Killed):
+        await intake.accept(dataset, body(pack(digits)), on_placed=killed)
+    after = Intake(root, LimitsConfig())
+    after.clean()
+    (told,) = after.unrecorded().items()
+    assert told[0] == dataset.id
+    assert (told[1].state, told[1].images) == ("ready", 12)
+    after.recorded(dataset.id)
+    assert after.unrecorded() == {}
+    await after.settled()
+    assert list(root.incoming.iterdir()) == []
+
+
+async def test_a_note_of_data_that_never_got_in_place_is_not_believed(root, dataset, digits, pack, monkeypatch) -> None:
+    real = Path.rename
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name == "tree":
+            raise Killed
+        return real(path, target)
+
+    intake = Intake(root, LimitsConfig())
+    await intake.accept(dataset, body(pack(digits)))
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(Killed):
+        await intake.accept(dataset, body(pack(digits | {"x.txt": b"x"})))
+    monkeypatch.setattr(Path, "rename", real)
+    after = Intake(root, LimitsConfig())
+    assert after.clean() == [dataset.id]
+    assert after.unrecorded() == {}
+    assert not (root.dataset(dataset.id) / "x.txt").exists()
