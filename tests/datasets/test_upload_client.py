@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -181,3 +182,34 @@ def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path
     more = archive(tmp_path / "more.tar", count=22)
     assert "22 pictures" in taod("dataset", "upload", "cats", str(more), "--add", "--no-checksum")
     assert "waiting" not in taod("dataset", "show", "cats")
+
+
+async def test_what_is_wrong_is_answered_although_most_of_it_was_not_read(daemon: Daemon, tmp_path: Path) -> None:
+    """The refusal comes early, the client sends on: it must get the words, not a broken line."""
+    file = tmp_path / "bad.tar"
+    with tarfile.open(file, "w") as packed:
+        packed.addfile(tarfile.TarInfo("../outside"))
+        for n in range(40):
+            info = tarfile.TarInfo(f"{n}.png")
+            info.size = 1_000_000
+            packed.addfile(info, io.BytesIO(bytes(1_000_000)))
+    async with opened(daemon) as client:
+        made = await client.create_dataset(KIND)
+        for part in (PART, 1 << 40):
+            uploads.PART_BYTES = part
+            with pytest.raises(ClientError, match=r"archive entry '\.\./outside' climbs out") as told:
+                await client.upload(made.id, file)
+            assert told.value.status == 400
+        assert (await client.dataset_summary(made.id)).state == "empty"
+    info = find(daemon.root)
+    place = urlsplit(info.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    head = (
+        f"PUT /api/v1/user/{info.user_id}/dataset/{made.id}/upload HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {info.token}\r\nContent-Length: {2**38}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    writer.write(head.encode())
+    # Not `100 Continue`: no byte of the body is asked for.
+    assert (await asyncio.wait_for(reader.readline(), 20)).split()[1] in (b"413", b"507")
+    writer.close()
+    assert not list(Root(daemon.root).incoming.iterdir())
