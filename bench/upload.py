@@ -1,6 +1,6 @@
 """An upload of 2 GB over HTTP: the daemon's memory at its highest, and the time beside `cp` and `tar x` of the same.
 
-`TAOD_BENCH_UPLOAD_MB` sets another size; compressed archives are a quarter of it. Client and daemon share the machine's cores.
+`TAOD_BENCH_UPLOAD_MB` sets another size; compressed archives are a quarter of it. Client and daemon share the cores.
 """
 
 from __future__ import annotations
