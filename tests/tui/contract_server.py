@@ -248,7 +248,15 @@ def make_app(world: World) -> Litestar:
 
     @patch(f"{BASE}/job/{{job:str}}")
     async def change(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> JobView:
-        return world.change(job, **msgspec.json.decode(await request.body()))
+        body = msgspec.json.decode(await request.body())
+        if (held := body.pop("held", None)) is not None:
+            body["state"] = State.HELD if held else State.QUEUED
+        return world.change(job, **body)
+
+    @delete(f"{BASE}/job/{{job:str}}", status_code=200)
+    async def remove(user: FromPath[str], job: FromPath[str]) -> JobView:
+        find(job)
+        return world.jobs.pop(job)
 
     @get(f"{BASE}/job/{{job:str}}/log")
     async def log(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
@@ -374,6 +382,7 @@ def make_app(world: World) -> Litestar:
             detail,
             act,
             change,
+            remove,
             log,
             files,
             file,

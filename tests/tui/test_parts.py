@@ -20,7 +20,7 @@ from tui.job.log import paint
 from tui.job.tree import tree
 from tui.jobs import rows
 from tui.jobs.book import Book, Filter
-from tui.screens.confirm import cancel_question
+from tui.jobs.verbs import cancel_question
 from tui.theme import GLYPHS, RED, YELLOW
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -158,14 +158,19 @@ def test_a_job_further_down_than_what_is_loaded_waits_for_its_page(made: Any) ->
 
 def test_a_cancel_says_what_will_happen(made: Any) -> None:
     view = made.add_job(result=Result(epoch=3, max_epoch=8))
-    assert cancel_question(view, 2) == (
+    assert cancel_question([view], 2) == (
         f"Cancel train {view.id[:8]} of 'digits'?",
         "It is at epoch 3 of 8; its checkpoints are kept. 2 jobs that wait for it end too.",
     )
-    assert cancel_question(made.add_job(state=State.QUEUED), 0)[1] == "It has not started."
+    assert cancel_question([made.add_job(state=State.QUEUED)], 0)[1] == "It has not started."
     evaluate = made.add_job(action="evaluate", state=State.RUNNING)
-    assert cancel_question(evaluate, 1)[1] == (
+    assert cancel_question([evaluate], 1)[1] == (
         "It is running; what it has written so far is kept. 1 job that waits for it ends too."
+    )
+    paused, queued = made.add_job(state=State.PAUSED), made.add_job(state=State.QUEUED)
+    assert cancel_question([view, evaluate, paused, queued], 0) == (
+        "Cancel 4 jobs?",
+        "2 of them run; what is written so far is kept. 1 is paused. 1 has not started.",
     )
 
 
