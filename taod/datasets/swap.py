@@ -79,6 +79,16 @@ def repair(root: Root) -> list[str]:
     return restored
 
 
+def take_away(root: Root, dataset_id: str) -> Path | None:
+    """Rename the data set's folder to a name that nothing is put back from; where it waits to be deleted, if any."""
+    trash = _trash(root)
+    try:
+        root.dataset(dataset_id).rename(trash)
+    except FileNotFoundError:
+        return None
+    return trash
+
+
 def noted(root: Root) -> dict[str, DatasetSummary]:
     """Data sets whose new data is in place although nobody may have recorded it; other notes are taken away.
 

@@ -127,8 +127,8 @@ class Datasets:
             with self._store.lasting():
                 self._store.datasets.delete(record.id)
             self._announcer.dataset(user_id, record.id, "deleted")
-            for folder in (self._root.dataset(record.id), *(self._root.job(job_id).path for job_id in jobs)):
-                await asyncio.to_thread(remove_folder, folder)
+            for job_id in jobs:
+                await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
             await self._intake.forget(record.id)
         return answer
 
@@ -221,7 +221,7 @@ class Datasets:
             with self._store.lasting():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
             # What was uploaded before is not what the data set is now.
-            await asyncio.to_thread(remove_folder, self._root.dataset(record.id))
+            await self._intake.forget(record.id)
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
         self._scheduler.wake()
         return summary
