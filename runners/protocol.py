@@ -46,6 +46,8 @@ class RunRequest(msgspec.Struct, frozen=True):
     folder: str
     """The job's folder; the run's log is `log.txt` in it, appended to."""
     devices: list[DeviceGrant] = []
+    memory_bytes: int = 0
+    """What all its processes may use together; 0: no limit."""
 
     @property
     def job_folder(self) -> JobFolder:
@@ -84,6 +86,8 @@ class Ended(msgspec.Struct, frozen=True):
     exit_code: int | None
     message: str = ""
     """What the runner knows beyond the code (`out of memory`), or empty."""
+    out_of_memory: bool = False
+    """Whether it was killed for its use of memory, as far as the runner can tell."""
 
 
 class Claim(StrEnum):

@@ -51,9 +51,10 @@ class Jobs:
         Raises Conflict where one refers to something that is not there.
         """
         with self._db.transaction():
-            now = self._clock.time()
+            now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
-                self._insert(job, iso(now + number * 1e-6))
+                # Counted in whole microseconds: two floats that are one apart may be told as the same date.
+                self._insert(job, iso((now_us + number) / 1e6))
             return [self._must(job.id) for job in jobs]
 
     def _insert(self, job: NewJob, at: str) -> None:
@@ -145,6 +146,16 @@ class Jobs:
         sql = f"""{_SELECT} WHERE state IN ({", ".join("?" * len(names))})
             ORDER BY priority DESC, queued_at NULLS LAST, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
+
+    def ended_before(self, at: str) -> builtins.list[str]:
+        """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
+        over = ", ".join(f"'{state}'" for state in State if state.ended)
+        return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({over}) AND ended_at < ?", [at])]
+
+    def to_retry(self) -> builtins.list[JobRecord]:
+        """Jobs that are held back until their next try, the nearest first."""
+        sql = f"{_SELECT} WHERE retry_at IS NOT NULL AND state = '{State.HELD}' ORDER BY retry_at"
+        return [_COLUMNS.read(row) for row in self._db.rows(sql)]
 
     def children(self, job_id: str) -> builtins.list[JobRecord]:
         """Jobs whose parent this is, oldest first."""
@@ -280,6 +291,8 @@ def _public(row: tuple[Any, ...]) -> Job:
 def _follows(old: State, new: State, now: str) -> dict[str, object]:
     """The columns that a change of state sets by itself."""
     values: dict[str, object] = {}
+    if new is not State.HELD:
+        values["retry_at"] = None
     if new in _WAITS:
         values["started_at"] = values["ended_at"] = values["stop_intent"] = None
     if new is State.QUEUED and old not in _NEVER_RAN:

@@ -51,7 +51,8 @@ class DatasetRecord(msgspec.Struct):
 
 
 class ModelRecord(msgspec.Struct):
-    """A model; also an entry of the catalogue of pretrained models (`user_id` None, `ngc_path` set)."""
+    """A model; also a pretrained one (`user_id` None, `ngc_path` set): an entry of the catalogue, or, not public, one
+    that is seen by the users who registered weights for it."""
 
     id: str
     user_id: str | None
@@ -67,8 +68,6 @@ class ModelRecord(msgspec.Struct):
     public: bool = False
     read_only: bool = False
     ngc_path: str = ""
-    weights_path: str | None = None
-    """Where a pretrained model's weights lie."""
     additional_id_info: str | None = None
     ptm: list[str] = []
     train_datasets: list[str] = []
@@ -122,6 +121,10 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    retries: int = 0
+    """How often it was tried again by itself since it was posted or resumed."""
+    retry_at: str | None = None
+    """When it is tried again, while it is held back for that."""
     data: list[DataSeen] = []
     """What its last run saw of data sets."""
 

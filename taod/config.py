@@ -18,6 +18,7 @@ from taod.errors import ConfigError
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Slots = Annotated[int, Meta(ge=1)]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -55,6 +56,10 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
     slots_per_gpu: Slots = 1
     exclude: list[str] = []
     """UUIDs or indices of GPUs that are never leased."""
+    foreign: Literal["busy", "ignore"] = "busy"
+    """Whether a process that is not taod's makes its GPU busy."""
+    min_free_memory: Count = 0
+    """Bytes that must be free on a GPU before a run is started there; 0: no bound."""
     telemetry_s: Positive = 2.0
     """Seconds between readings of utilisation, memory, temperature and power, while somebody looks."""
 
@@ -62,6 +67,44 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
+
+
+class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
+    """For the first rule that matches, what it names wins over `[supervision]`; `*` and `?` are wildcards."""
+
+    network: str = "*"
+    action: str = "*"
+    memory_bytes: Count | None = None
+    wall_s: NotNegative | None = None
+    stall_s: NotNegative | None = None
+    stall: Literal["warn", "kill"] | None = None
+    retries: Count | None = None
+    retry_exits: list[int | str] | None = None
+    backoff_s: Positive | None = None
+
+
+class SupervisionConfig(msgspec.Struct, forbid_unknown_fields=True):
+    sample_s: Positive = 10.0
+    """Seconds between samples of what runs use (CPU, memory); `devices.telemetry_s` while somebody looks."""
+    memory_bytes: Count = 0
+    """Memory that the processes of a run may use together; 0: no limit. Needs control groups."""
+    wall_s: NotNegative = 0.0
+    """Seconds after which a run is ended; 0: never."""
+    stall_s: NotNegative = 1800.0
+    """Seconds without a line of log or status after which a run counts as stalled; 0: never."""
+    stall: Literal["warn", "kill"] = "warn"
+    """What is done with a stalled run."""
+    retries: Count = 0
+    """How often a run that ended in one of `retry_exits` is tried again; train and retrain go on from a checkpoint."""
+    retry_exits: list[int | str] = []
+    """Exit codes, signals ("SIGKILL") and causes: "oom", "lost" (its GPU), "stall", "unknown"."""
+    backoff_s: Positive = 30.0
+    """Seconds before the first new try; twice as many before each further one, an hour at most."""
+    log_bytes: Count = 4 * 1024**3
+    """Disk that a run's log may take; beyond it, its middle is given up. 0: no limit."""
+    log_keep_days: Count = 0
+    """Days after which the log of an ended job is deleted; 0: never."""
+    rule: list[SupervisionRule] = []
 
 
 class NativeConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,6 +164,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     storage: StorageConfig = msgspec.field(default_factory=StorageConfig)
     devices: DevicesConfig = msgspec.field(default_factory=DevicesConfig)
     scheduler: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
+    supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)

@@ -14,11 +14,12 @@ from taod.client.transport import Rediscover, Transport, decode
 from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
-from taod.types.job import JobView
+from taod.types.job import JobUsage, JobView
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
     EventType.STATUS: StatusUpdate,
+    EventType.USAGE: JobUsage,
     EventType.DEVICES: list[Device],
     EventType.DATASET: ResourceChange,
     EventType.UPLOAD: UploadProgress,

@@ -59,7 +59,7 @@ class Requests:
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=RESUMED)
             self._ground.store.jobs.save_result(job_id, result)
-            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED)
+            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
         return self._ground.tell(job)
 
     def _after_resume(self, job: JobRecord) -> State:

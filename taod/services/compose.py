@@ -55,6 +55,7 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         bus=bus,
         planner=planner,
         config=config.scheduler,
+        supervision=config.supervision,
         clock=clock,
     )
     services = Services(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, Pending
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest
 from taod.masking import MASK
 from taod.paths import Root
@@ -81,6 +83,15 @@ class Planner:
         if self._lineage is not None:
             self._lineage.begin(job, self._datasets(job))
         return command_of(assembled, job.action, secrets)
+
+    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
+        """The job's specification over the defaults of its action; None where it takes none."""
+        return None if job.spec is None else merge(default(job.network, job.action), job.spec)
+
+    def secrets(self, job: JobRecord) -> list[str]:
+        """What `prepare` masks; empty where the job's model is gone."""
+        model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
+        return [model.encryption_key] if model is not None and model.encryption_key else []
 
     def preview(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> tuple[Assembled, list[str]]:
         """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
@@ -169,12 +180,15 @@ class Planner:
 
     def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
         """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""
-        found = []
-        for ptm_id in model.ptm if model is not None else []:
+        found: list[Path] = []
+        if model is None or not model.ptm:
+            return found
+        weights = self._store.models.weights(job.user_id)
+        for ptm_id in model.ptm:
             record = self._store.models.get(job.user_id, ptm_id)
-            if record is None or record.weights_path is None:
+            if record is None or ptm_id not in weights:
                 continue
-            path = Path(record.weights_path)
+            path = Path(weights[ptm_id])
             if not path.exists():
                 raise BadRequest(
                     f"the weights of ptm {record.ngc_path or record.name!r} are not at {path} any more; "

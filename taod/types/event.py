@@ -24,6 +24,8 @@ class EventType(StrEnum):
     """ResourceChange."""
     JOB_DELETED = "job_deleted"
     """ResourceChange."""
+    USAGE = "usage"
+    """JobUsage: what a run uses, every few seconds while somebody listens."""
     RESET = "reset"
     """{}: events were missed; read everything again."""
 

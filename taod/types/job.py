@@ -170,6 +170,17 @@ class DataSeen(msgspec.Struct):
     """A linked folder was not any more what it had been when it was linked."""
 
 
+class JobUsage(msgspec.Struct):
+    """What all processes of a job's run use together; null where that cannot be told."""
+
+    job_id: Id
+    cpu_percent: float | None = None
+    """Of one core, since the sample before; 200 are two cores."""
+    rss_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    processes: int = 0
+
+
 class JobDetail(msgspec.Struct):
     """One job whole: the view with its full result, its history, its specification and its process."""
 

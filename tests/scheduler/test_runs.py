@@ -40,7 +40,10 @@ async def test_a_job_goes_its_whole_way(world: World) -> None:
     [
         ("say FAILURE 'CUDA out of memory'; exit 1", "CUDA out of memory"),
         ("say FAILURE 'no images'; exit 0", "no images"),
-        ("say RUNNING working", "ended without reporting success"),
+        (
+            "say RUNNING working",
+            "ended without reporting success: it exited with 0, but its last status was RUNNING (working)",
+        ),
         ("say SUCCESS fine; echo boom; exit 3", "exit code 3: after it had reported success"),
         (f"echo key {SECRET} is bad; kill -KILL $$", "exit code 137: killed, out of memory?"),
     ],

@@ -57,6 +57,8 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """Files of every job beside the one that all have."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, with the query, of every request."""
     streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
@@ -296,10 +298,13 @@ def make_app(world: World) -> Litestar:
 
     @get(f"{BASE}/job/{{job:str}}/files")
     async def files(user: FromPath[str], job: FromPath[str]) -> list[Artifact]:
-        return [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        known = [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        return known + [Artifact(path, len(data), world.stamp()) for path, data in world.pictures.items()]
 
     @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
     async def file(user: FromPath[str], job: FromPath[str], path: FromPath[Path]) -> Stream:
+        if (picture := world.pictures.get(str(path).lstrip("/"))) is not None:
+            return Stream([picture], headers={"Content-Length": str(len(picture))})
         if not str(path).endswith("results/a b.txt"):
             raise Refusal(404, f"there is no file {path}")
         content = bytes(world.logs[job])

@@ -60,9 +60,27 @@ def test_colours_and_control_characters_are_left_out() -> None:
 def test_a_log_keeps_its_last_lines_and_cuts_endless_ones() -> None:
     lines = LogLines(limit=3, longest=10)
     pushed = lines.feed(b"".join(b"line %d\n" % number for number in range(5)))
-    assert (shown(lines), pushed, lines.dropped) == (["line 2", "line 3", "line 4"], 2, 2)
+    assert (shown(lines), pushed, lines.start, lines.end) == (["line 2", "line 3", "line 4"], 2, 14, 35)
     lines.feed(b"x" * 50 + b"\n")
     assert lines[2] == "x" * 10 + "…"
+
+
+def test_a_log_grows_at_its_beginning_and_knows_where_it_is() -> None:
+    data = b"".join(b"line %03d\n" % number for number in range(100))
+    lines = LogLines(limit=40, start=900)
+    lines.feed(data[900:])
+    lines.feed(b"open")
+    assert lines.prepend(data[595:900], 595) == 33
+    assert (lines.start, shown(lines)[0]) == (603, "line 067")
+    assert (lines.end, shown(lines)[-1], len(lines)) == (904, "open", 34)
+    assert lines.prepend(b"", lines.start) == 0
+    while lines.start:
+        begin = max(0, lines.start - 100)
+        lines.prepend(data[begin : lines.start], begin)
+    assert (lines.start, len(lines), lines.end) == (0, 40, 360)
+    assert shown(lines) == [f"line {number:03d}" for number in range(40)]
+    assert [lines.line_at(offset) for offset in (0, 8, 9, 359, 10_000)] == [0, 0, 1, 39, 39]
+    assert lines.offset_of(7) == 63
 
 
 def test_memory_stays_bounded_under_a_progress_bar_without_end() -> None:

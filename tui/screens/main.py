@@ -50,6 +50,8 @@ class MainScreen(Page):
         Binding("enter", "zoom", "Zoom", tooltip="Give the selected job the whole screen, or take it back"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
         Binding("k", "tab('kpis')", "KPIs", show=False, tooltip="Metrics of the job over its epochs"),
+        Binding("s", "tab('spec')", "Spec", show=False, tooltip="Specification of the job, and what differs"),
+        Binding("f", "tab('files')", "Files", show=False, tooltip="Files that the job has left"),
         Binding("d", "tab('details')", "Details", show=False, tooltip="Details of the job"),
         Binding("m", "metric", "Metric", show=False, tooltip="Draw the next metric"),
         *(
@@ -281,10 +283,14 @@ class MainScreen(Page):
 
     def action_mark(self) -> None:
         self.jobs.mark()
-        self.refresh_bindings()
+        self._marks_changed()
 
     def action_mark_all(self) -> None:
         self.jobs.mark_all()
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self.job.compare_with(self.jobs.targets if self.jobs.marked else [])
         self.refresh_bindings()
 
     def action_filter(self) -> None:
@@ -314,7 +320,7 @@ class MainScreen(Page):
             self.set_class(False, "-zoomed")
         elif self.jobs.marked and self.jobs.table.has_focus:
             self.jobs.unmark()
-            self.refresh_bindings()
+            self._marks_changed()
         elif not self.job.has_focus_within or self.jobs.filters.has_focus_within:
             self.jobs.filters.reset()
         self.jobs.table.focus()
