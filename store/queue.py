@@ -20,7 +20,8 @@ _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM"
 _ORDER = "priority DESC, queued_at, created_on, id"
 # The states stand in the text, not in parameters: SQLite takes a partial index only then. It is named, because SQLite
 # would choose the general index of states, and look into each row.
-_QUEUED = f"jobs INDEXED BY jobs_queued WHERE state = '{State.QUEUED}'"
+_QUEUED = f"jobs INDEXED BY jobs_queued WHERE state = '{State.QUEUED}' AND site = ''"
+_ELSEWHERE = f"jobs INDEXED BY jobs_elsewhere WHERE state = '{State.QUEUED}' AND site <> ''"
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
 _CPU_FIRST = "owner_kind = 'dataset' AND devices_wanted = 1"
 
@@ -45,6 +46,14 @@ class Queue:
                 UNION ALL SELECT id FROM {_QUEUED} AND (devices_wanted > ? OR reason <> ?)
             ) ORDER BY {_ORDER}"""
         return self._read(sql, [most, count, most, count, most, told])
+
+    def elsewhere(self, site: str, count: int, *, told: str) -> list[PendingJob]:
+        """The first `count` that are queued for a site, and those further back whose reason is not `told`."""
+        sql = f"""{_SELECT} jobs WHERE id IN (
+                SELECT id FROM (SELECT id FROM {_ELSEWHERE} AND site = ? ORDER BY {_ORDER} LIMIT ?)
+                UNION ALL SELECT id FROM {_ELSEWHERE} AND site = ? AND reason <> ?
+            ) ORDER BY {_ORDER}"""
+        return self._read(sql, [site, count, site, told])
 
     def waiting_owners(self) -> list[PendingJob]:
         """One of the jobs that wait for no parent, of each owner that has such."""

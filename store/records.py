@@ -125,6 +125,10 @@ class JobRecord(msgspec.Struct):
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
     """When it is tried again, while it is held back for that."""
+    site: str = ""
+    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    asked_runner: str | None = None
+    """The runner that was asked for by name when it was posted."""
     data: list[DataSeen] = []
     """What its last run saw of data sets."""
 
@@ -184,6 +188,7 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    site: str = ""
 
 
 class NewJob(msgspec.Struct):
@@ -204,6 +209,8 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    site: str = ""
+    asked_runner: str | None = None
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):

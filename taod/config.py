@@ -121,6 +121,84 @@ class EmbeddedConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Threads that a run on a CPU slot may use; 0: the machine's cores shared among the slots."""
 
 
+class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
+    socket: str = ""
+    """Where the engine answers, as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual places."""
+    images: dict[str, str] = msgspec.field(
+        default_factory=lambda: {
+            "tlt-tf1": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5",
+            "tlt-tf2": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf2.11.0",
+            "tlt-pytorch": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-pyt",
+            "tao-deploy": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-deploy",
+            "tao-ds": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-data-services",
+        }
+    )
+    """The image of each kind."""
+    pull: Literal["never", "missing", "always"] = "never"
+    """Whether a run may download its image (8 GB and more); `never`: only images that are there are used."""
+    network: str = "none"
+    """Network of the containers, as `docker run --network` takes it."""
+    user: str = ""
+    """`uid:gid` of the runs; empty: the daemon's own, so that results are the user's."""
+    userns: str = ""
+    """User namespace mode; `keep-id` for a rootless podman."""
+    shm_size: str = "16g"
+    memory: str = ""
+    """Memory that a run may use, `32g`; empty: all."""
+    ulimits: dict[str, int] = msgspec.field(default_factory=lambda: {"memlock": -1, "stack": 67108864})
+    """Limits by name, as `docker run --ulimit` takes them; -1: none."""
+    keep: bool = False
+    """Leave ended containers for a look at them."""
+
+
+class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
+    """What some networks and actions ask for instead; every rule that matches applies, a later one over an earlier."""
+
+    network: str = "*"
+    action: str = "*"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    cpus: Count | None = None
+    memory: str | None = None
+    gres: str | None = None
+    options: list[str] | None = None
+
+
+class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
+    conf: str = ""
+    """The cluster's slurm.conf; empty: SLURM_CONF, else the usual place."""
+    max_jobs: Slots = 16
+    """Runs that are given to the cluster at once; further ones wait in taod's own queue."""
+    max_gpus: Count = 8
+    """The most GPUs that a run may ask for."""
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    time: str = ""
+    """Time limit, as sbatch takes it: `2-00:00:00`."""
+    cpus: Count = 0
+    """CPUs for each GPU, or for a run without one; 0: the cluster's default."""
+    memory: str = ""
+    """Memory of the node for a run, `64G`."""
+    gres: str = "gpu"
+    """The generic resource that a GPU is: `gpu`, `gpu:a100`; empty: ask for none."""
+    options: list[str] = []
+    """More of sbatch: `["--exclusive"]`."""
+    path: list[str] = []
+    """Folders on the nodes that are searched for `<network>` executables first."""
+    setup: str = ""
+    """Shell lines before the tool, as `module load cuda`."""
+    prefix: list[str] = []
+    """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
+    requeue: bool = False
+    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume goes on."""
+    poll_s: Positive = 5.0
+    """Seconds between questions to the cluster, one for all runs."""
+    rule: list[SlurmRule] = []
+
+
 class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
     """The first rule that matches wins over `order`; `*` and `?` are wildcards."""
 
@@ -130,10 +208,12 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
-    order: list[str] = msgspec.field(default_factory=lambda: ["native", "embedded"])
+    order: list[str] = msgspec.field(default_factory=lambda: ["docker", "native", "embedded"])
     """The first that can do an action does it."""
+    docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
+    slurm: SlurmConfig = msgspec.field(default_factory=SlurmConfig)
     rule: list[RunnerRule] = []
 
 
@@ -231,7 +311,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     for section, kind in get_type_hints(Config).items():
         for key in get_type_hints(kind):
             name = f"TAOD_{section}_{key}".upper()
-            if name in environ and key not in ("native", "embedded", "rule"):
+            if name in environ and key not in ("docker", "native", "embedded", "slurm", "rule"):
                 found[f"{section}.{key}"] = (name, _value(environ[name]))
     return found
 

@@ -75,7 +75,8 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     are free from all that come after it, so that small jobs never starve it.
     """
     decisions, queue = _admit(snapshot)
-    return decisions + _serve(queue, snapshot.devices)
+    # Those of a cluster have a queue of their own (`elsewhere`).
+    return decisions + _serve([job for job in queue if not job.site], snapshot.devices)
 
 
 def looked_at(devices: Sequence[Device]) -> int:

@@ -11,6 +11,7 @@ from store.records import JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
+from taod.scheduler import elsewhere
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.ground import Ground, Live, Planner
@@ -19,6 +20,7 @@ from taod.scheduler.policy import (
     FOR_PARENT,
     FURTHER_BACK,
     PAUSED,
+    Decision,
     End,
     Explain,
     Lease,
@@ -36,6 +38,7 @@ from taod.scheduler.usage import UsageWatch
 from taod.scheduler.watch_devices import DeviceWatch
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
@@ -210,7 +213,12 @@ class Scheduler:
     def _look(self) -> None:
         """One pass: what can be decided now is decided and done."""
         self._pass = None
-        decisions = decide(self._snapshot())
+        devices = self._watch.devices()
+        local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
+        decisions = decide(self._snapshot(local))
+        for site in devices:
+            if site.kind is DeviceKind.CLUSTER:
+                decisions += self._elsewhere(site)
         for decision in decisions:
             if not isinstance(decision, Explain) and not (self._draining and isinstance(decision, Lease)):
                 try:
@@ -221,12 +229,20 @@ class Scheduler:
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
-        if any(isinstance(decision, End) for decision in decisions):
-            self.wake()  # What follows one that has ended was not looked at.
+        if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
+            self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
 
-    def _snapshot(self) -> Snapshot:
-        queue, devices = self._ground.store.queue, self._watch.devices()
+    def _elsewhere(self, site: Device) -> list[Lease | Explain]:
+        queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
+        return elsewhere.serve(queue, site)
+
+    def _promoted_elsewhere(self, decision: Decision) -> bool:
+        job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
+        return job is not None and bool(job.site)
+
+    def _snapshot(self, devices: list[Device]) -> Snapshot:
+        queue = self._ground.store.queue
         pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
         unready: dict[str, str] = {}
         of_owner: dict[str, str | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runners.protocol import place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.catalogue import Catalogue
@@ -17,7 +18,7 @@ from taod.services.services import Services
 from taod.services.uploads import Uploads
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
-from taod.types.device import DeviceKind
+from taod.types.device import Device, DeviceKind
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
@@ -42,6 +43,8 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     devices = DevicePool.detect(config.devices)
     cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
     runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
+    for runner in runners.elsewhere():
+        devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
     lineage = Lineage(store, Announcer(bus), clock, config.storage.link_check_s)

@@ -170,7 +170,9 @@ class Jobs:
             owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
             if job.spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
+            saved, wanted = self._posting.check_spec(
+                owner, job.action, body.spec, asked_runner=job.asked_runner, site=job.site
+            )
             fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
         with self._store.lasting():
             if fields:

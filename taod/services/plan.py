@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Command
+from runners.protocol import Command, place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
@@ -23,6 +23,7 @@ from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.services import reads
 from taod.services.lineage import Lineage
+from taod.services.needs import Machine, devices_wanted
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
 
@@ -73,7 +74,7 @@ class Planner:
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         model = self._model(job)
-        gpus = sum(1 for device in job.devices if not device.startswith(_CPU))
+        gpus = self.gpus(job)
         facts = self._facts(job, model, self._parent(job), gpus)
         assembled = assemble(facts)
         if assembled.spec_path is not None and assembled.spec_text is not None:
@@ -82,7 +83,16 @@ class Planner:
         write_atomically(folder.command, _shown(assembled, secrets))
         if self._lineage is not None:
             self._lineage.begin(job, self._datasets(job))
-        return command_of(assembled, job.action, secrets)
+        return command_of(assembled, job.action, secrets, gpus)
+
+    def gpus(self, job: JobRecord | NewJob) -> int:
+        """How many GPUs its command asks for: those that it holds, or on a cluster those of its spec."""
+        if not job.site:
+            held = job.devices if isinstance(job, JobRecord) else []
+            return sum(1 for device in held if not device.startswith(_CPU))
+        whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        most = next((each.gpus for each in self._runners.elsewhere() if place_of(each) == job.site), 1)
+        return devices_wanted(job.action, whole, Machine(gpus=most, cpu_slots=1))
 
     def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
         """The job's specification over the defaults of its action; None where it takes none."""
@@ -210,7 +220,7 @@ class Planner:
         return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
 
 
-def command_of(assembled: Assembled, action: str, secrets: list[str]) -> Command:
+def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:
     """What a runner is given of an assembled job."""
     return Command(
         network=assembled.argv[0],
@@ -220,6 +230,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str]) -> Command
         environment=assembled.environment,
         reads=[str(path) for path in assembled.reads],
         secrets=secrets,
+        gpus=gpus,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from runners.protocol import Elsewhere, Runner, place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import NewJob
@@ -90,6 +91,7 @@ class Posting:
         network = self._catalogue.network(owner.network)
         assert network is not None
         given = self._given(owner, run.job)
+        self._check_asked(user_id, run.runner)
         earlier: list[Link] = []
         jobs: list[NewJob] = []
         for action in run.actions:
@@ -102,13 +104,20 @@ class Posting:
                 existing=[] if given else self._existing(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
-            job = self._job(make_id(), user_id, owner, network, action, parent)
+            job = self._job(make_id(), user_id, owner, network, action, parent, run.runner)
             jobs.append(job)
             earlier.append(Link(job.id, action))
         return jobs
 
     def _job(
-        self, job_id: str, user_id: str, owner: Owner, network: Network, action: str, parent: Link | None
+        self,
+        job_id: str,
+        user_id: str,
+        owner: Owner,
+        network: Network,
+        action: str,
+        parent: Link | None,
+        asked_runner: str | None,
     ) -> NewJob:
         model = owner.model
         if model is not None:
@@ -117,8 +126,8 @@ class Posting:
                 self._check_weights(user_id, model.ptm)
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
-        wanted = devices_wanted(action, whole, self._machine())
-        self._check_runner(owner, action, whole)
+        runner = self._runner(owner, action, whole, asked_runner)
+        wanted = self._devices_wanted(runner, action, whole)
         state, reason = self._first_state(parent)
         return NewJob(
             id=job_id,
@@ -134,15 +143,18 @@ class Posting:
             metric=self._metric(owner, network),
             spec=None if spec is None else spec.document,
             warnings=[] if spec is None else spec.warnings,
+            site=place_of(runner),
+            asked_runner=asked_runner,
         )
 
-    def check_spec(self, owner: Owner, action: str, document: dict[str, Any]) -> tuple[Saved, int]:
+    def check_spec(
+        self, owner: Owner, action: str, document: dict[str, Any], *, asked_runner: str | None = None, site: str = ""
+    ) -> tuple[Saved, int]:
         """A new spec for a job that waits: checked as if it were posted; with the devices that it now wants."""
         saved = self._specs.check_for_job(owner, action, document)
         whole = merge(default(owner.network, action), document)
-        wanted = devices_wanted(action, whole, self._machine())
-        self._check_runner(owner, action, whole)
-        return saved, wanted
+        runner = self._runner(owner, action, whole, asked_runner, site)
+        return saved, self._devices_wanted(runner, action, whole)
 
     def _given(self, owner: Owner, job_id: str | None) -> Link | None:
         """The job that the client named as parent."""
@@ -187,10 +199,36 @@ class Posting:
                     f"POST …/ptm {entry}, or set ptm to [] to start without"
                 )
 
-    def _check_runner(self, owner: Owner, action: str, spec: dict[str, Any] | None) -> None:
-        choice = self._runners.choose(owner.network, action, spec)
+    def _check_asked(self, user_id: str, name: str | None) -> None:
+        """Naming a runner goes around what the machine's owner has configured: only they may."""
+        if name is None:
+            return
+        if user_id != self._store.users.first():
+            raise BadRequest(f"runner = {name!r}: only the first user of this root may choose a runner; leave it out")
+        if name not in self._runners.names():
+            raise BadRequest(
+                f"runner = {name!r}: there is no such runner; there are {', '.join(self._runners.names())}"
+            )
+
+    def _runner(
+        self, owner: Owner, action: str, spec: dict[str, Any] | None, asked: str | None, site: str | None = None
+    ) -> Runner:
+        choice = self._runners.choose(owner.network, action, spec, wanted=asked, place=site)
         if choice.runner is None:
             raise BadRequest(choice.refusal)
+        if place_of(choice.runner) not in {"", *(device.id for device in self._devices.devices)}:
+            raise BadRequest(
+                f"runner = {choice.runner.name!r}: its runs need slots that are not offered; "
+                "name it in runner.order or in a runner.rule"
+            )
+        return choice.runner
+
+    def _devices_wanted(self, runner: Runner, action: str, spec: dict[str, Any] | None) -> int:
+        if isinstance(runner, Elsewhere):
+            # Its GPUs are the cluster's matter; that there may be as many is checked here.
+            devices_wanted(action, spec, Machine(gpus=runner.gpus, cpu_slots=1))
+            return 1
+        return devices_wanted(action, spec, self._machine())
 
     def _machine(self) -> Machine:
         kinds = [device.kind for device in self._devices.devices]

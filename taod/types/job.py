@@ -202,6 +202,8 @@ class JobRun(msgspec.Struct, forbid_unknown_fields=True):
     actions: list[str]
     job: Id | None = None
     """Parent of the first action; null where the action's rule finds it."""
+    runner: str | None = None
+    """Which runner is to run them, instead of the one that is configured; only the root's first user may say."""
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
