@@ -121,6 +121,8 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    place: int = 0
+    """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
     retries: int = 0
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
@@ -157,6 +159,7 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            devices_wanted=self.devices_wanted,
         )
 
     def public(self, result: Result) -> Job:
@@ -189,6 +192,27 @@ class PendingJob(msgspec.Struct):
     devices_wanted: int
     queued_at: str | None
     site: str = ""
+    place: int = 0
+
+
+class HolderRecord(msgspec.Struct, frozen=True):
+    """A job on devices, as far as the others' turn depends on it."""
+
+    id: str
+    user_id: str
+    network: str
+    action: str
+    started_at: str | None
+    """None: it is about to be started."""
+
+
+class PauseRecord(msgspec.Struct, frozen=True):
+    """That the whole queue is paused."""
+
+    by: str
+    """Name of the user who did it."""
+    reason: str
+    since: str
 
 
 class NewJob(msgspec.Struct):

@@ -17,8 +17,8 @@ from taod.errors import ConfigError
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
 Slots = Annotated[int, Meta(ge=1)]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -67,6 +67,16 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
+    ageing_s_per_point: NotNegative = 3600.0
+    """A waiting job gains a point of priority over jobs that come this much later, in seconds; 0: none."""
+    max_running: Count = 0
+    """Jobs on devices at once, of all users together; 0: as many as there are slots."""
+    max_running_per_user: Count = 0
+    """Of one user; 0: no limit."""
+    max_queued_per_user: Count = 0
+    """Jobs of one user that have not started; more are refused. 0: no limit."""
+    exclusive: list[str] = []
+    """Actions whose runs get their devices alone where slots_per_gpu is more than 1."""
 
 
 class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ OPEN = ("/api/v1/health", "/api/v1/login")
 """Paths that need no token."""
 RANGED = frozenset({"get_log", "get_file"})
 """Handlers that read the header Range."""
-LISTED = frozenset({"list_datasets", "list_models", "list_jobs", "list_all"})
+LISTED = frozenset({"list_datasets", "list_models", "list_jobs", "list_all", "list_queue"})
 """Handlers that tell the whole list's length in a header."""
 WARNING = frozenset({"post_specs", "put_specs", "run_jobs", "get_dataset"})
 
@@ -47,6 +47,8 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "cancel": _CHANGED,
     "pause": (400, *_CHANGED),
     "resume": (400, *_CHANGED),
+    "change_queue": _BODY,
+    "list_queue": (400,),
     "post_specs": _BODY,
     "put_specs": _BODY,
     "get_log": (400, 416),

@@ -27,6 +27,7 @@ _TAGS = {
     "MODEL": "Endpoints related to Model",
     "PTM": "Pretrained models: where their weights lie on this machine",
     "JOB": "Jobs over all models and data sets of a user",
+    "QUEUE": "The queue as a whole, and who comes next",
     "EVENTS": "What happens, as a stream",
     "SERVER": "The server itself",
 }

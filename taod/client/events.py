@@ -15,6 +15,7 @@ from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
+from taod.types.queue import QueueState
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
@@ -25,6 +26,7 @@ BODIES: dict[EventType, Any] = {
     EventType.UPLOAD: UploadProgress,
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
+    EventType.QUEUE: QueueState,
     EventType.RESET: dict[str, Any],
 }
 SILENCE_S = 45.0

@@ -25,6 +25,7 @@ from taod.services.owner import Owners
 from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
+from taod.services.queue import Queue
 from taod.services.specs import Specs
 from taod.services.uploads import Uploads
 from taod.services.users import Users
@@ -97,6 +98,7 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+            config=config.scheduler,
         )
         self.dry_run = DryRun(
             root=root,
@@ -105,6 +107,7 @@ class Services:
             posting=self.posting,
             planner=Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint),
         )
+        self.queue = Queue(store=store, scheduler=scheduler, bus=bus, config=config.scheduler)
         self.jobs = Jobs(
             store=store,
             root=root,

@@ -24,6 +24,8 @@ class EventType(StrEnum):
     """ResourceChange."""
     JOB_DELETED = "job_deleted"
     """ResourceChange."""
+    QUEUE = "queue"
+    """QueueState: the whole queue was paused or opened."""
     USAGE = "usage"
     """JobUsage: what a run uses, every few seconds while somebody listens."""
     RESET = "reset"

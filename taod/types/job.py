@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,7 @@ from msgspec import Meta
 from taod.types.common import Id, Timestamp
 from taod.types.state import State, Status
 
-Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+Priority = Annotated[int, Meta(ge=-100, le=100)]
 
 
 class Kpi(msgspec.Struct):
@@ -132,6 +132,9 @@ class JobView(msgspec.Struct):
     """Name of the metric shown first, where the network has one."""
     metric_value: float | None = None
     """Latest value of that metric."""
+    devices_wanted: int = 1
+    position: int | None = None
+    """Its number in the order of service of all that is queued; told in answers near the front, never in events."""
 
 
 class HistoryEntry(msgspec.Struct):
@@ -207,11 +210,20 @@ class JobRun(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Change of a job that has not started: its place in the queue, its specification, whether it is held."""
+    """Change of a job that has not started: its place in the queue, its specification, whether it is held.
+
+    `before`, `after` and `position` exclude each other; they move a queued job among its user's of its priority.
+    """
 
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
     spec: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     held: bool | msgspec.UnsetType = msgspec.UNSET
+    before: Id | msgspec.UnsetType = msgspec.UNSET
+    """A queued job of the same priority."""
+    after: Id | msgspec.UnsetType = msgspec.UNSET
+    position: Literal["front", "back"] | msgspec.UnsetType = msgspec.UNSET
+    devices_wanted: Annotated[int, Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    """At most what its specification asks for."""
 
 
 class Artifact(msgspec.Struct):

@@ -135,7 +135,7 @@ TYPES: dict[Any, Any] = {
 TEXTS = {
     "dataset_id": ID, "model_id": ID, "owner_id": ID, "job_id": ID, "action": "train", "network": "dino",
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
-    "parent": ID, "ngc_path": "a/b:c",
+    "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID,
 }  # fmt: skip
 OWN = frozenset(name for name, _ in inspect.getmembers(Transport, callable))
 """What the calls are made of."""
@@ -210,7 +210,7 @@ def below(path: tuple[str, ...], found: click.Command) -> Iterator[tuple[tuple[s
 PLACES = {
     "owner": ID, "dataset_": ID, "datasets": ID, "model_": ID, "models": ID, "job_": ID, "jobs": ID, "arch": "dino",
     "name": "dino", "action": "train", "actions": "train", "fields": "name=x", "path": "log.txt",
-    "pairs": "train.num_epochs=3",
+    "pairs": "train.num_epochs=3", "reason": "x",
 }  # fmt: skip
 """A value for each argument that is a text, by name."""
 

@@ -28,6 +28,7 @@ from taod.types.common import JobSort
 from taod.types.dataset import DatasetCreate, DatasetLink, DatasetPatch
 from taod.types.job import JobPatch, JobRun
 from taod.types.model import ModelCreate, ModelPatch
+from taod.types.queue import QueuePatch
 from taod.types.state import ON_DEVICE, TRANSITIONS, ImpossibleTransition, State
 from tests.api.conftest import PNG
 
@@ -173,6 +174,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(pick=which, held=st.booleans(), priority=st.integers(-2, 2))
     def patch_a_job(self, pick: int, held: bool, priority: int) -> None:
         self.of_job(pick, lambda job: self.services.jobs.patch(job, JobPatch(priority=priority, held=held)))
+
+    @rule(pick=which, position=st.sampled_from(["front", "back"]))
+    def move_a_job(self, pick: int, position: Any) -> None:
+        self.of_some(
+            self.jobs(State.QUEUED), pick, lambda job: self.services.jobs.patch(job, JobPatch(position=position))
+        )
+
+    @rule(paused=st.booleans())
+    def pause_the_queue(self, paused: bool) -> None:
+        user = self.services.users.ensure_first()[0]
+        self.ask(lambda: self.services.queue.change(user, QueuePatch(paused)))
+        leased = {job.id for job in self.jobs(*ON_DEVICE)}
+        self.ask(lambda: self.services.scheduler.wake())
+        assert not paused or {job.id for job in self.jobs(*ON_DEVICE)} <= leased
 
     @rule(pick=which)
     def delete_a_job(self, pick: int) -> None:
