@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from taod.types.dataset import DatasetSummary
-from taod.types.job import Job, JobView, Result
+from taod.types.job import DataSeen, Job, JobView, Result
 from taod.types.state import State
 
 
@@ -44,6 +44,10 @@ class DatasetRecord(msgspec.Struct):
     path: str | None = None
     """The registered folder of a linked data set; None: the root's own `datasets/<id>`."""
     summary: DatasetSummary | None = None
+    parent_job: str | None = None
+    """The job that made it; remembered when that is deleted."""
+    parent_dataset: str | None = None
+    """The data set that it was made from; remembered likewise."""
 
 
 class ModelRecord(msgspec.Struct):
@@ -127,6 +131,8 @@ class JobRecord(msgspec.Struct):
     """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
     asked_runner: str | None = None
     """The runner that was asked for by name when it was posted."""
+    data: list[DataSeen] = []
+    """What its last run saw of data sets."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""

@@ -40,6 +40,10 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Empty: the user's data folder."""
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a data set or as weights."""
+    keep_free_bytes: Count = 100 * 1024**2
+    """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
+    link_check_s: Positive = 10.0
+    """Seconds for which it is taken for granted that a linked folder is as it was looked at last."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -239,6 +243,8 @@ class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     archive_files: Slots = 20_000_000
     archive_ratio: Positive = 200.0
     """Unpacked bytes for each packed one, counted from the first 64 MiB on."""
+    upload_expiry_s: Positive = 86_400.0
+    """Seconds that an upload in parts waits for its next one."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):

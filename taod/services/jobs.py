@@ -125,6 +125,7 @@ class Jobs:
             warnings=job.warnings,
             folder=str(self.folder(job).path),
             children=[child.id for child in self._store.jobs.children(job.id)],
+            data=job.data,
         )
 
     def folder(self, job: JobRecord) -> JobFolder:

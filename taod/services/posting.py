@@ -58,12 +58,18 @@ class Posting:
         self._announcer = announcer
         self._config = config
 
-    def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
+    def post(
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
+    ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
+
+        `noticed` are warnings about what the jobs will read; they go into their histories.
 
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
+        for job in new:
+            job.warnings = [*job.warnings, *noticed]
         with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:

@@ -18,6 +18,7 @@ from taod.services.datasets import Datasets
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
+from taod.services.lineage import Lineage
 from taod.services.models import Models
 from taod.services.networks import Networks
 from taod.services.owner import Owners
@@ -49,6 +50,7 @@ class Services:
         clock: Clock,
         telemetry: Telemetry | None = None,
         uploads: Uploads | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.store = store
         self.root = root
@@ -64,7 +66,8 @@ class Services:
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
-        self.intake = Intake(root, config.limits)
+        self.intake = Intake(root, config.limits, config.storage.keep_free_bytes)
+        self.lineage = lineage or Lineage(store, announcer, clock, config.storage.link_check_s)
         self.users = Users(store)
         self.networks = Networks(catalogue, runners)
         self.devices_view = DevicesView(store, devices)
@@ -76,6 +79,7 @@ class Services:
             intake=self.intake,
             uploads=uploads if uploads is not None else Uploads(),
             announcer=announcer,
+            lineage=self.lineage,
             config=config,
             clock=clock,
         )
@@ -121,6 +125,7 @@ class Services:
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, and begin to schedule."""
+        self.intake.start()
         await self.scheduler.start()
         self.ready = True
 
@@ -129,5 +134,7 @@ class Services:
         self.ready = False
         self.closing.set()
         await self.scheduler.stop()
+        await self.lineage.close()
+        await self.intake.close()
         if self.telemetry is not None:
             await self.telemetry.close()
