@@ -135,7 +135,7 @@ TYPES: dict[Any, Any] = {
 TEXTS = {
     "dataset_id": ID, "model_id": ID, "owner_id": ID, "job_id": ID, "action": "train", "network": "dino",
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
-    "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID,
+    "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
 }  # fmt: skip
 OWN = frozenset(name for name, _ in inspect.getmembers(Transport, callable))
 """What the calls are made of."""
