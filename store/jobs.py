@@ -57,16 +57,18 @@ class Jobs:
             now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
                 # Counted in whole microseconds: two floats that are one apart may be told as the same date.
-                self._insert(job, iso((now_us + number) / 1e6))
+                self._insert(job, (now_us + number) / 1e6)
             return [self._must(job.id) for job in jobs]
 
-    def _insert(self, job: NewJob, at: str) -> None:
+    def _insert(self, job: NewJob, time_s: float) -> None:
+        at = iso(time_s)
         record = JobRecord(
             **msgspec.structs.asdict(job),
             owner_name="",
             created_on=at,
             last_modified=at,
             queued_at=at if job.state is State.QUEUED else None,
+            place=_place(time_s) if job.state is State.QUEUED else 0,
         )
         values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
         self._db.write(insert("jobs", values), [*values.values()])
@@ -144,11 +146,17 @@ class Jobs:
         return None if row is None else (row[0], row[1])
 
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
-        """Jobs in any of these states in the queue's order: higher priority, queued earlier, made earlier."""
+        """Jobs in any of these states: higher priority, earlier place in the queue, made earlier."""
         names = [str(state) for state in states]
         sql = f"""{_SELECT} WHERE state IN ({", ".join("?" * len(names))})
-            ORDER BY priority DESC, queued_at NULLS LAST, created_on, id"""
+            ORDER BY priority DESC, queued_at IS NULL, place, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
+
+    def named(self, job_ids: Iterable[str]) -> dict[str, JobRecord]:
+        """The jobs of these ids, those that exist."""
+        sql = f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
+        return {job.id: job for job in map(_COLUMNS.read, rows)}
 
     def ended_before(self, at: str) -> builtins.list[str]:
         """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
@@ -185,8 +193,12 @@ class Jobs:
         with self._db.transaction():
             old = self._state(job_id)
             check_transition(job_id, old, new)
-            now = iso(self._clock.time())
-            values = {"state": str(new), "reason": reason, "last_modified": now, **_follows(old, new, now), **changes}
+            time_s = self._clock.time()
+            now = iso(time_s)
+            follows = _follows(old, new, now)
+            if "queued_at" in follows:
+                follows["place"] = _place(time_s)
+            values = {"state": str(new), "reason": reason, "last_modified": now, **follows, **changes}
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             self._remember(job_id, now, new, reason)
             if not new.on_device:
@@ -299,6 +311,11 @@ def _public(row: tuple[Any, ...]) -> Job:
     job_id, action, parent_id, state, created_on, last_modified, document = row
     result = cast(Result, msgspec.Raw(document))
     return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
+
+
+def _place(time_s: float) -> int:
+    """The place of a job that enters the queue then: in nanoseconds, so that there is room between two of them."""
+    return round(time_s * 1e9)
 
 
 def _follows(old: State, new: State, now: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from taod.types.dataset import DatasetSummary
-from taod.types.job import Job, JobView, Result
+from taod.types.job import DataSeen, Job, JobView, Result
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
 
@@ -45,6 +45,10 @@ class DatasetRecord(msgspec.Struct):
     path: str | None = None
     """The registered folder of a linked data set; None: the root's own `datasets/<id>`."""
     summary: DatasetSummary | None = None
+    parent_job: str | None = None
+    """The job that made it; remembered when that is deleted."""
+    parent_dataset: str | None = None
+    """The data set that it was made from; remembered likewise."""
 
 
 class ModelRecord(msgspec.Struct):
@@ -118,6 +122,8 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    place: int = 0
+    """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
     retries: int = 0
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
@@ -126,6 +132,8 @@ class JobRecord(msgspec.Struct):
     """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
     asked_runner: str | None = None
     """The runner that was asked for by name when it was posted."""
+    data: list[DataSeen] = []
+    """What its last run saw of data sets."""
     sweep_id: str | None = None
     """The job of the sweep that this one is a trial of."""
     trial: int | None = None
@@ -158,6 +166,7 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            devices_wanted=self.devices_wanted,
             sweep_id=self.sweep_id,
             trial=self.trial,
             trials=self.trials,
@@ -193,6 +202,27 @@ class PendingJob(msgspec.Struct):
     devices_wanted: int
     queued_at: str | None
     site: str = ""
+    place: int = 0
+
+
+class HolderRecord(msgspec.Struct, frozen=True):
+    """A job on devices, as far as the others' turn depends on it."""
+
+    id: str
+    user_id: str
+    network: str
+    action: str
+    started_at: str | None
+    """None: it is about to be started."""
+
+
+class PauseRecord(msgspec.Struct, frozen=True):
+    """That the whole queue is paused."""
+
+    by: str
+    """Name of the user who did it."""
+    reason: str
+    since: str
 
 
 class NewJob(msgspec.Struct):

@@ -29,7 +29,7 @@ class Store:
         self.models = Models(database, clock)
         self.specs = Specs(database)
         self.jobs = Jobs(database, clock)
-        self.queue = Queue(database)
+        self.queue = Queue(database, clock)
         self.leases = Leases(database)
         self.runs = Runs(database)
         self.sweeps = Sweeps(database)

@@ -17,8 +17,8 @@ from taod.errors import ConfigError
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
 Slots = Annotated[int, Meta(ge=1)]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -40,6 +40,10 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Empty: the user's data folder."""
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a data set or as weights."""
+    keep_free_bytes: Count = 100 * 1024**2
+    """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
+    link_check_s: Positive = 10.0
+    """Seconds for which it is taken for granted that a linked folder is as it was looked at last."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,6 +67,16 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
+    ageing_s_per_point: NotNegative = 3600.0
+    """A waiting job gains a point of priority over jobs that come this much later, in seconds; 0: none."""
+    max_running: Count = 0
+    """Jobs on devices at once, of all users together; 0: as many as there are slots."""
+    max_running_per_user: Count = 0
+    """Of one user; 0: no limit."""
+    max_queued_per_user: Count = 0
+    """Jobs of one user that have not started; more are refused. 0: no limit."""
+    exclusive: list[str] = []
+    """Actions whose runs get their devices alone where slots_per_gpu is more than 1."""
 
 
 class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -249,6 +263,8 @@ class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     archive_files: Slots = 20_000_000
     archive_ratio: Positive = 200.0
     """Unpacked bytes for each packed one, counted from the first 64 MiB on."""
+    upload_expiry_s: Positive = 86_400.0
+    """Seconds that an upload in parts waits for its next one."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):

@@ -34,6 +34,7 @@ from taod.types.job import (
 from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
 from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
 from taod.types.plan import PlannedJob
+from taod.types.queue import QueueState
 from taod.types.state import State, Status
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
 
@@ -145,6 +146,20 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         encryption_key="tlt_encode",
     ),
     "JobView": _view,
+    "QueueState": QueueState(
+        paused=True,
+        by="local",
+        reason="a new driver",
+        since=_THEN,
+        running=1,
+        queued=3,
+        waiting=2,
+        held=0,
+        max_running=0,
+        max_running_per_user=0,
+        max_queued_per_user=0,
+        ageing_s_per_point=3600.0,
+    ),
     "JobDetail": JobDetail(
         _view,
         history=[HistoryEntry(_THEN, State.RUNNING, "Running with embedded")],
@@ -249,7 +264,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "dataset_put_specs": {"nothing": {}},
     "model_post_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 10}}}}},
     "model_put_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 20}}}}},
-    "job_change": {"first": {"priority": 10}, "held": {"held": True}},
+    "job_change": {
+        "first": {"priority": 10},
+        "held": {"held": True},
+        "moved": {"before": _JOB},
+        "front": {"position": "front"},
+    },
+    "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }
 """Bodies by operation."""
 

@@ -9,6 +9,7 @@ from taod.api.events import EventController
 from taod.api.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
 from taod.api.models import ModelController, PtmController
+from taod.api.queue import QueueController
 from taod.api.specs import DatasetSpecsController, ModelSpecsController
 from taod.api.sweeps import SweepController
 from taod.api.system import MetricsController, SystemController
@@ -27,6 +28,7 @@ CONTROLLERS: list[type[Controller]] = [
     PtmController,
     AllJobsController,
     AllFilesController,
+    QueueController,
     EventController,
     MetricsController,
 ]

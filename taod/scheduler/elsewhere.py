@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from store.records import PendingJob
-from taod.scheduler.policy import EXPLAINED, FURTHER_BACK, Explain, Lease
+from taod.scheduler.policy import EXPLAINED, Explain, Lease
+from taod.scheduler.words import FURTHER_BACK
 from taod.types.device import Device
 
 
@@ -14,14 +15,17 @@ def looked_at(site: Device) -> int:
     return site.slots + EXPLAINED
 
 
-def serve(queue: Sequence[PendingJob], site: Device) -> list[Lease | Explain]:
-    """Hand the site's free slots to its queue, in its order; tell the rest what they wait for."""
+def serve(queue: Sequence[PendingJob], site: Device, paused: str | None = None) -> list[Lease | Explain]:
+    """Hand the site's free slots to its queue, in its order; tell the rest what they wait for.
+
+    `paused`: nothing is handed out, for this reason.
+    """
     taken = {lease.slot for lease in site.leases}
-    free = [slot for slot in range(site.slots) if slot not in taken]
+    free = [] if paused else [slot for slot in range(site.slots) if slot not in taken]
     decisions: list[Lease | Explain] = [
         Lease(job.id, [(site.id, slot)], f"Given to {site.name}") for job, slot in zip(queue, free, strict=False)
     ]
-    waits = f"waits for {site.name}: {site.slots} of {site.slots} runs are under way there"
+    waits = paused or f"waits for {site.name}: {site.slots} of {site.slots} runs are under way there"
     for place, job in enumerate(queue[len(free) :]):
         reason = waits if place < EXPLAINED else FURTHER_BACK
         if job.reason != reason:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import JobFilter, JobRecord, PendingJob
+from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
@@ -16,11 +19,8 @@ from taod.scheduler import elsewhere
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.ground import Ground, Live, Planner, Watch
-from taod.scheduler.limits import LOST, check
+from taod.scheduler.limits import LOST, check, limits
 from taod.scheduler.policy import (
-    FOR_PARENT,
-    FURTHER_BACK,
-    PAUSED,
     Decision,
     End,
     Explain,
@@ -28,15 +28,17 @@ from taod.scheduler.policy import (
     Promote,
     Snapshot,
     decide,
-    looked_at,
     most_wanted,
 )
 from taod.scheduler.requests import Requests
 from taod.scheduler.retention import keep_logs
 from taod.scheduler.retry import Retries
+from taod.scheduler.slots import Holder
 from taod.scheduler.supervise import Supervision
+from taod.scheduler.turns import Job, Line, Turns
 from taod.scheduler.usage import UsageWatch
 from taod.scheduler.watch_devices import DeviceWatch
+from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
@@ -256,7 +258,8 @@ class Scheduler:
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
         queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
-        return elsewhere.serve(queue, site)
+        pause = self._ground.store.queue.paused()
+        return elsewhere.serve(queue, site, None if pause is None else of_pause(pause.by, pause.reason))
 
     def _promoted_elsewhere(self, decision: Decision) -> bool:
         job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
@@ -264,7 +267,7 @@ class Scheduler:
 
     def _snapshot(self, devices: list[Device]) -> Snapshot:
         queue = self._ground.store.queue
-        pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+        pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
         unready: dict[str, str] = {}
         of_owner: dict[str, str | None] = {}
         for one in queue.waiting_owners():
@@ -273,7 +276,7 @@ class Scheduler:
             pending += jobs
             if reason is not None:
                 unready.update((job.id, reason) for job in jobs)
-        followers = queue.waiting_for_parents(FOR_PARENT, PAUSED)
+        followers = queue.waiting_for_parents(FOR_PARENT, STANDS)
         parents = queue.named({job.parent_id for job in followers if job.parent_id})
         for job in followers:
             if job.parent_id in parents and parents[job.parent_id].state is State.DONE:
@@ -282,7 +285,49 @@ class Scheduler:
                 reason = of_owner[job.owner_id]
                 if reason is not None:
                     unready[job.id] = reason
-        return Snapshot(pending + followers, parents, unready, devices)
+        pause, lines = queue.paused(), self._lines()
+        return Snapshot(
+            pending + followers,
+            parents,
+            unready,
+            devices,
+            lines=lines,
+            holders={each.id: Holder(each.user_id, self._ends_by(each)) for each in queue.holders()},
+            served=queue.served(line.user_id for line in lines),
+            rules=self._ground.config,
+            paused=None if pause is None else of_pause(pause.by, pause.reason),
+            now_s=self._ground.clock.time(),
+            wall_time_s=self._wall_time_s,
+        )
+
+    def _wall_time_s(self, job: Job | HolderRecord) -> float | None:
+        """After how many seconds supervision has ended a run of this job at the latest, its grace over; None: never."""
+        wall_s = limits(self._ground.supervision, job.network, job.action).wall_s
+        return wall_s + self._ground.config.grace_s if wall_s else None
+
+    def _ends_by(self, holder: HolderRecord) -> float | None:
+        wall_s = self._wall_time_s(holder)
+        if wall_s is None or holder.started_at is None:
+            return None
+        return datetime.fromisoformat(holder.started_at).timestamp() + wall_s
+
+    def _lines(self) -> list[Line]:
+        queue = self._ground.store.queue
+        return [
+            Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
+            for first in queue.fronts()
+        ]
+
+    def turns(self) -> Iterator[PendingJob]:
+        """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
+        queue, lines = self._ground.store.queue, self._lines()
+        running = Counter(each.user_id for each in queue.holders())
+        served = queue.served(line.user_id for line in lines)
+        turns = Turns(lines, running, served, self._ground.config.ageing_s_per_point)
+        for job in turns:
+            turns.count(job.user_id)
+            assert isinstance(job, PendingJob)
+            yield job
 
     def _unready(self, job: PendingJob) -> str | None:
         """What the data of the job's owner lack, in words."""

@@ -15,12 +15,12 @@ from taod.automl.design import design
 from taod.automl.space import GROUP
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
-from taod.config import AutomlConfig
+from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.policy import FOR_PARENT
 from taod.scheduler.scheduler import Scheduler
+from taod.scheduler.words import FOR_PARENT
 from taod.services.announce import Announcer
 from taod.services.chains import Link, choose_parent
 from taod.services.models import KIND as MODEL
@@ -48,6 +48,7 @@ class Posting:
         owners: Owners,
         specs: Specs,
         announcer: Announcer,
+        config: SchedulerConfig,
         automl: AutomlConfig | None = None,
     ) -> None:
         self._store = store
@@ -58,14 +59,21 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._announcer = announcer
+        self._config = config
         self._automl = automl if automl is not None else AutomlConfig()
 
-    def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
+    def post(
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
+    ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
+
+        `noticed` are warnings about what the jobs will read; they go into their histories.
 
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
+        for job in new:
+            job.warnings = [*job.warnings, *noticed]
         with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
@@ -85,7 +93,18 @@ class Posting:
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
-        return [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        self._check_room(user_id, len(jobs))
+        return jobs
+
+    def _check_room(self, user_id: str, more: int) -> None:
+        most = self._config.max_queued_per_user
+        have = self._store.queue.pending_of(user_id) if most else 0
+        if most and have + more > most:
+            raise BadRequest(
+                f"actions: {more} more would make {have + more} jobs of yours that have not started, and "
+                f"scheduler.max_queued_per_user = {most} allows {most}; wait until some have, or cancel some"
+            )
 
     def _chain(self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str]) -> list[NewJob]:
         """The jobs of one entry; its actions follow each other."""
@@ -180,6 +199,17 @@ class Posting:
         whole = merge(default(owner.network, action), document)
         runner = self._runner(owner, action, whole, asked_runner, site)
         return saved, self._devices_wanted(runner, action, whole)
+
+    def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
+        """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""
+        whole = None if spec is None else merge(default(owner.network, action), spec)
+        most = devices_wanted(action, whole, self._machine())
+        if wanted > most:
+            asks = "its spec asks for" if most > 1 else f"a run of {action} takes"
+            raise BadRequest(
+                f"devices_wanted = {wanted}: {asks} {most}; send {most} or less, or a spec that asks for more"
+            )
+        return wanted
 
     def _given(self, owner: Owner, job_id: str | None) -> Link | None:
         """The job that the client named as parent."""

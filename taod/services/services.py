@@ -20,12 +20,14 @@ from taod.services.datasets import Datasets
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
+from taod.services.lineage import Lineage
 from taod.services.models import Models
 from taod.services.networks import Networks
 from taod.services.owner import Owners
 from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
+from taod.services.queue import Queue
 from taod.services.specs import Specs
 from taod.services.sweeps import Sweeps
 from taod.services.uploads import Uploads
@@ -51,6 +53,7 @@ class Services:
         clock: Clock,
         telemetry: Telemetry | None = None,
         uploads: Uploads | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.store = store
         self.root = root
@@ -68,7 +71,8 @@ class Services:
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
-        self.intake = Intake(root, config.limits)
+        self.intake = Intake(root, config.limits, config.storage.keep_free_bytes)
+        self.lineage = lineage or Lineage(store, announcer, clock, config.storage.link_check_s)
         self.users = Users(store)
         self.networks = Networks(catalogue, runners)
         self.devices_view = DevicesView(store, devices)
@@ -80,6 +84,7 @@ class Services:
             intake=self.intake,
             uploads=uploads if uploads is not None else Uploads(),
             announcer=announcer,
+            lineage=self.lineage,
             config=config,
             clock=clock,
         )
@@ -98,6 +103,7 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+            config=config.scheduler,
             automl=config.automl,
         )
         self.dry_run = DryRun(
@@ -107,6 +113,7 @@ class Services:
             posting=self.posting,
             planner=Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint),
         )
+        self.queue = Queue(store=store, scheduler=scheduler, bus=bus, config=config.scheduler)
         self.jobs = Jobs(
             store=store,
             root=root,
@@ -126,6 +133,7 @@ class Services:
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, and begin to schedule."""
+        self.intake.start()
         await self.scheduler.start()
         self.ready = True
 
@@ -135,5 +143,7 @@ class Services:
         self.closing.set()
         await self.scheduler.stop()
         await self.proposer.close()
+        await self.lineage.close()
+        await self.intake.close()
         if self.telemetry is not None:
             await self.telemetry.close()

@@ -118,9 +118,16 @@ BODIES: list[Row] = [
     ("POST", "/ptm", 400, body(ARCH | {"path": "/etc/passwd"}), ("path '/etc/passwd'", "storage.link_roots", "add")),
     ("POST", "/ptm", 400, body({"network_arch": "r", "path": "/"}), ("network_arch 'r'", "detectnet_v2")),
     ("PATCH", "/job/{done}", 400, body({"priority": 1}), ("is done", "has not started", "post a new one")),
-    ("PATCH", "/job/{held}", 400, body({"priority": 10**9}), ("priority = 1000000000", "<= 1000000")),
-    ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: held")),
+    ("PATCH", "/job/{held}", 400, body({"priority": 10**9}), ("priority = 1000000000", "<= 100")),
+    ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: after", "held")),
+    ("PATCH", "/job/{held}", 400, body({"priority": -101}), ("priority = -101", ">= -100")),
     ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "-1")),
+    ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a job that is queued")),
+    ("PATCH", "/job/{held}", 400, body({"position": "first"}), ("position", "'first'")),
+    ("PATCH", "/job/{held}", 400, body({"before": ABSENT, "after": ABSENT}), ("before and after", "one of them")),
+    ("PATCH", "/job/{held}", 400, body({"devices_wanted": 0}), ("devices_wanted = 0", ">= 1")),
+    ("PATCH", "/job/{held}", 400, body({"devices_wanted": 2}), ("devices_wanted = 2", "takes 1", "send 1 or less")),
+    ("GET", "/queue?size=x", 400, {}, ("size=x", "whole number")),
 ]
 
 SPECS: list[Row] = [

@@ -29,7 +29,7 @@ OWNED = [each for each in ALL if "_id}" in each.path.removeprefix(USER)]
 """Operations on one data set, model or job."""
 SERVER_WIDE = {
     "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "network_parameters",
-    "metrics",
+    "metrics", "queue_state", "change_queue",
 }  # fmt: skip
 """Operations that belong to nobody."""
 READ_PUBLIC = {"get_model", "model_list_jobs", "model_get_job", "model_get_schema"}
