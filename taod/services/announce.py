@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from store.records import JobRecord
 from taod.telemetry.bus import EventBus
+from taod.types.dataset import UploadProgress
 from taod.types.event import EventType, ResourceChange
 
 
@@ -15,6 +16,9 @@ class Announcer:
 
     def dataset(self, user_id: str, dataset_id: str, change: str, detail: str = "") -> None:
         self._bus.publish(EventType.DATASET, ResourceChange(dataset_id, change, detail), user_id=user_id)
+
+    def upload(self, user_id: str, progress: UploadProgress) -> None:
+        self._bus.publish(EventType.UPLOAD, progress, user_id=user_id)
 
     def model(self, user_id: str | None, model_id: str, change: str) -> None:
         self._bus.publish(EventType.MODEL, ResourceChange(model_id, change), user_id=user_id)

@@ -9,6 +9,8 @@ import msgspec
 
 from store import Store
 from store.records import ModelRecord, ResourceFilter
+from taod.automl.algorithms import algorithm
+from taod.automl.design import check_model
 from taod.catalogue import Catalogue, Network
 from taod.clock import Clock, iso
 from taod.errors import BadRequest, NotFound
@@ -22,15 +24,23 @@ from taod.services.page import Page, PageRequest
 from taod.services.references import check_references
 from taod.types.common import Sort
 from taod.types.dataset import DatasetType
+from taod.types.job import Job, Result
 from taod.types.model import Model, ModelCreate, ModelPatch
 from taod.types.network import NetworkArch
 
 KIND = "model"
-ALGORITHMS = {"bayesian": "Bayesian", "hyperband": "HyperBand"}
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
 _MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
 _SAME = tuple(name for name in Model.__struct_fields__ if name not in _MADE)
+_PRIVATE: dict[str, Any] = {
+    "train_datasets": [],
+    "eval_dataset": None,
+    "inference_dataset": None,
+    "calibration_dataset": None,
+    "additional_id_info": None,
+}
+"""What a reader who does not own a public model is told instead of its owner's private ids."""
 
 
 class Models:
@@ -124,7 +134,7 @@ class Models:
             raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; take it out of them first")
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
-        jobs = [job.id for job in answer.jobs]
+        jobs = self._store.jobs.ids_of(KIND, record.id)
         with self._store.lasting():
             self._store.models.delete(record.id)
         self._announcer.model(user_id, record.id, "deleted")
@@ -150,34 +160,43 @@ class Models:
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
             raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
-        algorithm = fields.get("automl_algorithm")
-        if algorithm is not None:
-            if algorithm.lower() not in ALGORITHMS:
-                known = ", ".join(ALGORITHMS.values())
-                raise BadRequest(f"automl_algorithm {algorithm!r} is not known; one of {known}")
-            fields["automl_algorithm"] = ALGORITHMS[algorithm.lower()]
+        if fields.get("automl_algorithm") is not None:
+            fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         for name in _LISTS:
             if name in fields:
                 fields[name] = name_list(name, fields[name])
+        check_model(network, fields)
         for name in ("ptm", "train_datasets"):
             if name in fields:
                 fields[name] = [reference.lower() for reference in dict.fromkeys(fields[name])]
         check_references(self._store, user_id, network, fields)
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
-        own = [record.id for record in records if record.user_id == user_id]
-        jobs = self._store.jobs.public(KIND, own) if own else {}
+        trained = [record.id for record in records if record.user_id is not None]
+        jobs = self._store.jobs.public(KIND, trained) if trained else {}
         return [
-            Model(
-                jobs=jobs.get(record.id, []),
-                actions=self.actions(record),
-                network_arch=NetworkArch(record.network_arch),
-                dataset_type=DatasetType(record.dataset_type),
-                encryption_key=record.encryption_key if record.user_id == user_id else msgspec.UNSET,
-                **{name: getattr(record, name) for name in _SAME},
-            )
+            self._own(record, jobs.get(record.id, []))
+            if record.user_id == user_id
+            else self._foreign(record, jobs.get(record.id, []))
             for record in records
         ]
+
+    def _own(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        return Model(
+            jobs=jobs,
+            actions=self.actions(record),
+            network_arch=NetworkArch(record.network_arch),
+            dataset_type=DatasetType(record.dataset_type),
+            encryption_key=record.encryption_key,
+            **{name: getattr(record, name) for name in _SAME},
+        )
+
+    def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        """The model as everybody else reads it: no key, and no id of what is its owner's alone."""
+        shown = self._own(record, [veiled(job) for job in jobs])
+        catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
+        ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
+        return msgspec.structs.replace(shown, encryption_key=msgspec.UNSET, ptm=ptm, **_PRIVATE)
 
     def actions(self, record: ModelRecord) -> list[str]:
         """What can be done with the model; nothing with a pretrained one."""
@@ -185,3 +204,10 @@ class Models:
             return []
         network = self._catalogue.network(record.network_arch)
         return list(network.actions) if network is not None else []
+
+
+def veiled(job: Job) -> Job:
+    """A public model's job as everybody else reads it: its messages quote the owner's paths and logs."""
+    stored: Any = job.result  # Lists carry it as the JSON that the store has.
+    result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
+    return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))

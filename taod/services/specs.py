@@ -8,6 +8,7 @@ import msgspec
 
 from store import Store
 from store.records import DatasetRecord
+from taod.automl.space import GROUP, narrowed
 from taod.catalogue import Catalogue
 from taod.catalogue.merge import default, merge, missing
 from taod.catalogue.parse import ParseError, parse
@@ -18,6 +19,7 @@ from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.owner import Owner, Owners
 
 Document = dict[str, Any]
+TRAIN = "train"
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -25,6 +27,8 @@ class Saved(msgspec.Struct, frozen=True):
 
     document: Document
     warnings: list[str] = []
+    saved: bool = True
+    """Whether a user saved it; else it is the schema's default."""
 
 
 class Specs:
@@ -39,11 +43,13 @@ class Specs:
     def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
-        return schema(owner.network, action, self._classes(owner))
+        return schema(owner.network, action, self._classes(owner) if owner.user_id == user_id else None)
 
     def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
-        """The saved spec. Raises NotFound where none was saved."""
+        """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        if owner.user_id != user_id:
+            raise NotFound(f"specs of {kind} {owner.name!r} are its owner's alone; save some for one of your own")
         return self._saved(owner, action)
 
     def read(self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None) -> Document:
@@ -87,7 +93,7 @@ class Specs:
                 f"POST …/specs/{action} with values for them"
             )
         self._check(owner, action, document)
-        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"])
+        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"], saved=False)
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """A spec given for one job alone. Raises InvalidSpec."""
@@ -117,6 +123,11 @@ class Specs:
         return Saved(document, warnings)
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
+        narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
+        if narrows:
+            # What a sweep searches is no matter of the tool's own parameters.
+            narrowed(owner.network, document)
+            document = {name: group for name, group in document.items() if name != GROUP}
         checked = check(owner.network, action, document, strict=self._config.strict)
         if checked.violations:
             raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))

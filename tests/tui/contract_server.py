@@ -28,6 +28,7 @@ from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, ProcessInfo, Result
 from taod.types.model import Model
 from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.queue import QueueState
 from taod.types.state import State
 
 BASE = "/api/v1/user/{user:str}"
@@ -57,6 +58,9 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """Files of every job beside the one that all have."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, with the query, of every request."""
     streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
@@ -180,6 +184,21 @@ def make_app(world: World) -> Litestar:
     async def devices() -> list[Device]:
         return world.devices
 
+    @get("/api/v1/queue")
+    async def queue() -> QueueState:
+        return world.queue
+
+    @patch("/api/v1/queue")
+    async def change_queue(request: Request[Any, Any, Any]) -> QueueState:
+        body = msgspec.json.decode(await request.body())
+        paused = body["paused"]
+        since = world.stamp() if paused else None
+        world.queue = msgspec.structs.replace(
+            world.queue, paused=paused, by="ann" if paused else "", reason=body.get("reason", ""), since=since
+        )
+        world.tell(EventType.QUEUE, world.queue)
+        return world.queue
+
     @get("/api/v1/networks")
     async def networks() -> list[NetworkInfo]:
         return [network_info()]
@@ -248,7 +267,15 @@ def make_app(world: World) -> Litestar:
 
     @patch(f"{BASE}/job/{{job:str}}")
     async def change(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> JobView:
-        return world.change(job, **msgspec.json.decode(await request.body()))
+        body = msgspec.json.decode(await request.body())
+        if (held := body.pop("held", None)) is not None:
+            body["state"] = State.HELD if held else State.QUEUED
+        return world.change(job, **body)
+
+    @delete(f"{BASE}/job/{{job:str}}", status_code=200)
+    async def remove(user: FromPath[str], job: FromPath[str]) -> JobView:
+        find(job)
+        return world.jobs.pop(job)
 
     @get(f"{BASE}/job/{{job:str}}/log")
     async def log(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
@@ -288,10 +315,13 @@ def make_app(world: World) -> Litestar:
 
     @get(f"{BASE}/job/{{job:str}}/files")
     async def files(user: FromPath[str], job: FromPath[str]) -> list[Artifact]:
-        return [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        known = [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        return known + [Artifact(path, len(data), world.stamp()) for path, data in world.pictures.items()]
 
     @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
     async def file(user: FromPath[str], job: FromPath[str], path: FromPath[Path]) -> Stream:
+        if (picture := world.pictures.get(str(path).lstrip("/"))) is not None:
+            return Stream([picture], headers={"Content-Length": str(len(picture))})
         if not str(path).endswith("results/a b.txt"):
             raise Refusal(404, f"there is no file {path}")
         content = bytes(world.logs[job])
@@ -367,6 +397,8 @@ def make_app(world: World) -> Litestar:
             health,
             login,
             devices,
+            queue,
+            change_queue,
             networks,
             network,
             list_jobs,
@@ -374,6 +406,7 @@ def make_app(world: World) -> Litestar:
             detail,
             act,
             change,
+            remove,
             log,
             files,
             file,
