@@ -39,7 +39,7 @@ class Annotation(msgspec.Struct):
     id: int | None = None
     bbox: list[float] | None = None
     """Left, top, width, height in pixels."""
-    segmentation: msgspec.Raw | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
     iscrowd: int = 0
     keypoints: list[float] | None = None
 
