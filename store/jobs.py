@@ -51,9 +51,10 @@ class Jobs:
         Raises Conflict where one refers to something that is not there.
         """
         with self._db.transaction():
-            now = self._clock.time()
+            now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
-                self._insert(job, iso(now + number * 1e-6))
+                # Counted in whole microseconds: two floats that are one apart may be told as the same date.
+                self._insert(job, iso((now_us + number) / 1e6))
             return [self._must(job.id) for job in jobs]
 
     def _insert(self, job: NewJob, at: str) -> None:

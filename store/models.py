@@ -26,6 +26,8 @@ _COLUMNS = Columns(
     fixed=("id", "user_id", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('models')} FROM models"
+_PRETRAINED = "user_id IS NULL AND (public OR id IN (SELECT model_id FROM ptm_weights WHERE ptm_weights.user_id = ?))"
+"""The pretrained models that a user sees: the catalogue's, and those that they registered."""
 
 
 class Models:
@@ -47,8 +49,8 @@ class Models:
 
     def get(self, user_id: str, model_id: str) -> ModelRecord | None:
         """A model that this user may read: their own, a public one, a pretrained one."""
-        sql = f"{_SELECT} WHERE id = ? AND (user_id = ? OR public OR user_id IS NULL)"
-        row = self._db.row(sql, [model_id, user_id])
+        sql = f"{_SELECT} WHERE id = ? AND (user_id = ? OR public OR {_PRETRAINED})"
+        row = self._db.row(sql, [model_id, user_id, user_id])
         return None if row is None else _COLUMNS.read(row)
 
     def list(
@@ -62,7 +64,7 @@ class Models:
         """One page of what the user may read, and how many match in all: models first, pretrained ones behind them."""
         own, pretrained = _where(filter), _where(filter)
         own.add("user_id IS NOT NULL AND (user_id = ? OR public)", user_id)
-        pretrained.add("user_id IS NULL")
+        pretrained.add(_PRETRAINED, user_id)
         total = 0
         page: builtins.list[ModelRecord] = []
         for where in (own, pretrained):
@@ -76,17 +78,31 @@ class Models:
             total += matching
         return page, total
 
-    def ptms(self, network_arch: str | None = None) -> builtins.list[ModelRecord]:
-        """The pretrained models, of one network or of all, by network and name."""
+    def ptms(self, user_id: str, network_arch: str | None = None) -> builtins.list[ModelRecord]:
+        """The pretrained models that the user sees, of one network or of all, by network and name."""
         where = Where()
-        where.add("user_id IS NULL")
+        where.add(_PRETRAINED, user_id)
         where.equal("network_arch", network_arch)
         sql = f"{_SELECT} WHERE {where.sql} ORDER BY network_arch, name, id"
         return [_COLUMNS.read(row) for row in self._db.rows(sql, where.parameters)]
 
-    def ptm_ids(self) -> set[str]:
-        """The ids of the pretrained models."""
-        return {row[0] for row in self._db.rows("SELECT id FROM models WHERE user_id IS NULL")}
+    def ptm_ids(self, *, public: bool) -> set[str]:
+        """The ids of the pretrained models that everybody sees, or of the others."""
+        sql = "SELECT id FROM models WHERE user_id IS NULL AND public = ?"
+        return {row[0] for row in self._db.rows(sql, [int(public)])}
+
+    def weights(self, user_id: str) -> dict[str, str]:
+        """Where weights lie on this machine, by the id of their pretrained model, as this user has registered them."""
+        return dict(self._db.rows("SELECT model_id, path FROM ptm_weights WHERE user_id = ?", [user_id]))
+
+    def register_weights(self, user_id: str, model_id: str, path: str) -> None:
+        """Keep where this user has a pretrained model's weights. Raises Conflict for an id that is not known."""
+        with self._db.transaction():
+            self._db.write(
+                """INSERT INTO ptm_weights (user_id, model_id, path) VALUES (?, ?, ?)
+                ON CONFLICT (user_id, model_id) DO UPDATE SET path = excluded.path""",
+                [user_id, model_id, path],
+            )
 
     def update(self, model_id: str, **fields: object) -> ModelRecord:
         """Write these fields and `last_modified`.

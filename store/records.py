@@ -47,7 +47,8 @@ class DatasetRecord(msgspec.Struct):
 
 
 class ModelRecord(msgspec.Struct):
-    """A model; also an entry of the catalogue of pretrained models (`user_id` None, `ngc_path` set)."""
+    """A model; also a pretrained one (`user_id` None, `ngc_path` set): an entry of the catalogue, or, not public, one
+    that is seen by the users who registered weights for it."""
 
     id: str
     user_id: str | None
@@ -63,8 +64,6 @@ class ModelRecord(msgspec.Struct):
     public: bool = False
     read_only: bool = False
     ngc_path: str = ""
-    weights_path: str | None = None
-    """Where a pretrained model's weights lie."""
     additional_id_info: str | None = None
     ptm: list[str] = []
     train_datasets: list[str] = []

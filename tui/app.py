@@ -1,13 +1,37 @@
-"""The dashboard as a Textual app; everything that it shows is on its screens."""
+"""The dashboard as a Textual app: its pages, the event stream that all of them share, and how it looks."""
 
 from __future__ import annotations
 
-from textual.app import App
+import asyncio
+import locale
+from collections.abc import Sequence
+from copy import copy
+from typing import ClassVar, Literal
 
-from taod.client import Client
+from rich.markup import escape
+from textual import on, work
+from textual.app import App
+from textual.filter import LineFilter
+from textual.message import Message
+
+from taod.client import Client, ClientError
 from taod.client.events import Rediscover
+from taod.types.job import JobView
+from taod.types.state import State
+from tui import feed, format
+from tui.commands import Everything
+from tui.looks import AsciiSigns, LightInk
+from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
-from tui.theme import THEME
+from tui.screens.models import ModelsPage
+from tui.screens.page import Page
+from tui.theme import DARK, LIGHT
+
+GATHER_S = 0.2
+"""Counts are read once for all events that come within this time."""
+PAGES: dict[str, type[Page]] = {page.NAME: page for page in (MainScreen, DatasetsPage, ModelsPage)}
+
+Look = Literal["dark", "light"]
 
 
 class Dashboard(App[None]):
@@ -15,16 +39,152 @@ class Dashboard(App[None]):
 
     TITLE = "taod"
     CSS_PATH = "taod.tcss"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar = {Everything}
 
-    def __init__(self, client: Client, rediscover: Rediscover | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rediscover: Rediscover | None = None,
+        *,
+        look: Look = "dark",
+        bell: bool = True,
+        ascii_only: bool | None = None,
+    ) -> None:
+        """`bell`: ring the terminal's when a job ends. `ascii_only`: None asks the locale."""
+        self._light = LightInk(enabled=look == "light")
+        if ascii_only is None:
+            ascii_only = "utf" not in locale.getpreferredencoding(False).lower()
+        self._ascii = AsciiSigns(enabled=ascii_only)
         super().__init__()
-        self._client, self._rediscover = client, rediscover
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        self.client = client
+        self.connected = False
+        self.trouble = ""
+        """Why the daemon does not answer, as a sentence."""
+        self.counts: dict[State, int] = {}
+        self._feed = feed.Feed(client, self.post_message, rediscover)
+        self._bell = bell
+        self._states: dict[str, State] = {}
+        """Of the jobs that events have told of."""
+        self._pages: dict[str, Page] = {}
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = LIGHT.name if look == "light" else DARK.name
+        for name in PAGES:
+            self.add_mode(name, lambda name=name: self._make(name))
+
+    def _make(self, name: str) -> Page:
+        self._pages[name] = PAGES[name]()
+        return self._pages[name]
 
     def on_mount(self) -> None:
-        self.push_screen(MainScreen(self._client, self._rediscover))
+        self.switch_mode(MainScreen.NAME)
+        self.run_worker(self._feed.run(), group="feed")
 
     async def on_unmount(self) -> None:
-        await self._client.aclose()
+        await self.client.aclose()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        mine = [each for each in (self._light, self._ascii) if each.enabled]
+        return [*mine, *super().get_line_filters()]
+
+    def action_page(self, name: str) -> None:
+        """Bring a page to the front."""
+        if name in PAGES and not self.screen.is_modal:
+            self.switch_mode(name)
+
+    def show_job(self, job_id: str) -> None:
+        """Bring the page of jobs to the front with this job under the cursor, as soon as the list has it."""
+        self.action_page(MainScreen.NAME)
+        jobs = self.page(MainScreen.NAME)
+        if isinstance(jobs, MainScreen):
+            jobs.go_to(job_id)
+
+    def page(self, name: str) -> Page:
+        """A page that has been shown. Raises KeyError for another."""
+        return self._pages[name]
+
+    def action_look(self) -> None:
+        """Change between dark and light."""
+        self._light.enabled = not self._light.enabled
+        self.theme = LIGHT.name if self._light.enabled else DARK.name
+        self.refresh(layout=True)
+
+    # What the daemon tells goes to every page; what concerns the whole dashboard is done here.
+
+    @on(feed.Connected)
+    def _connected(self, event: feed.Connected) -> None:
+        if self.trouble:
+            self.notify("The daemon is back.")
+        self.connected, self.trouble = True, ""
+        self._pass_on(event)
+        self._read_counts()
+
+    @on(feed.Disconnected)
+    def _disconnected(self, event: feed.Disconnected) -> None:
+        reason = f"{event.reason[:1].upper()}{event.reason[1:]}"
+        if not self.trouble:
+            self.notify(escape(reason), title="The daemon is away", severity="warning")
+        self.connected, self.trouble = False, reason
+        self._pass_on(feed.Disconnected(reason))
+
+    @on(feed.Refused)
+    def _refused(self, event: feed.Refused) -> None:
+        self.connected, self.trouble = False, event.error.description
+        self.notify(escape(event.error.description), title="The daemon refuses", severity="error", timeout=10)
+        self._pass_on(feed.Disconnected(event.error.description))
+
+    @on(feed.EventsMissed)
+    def _missed(self, event: feed.EventsMissed) -> None:
+        self._pass_on(event)
+        self._read_counts()
+
+    @on(feed.JobChanged)
+    def _job_changed(self, event: feed.JobChanged) -> None:
+        view = event.view
+        before = self._states.get(view.id)
+        self._states[view.id] = view.state
+        if before is not view.state:
+            self._read_counts()
+            if view.state.ended and (before is not None or event.fresh):
+                self._announce(view)
+        self._pass_on(event)
+
+    @on(feed.JobGone)
+    def _job_gone(self, event: feed.JobGone) -> None:
+        self._states.pop(event.job_id, None)
+        self._read_counts()
+        self._pass_on(event)
+
+    @on(feed.StatusLine)
+    @on(feed.DevicesChanged)
+    @on(feed.DatasetChanged)
+    @on(feed.ModelChanged)
+    def _told(self, event: Message) -> None:
+        self._pass_on(event)
+
+    def _pass_on(self, event: Message) -> None:
+        for page in self._pages.values():
+            if page.is_running:
+                page.post_message(copy(event))
+
+    @work(group="counts", exclusive=True)
+    async def _read_counts(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        try:
+            self.counts = await self.client.job_counts()
+        except ClientError:
+            return  # the feed sees it too
+        self._pass_on(feed.CountsChanged(self.counts))
+
+    def _announce(self, view: JobView) -> None:
+        """Say that a job has ended."""
+        name = f"{view.action} {format.short(view.id)} of {view.owner_name}"
+        if view.state is State.DONE:
+            value = f": {view.metric} {format.number(view.metric_value)}" if view.metric_value is not None else ""
+            self.notify(escape(f"{name}{value}"), title="Done")
+        elif view.state is State.FAILED:
+            self.notify(escape(f"{name}\n{view.reason}"), title="Failed", severity="error", timeout=12)
+        else:
+            self.notify(escape(f"{name}\n{view.reason}"), title="Cancelled", severity="warning")
+        if self._bell:
+            self.bell()

@@ -1,4 +1,4 @@
-"""The daemon's event stream as messages of the dashboard."""
+"""The daemon's event stream as messages of the dashboard: to the app first, which passes them to its pages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from taod.client.events import Rediscover
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobView
+from taod.types.state import State
 
 
-class Connected(Message):
+class Connected(Message, bubble=False):
     """The stream is open: read everything, for anything may have happened before."""
 
 
-class Disconnected(Message):
+class Disconnected(Message, bubble=False):
     """The stream is lost; it is being opened again."""
 
     def __init__(self, reason: str) -> None:
@@ -26,7 +27,7 @@ class Disconnected(Message):
         self.reason = reason
 
 
-class Refused(Message):
+class Refused(Message, bubble=False):
     """The daemon does not let us in; nothing more will come."""
 
     def __init__(self, error: ClientError) -> None:
@@ -34,31 +35,53 @@ class Refused(Message):
         self.error = error
 
 
-class JobChanged(Message):
-    def __init__(self, view: JobView) -> None:
+class JobChanged(Message, bubble=False):
+    """`fresh`: the stream told it; else it is the answer to what was asked here."""
+
+    def __init__(self, view: JobView, *, fresh: bool = False) -> None:
         super().__init__()
-        self.view = view
+        self.view, self.fresh = view, fresh
 
 
-class JobGone(Message):
+class JobGone(Message, bubble=False):
     def __init__(self, job_id: str) -> None:
         super().__init__()
         self.job_id = job_id
 
 
-class StatusLine(Message):
+class StatusLine(Message, bubble=False):
     def __init__(self, update: StatusUpdate) -> None:
         super().__init__()
         self.update = update
 
 
-class DevicesChanged(Message):
+class DevicesChanged(Message, bubble=False):
     def __init__(self, devices: list[Device]) -> None:
         super().__init__()
         self.devices = devices
 
 
-class EventsMissed(Message):
+class DatasetChanged(Message, bubble=False):
+    def __init__(self, change: ResourceChange) -> None:
+        super().__init__()
+        self.change = change
+
+
+class ModelChanged(Message, bubble=False):
+    def __init__(self, change: ResourceChange) -> None:
+        super().__init__()
+        self.change = change
+
+
+class CountsChanged(Message, bubble=False):
+    """How many jobs are in each state; read by the app after jobs changed."""
+
+    def __init__(self, counts: dict[State, int]) -> None:
+        super().__init__()
+        self.counts = counts
+
+
+class EventsMissed(Message, bubble=False):
     """The stream goes on, but some events are lost: read everything again."""
 
 
@@ -83,13 +106,18 @@ class Feed:
 
 def _message(kind: EventType, body: Any) -> Message | None:
     if kind is EventType.JOB:
-        return JobChanged(body)
+        return JobChanged(body, fresh=True)
     if kind is EventType.STATUS:
         return StatusLine(body)
     if kind is EventType.DEVICES:
         return DevicesChanged(body)
     if kind is EventType.RESET:
         return EventsMissed()
-    if kind is EventType.JOB_DELETED and isinstance(body, ResourceChange):
-        return JobGone(body.id)
+    if isinstance(body, ResourceChange):
+        if kind is EventType.JOB_DELETED:
+            return JobGone(body.id)
+        if kind is EventType.DATASET:
+            return DatasetChanged(body)
+        if kind is EventType.MODEL:
+            return ModelChanged(body)
     return None

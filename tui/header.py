@@ -1,4 +1,4 @@
-"""The top line: whose daemon, whether it answers, and how many jobs are in each state."""
+"""The top line: whose daemon, whether it answers, the pages, and how many jobs are in each state."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ ORDER = (
     State.FAILED,
     State.CANCELLED,
 )
+PAGES = (("jobs", "J", "obs"), ("datasets", "D", "ata sets"), ("models", "M", "odels"))
+"""Name, and the word with its key apart."""
 GAP = 5
 """Cells of padding and distance in the line."""
 
@@ -32,12 +34,15 @@ GAP = 5
 class HeaderBar(Horizontal):
     """One line over everything."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, page: str) -> None:
         super().__init__(id="header")
-        self._url, self._up, self._counts = url, False, dict[State, int]()
+        self._url, self._page, self._up, self._counts = url, page, False, dict[State, int]()
 
     def compose(self) -> ComposeResult:
         yield Static(id="header-daemon")
+        for name, key, rest in PAGES:
+            classes = "header-page -chosen" if name == self._page else "header-page"
+            yield Static(f"[@click=app.page('{name}')][u]{key}[/]{rest}[/]", classes=classes)
         yield Static(id="header-counts")
 
     def on_mount(self) -> None:
@@ -61,7 +66,8 @@ class HeaderBar(Horizontal):
         daemon.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
         self.query_one("#header-daemon", Static).update(daemon)
         counts = counted(self._counts, words=True)
-        if counts.cell_len + daemon.cell_len + GAP > self.size.width:
+        pages = sum(len(key + rest) + 2 for _, key, rest in PAGES)
+        if counts.cell_len + daemon.cell_len + pages + GAP > self.size.width:
             counts = counted(self._counts, words=False)
         self.query_one("#header-counts", Static).update(counts)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from taod.client import Client
 from taod.client.find import find
 from taod.types.common import DaemonInfo
-from tui.app import Dashboard
+from tui.app import Dashboard, Look
 
 
-def run(info: DaemonInfo) -> int:
+def run(info: DaemonInfo, *, look: Look = "dark", bell: bool = True, ascii_only: bool | None = None) -> int:
     """Run until the user quits; returns the exit code.
 
     A daemon found by its root is found again after a restart, whatever port and token it has then.
     """
     rediscover = partial(find, Path(info.root)) if info.root and info.pid else None
-    dashboard = Dashboard(Client.of(info), rediscover)
+    dashboard = Dashboard(Client.of(info), rediscover, look=look, bell=bell, ascii_only=ascii_only)
     dashboard.run()
     return dashboard.return_code or 0

@@ -1,4 +1,4 @@
-"""Colours, and how each state of a job looks."""
+"""Colours of both looks, and how each state of a job looks."""
 
 from __future__ import annotations
 
@@ -20,47 +20,75 @@ YELLOW = "#e2b33c"
 ORANGE = "#e58a4e"
 RED = "#ef6461"
 
-THEME = Theme(
-    name="taod",
-    dark=True,
-    primary=GREEN,
-    secondary=TEAL,
-    accent=GREEN,
-    success=GREEN,
-    warning=YELLOW,
-    error=RED,
-    foreground=TEXT,
-    background=BACKGROUND,
-    surface=SURFACE,
-    panel=PANEL,
-    variables={
-        "line": LINE,
-        "soft": SOFT,
-        "dim": DIM,
-        "selected": "#22301a",
-        "selected-blurred": "#1c2419",
-        "border": GREEN,
-        "border-blurred": LINE,
-        "footer-background": PANEL,
-        "footer-key-foreground": GREEN,
-        "footer-description-foreground": SOFT,
-        "block-cursor-background": "#22301a",
-        "block-cursor-foreground": TEXT,
-        "block-cursor-text-style": "none",
-        "block-cursor-blurred-background": "#1c2419",
-        "block-cursor-blurred-foreground": TEXT,
-        "block-cursor-blurred-text-style": "none",
-        "block-hover-background": PANEL,
-        "scrollbar": "#2c3630",
-        "scrollbar-hover": "#3b4840",
-        "scrollbar-active": GREEN,
-        "scrollbar-background": SURFACE,
-        "scrollbar-background-hover": SURFACE,
-        "scrollbar-background-active": SURFACE,
-        "scrollbar-corner-color": SURFACE,
-        "input-selection-background": "#76b900 35%",
-    },
-)
+INK_OF_LIGHT = {
+    TEXT: "#1d2520",
+    SOFT: "#4d5a52",
+    DIM: "#77837b",
+    LINE: "#c3ccc6",
+    GREEN: "#3f7a00",
+    TEAL: "#0f7566",
+    BLUE: "#1f66ad",
+    YELLOW: "#8a6400",
+    ORANGE: "#a84a10",
+    RED: "#b3261e",
+    SURFACE: "#f7f9f7",
+}
+"""What is painted in one of the colours above, as the light look draws it."""
+
+
+def _theme(name: str, *, dark: bool, grounds: tuple[str, str, str], selected: tuple[str, str]) -> Theme:
+    """A look; `grounds` are background, surface and panel."""
+
+    def ink(colour: str) -> str:
+        return colour if dark else INK_OF_LIGHT[colour]
+
+    background, surface, panel = grounds
+    green, line, text, soft, dim = (ink(colour) for colour in (GREEN, LINE, TEXT, SOFT, DIM))
+    return Theme(
+        name=name,
+        dark=dark,
+        primary=green,
+        secondary=ink(TEAL),
+        accent=green,
+        success=green,
+        warning=ink(YELLOW),
+        error=ink(RED),
+        foreground=text,
+        background=background,
+        surface=surface,
+        panel=panel,
+        variables={
+            "line": line,
+            "soft": soft,
+            "dim": dim,
+            "selected": selected[0],
+            "selected-blurred": selected[1],
+            "border": green,
+            "border-blurred": line,
+            "footer-background": panel,
+            "footer-key-foreground": green,
+            "footer-description-foreground": soft,
+            "block-cursor-background": selected[0],
+            "block-cursor-foreground": text,
+            "block-cursor-text-style": "none",
+            "block-cursor-blurred-background": selected[1],
+            "block-cursor-blurred-foreground": text,
+            "block-cursor-blurred-text-style": "none",
+            "block-hover-background": panel,
+            "scrollbar": line,
+            "scrollbar-hover": dim,
+            "scrollbar-active": green,
+            "scrollbar-background": surface,
+            "scrollbar-background-hover": surface,
+            "scrollbar-background-active": surface,
+            "scrollbar-corner-color": surface,
+            "input-selection-background": f"{green} 35%",
+        },
+    )
+
+
+DARK = _theme("taod", dark=True, grounds=(BACKGROUND, SURFACE, PANEL), selected=("#22301a", "#1c2419"))
+LIGHT = _theme("taod-light", dark=False, grounds=("#eef2ee", "#f7f9f7", "#e2e8e3"), selected=("#d3e6bb", "#e3edd6"))
 
 GLYPHS: dict[State, tuple[str, str]] = {
     State.WAITING: ("◌", SOFT),

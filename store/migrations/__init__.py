@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from store.database import Database
-from store.migrations import first_schema, lists_from_indices
+from store.migrations import first_schema, lists_from_indices, visibility
 from taod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def _script(statements: str) -> Step:
 STEPS: Mapping[str, Step] = {
     "first_schema": _script(first_schema.SCRIPT),
     "lists_from_indices": _script(lists_from_indices.SCRIPT),
+    "visibility": _script(visibility.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -93,7 +93,7 @@ def _told(message: str, document: Any, at: str) -> str:
     path = match["path"] if match else None
     rule = (match["rule"] if match else message).replace("`", "")
     if path is None:
-        return f"{at}{rule}" if at else rule
+        return f"{at.rstrip('.')}: {rule}" if at else rule
     value = _find(document, path)
     name = at + path.removeprefix("$").lstrip(".") if path != "$" else (at or "the body")
     if value is msgspec.UNSET:

@@ -21,7 +21,7 @@ pre { background: #8882; padding: .6rem; overflow: auto; }
 
 
 class DocsController(Controller):
-    """The documentation; it says nothing of this machine, so it needs no token."""
+    """The documentation. It is the same on every machine, and a browser cannot send a token: it needs none."""
 
     path = "/"
     include_in_schema = False
@@ -40,7 +40,7 @@ class DocsController(Controller):
     @get(["/redoc", "/swagger"])
     async def as_page(self) -> Response[bytes]:
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Response(page(document()).encode(), media_type="text/html; charset=utf-8", headers=headers)
+        return Response(page(document()).encode(), media_type="text/html", headers=headers)
 
 
 @cache
@@ -85,6 +85,7 @@ def _operation(method: str, path: str, operation: Document, doc: Document) -> st
     return (
         f'<details><summary><span class="verb">{method.upper()}</span><code>{html.escape(path)}</code> '
         f"{html.escape(operation.get('summary') or '')}</summary>"
+        f"<p>{html.escape(operation.get('description') or '')}</p>"
         f"<table>{rows}</table>{body}<table>{answers}</table></details>"
     )
 

@@ -28,6 +28,7 @@ class EventController(Controller):
 
     @get(summary="Stream of events", opt={"query": ("last_event_id",)}, media_type="text/event-stream")
     async def events(self, request: Call, services: TheServices, user: TheUser) -> Stream:
+        """Server-sent events of the user's objects, for ever; a comment every 15 s where nothing happens."""
         last = request.headers.get("last-event-id") or query.text(request, "last_event_id")
         return Stream(
             flow(services, user.id, last),

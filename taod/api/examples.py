@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
-from taod.types.common import ErrorBody, Login
-from taod.types.dataset import Dataset, DatasetCreate, DatasetFormat, DatasetLink, DatasetSummary, DatasetType
-from taod.types.job import DetailedStatus, Job, JobRun, Kpi, Result
+from taod.types.common import ErrorBody, Health, Login
+from taod.types.dataset import (
+    Dataset,
+    DatasetCreate,
+    DatasetFormat,
+    DatasetLink,
+    DatasetSummary,
+    DatasetType,
+    SplitSummary,
+    UploadAnswer,
+)
+from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.job import (
+    Artifact,
+    DetailedStatus,
+    HistoryEntry,
+    Job,
+    JobDetail,
+    JobRun,
+    JobView,
+    Kpi,
+    ProcessInfo,
+    Result,
+)
 from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
-from taod.types.network import NetworkArch
-from taod.types.state import Status
+from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
+from taod.types.plan import PlannedJob
+from taod.types.state import State, Status
 
 Document = dict[str, Any]
 
@@ -40,6 +62,33 @@ _job = Job(
     ),
 )
 
+_SPEC = {"train": {"train_config": {"runner": {"max_epochs": 10}}}}
+_FOLDER = f"~/.local/share/taod/jobs/{_JOB}"
+_ARGV = ["classification_pyt", "train", f"--experiment_spec_file={_FOLDER}/spec.yaml", "--key=***"]
+_summary = DatasetSummary(
+    "linked",
+    images=640,
+    files=641,
+    bytes=5_242_880,
+    classes=["daisy", "rose"],
+    splits=[SplitSummary("train", 640, {"daisy": 320, "rose": 320})],
+)
+_view = JobView(
+    **{name: getattr(_job, name) for name in Job.__struct_fields__},
+    state=State.RUNNING,
+    reason="Running with embedded",
+    owner_kind="model",
+    owner_id=_MODEL,
+    owner_name="Flower reader",
+    network="classification_pyt",
+    runner="embedded",
+    devices=["cpu:0"],
+    started_at=_THEN,
+    attempt=1,
+    metric="val_loss",
+    metric_value=0.63,
+)
+
 SCHEMAS: dict[str, msgspec.Struct] = {
     "ErrorBody": ErrorBody(400, "type = 5: Expected str, got int"),
     "Login": Login(user_id="5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f", token="<a token>"),
@@ -57,7 +106,8 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         description="My TAO Dataset",
         last_modified=_THEN,
     ),
-    "DatasetSummary": DatasetSummary("linked", images=640, files=641, bytes=5_242_880, classes=["daisy", "rose"]),
+    "DatasetSummary": _summary,
+    "UploadAnswer": UploadAnswer("Received 641 files", files=641, bytes=5_242_880, summary=_summary),
     "Model": Model(
         id=_MODEL,
         ptm=[],
@@ -90,6 +140,57 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         automl_remove_hyperparameters="[]",
         automl_delete_intermediate_ckpt=False,
         encryption_key="tlt_encode",
+    ),
+    "JobView": _view,
+    "JobDetail": JobDetail(
+        _view,
+        history=[HistoryEntry(_THEN, State.RUNNING, "Running with embedded")],
+        spec=_SPEC,
+        process=ProcessInfo(command=_ARGV, pid=4711, started_at=_THEN),
+        folder=_FOLDER,
+    ),
+    "Artifact": Artifact("results/train/epoch_1.pth", 44_843_271, _THEN),
+    "PlannedJob": PlannedJob(
+        id="dry-run-1",
+        network="classification_pyt",
+        action="train",
+        parent_id=None,
+        runner="embedded",
+        image="tlt-pytorch",
+        devices_wanted=1,
+        argv=_ARGV,
+        executes=_ARGV,
+        environment={"CUDA_VISIBLE_DEVICES": "0"},
+        reads=["~/data/flowers"],
+    ),
+    "Health": Health(status="ok", version="0.1.0", uptime_s=12.5),
+    "Device": Device(
+        id="cpu:0",
+        kind=DeviceKind.CPU,
+        index=0,
+        name="CPU slot 0",
+        leases=[DeviceLease(_JOB, "train", "classification_pyt", 0, _THEN)],
+        utilisation_percent=71.5,
+    ),
+    "NetworkInfo": NetworkInfo(
+        name="dino",
+        kind="network",
+        dataset_type="object_detection",
+        formats=["coco"],
+        image="tlt-pytorch",
+        spec_format="yaml",
+        actions=[ActionInfo("train", runners=["embedded"]), ActionInfo("evaluate", may_follow=["train"])],
+        metric="val_mAP",
+    ),
+    "ParameterInfo": ParameterInfo(
+        path="train.num_epochs",
+        title="num epochs",
+        description="Number of epochs",
+        type="int",
+        actions=["train"],
+        default=12,
+        minimum=1,
+        popular=True,
     ),
     "Ptm": Ptm(_PTM, "fan_hybrid_tiny", NetworkArch.CLASSIFICATION_PYT, _NGC, "/srv/weights/fan_hybrid_tiny.pth"),
 }
@@ -125,6 +226,43 @@ BODIES: dict[str, dict[str, Any]] = {
     "job_change": {"first": {"priority": 10}, "held": {"held": True}},
 }
 """Bodies by operation."""
+
+ANSWERS: dict[str, Any] = {
+    "index": {"networks": "/api/v1/networks", "devices": "/api/v1/devices", "openapi": "/openapi.json"},
+    "user_index": {"name": "local", "dataset": "/api/v1/user/5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f/dataset"},
+    "counts": {state: int(state is State.RUNNING) for state in State},
+    "run_jobs": [_JOB],
+    "get_schema": {"type": "object", "properties": {"train": {"type": "object"}}, "default": _SPEC},
+    "get_specs": _SPEC,
+    "post_specs": _SPEC,
+    "put_specs": _SPEC,
+    "get_log": "Epoch 1 of 10\n",
+    "get_file": "the file's bytes",
+    "metrics": 'taod_jobs{state="running"} 1.0\n',
+    "events": {
+        "id": "4d9978c1-26",
+        "event": "dataset",
+        "data": f'{{"id":"{_DATASET}","change":"updated","detail":""}}',
+    },
+}
+"""Answers whose schema is no Struct, by handler."""
+
+
+def answer(handler: str, kind: Any) -> Any:
+    """What a success of a handler looks like; None where it is an archive. Raises KeyError for one without example."""
+    if handler == "download":
+        return None
+    if handler in ANSWERS and not is_plan(kind):
+        return ANSWERS[handler]
+    if get_origin(kind) is list:
+        return [SCHEMAS[get_args(kind)[0].__name__]]
+    return SCHEMAS[kind.__name__]
+
+
+def is_plan(kind: Any) -> bool:
+    """Whether a type is that of a dry run, the second answer of a handler."""
+    return bool(kind == list[PlannedJob])
+
 
 _OWNER = ("get_{kind}", "patch_{kind}", "put_{kind}", "delete_{kind}", "{kind}_list_jobs", "{kind}_run_jobs")
 _OWNED = ("{kind}_get_job", "{kind}_cancel_job", "{kind}_delete_job", "{kind}_download", "{kind}_get_log")

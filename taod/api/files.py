@@ -27,7 +27,7 @@ from taod.types.job import Artifact
 from taod.types.state import State
 
 LOG_SIZE = "X-Taod-Log-Size"
-TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain"
 _MOST_LINES = 1_000_000
 
 
@@ -38,6 +38,7 @@ class FilesController(Controller):
 
     @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow")}, media_type="text/plain")
     async def get_log(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
+        """What the run has written to its output: all, a range, the last lines, or everything until it has ended."""
         job = self._job(request, services, user, job_id)
         path = services.jobs.folder(job).log
         tail = query.number(request, "tail")
@@ -54,13 +55,15 @@ class FilesController(Controller):
 
     @get("/files", summary="Files of a Job")
     async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> list[Artifact]:
+        """The files in the job's folder, by path."""
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
-    @get("/files/{path:path}", summary="One file of a Job", media_type="application/octet-stream")
+    @get("/files/{path:path}", summary="One file of a Job")
     async def get_file(
         self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
+        """One file, or a range of it."""
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         found = await asyncio.to_thread(find_artifact, folder, str(path))
         kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
@@ -75,6 +78,7 @@ class FilesController(Controller):
 
     @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
     async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
+        """Everything that the job left as one `.tar.gz`, in one folder named by the job's id."""
         job = self._job(request, services, user, job_id)
         folder = services.jobs.folder(job)
         if not await asyncio.to_thread(has_artifacts, folder):

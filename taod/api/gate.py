@@ -57,6 +57,8 @@ class Gate:
         """Raise Forbidden or Unauthorized, or note who is calling."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Forbidden("there is more than one Host header; send the one name that is meant")
         if not self._known(host_name(host)):
             raise Forbidden(
                 f"Host {host!r} is not a name of this server; add it to server.allowed_hosts if it should be one"

@@ -28,6 +28,7 @@ class OwnedJobsController(Controller):
     async def list_jobs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText
     ) -> Response[list[Job]]:
+        """The owner's jobs; of another user's public model they come without their messages."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.of_owner(user.id, self.kind, owner_id, sort, query.page(request)))
 
@@ -38,6 +39,7 @@ class OwnedJobsController(Controller):
     async def run_jobs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText
     ) -> Response[list[str]]:
+        """Make one job for each action, all or none; actions of one entry chain, each on what it may follow."""
         runs = to_runs(await read_json(request))
         if query.flag(request, "dry_run"):
             plan: Any = services.dry_run.plan(user.id, self.kind, owner_id, runs)
@@ -46,10 +48,12 @@ class OwnedJobsController(Controller):
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
-        return services.jobs.public(services.jobs.owned(user.id, self.kind, owner_id, job_id))
+        """One job with its whole result."""
+        return services.jobs.read(user.id, self.kind, owner_id, job_id)
 
     @delete("/{job_id:str}", summary="Delete Job", status_code=200)
     async def delete_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
+        """Delete a job that has ended, with its files."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         answer = services.jobs.public(job)
         await services.jobs.delete(job)
@@ -57,6 +61,7 @@ class OwnedJobsController(Controller):
 
     @post("/{job_id:str}/cancel", summary="Cancel Job", status_code=200)
     async def cancel_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
+        """Ask for the end of a job and of what waits for it; it ends as `Error`, a moment later."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(await services.jobs.cancel(job))
 
@@ -76,11 +81,13 @@ class ModelJobsController(OwnedJobsController):
     async def cancel_or_pause_job(
         self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText
     ) -> Job:
+        """Pause a running training so that it can be resumed from its last checkpoint; cancel anything else."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(await services.jobs.cancel_or_pause(job))
 
     @post("/{job_id:str}/resume", summary="Resume Model Job", status_code=200)
     async def resume_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
+        """Go on with a paused, cancelled or failed training from its last checkpoint, under the same id."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(services.jobs.resume(job))
 
@@ -96,6 +103,7 @@ class AllJobsController(Controller):
         opt={"query": ("skip", "size", "job_sort", "status", "state", "action", "network", "text")},
     )
     async def list_all(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
+        """Jobs over all of the user's models and data sets; results come without kpi, graphical and categorical."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.page(_filter(request, user), sort, query.page(request)))
 
@@ -105,34 +113,41 @@ class AllJobsController(Controller):
         opt={"query": ("status", "state", "action", "network", "text")},
     )
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
+        """The number of jobs in each state; every state is there."""
         return services.jobs.counts(_filter(request, user))
 
     @get("/{job_id:str}", summary="Everything about a Job")
     async def detail(self, services: TheServices, user: TheUser, job_id: PathText) -> JobDetail:
+        """One job whole: result, history, specification, process, warnings, children."""
         return services.jobs.detail(services.jobs.record(user.id, job_id))
 
     @patch("/{job_id:str}", summary="Change a Job that has not started", opt={"body": JobPatch})
     async def change(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
+        """Change priority or specification of a job that has not started, or hold and release it."""
         services.jobs.record(user.id, job_id)
         body = await read_body(request, JobPatch, answer=JobView)
         return services.jobs.patch(services.jobs.record(user.id, job_id), body).view()
 
     @delete("/{job_id:str}", summary="Delete a Job", status_code=200)
     async def remove(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
+        """Delete a job that has ended, with its files."""
         job: JobRecord = services.jobs.record(user.id, job_id)
         await services.jobs.delete(job)
         return job.view()
 
     @post("/{job_id:str}/cancel", summary="Cancel a Job", status_code=200)
     async def cancel(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
+        """Ask for the end of a job and of what waits for it; it ends as `Error`, a moment later."""
         return (await services.jobs.cancel(services.jobs.record(user.id, job_id))).view()
 
     @post("/{job_id:str}/pause", summary="Pause a training", status_code=200)
     async def pause(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
+        """Stop a running training so that it can be resumed from its last checkpoint."""
         return (await services.jobs.pause(services.jobs.record(user.id, job_id))).view()
 
     @post("/{job_id:str}/resume", summary="Resume a training", status_code=200)
     async def resume(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
+        """Go on with a paused, cancelled or failed training from its last checkpoint, under the same id."""
         return services.jobs.resume(services.jobs.record(user.id, job_id)).view()
 
 

@@ -174,6 +174,7 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
     described: Document = {
         "tags": [_tag(operation)],
         "summary": operation.handler.summary,
+        "description": inspect.getdoc(operation.handler.fn),
         "operationId": operation.id,
     }
     if operation.path.startswith(answers.OPEN):
@@ -193,7 +194,7 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
         links=examples.links(operation.path, operation.method),
     )
     for status, (text, kind) in operation.opt.get("answers", {}).items():
-        content = {"application/json": {"schema": schemas.of(kind)}}
+        content = {"application/json": {"schema": schemas.of(kind)} | _example(operation, kind)}
         described["responses"][str(status)] = answers.other(text, content)
     return described
 
@@ -245,9 +246,14 @@ def _content(operation: Operation, schemas: Schemas) -> Document:
     returned = get_type_hints(operation.handler.fn)["return"]
     if get_origin(returned) is Response:
         (returned,) = get_args(returned)
+    shown = _example(operation, returned)
     if returned is Stream or returned is bytes:
         kind = "*/*" if operation.name == "get_file" else str(operation.handler.media_type)
-        if operation.name == "events":
-            return {kind: {"schema": _EVENT}}
-        return {kind: {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": schemas.of(returned)}}
+        schema: Document = _EVENT if operation.name == "events" else {"type": "string"}
+        return {kind: {"schema": schema} | shown}
+    return {"application/json": {"schema": schemas.of(returned)} | shown}
+
+
+def _example(operation: Operation, returned: Any) -> Document:
+    told = examples.answer(operation.name, returned)
+    return {} if told is None else {"example": msgspec.to_builtins(told)}

@@ -62,6 +62,33 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
 }
 
+_EXAMPLES: dict[str, Any] = {
+    "user_id": "5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f",
+    "dataset_id": "3f0c8e7a-52b4-4d1e-9c55-1f6f1b0c2a10",
+    "model_id": "8a4b1f52-9d0e-4b3c-8f5a-6f3f0a7d9c21",
+    "job_id": "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f",
+    "path": "results/status.json",
+    "key": "a-key-of-taod-user-add",
+    "skip": 20,
+    "size": 20,
+    "sort": Sort.NAME_ASCENDING,
+    "job_sort": JobSort.DATE_ASCENDING,
+    "type": DatasetType.IMAGE_CLASSIFICATION,
+    "arch": NetworkArch.CLASSIFICATION_PYT,
+    "network_arch": NetworkArch.CLASSIFICATION_PYT,
+    "status": [Status.PENDING, Status.RUNNING],
+    "state": [State.QUEUED],
+    "action": "train",
+    "network": "classification_pyt",
+    "text": "flower",
+    "tail": 100,
+    "filename": "flowers.tar.gz",
+    "last_event_id": "4d9978c1-26",
+    "Range": "bytes=0-99",
+    "Last-Event-ID": "4d9978c1-26",
+}
+"""Examples by name; a flag's is true. `name` is a network in a path and a part of a name in a query."""
+
 _HEADERS = {
     "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else gets the whole",
     "Last-Event-ID": "Go on after this event",
@@ -81,7 +108,8 @@ def of(path: str, queries: Iterable[str], *, ranged: bool) -> list[Document]:
 
 def _path(name: str) -> Document:
     description, schema = _PATHS[name]
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+    told = {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+    return told | {"example": "dino" if name == "name" else _EXAMPLES[name]}
 
 
 def _query(name: str) -> Document:
@@ -92,6 +120,7 @@ def _query(name: str) -> Document:
         "required": False,
         "description": description,
         "schema": schema,
+        "example": "flower" if name == "name" else schema is _FLAG or _EXAMPLES[name],
     }
     if schema["type"] == "array":
         told |= {"style": "form", "explode": False}
@@ -99,4 +128,6 @@ def _query(name: str) -> Document:
 
 
 def _header(name: str) -> Document:
-    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": _TEXT}
+    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": _TEXT} | {
+        "example": _EXAMPLES[name]
+    }

@@ -8,7 +8,9 @@ import msgspec
 
 from taod.errors import TaodError
 
-_RANGE = re.compile(r"^bytes=(?P<first>\d*)-(?P<last>\d*)$")
+_RANGE = re.compile(r"^bytes=(?P<first>\d*)-(?P<last>\d*)$", re.ASCII)
+_DIGITS = 18
+"""More are past the end of any file, and past what Python makes a number of."""
 
 
 class Unsatisfiable(TaodError):
@@ -37,12 +39,18 @@ def parse(header: str | None, size: int) -> Range | None:
     if match is None or not (match["first"] or match["last"]):
         return None
     if not match["first"]:
-        start, end = max(size - int(match["last"]), 0), size
+        start, end = max(size - _number(match["last"]), 0), size
     else:
-        start = int(match["first"])
-        end = min(int(match["last"]) + 1, size) if match["last"] else size
-        if match["last"] and int(match["last"]) < start:
+        start = _number(match["first"])
+        end = min(_number(match["last"]) + 1, size) if match["last"] else size
+        if match["last"] and _number(match["last"]) < start:
             return None
     if start >= size:
         raise Unsatisfiable(f"Range: {header}: there are {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return Range(start, end)
+
+
+def _number(digits: str) -> int:
+    """Digits as a number; too many of them as one that is larger than any file."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _DIGITS else 10**_DIGITS

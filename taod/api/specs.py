@@ -27,16 +27,19 @@ class SpecsController(Controller):
 
     @get("/schema", summary="Retrieve Specs schema")
     async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        """JSON Schema of the action's parameters; its `default` is a whole specification that validates."""
         return services.specs.schema(user.id, self.kind, owner_id, action)
 
     @get(summary="Retrieve Specs")
     async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        """The saved specification; 404 where none was saved."""
         return services.specs.get(user.id, self.kind, owner_id, action)
 
     @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS})
     async def post_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
+        """Check and save a specification; what was noticed about it is in `X-Taod-Warnings`."""
         document = await read_spec(request, services, (user.id, self.kind, owner_id, action))
         return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
@@ -44,6 +47,7 @@ class SpecsController(Controller):
     async def put_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
+        """Merge into the saved specification, check and save the whole."""
         changes = await read_spec(request, services, (user.id, self.kind, owner_id, action))
         return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,7 +45,9 @@ async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]
         finally:
             pipe.end()
 
-    worker = loop.run_in_executor(None, work)
+    # A thread of its own: a reader may take its time, and everybody else's files wait for the shared ones.
+    own = ThreadPoolExecutor(1, thread_name_prefix="archive")
+    worker = loop.run_in_executor(own, work)
     try:
         while (block := await blocks.get()) is not None:
             yield block
@@ -53,6 +56,7 @@ async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]
         pipe.left = True
         while not blocks.empty():
             blocks.get_nowait()
+        own.shutdown(wait=False)
 
 
 class _ReaderLeft(Exception):

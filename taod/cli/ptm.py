@@ -31,7 +31,7 @@ def ptm() -> None:
 
 @ptm.command("ls")
 @click.option("--arch", help="Only those of this network architecture.")
-@click.option("--registered", is_flag=True, help="Only those whose weights are on the daemon's machine.")
+@click.option("--registered", is_flag=True, help="Only those whose weights you have registered.")
 @with_client
 @with_output
 async def ls(client: Client, out: Output, arch: str | None, registered: bool) -> None:
@@ -48,7 +48,7 @@ async def ls(client: Client, out: Output, arch: str | None, registered: bool) ->
 @with_client
 @with_output
 async def add(client: Client, out: Output, path: Path, arch: str, ngc_path: str, name: str | None) -> None:
-    """Register weights on the daemon's machine, a file or a folder; they are used in place."""
+    """Register weights on the daemon's machine, a file or a folder, for yourself; they are used in place."""
     body = PtmCreate(absolute(path), arch, ngc_path, name)
     made = await client.register_ptm(body)
     out.changed(made, f"Registered {named('ptm', made.id, made.name)} for {made.network_arch}: {made.path}")

@@ -32,12 +32,11 @@ class DatasetCalls(Transport):
         *,
         name: str | None = None,
         type: str | None = None,
-        format: str | None = None,
         sort: Sort | None = None,
         skip: int | None = None,
         size: int | None = None,
     ) -> Page[Dataset]:
-        query = {"name": name, "type": type, "format": format, "sort": sort, "skip": skip, "size": size}
+        query = {"name": name, "type": type, "sort": sort, "skip": skip, "size": size}
         return await self.page(self.user_path("dataset"), Dataset, query)
 
     async def dataset(self, dataset_id: str) -> Dataset:

@@ -56,7 +56,7 @@ class LogCalls(Transport):
         async with self.stream(
             "GET",
             self.user_path("job", job_id, "log"),
-            query={"follow": 1},
+            query={"follow": True},
             headers={"Range": f"bytes={offset}-"},
             patience=UNBOUNDED,
         ) as response:

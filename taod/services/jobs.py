@@ -19,6 +19,7 @@ from taod.paths import JobFolder, Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
 from taod.services.folders import remove_folder
+from taod.services.models import veiled
 from taod.services.owner import Owners
 from taod.services.page import Page, PageRequest
 from taod.services.posting import Posting
@@ -65,8 +66,10 @@ class Jobs:
         return found
 
     def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
-        """The stored job of one model or data set. Raises NotFound."""
+        """The stored job of one model or data set of the user's. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
+        if owner.user_id != user_id:
+            raise NotFound(f"jobs of {kind} {owner.name!r} are its owner's: only their results can be read")
         found = self._store.jobs.owned(kind, owner.id, job_id.lower()) if is_id(job_id) else None
         if found is None or found.user_id != user_id:
             raise NotFound(f"{kind} {owner_id} has no job {job_id}; GET …/{kind}/{owner_id}/job lists its jobs")
@@ -76,13 +79,18 @@ class Jobs:
         """The job as the reference has it, with its whole result."""
         return job.public(self._store.jobs.result(job.id))
 
-    def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
-        """The jobs of one model or data set."""
+    def read(self, user_id: str, kind: str, owner_id: str, job_id: str) -> Job:
+        """A job of an owner that the user may see, as they may see it. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
-        if owner.user_id != user_id:
-            return Page([], 0)
+        if owner.user_id is None or owner.user_id == user_id:
+            return self.public(self.owned(user_id, kind, owner_id, job_id))
+        return veiled(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
+
+    def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
+        """The jobs of one model or data set, as the user may see them."""
+        owner = self._owners.find(user_id, kind, owner_id)
         jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
-        return Page(jobs, total)
+        return Page(jobs if owner.user_id == user_id else [veiled(job) for job in jobs], total)
 
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
         """Jobs over all models and data sets; their results come without the long parts."""

@@ -22,6 +22,7 @@ from taod.services.page import Page, PageRequest
 from taod.services.references import check_references
 from taod.types.common import Sort
 from taod.types.dataset import DatasetType
+from taod.types.job import Job, Result
 from taod.types.model import Model, ModelCreate, ModelPatch
 from taod.types.network import NetworkArch
 
@@ -31,6 +32,14 @@ NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
 _MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
 _SAME = tuple(name for name in Model.__struct_fields__ if name not in _MADE)
+_PRIVATE: dict[str, Any] = {
+    "train_datasets": [],
+    "eval_dataset": None,
+    "inference_dataset": None,
+    "calibration_dataset": None,
+    "additional_id_info": None,
+}
+"""What a reader who does not own a public model is told instead of its owner's private ids."""
 
 
 class Models:
@@ -165,19 +174,31 @@ class Models:
         check_references(self._store, user_id, network, fields)
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
-        own = [record.id for record in records if record.user_id == user_id]
-        jobs = self._store.jobs.public(KIND, own) if own else {}
+        trained = [record.id for record in records if record.user_id is not None]
+        jobs = self._store.jobs.public(KIND, trained) if trained else {}
         return [
-            Model(
-                jobs=jobs.get(record.id, []),
-                actions=self.actions(record),
-                network_arch=NetworkArch(record.network_arch),
-                dataset_type=DatasetType(record.dataset_type),
-                encryption_key=record.encryption_key if record.user_id == user_id else msgspec.UNSET,
-                **{name: getattr(record, name) for name in _SAME},
-            )
+            self._own(record, jobs.get(record.id, []))
+            if record.user_id == user_id
+            else self._foreign(record, jobs.get(record.id, []))
             for record in records
         ]
+
+    def _own(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        return Model(
+            jobs=jobs,
+            actions=self.actions(record),
+            network_arch=NetworkArch(record.network_arch),
+            dataset_type=DatasetType(record.dataset_type),
+            encryption_key=record.encryption_key,
+            **{name: getattr(record, name) for name in _SAME},
+        )
+
+    def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        """The model as everybody else reads it: no key, and no id of what is its owner's alone."""
+        shown = self._own(record, [veiled(job) for job in jobs])
+        catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
+        ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
+        return msgspec.structs.replace(shown, encryption_key=msgspec.UNSET, ptm=ptm, **_PRIVATE)
 
     def actions(self, record: ModelRecord) -> list[str]:
         """What can be done with the model; nothing with a pretrained one."""
@@ -185,3 +206,10 @@ class Models:
             return []
         network = self._catalogue.network(record.network_arch)
         return list(network.actions) if network is not None else []
+
+
+def veiled(job: Job) -> Job:
+    """A public model's job as everybody else reads it: its messages quote the owner's paths and logs."""
+    stored: Any = job.result  # Lists carry it as the JSON that the store has.
+    result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
+    return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))

@@ -162,12 +162,15 @@ class Planner:
 
     def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
         """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""
-        found = []
-        for ptm_id in model.ptm if model is not None else []:
+        found: list[Path] = []
+        if model is None or not model.ptm:
+            return found
+        weights = self._store.models.weights(job.user_id)
+        for ptm_id in model.ptm:
             record = self._store.models.get(job.user_id, ptm_id)
-            if record is None or record.weights_path is None:
+            if record is None or ptm_id not in weights:
                 continue
-            path = Path(record.weights_path)
+            path = Path(weights[ptm_id])
             if not path.exists():
                 raise BadRequest(
                     f"the weights of ptm {record.ngc_path or record.name!r} are not at {path} any more; "

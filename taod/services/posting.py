@@ -169,9 +169,10 @@ class Posting:
             )
 
     def _check_weights(self, user_id: str, ptm: list[str]) -> None:
+        weights = self._store.models.weights(user_id) if ptm else {}
         for model_id in ptm:
             record = self._store.models.get(user_id, model_id)
-            if record is not None and record.weights_path is None:
+            if record is not None and model_id not in weights:
                 entry = msgspec.json.encode(
                     {"path": "<file or folder>", "network_arch": record.network_arch, "ngc_path": record.ngc_path}
                 ).decode()

@@ -39,11 +39,13 @@ class Specs:
     def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
-        return schema(owner.network, action, self._classes(owner))
+        return schema(owner.network, action, self._classes(owner) if owner.user_id == user_id else None)
 
     def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
-        """The saved spec. Raises NotFound where none was saved."""
+        """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        if owner.user_id != user_id:
+            raise NotFound(f"specs of {kind} {owner.name!r} are its owner's alone; save some for one of your own")
         return self._saved(owner, action)
 
     def read(self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None) -> Document:

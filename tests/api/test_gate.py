@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 
 import pytest
@@ -31,6 +32,36 @@ async def test_health_needs_no_token(server, path) -> None:
     answer = await server.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
+
+
+OPEN = {
+    "/api/v1/health", "/api/v1/health/liveness", "/api/v1/health/readiness", "/api/v1/login/{key}",
+    "/openapi.json", "/openapi.yaml", "/redoc", "/swagger",
+}  # fmt: skip
+"""All that there is without a token."""
+
+
+async def test_no_other_route_is_answered_without_a_token(server) -> None:
+    found = set()
+    for route in server.app.routes:
+        values = dict.fromkeys(route.path_parameters, OTHER) | {"key": "nonsense"}
+        path = route.path_format.format(**values)
+        for verb in route.methods & {"GET", "POST", "PUT", "PATCH", "DELETE"}:
+            answer = await server.client.request(verb, path, headers={"Authorization": ""})
+            if answer.status_code != 401 or "this key is not known" in answer.text:
+                found.add(route.path_format)
+    assert found == OPEN
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/redoc", "/swagger"])
+async def test_the_documentation_is_open_and_says_nothing_of_this_machine(server, path) -> None:
+    answer = await server.client.get(path, headers={"Authorization": ""})
+    assert answer.status_code == 200
+    assert answer.content == (await server.client.get(path)).content
+    here = (server.user.id, server.token, socket.gethostname(), str(server.services.root.path))
+    assert [word for word in here if word in answer.text] == []
+    assert (await server.client.get(path, headers={"Host": "evil.example"})).status_code == 403
+    assert (await server.client.get(path, headers={"Origin": "https://evil.example"})).status_code == 403
 
 
 async def test_a_key_buys_a_token(server, key) -> None:
@@ -66,6 +97,12 @@ async def test_each_start_has_a_token_of_its_own(server) -> None:
 async def test_host_and_origin(server, headers, status) -> None:
     answer = await server.client.get("/api/v1", headers=headers)
     assert answer.status_code == status, answer.text
+
+
+async def test_two_hosts_are_refused_whichever_comes_last(server) -> None:
+    for hosts in (("evil.example", "127.0.0.1"), ("127.0.0.1", "evil.example"), ("127.0.0.1", "127.0.0.1")):
+        answer = await server.client.get("/api/v1/health", headers=[("Host", host) for host in hosts])
+        assert answer.status_code == 403, hosts
 
 
 def test_configured_names_and_addresses_are_hosts() -> None:

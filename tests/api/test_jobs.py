@@ -113,7 +113,9 @@ async def test_secrets_are_masked_in_what_is_shown(server, model) -> None:
     (train,) = await post(server, model, "train")
     server.word("go")
     await reached(server, train, State.DONE)
-    shown = (await server.client.get(f"{server.base}/job/{train}/files/command.json")).text
+    answer = await server.client.get(f"{server.base}/job/{train}/files/command.json")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    shown = answer.text
     assert "very secret" not in shown
     assert "***" in shown
     detail = await server.call("GET", f"/job/{train}", 200)

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from taod.api import events as stream
 from taod.api.app import create_app
 from taod.api.streams import written_by
 from taod.services.compose import open_services
+from taod.types.event import EventType, ResourceChange
 
 
 class Live:
@@ -102,6 +104,50 @@ async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, pi
         assert (await anext(source.aiter_sse())).event == "reset"
 
 
+async def test_head_of_everything_is_an_answer_without_a_body_and_nothing_in_the_log(live, pictures, caplog) -> None:
+    model_id = await model(live, pictures)
+    os.write(live.gate, b"go\n")
+    body = {"actions": ["train"]}
+    (job_id,) = (await live.client.post(f"{live.base}/model/{model_id}/job", json=body)).json()
+    job = f"{live.base}/job/{job_id}"
+    async with live.client.stream("GET", f"{job}/log?follow=1") as log:
+        await log.aread()
+    below = ("dataset", "model", f"model/{model_id}", f"model/{model_id}/job/{job_id}/download", "ptm", "events")
+    paths = [f"{live.base}/{each}" for each in below]
+    paths += [job, f"{job}/log", f"{job}/log?follow=1", f"{job}/files", f"{job}/files/log.txt"]
+    for path in [*paths, "/api/v1", "/api/v1/health", "/metrics", "/openapi.json", "/redoc"]:
+        answer = await asyncio.wait_for(live.client.head(path), 20)
+        assert (answer.status_code, answer.content) == (200, b""), path
+    assert (await live.client.head(f"{live.base}/model/none")).status_code == 404
+    assert "Traceback" not in caplog.text
+    assert "broke off" not in caplog.text
+
+
+async def test_a_client_that_does_not_read_is_sent_a_reset_and_hurts_nobody(live) -> None:
+    change, number = ResourceChange("x", "updated", "y" * 4096), 6_000
+    headers = {"Authorization": live.client.headers["Authorization"]}
+    head = f"GET {live.base}/events HTTP/1.1\r\nHost: {live.client.base_url.netloc.decode()}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection(live.client.base_url.host, live.client.base_url.port, limit=1024)
+    writer.write(head.encode() + b"\r\n")
+    await asyncio.wait_for(reader.readuntil(b"taod"), 20)
+    async with asyncio.timeout(30), aconnect_sse(live.client, "GET", f"{live.base}/events") as quick:
+        coming = quick.aiter_sse()
+        seen = 0
+        for start in range(0, number, 100):
+            for _ in range(start, start + 100):
+                live.services.bus.publish(EventType.MODEL, change, user_id=live.user.id)
+            while seen < start + 100:
+                event = await anext(coming)
+                assert event.event != "reset"
+                seen += event.event == "model"
+        read = b""
+        while b"event: reset" not in read[-(1 << 17) :]:
+            read += await reader.read(1 << 16)
+    assert len(read) < number * 4096 / 2, "what the slow one could not take was kept for it"
+    writer.close()
+
+
 async def test_a_client_that_leaves_is_noticed(live) -> None:
     gone = asyncio.Event()
     live.services.bus.on_listeners(lambda count: gone.set() if count == 0 else gone.clear())
@@ -147,6 +193,23 @@ async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
     assert len(await anext(flow)) == 1024 * 1024
     await flow.aclose()
     await asyncio.wait_for(stopped.wait(), 20)
+
+
+async def test_readers_that_do_not_read_keep_nobody_from_the_files(live, pictures) -> None:
+    model_id = await model(live, pictures)
+    os.write(live.gate, b"go\n")
+    body = {"actions": ["train"]}
+    (job_id,) = (await live.client.post(f"{live.base}/model/{model_id}/job", json=body)).json()
+    job = f"{live.base}/model/{model_id}/job/{job_id}"
+    async with live.client.stream("GET", f"{job}/log?follow=1") as log:
+        await log.aread()
+    (live.services.root.job(job_id).results / "noise.bin").write_bytes(os.urandom(8 << 20))
+    async with AsyncExitStack() as readers:
+        for _ in range(min(32, (os.cpu_count() or 1) + 4) + 1):  # one more than asyncio shares threads
+            answer = await readers.enter_async_context(live.client.stream("GET", f"{job}/download"))
+            assert answer.status_code == 200
+        names = (await asyncio.wait_for(live.client.get(f"{job}/files"), 20)).json()
+    assert "results/noise.bin" in [entry["path"] for entry in names]
 
 
 async def test_what_fails_while_it_is_written_fails_the_reader() -> None:

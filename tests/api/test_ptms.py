@@ -56,7 +56,7 @@ async def test_a_second_start_adds_nothing_and_keeps_registered_weights(server, 
     again = open_services(config)
     try:
         assert again.ptms.seed(again.catalogue.pretrained()) == 0
-        ptms = again.ptms.all()
+        ptms = again.ptms.all(server.user.id)
     finally:
         again.store.close()
     assert len(ptms) == PUBLISHED

@@ -20,13 +20,19 @@ from taod.api.ranges import Range, Unsatisfiable, parse
         ("bytes=0-1,5-6", None),
         ("lines=1-2", None),
         ("bytes=-", None),
+        (f"bytes=0-{'9' * 5000}", Range(0, 100)),
+        (f"bytes=-{'9' * 5000}", Range(0, 100)),
+        (f"bytes={'0' * 5000}7-9", Range(7, 10)),
+        ("bytes=\N{ARABIC-INDIC DIGIT ONE}-", None),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_one_range_or_the_whole(header, range_) -> None:
     assert parse(header, 100) == range_
 
 
-def test_a_range_after_the_end_tells_the_size() -> None:
+@pytest.mark.parametrize("first", ["100", "9" * 5000], ids=["near", "far"])
+def test_a_range_after_the_end_tells_the_size(first) -> None:
     with pytest.raises(Unsatisfiable) as refused:
-        parse("bytes=100-", 100)
+        parse(f"bytes={first}-", 100)
     assert refused.value.headers["Content-Range"] == "bytes */100"

@@ -25,6 +25,8 @@ PTMS = {
     "segformer": "pretrained_segformer_imagenet:fan_hybrid_tiny",
 }
 """Network → the end of the ngc_path that its notebook looks for."""
+SWEEPS = False
+"""Whether the server runs AutoML sweeps: the notebooks' sequence goes on where it does, and is refused where not."""
 UNPRUNED = frozenset({"segformer", "classification_pyt"})
 
 Change = Callable[[dict[str, Any]], None]
@@ -213,12 +215,29 @@ def test_a_notebook_with_automl(network: str, algorithm: str, metric: str, besid
         name: value for name, value in sent.items() if name != "automl_remove_hyperparameters"
     }
     book.spec("train", trained_on_one_gpu)
-    words = beside.refused("POST", f"{book.model}/job", {"job": None, "actions": ["train"]})
-    assert "has automl_enabled set, and this server runs no AutoML sweeps yet; set automl_enabled to false" in words
-    assert beside.call("GET", f"{book.model}/job") == []
-    assert beside.call("PATCH", book.model, {"automl_enabled": False})["automl_enabled"] is False
-    book.run(None, "train")
+    (swept_by if SWEEPS else refused_to)(book)
     book.clean_up()
+
+
+def refused_to(book: Notebook) -> None:
+    """Be told that there are no sweeps, and train without."""
+    words = book.beside.refused("POST", f"{book.model}/job", {"job": None, "actions": ["train"]})
+    assert "has automl_enabled set, and this server runs no AutoML sweeps yet; set automl_enabled to false" in words
+    assert book.beside.call("GET", f"{book.model}/job") == []
+    assert book.beside.call("PATCH", book.model, {"automl_enabled": False})["automl_enabled"] is False
+    book.run(None, "train")
+
+
+def swept_by(book: Notebook) -> None:
+    """Go on as the notebook does: one train is the sweep, its best model is what the next actions work on."""
+    (train,) = book.run(None, "train")
+    result = book.beside.call("GET", f"{book.model}/job/{train}")["result"]
+    assert result["stats"]
+    assert result["automl_result"]
+    book.spec("evaluate")
+    (evaluate,) = book.run(train, "evaluate")
+    assert book.beside.call("GET", f"{book.model}/job/{evaluate}")["parent_id"] == train
+    assert book.download(train)
 
 
 def test_a_notebook_cancels_resumes_and_deletes(world: World, beside: Beside) -> None:

@@ -18,6 +18,13 @@ from tests.api.conftest import PNG
 
 REPOSITORY = Path(__file__).parents[2]
 
+ANY_LOG = '"query.follow" = false'
+ENDED_LOG = (
+    '"query.follow" = true, "path.job_id" = { dictionary = "ended", probability = 1.0 }, '
+    '"path.model_id" = { dictionary = "models", probability = 1.0 }'
+)
+"""Logs are followed only of jobs that have ended: then the answer ends by itself."""
+
 TOOL = """#!/bin/sh
 # Stands for a TAO tool: leaves weights behind and says that all went well, at once.
 for argument; do case $argument in --results_dir=*) results=${argument#--results_dir=} ;; esac; done
@@ -61,6 +68,7 @@ warnings = false
 datasets.values = [{datasets}]
 models.values = [{models}]
 jobs.values = [{jobs}]
+ended.values = [{ended}]
 actions.values = ["train", "evaluate", "export", "convert", "nothing"]
 files.values = ["log.txt", "results/status.json", "../taod.db", "results"]
 
@@ -68,10 +76,10 @@ files.values = ["log.txt", "results/status.json", "../taod.db", "results"]
 [checks]
 positive_data_acceptance.enabled = {acceptance}
 
-# A log that is followed goes on for as long as its job: that has tests of its own.
+# A log that is followed goes on for as long as its job.
 [[operations]]
 include-operation-id-regex = "get_log$"
-parameters = {{ "query.follow" = false }}
+parameters = {{ {logs} }}
 
 [[operations]]
 include-operation-id = "events_events"
@@ -114,6 +122,12 @@ class World:
 
     def _make(self, kind: str, **fields: object) -> str:
         return self._post(kind, fields)["id"]
+
+    def ended(self) -> list[str]:
+        """Jobs that have ended; the first ones to be made are waited for, by following their logs."""
+        for job in self.jobs[:3]:
+            assert self.client.get(f"/job/{job}/log?follow=true").status_code == 200
+        return [job["id"] for job in self.client.get("/job?status=Done").json()]
 
     @contextmanager
     def heart(self) -> Iterator[None]:
@@ -159,7 +173,9 @@ def world(folder: Path) -> Iterator[World]:
     assert code == 0
 
 
-def schemathesis(world: World, *options: str, acceptance: bool = False) -> subprocess.CompletedProcess[str]:
+def schemathesis(
+    world: World, *options: str, acceptance: bool = False, logs: str = ANY_LOG
+) -> subprocess.CompletedProcess[str]:
     """Run schemathesis with its checks over the daemon's own document; its output says what failed."""
 
     def quoted(ids: list[str]) -> str:
@@ -173,6 +189,8 @@ def schemathesis(world: World, *options: str, acceptance: bool = False) -> subpr
             models=quoted(world.models),
             jobs=quoted(world.jobs),
             acceptance=str(acceptance).lower(),
+            ended=quoted(world.ended()),
+            logs=logs,
         )
     )
     command = [

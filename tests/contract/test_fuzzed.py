@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.fuzz import schemathesis, world
+from tests.contract.fuzz import ENDED_LOG, schemathesis, world
 
 SECONDS = int(os.environ.get("TAOD_FUZZ_S", "40"))
 READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|index|devices|metrics|login)"
@@ -37,3 +37,16 @@ def test_what_is_well_formed_and_names_nothing_else_is_accepted(tmp_path: Path) 
             "--include-operation-id-regex", READS, "--checks", "positive_data_acceptance", acceptance=True,
         )  # fmt: skip
         assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
+
+
+@pytest.mark.slow
+def test_logs_of_ended_jobs_are_followed_to_their_end(tmp_path: Path) -> None:
+    with world(tmp_path) as daemon:
+        found = schemathesis(
+            daemon, "--phases", "coverage,fuzzing", "--max-examples", "10", "--include-operation-id-regex", "get_log$",
+            logs=ENDED_LOG,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
+        assert "Tested: 3" in found.stdout
+    log = (tmp_path / "root" / "daemon.log").read_text()
+    assert "Traceback" not in log, log[-20_000:]

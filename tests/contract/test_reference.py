@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from taod.api.docs import document, page
+from taod.api.examples import SCHEMAS
 from taod.catalogue import Catalogue
 from taod.types.network import NetworkArch
 
@@ -194,6 +196,13 @@ def test_every_operation_is_described() -> None:
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     for name, operation in operations():
         assert operation["summary"], name
+        assert operation["description"] not in (None, operation["summary"]), name
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], f"{name} {parameter['name']}"
+            assert parameter["example"], f"{name} {parameter['name']}"
+        for status in (each for each in operation["responses"] if each < "300" and "/download" not in name):
+            for content in operation["responses"][status]["content"].values():
+                assert content["example"], f"{name} {status}"
         assert set(operation["tags"]) <= tags, name
         if "requestBody" in operation and "upload" not in name:
             assert operation["requestBody"]["content"]["application/json"]["examples"], name
@@ -213,6 +222,8 @@ def test_every_example_is_valid() -> None:
         assert not found, f"{at}: {found[0].message}"
 
     shown = 0
+    used = DOCUMENT["components"]["schemas"]
+    assert {name for name in used if "examples" in used[name]} == set(SCHEMAS), "an example that nothing shows"
     for name, schema in DOCUMENT["components"]["schemas"].items():
         for example in schema.get("examples", ()):
             check(example, schema, name)
@@ -222,11 +233,18 @@ def test_every_example_is_valid() -> None:
             for example in kind.get("examples", {}).values():
                 check(example["value"], kind["schema"], name)
                 shown += 1
+        for parameter in operation.get("parameters", ()):
+            check(parameter["example"], parameter["schema"], f"{name} {parameter['name']}")
+        for status, answer in operation["responses"].items():
+            for content in answer.get("content", {}).values():
+                if "example" in content:
+                    check(content["example"], content["schema"], f"{name} {status}")
+                    shown += 1
     for name, answer in DOCUMENT["components"]["responses"].items():
         content = answer["content"]["application/json"]
         check(content["example"], content["schema"], name)
         shown += 1
-    assert shown > 30
+    assert shown > 100
 
 
 def test_the_document_keeps_to_its_own_standard() -> None:
@@ -241,6 +259,8 @@ def test_the_page_shows_every_operation_and_schema() -> None:
     text = page(DOCUMENT)
     for path in DOCUMENT["paths"]:
         assert f"<code>{path}</code>" in text
+    for _, operation in operations():
+        assert html.escape(operation["description"]) in text
     for name in DOCUMENT["components"]["schemas"]:
         assert f'id="{name}"' in text
     assert "Bad request, see reply body for details" in text

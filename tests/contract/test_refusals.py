@@ -84,7 +84,8 @@ BODIES: list[Row] = [
     ("DELETE", "/model/{kept}", 400, {}, ("'kept' has read_only set", "set read_only to false first")),
     ("DELETE", "/dataset/{dataset}", 400, {}, ("'pictures'", "'reader'", "take it out of them first")),
     ("POST", "/ptm", 400, body(ARCH), ("path is required",)),
-    ("POST", "/ptm", 400, body(ARCH | {"path": "/no"}), ("path '/no'", "no such file", "name one below")),
+    ("POST", "/ptm", 400, body(ARCH | {"path": "{folder}/no"}), ("/no'", "no such file", "name one below")),
+    ("POST", "/ptm", 400, body(ARCH | {"path": "/no"}), ("path '/no'", "storage.link_roots", "add")),
     ("POST", "/ptm", 400, body(ARCH | {"path": "/etc/passwd"}), ("path '/etc/passwd'", "storage.link_roots", "add")),
     ("POST", "/ptm", 400, body({"network_arch": "r", "path": "/"}), ("network_arch 'r'", "detectnet_v2")),
     ("PATCH", "/job/{done}", 400, body({"priority": 1}), ("is done", "has not started", "post a new one")),
@@ -111,6 +112,7 @@ SPECS: list[Row] = [
 RUNS: list[Row] = [
     ("POST", "/model/{model}/job", 400, body([]), ("the body is []", '"actions"')),
     ("POST", "/model/{model}/job", 400, body("train"), ('the body is "train"', '"actions"')),
+    ("POST", "/model/{model}/job", 400, body([[]]), ("[0]: Expected object, got array",)),
     ("POST", "/model/{model}/job", 400, body([{"job": None}]), ("[0].actions is required",)),
     ("POST", "/model/{model}/job", 400, body([{"actions": []}]), ("actions: name at least one", '["train"]')),
     ("POST", "/model/{model}/job", 400, body([{"actions": ["fly"]}]), ("actions", "'fly'", "train, evaluate")),

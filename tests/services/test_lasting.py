@@ -58,7 +58,7 @@ async def test_what_a_request_writes_is_flushed(services: Services, tmp_path: Pa
     with flushed(services):
         services.datasets.update(user, data, DatasetPatch(name="pictures"))
     with flushed(services):
-        services.ptms.register(PtmCreate(path=str(weights), network_arch=NETWORK))
+        services.ptms.register(user, PtmCreate(path=str(weights), network_arch=NETWORK))
     with flushed(services):
         model = services.models.create(user, ModelCreate(network_arch=NETWORK, train_datasets=[data])).id
     with flushed(services):

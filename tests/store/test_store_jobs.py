@@ -280,3 +280,11 @@ def test_the_mark_of_an_attempts_first_status_line_is_remembered(store: Store, m
     store.jobs.mark_status(job.id, 2, "train/status.json", 120)
     assert store.jobs.status_mark(job.id, 2) == ("train/status.json", 120)
     assert store.jobs.status_mark(job.id, 1) is None
+
+
+def test_jobs_made_together_have_dates_in_their_order_at_any_moment(store: Store, make) -> None:
+    owner = make.model()
+    for moment in range(50):
+        make.clock.now = 1_795_588_060.0 + moment * 1.37e-7
+        dates = [job.created_on for job in store.jobs.add([make.new_job(owner) for _ in range(3)])]
+        assert dates == sorted(set(dates))

@@ -174,8 +174,8 @@ def test_models_are_filtered_by_network_type_and_read_only(store: Store, make) -
 def test_pretrained_models_are_told_by_network(store: Store, make) -> None:
     make.ptm("b", network_arch="ssd"), make.ptm("a", network_arch="ssd"), make.ptm("c", network_arch="unet")
     make.model("own", network_arch="ssd")
-    assert [ptm.name for ptm in store.models.ptms("ssd")] == ["a", "b"]
-    assert [ptm.name for ptm in store.models.ptms()] == ["a", "b", "c"]
+    assert [ptm.name for ptm in store.models.ptms(make.user().id, "ssd")] == ["a", "b"]
+    assert [ptm.name for ptm in store.models.ptms(make.user().id)] == ["a", "b", "c"]
 
 
 def test_a_spec_is_saved_for_each_action_of_an_owner(store: Store, make) -> None:

@@ -57,6 +57,8 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """Files of every job beside the one that all have."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, with the query, of every request."""
     streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
@@ -248,7 +250,15 @@ def make_app(world: World) -> Litestar:
 
     @patch(f"{BASE}/job/{{job:str}}")
     async def change(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> JobView:
-        return world.change(job, **msgspec.json.decode(await request.body()))
+        body = msgspec.json.decode(await request.body())
+        if (held := body.pop("held", None)) is not None:
+            body["state"] = State.HELD if held else State.QUEUED
+        return world.change(job, **body)
+
+    @delete(f"{BASE}/job/{{job:str}}", status_code=200)
+    async def remove(user: FromPath[str], job: FromPath[str]) -> JobView:
+        find(job)
+        return world.jobs.pop(job)
 
     @get(f"{BASE}/job/{{job:str}}/log")
     async def log(user: FromPath[str], job: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
@@ -288,10 +298,13 @@ def make_app(world: World) -> Litestar:
 
     @get(f"{BASE}/job/{{job:str}}/files")
     async def files(user: FromPath[str], job: FromPath[str]) -> list[Artifact]:
-        return [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        known = [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
+        return known + [Artifact(path, len(data), world.stamp()) for path, data in world.pictures.items()]
 
     @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
     async def file(user: FromPath[str], job: FromPath[str], path: FromPath[Path]) -> Stream:
+        if (picture := world.pictures.get(str(path).lstrip("/"))) is not None:
+            return Stream([picture], headers={"Content-Length": str(len(picture))})
         if not str(path).endswith("results/a b.txt"):
             raise Refusal(404, f"there is no file {path}")
         content = bytes(world.logs[job])
@@ -374,6 +387,7 @@ def make_app(world: World) -> Litestar:
             detail,
             act,
             change,
+            remove,
             log,
             files,
             file,

@@ -248,7 +248,8 @@ async def test_details_show_history_specification_and_command(dashboard: Dashboa
         assert busy.train.id in text(dashboard, "#facts")
         assert "runners.engine classification_pyt train" in text(dashboard, "#facts")
         assert "asked for" in text(dashboard, "#facts")
-        assert "type: AdamW" in text(dashboard, "#spec")
+        await pilot.press("s")
+        await until(pilot, lambda: "type: AdamW" in text(dashboard, "#spec-text"))
 
 
 async def test_the_filter_narrows_here_and_at_the_daemon(dashboard: Dashboard, busy: Any, until: Any) -> None:

@@ -20,7 +20,7 @@ from tui.job.log import paint
 from tui.job.tree import tree
 from tui.jobs import rows
 from tui.jobs.book import Book, Filter
-from tui.screens.confirm import cancel_question
+from tui.jobs.verbs import cancel_question
 from tui.theme import GLYPHS, RED, YELLOW
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -60,9 +60,27 @@ def test_colours_and_control_characters_are_left_out() -> None:
 def test_a_log_keeps_its_last_lines_and_cuts_endless_ones() -> None:
     lines = LogLines(limit=3, longest=10)
     pushed = lines.feed(b"".join(b"line %d\n" % number for number in range(5)))
-    assert (shown(lines), pushed, lines.dropped) == (["line 2", "line 3", "line 4"], 2, 2)
+    assert (shown(lines), pushed, lines.start, lines.end) == (["line 2", "line 3", "line 4"], 2, 14, 35)
     lines.feed(b"x" * 50 + b"\n")
     assert lines[2] == "x" * 10 + "…"
+
+
+def test_a_log_grows_at_its_beginning_and_knows_where_it_is() -> None:
+    data = b"".join(b"line %03d\n" % number for number in range(100))
+    lines = LogLines(limit=40, start=900)
+    lines.feed(data[900:])
+    lines.feed(b"open")
+    assert lines.prepend(data[595:900], 595) == 33
+    assert (lines.start, shown(lines)[0]) == (603, "line 067")
+    assert (lines.end, shown(lines)[-1], len(lines)) == (904, "open", 34)
+    assert lines.prepend(b"", lines.start) == 0
+    while lines.start:
+        begin = max(0, lines.start - 100)
+        lines.prepend(data[begin : lines.start], begin)
+    assert (lines.start, len(lines), lines.end) == (0, 40, 360)
+    assert shown(lines) == [f"line {number:03d}" for number in range(40)]
+    assert [lines.line_at(offset) for offset in (0, 8, 9, 359, 10_000)] == [0, 0, 1, 39, 39]
+    assert lines.offset_of(7) == 63
 
 
 def test_memory_stays_bounded_under_a_progress_bar_without_end() -> None:
@@ -158,14 +176,19 @@ def test_a_job_further_down_than_what_is_loaded_waits_for_its_page(made: Any) ->
 
 def test_a_cancel_says_what_will_happen(made: Any) -> None:
     view = made.add_job(result=Result(epoch=3, max_epoch=8))
-    assert cancel_question(view, 2) == (
+    assert cancel_question([view], 2) == (
         f"Cancel train {view.id[:8]} of 'digits'?",
         "It is at epoch 3 of 8; its checkpoints are kept. 2 jobs that wait for it end too.",
     )
-    assert cancel_question(made.add_job(state=State.QUEUED), 0)[1] == "It has not started."
+    assert cancel_question([made.add_job(state=State.QUEUED)], 0)[1] == "It has not started."
     evaluate = made.add_job(action="evaluate", state=State.RUNNING)
-    assert cancel_question(evaluate, 1)[1] == (
+    assert cancel_question([evaluate], 1)[1] == (
         "It is running; what it has written so far is kept. 1 job that waits for it ends too."
+    )
+    paused, queued = made.add_job(state=State.PAUSED), made.add_job(state=State.QUEUED)
+    assert cancel_question([view, evaluate, paused, queued], 0) == (
+        "Cancel 4 jobs?",
+        "2 of them run; what is written so far is kept. 1 is paused. 1 has not started.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Everything else about one job: where it is and why, its run, its history, its specification."""
+"""Everything else about one job: where it is and why, its run, its history."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from taod.types.job import HistoryEntry, JobDetail, JobView, ProcessInfo
 from tui import format
-from tui.job.tree import tree
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
 
 NAME_CELLS = 10
@@ -102,24 +101,17 @@ def _history(history: list[HistoryEntry]) -> list[Text | Table]:
     return [Text("\nHistory", style=f"bold {SOFT}"), table]
 
 
-class DetailsPane(Horizontal):
-    """Facts on the left, the specification on the right; one below the other where it is narrow."""
+class DetailsPane(VerticalScroll):
+    """Facts, and the history below them."""
 
     def __init__(self) -> None:
-        super().__init__(id="details")
+        super().__init__(id="facts-scroll")
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="facts-scroll"):
-            yield Static(id="facts")
-        with VerticalScroll(id="spec-scroll"):
-            yield Static(id="spec")
+        yield Static(id="facts")
 
     def clear(self) -> None:
         self.query_one("#facts", Static).update("")
-        self.query_one("#spec", Static).update("")
 
     def show(self, detail: JobDetail, device_names: Mapping[str, str]) -> None:
         self.query_one("#facts", Static).update(facts(detail, device_names))
-        spec = Text().append("Specification\n", style=f"bold {SOFT}")
-        spec.append_text(tree(detail.spec) if detail.spec else Text("none", style=DIM))
-        self.query_one("#spec", Static).update(spec)

@@ -1,32 +1,56 @@
-"""The curves of one job: a list of its metrics, and a plot of the chosen one over the epochs."""
+"""The curves of one job over its epochs, several at once, beside those of other jobs; and values by class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
 from rich.text import Text
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual_plotext import PlotextPlot
 
+from taod.client import Client, ClientError
 from taod.types.event import StatusUpdate
-from taod.types.job import JobDetail
+from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
 from tui.job.curves import Curves
-from tui.theme import DIM, GREEN, SURFACE, TEXT
+from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, SURFACE, TEAL, TEXT, YELLOW
 
-LINE_RGB = (118, 185, 0)
 INK_RGB = (105, 117, 110)
 GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
 MOST_TICKS = 10
 
 
-class MetricPlot(PlotextPlot):
-    """One curve."""
+COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
+MOST_COMPARED = 5
 
-    def draw(self, epochs: list[int], values: list[float]) -> None:
-        """Show these points."""
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """`#rrggbb` as numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve of a plot."""
+
+    name: str
+    epochs: list[int]
+    values: list[float]
+    colour: str
+
+
+class MetricPlot(PlotextPlot):
+    """Curves over epochs."""
+
+    def draw(self, lines: Sequence[Line]) -> None:
+        """Show these."""
         plot = self.plt
         plot.clear_figure()
         plot.canvas_color(GROUND_RGB)
@@ -35,12 +59,14 @@ class MetricPlot(PlotextPlot):
         plot.grid(False, False)
         plot.xaxes(True, False)
         plot.yaxes(True, False)
-        if epochs:
-            if len(epochs) == 1:
-                plot.scatter(epochs, values, marker="●", color=LINE_RGB)
-            else:
-                plot.plot(epochs, values, marker="braille", color=LINE_RGB)
-            plot.xticks(ticks(epochs))
+        every = sorted({epoch for line in lines for epoch in line.epochs})
+        for line in lines:
+            if len(line.epochs) == 1:
+                plot.scatter(line.epochs, line.values, marker="●", color=rgb(line.colour))
+            elif line.epochs:
+                plot.plot(line.epochs, line.values, marker="braille", color=rgb(line.colour))
+        if every:
+            plot.xticks(ticks(every))
         self.refresh()
 
 
@@ -54,11 +80,21 @@ def ticks(epochs: list[int]) -> list[int]:
 class KpiPane(Vertical):
     """Keeps the curves of the selected job, and draws the one that was chosen."""
 
-    def __init__(self) -> None:
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "beside", "Beside", tooltip="Draw the metric beside the others, or no more"),
+    ]
+
+    def __init__(self, client: Client) -> None:
         super().__init__(id="kpis")
+        self._client = client
         self.curves = Curves()
         self._job_id: str | None = None
         self._chosen: str | None = None
+        self._beside: set[str] = set()
+        """Metrics drawn beside the chosen one."""
+        self._others: dict[str, Curves] = {}
+        """Curves of marked jobs, by how the job is called."""
+        self._categories: list[Categorical] = []
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
@@ -66,6 +102,7 @@ class KpiPane(Vertical):
             with Vertical(id="kpi-plot"):
                 yield Static(id="kpi-head")
                 yield MetricPlot(id="plot")
+                yield Static("", id="kpi-classes")
         yield Static("", id="kpi-empty", classes="empty")
 
     def on_mount(self) -> None:
@@ -78,13 +115,14 @@ class KpiPane(Vertical):
 
     def clear(self) -> None:
         """Show nothing: another job is coming."""
-        self._job_id, self.curves, self._chosen = None, Curves(), None
+        self._job_id, self.curves, self._chosen, self._categories = None, Curves(), None, []
         self._list()
         self._draw()
 
     def show(self, detail: JobDetail) -> None:
         """Show the curves of a job; the chosen metric stays when it has that too."""
         self._job_id, self.curves = detail.job.id, Curves.of(detail.job)
+        self._categories = detail.job.result.categorical
         self._list()
         self._draw()
 
@@ -102,6 +140,29 @@ class KpiPane(Vertical):
             self._chosen = metrics[(at + 1) % len(metrics)]
             self._list()
             self._draw()
+
+    def action_beside(self) -> None:
+        """Draw the highlighted metric beside others, or no more."""
+        if self._chosen is not None:
+            self._beside ^= {self._chosen}
+            self._list()
+            self._draw()
+
+    def compare_with(self, others: Sequence[JobView]) -> None:
+        """Draw the chosen metric of these jobs too."""
+        self._read_others([view.id for view in others[:MOST_COMPARED]])
+
+    @work(group="others", exclusive=True)
+    async def _read_others(self, job_ids: list[str]) -> None:
+        found: dict[str, Curves] = {}
+        for job_id in job_ids:
+            try:
+                detail = await self._client.job(job_id)
+            except ClientError:
+                continue
+            found[f"{detail.job.action} {format.short(job_id)}"] = Curves.of(detail.job)
+        self._others = found
+        self._draw()
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
@@ -133,7 +194,8 @@ class KpiPane(Vertical):
 
     def _entry(self, metric: str) -> Text:
         values = self.curves.series(metric)[1]
-        text = Text(f"{metric[:18]:<18} ", style=TEXT, no_wrap=True, overflow="ellipsis")
+        mark = "▸" if metric in self._beside else " "
+        text = Text(f"{mark}{metric[:18]:<18} ", style=TEXT, no_wrap=True, overflow="ellipsis")
         return text.append(format.number(values[-1] if values else None).rjust(9), style=GREEN)
 
     def _draw(self) -> None:
@@ -144,12 +206,35 @@ class KpiPane(Vertical):
         if self._chosen is None:
             empty.update("No metrics yet." if self._job_id else "")
             return
-        epochs, values = self.curves.series(self._chosen)
-        self.query_one("#kpi-head", Static).update(self._head(self._chosen, epochs, values))
-        self.query_one(MetricPlot).draw(epochs, values)
+        lines = self._lines(self._chosen)
+        self.query_one("#kpi-head", Static).update(self._head(self._chosen, lines))
+        self.query_one(MetricPlot).draw(lines)
+        classes = self.query_one("#kpi-classes", Static)
+        table = by_class(self._chosen, self._categories)
+        classes.display = table is not None
+        classes.update(table or "")
 
-    def _head(self, metric: str, epochs: list[int], values: list[float]) -> Text:
-        text = Text(metric, style=f"bold {TEXT}", no_wrap=True, overflow="ellipsis")
+    def _lines(self, chosen: str) -> list[Line]:
+        """The chosen metric, those beside it, and the chosen one of the other jobs."""
+        named = [chosen, *(metric for metric in self.curves.metrics if metric in self._beside and metric != chosen)]
+        series = [(metric, *self.curves.series(metric)) for metric in named]
+        series += [(name, *curves.series(chosen)) for name, curves in self._others.items()]
+        return [
+            Line(name, epochs, values, COLOURS[number % len(COLOURS)])
+            for number, (name, epochs, values) in enumerate(series)
+            if epochs
+        ]
+
+    def _head(self, metric: str, lines: Sequence[Line]) -> Text:
+        """One curve with its last and best value; of several, what each colour is."""
+        text = Text(no_wrap=True, overflow="ellipsis")
+        if len(lines) > 1:
+            for line in lines:
+                text.append(f"{line.name} ", style=f"bold {line.colour}")
+                text.append(f"{format.number(line.values[-1])}   ", style=TEXT)
+            return text
+        epochs, values = self.curves.series(metric)
+        text.append(metric, style=f"bold {TEXT}")
         text.append("  last ", style=DIM)
         text.append(format.number(values[-1]), style=GREEN)
         text.append(f" at epoch {epochs[-1]}", style=DIM)
@@ -159,3 +244,16 @@ class KpiPane(Vertical):
             text.append(format.number(best[1]), style=TEXT)
             text.append(f" at epoch {best[0]}", style=DIM)
         return text
+
+
+def by_class(metric: str, categories: Sequence[Categorical]) -> Text | None:
+    """The latest value of each class, worst first; of the chosen metric where it has them, else of the first."""
+    chosen = next((each for each in categories if each.metric == metric), categories[0] if categories else None)
+    if chosen is None or not chosen.category_wise_values:
+        return None
+    text = Text(f"{chosen.metric} by class  ", style=SOFT, no_wrap=True, overflow="ellipsis")
+    ordered = sorted(chosen.category_wise_values, key=lambda each: (each.value is None, each.value))
+    for each in ordered:
+        text.append(f"{each.category} ", style=DIM)
+        text.append(f"{format.number(each.value)}  ", style=TEXT)
+    return text

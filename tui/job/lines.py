@@ -1,54 +1,107 @@
-"""Bytes of a log as lines that a screen can show: what is carried over from piece to piece, and a bound. Pure."""
+"""A stretch of a log as lines that a screen can show; it can grow at both ends and is bounded. Pure."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import deque
 
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TAB_CELLS = 4
+OPEN_BYTES = 64 * 1024
+"""So much of a line that has not ended is kept; of a longer one, its beginning."""
 
 
 class LogLines:
-    """The last `limit` lines of a log, each `longest` characters at most.
+    """At most `limit` lines of a log, each `longest` characters at most; `start` and `end` are where in the file.
 
     A carriage return takes back what the line said before it, as a terminal does: of a progress bar, only the last
     state is kept. Colours are left out.
     """
 
-    def __init__(self, limit: int = 10_000, longest: int = 2_000) -> None:
-        self._done: deque[str] = deque(maxlen=limit)
-        self._open = ""
-        self._longest = longest
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self.dropped = 0
-        """How many lines have been let go at the top."""
+    def __init__(self, limit: int = 10_000, longest: int = 2_000, start: int = 0) -> None:
+        self._lines: deque[str] = deque()
+        self._sizes: deque[int] = deque()
+        self._open = bytearray()
+        self._open_size = 0
+        self._limit, self._longest = limit, longest
+        self.start = self.end = start
 
     def __len__(self) -> int:
-        return len(self._done) + bool(self._open)
+        return len(self._lines) + bool(self._open_size)
 
     def __getitem__(self, index: int) -> str:
-        if index == len(self._done):
-            return self._clean(self._open)
-        return self._done[index]
+        if index == len(self._lines):
+            return self._shown(bytes(self._open), "ignore")
+        return self._lines[index]
 
     def feed(self, data: bytes) -> int:
-        """Take more of the log; returns how many lines this pushed out at the top."""
-        *whole, self._open = (self._open + self._decoder.decode(data)).split("\n")
-        limit = self._done.maxlen or 0
-        before = len(self._done)
-        for line in whole:
-            self._done.append(self._clean(line))
-        pushed = max(0, before + len(whole) - limit)
-        self.dropped += pushed
-        if len(self._open) > self._longest and "\r" in self._open:
-            self._open = self._open[self._open.rindex("\r", 0, len(self._open) - 1) :]
+        """Take what follows; returns how many lines this pushed out at the top."""
+        self.end += len(data)
+        *whole, rest = data.split(b"\n")
+        for piece in whole:
+            self._open += piece
+            self._lines.append(self._shown(bytes(self._open)))
+            self._sizes.append(self._open_size + len(piece) + 1)
+            self._open.clear()
+            self._open_size = 0
+        self._open += rest
+        self._open_size += len(rest)
+        self._shorten_open()
+        pushed = max(0, len(self._lines) - self._limit)
+        for _ in range(pushed):
+            self._lines.popleft()
+            self.start += self._sizes.popleft()
         return pushed
 
-    def _clean(self, line: str) -> str:
+    def prepend(self, data: bytes, start: int) -> int:
+        """Take what comes before: the bytes from `start` to `self.start`; returns how many lines came in at the top.
+
+        Unless it is the file's beginning, the part of a line that it may begin with is left out. What the bound
+        pushes out goes at the bottom, and `end` moves up.
+        """
+        if start > 0:
+            cut = data.find(b"\n") + 1  # 0 in an endless line, of which a piece is better than nothing
+            data, start = data[cut:], start + cut
+        pieces = data.split(b"\n")
+        last = pieces.pop()
+        if last:
+            pieces.append(last)
+        for piece in reversed(pieces):
+            self._lines.appendleft(self._shown(piece))
+            self._sizes.appendleft(len(piece) + 1)
+        self.start = start
+        if len(self._lines) > self._limit and self._open_size:
+            self.end -= self._open_size
+            self._open.clear()
+            self._open_size = 0
+        while len(self._lines) > self._limit:
+            self._lines.pop()
+            self.end -= self._sizes.pop()
+        return len(pieces)
+
+    def line_at(self, offset: int) -> int:
+        """Number of the line that holds a byte of the file; the nearest where it is outside."""
+        at = self.start
+        for index, size in enumerate(self._sizes):
+            at += size
+            if offset < at:
+                return index
+        return max(0, len(self) - 1)
+
+    def offset_of(self, index: int) -> int:
+        """Where in the file a line begins."""
+        return self.start + sum(self._sizes[each] for each in range(min(index, len(self._sizes))))
+
+    def _shorten_open(self) -> None:
+        """Of an open line keep what a terminal would show, and no more than a bound."""
+        if len(self._open) > self._longest and (back := self._open.rfind(b"\r", 0, len(self._open) - 1)) > 0:
+            del self._open[:back]
+        del self._open[OPEN_BYTES:]
+
+    def _shown(self, raw: bytes, errors: str = "replace") -> str:
         """What a terminal would have left of the line."""
+        line = raw.decode("utf-8", errors)
         if "\r" in line:
             parts = [part for part in line.split("\r") if part]
             line = parts[-1] if parts else ""

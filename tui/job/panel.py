@@ -1,4 +1,4 @@
-"""The selected job's part of the screen: tabs over its log, its curves and its details."""
+"""The selected job's part of the screen: tabs over its log, its curves, its specification, its files, its details."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from taod.types.event import StatusUpdate
 from taod.types.job import JobDetail, JobView
 from tui import format
 from tui.job.details import DetailsPane
+from tui.job.files import FilesPane
 from tui.job.kpis import KpiPane
 from tui.job.log import SETTLE_S, LogView
+from tui.job.search import SearchLine
+from tui.job.spec import SpecPane
 from tui.theme import GLYPHS
 
-TABS = ("log", "kpis", "details")
+TABS = ("log", "kpis", "spec", "files", "details")
 
 
 class JobPanel(Vertical):
@@ -39,13 +42,19 @@ class JobPanel(Vertical):
         self.view: JobView | None = None
         self.detail: JobDetail | None = None
         self.device_names: dict[str, str] = {}
+        self.others: list[JobView] = []
 
     def compose(self) -> ComposeResult:
         with TabbedContent(id="tabs", initial="tab-log"):
             with TabPane("[u]L[/]og", id="tab-log"):
                 yield LogView(self._client)
+                yield SearchLine()
             with TabPane("[u]K[/]PIs", id="tab-kpis"):
-                yield KpiPane()
+                yield KpiPane(self._client)
+            with TabPane("[u]S[/]pec", id="tab-spec"):
+                yield SpecPane(self._client)
+            with TabPane("[u]F[/]iles", id="tab-files"):
+                yield FilesPane(self._client)
             with TabPane("[u]D[/]etails", id="tab-details"):
                 yield DetailsPane()
 
@@ -65,7 +74,12 @@ class JobPanel(Vertical):
         self.view, self.detail = view, None
         self.kpis.clear()
         self.query_one(DetailsPane).clear()
+        self.query_one(SpecPane).clear()
+        self.query_one(FilesPane).show(view)
+        if self._in_front == "tab-files":
+            self.query_one(FilesPane).opened()
         self.log_view.show(view)
+        self._compare()
         self._title()
         if view is not None:
             self._read(view.id)
@@ -97,7 +111,13 @@ class JobPanel(Vertical):
 
     def focus_tab(self) -> None:
         """Give the keys to the tab in front."""
-        target = {"tab-log": "#log-view", "tab-kpis": "#metrics", "tab-details": "#facts-scroll"}
+        target = {
+            "tab-log": "#log-view",
+            "tab-kpis": "#metrics",
+            "tab-spec": "#spec-pane",
+            "tab-files": "#file-list",
+            "tab-details": "#facts-scroll",
+        }
         self.query_one(target[self.query_one("#tabs", TabbedContent).active]).focus()
 
     @work(group="detail", exclusive=True)
@@ -116,6 +136,43 @@ class JobPanel(Vertical):
         self.detail = detail
         self.kpis.show(detail)
         self.query_one(DetailsPane).show(detail, self.device_names)
+        self.query_one(SpecPane).show(detail, self.others)
+
+    @property
+    def _in_front(self) -> str:
+        return self.query_one("#tabs", TabbedContent).active
+
+    @on(TabbedContent.TabActivated)
+    def _brought_forward(self, event: TabbedContent.TabActivated) -> None:
+        event.stop()
+        if event.pane.id == "tab-files":
+            self.query_one(FilesPane).opened()
+
+    def compare_with(self, others: list[JobView]) -> None:
+        """Marked jobs, whose curves and specifications are shown beside this one's."""
+        self.others = others
+        if self.detail is not None:
+            self.query_one(SpecPane).show(self.detail, others)
+        self._compare()
+
+    def _compare(self) -> None:
+        self.kpis.compare_with([view for view in self.others if self.view is None or view.id != self.view.id])
+
+    @on(LogView.SearchAsked)
+    def _search_asked(self, event: LogView.SearchAsked) -> None:
+        event.stop()
+        self.query_one(SearchLine).ask()
+
+    @on(LogView.Told)
+    def _search_told(self, event: LogView.Told) -> None:
+        event.stop()
+        self.query_one(SearchLine).say(event.words)
+
+    @on(SearchLine.Wanted)
+    def _search(self, event: SearchLine.Wanted) -> None:
+        event.stop()
+        self.log_view.search(event.words)
+        self.log_view.focus()
 
     @on(LogView.Following)
     def _following(self, event: LogView.Following) -> None:

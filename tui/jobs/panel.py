@@ -48,6 +48,7 @@ class JobsPanel(Vertical):
         self._client = client
         self.book = Book()
         self._told: str | None = None
+        self._expected: str | None = None
         self._connected = False
 
     def compose(self) -> ComposeResult:
@@ -71,6 +72,35 @@ class JobsPanel(Vertical):
     @property
     def selected(self) -> JobView | None:
         return self.book.views.get(self.table.selected_id or "")
+
+    @property
+    def marked(self) -> set[str]:
+        """Ids of the jobs that were marked and are in the list."""
+        return self.table.marked & self.book.views.keys()
+
+    @property
+    def targets(self) -> list[JobView]:
+        """What keys act on: the marked jobs in the list's order, or else the selected one."""
+        if marked := self.marked:
+            return [view for view in self.book.views.values() if view.id in marked]
+        return [self.selected] if self.selected is not None else []
+
+    def mark(self) -> None:
+        """Mark the selected job, or take its mark away; the cursor goes on to the next."""
+        if (job_id := self.table.selected_id) is not None:
+            self.table.mark(self.marked ^ {job_id})
+            self.table.action_cursor_down()
+        self._show()
+
+    def mark_all(self) -> None:
+        """Mark all that are loaded."""
+        self.table.mark(set(self.book.views))
+        self._show()
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self.table.mark(set())
+        self._show()
 
     async def reload(self) -> None:
         """Read as many jobs as are shown, and forget those that are not there any more. Raises ClientError."""
@@ -104,6 +134,16 @@ class JobsPanel(Vertical):
             self._forget(view.id)
             self._show()
         return before
+
+    def go_to(self, job_id: str) -> None:
+        """Select a job; one that is not in the list yet, when it comes."""
+        self._expected = job_id
+        self._meet()
+
+    def _meet(self) -> None:
+        if self._expected in self.book.views:
+            self.table.select(self._expected)
+            self._expected = None
 
     def gone(self, job_id: str) -> None:
         """A job was deleted."""
@@ -192,6 +232,7 @@ class JobsPanel(Vertical):
         for view in fresh:
             self.book.views[view.id] = view
         self.table.put(fresh)
+        self._meet()
         self._show()
 
     def _forget(self, job_id: str) -> None:
@@ -206,7 +247,8 @@ class JobsPanel(Vertical):
         empty.display = not shown
         if not shown:
             empty.update(trouble or self._emptiness())
-        self.border_subtitle = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        counted = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        self.border_subtitle = f"[$warning]{len(self.marked)} marked[/] · {counted}" if self.marked else counted
         self._tell()
 
     def _emptiness(self) -> str:

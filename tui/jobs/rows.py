@@ -29,7 +29,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("state", "", 1),
+    Column("state", "", 2),
     Column("word", "State", 9, from_width=100),
     Column("id", "Job", 8),
     Column("action", "Action", 9),
@@ -58,13 +58,15 @@ def columns(width: int) -> list[Column]:
     return [Column(column.key, column.title, max(10, left)) if column.key == FLEXIBLE else column for column in shown]
 
 
-def cells(view: JobView, now: datetime, progress_width: int, device_names: Mapping[str, str]) -> dict[str, Text]:
+def cells(
+    view: JobView, now: datetime, progress_width: int, device_names: Mapping[str, str], *, marked: bool = False
+) -> dict[str, Text]:
     """Every cell of a job's row, by the key of its column."""
     glyph, colour = GLYPHS[view.state]
     ended = view.state.ended
     plain = SOFT if ended else TEXT
     return {
-        "state": Text(glyph, style=colour),
+        "state": Text("▸" if marked else " ", style=f"bold {YELLOW}").append(glyph, style=colour),
         "word": Text(view.state.value, style=colour, no_wrap=True),
         "id": IdCell(view),
         "action": _cell(view.action, plain),

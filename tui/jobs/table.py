@@ -36,6 +36,14 @@ class JobsTable(DataTable[object]):
         self._views: dict[str, JobView] = {}
         self._layout: list[rows.Column] = []
         self._wanted: str | None = None
+        self.marked: set[str] = set()
+        """Ids of marked jobs; some may have left the list."""
+
+    def mark(self, marked: set[str]) -> None:
+        """Mark these, and no others."""
+        changed, self.marked = marked ^ self.marked, marked
+        for job_id in changed & self._views.keys():
+            self._change(self._views[job_id])
 
     def on_resize(self, event: Resize) -> None:
         self._lay_out(event.size.width - self.styles.scrollbar_size_vertical)
@@ -124,7 +132,7 @@ class JobsTable(DataTable[object]):
 
     def _all_cells(self, view: JobView) -> dict[str, object]:
         width = next((column.width for column in self._layout if column.key == rows.FLEXIBLE), 20)
-        return dict(rows.cells(view, format.now(), width, self.device_names))
+        return dict(rows.cells(view, format.now(), width, self.device_names, marked=view.id in self.marked))
 
     def _cells(self, view: JobView) -> list[object]:
         cells = self._all_cells(view)

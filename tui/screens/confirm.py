@@ -1,4 +1,4 @@
-"""The question before a cancel: what will happen, in words."""
+"""The question before what cannot be undone: what will happen, in words."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
-
-from taod.types.job import JobView
-from taod.types.state import State
-from tui import format
-
-TRAINING = frozenset({"train", "retrain"})
-
-
-def cancel_question(view: JobView, waiting: int) -> tuple[str, str]:
-    """The question, and what follows from a yes. `waiting` jobs wait for this one."""
-    question = f"Cancel {view.action} {format.short(view.id)} of '{view.owner_name}'?"
-    told = []
-    if view.state in (State.RUNNING, State.STOPPING) and view.result.max_epoch:
-        told.append(f"It is at epoch {view.result.epoch or 0} of {view.result.max_epoch}")
-        if view.action in TRAINING:
-            told[-1] += "; its checkpoints are kept"
-    elif view.state in (State.RUNNING, State.STOPPING, State.STARTING):
-        told.append("It is running; what it has written so far is kept")
-    elif view.state is State.PAUSED:
-        told.append("It is paused; its checkpoints are kept")
-    else:
-        told.append("It has not started")
-    if waiting:
-        told.append("1 job that waits for it ends too" if waiting == 1 else f"{waiting} jobs that wait for it end too")
-    return question, ". ".join(told) + "."
 
 
 class Confirm(ModalScreen[bool]):

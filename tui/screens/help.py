@@ -1,9 +1,9 @@
-"""The keys, read from the bindings themselves."""
+"""The keys, read from the bindings themselves: those of the page, then those of the part that has the focus."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.table import Table
 from rich.text import Text
@@ -11,10 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.keys import format_key
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from tui.theme import GREEN, TEXT
+from tui.commands import bindings_of
+from tui.theme import GREEN, SOFT, TEXT
 
 
 def listed(bindings: Iterable[Binding]) -> Table:
@@ -37,14 +38,19 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "Close")]
 
-    def __init__(self, bindings: Iterable[Binding]) -> None:
+    def __init__(self, page: Screen[Any]) -> None:
         super().__init__()
-        self._bindings_told = list(bindings)
+        self._page_keys = list(bindings_of(page))
+        focused = page.focused
+        self._part_keys = list(bindings_of(focused)) if focused is not None else []
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialogue", id="help"):
-            yield Static(listed(self._bindings_told), id="help-keys")
+            yield Static(listed(self._page_keys), id="help-keys")
+            if self._part_keys:
+                yield Static(Text("\nIn this part", style=f"bold {SOFT}"))
+                yield Static(listed(self._part_keys), id="help-part")
 
     def on_mount(self) -> None:
         dialogue = self.query_one("#help")
-        dialogue.border_title, dialogue.border_subtitle = "Keys", "escape closes"
+        dialogue.border_title, dialogue.border_subtitle = "Keys", "escape closes · ctrl+p finds everything by its name"

@@ -1,9 +1,9 @@
-"""The main screen: puts the parts together, carries messages between them, and does what the keys ask."""
+"""The page of jobs: puts the parts together, carries messages between them, and does what the keys ask."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from rich.markup import escape
@@ -11,39 +11,47 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.screen import Screen
-from textual.widgets import Footer
 
 from taod.client import Client, ClientError, NoDaemon
-from taod.client.events import Rediscover
 from taod.types.device import Device
-from taod.types.job import JobView
+from taod.types.job import JobPatch, JobView
 from taod.types.state import State
-from tui import feed, format
+from tui import feed
 from tui.devices.panel import DevicesPanel
-from tui.header import HeaderBar
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
-from tui.screens.confirm import TRAINING, Confirm, cancel_question
-from tui.screens.help import Help
+from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named
+from tui.run.dialogue import RunDialogue
+from tui.screens.confirm import Confirm
+from tui.screens.page import Page
 
-GATHER_S = 0.2
-"""Counts are read once for all events that come within this time."""
-RESUMABLE = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
+PRIORITY_STEP = 10
+MOST, LEAST = 100, -100
+"""Bounds of a priority."""
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Page):
     """Devices, jobs, and the selected job."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "cancel", "Cancel", tooltip="Cancel the job, after a question"),
         Binding("p", "pause", "Pause", tooltip="Pause a running training; its checkpoints are kept"),
         Binding("r", "resume", "Resume", tooltip="Resume a paused, cancelled or failed training"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark the job: keys then act on all marked ones"),
+        Binding("asterisk", "mark_all", "Mark all", show=False, key_display="*", tooltip="Mark every job in the list"),
+        Binding("h", "hold", "Hold", show=False, tooltip="Keep a waiting job out of the queue, or let it in again"),
+        Binding("plus,equals_sign", "priority(1)", "Sooner", show=False, key_display="+", tooltip="More priority"),
+        Binding("minus", "priority(-1)", "Later", show=False, key_display="-", tooltip="Less priority"),
+        Binding("u", "undo", "Undo", show=False, tooltip="Take back the last hold or change of priority"),
+        Binding("R", "again", "Again", show=False, tooltip="Run its action again, after a look at what would happen"),
+        Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by id, model, network or action"),
         Binding("enter", "zoom", "Zoom", tooltip="Give the selected job the whole screen, or take it back"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
         Binding("k", "tab('kpis')", "KPIs", show=False, tooltip="Metrics of the job over its epochs"),
+        Binding("s", "tab('spec')", "Spec", show=False, tooltip="Specification of the job, and what differs"),
+        Binding("f", "tab('files')", "Files", show=False, tooltip="Files that the job has left"),
         Binding("d", "tab('details')", "Details", show=False, tooltip="Details of the job"),
         Binding("m", "metric", "Metric", show=False, tooltip="Draw the next metric"),
         *(
@@ -52,32 +60,24 @@ class MainScreen(Screen[None]):
                 ((status, f"Only {status} jobs" if status else "Jobs of every status") for status in CHOICES), 1
             )
         ),
-        Binding("tab", "app.focus_next", "Next part", show=False),
-        Binding("shift+tab", "app.focus_previous", "Part before", show=False),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the zoom, the filter or the job"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
-        Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+    NAME = "jobs"
 
-    def __init__(self, client: Client, rediscover: Rediscover | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._client = client
-        self._feed = feed.Feed(client, self.post_message, rediscover)
-        self._was_away = False
+        self._client: Client = self.dashboard.client
+        self._undo: list[tuple[str, dict[str, JobPatch]]] = []
+        """What was done, and what takes it back."""
 
-    def compose(self) -> ComposeResult:
-        yield HeaderBar(self._client.url)
+    def parts(self) -> ComposeResult:
         yield DevicesPanel()
         with Container(id="body"):
             yield JobsPanel(self._client)
             yield JobPanel(self._client)
-        yield Footer(show_command_palette=False)
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.jobs.table.focus()
-        self.run_worker(self._feed.run(), group="feed")
 
     @property
     def jobs(self) -> JobsPanel:
@@ -87,53 +87,28 @@ class MainScreen(Screen[None]):
     def job(self) -> JobPanel:
         return self.query_one(JobPanel)
 
-    @property
-    def header(self) -> HeaderBar:
-        return self.query_one(HeaderBar)
-
     # What the daemon tells
 
-    @on(feed.Connected)
-    def _connected(self) -> None:
-        self.header.connection(True, self._client.url)
-        if self._was_away:
-            self._was_away = False
-            self.notify("The daemon is back.")
+    def reload(self) -> None:
         self._read_everything()
 
-    @on(feed.Disconnected)
-    def _disconnected(self, event: feed.Disconnected) -> None:
-        self.header.connection(False, self._client.url)
-        reason = f"{event.reason[:1].upper()}{event.reason[1:]}"
+    def go_to(self, job_id: str) -> None:
+        """Select a job, now or when the list has it."""
+        self.jobs.go_to(job_id)
+
+    def lost(self, reason: str) -> None:
         self.jobs.lost(reason)
-        if not self._was_away:
-            self._was_away = True
-            self.notify(escape(reason), title="The daemon is away", severity="warning")
-
-    @on(feed.Refused)
-    def _refused(self, event: feed.Refused) -> None:
-        self.header.connection(False, self._client.url)
-        self.jobs.lost(event.error.description)
-        self._complain(event.error)
-
-    @on(feed.EventsMissed)
-    def _missed(self) -> None:
-        self._read_everything()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
         before = self.jobs.changed(event.view)
         self.job.changed(event.view)
         if before is None or before.state is not event.view.state:
-            self._read_counts()
             self.refresh_bindings()
-        if before is not None and event.view.state.ended and not before.state.ended:
-            self._announce(event.view)
 
     @on(feed.JobGone)
     def _job_gone(self, event: feed.JobGone) -> None:
         self.jobs.gone(event.job_id)
-        self._read_counts()
 
     @on(feed.StatusLine)
     def _status_line(self, event: feed.StatusLine) -> None:
@@ -147,30 +122,15 @@ class MainScreen(Screen[None]):
     async def _read_everything(self) -> None:
         """Devices, counts and jobs; the selected job is shown anew."""
         try:
-            devices, counts, _ = await asyncio.gather(
-                self._client.devices(), self._client.job_counts(), self.jobs.reload()
-            )
+            devices, _ = await asyncio.gather(self._client.devices(), self.jobs.reload())
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
-                self._complain(error)
+                self.complain(error)
             return
         if not self.app.is_running:
             return
         await self._show_devices(devices)
-        self._show_counts(counts)
         self.job.show(self.jobs.selected)
-
-    @work(group="counts", exclusive=True)
-    async def _read_counts(self) -> None:
-        await asyncio.sleep(GATHER_S)
-        try:
-            counts = await self._client.job_counts()
-        except ClientError as error:
-            if error.status:
-                self._complain(error)
-            return
-        if self.app.is_running:
-            self._show_counts(counts)
 
     async def _show_devices(self, devices: list[Device]) -> None:
         panel = self.query_one(DevicesPanel)
@@ -178,25 +138,9 @@ class MainScreen(Screen[None]):
         self.jobs.table.name_devices(panel.names)
         self.job.name_devices(panel.names)
 
-    def _show_counts(self, counts: dict[State, int]) -> None:
-        self.header.show_counts(counts)
-        self.jobs.show_counts(counts)
-
-    def _announce(self, view: JobView) -> None:
-        """Say that a job has ended."""
-        name = f"{view.action} {format.short(view.id)} of {view.owner_name}"
-        if view.state is State.DONE:
-            value = f": {view.metric} {format.number(view.metric_value)}" if view.metric_value is not None else ""
-            self.notify(escape(f"{name}{value}"), title="Done")
-        elif view.state is State.FAILED:
-            self.notify(escape(f"{name}\n{view.reason}"), title="Failed", severity="error", timeout=12)
-        else:
-            self.notify(escape(f"{name}\n{view.reason}"), title="Cancelled", severity="warning")
-
-    def _complain(self, error: ClientError) -> None:
-        """Show what the daemon said, or that it says nothing."""
-        title = "The daemon is away" if isinstance(error, NoDaemon) else "The daemon refuses"
-        self.notify(escape(error.description), title=title, severity="error", timeout=10)
+    @on(feed.CountsChanged)
+    def _show_counts(self, event: feed.CountsChanged) -> None:
+        self.jobs.show_counts(event.counts)
 
     # What the parts tell
 
@@ -212,64 +156,142 @@ class MainScreen(Screen[None]):
     @on(JobsPanel.Failed)
     @on(JobPanel.Failed)
     def _failed(self, event: JobsPanel.Failed | JobPanel.Failed) -> None:
-        self._complain(event.error)
+        self.complain(event.error)
 
     # What the keys ask
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Grey out what the selected job does not allow."""
-        if action in ("cancel", "pause", "resume"):
-            view = self.jobs.selected
-            if view is None:
-                return None
-            allowed = {
-                "cancel": not view.state.ended and view.state is not State.STOPPING,
-                "pause": view.state is State.RUNNING and view.action in TRAINING,
-                "resume": view.state in RESUMABLE and view.action in TRAINING,
-            }
-            return True if allowed[action] else None
+        """Grey out what none of the jobs that it would be done to allows."""
+        if action in ALLOWED:
+            return True if self._targets(action) else None
+        if action == "undo":
+            return True if self._undo else None
         return True
+
+    def _targets(self, verb: str) -> list[JobView]:
+        """The marked jobs, or else the selected one, that allow it."""
+        return [view for view in self.jobs.targets if ALLOWED[verb](view)]
 
     @work(group="ask", exclusive=True)
     async def action_cancel(self) -> None:
+        views = self._targets("cancel")
+        try:
+            waiting = await self._waiting_for({view.id for view in views})
+        except ClientError as error:
+            self.complain(error)
+            return
+        # They may have gone on while the daemon was asked.
+        views = [self.jobs.book.views.get(view.id, view) for view in views]
+        if views and await self.app.push_screen_wait(Confirm(*cancel_question(views, waiting), "Cancel", "Leave")):
+            await self._do(self._client.cancel, views)
+
+    @work(group="act")
+    async def action_pause(self) -> None:
+        await self._do(self._client.pause, self._targets("pause"))
+
+    @work(group="act")
+    async def action_resume(self) -> None:
+        await self._do(self._client.resume, self._targets("resume"))
+
+    @work(group="act")
+    async def action_hold(self) -> None:
+        """Hold them; where all are held, let them go."""
+        views = self._targets("hold")
+        held = not all(view.state is State.HELD for view in views)
+        views = [view for view in views if (view.state is State.HELD) is not held]
+        back = {view.id: JobPatch(held=not held) for view in views}
+        await self._change({view.id: JobPatch(held=held) for view in views})
+        self._remember(f"{'Held' if held else 'Released'} {named(views)}", back)
+
+    @work(group="act")
+    async def action_priority(self, direction: int) -> None:
+        views = self._targets("priority")
+        wanted = {view.id: max(LEAST, min(MOST, view.priority + direction * PRIORITY_STEP)) for view in views}
+        back = {view.id: JobPatch(priority=view.priority) for view in views}
+        await self._change({job_id: JobPatch(priority=priority) for job_id, priority in wanted.items()})
+        told = ", ".join(str(priority) for priority in sorted(set(wanted.values())))
+        self._remember(f"Priority of {named(views)} is {told}", back)
+
+    def _remember(self, told: str, back: dict[str, JobPatch]) -> None:
+        if back:
+            self._undo.append((told, back))
+            self.notify(f"{escape(told)}\n[$dim]u takes it back[/]", timeout=3)
+            self.refresh_bindings()
+
+    @work(group="act")
+    async def action_undo(self) -> None:
+        if self._undo:
+            told, back = self._undo.pop()
+            await self._change(back)
+            self.notify(escape(told), title="Taken back", timeout=3)
+            self.refresh_bindings()
+
+    async def _change(self, patches: dict[str, JobPatch]) -> None:
+        async def change(job_id: str) -> JobView:
+            return await self._client.patch_job(job_id, patches[job_id])
+
+        await self._do(change, [view for view in self.jobs.book.views.values() if view.id in patches])
+
+    @work(group="ask", exclusive=True)
+    async def action_again(self) -> None:
         view = self.jobs.selected
         if view is None:
             return
         try:
-            waiting = await self._waiting_for(view.id)
+            jobs = await self._client.owned_jobs(view.owner_kind, view.owner_id)
         except ClientError as error:
-            self._complain(error)
+            self.complain(error)
             return
-        question, consequence = cancel_question(self.jobs.book.views.get(view.id, view), waiting)
-        if await self.app.push_screen_wait(Confirm(question, consequence, "Cancel it", "Leave it")):
-            await self._do(self._client.cancel, view)
+        dialogue = RunDialogue(
+            self._client, view.owner_kind, view.owner_id, view.owner_name, view.network, jobs,
+            actions=[view.action], parent=view.parent_id,
+        )  # fmt: skip
+        if started := await self.app.push_screen_wait(dialogue):
+            self.go_to(started[0])
 
-    @work(group="act")
-    async def action_pause(self) -> None:
-        if (view := self.jobs.selected) is not None:
-            await self._do(self._client.pause, view)
+    @work(group="ask", exclusive=True)
+    async def action_delete(self) -> None:
+        views = self._targets("delete")
+        if views and await self.app.push_screen_wait(Confirm(*delete_question(views), "Delete", "Keep")):
+            for view in views:
+                try:
+                    await self._client.delete_job(view.id)
+                except ClientError as error:
+                    self.complain(error)
+                else:
+                    self.app.post_message(feed.JobGone(view.id))
 
-    @work(group="act")
-    async def action_resume(self) -> None:
-        if (view := self.jobs.selected) is not None:
-            await self._do(self._client.resume, view)
+    async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> None:
+        """Ask the daemon for each; its answers are shown at once, as events would be."""
+        for view in views:
+            try:
+                self.app.post_message(feed.JobChanged(await verb(view.id)))
+            except ClientError as error:
+                self.complain(error)
+                if isinstance(error, NoDaemon):
+                    return
 
-    async def _do(self, verb: Callable[[str], Awaitable[JobView]], view: JobView) -> None:
-        """Ask the daemon; its answer is shown at once, as an event would be."""
-        try:
-            self.post_message(feed.JobChanged(await verb(view.id)))
-        except ClientError as error:
-            self._complain(error)
-
-    async def _waiting_for(self, job_id: str) -> int:
-        """How many jobs that have not ended wait for this one, directly or not."""
-        waiting, to_read, seen = 0, [job_id], {job_id}
+    async def _waiting_for(self, job_ids: set[str]) -> int:
+        """How many further jobs that have not ended wait for these, directly or not."""
+        waiting, to_read, seen = 0, list(job_ids), set(job_ids)
         while to_read:
             details = await asyncio.gather(*(self._client.job(each) for each in to_read))
-            waiting += sum(not detail.job.state.ended for detail in details if detail.job.id != job_id)
+            waiting += sum(not detail.job.state.ended for detail in details if detail.job.id not in job_ids)
             to_read = [child for detail in details for child in detail.children if child not in seen]
             seen.update(to_read)
         return waiting
+
+    def action_mark(self) -> None:
+        self.jobs.mark()
+        self._marks_changed()
+
+    def action_mark_all(self) -> None:
+        self.jobs.mark_all()
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self.job.compare_with(self.jobs.targets if self.jobs.marked else [])
+        self.refresh_bindings()
 
     def action_filter(self) -> None:
         self.set_class(False, "-zoomed")
@@ -293,12 +315,12 @@ class MainScreen(Screen[None]):
         self.job.kpis.next_metric()
 
     def action_back(self) -> None:
-        """One step out: of the zoom, of the job, of the filter."""
+        """One step out: of the zoom, of the marks, of the job, of the filter."""
         if self.has_class("-zoomed"):
             self.set_class(False, "-zoomed")
+        elif self.jobs.marked and self.jobs.table.has_focus:
+            self.jobs.unmark()
+            self._marks_changed()
         elif not self.job.has_focus_within or self.jobs.filters.has_focus_within:
             self.jobs.filters.reset()
         self.jobs.table.focus()
-
-    def action_help(self) -> None:
-        self.app.push_screen(Help(binding for binding in self.BINDINGS if isinstance(binding, Binding)))

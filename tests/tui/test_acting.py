@@ -1,0 +1,66 @@
+"""What keys do to several jobs at once, to the queue, and what takes it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.types.state import State
+from tests.tui.test_dashboard import asked, select, text
+from tui.app import Dashboard
+from tui.screens.confirm import Confirm
+
+SIZE = (130, 40)
+
+
+async def test_marked_jobs_are_cancelled_together_after_one_question(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    queued = [busy.add_job(state=State.QUEUED, owner_name=f"m{n}", seconds_ago=n) for n in range(4)]
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 7)
+        dashboard.screen.jobs.table.select(queued[0].id)
+        await pilot.press("space", "space", "space", "space")
+        assert dashboard.screen.jobs.marked == {view.id for view in queued}
+        assert "4 marked" in str(dashboard.screen.jobs.border_subtitle)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(dashboard.screen, Confirm))
+        assert "Cancel 4 jobs?" in text(dashboard, ".question")
+        assert "4 have not started" in text(dashboard, ".consequence")
+        await pilot.press("y")
+        await until(pilot, lambda: all(busy.jobs[view.id].state is State.CANCELLED for view in queued))
+        assert busy.jobs[busy.train.id].state is State.RUNNING
+        await pilot.press("escape")
+        assert not dashboard.screen.jobs.marked
+
+
+async def test_a_hold_and_a_priority_are_taken_back_one_by_one(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    queued = busy.add_job(state=State.QUEUED, seconds_ago=1)
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, queued.id)
+        await pilot.press("plus")
+        await until(pilot, lambda: busy.jobs[queued.id].priority == 10)
+        await until(pilot, lambda: dashboard.screen.jobs.selected.priority == 10)
+        await pilot.press("h")
+        await until(pilot, lambda: busy.jobs[queued.id].state is State.HELD)
+        await pilot.press("u")
+        await until(pilot, lambda: busy.jobs[queued.id].state is State.QUEUED)
+        await pilot.press("u")
+        await until(pilot, lambda: busy.jobs[queued.id].priority == 0)
+        before = asked(busy, "PATCH", queued.id)
+        await pilot.press("u")
+        await pilot.pause()
+        assert asked(busy, "PATCH", queued.id) == before == 4
+
+
+async def test_only_what_has_ended_is_deleted(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    failed = next(view for view in busy.jobs.values() if view.state is State.FAILED)
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, failed.id)
+        await pilot.press("asterisk")
+        assert len(dashboard.screen.jobs.marked) == 3
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(dashboard.screen, Confirm))
+        assert f"Delete train {failed.id[:8]}" in text(dashboard, ".question")
+        await pilot.press("y")
+        await until(pilot, lambda: failed.id not in dashboard.screen.jobs.table.rows)
+        assert len(busy.jobs) == 2

@@ -1,0 +1,81 @@
+"""What all pages of the dashboard share: looks, the palette, help, the bell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.command import CommandPalette
+
+from taod.client import Client
+from taod.types.state import State
+from tui.app import Dashboard
+from tui.theme import GREEN, INK_OF_LIGHT
+
+SIZE = (120, 40)
+
+
+def drawn(app: Dashboard) -> tuple[str, set[str]]:
+    """Everything on the screen as text, and the colours that it is drawn in."""
+    strips = [app.screen._compositor.render_strips()]
+    segments = [segment for each in strips for strip in each for segment in strip]
+    colours = {s.style.color.triplet.hex for s in segments if s.style and s.style.color and s.style.color.triplet}
+    return "".join(segment.text for segment in segments), colours
+
+
+async def test_the_light_look_draws_no_colour_of_the_dark_one(server: Any, busy: Any, until: Any) -> None:
+    world = server.world
+    app = Dashboard(Client(server.url, world.user, world.token), look="light")
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
+        colours = drawn(app)[1]
+        assert INK_OF_LIGHT[GREEN] in colours
+        assert not colours & set(INK_OF_LIGHT)
+        app.action_look()
+        await pilot.pause()
+        assert GREEN in drawn(app)[1]
+
+
+async def test_where_only_ascii_can_be_drawn_nothing_else_is(server: Any, busy: Any, until: Any) -> None:
+    world = server.world
+    app = Dashboard(Client(server.url, world.user, world.token), ascii_only=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
+        await pilot.press("k")
+        await until(pilot, lambda: app.screen.job.kpis.chosen is not None)
+        for key in ("l", "d", "question_mark"):
+            assert {sign for sign in drawn(app)[0] if not sign.isascii()} == set()
+            await pilot.press(key)
+            await pilot.pause()
+        assert {sign for sign in drawn(app)[0] if not sign.isascii()} == set()
+
+
+async def test_the_palette_finds_an_action_by_its_words_and_does_it(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(dashboard.screen, CommandPalette))
+        await pilot.press(*"only error")
+        await until(pilot, lambda: dashboard.screen.query_one("CommandList").option_count)
+        await pilot.press("enter")
+        if isinstance(dashboard.screen, CommandPalette):
+            await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(dashboard.screen, CommandPalette))
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 1)
+
+
+async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, until: Any) -> None:
+    world, rung = server.world, []
+    for bell, expected in ((True, 1), (False, 0)):
+        app = Dashboard(Client(server.url, world.user, world.token), bell=bell)
+        app.bell = lambda: rung.append(1)  # type: ignore[method-assign]
+        rung.clear()
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda app=app: len(app.screen.jobs.table.rows) == 3)
+            busy.change(busy.train.id, state=State.RUNNING)
+            busy.change(busy.train.id, state=State.FAILED, reason="exit code 1")
+            busy.change(busy.train.id, reason="exit code 1, told again")
+            await until(pilot, lambda app=app: any("Failed" in note.title for note in app._notifications))
+            await pilot.pause()
+            assert len(rung) == expected

@@ -1,0 +1,111 @@
+"""What is known of one data set: what it holds, where it lies, what was run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from taod.types.dataset import Dataset, DatasetSummary
+from tui import format
+from tui.theme import DIM, GREEN, SOFT, TEXT
+
+MOST_CLASSES = 24
+BAR_CELLS = 16
+
+
+def rows(dataset: Dataset) -> Sequence[Text]:
+    """A data set's cells in the list."""
+    return (
+        Text(format.short(dataset.id), style=SOFT, no_wrap=True),
+        Text(dataset.name, style=TEXT, no_wrap=True, overflow="ellipsis"),
+        Text(dataset.type, style=SOFT, no_wrap=True, overflow="ellipsis"),
+        Text(dataset.format, style=SOFT, no_wrap=True, overflow="ellipsis"),
+        Text(str(len(dataset.jobs) or ""), style=DIM, justify="right"),
+        Text(format.age(dataset.created_on, format.now()), style=DIM, justify="right"),
+    )
+
+
+COLUMNS = (
+    ("id", "Data set", 8),
+    ("name", "Name", 0),
+    ("type", "Type", 22),
+    ("format", "Format", 18),
+    ("jobs", "Jobs", 4),
+    ("age", "Age", 4),
+)
+
+
+def facts(dataset: Dataset, summary: DatasetSummary | None) -> Group:
+    """All of it, a line each."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=12)
+
+    def row(name: str, value: str | Text, style: str = TEXT) -> None:
+        text = value if isinstance(value, Text) else Text(value, style=style)
+        text.overflow = "fold"
+        table.add_row(Text(name, style=DIM), text)
+
+    row("data set", dataset.id)
+    row("type", Text(f"{dataset.type}  ", style=TEXT).append(dataset.format, style=SOFT))
+    row("made", format.moment(dataset.created_on))
+    if dataset.description:
+        row("about", dataset.description, SOFT)
+    if summary is None:
+        return Group(table)
+    row("state", summary.state, GREEN if summary.state in ("ready", "linked") else SOFT)
+    if summary.path:
+        row("folder", summary.path)
+    if summary.state == "empty":
+        row("", "Nothing in it yet: u uploads an archive or links a folder.", SOFT)
+    if summary.files:
+        row("holds", f"{summary.images:,} pictures in {summary.files:,} files, {format.size(summary.bytes)}")
+    if dataset.actions:
+        row("actions", ", ".join(dataset.actions), SOFT)
+    return Group(table, *_splits(summary))
+
+
+def _splits(summary: DatasetSummary) -> list[Text | Table]:
+    shown: list[Text | Table] = []
+    for split in summary.splits:
+        shown.append(Text(f"\n{split.name}", style=f"bold {SOFT}").append(f"  {split.images:,} pictures", style=DIM))
+        if split.classes:
+            shown.append(_classes(split.classes))
+    if not any(split.classes for split in summary.splits) and summary.classes:
+        shown.append(Text("\nClasses", style=f"bold {SOFT}"))
+        shown.append(Text(", ".join(summary.classes), style=TEXT))
+    return shown
+
+
+def _classes(counts: dict[str, int]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    most = max(counts.values()) or 1
+    for name, count in list(counts.items())[:MOST_CLASSES]:
+        table.add_row(
+            Text(name, style=TEXT, no_wrap=True), format.bar(count / most, BAR_CELLS), Text(f"{count:,}", style=SOFT)
+        )
+    if len(counts) > MOST_CLASSES:
+        table.add_row(Text(f"and {len(counts) - MOST_CLASSES} more", style=DIM))
+    return table
+
+
+class DatasetDetails(VerticalScroll):
+    """Draws one data set."""
+
+    def __init__(self) -> None:
+        super().__init__(id="dataset-details", classes="panel details")
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="dataset-facts")
+
+    def on_mount(self) -> None:
+        self.show(None, None)
+
+    def show(self, dataset: Dataset | None, summary: DatasetSummary | None) -> None:
+        self.border_title = dataset.name.replace("[", r"\[") if dataset else "Data set"
+        self.query_one("#dataset-facts", Static).update(facts(dataset, summary) if dataset else "")

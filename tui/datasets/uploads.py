@@ -1,0 +1,84 @@
+"""Archives on their way to the daemon: a line with a bar for each, while the page stays usable."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.text import Text
+from textual import work
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from taod.client import Client, ClientError
+from tui import format
+from tui.theme import DIM, SOFT, TEXT
+
+DRAW_EVERY_S = 0.1
+BAR_CELLS = 30
+
+
+class Uploads(Vertical):
+    """Sends archives, side by side."""
+
+    class Done(Message):
+        """An archive is in; `words` are the daemon's."""
+
+        def __init__(self, dataset_id: str, name: str, words: str) -> None:
+            super().__init__()
+            self.dataset_id, self.name, self.words = dataset_id, name, words
+
+    class Failed(Message):
+        """An archive was refused, could not be read, or the daemon went away."""
+
+        def __init__(self, dataset_id: str, name: str, reason: str) -> None:
+            super().__init__()
+            self.dataset_id, self.name, self.reason = dataset_id, name, reason
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="uploads")
+        self._client = client
+
+    def send(self, dataset_id: str, name: str, archive: Path) -> None:
+        """Begin with an archive."""
+        line = Static(Text(f"{name}  starting …", style=SOFT), classes="upload")
+        self.mount(line)
+        self._send(dataset_id, name, archive, line)
+
+    @work(group="uploads")
+    async def _send(self, dataset_id: str, name: str, archive: Path, line: Static) -> None:
+        drawn, started = 0.0, time.monotonic()
+
+        def progress(sent: int, total: int) -> None:
+            nonlocal drawn
+            now = time.monotonic()
+            if sent < total and now - drawn < DRAW_EVERY_S:
+                return
+            drawn = now
+            line.update(_line(name, sent, total, now - started))
+
+        try:
+            answer = await self._client.upload(dataset_id, archive, progress)
+        except ClientError as error:
+            self.post_message(self.Failed(dataset_id, name, error.description))
+        except OSError as error:
+            self.post_message(self.Failed(dataset_id, name, f"{archive}: {error.strerror or error}"))
+        else:
+            self.post_message(self.Done(dataset_id, name, answer.message))
+        finally:
+            if line.is_mounted:
+                await line.remove()
+
+
+def _line(name: str, sent: int, total: int, seconds: float) -> Text:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{name}  ", style=TEXT)
+    text.append_text(format.bar(sent / total if total else 1.0, BAR_CELLS))
+    text.append(f"  {format.size(sent)} of {format.size(total)}", style=SOFT)
+    if sent >= total:
+        return text.append("  unpacking and checking …", style=DIM)
+    if seconds > 1:
+        text.append(f"  {format.size(int(sent / seconds))}/s", style=DIM)
+        text.append(f"  {format.duration((total - sent) / (sent / seconds))} left" if sent else "", style=DIM)
+    return text

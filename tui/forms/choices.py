@@ -1,0 +1,27 @@
+"""A list of which several may be chosen; what is not chosen has no mark, so that no colour is needed to tell."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widgets import SelectionList
+from textual.widgets.option_list import OptionDoesNotExist
+
+T = TypeVar("T")
+
+
+class Choices(SelectionList[T]):
+    """`SelectionList` draws its mark always, and tells by colour alone whether it counts."""
+
+    def render_line(self, y: int) -> Strip:
+        line = super().render_line(y)
+        try:
+            option = self.get_option_at_index(self.scroll_offset.y + y)
+        except OptionDoesNotExist:
+            return line
+        if option.value in self.selected:
+            return line
+        left, mark, *rest = line
+        return Strip([left, Segment(" " * len(mark.text), mark.style, mark.control), *rest], line.cell_length)

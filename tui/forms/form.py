@@ -1,0 +1,137 @@
+"""A form over the screen: labelled fields, the daemon's refusal in words, and a button that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Select, Static
+
+from taod.client import ClientError
+
+T = TypeVar("T")
+
+
+class Row(Vertical):
+    """A field with its label, and a line that says more about it."""
+
+    def __init__(self, label: str, widget: Widget, note: str = "") -> None:
+        super().__init__(classes="row")
+        self._label, self.widget, self._note = label, widget, note
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Label(self._label, classes="label")
+            yield self.widget
+        yield Static(self._note, classes="note", markup=False)
+
+    def on_mount(self) -> None:
+        self.note(self._note)
+
+    def note(self, words: str, *, wrong: bool = False) -> None:
+        line = self.query_one(".note", Static)
+        line.update(words)
+        line.display = bool(words)
+        line.set_class(wrong, "-wrong")
+
+
+class Form(ModalScreen[T | None], Generic[T]):
+    """Dismissed with what `submit` returns, or None. Subclasses give `rows` and `submit`.
+
+    A ClientError of `submit` is shown in the form, which stays open with all that was typed.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave", tooltip="Leave without doing anything"),
+        Binding("ctrl+s", "submit", "Do it", tooltip="Do it"),
+    ]
+    YES: ClassVar[str] = "Save"
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._form_title = title
+        self._busy = False
+
+    def rows(self) -> Iterable[Widget]:
+        """The fields, from top to bottom."""
+        raise NotImplementedError
+
+    async def submit(self) -> T:
+        """Do it. Raises ClientError, or ValueError with a sentence for the user."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialogue form"):
+            with VerticalScroll(classes="rows", can_focus=False):
+                yield from self.rows()
+            yield Static("", id="refusal", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button(self.YES, variant="success", id="yes", compact=True)
+                yield Button("Leave", id="no", compact=True)
+
+    def on_mount(self) -> None:
+        dialogue = self.query_one(".dialogue")
+        dialogue.border_title, dialogue.border_subtitle = self._form_title, "ctrl+s does it · escape leaves"
+        self.query_one("#refusal").display = False
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "yes":
+            self.action_submit()
+        elif event.button.id == "no":
+            self.action_leave()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.focus_next()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_submit(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self.say("")
+            self._submit()
+
+    @work(group="submit")
+    async def _submit(self) -> None:
+        try:
+            done = await self.submit()
+        except ClientError as error:
+            self.say(error.description)
+        except ValueError as error:
+            self.say(str(error))
+        else:
+            self.dismiss(done)
+        finally:
+            self._busy = False
+
+    def say(self, trouble: str) -> None:
+        """Show why it cannot be done; nothing hides the line."""
+        line = self.query_one("#refusal", Static)
+        line.update(trouble)
+        line.display = bool(trouble)
+
+    def text(self, selector: str) -> str:
+        """What is typed in a field."""
+        return self.query_one(selector, Input).value.strip()
+
+    def chosen(self, selector: str) -> Any:
+        """What is chosen in a field; None for nothing."""
+        value = self.query_one(selector, Select).value
+        return None if value is Select.NULL else value
+
+
+def choice(id: str, options: Sequence[tuple[str, Any]], value: Any = None, prompt: str = "none") -> Select[Any]:
+    """A field with a list to choose from; `value` None leaves it open."""
+    known = any(option == value for _, option in options)
+    return Select(options, value=value if known else Select.NULL, prompt=prompt, id=id, compact=True)

@@ -1,0 +1,174 @@
+"""The files that a job has left: a list with sizes, the one under the cursor to look at, and a key that saves it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from taod.client import Client, ClientError, NoDaemon
+from taod.types.job import Artifact, JobView
+from tui import format
+from tui.job.preview import PICTURE_BYTES, TEXT_BYTES, is_picture, preview
+from tui.theme import DIM, SOFT, TEXT
+
+SETTLE_S = 0.1
+NAME_CELLS = 44
+
+
+class FilesPane(Horizontal):
+    """Read when it is opened; of a running job, anew each time."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "save", "Save", tooltip="Save the file here, in the folder that the dashboard was started in"),
+        Binding("S", "save_all", "Save all", show=False, tooltip="Save everything of the job here, as one archive"),
+    ]
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="files")
+        self._client = client
+        self._view: JobView | None = None
+        self._files: dict[str, Artifact] = {}
+        self._read_for: str | None = None
+
+    def compose(self) -> ComposeResult:
+        yield OptionList(id="file-list", compact=True)
+        with VerticalScroll(id="file-scroll"):
+            yield Static("", id="file-preview")
+
+    def show(self, view: JobView | None) -> None:
+        """Another job; its files are read when the tab is opened."""
+        self._view, self._read_for = view, None
+        self._files = {}
+        self.query_one(OptionList).clear_options()
+        self._say("")
+
+    def opened(self) -> None:
+        """The tab is in front: read the list, unless it is known and stays."""
+        view = self._view
+        if view is not None and (self._read_for != view.id or not view.state.ended):
+            self._read(view.id)
+
+    @property
+    def chosen(self) -> Artifact | None:
+        option = self.query_one(OptionList).highlighted_option
+        return self._files.get(option.id or "") if option is not None else None
+
+    @work(group="files", exclusive=True)
+    async def _read(self, job_id: str) -> None:
+        try:
+            files = await self._client.files(job_id)
+        except NoDaemon:
+            return
+        except ClientError as error:
+            self._say("No files yet." if error.status == 404 else error.description)
+            return
+        self._read_for = job_id
+        self._list(files)
+
+    def _list(self, files: Sequence[Artifact]) -> None:
+        kept = self.chosen
+        self._files = {file.path: file for file in files}
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(_entry(file), id=file.path) for file in files)
+        if not files:
+            self._say("No files yet.")
+            return
+        paths = list(self._files)
+        options.highlighted = paths.index(kept.path) if kept is not None and kept.path in self._files else 0
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self._preview()
+
+    @work(group="preview", exclusive=True)
+    async def _preview(self) -> None:
+        view, file = self._view, self.chosen
+        if view is None or file is None:
+            return
+        await asyncio.sleep(SETTLE_S)
+        try:
+            if is_picture(file.path) and file.size_bytes <= PICTURE_BYTES:
+                await self._picture(view.id, file)
+                return
+            data = await self._client.file_part(view.id, file.path, 0, TEXT_BYTES)
+        except NoDaemon:
+            return
+        except ClientError as error:
+            self._say(error.description)
+            return
+        await self._clear_picture()
+        self.query_one("#file-preview", Static).update(preview(file.path, data, file.size_bytes))
+
+    async def _picture(self, job_id: str, file: Artifact) -> None:
+        """Drawn with half blocks, which every terminal can."""
+        from PIL import Image, UnidentifiedImageError
+        from textual_image.widget import HalfcellImage
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = await self._client.file(job_id, file.path, Path(folder) / "picture")
+            try:
+                picture = await asyncio.to_thread(_opened, path)
+            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                self._say(f"It is no picture that can be read: {error}")
+                return
+        await self._clear_picture()
+        self._say(f"{picture.width} × {picture.height}")
+        await self.query_one("#file-scroll").mount(HalfcellImage(picture, classes="picture"))
+
+    async def _clear_picture(self) -> None:
+        await self.query(".picture").remove()
+
+    def _say(self, words: str) -> None:
+        self.query_one("#file-preview", Static).update(Text(words, style=DIM))
+
+    @work(group="save")
+    async def action_save(self) -> None:
+        view, file = self._view, self.chosen
+        if view is None or file is None:
+            return
+        into = Path.cwd() / PurePosixPath(file.path).name
+        await self._save(into, self._client.file(view.id, file.path, into))
+
+    @work(group="save")
+    async def action_save_all(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        into = Path.cwd() / f"{view.action}-{format.short(view.id)}.tar.gz"
+        await self._save(into, self._client.download(view.owner_kind, view.owner_id, view.id, into))
+
+    async def _save(self, into: Path, fetching: object) -> None:
+        self.notify(f"Saving {into.name} …", timeout=2, markup=False)
+        try:
+            await fetching  # type: ignore[misc]
+        except (ClientError, OSError) as error:
+            self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)
+        else:
+            self.notify(str(into), title="Saved", markup=False)
+
+
+def _opened(path: Path) -> object:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.convert("RGB")
+
+
+def _entry(file: Artifact) -> Text:
+    name = file.path if len(file.path) <= NAME_CELLS else "…" + file.path[-NAME_CELLS + 1 :]
+    text = Text(name.ljust(NAME_CELLS), style=TEXT, no_wrap=True)
+    return text.append(format.size(file.size_bytes).rjust(10), style=SOFT)

@@ -1,0 +1,61 @@
+"""The beginning of a file as something to look at, by what its name and bytes say it is. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import PurePosixPath
+
+import yaml
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tui.job.tree import tree
+from tui.theme import DIM, SOFT, TEXT
+
+TEXT_BYTES = 64 * 1024
+"""So much of a file is read to be looked at."""
+PICTURE_BYTES = 20 * 1024 * 1024
+"""Larger pictures are only saved."""
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
+MOST_ROWS = 200
+
+
+def is_picture(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in PICTURES
+
+
+def preview(path: str, data: bytes, size: int) -> RenderableType:
+    """`data` is the file's beginning, `size` all of it."""
+    whole = len(data) >= size
+    if b"\0" in data[:4096]:
+        return Text("No text: it can only be saved.", style=DIM)
+    text = data.decode("utf-8", "replace")
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix == ".csv":
+        return _table(text)
+    if whole and suffix in (".json", ".yaml", ".yml"):
+        try:
+            document = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError):
+            document = None
+        if isinstance(document, dict):
+            return tree(document)
+        if isinstance(document, list):
+            return tree({"": document})
+    shown = Text(text, style=TEXT)
+    return shown if whole else shown.append("\n… save it to see the rest", style=DIM)
+
+
+def _table(text: str) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=f"bold {SOFT}")
+    rows = list(csv.reader(io.StringIO(text)))[: MOST_ROWS + 1]
+    if not rows:
+        return Text("It is empty.", style=DIM)
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows[1:]:
+        table.add_row(*(Text(value, style=TEXT) for value in row[: len(rows[0])]))
+    return table

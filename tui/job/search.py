@@ -1,0 +1,59 @@
+"""The line below a log: what is searched for, and how the search goes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Static
+
+
+class SearchLine(Horizontal):
+    """Hidden until it is asked for, and again when it is left with nothing typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", tooltip="Stop searching")]
+
+    class Wanted(Message):
+        """Search for these words; none: no more."""
+
+        def __init__(self, words: str) -> None:
+            super().__init__()
+            self.words = words
+
+    def __init__(self) -> None:
+        super().__init__(id="search")
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        yield Static("/", classes="slash")
+        yield Input(placeholder="search the log", id="search-text", compact=True)
+        yield Static("", id="search-state")
+
+    def ask(self) -> None:
+        """Let the reader type."""
+        self.display = True
+        self.query_one(Input).focus()
+
+    def say(self, words: str) -> None:
+        """Tell how the search goes."""
+        self.display = self.display or bool(words)
+        self.query_one("#search-state", Static).update(words)
+        if not words and not self.query_one(Input).value and not self.query_one(Input).has_focus:
+            self.display = False
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if not event.value:
+            self.display = False
+        self.post_message(self.Wanted(event.value))
+
+    def action_leave(self) -> None:
+        self.query_one(Input).value = ""
+        self.say("")
+        self.display = False
+        self.post_message(self.Wanted(""))

@@ -1,0 +1,124 @@
+"""A job's specification: as a tree, as YAML, or as what differs from the default or from another job's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import yaml
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from taod.client import Client, ClientError
+from taod.types.job import JobDetail, JobView
+from tui import format
+from tui.job.tree import tree
+from tui.spec.fields import MISSING, written
+from tui.theme import DIM, GREEN, ORANGE, SOFT, TEXT
+
+Document = Mapping[str, Any]
+WAYS = ("tree", "yaml", "default", "marked")
+TITLES = {"tree": "specification", "yaml": "as YAML", "default": "against the default", "marked": "against {}"}
+
+
+def flat(document: Document, path: str = "") -> dict[str, Any]:
+    """Values by dotted path; groups are taken apart, lists are not."""
+    values: dict[str, Any] = {}
+    for name, value in document.items():
+        at = f"{path}.{name}" if path else str(name)
+        if isinstance(value, Mapping) and value:
+            values |= flat(value, at)
+        else:
+            values[at] = value
+    return values
+
+
+def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
+    """Path, value here, value there, of each parameter that is not the same; MISSING where there is none."""
+    here, there = flat(one), flat(other)
+    paths = [*here, *(path for path in there if path not in here)]
+    pairs = ((path, here.get(path, MISSING), there.get(path, MISSING)) for path in paths)
+    return [(path, mine, theirs) for path, mine, theirs in pairs if mine != theirs]
+
+
+def compared(one: Document, other: Document, name: str) -> RenderableType:
+    """The differences as a table."""
+    rows = differences(one, other)
+    if not rows:
+        return Text("Nothing differs.", style=DIM)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=f"bold {SOFT}")
+    for title in ("parameter", "this job", name):
+        table.add_column(title, overflow="fold")
+    for path, mine, theirs in rows:
+        table.add_row(Text(path, style=TEXT), _value(mine, GREEN), _value(theirs, ORANGE))
+    return table
+
+
+def _value(value: Any, colour: str) -> Text:
+    return Text("–", style=DIM) if value is MISSING else Text(written(value), style=colour)
+
+
+class SpecPane(VerticalScroll):
+    """`v` goes through the ways to look at it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "way", "View", tooltip="As a tree, as YAML, against the default, against a marked job"),
+    ]
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="spec-pane")
+        self._client = client
+        self._detail: JobDetail | None = None
+        self._others: list[JobView] = []
+        self.way = "tree"
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="spec-way")
+        yield Static("", id="spec-text")
+
+    def clear(self) -> None:
+        self._detail = None
+        self.query_one("#spec-text", Static).update("")
+
+    def show(self, detail: JobDetail, others: list[JobView]) -> None:
+        """`others` are marked jobs, to compare with."""
+        self._detail, self._others = detail, [view for view in others if view.id != detail.job.id]
+        self._draw()
+
+    def action_way(self) -> None:
+        ways = [way for way in WAYS if way != "marked" or self._others]
+        self.way = ways[(ways.index(self.way) + 1) % len(ways)] if self.way in ways else ways[0]
+        self._draw()
+
+    @work(group="spec", exclusive=True)
+    async def _draw(self) -> None:
+        detail = self._detail
+        if detail is None:
+            return
+        name = f"{self._others[0].action} {format.short(self._others[0].id)}" if self._others else "a marked job"
+        way = Text(TITLES[self.way].format(name), style=f"bold {SOFT}").append("   v shows it otherwise", style=DIM)
+        self.query_one("#spec-way", Static).update(way)
+        self.query_one("#spec-text", Static).update(await self._text(detail, name))
+
+    async def _text(self, detail: JobDetail, name: str) -> RenderableType:
+        if not detail.spec:
+            return Text("It has none.", style=DIM)
+        if self.way == "yaml":
+            return Text(yaml.safe_dump(detail.spec, sort_keys=False, allow_unicode=True), style=TEXT)
+        if self.way == "tree" or (self.way == "marked" and not self._others):
+            return tree(detail.spec)
+        job = detail.job
+        try:
+            if self.way == "default":
+                schema = await self._client.schema(job.owner_kind, job.owner_id, job.action)
+                return compared(detail.spec, schema.get("default", {}), "default")
+            other = await self._client.job(self._others[0].id)
+        except ClientError as error:
+            return Text(error.description, style=DIM)
+        return compared(detail.spec, other.spec or {}, name)

@@ -1,0 +1,74 @@
+"""What may be done to jobs, and what is said before it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from taod.types.job import JobView
+from taod.types.state import State
+from tui import format
+
+TRAINING = frozenset({"train", "retrain"})
+RESUMABLE = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
+PENDING = frozenset({State.WAITING, State.QUEUED, State.HELD})
+RUNNING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+NAMED = 3
+"""So many jobs a question names; of more it tells the number."""
+
+ALLOWED: dict[str, Callable[[JobView], bool]] = {
+    "cancel": lambda view: not view.state.ended and view.state is not State.STOPPING,
+    "pause": lambda view: view.state is State.RUNNING and view.action in TRAINING,
+    "resume": lambda view: view.state in RESUMABLE and view.action in TRAINING,
+    "hold": lambda view: view.state in PENDING,
+    "priority": lambda view: view.state in PENDING,
+    "delete": lambda view: view.state.ended,
+    "again": lambda view: True,
+}
+"""By the name of the verb, whether it can be done to a job as it is now."""
+
+
+def named(views: Sequence[JobView]) -> str:
+    """`train 1a2b3c4d of 'digits'`, or how many they are."""
+    if len(views) > NAMED:
+        return f"{len(views)} jobs"
+    return ", ".join(f"{view.action} {format.short(view.id)} of '{view.owner_name}'" for view in views)
+
+
+def cancel_question(views: Sequence[JobView], waiting: int) -> tuple[str, str]:
+    """The question, and what follows from a yes. `waiting` further jobs wait for these."""
+    told = [_end_of(views[0])] if len(views) == 1 else _ends_of(views)
+    if waiting:
+        told.append("1 job that waits for it ends too" if waiting == 1 else f"{waiting} jobs that wait for it end too")
+    return f"Cancel {named(views)}?", ". ".join(told) + "."
+
+
+def delete_question(views: Sequence[JobView]) -> tuple[str, str]:
+    """The question, and what follows from a yes."""
+    whose = "Its" if len(views) == 1 else "Their"
+    lost = "log, metrics, checkpoints and results are removed from the disk"
+    return f"Delete {named(views)}?", f"{whose} {lost}. This cannot be undone."
+
+
+def _end_of(view: JobView) -> str:
+    if view.state in RUNNING:
+        if view.result.max_epoch:
+            kept = "; its checkpoints are kept" if view.action in TRAINING else ""
+            return f"It is at epoch {view.result.epoch or 0} of {view.result.max_epoch}{kept}"
+        return "It is running; what it has written so far is kept"
+    if view.state is State.PAUSED:
+        return "It is paused; its checkpoints are kept"
+    return "It has not started"
+
+
+def _ends_of(views: Sequence[JobView]) -> list[str]:
+    run = sum(view.state in RUNNING for view in views)
+    paused = sum(view.state is State.PAUSED for view in views)
+    rest = len(views) - run - paused
+    told = []
+    if run:
+        told.append(f"{run} of them {'runs' if run == 1 else 'run'}; what is written so far is kept")
+    if paused:
+        told.append(f"{paused} {'is' if paused == 1 else 'are'} paused")
+    if rest:
+        told.append(f"{rest} {'has' if rest == 1 else 'have'} not started")
+    return told

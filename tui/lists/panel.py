@@ -1,0 +1,114 @@
+"""A list page's left part: the filter, the table, and what is said when there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import DataTable, Input, Static
+
+from tui.lists.table import ThingsTable
+
+
+class ListPanel(Vertical):
+    """Filters what it was given by the words that are typed; its owner reads and draws the rows."""
+
+    class Selected(Message):
+        """Another row is under the cursor, or none."""
+
+        def __init__(self, key: str | None) -> None:
+            super().__init__()
+            self.key = key
+
+    class Opened(Message):
+        """Enter was pressed on a row."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, title: str, columns: Sequence[tuple[str, str, int]], id: str) -> None:
+        super().__init__(id=id, classes="panel list")
+        self._title, self._columns = title, columns
+        self._rows: Mapping[str, Sequence[Text]] = {}
+        self._told: str | None = None
+        self._empty = f"Reading {title.lower()} …"
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="filter-line"):
+            yield Static("/", classes="slash")
+            yield Input(placeholder="filter", classes="filter-text", compact=True)
+        yield ThingsTable(self._columns, id=f"{self.id}-table")
+        yield Static(self._empty, classes="empty")
+
+    def on_mount(self) -> None:
+        self.border_title = self._title
+        self._draw()
+
+    @property
+    def table(self) -> ThingsTable:
+        return self.query_one(ThingsTable)
+
+    @property
+    def input(self) -> Input:
+        return self.query_one(Input)
+
+    @property
+    def selected_id(self) -> str | None:
+        return self.table.selected_id if self.table.row_count else None
+
+    def show(self, rows: Mapping[str, Sequence[Text]], empty: str) -> None:
+        """Show these; `empty` is said where there are none."""
+        self._rows, self._empty = rows, empty
+        self._draw()
+
+    def reset(self) -> None:
+        """Let everything through again."""
+        self.input.value = ""
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._draw()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.table.focus()
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    @on(DataTable.RowSelected)
+    def _chosen(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        if event.row_key.value is not None:
+            self.post_message(self.Opened(event.row_key.value))
+
+    def _draw(self) -> None:
+        wanted = self.input.value.strip().lower()
+        shown = {
+            key: cells
+            for key, cells in self._rows.items()
+            if wanted in key or any(wanted in cell.plain.lower() for cell in cells)
+        }
+        self.table.show(shown)
+        self.table.display = bool(shown)
+        empty = self.query_one(".empty", Static)
+        empty.display = not shown
+        empty.update("Nothing matches.\n\n[$dim]escape clears the filter[/]" if self._rows else self._empty)
+        more = len(self._rows) - len(shown)
+        self.border_subtitle = f"{len(shown)} of {len(self._rows)}" if more else f"{len(shown)}" if shown else ""
+        self._tell()
+
+    def _tell(self) -> None:
+        key = self.selected_id
+        if key != self._told:
+            self._told = key
+            self.post_message(self.Selected(key))

@@ -1,0 +1,67 @@
+"""A table with one row for each thing, changed in place; the cursor stays on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable
+
+
+class ThingsTable(DataTable[Text]):
+    """Rows by id. `columns` are key, title and width; a width of 0 takes what is left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_top", "First", show=False),
+        Binding("end", "scroll_bottom", "Last", show=False),
+    ]
+
+    def __init__(self, columns: Sequence[tuple[str, str, int]], id: str) -> None:
+        super().__init__(cursor_type="row", cursor_foreground_priority="renderable", id=id)
+        self._columns = columns
+
+    def on_mount(self) -> None:
+        for key, title, width in self._columns:
+            self.add_column(title, width=width or 10, key=key)
+
+    def on_resize(self) -> None:
+        """Give the flexible column what the others leave."""
+        fixed = sum(width + 2 * self.cell_padding for _, _, width in self._columns if width)
+        flexible = [key for key, _, width in self._columns if not width]
+        left = self.size.width - self.styles.scrollbar_size_vertical - fixed - 2 * self.cell_padding * len(flexible)
+        for column in self.columns.values():
+            if column.key.value in flexible:
+                column.width = max(10, left // len(flexible))
+                column.auto_width = False
+        self._require_update_dimensions = True
+        self._clear_caches()
+        self.refresh(layout=True)
+
+    @property
+    def selected_id(self) -> str | None:
+        """Id of the row under the cursor."""
+        if not self.is_valid_row_index(self.cursor_row):
+            return None
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
+
+    def show(self, rows: Mapping[str, Sequence[Text]]) -> None:
+        """Show these rows in their order, and no others."""
+        kept = self.selected_id
+        if list(rows) != [key.value for key in self.rows]:
+            self.clear()
+            for key, cells in rows.items():
+                self.add_row(*cells, key=key)
+            if kept in rows:
+                self.move_cursor(row=self.get_row_index(kept), animate=False)
+            return
+        for key, cells in rows.items():
+            for (column, _, _), cell in zip(self._columns, cells, strict=True):
+                if self.get_cell(key, column) != cell:
+                    self.update_cell(key, column, cell)
+
+    def select(self, key: str) -> None:
+        """Move the cursor to a row, where it is there."""
+        if key in self.rows:
+            self.move_cursor(row=self.get_row_index(key))

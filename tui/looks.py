@@ -1,0 +1,77 @@
+"""The last step before the terminal: colours of the light look, and signs for terminals that draw ASCII only.
+
+Parts of the screen paint with the constants of `tui.theme`, whatever the look is; only what is drawn is changed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from rich.cells import cell_len
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter
+
+from tui.theme import INK_OF_LIGHT
+
+
+class LightInk(LineFilter):
+    """Draws the dark look's ink in the light look's."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(text, _light(style) if style else style, control) for text, style, control in segments]
+
+
+class AsciiSigns(LineFilter):
+    """Draws every sign as one ASCII character, so that nothing moves."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [segment if segment.text.isascii() else _ascii(segment) for segment in segments]
+
+
+@lru_cache(4096)
+def _light(style: Style) -> Style:
+    ink, ground = _swapped(style.color), _swapped(style.bgcolor)
+    if ink is style.color and ground is style.bgcolor:
+        return style
+    return style + Style.from_color(ink, ground)
+
+
+def _swapped(colour: RichColor | None) -> RichColor | None:
+    if colour is None or colour.triplet is None:
+        return colour
+    light = INK_OF_LIGHT.get(colour.triplet.hex)
+    return colour if light is None else RichColor.parse(light)
+
+
+_LINES = {
+    **dict.fromkeys("─━╌╍┄┅═╴╶╺╸▔▁━", "-"),
+    **dict.fromkeys("│┃║▏▎▕▐▌", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╔╗╚╝", "+"),
+    **dict.fromkeys("▀▄█▇▆▅▃▂▊▋▉", "#"),
+    **dict.fromkeys("░▒▓", ":"),
+}
+_SIGNS = {
+    "●": "*", "○": "o", "◌": ".", "◇": "=", "◔": "c", "◑": "c", "◐": "c", "‖": "\"", "✓": "+", "✗": "x", "⊘": "/",
+    "·": "-", "…": "~", "–": "-", "→": ">", "←": "<", "↑": "^", "↓": "v", "▲": "^", "▼": "v", "▶": ">", "▸": ">",
+    "°": " ", "×": "x", "≥": ">", "≤": "<", "⏵": ">", "•": "*", "⏎": "<", "✎": "*", "⌂": "~",
+}  # fmt: skip
+
+
+class _Signs(dict[int, str]):
+    """What stands for a sign; a question mark a cell for one that has no likeness."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = chr(code) if code < 128 else "?" * cell_len(chr(code))
+        return self[code]
+
+
+_TABLE = _Signs({ord(sign): plain for sign, plain in {**_LINES, **_SIGNS}.items()})
+_TABLE.update(dict.fromkeys(range(0x2801, 0x2900), "."))
+_TABLE[0x2800] = " "
+
+
+def _ascii(segment: Segment) -> Segment:
+    return Segment(segment.text.translate(_TABLE), segment.style, segment.control)

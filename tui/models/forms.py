@@ -1,0 +1,150 @@
+"""How a model is made and changed: its network, its data sets, where it starts from, whether it is swept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual import on, work
+from textual.widget import Widget
+from textual.widgets import Input, Select
+from textual.widgets.selection_list import Selection
+
+from taod.client import Client, ClientError
+from taod.types.dataset import Dataset
+from taod.types.model import Model, ModelCreate, ModelPatch, Ptm
+from taod.types.network import NetworkInfo
+from tui.forms.choices import Choices
+from tui.forms.form import Form, Row, choice
+
+USES = (("eval_dataset", "Evaluate on"), ("inference_dataset", "Infer on"), ("calibration_dataset", "Calibrate on"))
+FIRST = "classification_pyt"
+ALGORITHMS = ("Bayesian", "HyperBand")
+
+
+class ModelForm(Form[Model]):
+    """Makes a model, or changes the one that is given. Offers only data sets that fit the network."""
+
+    def __init__(
+        self, client: Client, networks: Sequence[NetworkInfo], datasets: Sequence[Dataset], model: Model | None = None
+    ) -> None:
+        super().__init__("New model" if model is None else f"Change {model.name}".replace("[", r"\["))
+        self._client, self._model = client, model
+        self._networks = {network.name: network for network in networks if network.kind == "network"}
+        self._datasets = datasets
+
+    @property
+    def network(self) -> NetworkInfo | None:
+        name = self._model.network_arch if self._model is not None else self.chosen("#network")
+        return self._networks.get(name or "")
+
+    def rows(self) -> Iterable[Widget]:
+        model = self._model
+        yield Row("Name", Input(model.name if model else "", placeholder="what you call it", id="name", compact=True))
+        if model is None:
+            known = sorted(self._networks.values(), key=lambda each: (not _runs(each), each.name))
+            options = [(each.name if _runs(each) else f"{each.name}  (no runner here)", each.name) for each in known]
+            yield Row("Network", choice("network", options, FIRST, "choose"))
+        yield Row("Train on", Choices[str](id="train_datasets", compact=True), "space chooses")
+        for field, label in USES:
+            yield Row(label, choice(field, [], None))
+        yield Row("Starts from", choice("ptm", [], None), "a pretrained model whose weights are registered")
+        yield Row(
+            "Metric", Input(model.metric if model else "kpi", id="metric", compact=True), "kpi: the network's own"
+        )
+        yield Row("Sweep", choice("sweep", [(each, each) for each in ALGORITHMS], self._sweep(), "no, train once"))
+        trials = Input(
+            str(model.automl_max_recommendations if model else 20), type="integer", id="trials", compact=True
+        )
+        yield Row("Trials", trials, "how many specifications the sweep tries")
+
+    def _sweep(self) -> str | None:
+        """The algorithm that the model is swept with, as the list spells it."""
+        if self._model is None or not self._model.automl_enabled:
+            return None
+        spelt = {name.lower(): name for name in ALGORITHMS}
+        return spelt.get((self._model.automl_algorithm or ALGORITHMS[0]).lower(), ALGORITHMS[0])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self._model is not None:
+            self._offer()
+        self._show_sweep()
+
+    @on(Select.Changed, "#network")
+    def _network_chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        self._offer()
+
+    @on(Select.Changed, "#sweep")
+    def _show_sweep(self) -> None:
+        next(row for row in self.query(Row) if row.widget.id == "trials").display = self.chosen("#sweep") is not None
+
+    def _offer(self) -> None:
+        """Put the fitting data sets and pretrained models into the lists."""
+        network = self.network
+        fitting = [each for each in self._datasets if network is not None and each.type == network.dataset_type]
+        named = [(f"{dataset.name}  {dataset.format}", dataset.id) for dataset in fitting]
+        chosen = set(self._model.train_datasets) if self._model is not None else set()
+        train = self.query_one("#train_datasets", Choices)
+        train.clear_options()
+        train.add_options(Selection(name, key, key in chosen) for name, key in named)
+        train.highlighted = 0 if named else None
+        row = next(each for each in self.query(Row) if each.widget is train)
+        missing = f"No {network.dataset_type} data set fits {network.name}: make one first (D)." if network else ""
+        row.note("space chooses" if named else missing, wrong=not named)
+        for field, _ in USES:
+            select = self.query_one(f"#{field}", Select)
+            select.set_options(named)
+            current = getattr(self._model, field) if self._model is not None else None
+            if current in {key for _, key in named}:
+                select.value = current
+        self._read_ptms()
+
+    @work(group="ptms", exclusive=True)
+    async def _read_ptms(self) -> None:
+        network = self.network
+        if network is None:
+            return
+        try:
+            ptms = await self._client.ptms(network.name)
+        except ClientError as error:
+            self.say(error.description)
+            return
+        select = self.query_one("#ptm", Select)
+        select.set_options([(_ptm(ptm), ptm.id) for ptm in sorted(ptms, key=lambda each: not each.path)])
+        current = self._model.ptm[0] if self._model is not None and self._model.ptm else None
+        if current in {ptm.id for ptm in ptms}:
+            select.value = current
+
+    async def submit(self) -> Model:
+        if not self.text("#name"):
+            raise ValueError("Give it a name.")
+        train = list(self.query_one("#train_datasets", Choices).selected)
+        ptm = self.chosen("#ptm")
+        trials = self.text("#trials")
+        if not trials.isdigit() or int(trials) < 1:
+            raise ValueError(f"Trials: {trials!r} is no number of 1 or more.")
+        algorithm = self.chosen("#sweep")
+        common = {
+            "name": self.text("#name"),
+            "metric": self.text("#metric") or "kpi",
+            "train_datasets": train,
+            "ptm": [ptm] if ptm else [],
+            "automl_enabled": algorithm is not None,
+            "automl_max_recommendations": int(trials),
+        } | {field: self.chosen(f"#{field}") for field, _ in USES}
+        if algorithm is not None:
+            common["automl_algorithm"] = algorithm
+        if self._model is not None:
+            return await self._client.update_model(self._model.id, ModelPatch(**common))
+        if self.network is None:
+            raise ValueError("Choose its network.")
+        return await self._client.create_model(ModelCreate(network_arch=self.network.name, **common))
+
+
+def _runs(network: NetworkInfo) -> bool:
+    return any(action.runners for action in network.actions)
+
+
+def _ptm(ptm: Ptm) -> str:
+    return f"{ptm.name}  {ptm.ngc_path}" if ptm.path else f"{ptm.name}  {ptm.ngc_path}  (no weights here)"

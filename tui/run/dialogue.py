@@ -1,0 +1,121 @@
+"""The dialogue before a run: which actions, on which job, and what would happen, before anything does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+from textual import on, work
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Select, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from taod.client import Client, ClientError
+from taod.types.job import Job, JobRun
+from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.state import Status
+from tui import format
+from tui.forms.choices import Choices
+from tui.forms.form import Form, Row, choice
+from tui.run.plan import drawn
+from tui.theme import DIM, RED, SOFT, TEXT
+
+PAUSE_S = 0.15
+"""After the last change, before the daemon is asked what would happen."""
+
+
+class RunDialogue(Form[list[str]]):
+    """Dismissed with the ids of the jobs that were made."""
+
+    YES = "Start"
+
+    def __init__(
+        self, client: Client, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
+        actions: Sequence[str] = (), parent: str | None = None,
+    ) -> None:  # fmt: skip
+        """`kind` is `model` or `dataset`; `actions` and the job that they work on are chosen from the start."""
+        super().__init__(f"Run on {name}".replace("[", r"\["))
+        self._client, self._kind, self._owner_id, self._network = client, kind, owner_id, network
+        self._jobs = [job for job in jobs if job.status is not Status.ERROR]
+        self._actions, self._parent = actions, parent
+
+    def rows(self) -> Iterable[Widget]:
+        yield Row("Actions", Choices[str](id="actions", compact=True), "space chooses; they run as a chain")
+        parents = [(f"{job.action} {format.short(job.id)}  {job.status.value}", job.id) for job in reversed(self._jobs)]
+        yield Row(
+            "On job",
+            choice("parent", parents, self._parent, "the action's own rule"),
+            "what the first of them works on",
+        )
+        with VerticalScroll(id="plan-scroll"):
+            yield Static("", id="plan")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#yes").disabled = True
+        self._read_network()
+
+    @work(group="network", exclusive=True)
+    async def _read_network(self) -> None:
+        try:
+            network = await self._client.network(self._network)
+        except ClientError as error:
+            self.say(error.description)
+            return
+        actions = self.query_one("#actions", Choices)
+        actions.add_options(
+            Selection(_offer(action), action.name, action.name in self._actions) for action in _offered(network)
+        )
+        actions.highlighted = 0
+        actions.focus()
+        if self._actions:
+            self._plan()
+
+    @property
+    def wanted(self) -> list[str]:
+        """The chosen actions, in the network's order."""
+        actions = self.query_one("#actions", Choices)
+        chosen = set(actions.selected)
+        return [option.value for option in actions.options if option.value in chosen]
+
+    def _run(self) -> JobRun:
+        return JobRun(self.wanted, self.chosen("#parent"))
+
+    @on(SelectionList.SelectedChanged)
+    @on(Select.Changed, "#parent")
+    def _changed(self) -> None:
+        self._plan()
+
+    @work(group="plan", exclusive=True)
+    async def _plan(self) -> None:
+        plan, start = self.query_one("#plan", Static), self.query_one("#yes")
+        start.disabled = True
+        if not self.wanted:
+            plan.update(Text("Choose one or more actions.", style=DIM))
+            return
+        await asyncio.sleep(PAUSE_S)
+        try:
+            planned = await self._client.plan(self._kind, self._owner_id, self._run())
+        except ClientError as error:
+            plan.update(Text(error.description, style=RED))
+            return
+        plan.update(drawn(planned))
+        start.disabled = False
+
+    async def submit(self) -> list[str]:
+        if not self.wanted:
+            raise ValueError("Choose one or more actions.")
+        return await self._client.run(self._kind, self._owner_id, self._run())
+
+
+def _offered(network: NetworkInfo) -> list[ActionInfo]:
+    """What can be done here first."""
+    return sorted(network.actions, key=lambda action: not action.runners)
+
+
+def _offer(action: ActionInfo) -> Text:
+    text = Text(f"{action.name:<24}", style=TEXT if action.runners else DIM)
+    told = f"by {action.runners[0]}" if action.runners else "no runner here can do it"
+    return text.append(told, style=SOFT if action.runners else DIM)

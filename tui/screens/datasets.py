@@ -1,0 +1,176 @@
+"""The page of data sets: puts list, details and uploads together, and does what the keys ask."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.markup import escape
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from taod.client import ClientError
+from taod.types.dataset import Dataset
+from tui import feed
+from tui.datasets.details import COLUMNS, DatasetDetails, rows
+from tui.datasets.forms import BringFiles, Files, NewDataset
+from tui.datasets.uploads import Uploads
+from tui.lists.panel import ListPanel
+from tui.run.dialogue import RunDialogue
+from tui.screens.confirm import Confirm
+from tui.screens.page import Page
+
+EMPTY = "No data sets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
+
+
+class DatasetsPage(Page):
+    """All data sets of the user, newest first."""
+
+    NAME = "datasets"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New", tooltip="New data set, from a folder or an archive"),
+        Binding(
+            "u", "bring", "Upload or link", tooltip="Give the data set its files: upload an archive, link a folder"
+        ),
+        Binding("t", "run", "Run", tooltip="Run an action on the data set"),
+        Binding("x", "delete", "Delete", tooltip="Delete the data set, after a question"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word of the list"),
+        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
+    ]
+
+    def parts(self) -> ComposeResult:
+        with Container(classes="list-and-details"):
+            yield ListPanel("Data sets", COLUMNS, "datasets")
+            yield DatasetDetails()
+        yield Uploads(self.dashboard.client)
+
+    def ready(self) -> None:
+        self._datasets: dict[str, Dataset] = {}
+        self.listing.table.focus()
+
+    @property
+    def listing(self) -> ListPanel:
+        return self.query_one(ListPanel)
+
+    @property
+    def selected(self) -> Dataset | None:
+        return self._datasets.get(self.listing.selected_id or "")
+
+    def reload(self) -> None:
+        self._read()
+
+    def lost(self, reason: str) -> None:
+        if not self._datasets:
+            self.listing.show({}, escape(reason))
+
+    @work(group="list", exclusive=True)
+    async def _read(self, then_select: str | None = None) -> None:
+        try:
+            page = await self.dashboard.client.datasets()
+        except ClientError as error:
+            if error.status:
+                self.complain(error)
+            return
+        self._datasets = {dataset.id: dataset for dataset in page.items}
+        self.listing.show({dataset.id: rows(dataset) for dataset in page.items}, EMPTY)
+        if then_select is not None:
+            self.listing.table.select(then_select)
+        self._show()
+
+    @on(feed.DatasetChanged)
+    def _changed(self, event: feed.DatasetChanged) -> None:
+        self._read()
+
+    @on(feed.JobChanged)
+    def _job_changed(self, event: feed.JobChanged) -> None:
+        if event.view.owner_id in self._datasets and event.view.state.ended:
+            self._read()
+
+    @on(ListPanel.Selected)
+    def _selected(self) -> None:
+        self._show()
+        self.refresh_bindings()
+
+    @work(group="details", exclusive=True)
+    async def _show(self) -> None:
+        dataset = self.selected
+        details = self.query_one(DatasetDetails)
+        if dataset is None:
+            details.show(None, None)
+            return
+        try:
+            summary = await self.dashboard.client.dataset_summary(dataset.id)
+        except ClientError as error:
+            if error.status not in (0, 404):
+                self.complain(error)
+            summary = None
+        details.show(dataset, summary)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("bring", "run", "delete"):
+            return True if self.selected is not None else None
+        return True
+
+    @work(group="ask", exclusive=True)
+    async def action_new(self) -> None:
+        try:
+            networks = await self.dashboard.client.networks()
+        except ClientError as error:
+            self.complain(error)
+            return
+        kinds = [network for network in networks if network.kind == "dataset"]
+        self._bring(await self.app.push_screen_wait(NewDataset(self.dashboard.client, kinds)))
+
+    @work(group="ask", exclusive=True)
+    async def action_bring(self) -> None:
+        if (dataset := self.selected) is not None:
+            self._bring(await self.app.push_screen_wait(BringFiles(self.dashboard.client, dataset)))
+
+    def _bring(self, files: Files | None) -> None:
+        if files is None:
+            return
+        self._read(files.dataset_id)
+        if files.archive is not None:
+            self.query_one(Uploads).send(files.dataset_id, files.name, files.archive)
+
+    @on(Uploads.Done)
+    def _uploaded(self, event: Uploads.Done) -> None:
+        self.notify(escape(event.words), title=escape(event.name))
+        self._read(event.dataset_id)
+
+    @on(Uploads.Failed)
+    def _refused(self, event: Uploads.Failed) -> None:
+        self.notify(escape(event.reason), title=f"{escape(event.name)} was not taken", severity="error", timeout=20)
+        self._read(event.dataset_id)
+
+    @work(group="ask", exclusive=True)
+    async def action_run(self) -> None:
+        dataset = self.selected
+        if dataset is None:
+            return
+        started = await self.app.push_screen_wait(
+            RunDialogue(self.dashboard.client, "dataset", dataset.id, dataset.name, dataset.type, dataset.jobs)
+        )
+        if started:
+            self.dashboard.show_job(started[0])
+
+    @work(group="ask", exclusive=True)
+    async def action_delete(self) -> None:
+        dataset = self.selected
+        if dataset is None:
+            return
+        consequence = "Its record and its uploaded files go; a linked folder stays as it is."
+        if await self.app.push_screen_wait(Confirm(f"Delete '{dataset.name}'?", consequence, "Delete it", "Keep it")):
+            try:
+                await self.dashboard.client.delete_dataset(dataset.id)
+            except ClientError as error:
+                self.complain(error)
+            self._read()
+
+    def action_filter(self) -> None:
+        self.listing.input.focus()
+
+    def action_back(self) -> None:
+        self.listing.reset()
+        self.listing.table.focus()

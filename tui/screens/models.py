@@ -1,0 +1,206 @@
+"""The page of models: puts list and details together, and does what the keys ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from rich.markup import escape
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from taod.client import ClientError
+from taod.types.model import Model
+from taod.types.state import Status
+from tui import feed
+from tui.lists.panel import ListPanel
+from tui.models.details import COLUMNS, ModelDetails, rows
+from tui.models.forms import ModelForm
+from tui.run.dialogue import RunDialogue
+from tui.screens.confirm import Confirm
+from tui.screens.page import Page
+from tui.spec.editor import opened
+
+EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]makes one; it needs a data set first ([/][$primary]D[/][$dim])[/]"
+
+
+class ModelsPage(Page):
+    """The user's models, newest first; the published pretrained ones stay in the form that makes one."""
+
+    NAME = "models"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New", tooltip="New model"),
+        Binding("e", "spec", "Spec", tooltip="Edit the specification of an action"),
+        Binding("t", "run", "Run", tooltip="Run actions: train, evaluate, export, …"),
+        Binding("c", "change", "Change", tooltip="Change its name, data sets, pretrained model, sweep"),
+        Binding("x", "delete", "Delete", tooltip="Delete the model with its jobs, after a question"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word of the list"),
+        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
+    ]
+
+    def parts(self) -> ComposeResult:
+        with Container(classes="list-and-details"):
+            yield ListPanel("Models", COLUMNS, "models")
+            yield ModelDetails()
+
+    def ready(self) -> None:
+        self._models: dict[str, Model] = {}
+        self._names: dict[str, str] = {}
+        self.listing.table.focus()
+
+    @property
+    def listing(self) -> ListPanel:
+        return self.query_one(ListPanel)
+
+    @property
+    def selected(self) -> Model | None:
+        return self._models.get(self.listing.selected_id or "")
+
+    def reload(self) -> None:
+        self._read()
+
+    def lost(self, reason: str) -> None:
+        if not self._models:
+            self.listing.show({}, escape(reason))
+
+    @work(group="list", exclusive=True)
+    async def _read(self, then_select: str | None = None) -> None:
+        client = self.dashboard.client
+        try:
+            models, datasets = await asyncio.gather(client.models(read_only=False), client.datasets())
+        except ClientError as error:
+            if error.status:
+                self.complain(error)
+            return
+        self._models = {model.id: model for model in models.items if not model.ngc_path}
+        self._names = {dataset.id: dataset.name for dataset in datasets.items}
+        self.listing.show({model.id: rows(model) for model in self._models.values()}, EMPTY)
+        if then_select is not None:
+            self.listing.table.select(then_select)
+        self._show()
+
+    @on(feed.ModelChanged)
+    @on(feed.DatasetChanged)
+    def _changed(self) -> None:
+        self._read()
+
+    @on(feed.JobChanged)
+    def _job_changed(self, event: feed.JobChanged) -> None:
+        model = self._models.get(event.view.owner_id)
+        if model is None:
+            return
+        known = {job.id: job.status for job in model.jobs}
+        if known.get(event.view.id) is not event.view.status:
+            self._read()
+
+    @on(ListPanel.Selected)
+    def _selected(self) -> None:
+        self._show()
+        self.refresh_bindings()
+
+    def _show(self) -> None:
+        self.query_one(ModelDetails).show(self.selected, self._names)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("spec", "run", "change", "delete"):
+            return True if self.selected is not None else None
+        return True
+
+    @work(group="ask", exclusive=True)
+    async def action_new(self) -> None:
+        await self._form(None)
+
+    @work(group="ask", exclusive=True)
+    async def action_change(self) -> None:
+        if (model := self.selected) is not None:
+            await self._form(model)
+
+    async def _form(self, model: Model | None) -> None:
+        client = self.dashboard.client
+        try:
+            networks, datasets = await asyncio.gather(client.networks(), client.datasets())
+        except ClientError as error:
+            self.complain(error)
+            return
+        made = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
+        if made is not None:
+            self._read(made.id)
+
+    @work(group="ask", exclusive=True)
+    async def action_spec(self) -> None:
+        model = self.selected
+        if model is None:
+            return
+        action = await self.app.push_screen_wait(ChooseAction(model.actions))
+        if action is None:
+            return
+        try:
+            editor = await opened(self.dashboard.client, "model", model.id, action, model.name)
+        except ClientError as error:
+            self.complain(error)
+            return
+        await self.app.push_screen_wait(editor)
+
+    @work(group="ask", exclusive=True)
+    async def action_run(self) -> None:
+        model = self.selected
+        if model is None:
+            return
+        first = ["train"] if not model.jobs and "train" in model.actions else []
+        started = await self.app.push_screen_wait(
+            RunDialogue(
+                self.dashboard.client, "model", model.id, model.name, model.network_arch, model.jobs, actions=first
+            )
+        )
+        if started:
+            self.dashboard.show_job(started[0])
+
+    @work(group="ask", exclusive=True)
+    async def action_delete(self) -> None:
+        model = self.selected
+        if model is None:
+            return
+        going = sum(job.status in (Status.PENDING, Status.RUNNING) for job in model.jobs)
+        consequence = f"Its {len(model.jobs)} jobs and all that they left go with it."
+        if going:
+            consequence += f" {going} of them have not ended and are cancelled."
+        if await self.app.push_screen_wait(Confirm(f"Delete '{model.name}'?", consequence, "Delete it", "Keep it")):
+            try:
+                await self.dashboard.client.delete_model(model.id)
+            except ClientError as error:
+                self.complain(error)
+            self._read()
+
+    def action_filter(self) -> None:
+        self.listing.input.focus()
+
+    def action_back(self) -> None:
+        self.listing.reset()
+        self.listing.table.focus()
+
+
+class ChooseAction(ModalScreen[str | None]):
+    """One of the actions, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+
+    def __init__(self, actions: list[str]) -> None:
+        super().__init__()
+        self._actions = actions
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialogue"):
+            yield OptionList(*(Option(action, id=action) for action in self._actions), compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(".dialogue").border_title = "Whose specification?"
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.dismiss(event.option.id)

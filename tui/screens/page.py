@@ -1,0 +1,104 @@
+"""A page: a whole screen of the dashboard under the line that all pages share. The app passes every event to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.markup import escape
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from taod.client import ClientError, NoDaemon
+from tui import feed
+from tui.header import HeaderBar
+from tui.screens.help import Help
+
+if TYPE_CHECKING:
+    from tui.app import Dashboard
+
+
+class Page(Screen[None]):
+    """Made when it is first shown, kept from then on. Subclasses say what is below the header in `parts`.
+
+    `reload` is called when the page is made, when the daemon is there (again), and when events were missed.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "Next part", show=False),
+        Binding("shift+tab", "app.focus_previous", "Part before", show=False),
+        Binding("J", "app.page('jobs')", "Jobs", show=False, tooltip="Page: jobs and devices"),
+        Binding("D", "app.page('datasets')", "Data sets", show=False, tooltip="Page: data sets"),
+        Binding("M", "app.page('models')", "Models", show=False, tooltip="Page: models"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
+        Binding("ctrl+p", "app.command_palette", "Palette", show=False, tooltip="Everything, by its name"),
+        Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+
+    NAME: ClassVar[str]
+
+    @property
+    def dashboard(self) -> Dashboard:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def header(self) -> HeaderBar:
+        return self.query_one(HeaderBar)
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar(self.dashboard.client.url, self.NAME)
+        yield from self.parts()
+        yield Footer(show_command_palette=False)
+
+    def parts(self) -> ComposeResult:
+        """What is between header and footer."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        app = self.dashboard
+        self.header.show_counts(app.counts)
+        self.ready()
+        if app.connected:
+            self.header.connection(True, app.client.url)
+            self.reload()
+        elif app.trouble:
+            self.lost(app.trouble)
+
+    def ready(self) -> None:
+        """The parts are there: give one the focus."""
+
+    def reload(self) -> None:
+        """Read everything again."""
+
+    def lost(self, reason: str) -> None:
+        """The daemon does not answer; `reason` is a sentence."""
+
+    def complain(self, error: ClientError) -> None:
+        """Show what the daemon said, or that it says nothing."""
+        title = "The daemon is away" if isinstance(error, NoDaemon) else "The daemon refuses"
+        self.notify(escape(error.description), title=title, severity="error", timeout=10)
+
+    @on(feed.Connected)
+    def _connected(self) -> None:
+        self.header.connection(True, self.dashboard.client.url)
+        self.reload()
+
+    @on(feed.Disconnected)
+    def _disconnected(self, event: feed.Disconnected) -> None:
+        self.header.connection(False, self.dashboard.client.url)
+        self.lost(event.reason)
+
+    @on(feed.EventsMissed)
+    def _missed(self) -> None:
+        self.reload()
+
+    @on(feed.CountsChanged)
+    def _counted(self, event: feed.CountsChanged) -> None:
+        self.header.show_counts(event.counts)
+
+    def action_help(self) -> None:
+        self.app.push_screen(Help(self))
