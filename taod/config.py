@@ -97,6 +97,13 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 
 
+class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    check: Literal["auto", "off"] = "auto"
+    """Check all files of a data set after each upload or link, beside everything else; or only when asked."""
+    check_after_s: Annotated[float, Meta(ge=0)] = 2.0
+    """Seconds of quiet after an upload before its check begins."""
+
+
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 16 * 1024**2
     """Of a JSON body."""
@@ -117,6 +124,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     scheduler: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
+    datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property

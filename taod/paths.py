@@ -45,6 +45,14 @@ class Root:
         """Uploads on their way in; on the same file system as `datasets`, emptied at start."""
         return self.path / "incoming"
 
+    @property
+    def reviews(self) -> Path:
+        """What was found out about data sets: reports of checks, samples; all of it can be made anew."""
+        return self.path / "reviews"
+
+    def review(self, dataset_id: str) -> Path:
+        return self.reviews / dataset_id
+
     def dataset(self, dataset_id: str) -> Path:
         return self.datasets / dataset_id
 

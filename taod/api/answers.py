@@ -24,6 +24,8 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "delete_dataset": (400, *_CHANGED),
     "upload_dataset": (*_BODY, *_CHANGED),
     "link_dataset": (*_BODY, *_CHANGED),
+    "begin_check": _BODY,
+    "get_sample": (400,),
     "list_models": (400,),
     "create_model": _BODY,
     "put_model": _BODY,

@@ -9,12 +9,14 @@ from taod.api.events import EventController
 from taod.api.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
 from taod.api.models import ModelController, PtmController
+from taod.api.reviews import ReviewController
 from taod.api.specs import DatasetSpecsController, ModelSpecsController
 from taod.api.system import MetricsController, SystemController
 
 CONTROLLERS: list[type[Controller]] = [
     SystemController,
     DatasetController,
+    ReviewController,
     DatasetJobsController,
     DatasetFilesController,
     DatasetSpecsController,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from runners.embedded import Embedded
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.catalogue import Catalogue
@@ -14,6 +15,7 @@ from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
+from taod.services.checks import Checks
 from taod.services.datasets import Datasets
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
@@ -24,6 +26,7 @@ from taod.services.owner import Owners
 from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
+from taod.services.samples import Samples
 from taod.services.specs import Specs
 from taod.services.uploads import Uploads
 from taod.services.users import Users
@@ -78,6 +81,16 @@ class Services:
             config=config,
             clock=clock,
         )
+        self.checks = Checks(
+            store=store,
+            root=root,
+            engine=Embedded(config.runner.embedded),
+            datasets=self.datasets,
+            announcer=announcer,
+            config=config.datasets,
+            clock=clock,
+        )
+        self.samples = Samples(root, self.datasets)
         self.models = Models(
             store=store, root=root, catalogue=catalogue, scheduler=scheduler, announcer=announcer, clock=clock
         )
@@ -119,12 +132,14 @@ class Services:
     async def start(self) -> None:
         """Adopt what runs, settle what ended, and begin to schedule."""
         await self.scheduler.start()
+        self.checks.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Stop watching; runs live on. Streams end."""
         self.ready = False
         self.closing.set()
+        await self.checks.stop()
         await self.scheduler.stop()
         if self.telemetry is not None:
             await self.telemetry.close()

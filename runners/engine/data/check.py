@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
 import msgspec
@@ -17,6 +20,7 @@ from taod.types.dataset import DatasetReport
 
 REPORT = "report.json"
 SAMPLES = "samples.json"
+_PR_SET_PDEATHSIG = 1
 TOLD_S = 1.0
 """Seconds between status lines."""
 
@@ -33,6 +37,8 @@ class _Dataset(msgspec.Struct):
 class Settings(msgspec.Struct):
     dataset: _Dataset
     deep: bool = False
+    with_parent: bool = False
+    """In the background of a daemon, which it does not outlive."""
 
 
 def run(run: Run) -> str:
@@ -42,6 +48,7 @@ def run(run: Run) -> str:
     if not top.is_dir():
         raise DataError(f"dataset.root: there is no folder {top}.")
     interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    _step_back(settings.with_parent)
     try:
         examination = Examination(top, settings.dataset.type, settings.dataset.format, deep=settings.deep)
         expected = max(settings.dataset.images, 1)
@@ -60,6 +67,15 @@ def run(run: Run) -> str:
     write(run.results / SAMPLES, msgspec.json.encode(examination.samples))
     write(run.results / REPORT, encoded(report))
     return report.message
+
+
+def _step_back(with_parent: bool) -> None:
+    """In the background of a daemon: leave the cores to whoever needs them, and do not outlive it."""
+    if not with_parent:
+        return
+    os.nice(10)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def encoded(report: DatasetReport) -> bytes:
