@@ -61,6 +61,8 @@ def check(service: str, action: str, document: dict[str, Any]) -> None:
             raise SpecError(f"{path}: {value!r} is none of {', '.join(allowed)}.")
     if service == "annotations":
         _check_pair(document)
+    if service == "augmentation" and lookup(document, "data.include_masks") is True:
+        raise SpecError("data.include_masks: the engine moves boxes, not masks; set it to false.")
 
 
 def _check_pair(document: dict[str, Any]) -> None:
