@@ -14,7 +14,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from runners import processes
+import msgspec
+
+from runners import memory_group, processes
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.paths import RunFolder
 
@@ -28,6 +30,8 @@ START_LIMIT_S = 30.0
 EXEC_LIMIT_S = 5.0
 """How long a stop waits for a tool that the wrapper is just about to execute."""
 LOOK_AGAIN_S = 0.002
+MIB = 1024**2
+KILLED = 128 + signal.SIGKILL
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +109,7 @@ class LocalRunner(ABC):
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
-        return Ended(_read_exit(request.run_folder))
+        return _ended(request.run_folder)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         mark = _mark(request)
@@ -119,6 +123,8 @@ class LocalRunner(ABC):
             # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
             reached = processes.send(tool, number)
+            # A stopped process would sleep through its SIGTERM, and a stopped wrapper could not record the end.
+            processes.send(members, signal.SIGCONT)
             if force and reached:
                 await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper)
             if reached or wrapper is None:
@@ -128,12 +134,13 @@ class LocalRunner(ABC):
     def _spawn(self, launch: Launch, request: RunRequest, tell: int) -> subprocess.Popen[bytes]:
         try:
             request.run_folder.path.mkdir(parents=True, exist_ok=True)
+            before, group = self._bound(request)
             out = os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 return subprocess.Popen(
-                    [SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
+                    [*before, SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
                     cwd=request.folder,
-                    env=self.inherited() | launch.environment | dict([_mark(request).split("=", 1)]),
+                    env=self.inherited() | launch.environment | dict([_mark(request).split("=", 1)]) | group,
                     stdin=tell,
                     stdout=out,
                     stderr=out,
@@ -144,11 +151,31 @@ class LocalRunner(ABC):
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
 
+    def memory_refusal(self) -> str:
+        """Why a run's memory cannot be limited here; empty where it can."""
+        return memory_group.way().refusal
+
+    def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
+        """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""
+        note = _Memory(memory_group.machine_kills())
+        words: list[str] = []
+        if request.memory_bytes:
+            found, name = memory_group.way(), f"{request.job_id}-{request.attempt}"
+            group = memory_group.make(found, name, request.memory_bytes)
+            words = memory_group.systemd_words(found, name, request.memory_bytes)
+            note = msgspec.structs.replace(
+                note, group=None if group is None else str(group), limit=request.memory_bytes
+            )
+        request.run_folder.memory.write_bytes(msgspec.json.encode(note))
+        return words, {} if note.group is None else {memory_group.VARIABLE: note.group}
+
     async def _why_not(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
         await asyncio.to_thread(child.wait)
         self._children.pop(child.pid, None)
         if child.returncode == 81:
             return f"attempt {request.attempt} was claimed by somebody else"
+        if child.returncode == 83:
+            return "the run could not enter the control group that limits its memory (supervision.memory_bytes)"
         if child.returncode == 82:
             return f"{request.run_folder.pid} could not be written: is the disk full?"
         return f"the wrapper of the run ended with {child.returncode} before it had started anything"
@@ -181,6 +208,42 @@ class LocalRunner(ABC):
         finally:
             os.close(fd)
         return identity.pid
+
+
+class _Memory(msgspec.Struct, frozen=True):
+    """What is known of a run's memory before it begins."""
+
+    kills: int | None = None
+    """The kernel's count of kills for memory, of the whole machine."""
+    group: str | None = None
+    limit: int = 0
+
+
+def _ended(run: RunFolder) -> Ended:
+    """The exit code, and whether the kernel killed for memory: told only of an end by SIGKILL, or one that nobody
+    lived to record. Gives up the run's control group."""
+    code, note = _read_exit(run), _read_memory(run)
+    words = _killed(note) if code in (None, KILLED) else ""
+    if note.group is not None:
+        memory_group.remove(Path(note.group))
+    return Ended(code, words, out_of_memory=bool(words))
+
+
+def _killed(note: _Memory) -> str:
+    """How the kernel killed processes for memory since the run began, in words; empty where it did not."""
+    if note.group is not None and memory_group.kills(Path(note.group)):
+        return f"killed for its memory: more than the {note.limit / MIB:.0f} MiB of supervision.memory_bytes"
+    now = memory_group.machine_kills()
+    if note.kills is not None and now is not None and now > note.kills:
+        return "killed: the machine was out of memory"
+    return ""
+
+
+def _read_memory(run: RunFolder) -> _Memory:
+    try:
+        return msgspec.json.decode(run.memory.read_bytes(), type=_Memory)
+    except (OSError, msgspec.DecodeError):
+        return _Memory()
 
 
 def _mark(request: RunRequest) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import signal
+import time
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -19,6 +20,20 @@ def start_ticks(pid: int) -> int | None:
     if fields is None or fields[0] in (b"Z", b"X"):
         return None
     return int(fields[19])
+
+
+def age_s(ticks: int) -> float:
+    """Seconds since a process started, of which the start time in clock ticks since boot is known; never negative.
+
+    Of the clock that counts from boot: setting the wall clock does not change it.
+    """
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal (SIGSTOP, SIGTSTP) holds the process, so that it does nothing until SIGCONT."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] == b"T"
 
 
 def has_mark(pid: int, mark: str) -> bool:

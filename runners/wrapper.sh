@@ -19,10 +19,17 @@ read -r stat <"/proc/$$/stat"
 start_of() { shift 19; start=$1; }
 # Unquoted on purpose: the shell splits the fields.
 start_of ${stat##*) }
+# The group that bounds the run's memory; the tool is born in it. Without the group there is no bound, and no run.
+if [ -n "${TAOD_GROUP-}" ]; then
+    echo "$$" >"$TAOD_GROUP/cgroup.procs" || exit 83
+    unset TAOD_GROUP
+fi
 # Builtins only from here on: a helper process (mv) could be hit by the very signals that are meant for the tool.
 # One write of a short line: whoever reads takes the file for written once it ends in a line break. Without it nothing
 # is started, because a run that nobody could find again must not exist.
 echo "$$ $start" >"$run/pid" || exit 82
+# Room for the exit code while the disk has some: overwritten in place, it needs none when the run ends on a full one.
+printf '    ' >"$run/exit"
 # Closes the pipe: the daemon sees its end and knows that the pid file is there. Closing, unlike writing, cannot
 # fail when the daemon is dead. It also gives the tool an empty input.
 exec </dev/null
@@ -30,4 +37,4 @@ exec </dev/null
 "$@"
 # 0-125 the tool's own, 126 and 127 not to be executed or found, 128+n ended by signal n. Read by the daemon only
 # once this shell has ended, so it is never seen half written.
-echo "$?" >"$run/exit"
+printf '%3d\n' "$?" 1<>"$run/exit"

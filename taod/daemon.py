@@ -5,6 +5,7 @@ It wires nothing itself; `taod.services.compose` does that, and `taod.api` answe
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import gc
 import logging
@@ -12,7 +13,7 @@ import logging.handlers
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +34,10 @@ from taod.types.common import DaemonInfo
 
 log = logging.getLogger("taod")
 
+DRAIN = signal.SIGUSR1
+"""Start nothing new, and end when no run is left."""
+CANCEL_ALL = signal.SIGUSR2
+"""Cancel every job, and end when no run is left."""
 SHUTDOWN_S = 3
 """Seconds that open requests get to end when the server stops."""
 
@@ -93,9 +98,24 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._services, self._ready = services, ready
 
+    def end_when(self, over: Coroutine[object, object, None]) -> None:
+        """Stop serving when `over` is."""
+
+        async def end() -> None:
+            try:
+                await over
+            except Exception:
+                log.exception("the runs could not all be ended")
+            self.should_exit = True
+
+        self._ending = asyncio.get_running_loop().create_task(end(), name="end of the daemon")
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            loop, scheduler = asyncio.get_running_loop(), self._services.scheduler
+            loop.add_signal_handler(DRAIN, lambda: self.end_when(scheduler.drain()))
+            loop.add_signal_handler(CANCEL_ALL, lambda: self.end_when(scheduler.cancel_all("the end of the daemon")))
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -53,6 +53,11 @@ class Root:
     def review(self, dataset_id: str) -> Path:
         return self.reviews / dataset_id
 
+    @property
+    def stray(self) -> Path:
+        """Where `taod doctor --fix` puts folders that belong to nothing."""
+        return self.path / "stray"
+
     def dataset(self, dataset_id: str) -> Path:
         return self.datasets / dataset_id
 
@@ -107,6 +112,12 @@ class RunFolder:
     def pid(self) -> Path:
         """Written by the wrapper, atomically: its pid and its start time in clock ticks since boot."""
         return self.path / "pid"
+
+    @property
+    def memory(self) -> Path:
+        """What tells an end for want of memory apart: the kernel's count of such kills at the start, and the run's
+        control group where it has one."""
+        return self.path / "memory"
 
     @property
     def exit(self) -> Path:

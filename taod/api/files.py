@@ -36,21 +36,24 @@ class FilesController(Controller):
 
     kind: ClassVar[str | None] = None
 
-    @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow")}, media_type="text/plain")
+    @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow", "plain")}, media_type="text/plain")
     async def get_log(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
         """What the run has written to its output: all, a range, the last lines, or everything until it has ended."""
         job = self._job(request, services, user, job_id)
         path = services.jobs.folder(job).log
         tail = query.number(request, "tail")
         size = _size(path)
+        plain = query.flag(request, "plain") is True
         if query.flag(request, "follow"):
-            return await _followed(request, services, job, path, tail)
+            return await _followed(request, services, job, path, tail, plain)
         if size is None:
             raise NotFound(f"job {job.id} has no log yet: it is {job.state} ({job.reason})")
         headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         if tail is not None:
             block = await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES))
-            return _whole(block, headers)
+            return _whole(logs.plain(block) if plain else block, headers)
+        if plain:
+            return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
         return _part_of_file(request, path, size, TEXT, headers)
 
     @get("/files", summary="Files of a Job")
@@ -112,7 +115,18 @@ class ModelFilesController(FilesController):
     tags = ("MODEL",)
 
 
-async def _followed(request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None) -> Stream:
+async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A log's blocks as a terminal would show them; a line is given when it is whole."""
+    reader = logs.Plain()
+    async for block in blocks:
+        if shown := reader.feed(block):
+            yield shown
+    yield reader.finish()
+
+
+async def _followed(
+    request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
+) -> Stream:
     """The log from the tail, the range's start or its beginning on, and what is added until the job has ended."""
     over = job.state.ended or job.state is State.PAUSED
     found = _size(path)
@@ -138,7 +152,9 @@ async def _followed(request: Call, services: TheServices, job: JobRecord, path: 
             async for block in blocks:
                 yield block
 
-    return Stream(flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"})
+    return Stream(
+        _plain(flow()) if plain else flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"}
+    )
 
 
 def _size(path: Path) -> int | None:

@@ -8,13 +8,21 @@ from typing import Any
 
 from taod.catalogue import Catalogue
 from taod.types.common import JobSort, Sort
-from taod.types.dataset import DatasetType
+from taod.types.dataset import DatasetType, UploadMode
 from taod.types.network import NetworkArch
 from taod.types.state import State, Status
 
 Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_SHA256 = "^[0-9a-fA-F]{64}$"
+_DIGEST = "^sha-256=:[A-Za-z0-9+/]{43}=:$"
+_FORMS = {
+    "Content-Range": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$",
+    "Content-Digest": _DIGEST,
+    "Repr-Digest": _DIGEST,
+}
+"""Headers that are of one form only."""
 _TEXT: Document = {"type": "string"}
 _UUID: Document = {"type": "string", "format": "uuid"}
 _NUMBER: Document = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -60,6 +68,9 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "tail": ("The last lines only, this many", _NUMBER),
     "boxes": ("Draw the boxes; true without it", _FLAG),
     "follow": ("Go on until the job has ended", _FLAG),
+    "plain": ("As a terminal would show it: no colours, of a progress bar its last state", _FLAG),
+    "mode": ("What becomes of the files that are there: replaced, or added to", _one_of(UploadMode)),
+    "sha256": ("SHA-256 of the archive; where it differs, nothing is kept", {"type": "string", "pattern": _SHA256}),
     "filename": ("Name of the archive, where the body does not tell it", _TEXT),
     "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
 }
@@ -86,6 +97,11 @@ _EXAMPLES: dict[str, Any] = {
     "text": "flower",
     "tail": 100,
     "filename": "flowers.tar.gz",
+    "mode": UploadMode.ADD,
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "Content-Range": "bytes 0-67108863/2154967040",
+    "Content-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+    "Repr-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
     "last_event_id": "4d9978c1-26",
     "Range": "bytes=0-99",
     "Last-Event-ID": "4d9978c1-26",
@@ -93,15 +109,19 @@ _EXAMPLES: dict[str, Any] = {
 """Examples by name; a flag's is true. `name` is a network in a path and a part of a name in a query."""
 
 _HEADERS = {
+    "Content-Range": "A part of the archive, `bytes START-END/TOTAL`; `bytes */TOTAL` without a body asks what is here",
+    "Content-Digest": "SHA-256 of this body (RFC 9530), `sha-256=:<base64>:`; where it differs, nothing of it is kept",
+    "Repr-Digest": "SHA-256 of the whole archive, in the same form; with parts it goes with the last one",
     "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else gets the whole",
     "Last-Event-ID": "Go on after this event",
 }
 
 
-def of(path: str, queries: Iterable[str], *, ranged: bool) -> list[Document]:
+def of(path: str, queries: Iterable[str], *, ranged: bool, headers: Iterable[str] = ()) -> list[Document]:
     """The parameters of one operation: its path's, its query's, and the headers that it reads."""
     found = [_path(name) for name in _VARIABLE.findall(path)]
     found += [_query(name) for name in queries]
+    found += [_header(name) for name in headers]
     if ranged:
         found.append(_header("Range"))
     if "last_event_id" in queries:
@@ -131,6 +151,7 @@ def _query(name: str) -> Document:
 
 
 def _header(name: str) -> Document:
-    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": _TEXT} | {
+    schema = _TEXT | ({"pattern": _FORMS[name]} if name in _FORMS else {})
+    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": schema} | {
         "example": _EXAMPLES[name]
     }

@@ -9,8 +9,10 @@ from taod.api.events import EventController
 from taod.api.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
 from taod.api.models import ModelController, PtmController
+from taod.api.queue import QueueController
 from taod.api.reviews import ReviewController
 from taod.api.specs import DatasetSpecsController, ModelSpecsController
+from taod.api.sweeps import SweepController
 from taod.api.system import MetricsController, SystemController
 
 CONTROLLERS: list[type[Controller]] = [
@@ -24,9 +26,11 @@ CONTROLLERS: list[type[Controller]] = [
     ModelJobsController,
     ModelFilesController,
     ModelSpecsController,
+    SweepController,
     PtmController,
     AllJobsController,
     AllFilesController,
+    QueueController,
     EventController,
     MetricsController,
 ]

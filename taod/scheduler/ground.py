@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from runners.protocol import Command, RunIdentity, Runner, RunRequest
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, PendingJob
 from taod.clock import Clock, iso
-from taod.config import SchedulerConfig
+from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.telemetry.bus import EventBus
@@ -33,6 +34,47 @@ class Planner(Protocol):
 
     def prepare(self, job: JobRecord) -> Command:
         """Make its folder and its spec file. Raises BadRequest with what the user can do."""
+        ...
+
+    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
+        """Its specification with the defaults that it leaves out: what runners are asked about."""
+        ...
+
+    def secrets(self, job: JobRecord) -> list[str]:
+        """What is masked wherever its command or its log is shown."""
+        ...
+
+
+class Watch(Protocol):
+    """Who carries one job from its lease to its end."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the job is off its devices, whatever became of it."""
+        ...
+
+    @property
+    def live(self) -> Live | None:
+        """Its process, once that is known."""
+        ...
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or go on with one that a daemon before had started."""
+        ...
+
+    def stop(self, by: str = "user") -> None:
+        """Its end was asked for, and is on record."""
+        ...
+
+    def break_off(self, intent: str, words: str) -> None:
+        """End its run for a reason that is not a user's."""
+        ...
+
+    async def leave(self) -> None:
+        """Stop watching."""
         ...
 
 
@@ -58,6 +100,7 @@ class Ground:
     bus: EventBus
     planner: Planner
     config: SchedulerConfig
+    supervision: SupervisionConfig
     clock: Clock
 
     def now(self) -> str:
@@ -71,6 +114,12 @@ class Ground:
     def move(self, job_id: str, state: State, reason: str, **fields: object) -> JobRecord:
         """Change the state and tell of it."""
         return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
+
+    def warn(self, job_id: str, kind: str, text: str | None) -> JobRecord:
+        """Set the job's one warning that begins with `kind`, or take it away (None), and tell of the job."""
+        job = self.store.jobs.get(job_id)
+        kept = [one for one in (job.warnings if job else []) if not one.startswith(kind)]
+        return self.tell(self.store.jobs.update(job_id, warnings=kept if text is None else [*kept, text]))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
         """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""

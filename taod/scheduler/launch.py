@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from runners.local import LocalRunner
 from runners.protocol import Command, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod.errors import BadRequest, TaodError
 from taod.masking import masked
 from taod.scheduler.ground import Ground, Live
+from taod.scheduler.limits import limits
 from taod.scheduler.outcome import CANCEL
 from taod.types.state import State
 
@@ -25,6 +27,8 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
         return None
     if job.stop_intent is not None:
         ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+        return None
+    if not await _fit(ground, job):
         return None
     try:
         runner, request, shown = _prepare(ground, job)
@@ -42,6 +46,7 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
         ground.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )
+        _note_unbounded(ground, request, runner)
         # Inside: the mark of where this attempt's lines begin is on record with it.
         ground.follow(job, fresh=True)
     ground.tell(job)
@@ -57,6 +62,31 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
             ground.end(job_id, State.FAILED, str(error))
         return None
     return begun(ground, Live(job_id, runner, request, identity))
+
+
+def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
+    """Say in the history that a memory limit cannot be kept."""
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
+        ground.store.jobs.note(request.job_id, f"Without its memory limit (supervision.memory_bytes): {refusal}")
+
+
+async def _fit(ground: Ground, job: JobRecord) -> bool:
+    """Whether its GPUs are as they were when it was given them; else it is in the queue again, and says why.
+
+    The driver tells nobody of a process that comes: it is asked now, a few milliseconds before the run begins.
+    """
+    if not ground.devices.has_gpus or not any(grant.kind == "gpu" for grant in ground.devices.grants(job.devices)):
+        return True
+    try:
+        await ground.devices.ask()
+        reason = ground.devices.unfit(job.id, ground.store.leases.all())
+    except Exception:
+        log.exception("the devices of job %s could not be read; it is started all the same", job.id)
+        return True
+    if reason is None:
+        return True
+    ground.move(job.id, State.QUEUED, f"waits for a device: {reason}")
+    return False
 
 
 def begun(ground: Ground, live: Live) -> Live:
@@ -92,10 +122,18 @@ def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:
     return RunRequest(
         job_id=job.id,
         attempt=run.attempt,
-        command=Command(job.network, job.action, run.command, image=""),
+        command=Command(job.network, job.action, run.command, image="", secrets=_secrets(ground, job)),
         folder=str(ground.root.job(job.id).path),
         devices=ground.devices.grants(job.devices),
     )
+
+
+def _secrets(ground: Ground, job: JobRecord) -> list[str]:
+    try:
+        return ground.planner.secrets(job)
+    except Exception:
+        log.exception("the secrets of job %s are not known: its log is not masked", job.id)
+        return []
 
 
 def identity_of(run: RunRecord) -> RunIdentity | None:
@@ -103,7 +141,8 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    choice = ground.runners.choose(job.network, job.action, job.spec)
+    spec = ground.planner.whole_spec(job)
+    choice = ground.runners.choose(job.network, job.action, spec, wanted=job.asked_runner, place=job.site)
     if choice.runner is None:
         raise BadRequest(choice.refusal)
     command = ground.planner.prepare(job)
@@ -113,7 +152,14 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
     # A run folder newer than the record is left by a machine that lost power before the record reached the disk.
     while folder.run(attempt).path.exists():
         attempt += 1
-    request = RunRequest(job.id, attempt, command, str(folder.path), ground.devices.grants(job.devices))
+    request = RunRequest(
+        job.id,
+        attempt,
+        command,
+        str(folder.path),
+        ground.devices.grants(job.devices),
+        memory_bytes=limits(ground.supervision, job.network, job.action).memory_bytes,
+    )
     return choice.runner, request, _masked(choice.runner.describe(request), command.secrets)
 
 

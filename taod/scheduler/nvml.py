@@ -1,9 +1,9 @@
-"""NVML touched in one place: which GPUs there are and what they are doing; any figure may be missing."""
+"""NVML touched in one place: which GPUs and MIG instances there are, and what they do; any figure may be missing."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,12 +14,22 @@ DRIVER = "libnvidia-ml.so.1"
 
 
 class Gpu(msgspec.Struct, frozen=True):
-    """One GPU as the driver names it."""
+    """One GPU, or one MIG instance of one, as the driver names it."""
 
     uuid: str
     index: int
+    """The GPU's, which its MIG instances share."""
     name: str
     memory_total_bytes: int | None
+    parent: str | None = None
+    """UUID of the GPU that a MIG instance is a part of."""
+
+
+class GpuProcess(msgspec.Struct, frozen=True):
+    """One process with a context on a GPU."""
+
+    pid: int
+    memory_bytes: int | None = None
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -31,7 +41,7 @@ class Figures(msgspec.Struct, frozen=True):
     temperature_c: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
-    processes: list[int] = []
+    processes: list[GpuProcess] = []
     lost: bool = False
     """The driver knows of it no more: fallen off the bus, or taken away."""
 
@@ -62,29 +72,41 @@ class Nvml:
             return None
         return cls(pynvml)
 
+    def renew(self) -> None:
+        """Close the library and open it again: one that has lost a GPU does not see it come back otherwise."""
+        self._ask(self._library.nvmlShutdown)
+        self._ask(self._library.nvmlInit)
+
+    def driver(self) -> str:
+        """The driver's version; empty where it does not tell."""
+        return _text(self._ask(self._library.nvmlSystemGetDriverVersion) or "")
+
     def gpus(self) -> list[Gpu]:
-        """Every GPU that answers, by index."""
-        nvml, found = self._library, []
-        for index in range(self._ask(nvml.nvmlDeviceGetCount) or 0):
-            handle = self._ask(nvml.nvmlDeviceGetHandleByIndex, index)
-            uuid = None if handle is None else self._ask(nvml.nvmlDeviceGetUUID, handle)
-            if uuid is None:
+        """Every GPU that answers, by index; one in MIG mode is left out and its instances stand in its place."""
+        found: list[Gpu] = []
+        for index in range(self._ask(self._library.nvmlDeviceGetCount) or 0):
+            handle = self._ask(self._library.nvmlDeviceGetHandleByIndex, index)
+            gpu = None if handle is None else self._gpu(handle, index)
+            if gpu is None:
                 continue
-            memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle)
-            name = _text(self._ask(nvml.nvmlDeviceGetName, handle) or "GPU")
-            found.append(Gpu(_text(uuid), index, name, None if memory is None else int(memory.total)))
+            mode = self._ask(self._library.nvmlDeviceGetMigMode, handle)
+            if mode and mode[0]:
+                found += self._instances(handle, gpu)
+            else:
+                found.append(gpu)
         return found
 
     def figures(self, uuid: str) -> Figures:
-        """What the GPU of that UUID is doing now."""
+        """What the GPU or MIG instance of that UUID is doing now."""
         nvml = self._library
         try:
             handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            card = self._card(handle)
             memory = self._read(nvml.nvmlDeviceGetMemoryInfo, handle)
             usage = self._read(nvml.nvmlDeviceGetUtilizationRates, handle)
-            temperature = self._read(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
-            power = self._read(nvml.nvmlDeviceGetPowerUsage, handle)
-            limit = self._read(nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+            temperature = self._read(nvml.nvmlDeviceGetTemperature, card, nvml.NVML_TEMPERATURE_GPU)
+            power = self._read(nvml.nvmlDeviceGetPowerUsage, card)
+            limit = self._read(nvml.nvmlDeviceGetEnforcedPowerLimit, card)
             running = self._read(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
         except self._gone:
             return Figures(lost=True)
@@ -97,8 +119,30 @@ class Nvml:
             temperature_c=None if temperature is None else float(temperature),
             power_w=None if power is None else power / 1000,
             power_limit_w=None if limit is None else limit / 1000,
-            processes=sorted(process.pid for process in running or []),
+            processes=sorted((_process(one) for one in running or []), key=lambda one: one.pid),
         )
+
+    def _gpu(self, handle: Any, index: int, parent: str | None = None) -> Gpu | None:
+        uuid = self._ask(self._library.nvmlDeviceGetUUID, handle)
+        if uuid is None:
+            return None
+        memory = self._ask(self._library.nvmlDeviceGetMemoryInfo, handle)
+        name = _text(self._ask(self._library.nvmlDeviceGetName, handle) or "GPU")
+        return Gpu(_text(uuid), index, name, None if memory is None else int(memory.total), parent)
+
+    def _instances(self, handle: Any, gpu: Gpu) -> Iterator[Gpu]:
+        for number in range(self._ask(self._library.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+            # The places of instances that were not made answer with an error.
+            instance = self._ask(self._library.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
+            found = None if instance is None else self._gpu(instance, gpu.index, gpu.uuid)
+            if found is not None:
+                yield found
+
+    def _card(self, handle: Any) -> Any:
+        """The handle that tells heat and power: of a MIG instance, its whole GPU's."""
+        if not self._read(self._library.nvmlDeviceIsMigDeviceHandle, handle):
+            return handle
+        return self._read(self._library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle) or handle
 
     def _read(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """The answer, or None where this one figure is not to be had. Raises what says that the whole GPU is gone."""
@@ -114,6 +158,11 @@ class Nvml:
             return call(*arguments)
         except self._library.NVMLError:
             return None
+
+
+def _process(told: Any) -> GpuProcess:
+    memory = getattr(told, "usedGpuMemory", None)
+    return GpuProcess(int(told.pid), None if memory is None else int(memory))
 
 
 def _text(value: str | bytes) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from runners.protocol import Ended
+from taod.scheduler import memory
+from taod.scheduler.limits import OOM
 from taod.types.state import State
 
 CANCEL = "cancel"
@@ -24,8 +26,16 @@ MEANINGS = {
 }
 """What an exit code mostly means; 128+n is an end by signal n."""
 EXCERPT_CHARACTERS = 600
+EXCERPT_LINES = 5
 UNREPORTED = frozenset({"trtexec"})
 """Actions that are done by a program that knows nothing of status.json: its exit code alone tells how it went."""
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """Why taod itself ended a run, or what it knows to have ended it: the cause's name, and words."""
+
+    cause: str
+    words: str
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +50,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     """Last epoch that it reported."""
     log: str = ""
-    """The last lines of its log."""
+    """The last lines of its log, some dozens; the end of them is shown."""
     by: str = "user"
     """Who cancelled it."""
     action: str = ""
+    broken: Broken | None = None
+    """A limit that it broke, or a GPU that it lost."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -51,6 +63,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     state: State
     message: str
+    cause: str = ""
+    """What a failure comes from, where it has a name: `oom`, `lost`, `stall`, `wall`."""
 
 
 def judge(facts: Facts) -> Outcome:
@@ -64,7 +78,7 @@ def judge(facts: Facts) -> Outcome:
         return Outcome(State.PAUSED, paused_at(facts.epoch))
     if succeeded:
         return Outcome(State.DONE, facts.message or "Done")
-    return Outcome(State.FAILED, _failure(facts))
+    return _failed(facts)
 
 
 def paused_at(epoch: int | None) -> str:
@@ -72,22 +86,38 @@ def paused_at(epoch: int | None) -> str:
     return "Paused before its first epoch" if epoch is None else f"Paused at epoch {epoch}"
 
 
-def _failure(facts: Facts) -> str:
+def _failed(facts: Facts) -> Outcome:
+    if facts.broken is not None:
+        return Outcome(State.FAILED, _with_log(facts.broken.words, facts.log), facts.broken.cause)
+    short = memory.named(facts.log) or memory.named(facts.message)
+    oom = facts.ended.out_of_memory or bool(short)
+    return Outcome(State.FAILED, _failure(facts, short), OOM if oom else "")
+
+
+def _failure(facts: Facts, short: str) -> str:
+    """`short`: which memory the log says was not enough."""
     code, said = facts.ended.exit_code, facts.ended.message
     if facts.status == FAILURE and facts.message:
         return facts.message
     if code == 0:
-        return _with_log("ended without reporting success", facts.log)
+        return _with_log(f"ended without reporting success: it exited with 0, {_last_word(facts)}", facts.log)
     if code is None:
         why = "ended, and its exit code is not known: its supervisor was killed or the machine stopped"
         return _with_log(f"{why} ({said})" if said else why, facts.log)
-    meaning = said or MEANINGS.get(code, f"ended by signal {code - 128}" if 128 < code < 193 else "")
+    meaning = said or short or MEANINGS.get(code, f"ended by signal {code - 128}" if 128 < code < 193 else "")
     if facts.status == SUCCESS:
         meaning = f"{meaning}, after it had reported success".removeprefix(", ")
     return _with_log(f"exit code {code}" + (f": {meaning}" if meaning else ""), facts.log)
 
 
+def _last_word(facts: Facts) -> str:
+    """What the tool reported last, where that is not an end."""
+    if facts.status is None:
+        return "and reported no status at all"
+    return f"but its last status was {facts.status}" + (f" ({facts.message})" if facts.message else "")
+
+
 def _with_log(sentence: str, log: str) -> str:
     """The sentence with the end of the log below it."""
-    excerpt = log.strip()[-EXCERPT_CHARACTERS:]
+    excerpt = "\n".join(log.strip().splitlines()[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]
     return f"{sentence}\n{excerpt}" if excerpt else sentence

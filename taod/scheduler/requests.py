@@ -7,7 +7,8 @@ from taod.errors import BadRequest, NotFound
 from taod.scheduler.ground import Ground
 from taod.scheduler.launch import stopping
 from taod.scheduler.outcome import CANCEL, PAUSE
-from taod.scheduler.policy import ended_with_parent, short
+from taod.scheduler.policy import ended_with_parent
+from taod.scheduler.words import short
 from taod.types.job import DetailedStatus
 from taod.types.state import State
 
@@ -59,7 +60,7 @@ class Requests:
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=RESUMED)
             self._ground.store.jobs.save_result(job_id, result)
-            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED)
+            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
         return self._ground.tell(job)
 
     def _after_resume(self, job: JobRecord) -> State:

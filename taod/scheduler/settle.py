@@ -7,31 +7,39 @@ import logging
 from pathlib import Path
 
 from runners.protocol import Ended
+from store.records import JobRecord
 from taod.masking import masked
+from taod.scheduler import memory, retry
 from taod.scheduler.ground import Ground, Live
-from taod.scheduler.outcome import Facts, judge
+from taod.scheduler.limits import LOST
+from taod.scheduler.outcome import SUCCESS, Broken, Facts, Outcome, judge
 from taod.telemetry import log as logs
 from taod.telemetry.telemetry import Final
+from taod.telemetry.trim import close_up, trim
 from taod.types.state import State
 
-LOG_LINES = 5
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses before a record that failed (a full disk) is tried again; the last one from then on."""
 
 log = logging.getLogger(__name__)
 
 
-async def settle(ground: Ground, live: Live, ended: Ended, by: str) -> None:
-    """Record how the run ended, however often it takes: until then the job keeps its devices."""
+async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Broken | None = None) -> None:
+    """Record how the run ended, however often it takes: until then the job keeps its devices.
+
+    `broken`: why taod itself ended it, where it did.
+    """
     final = await _finish(ground, live)
+    lost = await _look_at_gpus(ground, live)
+    await _close_log(ground, live)
     tail = ""
-    if ended.exit_code != 0 or final.status != "SUCCESS":
+    if ended.exit_code != 0 or final.status != SUCCESS:
         tail = await asyncio.to_thread(_tail, ground.root.job(live.job_id).log, live.request.command.secrets)
-        await _look_at_gpus(ground, live)
+        broken = broken or lost
     tries = 0
     while True:
         try:
-            _record(ground, live, ended, final, tail, by)
+            _record(ground, live, ended, final, tail, by, broken)
         except Exception:
             log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
@@ -40,7 +48,7 @@ async def settle(ground: Ground, live: Live, ended: Ended, by: str) -> None:
             return
 
 
-def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, by: str) -> None:
+def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, by: str, broken: Broken | None) -> None:
     job = ground.store.jobs.get(live.job_id)
     if job is None or not job.state.on_device:
         return
@@ -54,14 +62,22 @@ def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, b
             log=tail,
             by=by,
             action=job.action,
+            broken=broken,
         )
     )
     with ground.store.transaction():
         ground.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=ground.now())
-        if job.state is State.STARTING:
-            # Its beginning could not be recorded when it happened.
-            ground.store.jobs.transition(job.id, State.STOPPING, "Ended")
-        ground.end(job.id, outcome.state, outcome.message, final.result)
+        _end(ground, job, outcome, ended, final)
+
+
+def _end(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended, final: Final) -> None:
+    if retry.wanted(ground, job, outcome, ended):
+        retry.hold_back(ground, job, outcome, final.result)
+        return
+    if job.state is State.STARTING:
+        # Its beginning could not be recorded when it happened.
+        ground.store.jobs.transition(job.id, State.STOPPING, "Ended")
+    ground.end(job.id, outcome.state, outcome.message, final.result)
 
 
 async def _finish(ground: Ground, live: Live) -> Final:
@@ -72,14 +88,35 @@ async def _finish(ground: Ground, live: Live) -> Final:
         return Final(status=None, message="", result=ground.store.jobs.result(live.job_id))
 
 
-async def _look_at_gpus(ground: Ground, live: Live) -> None:
-    """A run that failed on a GPU may have lost it: looked at before the next one is sent there."""
-    if any(device.kind == "gpu" for device in live.request.devices):
-        await asyncio.to_thread(ground.devices.read)
+async def _look_at_gpus(ground: Ground, live: Live) -> Broken | None:
+    """Before the next run is sent there: whether its GPUs are still there, and what is free on them."""
+    if not any(device.kind == "gpu" for device in live.request.devices):
+        return None
+    try:
+        await ground.devices.ask()
+    except Exception:
+        log.exception("the devices could not be read")
+        return None
+    gone = [device for device in live.request.devices if device.id in ground.devices.lost()]
+    if not gone:
+        return None
+    names = ", ".join(f"GPU {device.index} ({device.id})" for device in gone)
+    return Broken(LOST, f"{names} was lost while it ran: the driver no longer answers for it")
+
+
+async def _close_log(ground: Ground, live: Live) -> None:
+    """A log that outgrew its size gets its final, smaller form, now that nobody writes to it."""
+    path, most = ground.root.job(live.job_id).log, ground.supervision.log_bytes
+    try:
+        if most and logs.size(path) > most:
+            await asyncio.to_thread(trim, path, most)
+            await asyncio.to_thread(close_up, path, most)
+    except OSError:
+        log.exception("the log of job %s could not be made smaller", live.job_id)
 
 
 def _tail(path: Path, secrets: list[str]) -> str:
     try:
-        return masked(logs.tail(path, LOG_LINES).decode(errors="replace"), secrets)
+        return masked(logs.plain(logs.tail(path, memory.LINES)).decode(errors="replace"), secrets)
     except OSError:
         return ""

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 from runners.protocol import Ended
 from taod.scheduler.ground import Ground, Live
+from taod.scheduler.guard import guard
 from taod.scheduler.launch import launch
+from taod.scheduler.limits import limits
+from taod.scheduler.outcome import Broken
 from taod.scheduler.settle import settle
 
 WAIT_AGAIN_S = 1.0
@@ -25,9 +28,12 @@ class Supervision:
         self.by = "user"
         """Who cancels it."""
         self.ended = asyncio.Event()
+        self.live: Live | None = None
+        """The run, once it is known to live, until its end is on record."""
         self._ground = ground
         self._over = over
         self._asked = asyncio.Event()
+        self._broken: Broken | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: Live | None = None) -> None:
@@ -39,6 +45,16 @@ class Supervision:
         self.by = by
         self._asked.set()
 
+    def break_off(self, cause: str, words: str) -> None:
+        """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
+        if self._broken is None:
+            self._broken = Broken(cause, words)
+            try:
+                self._ground.store.jobs.note(self.job_id, words)
+            except Exception:
+                log.exception("why job %s is ended could not be noted: %s", self.job_id, words)
+            self._asked.set()
+
     async def leave(self) -> None:
         """Stop watching."""
         if self._task is not None:
@@ -47,17 +63,22 @@ class Supervision:
 
     async def _carry(self, live: Live | None) -> None:
         try:
-            live = live or await launch(self._ground, self.job_id, self.by)
-            if live is not None:
-                await settle(self._ground, live, await self._watch(live), self.by)
+            self.live = live or await launch(self._ground, self.job_id, self.by)
+            if self.live is not None:
+                ended = await self._watch(self.live)
+                await settle(self._ground, self.live, ended, self.by, self._broken)
         except Exception:
             log.exception("job %s is not watched any more; a restart of the daemon finds it again", self.job_id)
         finally:
+            self.live = None
             self.ended.set()
             self._over(self)
 
     async def _watch(self, live: Live) -> Ended:
-        stopper = asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}")
+        beside = [
+            asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
+            asyncio.create_task(self._guard(live), name=f"limits of job {self.job_id}"),
+        ]
         try:
             while True:
                 try:
@@ -66,8 +87,18 @@ class Supervision:
                     log.exception("the run of job %s could not be waited for; it is tried again", self.job_id)
                     await asyncio.sleep(WAIT_AGAIN_S)
         finally:
-            stopper.cancel()
-            await asyncio.gather(stopper, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _guard(self, live: Live) -> None:
+        job = self._ground.store.jobs.get(self.job_id)
+        if job is None:
+            return
+        try:
+            await guard(self._ground, live, limits(self._ground.supervision, job.network, job.action), self.break_off)
+        except Exception:
+            log.exception("the limits of job %s are not watched any more", self.job_id)
 
     async def _stop_when_asked(self, live: Live) -> None:
         """SIGTERM, the grace, SIGKILL; ended by the run's end."""

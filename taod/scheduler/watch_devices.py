@@ -1,25 +1,35 @@
-"""Tells listeners of devices: at once when leases change, and their figures while somebody listens."""
+"""Tells of devices: at once when leases change, and their figures while somebody listens or a GPU needs an eye."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from store.records import LeaseRecord
 from taod.scheduler.ground import Ground
-from taod.types.device import Device
+from taod.types.device import Device, DeviceKind
 from taod.types.event import EventType
 
 log = logging.getLogger(__name__)
 
 
 class DeviceWatch:
-    """The devices with their leases, and the task that reads them."""
+    """The devices with their leases, and the task that reads them.
 
-    def __init__(self, ground: Ground) -> None:
+    They are read while somebody listens, while a GPU is leased (it may be lost) and while one takes no run (it may
+    again); otherwise nobody asks the driver for anything.
+    """
+
+    def __init__(self, ground: Ground, changed: Callable[[], None], lost: Callable[[str, str], None]) -> None:
+        """`changed` is called when a device that took no run does, or the other way round; `lost` with the id of a job
+        whose device is gone, and which one that is, in words."""
         self._ground = ground
+        self._changed = changed
+        self._lost = lost
         self._told: list[LeaseRecord] = []
-        self._listened = asyncio.Event()
+        self._busy: dict[str, str | None] = {}
+        self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def devices(self) -> list[Device]:
@@ -34,13 +44,15 @@ class DeviceWatch:
         leases = self._ground.store.leases.all()
         if leases != self._told:
             self._told = leases
-            self._publish()
+            devices = self.devices()
+            self._publish(devices)
+            self.look(devices)
 
     def start(self) -> None:
         self._told = self._ground.store.leases.all()
-        self._ground.bus.on_listeners(self._count)
-        self._count(self._ground.bus.listeners)
-        self._task = asyncio.create_task(self._read_while_listened(), name="figures of devices")
+        self._ground.bus.on_listeners(lambda _: self.look())
+        self.look()
+        self._task = asyncio.create_task(self._read_while_wanted(), name="figures of devices")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -48,21 +60,39 @@ class DeviceWatch:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    def _count(self, listeners: int) -> None:
-        if listeners:
-            self._listened.set()
+    def look(self, devices: list[Device] | None = None) -> None:
+        """Decide anew whether the devices are to be read."""
+        devices = self.devices() if devices is None else devices
+        gpus = [device for device in devices if device.kind is DeviceKind.GPU]
+        if self._ground.bus.listeners or any(device.leases or device.busy_reason for device in gpus):
+            self._wanted.set()
         else:
-            self._listened.clear()
+            self._wanted.clear()
 
-    async def _read_while_listened(self) -> None:
+    async def _read_while_wanted(self) -> None:
         while True:
-            await self._listened.wait()
+            await self._wanted.wait()
             try:
                 await asyncio.to_thread(self._ground.devices.read)
-                self._publish()
+                self.told()
             except Exception:
                 log.exception("the devices could not be read")
             await asyncio.sleep(self._ground.devices.telemetry_s)
 
-    def _publish(self) -> None:
-        self._ground.bus.publish(EventType.DEVICES, self.devices(), user_id=None)
+    def told(self) -> None:
+        """Act on a reading: tell listeners, end the runs of lost devices, and look at the queue where one is free."""
+        devices = self.devices()
+        if self._ground.bus.listeners:
+            self._publish(devices)
+        lost = self._ground.devices.lost()
+        for device in devices:
+            for lease in device.leases if device.id in lost else []:
+                self._lost(lease.job_id, f"{device.name} ({device.id}) was lost: its driver no longer answers for it")
+        busy = {device.id: device.busy_reason for device in devices}
+        if busy != self._busy:
+            self._busy = busy
+            self._changed()
+        self.look(devices)
+
+    def _publish(self, devices: list[Device]) -> None:
+        self._ground.bus.publish(EventType.DEVICES, devices, user_id=None)

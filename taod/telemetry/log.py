@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from taod.telemetry.watch import FolderWatch
+from taod.watch import FolderWatch
 
 BLOCK = 64 * 1024
+_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\0")
 MOST_TAIL = 8 * 1024 * 1024
 """Bytes of the longest tail, however many lines were asked for."""
 
@@ -69,6 +71,42 @@ def read_range(path: Path, start: int, end: int | None = None, *, most: int = MO
             return file.read(most if end is None else max(0, min(end - start, most)))
     except FileNotFoundError:
         return b""
+
+
+class Plain:
+    """A log as a terminal would show it, piece by piece: of what a carriage return overwrote only the last is kept,
+    colours and cursor movements are left out, and so are zero bytes."""
+
+    def __init__(self) -> None:
+        self._half = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole lines that end in these further bytes."""
+        *lines, self._half = (self._half + data).split(b"\n")
+        # A progress bar may run for hours without a line break: what it has overwritten is forgotten.
+        if len(self._half) > BLOCK and (kept := self._half.rstrip(b"\r").rfind(b"\r")) >= 0:
+            self._half = self._half[kept + 1 :]
+        if len(self._half) > MOST_TAIL:
+            lines.append(self._half)
+            self._half = b""
+        return b"".join(_plain_line(line) + b"\n" for line in lines)
+
+    def finish(self) -> bytes:
+        """The last line, which nothing ended."""
+        half, self._half = self._half, b""
+        return _plain_line(half)
+
+
+def plain(data: bytes) -> bytes:
+    """These bytes of a log as `Plain` shows them."""
+    reader = Plain()
+    return reader.feed(data) + reader.finish()
+
+
+def _plain_line(line: bytes) -> bytes:
+    line = _CONTROL.sub(b"", line)
+    parts = [part for part in line.split(b"\r") if part.strip()]
+    return parts[-1] if parts else line.replace(b"\r", b"")
 
 
 async def follow(path: Path, from_offset: int, until: asyncio.Event) -> AsyncGenerator[bytes, None]:

@@ -15,24 +15,49 @@ from taod.types.job import DetailedStatus, Result
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes; a longer line is no status line and is skipped, so that memory stays bounded."""
 
+ODD = "Lines of status.json: "
+"""How the warning about them begins."""
+
 _TEXTS = ("eta", "time_per_epoch", "time_per_iter")
 _STEPS_BY_ITERATION = frozenset({"segformer"})
 _REPEATING = frozenset({"efficientdet_tf1", "ssd", "dssd", "retinanet", "yolo_v3", "yolo_v4", "yolo_v4_tiny"})
 """These tell a metric in a line without its epoch, then again in the epoch's own line."""
 
 
+class Oddities(msgspec.Struct):
+    """How many lines of a status.json were no status lines, or had to be mended to be one."""
+
+    broken: int = 0
+    """No JSON object; a line that its writer left half done among them."""
+    oversized: int = 0
+    mended: int = 0
+    """With bytes that are no UTF-8, each shown as a replacement character."""
+
+    def words(self) -> str | None:
+        """A warning about them; None where there are none."""
+        parts = []
+        if self.broken:
+            parts.append(f"{self.broken} not read, no JSON object")
+        if self.oversized:
+            parts.append(f"{self.oversized} not read, longer than {LONGEST_LINE >> 20} MiB")
+        if self.mended:
+            parts.append(f"{self.mended} read with bytes that are no UTF-8")
+        return f"{ODD}{'; '.join(parts)}" if parts else None
+
+
 class StatusReader:
     """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
 
     Metrics and curves are kept for the last epoch seen (segformer: iteration), `0` before the first; an epoch's first
-    value wins. A line that is not a JSON object is skipped. `result` is what is known already: reading the same lines
-    into it again changes nothing but the latest figures.
+    value wins. A line that is not a JSON object is skipped and counted. `result` is what is known already: reading the
+    same lines into it again changes nothing but the latest figures.
     """
 
     def __init__(self, network: str, result: Result | None = None, *, job_id: str = "") -> None:
         self.result = Result() if result is None else result
         self.last: DetailedStatus | None = None
         """What the last line of this attempt said; None before its first."""
+        self.odd = Oddities()
         self._job_id = job_id
         self._step_field = "cur_iter" if network in _STEPS_BY_ITERATION else "epoch"
         self._step = 0
@@ -57,6 +82,7 @@ class StatusReader:
         if len(self._half) > LONGEST_LINE:
             self._half.clear()
             self._skipping = True
+            self.odd.oversized += 1
         return updates
 
     def finish(self) -> list[StatusUpdate]:
@@ -65,6 +91,7 @@ class StatusReader:
 
     def drop_half(self) -> None:
         """Forget a half line: its end will never come, because the file was replaced or its writer died."""
+        self.odd.broken += bool(self._half.strip())
         self._half.clear()
         self._skipping = False
 
@@ -74,7 +101,13 @@ class StatusReader:
         self.last = None
 
     def _line(self, line: bytes) -> StatusUpdate | None:
+        if not line.strip():
+            return None
         fields = _decode(line)
+        if fields is None:
+            fields = _mended(line)
+            self.odd.broken += fields is None
+            self.odd.mended += fields is not None
         if fields is None:
             return None
         update = StatusUpdate(job_id=self._job_id, status=_text(fields, "status"), message=_text(fields, "message"))
@@ -111,8 +144,6 @@ class StatusReader:
 
 def _decode(line: bytes) -> dict[str, Any] | None:
     """The object that a line holds; None for anything else. Bare NaN and Infinity, which Python writes, are read."""
-    if not line.strip():
-        return None
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -122,6 +153,15 @@ def _decode(line: bytes) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
+
+
+def _mended(line: bytes) -> dict[str, Any] | None:
+    """A line whose only fault are bytes that are no UTF-8."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return _decode(line.decode(errors="replace").encode())
+    return None
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

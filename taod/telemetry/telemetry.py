@@ -16,7 +16,7 @@ from taod.paths import JobFolder
 from taod.telemetry.bus import EventBus
 from taod.telemetry.follow import BLOCK, FileTail, follow
 from taod.telemetry.metric import latest_value
-from taod.telemetry.status import StatusReader
+from taod.telemetry.status import ODD, StatusReader
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import DetailedStatus, Result
 
@@ -100,6 +100,7 @@ class _Run:
         self._job = job
         self._tail = FileTail(folder.results, STATUS_FILE)
         self._generation = 0
+        self._odd = next((one for one in job.warnings if one.startswith(ODD)), None)
         self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)
 
     def read_history(self, *, fresh: bool) -> None:
@@ -114,6 +115,7 @@ class _Run:
             self._reader.result.detailed_status = known
         if lines:
             self._save()
+        self._tell_odd()
 
     def _mark(self, end: int, fresh: bool) -> int:
         """The byte at which this attempt's lines begin."""
@@ -160,11 +162,31 @@ class _Run:
             self._reader.drop_half()
         self._tell(self._reader.feed(chunk))
 
-    def _tell(self, updates: list[StatusUpdate]) -> None:
-        if updates and self._save():
-            for update in updates:
-                self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
+    def _tell_odd(self) -> None:
+        """Keep among the job's warnings how many lines could not be read, where that has changed."""
+        words = self._reader.odd.words()
+        if words == self._odd:
+            return
+        job = self._store.jobs.get(self._job.id)
+        if job is not None:
+            kept = [one for one in job.warnings if not one.startswith(ODD)]
+            self._job = self._store.jobs.update(job.id, warnings=kept if words is None else [*kept, words])
+            self._odd = words
             self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
+
+    def _tell(self, updates: list[StatusUpdate]) -> None:
+        """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next."""
+        try:
+            self._tell_odd()
+            if updates and self._save():
+                self._publish(updates)
+        except Exception:
+            _log.exception("what job %s reported could not be kept yet", self._job.id)
+
+    def _publish(self, updates: list[StatusUpdate]) -> None:
+        for update in updates:
+            self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
+        self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
 
     def _save(self) -> bool:
         """Keep the result; False where the job was deleted meanwhile."""

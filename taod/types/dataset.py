@@ -143,6 +143,33 @@ class PictureFigures(msgspec.Struct):
     height: Spread
 
 
+class UploadMode(StrEnum):
+    """What becomes of the files that a data set has."""
+
+    REPLACE = "replace"
+    """They go when the new ones are whole."""
+    ADD = "add"
+    """They stay; of two of the same name the new one counts."""
+
+
+class UploadProgress(msgspec.Struct):
+    """How far an upload is; also the body of upload events."""
+
+    dataset_id: Id
+    stage: str
+    """`receiving`, `unpacking`, `checking`; `waiting` for the next part; in events also `done` and `failed`."""
+    received: int = 0
+    """Bytes that have come."""
+    total: int | None = None
+    """Bytes that are to come in all, where the client told."""
+    files: int = 0
+    """Files unpacked so far; they are unpacked while the archive arrives, where its format allows."""
+    unpacked: int = 0
+    """Their bytes."""
+    message: str = ""
+    """Why it failed."""
+
+
 class DatasetSummary(msgspec.Struct):
     """What was understood of a data set's files."""
 
@@ -157,6 +184,14 @@ class DatasetSummary(msgspec.Struct):
     path: str | None = None
     boxes: BoxFigures | None = None
     sizes: PictureFigures | None = None
+    upload: UploadProgress | None = None
+    """The upload that is under way, or waits for its next part."""
+    warnings: list[str] = []
+    """What was noticed since: a linked folder that has changed."""
+    parent_job: Id | None = None
+    """The job that made this data set."""
+    parent_dataset: Id | None = None
+    """The data set that it was made from."""
 
 
 class CheckState(StrEnum):
@@ -230,3 +265,5 @@ class UploadAnswer(msgspec.Struct):
     files: int = 0
     bytes: int = 0
     summary: DatasetSummary | None = None
+    received: int | None = None
+    """Of an upload in parts that is not whole yet: how many bytes are here."""

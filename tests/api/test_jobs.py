@@ -108,6 +108,32 @@ async def test_the_files_of_a_job(server, model) -> None:
         assert (await server.client.get(f"{base}/log?follow=1")).content == log.content
 
 
+async def test_a_log_with_progress_bars_is_shown_plainly_and_kept_raw(server, model) -> None:
+    (train,) = await post(server, model, "train")
+    server.word("go")
+    await reached(server, train, State.DONE)
+    raw = b"Epoch 1:   0%\rEpoch 1: 100%\n\x1b[32mgreen\x1b[0m\n"
+    with server.services.root.job(train).log.open("ab") as file:
+        file.write(raw)
+    base = f"{server.base}/job/{train}/log"
+    plain = (await server.client.get(f"{base}?plain=1")).text
+    assert plain.endswith("the word is go\nEpoch 1: 100%\ngreen\n")
+    assert (await server.client.get(f"{base}?plain=1&follow=1")).text == plain
+    assert (await server.client.get(f"{base}?plain=1&tail=2")).text == "Epoch 1: 100%\ngreen\n"
+    assert (await server.client.get(base)).content.endswith(raw)
+
+
+async def test_the_detail_of_a_running_job_tells_what_it_uses(server, model) -> None:
+    (train,) = await post(server, model, "train")
+    await reached(server, train, State.RUNNING)
+    process = (await server.call("GET", f"/job/{train}", 200))["process"]
+    assert process["pid"] and process["rss_bytes"] > 100_000 and process["cpu_percent"] is not None
+    server.word("go")
+    await reached(server, train, State.DONE)
+    process = (await server.call("GET", f"/job/{train}", 200))["process"]
+    assert (process["rss_bytes"], process["exit_code"]) == (None, 0)
+
+
 async def test_secrets_are_masked_in_what_is_shown(server, model) -> None:
     await server.call("PATCH", f"/model/{model}", 200, json={"encryption_key": "very secret"})
     (train,) = await post(server, model, "train")

@@ -29,7 +29,7 @@ from taod.client.errors import ClientError
 from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
-from taod.types.dataset import DatasetCreate, DatasetPatch, DatasetPut
+from taod.types.dataset import DatasetCreate, DatasetPatch, DatasetPut, UploadMode
 from taod.types.job import JobPatch, JobRun
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
@@ -129,13 +129,13 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    dict[str, Any]: {"train": {}},
+    dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
     "dataset_id": ID, "model_id": ID, "owner_id": ID, "job_id": ID, "action": "train", "network": "dino",
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
-    "parent": ID, "ngc_path": "a/b:c",
+    "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
 }  # fmt: skip
 OWN = frozenset(name for name, _ in inspect.getmembers(Transport, callable))
 """What the calls are made of."""
@@ -210,7 +210,7 @@ def below(path: tuple[str, ...], found: click.Command) -> Iterator[tuple[tuple[s
 PLACES = {
     "owner": ID, "dataset_": ID, "datasets": ID, "model_": ID, "models": ID, "job_": ID, "jobs": ID, "arch": "dino",
     "name": "dino", "action": "train", "actions": "train", "fields": "name=x", "path": "log.txt",
-    "pairs": "train.num_epochs=3",
+    "pairs": "train.num_epochs=3", "reason": "x",
 }  # fmt: skip
 """A value for each argument that is a text, by name."""
 

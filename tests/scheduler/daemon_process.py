@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sched_world import ScriptRunner, World
 
-from runners.protocol import RunIdentity, RunRequest
+from runners.protocol import Claim, RunIdentity, RunRequest
 
 
 class DyingRunner(ScriptRunner):
@@ -27,8 +27,20 @@ class DyingRunner(ScriptRunner):
         raise AssertionError
 
 
+class DyingHeir(ScriptRunner):
+    """Dies in the midst of an adoption: the claim is settled, and nothing of it is on record."""
+
+    async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
+        await super().recover(request)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+RUNNERS = {"started": DyingRunner, "adopting": DyingHeir}
+
+
 async def main(root: Path, die_in: str) -> None:
-    world = World(root, runner=DyingRunner() if die_in == "started" else None)
+    world = World(root, runner=RUNNERS.get(die_in, ScriptRunner)())
     move = world.store.jobs.transition
 
     def deadly(job_id: str, new: str, *arguments: object, **fields: object) -> object:

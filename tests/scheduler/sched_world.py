@@ -16,7 +16,7 @@ from runners.protocol import Command, Launch, RunRequest, Verdict
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob
-from taod.config import DevicesConfig, RunnerRule, SchedulerConfig
+from taod.config import DevicesConfig, RunnerRule, SchedulerConfig, SupervisionConfig
 from taod.errors import BadRequest
 from taod.ids import new_id
 from taod.paths import Root
@@ -64,6 +64,12 @@ class ScriptPlanner:
     def ready(self, job: JobRecord) -> str | None:
         return self.missing.get(job.id)
 
+    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
+        return job.spec
+
+    def secrets(self, job: JobRecord) -> list[str]:
+        return [SECRET]
+
     def prepare(self, job: JobRecord) -> Command:
         script = (job.spec or {}).get("script")
         if script is None:
@@ -86,6 +92,8 @@ class World:
         grace_s: float = 15.0,
         in_memory: bool = False,
         runner: ScriptRunner | None = None,
+        devices: DevicesConfig | None = None,
+        supervision: SupervisionConfig | None = None,
     ) -> None:
         self.root = Root(folder)
         self.root.make()
@@ -94,7 +102,7 @@ class World:
         self.telemetry = Telemetry(self.store, self.bus)
         self.planner = ScriptPlanner(self.root)
         chosen = runner or ScriptRunner()
-        self.pool = DevicePool.detect(DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=0.01))
+        self.pool = DevicePool.detect(devices or DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=0.01))
         self.scheduler = Scheduler(
             store=self.store,
             root=self.root,
@@ -104,6 +112,7 @@ class World:
             bus=self.bus,
             planner=self.planner,
             config=SchedulerConfig(grace_s=grace_s),
+            supervision=supervision,
         )
 
     async def close(self) -> None:

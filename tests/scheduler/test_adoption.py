@@ -132,6 +132,19 @@ async def test_a_daemon_that_dies_between_two_steps_of_a_start_loses_and_doubles
         assert world.store.leases.all() == []
 
 
+@pytest.mark.parametrize("die_in", ["starting", "started"])
+async def test_a_daemon_that_dies_while_it_adopts_loses_and_doubles_nothing(tmp_path: Path, die_in: str) -> None:
+    job_ids = posted(tmp_path, GOOD, GOOD)
+    for state in (die_in, "adopting", "adopting"):
+        process = await daemon(tmp_path, state)
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == -signal.SIGKILL
+    async with restarted(tmp_path) as world:
+        for job_id in job_ids:
+            await world.until(job_id, State.DONE)
+            assert runs_of(world, job_id) == 1
+        assert world.store.leases.all() == []
+
+
 @pytest.mark.parametrize("delay_ms", [0, 3, 6, 10, 15, 25])
 async def test_a_daemon_killed_at_some_instant_loses_and_doubles_nothing(tmp_path: Path, delay_ms: int) -> None:
     job_ids = posted(tmp_path, GOOD, GOOD, GOOD)

@@ -64,6 +64,18 @@ class Driver(ModuleType):
     def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
         return self._answer("usage", handle, SimpleNamespace(gpu=55))
 
+    def nvmlDeviceGetMigMode(self, handle: str) -> list[int]:
+        raise NVMLError
+
+    def nvmlDeviceIsMigDeviceHandle(self, handle: str) -> int:
+        return 0
+
+    def nvmlShutdown(self) -> None:
+        pass
+
+    def nvmlInit(self) -> None:
+        pass
+
     def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> Any:
         return self._answer("temperature", handle, 61)
 
@@ -127,7 +139,7 @@ def test_which_devices_are_offered(driver: Driver, config: DevicesConfig, ids: l
 
 
 def test_figures_are_read_and_those_that_the_card_lacks_are_none(driver: Driver) -> None:
-    pool = DevicePool.detect(DevicesConfig())
+    pool = DevicePool.detect(DevicesConfig(foreign="ignore"))
     driver.mute = {"usage", "power"}
     pool.read()
     device = pool.devices[0]
@@ -137,7 +149,7 @@ def test_figures_are_read_and_those_that_the_card_lacks_are_none(driver: Driver)
 
 
 def test_a_lost_gpu_is_busy_and_the_others_are_not(driver: Driver) -> None:
-    pool = DevicePool.detect(DevicesConfig())
+    pool = DevicePool.detect(DevicesConfig(foreign="ignore"))
     driver.lost = {"GPU-1"}
     pool.read()
     first, second = pool.devices

@@ -14,8 +14,10 @@ from taod.types.state import State
     [
         (0, "SUCCESS", "Training finished", None, State.DONE, "Training finished"),
         (0, "SUCCESS", "", None, State.DONE, "Done"),
-        (0, "RUNNING", "Epoch 3", None, State.FAILED, "ended without reporting success"),
-        (0, None, "", None, State.FAILED, "ended without reporting success"),
+        (0, "RUNNING", "Epoch 3", None, State.FAILED, "ended without reporting success: it exited with 0, but its last"
+         " status was RUNNING (Epoch 3)"),
+        (0, None, "", None, State.FAILED, "ended without reporting success: it exited with 0, and reported"
+         " no status at all"),
         (0, "FAILURE", "CUDA out of memory", None, State.FAILED, "CUDA out of memory"),
         (1, "FAILURE", "bad spec", None, State.FAILED, "bad spec"),
         (1, "RUNNING", "Epoch 3", None, State.FAILED, "exit code 1"),

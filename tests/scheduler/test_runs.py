@@ -40,7 +40,10 @@ async def test_a_job_goes_its_whole_way(world: World) -> None:
     [
         ("say FAILURE 'CUDA out of memory'; exit 1", "CUDA out of memory"),
         ("say FAILURE 'no images'; exit 0", "no images"),
-        ("say RUNNING working", "ended without reporting success"),
+        (
+            "say RUNNING working",
+            "ended without reporting success: it exited with 0, but its last status was RUNNING (working)",
+        ),
         ("say SUCCESS fine; echo boom; exit 3", "exit code 3: after it had reported success"),
         (f"echo key {SECRET} is bad; kill -KILL $$", "exit code 137: killed, out of memory?"),
     ],
@@ -105,8 +108,9 @@ async def test_one_device_runs_one_at_a_time_in_order(world: World) -> None:
 
 
 async def test_one_that_waits_for_the_device_says_for_whom(world: World) -> None:
-    first = world.post(LONG)
-    second = world.post(GOOD)
+    owner = world.owner()
+    first = world.post(LONG, owner=owner)
+    second = world.post(GOOD, owner=owner)
     await world.until_epoch(first)
     assert world.job(second).reason == f"waits for a device: 1 of 1 leased by job {first[:8]} (train)"
     world.file(first, "go").touch()

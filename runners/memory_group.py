@@ -1,0 +1,146 @@
+"""A bound on the memory of all processes of a run: a control group of its own, by systemd or by hand, where allowed.
+
+Version 2 has the group's limit in `memory.max` and tells of kills in `memory.events`; version 1, which some machines
+still have for memory, in `memory.limit_in_bytes` and `memory.oom_control`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+CGROUPS = Path("/sys/fs/cgroup")
+SYSTEMD = Path("/run/systemd/system")
+VMSTAT = Path("/proc/vmstat")
+OURS = "taod"
+VARIABLE = "TAOD_GROUP"
+"""Names the group to the wrapper, which enters it before it becomes the tool's parent."""
+
+log = logging.getLogger(__name__)
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How this machine limits memory: groups made by hand in `folder`, or by `systemd`; if not at all, why."""
+
+    folder: Path | None = None
+    version: int = 2
+    systemd: list[str] = []
+    """The command that runs what follows it in a group of its own."""
+    refusal: str = ""
+
+
+def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = None) -> Way:
+    """The way that is open to this user now."""
+    root = os.geteuid() == 0 if root is None else root
+    if (found := _by_systemd(systemd, root)) is not None:
+        return found
+    if "memory" in _words(cgroups / "cgroup.controllers"):
+        return _by_hand(cgroups, version=2)
+    if (cgroups / "memory" / "memory.limit_in_bytes").exists():
+        return _by_hand(cgroups / "memory", version=1)
+    return Way(refusal="the kernel offers no control groups for memory here")
+
+
+def make(found: Way, name: str, memory_bytes: int) -> Path | None:
+    """A group by hand with this limit; None where that is not the way, or it was not to be had."""
+    if found.folder is None:
+        return None
+    group = found.folder / name
+    try:
+        found.folder.mkdir(exist_ok=True)
+        if found.version == 2:
+            _delegate(found.folder.parent)
+            _delegate(found.folder)
+        group.mkdir(exist_ok=True)
+        if found.version == 2:
+            (group / "memory.max").write_text(str(memory_bytes))
+            _try(group / "memory.swap.max", "0")
+        else:
+            (group / "memory.limit_in_bytes").write_text(str(memory_bytes))
+            _try(group / "memory.memsw.limit_in_bytes", str(memory_bytes))
+    except OSError:
+        log.exception("the control group %s could not be made", group)
+        remove(group)
+        return None
+    return group
+
+
+def systemd_words(found: Way, name: str, memory_bytes: int) -> list[str]:
+    """What stands before a command to run it in a scope with this limit; the process stays the same one."""
+    if not found.systemd:
+        return []
+    limit = [f"--property=MemoryMax={memory_bytes}", "--property=MemorySwapMax=0", f"--unit=taod-{name}"]
+    return [*found.systemd, *limit, "--"]
+
+
+def kills(group: Path) -> int:
+    """How often the kernel killed a process of the group for its memory."""
+    for name in ("memory.events", "memory.oom_control"):
+        if (number := _counter(group / name)) is not None:
+            return number
+    return 0
+
+
+def machine_kills(vmstat: Path = VMSTAT) -> int | None:
+    """How often the kernel has killed for memory since boot, anywhere; None where it does not tell."""
+    return _counter(vmstat)
+
+
+def remove(group: Path) -> None:
+    """Give the group up; its processes are gone."""
+    with contextlib.suppress(OSError):
+        group.rmdir()
+
+
+def _by_systemd(systemd: Path, root: bool) -> Way | None:
+    program = shutil.which("systemd-run")
+    if program is None or not systemd.is_dir():
+        return None
+    scope = [program, "--scope", "--quiet", "--collect"]
+    if root:
+        return Way(systemd=scope)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and (Path(runtime) / "systemd" / "private").exists():
+        return Way(systemd=[*scope, "--user"])
+    return None
+
+
+def _by_hand(top: Path, *, version: int) -> Way:
+    if not os.access(top, os.W_OK):
+        return Way(refusal=f"{top} cannot be written to, and there is no systemd that would do it")
+    return Way(folder=top / OURS, version=version)
+
+
+def _delegate(folder: Path) -> None:
+    """Let the groups below have limits of memory."""
+    if "memory" not in _words(folder / "cgroup.subtree_control"):
+        (folder / "cgroup.subtree_control").write_text("+memory")
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def _try(path: Path, text: str) -> None:
+    """For a bound that a kernel may be built without."""
+    with contextlib.suppress(OSError):
+        path.write_text(text)
+
+
+def _counter(path: Path) -> int | None:
+    try:
+        for line in path.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,88 @@
+"""Keeps a log within its size: its middle is given up, first as a hole under the writer's feet, then for good.
+
+A running tool holds the file open and appends. A hole gives the disk back while every offset stays what it was, so that
+nobody who reads or writes notices; when the run has ended the file is written anew without the hole.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import os
+from pathlib import Path
+
+KEEP_SIZE, PUNCH_HOLE = 1, 2
+PAGE = 4096
+BLOCK = 1 << 20
+LEFT_OUT = "\n[taod: {} bytes of the log were given up here, supervision.log_bytes is {}]\n"
+
+
+def trim(path: Path, most: int) -> bool:
+    """Give up the middle of a log that takes more than `most` bytes of the disk: a quarter of them stays as its
+    beginning, half as its end. Whether that was done; not where the file system cannot (then the log grows on)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if not most or status.st_blocks * 512 <= most or status.st_size <= most:
+            return False
+        start = -(-(most // 4) // PAGE) * PAGE
+        end = (status.st_size - most // 2) // PAGE * PAGE
+        if end - start < 2 * PAGE:
+            return False
+        os.pwrite(descriptor, LEFT_OUT.format("more", most).encode(), start)
+        return _punch(descriptor, start + PAGE, end - start - PAGE)
+    finally:
+        os.close(descriptor)
+
+
+def close_up(path: Path, most: int) -> None:
+    """Write a log with a hole anew without it: to be called when nobody writes to it any more."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    if status.st_size <= most or not most or status.st_blocks * 512 >= status.st_size:
+        return
+    aside = path.with_name(f".{path.name}.new")
+    with path.open("rb") as old, aside.open("wb") as new:
+        os.fchmod(new.fileno(), 0o600)
+        left_out = 0
+        for start, end in _data(old.fileno(), status.st_size):
+            if start > 0 and not left_out:
+                left_out = start - -(-(most // 4) // PAGE) * PAGE
+                new.write(LEFT_OUT.format(left_out, most).encode())
+            old.seek(start)
+            while start < end and (block := old.read(min(BLOCK, end - start))):
+                start += len(block)
+                new.write(_without_fill(block))
+    aside.replace(path)
+
+
+def _data(descriptor: int, size: int) -> list[tuple[int, int]]:
+    """The parts of the file that are no holes."""
+    parts, position = [], 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break
+            raise
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        parts.append((start, position))
+    return parts
+
+
+def _without_fill(block: bytes) -> bytes:
+    """Zero bytes are what is left of a hole whose borders lay inside a page."""
+    return block.replace(b"\0", b"")
+
+
+def _punch(descriptor: int, start: int, length: int) -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+    return int(libc.fallocate(descriptor, KEEP_SIZE | PUNCH_HOLE, start, length)) == 0

@@ -1,0 +1,59 @@
+"""How a daemon is stopped: leaving its runs alone, waiting for them, or cancelling everything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store import Store
+from taod.paths import Root
+from taod.types.state import State
+
+PATIENCE_S = 60
+
+
+def states(root: Path) -> dict[str, State]:
+    store = Store.open(Root(root).database)
+    jobs, _ = store.jobs.list()
+    store.close()
+    return {job.id: job.state for job in jobs}
+
+
+@pytest.fixture
+def running(daemon: Any) -> tuple[Any, str, str]:
+    """A daemon whose one slot has a run that waits at the gate, and a job that waits behind it."""
+    first = daemon.id("model", "run", daemon.model(name="first", encryption_key="wait"), "train")
+    second = daemon.id("model", "run", daemon.model(name="second"), "train")
+    assert "starting" in daemon.first_words(first)
+    return daemon, first, second
+
+
+@pytest.mark.slow
+def test_drain_waits_for_the_run_and_cancel_all_ends_everything(
+    running: tuple[Any, str, str], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    daemon, first, second = running
+    assert "use one of them" in daemon.refused("stop", "--drain", "--cancel-all", code=2)
+    command = [sys.executable, "-m", "taod", "stop", "--drain", "--root", str(daemon.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as draining:
+        assert draining.stdout is not None
+        assert "nothing new is started" in draining.stdout.readline()
+        daemon.word()
+        assert "Its runs have ended." in draining.stdout.read()
+        assert draining.wait(PATIENCE_S) == 0
+    assert daemon.process.wait(PATIENCE_S) == 0
+    assert (states(daemon.root)[first], states(daemon.root)[second]) == (State.DONE, State.QUEUED)
+
+    daemon.process = start(daemon.root)
+    daemon.json("job", "wait", second)
+    third = daemon.id("model", "run", daemon.model(name="third", encryption_key="wait"), "train")
+    fourth = daemon.id("model", "run", daemon.model(name="fourth"), "train")
+    assert "starting" in daemon.first_words(third)
+    assert "Its runs have ended." in daemon.process_run("stop", "--cancel-all", cwd=daemon.root).stdout
+    assert daemon.process.wait(PATIENCE_S) == 0
+    assert (states(daemon.root)[third], states(daemon.root)[fourth]) == (State.CANCELLED, State.CANCELLED)

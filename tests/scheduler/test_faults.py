@@ -1,0 +1,163 @@
+"""A full disk, a database that another process holds, a supervisor that is killed: real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sched_world import GOOD, LONG, SECRET, World, end_all
+
+from runners import processes
+from taod.scheduler import settle
+from taod.types.state import State
+
+SIZE_MIB = 3
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of a few MiB; skips where this user may not mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is left of it."""
+    path = disk / "filling"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+    return path
+
+
+async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "RETRY_S", (0.05,))
+    with small_disk(tmp_path / "disk") as disk:
+        world = World(disk / "root")
+        tried = asyncio.Event()
+        record = settle._record
+
+        def seen(*given: object) -> None:
+            try:
+                record(*given)  # type: ignore[arg-type]
+            except Exception:
+                tried.set()
+                raise
+
+        monkeypatch.setattr(settle, "_record", seen)
+        await world.scheduler.start()
+        job_id = world.post(LONG.replace("say SUCCESS 'All went well'", "exit 5"))
+        await world.until_epoch(job_id)
+        # What the database has set aside in its journal must go first, or it would write there.
+        world.store._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        filling = fill(disk)
+        # A directory entry needs no room; the tool waits for it.
+        world.file(job_id, "go").symlink_to(Path("/"))
+        await asyncio.wait_for(tried.wait(), 20)
+        assert world.job(job_id).state.on_device, "it keeps its device until its end is on record"
+        filling.unlink()
+        job = await world.until(job_id, State.FAILED)
+        # The wrapper had room for the code, though the disk had none.
+        assert job.reason.startswith("exit code 5")
+        good = world.post(GOOD)
+        await world.until(good, State.DONE)
+        await end_all(world)
+
+
+async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        world = World(disk / "root")
+        await world.scheduler.start()
+        first = world.post(GOOD)
+        await world.until(first, State.DONE)
+        filling = fill(disk)
+        try:
+            second = world.post(GOOD)
+        except sqlite3.OperationalError as error:
+            assert "full" in str(error)  # told to whoever posts: nothing was made
+        else:
+            job = await world.until(second, State.FAILED, State.DONE)
+            assert job.state is State.DONE or "disk full" in job.reason or "No space" in job.reason
+        filling.unlink()
+        assert world.store.leases.all() == []
+        third = world.post(GOOD)
+        await world.until(third, State.DONE)
+        await end_all(world)
+
+
+async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "RETRY_S", (0.05,))
+    world = World(tmp_path / "root")
+    world.store._database.connection.execute("PRAGMA busy_timeout=20")
+    await world.scheduler.start()
+    job_id = world.post(LONG)
+    await world.until_epoch(job_id)
+    locked = asyncio.Event()
+    record = settle._record
+
+    def seen(*given: object) -> None:
+        try:
+            record(*given)  # type: ignore[arg-type]
+        except sqlite3.OperationalError as error:
+            assert "locked" in str(error)
+            locked.set()
+            raise
+
+    monkeypatch.setattr(settle, "_record", seen)
+    other = await asyncio.create_subprocess_exec(
+        *("python3", "-c", HOLDER, str(world.root.database)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert other.stdin is not None and other.stdout is not None
+    assert await other.stdout.readline() == b"held\n"
+    world.file(job_id, "go").touch()
+    await asyncio.wait_for(locked.wait(), 20)
+    assert world.job(job_id).state is State.RUNNING
+    other.stdin.close()
+    job = await world.until(job_id, State.DONE)
+    assert (job.reason, world.store.leases.all()) == ("All went well", [])
+    await other.wait()
+    await end_all(world)
+
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+database.execute("ROLLBACK")
+"""
+
+
+async def test_a_killed_supervisor_is_told_and_nothing_of_its_run_lives_on(tmp_path: Path) -> None:
+    world = World(tmp_path / "root", in_memory=True)
+    await world.scheduler.start()
+    job_id = world.post(f"echo key {SECRET}; " + LONG)
+    await world.until_epoch(job_id)
+    os.kill(int(world.root.job(job_id).run(1).pid.read_text().split()[0]), 9)
+    job = await world.until(job_id, State.FAILED)
+    assert job.reason.startswith("ended, and its exit code is not known")
+    assert processes.members(f"TAOD_RUN={job_id}/1") == []
+    await end_all(world)

@@ -1,0 +1,66 @@
+"""Lines of status.json that are none: they are counted, told among the job's warnings, and change nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taod.telemetry.bus import EventBus
+from taod.telemetry.status import LONGEST_LINE, StatusReader
+from taod.telemetry.telemetry import Telemetry
+
+PIECE = 1 << 20
+GOOD = b'{"status": "RUNNING", "epoch": 1, "kpi": {"loss": NaN, "top": 0.5, "far": Infinity}}\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (GOOD, None),
+        (b"\n  \n", None),
+        (b"not json\n[1]\n" + GOOD, "2 not read, no JSON object"),
+        (b'{"status": "RUNNING", "message": "caf\xe9"}\n', "1 read with bytes that are no UTF-8"),
+        (b"x" * (LONGEST_LINE + PIECE) + b"\n" + GOOD, "1 not read, longer than 16 MiB"),
+        (b"\xff\xfe\n{\n", "2 not read, no JSON object"),
+    ],
+    ids=["good", "blank", "broken", "foreign", "oversized", "binary"],
+)
+def test_odd_lines_are_counted(lines: bytes, words: str | None) -> None:
+    reader = StatusReader("dino")
+    for start in range(0, len(lines), PIECE):
+        reader.feed(lines[start : start + PIECE])
+    assert reader.odd.words() == (words and f"Lines of status.json: {words}")
+
+
+def test_a_line_with_foreign_bytes_is_read_all_the_same() -> None:
+    reader = StatusReader("dino")
+    reader.feed(b'{"status": "RUNNING", "message": "caf\xe9", "epoch": 4}\n')
+    assert reader.last is not None and reader.last.message == "caf�" and reader.result.epoch == 4
+
+
+def test_a_half_line_of_an_older_attempt_counts_as_broken() -> None:
+    reader = StatusReader("dino")
+    reader.feed(b'{"status": "RUNN')
+    reader.new_attempt()
+    assert reader.odd.broken == 1
+
+
+async def test_they_are_among_the_warnings_once_however_often_they_are_read(bench: Any) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    bench.store.jobs.update(job.id, warnings=["a warning of the spec"])
+    path = folder.results / "status.json"
+    path.write_bytes(b"nonsense\n" + GOOD)
+    for lines in (1, 2):
+        telemetry = Telemetry(bench.store, EventBus())
+        telemetry.start(bench.store.jobs.get(job.id), folder)
+        with path.open("ab") as file:
+            file.write(b"more nonsense\n" if lines == 1 else GOOD)
+        await telemetry.finish(job.id)
+    assert bench.store.jobs.get(job.id).warnings == [
+        "a warning of the spec",
+        "Lines of status.json: 2 not read, no JSON object",
+    ]
+    values = {kpi.metric: kpi.values for kpi in bench.store.jobs.result(job.id).kpi}
+    assert values == {"loss": {"1": None}, "top": {"1": 0.5}, "far": {"1": None}}
