@@ -27,6 +27,7 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "delete_upload": _CHANGED,
     "link_dataset": (*_BODY, *_CHANGED),
     "begin_check": _BODY,
+    "make_dataset": _BODY,
     "get_sample": (400,),
     "list_models": (400,),
     "create_model": _BODY,

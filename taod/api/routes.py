@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Controller
 
 from taod.api.datasets import DatasetController
+from taod.api.derived import DerivedController
 from taod.api.events import EventController
 from taod.api.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.jobs import AllJobsController, DatasetJobsController, ModelJobsController
@@ -30,6 +31,7 @@ CONTROLLERS: list[type[Controller]] = [
     PtmController,
     AllJobsController,
     AllFilesController,
+    DerivedController,
     QueueController,
     EventController,
     MetricsController,

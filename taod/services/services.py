@@ -19,6 +19,7 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
 from taod.services.checks import Checks
 from taod.services.datasets import Datasets
+from taod.services.derived import Derived
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
@@ -137,6 +138,7 @@ class Services:
             announcer=announcer,
             clock=clock,
         )
+        self.derived = Derived(store, self.datasets, self.jobs)
 
         self.sweeps = Sweeps(store, self.proposer)
 

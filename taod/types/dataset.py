@@ -248,6 +248,14 @@ class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
     """Decode every picture whole."""
 
 
+class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST job/{id}/dataset; what is left out is taken from the job and its results."""
+
+    name: str = ""
+    description: str = ""
+    format: FormatName | None = None
+
+
 class DatasetSample(msgspec.Struct):
     """One picture shown of a data set; GET …/samples/{number} is its thumbnail."""
 

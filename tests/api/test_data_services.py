@@ -50,6 +50,11 @@ async def service(server: Server, arch: str, action: str, folder: Path, format_:
     return server.services.root.job(job_id).results
 
 
+async def taken(server: Server, results: Path, **body: str) -> dict[str, Any]:
+    """The data set made of a job's results."""
+    return await server.call("POST", f"/job/{results.parent.name}/dataset", 201, json=body)
+
+
 async def test_annotations_are_converted_by_a_job_and_its_results_are_a_data_set(
     server: Server, tmp_path: Path
 ) -> None:
@@ -59,8 +64,16 @@ async def test_annotations_are_converted_by_a_job_and_its_results_are_a_data_set
     document = json.loads((results / "annotations.json").read_text())
     assert len(document["annotations"]) == 6
     assert [each["name"] for each in document["categories"]] == ["roof", "tree"]
-    again = await server.ready_dataset(results, type_="object_detection", format_="coco")
-    summary = await server.call("GET", f"/dataset/{again}/summary", 200)
+    made = await taken(server, results)
+    assert (made["name"], made["format"], made["description"]) == (
+        "convert of My Dataset",
+        "coco",
+        "Made by annotations convert",
+    )
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert summary["parent_job"] == results.parent.name
+    (source,) = [each["id"] for each in await server.call("GET", "/dataset", 200) if each["id"] != made["id"]]
+    assert summary["parent_dataset"] == source
     assert summary["splits"] == [{"name": "images", "images": 3, "classes": {"roof": 3, "tree": 3}}]
 
 
@@ -69,6 +82,8 @@ async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_
     spec: dict[str, Any] = {"data": {"input_format": "COCO"}, "workers": 1}
     results = await service(server, "analytics", "analyze", tmp_path / "coco", "coco", spec)
     assert json.loads((results / "summary.json").read_text())["objects"] == 6
+    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
+    assert "has left no data set: its results have no images/" in said
     spec = {
         "data": {"dataset_type": "coco", "output_image_width": 96, "output_image_height": 96},
         "spatial_aug": {"rotation": {"angle": [0, 90, 180]}},
@@ -77,6 +92,7 @@ async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_
     document = json.loads((results / "annotations.json").read_text())
     assert {(each["width"], each["height"]) for each in document["images"]} == {(96, 96)}
     assert len(document["annotations"]) == 6
+    assert (await taken(server, results, name="turned"))["name"] == "turned"
 
 
 async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Server, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ BODIES: list[Row] = [
     ("POST", "/dataset/{dataset}/link", 400, body({"path": "{folder}/no"}), ("/no'", "no folder", "link its folder")),
     ("POST", "/dataset/{dataset}/check", 400, body({"deep": 2}), ("deep = 2", "Expected bool")),
     ("POST", "/dataset/{boxes}/check", 400, body({}), ("has no files to check", "upload or link them first")),
+    ("POST", "/job/{done}/dataset", 400, body({}), ("only jobs of analytics, annotations", "leave data sets")),
     ("DELETE", "/dataset/{boxes}/check", 404, {}, ("no check", "GET …/report")),
     ("GET", "/dataset/{boxes}/samples/0", 404, {}, ("no sample 0", "GET …/samples")),
     ("GET", "/dataset/{boxes}/samples/x", 404, {}, ("no sample 'x'", "GET …/samples")),
