@@ -248,6 +248,7 @@ def _save(picture: Image.Image, into: Path, name: str) -> str:
     """Write the picture as its suffix says, as PNG where that cannot be written; returns its path below `into`."""
     place = into / name
     place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)  # it may be a second name of a file that stays as it is
     try:
         picture.save(place, quality=95)
         return name
