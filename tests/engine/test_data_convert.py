@@ -67,7 +67,9 @@ def test_there_and_back_gives_the_same_boxes(given_: str, wanted: str, tmp_path:
     assert lines[-1]["message"].startswith("Converted 3 pictures with ")
     there = tmp_path / "there" / "results"
     assert boxes_of(wanted, there) == boxes_of(given_, source)
-    assert (there / "images" / "1.jpg").samefile(source / "images" / "1.jpg")  # no byte was copied
+    copy, original = there / "images" / "1.jpg", source / "images" / "1.jpg"
+    assert copy.read_bytes() == original.read_bytes()
+    assert not copy.samefile(original)
     code, _ = engine(tmp_path / "back", "annotations", "convert", spec(wanted, given_, there))
     assert code == 0
     assert boxes_of(given_, tmp_path / "back" / "results") == boxes_of(given_, source)
@@ -83,6 +85,13 @@ def test_pictures_can_be_left_out_and_what_is_wrong_is_passed_over_and_told(tmp_
     assert lines[-1]["message"].endswith("from KITTI to COCO; 1 problems were passed over")
     assert any(line["message"].startswith("labels/0.txt:4: the line has 3 fields; expected 15") for line in lines)
     assert not (tmp_path / "c" / "results" / "images").exists()
+
+
+def test_pictures_may_be_further_names_of_the_same_files(tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    valid_sets.kitti(source)
+    engine(tmp_path / "c", "annotations", "convert", spec("KITTI", "COCO", source, link_images=True))
+    assert (tmp_path / "c" / "results" / "images" / "1.jpg").samefile(source / "images" / "1.jpg")
 
 
 def test_what_is_written_is_read_by_pycocotools(tmp_path: Path) -> None:

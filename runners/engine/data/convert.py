@@ -1,12 +1,15 @@
 """`annotations convert`: KITTI, COCO and Pascal VOC into each other; pictures by class folder into a table and back.
 
-The results hold a whole data set: labels in the wanted format, and the pictures as further names of the same files
-(copies where the file system has no such thing), unless `data.with_images` is false.
+The results hold a whole data set: labels in the wanted format, and the pictures, unless `data.with_images` is false.
+They are copies, which share their blocks where the file system can do that; with `data.link_images` they are further
+names of the same files, which costs nothing and is for pictures that nobody changes in place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
 import os
 import shutil
@@ -27,12 +30,14 @@ from taod.datasets.formats.found import Item, Problem, pictures
 
 PICTURES, LABELS, ANNOTATIONS, TABLE = "images", "labels", "annotations.json", "labels.csv"
 TOLD_S = 1.0
+_FICLONE = 0x40049409
 
 
 class _Data(msgspec.Struct):
     input_format: str = "COCO"
     output_format: str = "KITTI"
     with_images: bool = True
+    link_images: bool = False
 
 
 class _Labels(msgspec.Struct):
@@ -77,7 +82,8 @@ def run(run: Run) -> str:
     _tell_problems(run, problems)
     count = _write(items, wanted, run.results, source.images)
     if settings.data.with_images:
-        bring(source.images, run.results / PICTURES, [item.picture for item in items], told)
+        names = [item.picture for item in items]
+        bring(source.images, run.results / PICTURES, names, told, link=settings.data.link_images)
     objects = sum(len(item.labels) for item in items)
     run.status.running("Converted", kpi={"pictures": count, "objects": objects, "problems": len(problems)})
     left = f"; {len(problems)} problems were passed over" if problems else ""
@@ -116,22 +122,28 @@ def _tell_problems(run: Run, problems: list[Problem]) -> None:
         run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
 
 
-def bring(source: Path, into: Path, names: Iterable[str], told: Callable[[int, int], None]) -> None:
-    """Give pictures a second name below `into`; copy them where that cannot be."""
+def bring(source: Path, into: Path, names: Iterable[str], told: Callable[[int, int], None], *, link: bool) -> None:
+    """Put pictures below `into`: copies, or further names of the same files where that can be."""
     names = list(dict.fromkeys(names))
     for done, picture in enumerate(names):
         place = into / picture
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        link_or_copy(source / picture, place)
+        put(source / picture, place, link=link)
         told(done, len(names))
 
 
-def link_or_copy(source: Path, place: Path) -> None:
-    try:
-        os.link(source, place)
-    except OSError:
-        shutil.copyfile(source, place)
+def put(source: Path, place: Path, *, link: bool) -> None:
+    """One file at a new place; see the module's first lines."""
+    if link:
+        with contextlib.suppress(OSError):
+            os.link(source, place)
+            return
+    with source.open("rb") as given, place.open("wb") as taken:
+        try:
+            fcntl.ioctl(taken, _FICLONE, given.fileno())
+        except OSError:  # the file system cannot share blocks
+            shutil.copyfileobj(given, taken, 1024 * 1024)
 
 
 def _classes(settings: Settings, given: str, results: Path, told: Callable[[int, int], None]) -> str:
@@ -158,7 +170,7 @@ def _into_table(settings: Settings, folder: Path, results: Path, told: Callable[
         raise DataError(f"classification.image_dir: {folder} has no class folders with pictures.")
     write(results / TABLE, out.getvalue().encode())
     if settings.data.with_images:
-        bring(folder, results / PICTURES, named, told)
+        bring(folder, results / PICTURES, named, told, link=settings.data.link_images)
     return f"Wrote {TABLE} with {len(named)} pictures of {len({path.partition('/')[0] for path in named})} classes"
 
 
@@ -182,7 +194,7 @@ def _into_folders(settings: Settings, folder: Path, results: Path, told: Callabl
         place = results / PICTURES / kind / inside
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        link_or_copy(folder / name, place)
+        put(folder / name, place, link=settings.data.link_images)
         told(done, len(rows))
     names = sorted({kind for _, kind in rows})
     write(results / "classes.txt", "".join(f"{name}\n" for name in names).encode())
