@@ -97,7 +97,7 @@ def choose(network: Network, base: Document, over: Document) -> Document:
 
 
 def stands_for(network: Network, document: Document, path: str) -> str | None:
-    """What the document has in place of a parameter that cannot stand beside it, such as `…adam` for `…sgd.momentum`."""
+    """What the document has instead of a parameter that cannot stand beside it: `…adam` for `…sgd.momentum`."""
     for group, *names in network.file.one_of:
         places = {name: f"{group}.{name}" if group else name for name in names}
         own = next((name for name, place in places.items() if f"{path}.".startswith(f"{place}.")), None)
