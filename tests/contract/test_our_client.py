@@ -29,8 +29,8 @@ from taod.client.errors import ClientError
 from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
-from taod.types.dataset import DatasetCreate, DatasetPatch, DatasetPut, UploadMode
-from taod.types.job import JobPatch, JobRun
+from taod.types.dataset import DatasetCreate, DatasetFromJob, DatasetPatch, DatasetPut, UploadMode
+from taod.types.job import JobDetail, JobPatch, JobRun, JobView, Result
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
 
@@ -129,7 +129,11 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD, bytes: b"train {}",
+    DatasetFromJob: DatasetFromJob("x", "y", "coco"), dict[str, Any]: {"train": {}},
+    UploadMode: UploadMode.ADD, bytes: b"train {}",
+    JobDetail: JobDetail(
+        JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
+    ),
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
@@ -167,7 +171,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
         elif name == "end":
             given[name] = 99  # After `start`: of nothing, nothing is asked.
         else:
-            given[name] = next(value for known, value in TYPES.items() if known == kind)
+            given[name] = next((value for known, value in TYPES.items() if known == kind), None)
+            assert given[name] is not None, f"{method.__name__} takes {name}: {kind}, which TYPES lacks"
     yield given
     if "kind" in given:
         yield given | {"kind": "dataset"}
