@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 
 from taod.api.docs import document
+from taod.api.examples import SCHEMAS
 from taod.cli import options
 from taod.cli.main import COMMANDS, command, load
 from taod.client.errors import ClientError
@@ -30,7 +31,7 @@ from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
 from taod.types.dataset import DatasetCreate, DatasetFromJob, DatasetPatch, DatasetPut, UploadMode
-from taod.types.job import JobPatch, JobRun
+from taod.types.job import JobDetail, JobPatch, JobRun
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
 
@@ -130,7 +131,7 @@ TYPES: dict[Any, Any] = {
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
     dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
-    DatasetFromJob: DatasetFromJob(name="x"),
+    DatasetFromJob: DatasetFromJob(name="x"), JobDetail: SCHEMAS["JobDetail"], bytes: b"{}",
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
