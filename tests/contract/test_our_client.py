@@ -23,7 +23,6 @@ import pytest
 from click.testing import CliRunner
 
 from taod.api.docs import document
-from taod.api.examples import SCHEMAS
 from taod.cli import options
 from taod.cli.main import COMMANDS, command, load
 from taod.client.errors import ClientError
@@ -31,7 +30,7 @@ from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
 from taod.types.dataset import DatasetCreate, DatasetFromJob, DatasetPatch, DatasetPut, UploadMode
-from taod.types.job import JobDetail, JobPatch, JobRun
+from taod.types.job import JobDetail, JobPatch, JobRun, JobView, Result
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
 
@@ -130,8 +129,11 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
-    DatasetFromJob: DatasetFromJob(name="x"), JobDetail: SCHEMAS["JobDetail"], bytes: b"{}",
+    DatasetFromJob: DatasetFromJob("x", "y", "coco"), dict[str, Any]: {"train": {}},
+    UploadMode: UploadMode.ADD, bytes: b"train {}",
+    JobDetail: JobDetail(
+        JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
+    ),
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
@@ -169,7 +171,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
         elif name == "end":
             given[name] = 99  # After `start`: of nothing, nothing is asked.
         else:
-            given[name] = next(value for known, value in TYPES.items() if known == kind)
+            given[name] = next((value for known, value in TYPES.items() if known == kind), None)
+            assert given[name] is not None, f"{method.__name__} takes {name}: {kind}, which TYPES lacks"
     yield given
     if "kind" in given:
         yield given | {"kind": "dataset"}
