@@ -45,6 +45,9 @@ from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
+LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a look at the queue that failed (a full disk) is made again; the last one from then on."""
+
 log = logging.getLogger(__name__)
 
 
@@ -88,6 +91,8 @@ class Scheduler:
         self._keeping: asyncio.Task[None] | None = None
         self._draining = False
         self._pass: asyncio.Handle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._failed_looks = 0
         self._working = False
 
     async def start(self) -> None:
@@ -106,6 +111,9 @@ class Scheduler:
         if self._pass is not None:
             self._pass.cancel()
             self._pass = None
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self._retries.stop()
         if self._keeping is not None:
             self._keeping.cancel()
@@ -214,8 +222,32 @@ class Scheduler:
         self.wake()
 
     def _look(self) -> None:
-        """One pass: what can be decided now is decided and done."""
+        """One pass: what can be decided now is decided and done. One that fails is made again a little later: nobody
+        else would wake the queue for what it missed."""
         self._pass = None
+        try:
+            complete = self._decide()
+        except Exception:
+            log.exception("the queue could not be looked at")
+            complete = False
+        if complete:
+            self._failed_looks = 0
+        else:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._working and self._again is None:
+            pause_s = LOOK_AGAIN_S[min(self._failed_looks, len(LOOK_AGAIN_S) - 1)]
+            self._failed_looks += 1
+            self._again = asyncio.get_running_loop().call_later(pause_s, self._wake_again)
+
+    def _wake_again(self) -> None:
+        self._again = None
+        self.wake()
+
+    def _decide(self) -> bool:
+        """Whether all that was decided could be done."""
+        complete = True
         devices = self._watch.devices()
         local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
         decisions = decide(self._snapshot(local))
@@ -228,6 +260,7 @@ class Scheduler:
                     self._apply(decision)
                 except Exception:
                     log.exception("%r could not be carried out", decision)
+                    complete = False
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
@@ -235,6 +268,7 @@ class Scheduler:
         if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
             self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
+        return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
         queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
@@ -328,6 +362,7 @@ class Scheduler:
                 told = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception:
             log.exception("why jobs wait could not be recorded")
+            self._look_again()
         else:
             for job in told:
                 if job is not None:
