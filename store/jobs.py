@@ -20,9 +20,11 @@ from taod.types.common import JobSort
 from taod.types.job import HistoryEntry, Job, Result
 from taod.types.state import State, check_transition
 
+_TRIALS = """CASE WHEN jobs.devices_wanted = 0 THEN
+    coalesce((SELECT max(number) + 1 FROM trials WHERE trials.sweep_id = jobs.id), 0) END"""
 _COLUMNS = Columns(
     JobRecord,
-    computed={"owner_name": OWNER_NAME},
+    computed={"owner_name": OWNER_NAME, "trials": _TRIALS},
     fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
@@ -30,7 +32,8 @@ _PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.creat
     jobs.last_modified, CAST(coalesce(results.document, jobs.progress) AS BLOB)
     FROM jobs LEFT JOIN results ON results.job_id = jobs.id"""
 """What `_public` reads. All but the result lies in the index `jobs_of_owner`."""
-_OF_OWNER = "jobs.owner_id = ? AND jobs.owner_kind = ?"
+_SHOWN = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
+"""An owner shows its sweeps, and these show their trials."""
 _PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
 _LONG = ("kpi", "graphical", "categorical")
@@ -113,7 +116,7 @@ class Jobs:
     def public(self, owner_kind: str, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
         """Each owner's jobs as the contract has them, oldest first; an owner without jobs has an empty list."""
         # One query an owner: one for all of them would sort the jobs, and carry their results through the sorting.
-        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY jobs.created_on, jobs.id"
+        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY jobs.created_on, jobs.id"
         return {
             owner_id: [_public(row) for row in self._db.rows(sql, [owner_id, owner_kind])] for owner_id in owner_ids
         }
@@ -127,8 +130,8 @@ class Jobs:
         size: int | None = None,
     ) -> tuple[builtins.list[Job], int]:
         """One page of an owner's jobs as the contract has them, and how many there are in all."""
-        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_OF_OWNER}", [owner_id, owner_kind])
-        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_SHOWN}", [owner_id, owner_kind])
+        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
         rows = self._db.rows(sql, [owner_id, owner_kind, limit(size), skip])
         return [_public(row) for row in rows], total
 
@@ -137,7 +140,7 @@ class Jobs:
     ) -> tuple[str, str] | None:
         """Id and action of the owner's newest job of one of these actions that is in none of the states of `but`."""
         wanted, states = list(actions), [str(state) for state in but]
-        sql = f"""SELECT id, action FROM jobs WHERE {_OF_OWNER} AND action IN ({", ".join("?" * len(wanted))})
+        sql = f"""SELECT id, action FROM jobs WHERE {_SHOWN} AND action IN ({", ".join("?" * len(wanted))})
             AND state NOT IN ({", ".join("?" * len(states))}) ORDER BY created_on DESC, id DESC LIMIT 1"""
         row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states])
         return None if row is None else (row[0], row[1])
@@ -168,6 +171,16 @@ class Jobs:
     def children(self, job_id: str) -> builtins.list[JobRecord]:
         """Jobs whose parent this is, oldest first."""
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
+        return [_COLUMNS.read(row) for row in rows]
+
+    def ids_of(self, owner_kind: str, owner_id: str) -> builtins.list[str]:
+        """The ids of all of an owner's jobs, trials included."""
+        sql = "SELECT id FROM jobs WHERE owner_id = ? AND owner_kind = ? ORDER BY created_on, id"
+        return [row[0] for row in self._db.rows(sql, [owner_id, owner_kind])]
+
+    def of_sweep(self, job_id: str) -> builtins.list[JobRecord]:
+        """The jobs of a sweep's trials by number."""
+        rows = self._db.rows(f"{_SELECT} WHERE sweep_id = ? ORDER BY trial, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
     def transition(self, job_id: str, new: State, reason: str, **fields: object) -> JobRecord:

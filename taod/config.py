@@ -40,6 +40,10 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Empty: the user's data folder."""
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a data set or as weights."""
+    keep_free_bytes: Count = 100 * 1024**2
+    """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
+    link_check_s: Positive = 10.0
+    """Seconds for which it is taken for granted that a linked folder is as it was looked at last."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -230,6 +234,33 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 
 
+class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    check: Literal["auto", "off"] = "auto"
+    """Check all files of a data set after each upload or link, beside everything else; or only when asked."""
+    check_after_s: Annotated[float, Meta(ge=0)] = 2.0
+    """Seconds of quiet after an upload before its check begins."""
+
+
+class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
+    max_parallel: Count = 0
+    """Trials of one sweep that may be open at once; 0: as many as the devices take."""
+    value: Literal["last", "best"] = "last"
+    """Which epoch's metric is a trial's worth: the last one's, whose checkpoint jobs after it work on, or the best."""
+    minimise: list[str] = []
+    maximise: list[str] = []
+    """Metrics whose direction the catalogue does not know, or that are to be taken the other way."""
+    patience: Count = 0
+    """A sweep ends when so many trials after the best brought nothing better; 0: never for that."""
+    max_epochs: Count = 0
+    """Epochs that a sweep may train in all; 0: as many as its algorithm wants."""
+    max_hours: Annotated[float, Meta(ge=0)] = 0.0
+    """Hours after which a sweep begins no more trials; 0: no end."""
+    population: Annotated[int, Meta(ge=2)] = 4
+    """Members of a population based training."""
+    try_default: bool = True
+    """The first trial is the specification itself, so that a sweep is never worse than no sweep."""
+
+
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     body_bytes: Slots = 16 * 1024**2
     """Of a JSON body."""
@@ -239,6 +270,8 @@ class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     archive_files: Slots = 20_000_000
     archive_ratio: Positive = 200.0
     """Unpacked bytes for each packed one, counted from the first 64 MiB on."""
+    upload_expiry_s: Positive = 86_400.0
+    """Seconds that an upload in parts waits for its next one."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -251,6 +284,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
+    datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
+    automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property

@@ -180,7 +180,9 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
     }
     if operation.path.startswith(answers.OPEN):
         described["security"] = []
-    found = parameters.of(operation.path, operation.opt.get("query", ()), ranged=operation.name in answers.RANGED)
+    opt = operation.opt
+    ranged = operation.name in answers.RANGED
+    found = parameters.of(operation.path, opt.get("query", ()), ranged=ranged, headers=opt.get("headers", ()))
     if found:
         described["parameters"] = found
     body = _body(operation, schemas)

@@ -185,6 +185,10 @@ class _Service:
         found: list[Decision] = []
         for job in self._turns:
             self._known.pop(job.id, None)
+            if not job.devices_wanted and self._snapshot.paused is None:
+                # It runs nothing itself: no device and no limit concerns it.
+                found.append(Lease(job.id, [], "It needs no device itself"))
+                continue
             slots = self._slots[self._kinds[job.owner_kind]]
             if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
                 found.append(self._never(job))

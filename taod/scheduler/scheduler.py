@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from runners.registry import RunnerRegistry
@@ -18,7 +18,7 @@ from taod.paths import Root
 from taod.scheduler import elsewhere
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.ground import Ground, Live, Planner
+from taod.scheduler.ground import Ground, Live, Planner, Watch
 from taod.scheduler.limits import LOST, check, limits
 from taod.scheduler.policy import (
     Decision,
@@ -47,6 +47,12 @@ from taod.types.state import ACTIVE, ON_DEVICE, State
 
 LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses before a look at the queue that failed (a full disk) is made again; the last one from then on."""
+
+MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
+"""Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
+
+OF_SWEEP = "its sweep"
+"""Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +89,8 @@ class Scheduler:
             supervision=supervision,
             clock=clock or SystemClock(),
         )
-        self._supervisions: dict[str, Supervision] = {}
+        self._supervisions: dict[str, Watch] = {}
+        self._watch_of: MakeWatch = lambda ground, job_id, over: None
         self._requests = Requests(self._ground)
         self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
         self._retries = Retries(self._ground, self.wake)
@@ -94,6 +101,10 @@ class Scheduler:
         self._again: asyncio.TimerHandle | None = None
         self._failed_looks = 0
         self._working = False
+
+    def hand_over(self, watch_of: MakeWatch) -> None:
+        """Leave jobs to `watch_of` that have no process of their own: sweeps."""
+        self._watch_of = watch_of
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
@@ -131,6 +142,11 @@ class Scheduler:
         """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
         job = self._requests.cancel(job_id, by)
         await self._stop(job, by)
+        if job.state.ended:
+            # A sweep that was paused: nobody drives its trials any more.
+            for trial in self._ground.store.jobs.of_sweep(job_id):
+                if not trial.state.ended:
+                    await self.cancel(trial.id, by=OF_SWEEP)
         self.wake()
         return job
 
@@ -188,6 +204,10 @@ class Scheduler:
             self._supervisions[job_id].break_off(LOST, words)
 
     async def _adopt(self, job: JobRecord) -> None:
+        if (watch := self._watch_of(self._ground, job.id, self._over)) is not None:
+            self._supervisions[job.id] = watch
+            watch.begin()
+            return
         try:
             live = await adopt(self._ground, job)
         except Exception:
@@ -208,12 +228,12 @@ class Scheduler:
         if job.id in self._supervisions:
             self._supervisions[job.id].stop(by)
 
-    def _supervise(self, job_id: str) -> Supervision:
-        supervision = Supervision(self._ground, job_id, self._over)
+    def _supervise(self, job_id: str) -> Watch:
+        supervision = self._watch_of(self._ground, job_id, self._over) or Supervision(self._ground, job_id, self._over)
         self._supervisions[job_id] = supervision
         return supervision
 
-    def _over(self, supervision: Supervision) -> None:
+    def _over(self, supervision: Watch) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
             del self._supervisions[supervision.job_id]
         self._usage.forget(supervision.job_id)
@@ -230,9 +250,7 @@ class Scheduler:
         except Exception:
             log.exception("the queue could not be looked at")
             complete = False
-        if complete:
-            self._failed_looks = 0
-        else:
+        if not complete:
             self._look_again()
 
     def _look_again(self) -> None:
@@ -265,6 +283,8 @@ class Scheduler:
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
+        elif complete:
+            self._failed_looks = 0
         if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
             self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
@@ -364,6 +384,8 @@ class Scheduler:
             log.exception("why jobs wait could not be recorded")
             self._look_again()
         else:
+            if self._again is None:
+                self._failed_looks = 0
             for job in told:
                 if job is not None:
                     self._ground.tell(job)

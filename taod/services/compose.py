@@ -11,6 +11,8 @@ from taod.config import Config
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.lineage import Lineage
 from taod.services.plan import Planner
 from taod.services.services import Services
 from taod.services.uploads import Uploads
@@ -45,7 +47,8 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
-    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint)
+    lineage = Lineage(store, Announcer(bus), clock, config.storage.link_check_s)
+    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint, lineage)
     scheduler = Scheduler(
         store=store,
         root=root,
@@ -70,7 +73,9 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
         telemetry=telemetry,
         uploads=uploads,
+        lineage=lineage,
     )
     services.intake.clean()
+    services.datasets.recover()
     services.ptms.seed(catalogue.pretrained())
     return services

@@ -72,6 +72,10 @@ class Editing:
             notes.append(f"priority {job.priority} → {body.priority}")
         owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
         spec = job.spec
+        sweep = self._store.sweeps.get(job.id) is not None
+        if sweep and (body.spec is not msgspec.UNSET or body.devices_wanted is not msgspec.UNSET):
+            name = "spec" if body.spec is not msgspec.UNSET else "devices_wanted"
+            raise BadRequest(f"{name}: a sweep searches from what it was posted with; cancel it and post anew")
         if body.spec is not msgspec.UNSET:
             if spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")

@@ -27,7 +27,7 @@ from taod.telemetry.bus import EventBus
 from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
-from taod.types.state import State, Status
+from taod.types.state import ACTIVE, State, Status
 
 RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
 RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
@@ -125,6 +125,7 @@ class Jobs:
             warnings=job.warnings,
             folder=str(self.folder(job).path),
             children=[child.id for child in self._store.jobs.children(job.id)],
+            data=job.data,
         )
 
     def folder(self, job: JobRecord) -> JobFolder:
@@ -182,10 +183,16 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
+        trials = self._store.jobs.of_sweep(job.id)
+        if active := [trial for trial in trials if trial.state in ACTIVE]:
+            raise BadRequest(
+                f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
+            )
         with self._store.lasting():
             self._store.jobs.delete(job.id)
-        self._announcer.job_deleted(job.user_id, job.id)
-        await asyncio.to_thread(remove_folder, self.folder(job).path)
+        for each in (*trials, job):
+            self._announcer.job_deleted(each.user_id, each.id)
+            await asyncio.to_thread(remove_folder, self.folder(each).path)
 
     @asynccontextmanager
     async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:

@@ -13,6 +13,7 @@ from runners.protocol import Command, place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
+from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
@@ -21,6 +22,8 @@ from taod.errors import BadRequest
 from taod.masking import MASK
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
+from taod.services import reads
+from taod.services.lineage import Lineage
 from taod.services.needs import Machine, devices_wanted
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
@@ -29,7 +32,6 @@ AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
-_ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
 
 
 class Planner:
@@ -44,6 +46,7 @@ class Planner:
         devices: DevicePool,
         uploads: Uploads | None = None,
         checkpoint: str = "latest",
+        lineage: Lineage | None = None,
     ) -> None:
         """`checkpoint`: which one of a training is worked on, the `latest` or the `best`."""
         self._store = store
@@ -53,6 +56,7 @@ class Planner:
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
         self._best = checkpoint == "best"
+        self._lineage = lineage
 
     def ready(self, job: AnyJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
@@ -78,6 +82,8 @@ class Planner:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
         write_atomically(folder.command, _shown(assembled, secrets))
+        if self._lineage is not None:
+            self._lineage.begin(job, self._datasets(job))
         return command_of(assembled, job.action, secrets, gpus)
 
     def gpus(self, job: JobRecord | NewJob) -> int:
@@ -119,18 +125,24 @@ class Planner:
         self, job: JobRecord | NewJob, model: ModelRecord | None, parent: ParentFacts | None, gpus: int
     ) -> JobFacts:
         folder = self._root.job(job.id)
-        named = {role: self._facts_of(dataset) for role, dataset in self._single(job, model)}
+        single = [] if model is None else reads.single(self._store, job.user_id, model)
+        train = [] if model is None else reads.train(self._store, job.user_id, model)
+        named = {role: self._facts_of(dataset) for role, dataset in single}
+        trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
+        spec = job.spec
+        if trial is not None and spec is not None:
+            spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
         own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
         return JobFacts(
             network=job.network,
             action=job.action,
             folder=folder.path,
             results=folder.results,
-            spec=job.spec,
+            spec=spec,
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
             parent=parent,
-            train=[self._facts_of(dataset) for dataset in self._train(job, model)],
+            train=[self._facts_of(dataset) for dataset in train],
             eval=named.get("eval"),
             inference=named.get("inference"),
             calibration=named.get("calibration"),
@@ -202,24 +214,7 @@ class Planner:
 
     def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
         """(role, data set) of everything that the job may read."""
-        if job.owner_kind == "dataset":
-            own = self._store.datasets.get(job.user_id, job.owner_id)
-            return [] if own is None else [("own", own)]
-        model = self._store.models.get(job.user_id, job.owner_id)
-        return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
-
-    def _train(self, job: AnyJob, model: ModelRecord | None) -> list[DatasetRecord]:
-        ids = model.train_datasets if model is not None else []
-        return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
-
-    def _single(self, job: AnyJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
-        found = []
-        for role, field in _ROLES.items():
-            dataset_id = getattr(model, field) if model is not None else None
-            dataset = self._store.datasets.get(job.user_id, dataset_id) if dataset_id else None
-            if dataset is not None:
-                found.append((role, dataset))
-        return found
+        return reads.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
     def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
@@ -227,7 +222,8 @@ class Planner:
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
-        return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
+        classes = list(dataset.summary.classes) if dataset.summary is not None else []
+        return DatasetFacts(root=root, type=dataset.type, format=dataset.format, classes=classes)
 
 
 def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:

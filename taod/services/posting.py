@@ -10,10 +10,12 @@ import msgspec
 from runners.protocol import Elsewhere, Runner, place_of
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import NewJob
+from store.records import JobRecord, NewJob, SweepRecord
+from taod.automl.design import design
+from taod.automl.space import GROUP
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
-from taod.config import SchedulerConfig
+from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
@@ -47,6 +49,7 @@ class Posting:
         specs: Specs,
         announcer: Announcer,
         config: SchedulerConfig,
+        automl: AutomlConfig | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -57,16 +60,25 @@ class Posting:
         self._specs = specs
         self._announcer = announcer
         self._config = config
+        self._automl = automl if automl is not None else AutomlConfig()
 
-    def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
+    def post(
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
+    ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
+
+        `noticed` are warnings about what the jobs will read; they go into their histories.
 
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
+        for job in new:
+            job.warnings = [*job.warnings, *noticed]
         with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
+                if record.devices_wanted == 0:
+                    self._store.sweeps.add(self._design(user_id, record))
                 for warning in record.warnings:
                     self._store.jobs.note(record.id, warning)
         for record in records:
@@ -135,7 +147,19 @@ class Posting:
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
         runner = self._runner(owner, action, whole, asked_runner)
-        wanted = self._devices_wanted(runner, action, whole)
+        wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
+        document = None if spec is None else spec.document
+        warnings = [] if spec is None else spec.warnings
+        if spec is not None and model is not None and action == TRAIN:
+            if model.automl_enabled:
+                sweep = design(
+                    job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
+                )
+                document, warnings = sweep.base, [*warnings, *sweep.notes]
+                # The sweep itself holds no device; its trials do.
+                wanted = 0
+            elif GROUP in spec.document:
+                document = {name: group for name, group in spec.document.items() if name != GROUP}
         state, reason = self._first_state(parent)
         return NewJob(
             id=job_id,
@@ -149,10 +173,22 @@ class Posting:
             reason=reason,
             devices_wanted=wanted,
             metric=self._metric(owner, network),
-            spec=None if spec is None else spec.document,
-            warnings=[] if spec is None else spec.warnings,
-            site=place_of(runner),
+            spec=document,
+            warnings=warnings,
+            site=site if wanted else "",
             asked_runner=asked_runner,
+        )
+
+    def _design(self, user_id: str, job: JobRecord) -> SweepRecord:
+        """The sweep of a job that was found good a moment ago."""
+        owner = self._owners.writable(user_id, job.owner_kind, job.owner_id)
+        assert owner.model is not None
+        spec = self._specs.for_job(owner, job.action)
+        whole = merge(default(owner.network, job.action), spec.document)
+        runner = self._runner(owner, job.action, whole, job.asked_runner)
+        wanted, site = self._devices_wanted(runner, job.action, whole), place_of(runner)
+        return design(
+            job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
         )
 
     def check_spec(
@@ -199,11 +235,6 @@ class Posting:
             self._owners.check_action(owner, action)
         except NotFound as error:
             raise BadRequest(f"actions: {error.description}") from error
-        if action == TRAIN and owner.model is not None and owner.model.automl_enabled:
-            raise BadRequest(
-                f"model {owner.name!r} has automl_enabled set, and this server runs no AutoML sweeps yet; "
-                "set automl_enabled to false to train with one specification"
-            )
 
     def _check_weights(self, user_id: str, ptm: list[str]) -> None:
         weights = self._store.models.weights(user_id) if ptm else {}

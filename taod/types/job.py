@@ -135,6 +135,12 @@ class JobView(msgspec.Struct):
     devices_wanted: int = 1
     position: int | None = None
     """Its number in the order of service of all that is queued; told in answers near the front, never in events."""
+    sweep_id: Id | None = None
+    """The sweep's job, where this one is a trial."""
+    trial: int | None = None
+    """The trial's number in its sweep."""
+    trials: int | None = None
+    """How many trials it has so far, where it is a sweep."""
 
 
 class HistoryEntry(msgspec.Struct):
@@ -159,6 +165,20 @@ class ProcessInfo(msgspec.Struct):
     gpu_memory_bytes: int | None = None
 
 
+class DataSeen(msgspec.Struct):
+    """A data set as a job's last run saw it when it started."""
+
+    role: str
+    """`train`, `eval`, `inference`, `calibration`, or `own`: the data set whose job it is."""
+    dataset_id: Id
+    name: str
+    fingerprint: str | None = None
+    """Of file names, sizes and times, as the data set's summary has it; two that are the same are the same data."""
+    linked: bool = False
+    changed: bool = False
+    """A linked folder was not any more what it had been when it was linked."""
+
+
 class JobUsage(msgspec.Struct):
     """What all processes of a job's run use together; null where that cannot be told."""
 
@@ -181,6 +201,8 @@ class JobDetail(msgspec.Struct):
     folder: str = ""
     """The job's folder on the daemon's machine."""
     children: list[Id] = []
+    data: list[DataSeen] = []
+    """What its last run saw of data sets."""
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):

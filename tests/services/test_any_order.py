@@ -219,7 +219,7 @@ class AnyOrder(RuleBasedStateMachine):
         made = self.ask(lambda: self.services.datasets.create(self.user_id, body)).id
         self.datasets.append(made)
         content = _archive() if whole else _archive()[:700]
-        self.ask(lambda: self.services.datasets.upload(self.user_id, made, _sent(content), "application/octet-stream"))
+        self.ask(lambda: self.services.datasets.upload(self.user_id, made, _sent(content)))
         state = self.services.datasets.summary(self.user_id, made).state
         assert state == ("ready" if whole else "empty")
 

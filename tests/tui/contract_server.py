@@ -28,6 +28,7 @@ from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, ProcessInfo, Result
 from taod.types.model import Model
 from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.queue import QueueState
 from taod.types.state import State
 
 BASE = "/api/v1/user/{user:str}"
@@ -57,6 +58,7 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -181,6 +183,21 @@ def make_app(world: World) -> Litestar:
     @get("/api/v1/devices")
     async def devices() -> list[Device]:
         return world.devices
+
+    @get("/api/v1/queue")
+    async def queue() -> QueueState:
+        return world.queue
+
+    @patch("/api/v1/queue")
+    async def change_queue(request: Request[Any, Any, Any]) -> QueueState:
+        body = msgspec.json.decode(await request.body())
+        paused = body["paused"]
+        since = world.stamp() if paused else None
+        world.queue = msgspec.structs.replace(
+            world.queue, paused=paused, by="ann" if paused else "", reason=body.get("reason", ""), since=since
+        )
+        world.tell(EventType.QUEUE, world.queue)
+        return world.queue
 
     @get("/api/v1/networks")
     async def networks() -> list[NetworkInfo]:
@@ -380,6 +397,8 @@ def make_app(world: World) -> Litestar:
             health,
             login,
             devices,
+            queue,
+            change_queue,
             networks,
             network,
             list_jobs,
