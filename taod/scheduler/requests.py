@@ -57,7 +57,7 @@ class Requests:
         if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
             raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
         most = self._ground.config.max_queued_per_user
-        if most and self._ground.store.queue.pending_of(job.user_id) >= most:
+        if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
             raise BadRequest(
                 f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
                 "scheduler.max_queued_per_user allows; wait until one has, or cancel one"

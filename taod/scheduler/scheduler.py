@@ -178,10 +178,11 @@ class Scheduler:
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def drain(self) -> None:
-        """Start nothing new, and return when no run is left."""
+        """Start nothing new, and return when no run is left. A sweep, whose next trials are not started, is left as it
+        is: the next daemon goes on with it."""
         self._draining = True
-        while self._supervisions:
-            await asyncio.gather(*(supervision.ended.wait() for supervision in list(self._supervisions.values())))
+        while runs := [watch for watch in self._supervisions.values() if isinstance(watch, Supervision)]:
+            await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def cancel_all(self, by: str) -> None:
         """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
@@ -190,7 +191,8 @@ class Scheduler:
             now = self._ground.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
                 await self.cancel(job.id, by=by)
-        await self.drain()
+        while self._supervisions:
+            await asyncio.gather(*(watch.ended.wait() for watch in list(self._supervisions.values())))
 
     def usage(self, job_id: str) -> JobUsage | None:
         """What the run of this job uses now; None where it has none that can be measured."""
