@@ -38,7 +38,7 @@ async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
     async with app.run_test(size=SIZE) as pilot:
 
         def cell(column: str) -> str:
-            text: str = app.screen.jobs.table.get_cell(job_id, column).plain
+            text: str = app.screen.jobs.table.cell(job_id, column).plain
             return text
 
         await shown(pilot, lambda: job_id in app.screen_stack[-1].jobs.table.rows)

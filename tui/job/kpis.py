@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -13,68 +14,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
-from textual_plotext import PlotextPlot
 
 from taod.client import Client, ClientError
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
-from tui.job.curves import Curves
-from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, SURFACE, TEAL, TEXT, YELLOW
-
-INK_RGB = (105, 117, 110)
-GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
-MOST_TICKS = 10
-
+from tui.job.curves import Curves, Line
+from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, TEAL, TEXT, YELLOW
 
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """`#rrggbb` as numbers."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One curve of a plot."""
-
-    name: str
-    epochs: list[int]
-    values: list[float]
-    colour: str
-
-
-class MetricPlot(PlotextPlot):
-    """Curves over epochs."""
-
-    def draw(self, lines: Sequence[Line]) -> None:
-        """Show these."""
-        plot = self.plt
-        plot.clear_figure()
-        plot.canvas_color(GROUND_RGB)
-        plot.axes_color(GROUND_RGB)
-        plot.ticks_color(INK_RGB)
-        plot.grid(False, False)
-        plot.xaxes(True, False)
-        plot.yaxes(True, False)
-        every = sorted({epoch for line in lines for epoch in line.epochs})
-        for line in lines:
-            if len(line.epochs) == 1:
-                plot.scatter(line.epochs, line.values, marker="●", color=rgb(line.colour))
-            elif line.epochs:
-                plot.plot(line.epochs, line.values, marker="braille", color=rgb(line.colour))
-        if every:
-            plot.xticks(ticks(every))
-        self.refresh()
-
-
-def ticks(epochs: list[int]) -> list[int]:
-    """Whole epochs to write under the axis, ten or so."""
-    first, last = epochs[0], epochs[-1]
-    step = max(1, -(-(last - first) // MOST_TICKS))
-    return list(range(first, last + 1, step))
 
 
 class KpiPane(Vertical):
@@ -101,7 +50,6 @@ class KpiPane(Vertical):
             yield OptionList(id="metrics", compact=True)
             with Vertical(id="kpi-plot"):
                 yield Static(id="kpi-head")
-                yield MetricPlot(id="plot")
                 yield Static("", id="kpi-classes")
         yield Static("", id="kpi-empty", classes="empty")
 
@@ -208,11 +156,18 @@ class KpiPane(Vertical):
             return
         lines = self._lines(self._chosen)
         self.query_one("#kpi-head", Static).update(self._head(self._chosen, lines))
-        self.query_one(MetricPlot).draw(lines)
+        self._plot(lines)
         classes = self.query_one("#kpi-classes", Static)
         table = by_class(self._chosen, self._categories)
         classes.display = table is not None
         classes.update(table or "")
+
+    @work(group="plot", exclusive=True)
+    async def _plot(self, lines: Sequence[Line]) -> None:
+        plot = (await asyncio.to_thread(importlib.import_module, "tui.job.plot")).MetricPlot
+        if not self.query(plot):
+            await self.mount(plot(id="plot"), before="#kpi-classes")
+        self.query_one(plot).draw(lines)
 
     def _lines(self, chosen: str) -> list[Line]:
         """The chosen metric, those beside it, and the chosen one of the other jobs."""
