@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 
 from rich.text import Text
 from textual.widget import Widget
@@ -12,10 +12,10 @@ from tui import format
 from tui.devices.trail import Trail
 from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
-WIDE, WIDEST = 110, 150
+NARROW, WIDE, WIDEST = 90, 110, 150
 MOVE_EVERY_S = 9.0
 """The lines of bars move on this often when nothing is told."""
-LONG_NAME, SHORT_NAME = 30, 16
+LONG_NAME, SHORT_NAME, SHORTEST_NAME = 30, 16, 10
 LIMIT_C = 90.0
 """Temperature at which the figure is drawn as being at its limit."""
 
@@ -45,7 +45,7 @@ def line(device: Device, width: int, name_cells: int, trails: Trails | None = No
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append("● " if device.leases else "○ ", style=GREEN if device.leases else DIM)
     text.append(label(device).upper().ljust(6), style=f"bold {TEXT}")
-    room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME)
+    room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME if width >= NARROW else SHORTEST_NAME)
     text.append(f"{_clip(name(device), room):<{room}}  ", style=SOFT)
     text.append_text(_figures(device, width, trails or Trails(), now))
     return text.append_text(holder(device))
@@ -79,13 +79,13 @@ def holder(device: Device) -> Text:
 
 def _figures(device: Device, width: int, trails: Trails, now: float) -> Text:
     """Bars and numbers for what the device can tell; nothing for what it cannot."""
-    text, cells = Text(), 20 if width >= WIDEST else 12 if width >= WIDE else 6
+    text, cells = Text(), 20 if width >= WIDEST else 12 if width >= WIDE else 6 if width >= NARROW else 5
     if device.utilisation_percent is not None:
         text.append("util ", style=DIM)
         text.append_text(trails.load.drawn(now, cells))
         text.append(f" {device.utilisation_percent:3.0f}%  ", style=TEXT)
     if device.memory_used_bytes is not None and device.memory_total_bytes:
-        text.append("mem ", style=DIM)
+        text.append("mem " if width >= NARROW else "", style=DIM)
         if width >= WIDE:
             text.append_text(trails.memory.drawn(now, cells))
         else:
@@ -114,16 +114,16 @@ class DeviceRow(Widget):
         self.device = device
         self._name_cells = name_cells
         self._trails = Trails()
-        self._trails.add(device, time.monotonic())
+        self._trails.add(device, monotonic())
 
     def on_mount(self) -> None:
         self.set_interval(MOVE_EVERY_S, self.refresh)
 
     def tell(self, device: Device) -> None:
         """Show newer figures."""
-        self._trails.add(device, time.monotonic())
+        self._trails.add(device, monotonic())
         self.device = device
         self.refresh()
 
     def render(self) -> Text:
-        return line(self.device, self.size.width, self._name_cells, self._trails, time.monotonic())
+        return line(self.device, self.size.width, self._name_cells, self._trails, monotonic())

@@ -24,6 +24,12 @@ REST_JOBS = 2_000
 """So many are read at once on the way to the last of all."""
 TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
+NO_JOBS = (
+    "No jobs yet. The way to one:\n\n"
+    "[$primary]D[/] [$dim]brings in a data set,[/] [$primary]M[/] [$dim]makes a model of it,[/] "
+    "[$primary]t[/] [$dim]there trains it[/]\n"
+    "[$primary]taod quickstart[/] [$dim]in a shell does it all, with handwritten digits[/]"
+)
 
 
 class JobsPanel(Vertical):
@@ -308,4 +314,4 @@ class JobsPanel(Vertical):
             return "Reading jobs …"
         if self.book.filter.text or self.book.filter.status:
             return "No job matches.\n\n[$dim]escape clears the filter[/]"
-        return "No jobs yet.\n\n[$dim][$primary]taod quickstart[/] makes some.[/]"
+        return NO_JOBS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rich.text import Text
@@ -17,6 +17,8 @@ from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 PADDING = 2
 """Cells that a column takes beside its width."""
 FLEXIBLE = "progress"
+ROOMY, LONG_NAME = 130, 20
+"""From this width on, so many cells go to a model's name."""
 SHORTEST_BAR, LONGEST_BAR = 6, 40
 
 
@@ -47,6 +49,9 @@ COLUMNS = (
 def columns(width: int) -> list[Column]:
     """The columns that fit a table of `width` cells; the flexible one takes what is left."""
     shown = [column for column in COLUMNS if width >= column.from_width]
+    shown = [
+        replace(column, width=LONG_NAME) if column.key == "model" and width >= ROOMY else column for column in shown
+    ]
     left = width - sum(column.width + PADDING for column in shown)
     return [Column(column.key, column.title, max(10, left)) if column.key == FLEXIBLE else column for column in shown]
 

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from taod.types.job import JobView
 from tui import format
 from tui.jobs import rows
-from tui.jobs.order import KEYS, SAME, Heading, Order, Row, arranged
+from tui.jobs.order import SAME, Heading, Order, Row, arranged
 from tui.theme import DIM, GREEN, SOFT, TEXT
 
 NEAR_END_ROWS = 20
@@ -327,7 +327,8 @@ class JobsTable(ScrollView, can_focus=True):
         titles = []
         for column in self._layout:
             title = Text(column.title, style=DIM, no_wrap=True)
-            if column.title and SAME.get(column.key, column.key) == ordered and ordered in KEYS and column.key != "id":
+            told = column.title and column.key != "id" and not self.order.natural
+            if told and SAME.get(column.key, column.key) == ordered:
                 title = Text(column.title[: column.width - 1], style=SOFT).append(sign, style=GREEN)
             titles.append((title, column.width))
         return self._line(titles, width, self.rich_style)

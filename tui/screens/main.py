@@ -21,7 +21,7 @@ from tui.devices.panel import DevicesPanel
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
-from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named
+from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named, why_not
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page
 
@@ -169,6 +169,9 @@ class MainScreen(Page):
         if action == "undo":
             return True if self._undo else None
         return True
+
+    def why_not(self, action: str) -> str:
+        return "There is nothing to take back." if action == "undo" else why_not(action, self.jobs.targets)
 
     def _targets(self, verb: str) -> list[JobView]:
         """The marked jobs, or else the selected one, that allow it."""
