@@ -25,28 +25,28 @@ class Terminal:
     """The side of a pseudo-terminal where the person sits."""
 
     def __init__(self, descriptor: int, pid: int) -> None:
-        self._descriptor, self.pid = descriptor, pid
+        self.descriptor, self.pid = descriptor, pid
 
     def press(self, key: bytes, wanted: bytes = b"") -> float:
         """Seconds from the key to the first bytes on the screen, or to those that are wanted. Raises TimeoutError."""
         began = time.perf_counter()
-        os.write(self._descriptor, key)
+        os.write(self.descriptor, key)
         return self.until(wanted) - began
 
     def until(self, wanted: bytes = b"") -> float:
         """The moment when the wanted bytes, or any, are on the screen. Raises TimeoutError."""
         seen, deadline = b"", time.perf_counter() + PATIENCE_S
         while time.perf_counter() < deadline:
-            if select.select([self._descriptor], [], [], 1.0)[0]:
-                seen = seen[-4096:] + os.read(self._descriptor, 1 << 16)
+            if select.select([self.descriptor], [], [], 1.0)[0]:
+                seen = seen[-4096:] + os.read(self.descriptor, 1 << 16)
                 if wanted in seen:
                     return time.perf_counter()
         raise TimeoutError(f"{wanted!r} did not come; the last bytes were {seen[-2000:]!r}")
 
     def settle(self) -> None:
         """Read until nothing comes for a while."""
-        while select.select([self._descriptor], [], [], QUIET_S)[0]:
-            os.read(self._descriptor, 1 << 16)
+        while select.select([self.descriptor], [], [], QUIET_S)[0]:
+            os.read(self.descriptor, 1 << 16)
 
 
 @contextmanager

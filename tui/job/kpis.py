@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -22,8 +22,13 @@ from tui import format
 from tui.job.curves import Curves, Line
 from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, TEAL, TEXT, YELLOW
 
+if TYPE_CHECKING:
+    from tui.job.plot import MetricPlot
+
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
+DRAW_EVERY_S = 0.2
+"""Curves that grow faster are drawn this often."""
 
 
 class KpiPane(Vertical):
@@ -44,6 +49,9 @@ class KpiPane(Vertical):
         self._others: dict[str, Curves] = {}
         """Curves of marked jobs, by how the job is called."""
         self._categories: list[Categorical] = []
+        self._canvas: MetricPlot | None = None
+        self._drawing = False
+        """Whether what came is going to be drawn."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
@@ -76,9 +84,14 @@ class KpiPane(Vertical):
 
     def feed(self, update: StatusUpdate) -> None:
         """Let the curve grow."""
-        if update.job_id == self._job_id and self.curves.feed(update):
-            self._list()
-            self._draw()
+        if update.job_id == self._job_id and self.curves.feed(update) and not self._drawing:
+            self._drawing = True
+            self.set_timer(DRAW_EVERY_S, self._grown)
+
+    def _grown(self) -> None:
+        self._drawing = False
+        self._list()
+        self._draw()
 
     def next_metric(self) -> None:
         """Draw the next of the metrics."""
@@ -162,12 +175,18 @@ class KpiPane(Vertical):
         classes.display = table is not None
         classes.update(table or "")
 
+    def _plot(self, lines: Sequence[Line]) -> None:
+        if self._canvas is None:
+            self._make_canvas()
+        else:
+            self._canvas.draw(lines)
+
     @work(group="plot", exclusive=True)
-    async def _plot(self, lines: Sequence[Line]) -> None:
-        plot = (await asyncio.to_thread(importlib.import_module, "tui.job.plot")).MetricPlot
-        if not self.query(plot):
-            await self.mount(plot(id="plot"), before="#kpi-classes")
-        self.query_one(plot).draw(lines)
+    async def _make_canvas(self) -> None:
+        plot = (await asyncio.to_thread(importlib.import_module, "tui.job.plot")).MetricPlot(id="plot")
+        await self.query_one("#kpi-plot").mount(plot, before="#kpi-classes")
+        self._canvas = plot
+        self._draw()
 
     def _lines(self, chosen: str) -> list[Line]:
         """The chosen metric, those beside it, and the chosen one of the other jobs."""
