@@ -15,7 +15,10 @@ import psutil
 
 from bench import _daemon
 from bench._terminal import Terminal, dashboard
+from taod.client import Client
+from taod.client.find import find
 from taod.types.job import JobRun
+from taod.types.state import State
 
 RUNS = 5
 LINES_PER_S = 20
@@ -24,12 +27,13 @@ EVERY_S = 10.0
 KEYS = (b"k", b"l", b"\x1b[B", b"d", b"s", b"\x1b[A", b"f", b"k", b"\x1b[A", b"g")
 """Pressed one after the other, one a second: somebody looks around."""
 TOOL = r"""#!/bin/bash
-# Stands for a training that tells its log and its status something twenty times a second.
+# Stands for a training that tells its log and its status something twenty times a second; an epoch takes ten.
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 for ((line = 1; line <= LINES; line++)); do
-  echo "INFO step $line of LINES, loss 0.$((RANDOM % 1000))"
-  printf '{"status": "RUNNING", "epoch": %d, "max_epoch": LINES, "message": "step", "kpi": {"loss": 0.%03d}}\n' \
-    "$line" $((RANDOM % 1000)) >> "$results/status.json"
+  loss=$((RANDOM % 1000)) epoch=$((1 + line / 200))
+  echo "INFO epoch $epoch step $line loss 0.$loss"
+  printf '{"status": "RUNNING", "epoch": %d, "max_epoch": LINES, "cur_iter": %d, "kpi": {"loss": 0.%03d}}\n' \
+    $epoch $line $loss >> "$results/status.json"
   read -t 0.05 <> <(:)
 done
 """
@@ -41,13 +45,27 @@ def run(minutes: float = 1.0) -> list[tuple[str, str, str]]:
     config = f"[devices]\ngpus = false\ncpu_slots = {RUNS}\n"
     with _daemon.serving(tool=TOOL.replace("LINES", str(lines)), config=config) as root:
         asyncio.run(_post(root))
-        with dashboard(root) as terminal:
-            return _watch(terminal, minutes * 60)
+        try:
+            with dashboard(root) as terminal:
+                return _watch(terminal, minutes * 60)
+        finally:
+            asyncio.run(_cancel(root))
 
 
 async def _post(root: Path) -> None:
     async with _daemon.model(root) as (client, model_id):
         await client.run("model", model_id, [JobRun(["train"]) for _ in range(RUNS)])
+
+
+async def _cancel(root: Path) -> None:
+    """End the runs: they would outlive the daemon."""
+    async with Client.of(find(root)) as client:
+        for view in (await client.jobs(state=State.RUNNING)).items:
+            await client.cancel(view.id)
+        async for _ in client.events():
+            counts = await client.job_counts()
+            if not counts.get(State.STOPPING, 0) and not counts.get(State.RUNNING, 0):
+                return
 
 
 def _watch(terminal: Terminal, seconds: float) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from tui.theme import SURFACE
 INK_RGB = (105, 117, 110)
 GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
 MOST_TICKS = 10
+MOST_POINTS = 1_000
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -32,6 +33,7 @@ class MetricPlot(PlotextPlot):
         plot.grid(False, False)
         plot.xaxes(True, False)
         plot.yaxes(True, False)
+        lines = [thinned(line) for line in lines]
         every = sorted({epoch for line in lines for epoch in line.epochs})
         for line in lines:
             if len(line.epochs) == 1:
@@ -41,6 +43,15 @@ class MetricPlot(PlotextPlot):
         if every:
             plot.xticks(ticks(every))
         self.refresh()
+
+
+def thinned(line: Line) -> Line:
+    """A line with no more points than a screen can show; the last one stays."""
+    step = -(-len(line.epochs) // MOST_POINTS)
+    if step <= 1:
+        return line
+    kept = slice((len(line.epochs) - 1) % step, None, step)
+    return Line(line.name, line.epochs[kept], line.values[kept], line.colour)
 
 
 def ticks(epochs: list[int]) -> list[int]:

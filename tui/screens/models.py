@@ -180,7 +180,7 @@ class ModelsPage(Page):
             self._read()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_back(self) -> None:
         self.listing.reset()
