@@ -62,10 +62,11 @@ async def _cancel(root: Path) -> None:
     async with Client.of(find(root)) as client:
         for view in (await client.jobs(state=State.RUNNING)).items:
             await client.cancel(view.id)
-        async for _ in client.events():
+        for _ in range(300):
             counts = await client.job_counts()
             if not counts.get(State.STOPPING, 0) and not counts.get(State.RUNNING, 0):
                 return
+            await asyncio.sleep(0.1)
 
 
 def _watch(terminal: Terminal, seconds: float) -> list[tuple[str, str, str]]:
