@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from taod.config import LimitsConfig
@@ -30,9 +30,8 @@ SETS = [
 KINDS = {"tar": [], "tar.gz": ["-z"], "tar.zst": ["--zstd"]}
 
 
-def run(folder: Path | None = None) -> list[tuple[str, str, str]]:
+def run(folder: Path | None = None) -> Iterator[tuple[str, str, str]]:
     """Figures, what was measured, and the peer: for each set and kind of archive."""
-    figures = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         work = Path(name)
         for label, count, least, most in SETS:
@@ -41,10 +40,9 @@ def run(folder: Path | None = None) -> list[tuple[str, str, str]]:
             for kind, flags in KINDS.items():
                 archive = work / f"data.{kind}"
                 subprocess.run(["tar", *flags, "-cf", archive, "-C", tree, "."], check=True)
-                figures.append(_compare(f"extract {kind} of {label}", archive, work / "out"))
+                yield _compare(f"extract {kind} of {label}", archive, work / "out")
                 archive.unlink()
             shutil.rmtree(tree)
-    return figures
 
 
 def _fill(folder: Path, count: int, least: int, most: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -16,7 +17,9 @@ from bench import _filled
 from store.records import JobFilter, ResourceFilter
 from taod.config import Config
 from taod.paths import Root
-from taod.scheduler.policy import FURTHER_BACK, looked_at, most_wanted
+from taod.scheduler.policy import Snapshot, decide, most_wanted
+from taod.scheduler.turns import Line
+from taod.scheduler.words import FURTHER_BACK
 from taod.services import Services
 from taod.services.compose import open_services
 from taod.services.page import PageRequest
@@ -104,9 +107,14 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
                 services.store.jobs.explain(job.id, FURTHER_BACK)
 
         def look() -> None:
-            queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+            pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
             for one in queue.waiting_owners():
                 queue.waiting_of(one.owner_id, "posted")
+            lines = [
+                Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
+                for first in queue.fronts()
+            ]
+            decide(Snapshot(pending, devices=devices, lines=lines))
 
         everything = _times(lambda: services.store.jobs.in_states([State.QUEUED, State.WAITING]), 5)
         yield (

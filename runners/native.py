@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,22 @@ class Native(LocalRunner):
 
     def inherited(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+
+    def version(self, network: str) -> str | None:
+        """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.
+
+        Read from what was installed beside it; nothing is run.
+        """
+        program = self._find(network)
+        if program is None:
+            return None
+        # In an environment the executables lie beside the packages; a link leads there.
+        folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
+        packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]
+        for distribution in distributions(path=packages):
+            if any(p.group == "console_scripts" and p.name == network for p in distribution.entry_points):
+                return f"{distribution.name} {distribution.version}"
+        return None
 
     def _find(self, entry: str) -> str | None:
         found = shutil.which(entry, path=self._search_path())

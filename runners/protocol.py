@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Command(msgspec.Struct, frozen=True):
     """Folders and files that the run reads (data sets, parents' results, weights): what a container mounts."""
     secrets: list[str] = []
     """Values that are masked wherever the command is shown."""
+    gpus: int = 0
+    """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
 
 
 class RunRequest(msgspec.Struct, frozen=True):
@@ -143,3 +145,25 @@ class Runner(Protocol):
         """Ask every process of the run to end (SIGTERM), or make them (`force`: SIGKILL). Returns at once;
         `wait` tells when it is over."""
         ...
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What a runner has besides whose runs hold no device of this machine: a cluster's.
+
+    They are limited by a count alone, and each is given as many GPUs as its command asks for.
+    """
+
+    name: str
+    slots: int
+    """So many runs at once; further ones wait in the daemon's queue."""
+    gpus: int
+    """The most GPUs that one run can have."""
+
+
+CLUSTER = "cluster:"
+
+
+def place_of(runner: Runner | Elsewhere) -> str:
+    """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
+    return f"{CLUSTER}{runner.name}" if isinstance(runner, Elsewhere) else ""

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from runners.docker.runner import Docker
 from runners.embedded import Embedded
 from runners.native import Native
-from runners.protocol import Runner, Verdict
+from runners.protocol import Elsewhere, Runner, Verdict, place_of
+from runners.slurm.runner import Slurm
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
 
@@ -52,8 +54,10 @@ class RunnerRegistry:
     def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1) -> RunnerRegistry:
         """`cpu_slots`: among how many runs the cores are shared. Raises ConfigError naming the runners known."""
         makers: dict[str, Callable[[], Runner]] = {
+            "docker": lambda: Docker(config.docker, cpu_slots=cpu_slots),
             "native": lambda: Native(config.native, cpu_slots=cpu_slots),
             "embedded": lambda: Embedded(config.embedded, cpu_slots=cpu_slots),
+            "slurm": lambda: Slurm(config.slurm),
         }
         for point in entry_points(group=GROUP):
             makers.setdefault(point.name, partial(_load, point, config))
@@ -66,19 +70,43 @@ class RunnerRegistry:
             self._made[name] = self._makers[name]()
         return self._made[name]
 
-    def choose(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Choice:
-        """Who does this action: the first matching rule's runner, else the first of the order that can."""
+    def choose(
+        self,
+        network: str,
+        action: str,
+        spec: dict[str, Any] | None = None,
+        *,
+        wanted: str | None = None,
+        place: str | None = None,
+    ) -> Choice:
+        """Who does this action: the first matching rule's runner, else the first of the order that can.
+
+        `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`). Raises
+        ConfigError for a name that is no runner's.
+        """
         refusals: list[tuple[str, Verdict]] = []
-        for name in self._candidates(network, action):
-            verdict = self.get(name).can(network, action, spec)
+        for name in [wanted] if wanted else self._candidates(network, action):
+            runner = self.get(name)
+            verdict = runner.can(network, action, spec)
+            if verdict.can and place is not None and place_of(runner) != place:
+                verdict = Verdict(False, "the job's turn was for another runner", "post it again")
             if verdict.can:
-                return Choice(self.get(name))
+                return Choice(runner)
             refusals.append((name, verdict))
         why = (
             "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
         )
         remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
+
+    def names(self) -> list[str]:
+        """Every runner that there is, in the order or not."""
+        return sorted(self._makers)
+
+    def elsewhere(self) -> list[Elsewhere]:
+        """The runners that may be chosen and hold no device of this machine."""
+        names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
+        return [runner for name in names if isinstance(runner := self.get(name), Elsewhere)]
 
     def able(self, network: str, action: str) -> list[str]:
         """Names of the runners that can do it, best first."""

@@ -20,9 +20,11 @@ from taod.types.common import JobSort
 from taod.types.job import HistoryEntry, Job, Result
 from taod.types.state import State, check_transition
 
+_TRIALS = """CASE WHEN jobs.devices_wanted = 0 THEN
+    coalesce((SELECT max(number) + 1 FROM trials WHERE trials.sweep_id = jobs.id), 0) END"""
 _COLUMNS = Columns(
     JobRecord,
-    computed={"owner_name": OWNER_NAME},
+    computed={"owner_name": OWNER_NAME, "trials": _TRIALS},
     fixed=("id", "user_id", "owner_kind", "owner_id", "network", "action", "state", "created_on", "last_modified"),
 )
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
@@ -30,7 +32,8 @@ _PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.creat
     jobs.last_modified, CAST(coalesce(results.document, jobs.progress) AS BLOB)
     FROM jobs LEFT JOIN results ON results.job_id = jobs.id"""
 """What `_public` reads. All but the result lies in the index `jobs_of_owner`."""
-_OF_OWNER = "jobs.owner_id = ? AND jobs.owner_kind = ?"
+_SHOWN = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
+"""An owner shows its sweeps, and these show their trials."""
 _PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
 _LONG = ("kpi", "graphical", "categorical")
@@ -54,16 +57,18 @@ class Jobs:
             now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
                 # Counted in whole microseconds: two floats that are one apart may be told as the same date.
-                self._insert(job, iso((now_us + number) / 1e6))
+                self._insert(job, (now_us + number) / 1e6)
             return [self._must(job.id) for job in jobs]
 
-    def _insert(self, job: NewJob, at: str) -> None:
+    def _insert(self, job: NewJob, time_s: float) -> None:
+        at = iso(time_s)
         record = JobRecord(
             **msgspec.structs.asdict(job),
             owner_name="",
             created_on=at,
             last_modified=at,
             queued_at=at if job.state is State.QUEUED else None,
+            place=_place(time_s) if job.state is State.QUEUED else 0,
         )
         values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
         self._db.write(insert("jobs", values), [*values.values()])
@@ -111,7 +116,7 @@ class Jobs:
     def public(self, owner_kind: str, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
         """Each owner's jobs as the contract has them, oldest first; an owner without jobs has an empty list."""
         # One query an owner: one for all of them would sort the jobs, and carry their results through the sorting.
-        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY jobs.created_on, jobs.id"
+        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY jobs.created_on, jobs.id"
         return {
             owner_id: [_public(row) for row in self._db.rows(sql, [owner_id, owner_kind])] for owner_id in owner_ids
         }
@@ -125,8 +130,8 @@ class Jobs:
         size: int | None = None,
     ) -> tuple[builtins.list[Job], int]:
         """One page of an owner's jobs as the contract has them, and how many there are in all."""
-        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_OF_OWNER}", [owner_id, owner_kind])
-        sql = f"{_PUBLIC} WHERE {_OF_OWNER} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_SHOWN}", [owner_id, owner_kind])
+        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
         rows = self._db.rows(sql, [owner_id, owner_kind, limit(size), skip])
         return [_public(row) for row in rows], total
 
@@ -135,17 +140,23 @@ class Jobs:
     ) -> tuple[str, str] | None:
         """Id and action of the owner's newest job of one of these actions that is in none of the states of `but`."""
         wanted, states = list(actions), [str(state) for state in but]
-        sql = f"""SELECT id, action FROM jobs WHERE {_OF_OWNER} AND action IN ({", ".join("?" * len(wanted))})
+        sql = f"""SELECT id, action FROM jobs WHERE {_SHOWN} AND action IN ({", ".join("?" * len(wanted))})
             AND state NOT IN ({", ".join("?" * len(states))}) ORDER BY created_on DESC, id DESC LIMIT 1"""
         row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states])
         return None if row is None else (row[0], row[1])
 
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
-        """Jobs in any of these states in the queue's order: higher priority, queued earlier, made earlier."""
+        """Jobs in any of these states: higher priority, earlier place in the queue, made earlier."""
         names = [str(state) for state in states]
         sql = f"""{_SELECT} WHERE state IN ({", ".join("?" * len(names))})
-            ORDER BY priority DESC, queued_at NULLS LAST, created_on, id"""
+            ORDER BY priority DESC, queued_at IS NULL, place, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
+
+    def named(self, job_ids: Iterable[str]) -> dict[str, JobRecord]:
+        """The jobs of these ids, those that exist."""
+        sql = f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
+        return {job.id: job for job in map(_COLUMNS.read, rows)}
 
     def ended_before(self, at: str) -> builtins.list[str]:
         """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
@@ -162,6 +173,16 @@ class Jobs:
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
+    def ids_of(self, owner_kind: str, owner_id: str) -> builtins.list[str]:
+        """The ids of all of an owner's jobs, trials included."""
+        sql = "SELECT id FROM jobs WHERE owner_id = ? AND owner_kind = ? ORDER BY created_on, id"
+        return [row[0] for row in self._db.rows(sql, [owner_id, owner_kind])]
+
+    def of_sweep(self, job_id: str) -> builtins.list[JobRecord]:
+        """The jobs of a sweep's trials by number."""
+        rows = self._db.rows(f"{_SELECT} WHERE sweep_id = ? ORDER BY trial, id", [job_id])
+        return [_COLUMNS.read(row) for row in rows]
+
     def transition(self, job_id: str, new: State, reason: str, **fields: object) -> JobRecord:
         """Change the state, with the dates, leases and stop intent that follow from it, and remember it in the history.
 
@@ -172,8 +193,12 @@ class Jobs:
         with self._db.transaction():
             old = self._state(job_id)
             check_transition(job_id, old, new)
-            now = iso(self._clock.time())
-            values = {"state": str(new), "reason": reason, "last_modified": now, **_follows(old, new, now), **changes}
+            time_s = self._clock.time()
+            now = iso(time_s)
+            follows = _follows(old, new, now)
+            if "queued_at" in follows:
+                follows["place"] = _place(time_s)
+            values = {"state": str(new), "reason": reason, "last_modified": now, **follows, **changes}
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             self._remember(job_id, now, new, reason)
             if not new.on_device:
@@ -286,6 +311,11 @@ def _public(row: tuple[Any, ...]) -> Job:
     job_id, action, parent_id, state, created_on, last_modified, document = row
     result = cast(Result, msgspec.Raw(document))
     return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
+
+
+def _place(time_s: float) -> int:
+    """The place of a job that enters the queue then: in nanoseconds, so that there is room between two of them."""
+    return round(time_s * 1e9)
 
 
 def _follows(old: State, new: State, now: str) -> dict[str, object]:

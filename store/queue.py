@@ -6,45 +6,139 @@ them only where something about them has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from store.columns import Columns
 from store.database import Database
-from store.records import PendingJob
+from store.records import HolderRecord, PauseRecord, PendingJob
+from taod.clock import Clock, iso
 from taod.types.state import State
 
 _COLUMNS = Columns(PendingJob)
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM"
-_ORDER = "priority DESC, queued_at, created_on, id"
 # The states stand in the text, not in parameters: SQLite takes a partial index only then. It is named, because SQLite
 # would choose the general index of states, and look into each row.
-_QUEUED = f"jobs INDEXED BY jobs_queued WHERE state = '{State.QUEUED}'"
+_IS_QUEUED = f"jobs.state = '{State.QUEUED}' AND jobs.site = ''"
+_IN_LINE = f"jobs INDEXED BY jobs_in_line WHERE {_IS_QUEUED}"
+_ELSEWHERE = f"jobs INDEXED BY jobs_elsewhere WHERE jobs.state = '{State.QUEUED}' AND jobs.site <> ''"
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
-_CPU_FIRST = "owner_kind = 'dataset' AND devices_wanted = 1"
+_LINE = "priority, user_id, owner_kind"
+_PLACE = "place, created_on, id"
+_ORDER = f"priority DESC, {_PLACE}"
+_BELOW_ALL = -(2**63)
+GROWTH, MOST_AT_ONCE = 8, 256
+"""How many jobs of a line are read at once: there may be hundreds of lines of which only the fronts matter."""
+STEP = 1_000
+"""Between the first or last place of a line and one that is put before or behind it, in nanoseconds."""
 
 
 class Queue:
-    """The rows of jobs in QUEUED and WAITING."""
+    """The rows of jobs in QUEUED and WAITING, and the pause of the queue."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
+        self._clock = clock
 
-    def heads(self, count: int, *, most: int, told: str) -> list[PendingJob]:
-        """The queue's order, without those that need no look now.
+    def fronts(self) -> list[PendingJob]:
+        """The first of each line: of each user, priority and kind of owner that has anybody queued."""
+        # From line to line by the index, without reading those who stand in them; not as a recursion in SQL, where
+        # SQLite would compare row by row.
+        sql = f"{_SELECT} {_IN_LINE} AND ({_LINE}) > (?, ?, ?) ORDER BY {_LINE}, {_PLACE} LIMIT 1"
+        found: list[PendingJob] = []
+        while row := self._db.row(sql, _line(found[-1]) if found else [_BELOW_ALL, "", ""]):
+            found.append(_COLUMNS.read(row))
+        return found
 
-        In it are the first `count` of the single-device jobs of data sets and of all others, so that either kind of
-        device finds who is next; jobs that want more than `most` devices; and those whose reason is not `told`, which
-        is what jobs further back were told.
+    def behind(self, job: PendingJob) -> Iterator[PendingJob]:
+        """Who stands behind a queued job in its line, in order; read as far as asked for, a few first, then more."""
+        sql = f"""{_SELECT} {_IN_LINE} AND priority = ? AND user_id = ? AND owner_kind = ?
+            AND ({_PLACE}) > (?, ?, ?) ORDER BY {_PLACE} LIMIT ?"""
+        size = GROWTH
+        while found := self._read(sql, [*_line(job), job.place, job.created_on, job.id, size]):
+            yield from found
+            job = found[-1]
+            size = min(size * GROWTH, MOST_AT_ONCE)
+
+    def to_tell(self, told: str, most: Mapping[str, int]) -> list[PendingJob]:
+        """Who was told something else than `told`, and who wants more devices than their kind of owner can have."""
+        wants = " ".join(
+            f"UNION SELECT rowid FROM jobs INDEXED BY jobs_that_want WHERE {_IS_QUEUED} AND owner_kind = ? "
+            "AND devices_wanted > ?"
+            for _ in most
+        )
+        one = f"SELECT rowid FROM jobs INDEXED BY jobs_told WHERE {_IS_QUEUED} AND reason"
+        sql = f"{_SELECT} jobs WHERE rowid IN ({one} < ? UNION {one} > ? {wants})"
+        return self._read(sql, [told, told, *(value for pair in most.items() for value in pair)])
+
+    def holders(self) -> list[HolderRecord]:
+        """The jobs on devices."""
+        sql = "SELECT id, user_id, network, action, started_at FROM jobs WHERE id IN (SELECT job_id FROM leases)"
+        return [HolderRecord(*row) for row in self._db.rows(sql)]
+
+    def served(self, user_ids: Iterable[str]) -> dict[str, str]:
+        """When a job of each of these users was started last, for those who have any."""
+        sql = "SELECT max(started_at) FROM jobs WHERE user_id = ? AND started_at IS NOT NULL"
+        found = {user_id: self._db.row(sql, [user_id]) for user_id in set(user_ids)}
+        return {user_id: row[0] for user_id, row in found.items() if row is not None and row[0] is not None}
+
+    def pending_of(self, user_id: str) -> int:
+        """How many of a user's jobs have not started."""
+        states = f"('{State.WAITING}', '{State.QUEUED}', '{State.HELD}')"
+        sql = f"SELECT coalesce(sum(number), 0) FROM job_counts WHERE user_id = ? AND state IN {states}"
+        return self._db.number(sql, [user_id])
+
+    def pause(self, by: str, reason: str) -> None:
+        """Keep in mind that the queue is paused; a pause that stands already gets the new words."""
+        sql = """INSERT INTO queue_pause (id, by, reason, since) VALUES (1, ?, ?, ?)
+            ON CONFLICT (id) DO UPDATE SET by = excluded.by, reason = excluded.reason"""
+        with self._db.transaction():
+            self._db.write(sql, [by, reason, iso(self._clock.time())])
+
+    def resume(self) -> None:
+        """Forget the pause."""
+        with self._db.transaction():
+            self._db.write("DELETE FROM queue_pause")
+
+    def paused(self) -> PauseRecord | None:
+        """The pause of the whole queue, if there is one."""
+        row = self._db.row("SELECT by, reason, since FROM queue_pause")
+        return None if row is None else PauseRecord(*row)
+
+    def move(self, job_id: str, *, before: str | None = None, after: str | None = None) -> int:
+        """The place for a job right before or after another one of its user and priority (`""`: before all, after all).
+
+        Those in front make room where there is none. The job itself stays; write the place with `jobs.update`.
         """
-        first = f"SELECT id FROM {_QUEUED} AND devices_wanted <= ? AND {{}} ORDER BY {_ORDER} LIMIT ?"
+        job = self.named([job_id])[job_id]
+        line_up = f"{_ELSEWHERE} AND site = ?" if job.site else f"{_IN_LINE} AND ? = ''"
+        sql = f"SELECT place, id FROM {line_up} AND priority = ? AND user_id = ? AND id <> ? ORDER BY {_PLACE}"
+        line = self._db.rows(sql, [job.site, job.priority, job.user_id, job_id])
+        target = before if before is not None else after
+        at = len(line) if after == "" else next((n for n, (_, each) in enumerate(line) if each == target), 0)
+        at += 1 if after else 0
+        if at == len(line):
+            return int(line[-1][0]) + STEP if line else job.place
+        place = int(line[at][0]) - (1 if at else STEP)
+        if at and line[at - 1][0] < place:
+            return int(line[at - 1][0] + line[at][0]) // 2
+        with self._db.transaction():
+            free = place - 1
+            for taken, each in reversed(line[:at]):
+                if taken <= free:
+                    break
+                self._db.write("UPDATE jobs SET place = ? WHERE id = ?", [free, each])
+                free -= 1
+        return place
+
+    def elsewhere(self, site: str, count: int, *, told: str) -> list[PendingJob]:
+        """The first `count` that are queued for a site, and those further back whose reason is not `told`."""
         sql = f"""{_SELECT} jobs WHERE id IN (
-                SELECT id FROM ({first.format(_CPU_FIRST)})
-                UNION ALL SELECT id FROM ({first.format(f"NOT ({_CPU_FIRST})")})
-                UNION ALL SELECT id FROM {_QUEUED} AND (devices_wanted > ? OR reason <> ?)
+                SELECT id FROM (SELECT id FROM {_ELSEWHERE} AND site = ? ORDER BY {_ORDER} LIMIT ?)
+                UNION ALL SELECT id FROM {_ELSEWHERE} AND site = ? AND reason <> ?
             ) ORDER BY {_ORDER}"""
-        return self._read(sql, [most, count, most, count, most, told])
+        return self._read(sql, [site, count, site, told])
 
     def waiting_owners(self) -> list[PendingJob]:
         """One of the jobs that wait for no parent, of each owner that has such."""
@@ -56,19 +150,22 @@ class Queue:
         sql = f"{_SELECT} {_WAITING} AND parent_id IS NULL AND owner_id = ? AND reason IS NOT ?"
         return self._read(f"{sql} ORDER BY created_on, id", [owner_id, told])
 
-    def waiting_for_parents(self, told: str, paused: str) -> list[PendingJob]:
+    def waiting_for_parents(self, told: str, stands: Mapping[State, str]) -> list[PendingJob]:
         """The jobs that follow another one, where that has ended, or where they were told something else.
 
-        `told` is how the sentence begins that names a parent, `paused` how it ends where the parent is paused.
+        `told` is how the sentence begins that names a parent, `stands` how it ends where the parent is in such a state.
         """
         over = ", ".join(f"'{state}'" for state in State if state.ended)
+        ends = " ".join(
+            f"WHEN '{state}' THEN substr(jobs.reason, -{len(words)}) <> '{words}'" for state, words in stands.items()
+        )
         sql = f"""{_SELECT} jobs INDEXED BY jobs_waiting
             CROSS JOIN jobs AS parent INDEXED BY jobs_in_state ON parent.id = jobs.parent_id
             WHERE jobs.state = '{State.WAITING}' AND (
                 parent.state IN ({over}) OR substr(jobs.reason, 1, length(?1)) <> ?1
-                OR (substr(jobs.reason, -length(?2)) = ?2) <> (parent.state = '{State.PAUSED}')
+                OR CASE parent.state {ends} ELSE substr(jobs.reason, -1) = ')' END
             ) ORDER BY jobs.created_on, jobs.id"""
-        return self._read(sql, [told, paused])
+        return self._read(sql, [told])
 
     def named(self, job_ids: Iterable[str]) -> dict[str, PendingJob]:
         """The jobs of these ids, in whatever state, those that exist."""
@@ -77,3 +174,7 @@ class Queue:
 
     def _read(self, sql: str, parameters: list[object]) -> list[PendingJob]:
         return [_COLUMNS.read(row) for row in self._db.rows(sql, parameters)]
+
+
+def _line(job: PendingJob) -> list[object]:
+    return [job.priority, job.user_id, job.owner_kind]

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from taod.types.dataset import DatasetSummary
-from taod.types.job import Job, JobView, Result
+from taod.types.job import DataSeen, Job, JobView, Result
 from taod.types.state import State
+from taod.types.sweep import Dimension, SweepSettings, Values
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -44,6 +45,10 @@ class DatasetRecord(msgspec.Struct):
     path: str | None = None
     """The registered folder of a linked data set; None: the root's own `datasets/<id>`."""
     summary: DatasetSummary | None = None
+    parent_job: str | None = None
+    """The job that made it; remembered when that is deleted."""
+    parent_dataset: str | None = None
+    """The data set that it was made from; remembered likewise."""
 
 
 class ModelRecord(msgspec.Struct):
@@ -117,10 +122,24 @@ class JobRecord(msgspec.Struct):
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
     warnings: list[str] = []
+    place: int = 0
+    """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
     retries: int = 0
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
     """When it is tried again, while it is held back for that."""
+    site: str = ""
+    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    asked_runner: str | None = None
+    """The runner that was asked for by name when it was posted."""
+    data: list[DataSeen] = []
+    """What its last run saw of data sets."""
+    sweep_id: str | None = None
+    """The job of the sweep that this one is a trial of."""
+    trial: int | None = None
+    """Its number in that sweep, from 0."""
+    trials: int | None = None
+    """How many trials it has, where it is a sweep's; counted, not stored with the job."""
 
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
@@ -147,6 +166,10 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            devices_wanted=self.devices_wanted,
+            sweep_id=self.sweep_id,
+            trial=self.trial,
+            trials=self.trials,
         )
 
     def public(self, result: Result) -> Job:
@@ -178,6 +201,28 @@ class PendingJob(msgspec.Struct):
     priority: int
     devices_wanted: int
     queued_at: str | None
+    site: str = ""
+    place: int = 0
+
+
+class HolderRecord(msgspec.Struct, frozen=True):
+    """A job on devices, as far as the others' turn depends on it."""
+
+    id: str
+    user_id: str
+    network: str
+    action: str
+    started_at: str | None
+    """None: it is about to be started."""
+
+
+class PauseRecord(msgspec.Struct, frozen=True):
+    """That the whole queue is paused."""
+
+    by: str
+    """Name of the user who did it."""
+    reason: str
+    since: str
 
 
 class NewJob(msgspec.Struct):
@@ -198,6 +243,58 @@ class NewJob(msgspec.Struct):
     metric: str | None = None
     spec: dict[str, Any] | None = None
     warnings: list[str] = []
+    site: str = ""
+    asked_runner: str | None = None
+    sweep_id: str | None = None
+    trial: int | None = None
+
+
+class SweepRecord(msgspec.Struct):
+    """The search of a sweep's job; the job has its state, its history and its result."""
+
+    job_id: str
+    settings: SweepSettings
+    space: list[Dimension]
+    notes: list[str]
+    """What is not searched, and why."""
+    base: dict[str, Any]
+    """The specification that trials are made from."""
+    devices: int
+    """Devices that each trial wants."""
+    seed: int
+    began_at: str | None = None
+
+
+class TrialRecord(msgspec.Struct):
+    """One trial of a sweep."""
+
+    sweep_id: str
+    number: int
+    """Counted from 0."""
+    job_id: str | None
+    """None once its job was deleted."""
+    coordinates: dict[str, float]
+    """Where it lies in the space: 0 to 1 for numbers, the place in the list for choices."""
+    params: Values
+    memory: dict[str, Any] = {}
+    """What its proposer wants to be told again."""
+    bracket: int = 0
+    rung: int = 0
+    epochs: int | None = None
+    """Epochs at which this rung ends, all before it counted; None: as many as the specification says."""
+    first_epochs: int = 0
+    """Epochs that its checkpoint had been trained for when it began with another trial's."""
+    source: int | None = None
+    """The trial whose checkpoint it began with."""
+    scores: dict[str, float] = {}
+    """Epoch → value of the metric, as far as rungs have ended."""
+    trained: int = 0
+    """The last epoch that it has been trained for."""
+    outcome: str = "open"
+    """`open`, `done` (its rung), `failed`, `pruned` or `cancelled`."""
+    reason: str = ""
+    cleared: bool = False
+    """Whether its checkpoints were deleted."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):

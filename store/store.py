@@ -14,6 +14,7 @@ from store.models import Models
 from store.queue import Queue
 from store.runs import Runs
 from store.specs import Specs
+from store.sweeps import Sweeps
 from store.users import Users
 from taod.clock import Clock, SystemClock
 
@@ -28,9 +29,10 @@ class Store:
         self.models = Models(database, clock)
         self.specs = Specs(database)
         self.jobs = Jobs(database, clock)
-        self.queue = Queue(database)
+        self.queue = Queue(database, clock)
         self.leases = Leases(database)
         self.runs = Runs(database)
+        self.sweeps = Sweeps(database)
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock | None = None) -> Store:

@@ -42,6 +42,11 @@ class Users:
     def by_name(self, name: str) -> UserRecord | None:
         return self._one("name", name)
 
+    def first(self) -> str | None:
+        """Id of the user that the root was made with; None before there is one."""
+        row = self._db.row("SELECT id FROM users ORDER BY rowid LIMIT 1")
+        return None if row is None else str(row[0])
+
     def all(self) -> list[UserRecord]:
         """Every user, by name."""
         return [_USER.read(row) for row in self._db.rows(f"{_SELECT} ORDER BY name")]

@@ -29,6 +29,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def seconds_of(text: str) -> float:
+    """Seconds since the epoch of what `iso` wrote."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def iso(seconds: float) -> str:
     """ISO 8601 in UTC with microseconds, so that text order is time order."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")

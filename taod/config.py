@@ -17,8 +17,8 @@ from taod.errors import ConfigError
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
 Slots = Annotated[int, Meta(ge=1)]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -40,6 +40,10 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Empty: the user's data folder."""
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a data set or as weights."""
+    keep_free_bytes: Count = 100 * 1024**2
+    """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
+    link_check_s: Positive = 10.0
+    """Seconds for which it is taken for granted that a linked folder is as it was looked at last."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,6 +67,16 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     grace_s: Positive = 15.0
     """Seconds from SIGTERM to SIGKILL."""
+    ageing_s_per_point: NotNegative = 3600.0
+    """A waiting job gains a point of priority over jobs that come this much later, in seconds; 0: none."""
+    max_running: Count = 0
+    """Jobs on devices at once, of all users together; 0: as many as there are slots."""
+    max_running_per_user: Count = 0
+    """Of one user; 0: no limit."""
+    max_queued_per_user: Count = 0
+    """Jobs of one user that have not started; more are refused. 0: no limit."""
+    exclusive: list[str] = []
+    """Actions whose runs get their devices alone where slots_per_gpu is more than 1."""
 
 
 class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,6 +131,84 @@ class EmbeddedConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Threads that a run on a CPU slot may use; 0: the machine's cores shared among the slots."""
 
 
+class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
+    socket: str = ""
+    """Where the engine answers, as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual places."""
+    images: dict[str, str] = msgspec.field(
+        default_factory=lambda: {
+            "tlt-tf1": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf1.15.5",
+            "tlt-tf2": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-tf2.11.0",
+            "tlt-pytorch": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-pyt",
+            "tao-deploy": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-deploy",
+            "tao-ds": "nvcr.io/nvidia/tao/tao-toolkit:5.0.0-data-services",
+        }
+    )
+    """The image of each kind."""
+    pull: Literal["never", "missing", "always"] = "never"
+    """Whether a run may download its image (8 GB and more); `never`: only images that are there are used."""
+    network: str = "none"
+    """Network of the containers, as `docker run --network` takes it."""
+    user: str = ""
+    """`uid:gid` of the runs; empty: the daemon's own, so that results are the user's."""
+    userns: str = ""
+    """User namespace mode; `keep-id` for a rootless podman."""
+    shm_size: str = "16g"
+    memory: str = ""
+    """Memory that a run may use, `32g`; empty: all."""
+    ulimits: dict[str, int] = msgspec.field(default_factory=lambda: {"memlock": -1, "stack": 67108864})
+    """Limits by name, as `docker run --ulimit` takes them; -1: none."""
+    keep: bool = False
+    """Leave ended containers for a look at them."""
+
+
+class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
+    """What some networks and actions ask for instead; every rule that matches applies, a later one over an earlier."""
+
+    network: str = "*"
+    action: str = "*"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    cpus: Count | None = None
+    memory: str | None = None
+    gres: str | None = None
+    options: list[str] | None = None
+
+
+class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
+    conf: str = ""
+    """The cluster's slurm.conf; empty: SLURM_CONF, else the usual place."""
+    max_jobs: Slots = 16
+    """Runs that are given to the cluster at once; further ones wait in taod's own queue."""
+    max_gpus: Count = 8
+    """The most GPUs that a run may ask for."""
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    time: str = ""
+    """Time limit, as sbatch takes it: `2-00:00:00`."""
+    cpus: Count = 0
+    """CPUs for each GPU, or for a run without one; 0: the cluster's default."""
+    memory: str = ""
+    """Memory of the node for a run, `64G`."""
+    gres: str = "gpu"
+    """The generic resource that a GPU is: `gpu`, `gpu:a100`; empty: ask for none."""
+    options: list[str] = []
+    """More of sbatch: `["--exclusive"]`."""
+    path: list[str] = []
+    """Folders on the nodes that are searched for `<network>` executables first."""
+    setup: str = ""
+    """Shell lines before the tool, as `module load cuda`."""
+    prefix: list[str] = []
+    """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
+    requeue: bool = False
+    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume goes on."""
+    poll_s: Positive = 5.0
+    """Seconds between questions to the cluster, one for all runs."""
+    rule: list[SlurmRule] = []
+
+
 class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
     """The first rule that matches wins over `order`; `*` and `?` are wildcards."""
 
@@ -126,10 +218,12 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
-    order: list[str] = msgspec.field(default_factory=lambda: ["native", "embedded"])
+    order: list[str] = msgspec.field(default_factory=lambda: ["docker", "native", "embedded"])
     """The first that can do an action does it."""
+    docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
+    slurm: SlurmConfig = msgspec.field(default_factory=SlurmConfig)
     rule: list[RunnerRule] = []
 
 
@@ -138,6 +232,33 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Refuse parameters that no table has, instead of keeping them with a warning."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
+
+
+class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    check: Literal["auto", "off"] = "auto"
+    """Check all files of a data set after each upload or link, beside everything else; or only when asked."""
+    check_after_s: Annotated[float, Meta(ge=0)] = 2.0
+    """Seconds of quiet after an upload before its check begins."""
+
+
+class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
+    max_parallel: Count = 0
+    """Trials of one sweep that may be open at once; 0: as many as the devices take."""
+    value: Literal["last", "best"] = "last"
+    """Which epoch's metric is a trial's worth: the last one's, whose checkpoint jobs after it work on, or the best."""
+    minimise: list[str] = []
+    maximise: list[str] = []
+    """Metrics whose direction the catalogue does not know, or that are to be taken the other way."""
+    patience: Count = 0
+    """A sweep ends when so many trials after the best brought nothing better; 0: never for that."""
+    max_epochs: Count = 0
+    """Epochs that a sweep may train in all; 0: as many as its algorithm wants."""
+    max_hours: Annotated[float, Meta(ge=0)] = 0.0
+    """Hours after which a sweep begins no more trials; 0: no end."""
+    population: Annotated[int, Meta(ge=2)] = 4
+    """Members of a population based training."""
+    try_default: bool = True
+    """The first trial is the specification itself, so that a sweep is never worse than no sweep."""
 
 
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -149,6 +270,8 @@ class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
     archive_files: Slots = 20_000_000
     archive_ratio: Positive = 200.0
     """Unpacked bytes for each packed one, counted from the first 64 MiB on."""
+    upload_expiry_s: Positive = 86_400.0
+    """Seconds that an upload in parts waits for its next one."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -161,6 +284,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
+    datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
+    automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
     @property
@@ -225,7 +350,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     for section, kind in get_type_hints(Config).items():
         for key in get_type_hints(kind):
             name = f"TAOD_{section}_{key}".upper()
-            if name in environ and key not in ("native", "embedded", "rule"):
+            if name in environ and key not in ("docker", "native", "embedded", "slurm", "rule"):
                 found[f"{section}.{key}"] = (name, _value(environ[name]))
     return found
 

@@ -18,6 +18,7 @@ from textual.message import Message
 from taod.client import Client, ClientError
 from taod.client.events import Rediscover
 from taod.types.job import JobView
+from taod.types.queue import QueueState
 from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
@@ -61,6 +62,7 @@ class Dashboard(App[None]):
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
+        self.queue: QueueState | None = None
         self._feed = feed.Feed(client, self.post_message, rediscover)
         self._bell = bell
         self._states: dict[str, State] = {}
@@ -110,6 +112,23 @@ class Dashboard(App[None]):
         self.theme = LIGHT.name if self._light.enabled else DARK.name
         self.refresh(layout=True)
 
+    @work(group="ask", exclusive=True)
+    async def action_queue(self) -> None:
+        """Pause the whole queue, or open it again."""
+        from tui.queue.form import PauseQueue
+
+        try:
+            if self.queue is not None and self.queue.paused:
+                self._queue_is(await self.client.open_queue())
+            elif (state := await self.push_screen_wait(PauseQueue(self.client))) is not None:
+                self._queue_is(state)
+        except ClientError as error:
+            self.notify(escape(error.description), title="The queue stays as it is", severity="error", timeout=10)
+
+    def _queue_is(self, state: QueueState) -> None:
+        self.queue = state
+        self._pass_on(feed.QueueChanged(state))
+
     # What the daemon tells goes to every page; what concerns the whole dashboard is done here.
 
     @on(feed.Connected)
@@ -119,6 +138,7 @@ class Dashboard(App[None]):
         self.connected, self.trouble = True, ""
         self._pass_on(event)
         self._read_counts()
+        self._read_queue()
 
     @on(feed.Disconnected)
     def _disconnected(self, event: feed.Disconnected) -> None:
@@ -138,6 +158,7 @@ class Dashboard(App[None]):
     def _missed(self, event: feed.EventsMissed) -> None:
         self._pass_on(event)
         self._read_counts()
+        self._read_queue()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
@@ -149,6 +170,10 @@ class Dashboard(App[None]):
             if view.state.ended and (before is not None or event.fresh):
                 self._announce(view)
         self._pass_on(event)
+
+    @on(feed.QueueChanged)
+    def _queue_changed(self, event: feed.QueueChanged) -> None:
+        self._queue_is(event.state)
 
     @on(feed.JobGone)
     def _job_gone(self, event: feed.JobGone) -> None:
@@ -176,6 +201,13 @@ class Dashboard(App[None]):
         except ClientError:
             return  # the feed sees it too
         self._pass_on(feed.CountsChanged(self.counts))
+
+    @work(group="queue", exclusive=True)
+    async def _read_queue(self) -> None:
+        try:
+            self._queue_is(await self.client.queue())
+        except ClientError:
+            return  # the feed sees it too
 
     def _announce(self, view: JobView) -> None:
         """Say that a job has ended."""

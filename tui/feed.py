@@ -12,6 +12,7 @@ from taod.client.events import Rediscover
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobView
+from taod.types.queue import QueueState
 from taod.types.state import State
 
 
@@ -81,6 +82,14 @@ class CountsChanged(Message, bubble=False):
         self.counts = counts
 
 
+class QueueChanged(Message, bubble=False):
+    """The queue was paused or opened."""
+
+    def __init__(self, state: QueueState) -> None:
+        super().__init__()
+        self.state = state
+
+
 class EventsMissed(Message, bubble=False):
     """The stream goes on, but some events are lost: read everything again."""
 
@@ -113,6 +122,8 @@ def _message(kind: EventType, body: Any) -> Message | None:
         return DevicesChanged(body)
     if kind is EventType.RESET:
         return EventsMissed()
+    if kind is EventType.QUEUE:
+        return QueueChanged(body)
     if isinstance(body, ResourceChange):
         if kind is EventType.JOB_DELETED:
             return JobGone(body.id)

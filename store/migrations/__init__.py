@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from store.database import Database
-from store.migrations import first_schema, lists_from_indices, run_watch, visibility
+from store.migrations import (
+    cluster_runs,
+    first_schema,
+    lists_from_indices,
+    queue_limits,
+    run_watch,
+    sweeps,
+    uploads,
+    visibility,
+)
 from taod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +36,11 @@ STEPS: Mapping[str, Step] = {
     "first_schema": _script(first_schema.SCRIPT),
     "lists_from_indices": _script(lists_from_indices.SCRIPT),
     "visibility": _script(visibility.SCRIPT),
+    "queue_limits": _script(queue_limits.SCRIPT),
     "run_watch": _script(run_watch.SCRIPT),
+    "cluster_runs": _script(cluster_runs.SCRIPT),
+    "uploads": _script(uploads.SCRIPT),
+    "sweeps": _script(sweeps.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

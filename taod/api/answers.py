@@ -10,9 +10,9 @@ OPEN = ("/api/v1/health", "/api/v1/login")
 """Paths that need no token."""
 RANGED = frozenset({"get_log", "get_file"})
 """Handlers that read the header Range."""
-LISTED = frozenset({"list_datasets", "list_models", "list_jobs", "list_all"})
+LISTED = frozenset({"list_datasets", "list_models", "list_jobs", "list_all", "list_queue"})
 """Handlers that tell the whole list's length in a header."""
-WARNING = frozenset({"post_specs", "put_specs"})
+WARNING = frozenset({"post_specs", "put_specs", "run_jobs", "get_dataset"})
 
 _CHANGED = (409,)
 _BODY = (400, 413)
@@ -22,8 +22,13 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "put_dataset": _BODY,
     "patch_dataset": _BODY,
     "delete_dataset": (400, *_CHANGED),
-    "upload_dataset": (*_BODY, *_CHANGED),
+    "upload_dataset": (*_BODY, *_CHANGED, 416),
+    "put_upload": (*_BODY, *_CHANGED, 416),
+    "delete_upload": _CHANGED,
     "link_dataset": (*_BODY, *_CHANGED),
+    "begin_check": _BODY,
+    "make_dataset": _BODY,
+    "get_sample": (400,),
     "list_models": (400,),
     "create_model": _BODY,
     "put_model": _BODY,
@@ -45,6 +50,8 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "cancel": _CHANGED,
     "pause": (400, *_CHANGED),
     "resume": (400, *_CHANGED),
+    "change_queue": _BODY,
+    "list_queue": (400,),
     "post_specs": _BODY,
     "put_specs": _BODY,
     "get_log": (400, 416),
@@ -73,7 +80,10 @@ _ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 HEADERS: Document = {
     "RequestId": {"description": "The request's id, as the server's log has it", "schema": {"type": "string"}},
     "Total": {"description": "Length of the whole list", "schema": {"type": "integer", "minimum": 0}},
-    "Warnings": {"description": "What was noticed about the spec, joined by `; `", "schema": {"type": "string"}},
+    "Warnings": {
+        "description": "What was noticed about the spec or the data, joined by `; `",
+        "schema": {"type": "string"},
+    },
 }
 SHARED: Document = {
     name: {

@@ -9,10 +9,16 @@ import msgspec
 
 from taod.types.common import ErrorBody, Health, Login
 from taod.types.dataset import (
+    CheckState,
     Dataset,
+    DatasetCheck,
     DatasetCreate,
     DatasetFormat,
+    DatasetFromJob,
     DatasetLink,
+    DatasetProblem,
+    DatasetReport,
+    DatasetSample,
     DatasetSummary,
     DatasetType,
     SplitSummary,
@@ -34,13 +40,17 @@ from taod.types.job import (
 from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
 from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
 from taod.types.plan import PlannedJob
+from taod.types.queue import QueueState
 from taod.types.state import State, Status
+from taod.types.sweep import Dimension, Importance, SweepView, TrialView
 
 Document = dict[str, Any]
 
 _DATASET = "3f0c8e7a-52b4-4d1e-9c55-1f6f1b0c2a10"
 _MODEL = "8a4b1f52-9d0e-4b3c-8f5a-6f3f0a7d9c21"
 _JOB = "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f"
+_TRIAL = "7d4c9e02-3b1f-5a86-9c0d-2e5f8a1b6c43"
+_SWEPT = "train.train_config.optimizer.weight_decay"
 _PTM = "0b8d3c11-7a6e-5f40-9d21-3e4f5a6b7c8d"
 _THEN = "2024-05-01T09:30:00.000000+00:00"
 _NGC = "nvidia/tao/pretrained_fan_classification_imagenet:fan_hybrid_tiny"
@@ -108,6 +118,17 @@ SCHEMAS: dict[str, msgspec.Struct] = {
     ),
     "DatasetSummary": _summary,
     "UploadAnswer": UploadAnswer("Received 641 files", files=641, bytes=5_242_880, summary=_summary),
+    "DatasetReport": DatasetReport(
+        CheckState.DONE,
+        "Checked 640 items with 640 labels: 1 problem",
+        items=640,
+        labels=640,
+        classes={"daisy": 320, "rose": 320},
+        problems=1,
+        first=[DatasetProblem("images_train/rose/7.jpg", 0, "the picture cannot be read", "a whole picture")],
+        progress=1.0,
+    ),
+    "DatasetSample": DatasetSample(0, "images_train/rose/1.jpg", ["rose"]),
     "Model": Model(
         id=_MODEL,
         ptm=[],
@@ -142,6 +163,20 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         encryption_key="tlt_encode",
     ),
     "JobView": _view,
+    "QueueState": QueueState(
+        paused=True,
+        by="local",
+        reason="a new driver",
+        since=_THEN,
+        running=1,
+        queued=3,
+        waiting=2,
+        held=0,
+        max_running=0,
+        max_running_per_user=0,
+        max_queued_per_user=0,
+        ageing_s_per_point=3600.0,
+    ),
     "JobDetail": JobDetail(
         _view,
         history=[HistoryEntry(_THEN, State.RUNNING, "Running with embedded")],
@@ -193,6 +228,29 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         popular=True,
     ),
     "Ptm": Ptm(_PTM, "fan_hybrid_tiny", NetworkArch.CLASSIFICATION_PYT, _NGC, "/srv/weights/fan_hybrid_tiny.pth"),
+    "SweepView": SweepView(
+        job_id=_JOB,
+        state=State.RUNNING,
+        reason="Runs its experiments",
+        algorithm="Bayesian",
+        sampler="gp",
+        metric="loss",
+        direction="minimise",
+        best=0,
+        best_value=0.63,
+        best_params={_SWEPT: 0.05},
+        trials=[
+            TrialView(
+                number=0, job_id=_TRIAL, params={_SWEPT: 0.05}, value=0.63, epochs=10, state=State.DONE, outcome="done"
+            )
+        ],
+        planned=20,
+        space=[Dimension(path=_SWEPT, kind="float", low=0.005, high=0.5, log=True, default=0.05)],
+        notes=[],
+        importances=[Importance(_SWEPT, 1.0)],
+        epochs_trained=10,
+        started_at=_THEN,
+    ),
 }
 """An instance of each Struct that clients read most; its schema shows it."""
 
@@ -208,6 +266,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_dataset": {"pictures": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
     "put_dataset": {"renamed": {"name": "Flowers", "version": "1.1.0"}},
     "patch_dataset": {"renamed": {"name": "Flowers"}},
+    "make_dataset": {"named": DatasetFromJob(name="Flowers as COCO")},
+    "begin_check": {"whole": DatasetCheck(deep=True)},
     "link_dataset": {"folder": DatasetLink("~/data/flowers")},
     "create_model": {"classifier": _new_model, "least": {"network_arch": "detectnet_v2"}},
     "put_model": {"replaced": _new_model},
@@ -223,7 +283,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "dataset_put_specs": {"nothing": {}},
     "model_post_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 10}}}}},
     "model_put_specs": {"epochs": {"train": {"train_config": {"runner": {"max_epochs": 20}}}}},
-    "job_change": {"first": {"priority": 10}, "held": {"held": True}},
+    "job_change": {
+        "first": {"priority": 10},
+        "held": {"held": True},
+        "moved": {"before": _JOB},
+        "front": {"position": "front"},
+    },
+    "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }
 """Bodies by operation."""
 
@@ -238,6 +304,8 @@ ANSWERS: dict[str, Any] = {
     "put_specs": _SPEC,
     "get_log": "Epoch 1 of 10\n",
     "get_file": "the file's bytes",
+    "get_sample": "the JPEG's bytes",
+    "get_sweep_csv": f"number,job_id,outcome,state,loss,epochs,{_SWEPT},reason\n0,{_TRIAL},done,done,0.63,10,0.05,\n",
     "metrics": 'taod_jobs{state="running"} 1.0\n',
     "events": {
         "id": "4d9978c1-26",
@@ -276,7 +344,11 @@ def links(path: str, method: str) -> Document:
     for kind in ("dataset", "model"):
         name = f"{kind}_id"
         if path.endswith(f"/{kind}"):
-            more: Iterable[str] = ("upload_dataset", "link_dataset", "get_summary") if kind == "dataset" else ()
+            more: Iterable[str] = (
+                ("upload_dataset", "link_dataset", "get_summary", "begin_check", "get_report", "get_samples")
+                if kind == "dataset"
+                else ()
+            )
             return _links((*_OWNER, *more), kind, user | {name: "$response.body#/id"})
         if path.endswith(f"/{kind}/{{{name}}}/job"):
             known = user | {name: f"$request.path.{name}", "job_id": "$response.body#/0"}

@@ -10,6 +10,7 @@ from store.records import JobFilter, JobRecord, UserRecord
 from taod.api import query
 from taod.api.body import read_body, read_json, shown, to_struct
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.warnings import warned
 from taod.errors import BadRequest
 from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
@@ -44,7 +45,9 @@ class OwnedJobsController(Controller):
         if query.flag(request, "dry_run"):
             plan: Any = services.dry_run.plan(user.id, self.kind, owner_id, runs)
             return Response(plan, status_code=200)
-        return Response(services.posting.post(user.id, self.kind, owner_id, runs), status_code=201)
+        noticed = await services.lineage.before(user.id, self.kind, owner_id)
+        made = services.posting.post(user.id, self.kind, owner_id, runs, noticed)
+        return Response(made, status_code=201, headers=warned(noticed))
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:

@@ -27,6 +27,7 @@ _TAGS = {
     "MODEL": "Endpoints related to Model",
     "PTM": "Pretrained models: where their weights lie on this machine",
     "JOB": "Jobs over all models and data sets of a user",
+    "QUEUE": "The queue as a whole, and who comes next",
     "EVENTS": "What happens, as a stream",
     "SERVER": "The server itself",
 }
@@ -179,7 +180,9 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
     }
     if operation.path.startswith(answers.OPEN):
         described["security"] = []
-    found = parameters.of(operation.path, operation.opt.get("query", ()), ranged=operation.name in answers.RANGED)
+    opt = operation.opt
+    ranged = operation.name in answers.RANGED
+    found = parameters.of(operation.path, opt.get("query", ()), ranged=ranged, headers=opt.get("headers", ()))
     if found:
         described["parameters"] = found
     body = _body(operation, schemas)

@@ -8,13 +8,21 @@ from typing import Any
 
 from taod.catalogue import Catalogue
 from taod.types.common import JobSort, Sort
-from taod.types.dataset import DatasetType
+from taod.types.dataset import DatasetType, UploadMode
 from taod.types.network import NetworkArch
 from taod.types.state import State, Status
 
 Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_SHA256 = "^[0-9a-fA-F]{64}$"
+_DIGEST = "^sha-256=:[A-Za-z0-9+/]{43}=:$"
+_FORMS = {
+    "Content-Range": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$",
+    "Content-Digest": _DIGEST,
+    "Repr-Digest": _DIGEST,
+}
+"""Headers that are of one form only."""
 _TEXT: Document = {"type": "string"}
 _UUID: Document = {"type": "string", "format": "uuid"}
 _NUMBER: Document = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -26,6 +34,7 @@ _PATHS: dict[str, tuple[str, Document]] = {
     "model_id": ("ID of Model", _UUID),
     "job_id": ("Job ID", _UUID),
     "action": ("Action name; a model's or a data set's `actions` lists those that it has", _TEXT),
+    "number": ("Number of a sample, from 0", _TEXT),
     "path": ("Path of a file as the list of files tells it", _TEXT),
     "name": ("A network architecture or a type of data sets", {"type": "string", "enum": Catalogue().names()}),
     "key": ("A key that `taod user add` has made", _TEXT),
@@ -57,8 +66,11 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "automl": ("Only parameters that are swept by default, or only others", _FLAG),
     "hidden": ("Also parameters that the schema does not show", _FLAG),
     "tail": ("The last lines only, this many", _NUMBER),
+    "boxes": ("Draw the boxes; true without it", _FLAG),
     "follow": ("Go on until the job has ended", _FLAG),
     "plain": ("As a terminal would show it: no colours, of a progress bar its last state", _FLAG),
+    "mode": ("What becomes of the files that are there: replaced, or added to", _one_of(UploadMode)),
+    "sha256": ("SHA-256 of the archive; where it differs, nothing is kept", {"type": "string", "pattern": _SHA256}),
     "filename": ("Name of the archive, where the body does not tell it", _TEXT),
     "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
 }
@@ -68,6 +80,7 @@ _EXAMPLES: dict[str, Any] = {
     "dataset_id": "3f0c8e7a-52b4-4d1e-9c55-1f6f1b0c2a10",
     "model_id": "8a4b1f52-9d0e-4b3c-8f5a-6f3f0a7d9c21",
     "job_id": "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f",
+    "number": "0",
     "path": "results/status.json",
     "key": "a-key-of-taod-user-add",
     "skip": 20,
@@ -84,6 +97,11 @@ _EXAMPLES: dict[str, Any] = {
     "text": "flower",
     "tail": 100,
     "filename": "flowers.tar.gz",
+    "mode": UploadMode.ADD,
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "Content-Range": "bytes 0-67108863/2154967040",
+    "Content-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+    "Repr-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
     "last_event_id": "4d9978c1-26",
     "Range": "bytes=0-99",
     "Last-Event-ID": "4d9978c1-26",
@@ -91,15 +109,19 @@ _EXAMPLES: dict[str, Any] = {
 """Examples by name; a flag's is true. `name` is a network in a path and a part of a name in a query."""
 
 _HEADERS = {
+    "Content-Range": "A part of the archive, `bytes START-END/TOTAL`; `bytes */TOTAL` without a body asks what is here",
+    "Content-Digest": "SHA-256 of this body (RFC 9530), `sha-256=:<base64>:`; where it differs, nothing of it is kept",
+    "Repr-Digest": "SHA-256 of the whole archive, in the same form; with parts it goes with the last one",
     "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else gets the whole",
     "Last-Event-ID": "Go on after this event",
 }
 
 
-def of(path: str, queries: Iterable[str], *, ranged: bool) -> list[Document]:
+def of(path: str, queries: Iterable[str], *, ranged: bool, headers: Iterable[str] = ()) -> list[Document]:
     """The parameters of one operation: its path's, its query's, and the headers that it reads."""
     found = [_path(name) for name in _VARIABLE.findall(path)]
     found += [_query(name) for name in queries]
+    found += [_header(name) for name in headers]
     if ranged:
         found.append(_header("Range"))
     if "last_event_id" in queries:
@@ -129,6 +151,7 @@ def _query(name: str) -> Document:
 
 
 def _header(name: str) -> Document:
-    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": _TEXT} | {
+    schema = _TEXT | ({"pattern": _FORMS[name]} if name in _FORMS else {})
+    return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": schema} | {
         "example": _EXAMPLES[name]
     }

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from litestar import Controller, Response, get, post, put
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.specfile import FORMATS, read_spec
+from taod.api.warnings import warned
 from taod.services.datasets import KIND as DATASET
 from taod.services.models import KIND as MODEL
 from taod.services.specs import Saved
 
 Document = dict[str, Any]
-
-WARNINGS = "X-Taod-Warnings"
-_MOST_OF_A_HEADER = 4096
-"""Clients refuse headers that are much longer."""
 
 
 class SpecsController(Controller):
@@ -66,13 +62,4 @@ class ModelSpecsController(SpecsController):
 
 def _told(saved: Saved, status: int) -> Response[Document]:
     """The stored document; warnings go into a header."""
-    headers = {WARNINGS: in_header(saved.warnings)} if saved.warnings else {}
-    return Response(saved.document, status_code=status, headers=headers)
-
-
-def in_header(warnings: Sequence[str]) -> str:
-    """Warnings joined by `; `, in what a header can hold: printable ASCII, everything else escaped, not too long."""
-    told = "; ".join(warnings)[:_MOST_OF_A_HEADER]
-    safe = "".join(each if each.isprintable() else repr(each)[1:-1] for each in told)
-    safe = safe.encode("ascii", "backslashreplace").decode()
-    return safe if len(safe) <= _MOST_OF_A_HEADER else safe[: _MOST_OF_A_HEADER - 3] + "..."
+    return Response(saved.document, status_code=status, headers=warned(saved.warnings))

@@ -12,7 +12,7 @@ from taod.types.common import Health, Login
 from taod.types.device import Device
 from taod.types.network import NetworkInfo, ParameterInfo
 
-_USER_BELOW = ("dataset", "model", "job", "job/counts", "ptm", "events")
+_USER_BELOW = ("dataset", "model", "job", "job/counts", "queue", "ptm", "events")
 
 
 class SystemController(Controller):
@@ -25,7 +25,7 @@ class SystemController(Controller):
     async def index(self, request: Call) -> dict[str, str]:
         """Paths of what there is, with the user's own."""
         user: TheUser = request.scope["user"]
-        below = ("networks", "devices", "health", f"user/{user.id}")
+        below = ("networks", "devices", "queue", "health", f"user/{user.id}")
         links = {name: f"/api/v1/{name}" for name in below}
         return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from taod.cli import review
 from taod.cli.fields import parse
 from taod.cli.jobs_table import JOBS, with_jobs
 from taod.cli.options import absolute, list_options, one_of, with_client
@@ -14,6 +15,7 @@ from taod.cli.output import Columns, Output, confirm, moment, number, short, siz
 from taod.cli.resolve import dataset_id, named
 from taod.cli.run import run_command
 from taod.cli.spec import spec_group
+from taod.client.errors import ClientError, NoDaemon
 from taod.types.common import Sort
 from taod.types.dataset import (
     Dataset,
@@ -23,6 +25,7 @@ from taod.types.dataset import (
     DatasetSummary,
     DatasetType,
     SplitSummary,
+    UploadMode,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ def dataset() -> None:
 
 dataset.add_command(spec_group("dataset"))
 dataset.add_command(run_command("dataset"))
+for _each in (review.check, review.report, review.from_job):
+    dataset.add_command(_each)
 
 
 @dataset.command("ls")
@@ -105,6 +110,10 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("files", f"{summary.state}: {_contents(summary)}"),
             ("path", summary.path),
             ("classes", summary.classes),
+            ("upload", _upload(summary)),
+            ("made by job", summary.parent_job),
+            ("made from data set", summary.parent_dataset),
+            *(("warning", warning) for warning in summary.warnings),
         ]
     )
     if summary.splits:
@@ -113,6 +122,22 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
     if found.jobs:
         out.say("")
         out.table(found.jobs, JOBS)
+
+
+async def _waiting(client: Client, id: str) -> str:
+    """What is there of an upload that broke off, as the beginning of a sentence's part."""
+    try:
+        told = _upload(await client.dataset_summary(id))
+    except ClientError:
+        return ""
+    return f"{told} is there, it goes on with that: " if told else ""
+
+
+def _upload(summary: DatasetSummary) -> str | None:
+    if summary.upload is None:
+        return None
+    of_total = f" of {size(summary.upload.total)}" if summary.upload.total is not None else ""
+    return f"{summary.upload.stage}: {size(summary.upload.received)}{of_total}"
 
 
 def _contents(summary: DatasetSummary) -> str:
@@ -145,15 +170,32 @@ async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ..
 @dataset.command("upload")
 @click.argument("dataset_", metavar="DATASET")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.option("--add", is_flag=True, help="Keep the files that are there; of two of one name the new one counts.")
+@click.option("--checksum/--no-checksum", default=True, help="Have the daemon compare SHA-256.", show_default=True)
+@click.option("--restart", is_flag=True, help="Begin anew, where an earlier upload broke off.")
 @with_client
 @with_output
-async def upload(client: Client, out: Output, dataset_: str, file: Path) -> None:
-    """Send an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the files that are there."""
+async def upload(
+    client: Client, out: Output, dataset_: str, file: Path, add: bool, checksum: bool, restart: bool
+) -> None:
+    """Send an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the files that are there.
+
+    A large one that broke off goes on where it was: give the same command again.
+    """
     from taod.cli.progress import transfer
 
     whole_id = await dataset_id(client, dataset_)
+    waiting = (await client.dataset_summary(whole_id)).upload
+    if restart and waiting is not None:
+        await client.give_up_upload(whole_id)
+    mode = UploadMode.ADD if add else UploadMode.REPLACE
     with transfer(f"upload {file.name}", out.aside) as tell:
-        answer = await client.upload(whole_id, file, tell)
+        try:
+            answer = await client.upload(whole_id, file, tell, mode=mode, checksum=checksum)
+        except NoDaemon as error:
+            raise NoDaemon(
+                f"{error}; {await _waiting(client, whole_id)}give the same command again when there is a daemon"
+            ) from error
     understood = f": {_contents(answer.summary)}" if answer.summary else ""
     out.changed(answer, f"Uploaded {file.name}{understood}.", id=whole_id)
 

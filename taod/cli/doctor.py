@@ -86,12 +86,14 @@ def _engine() -> Finding:
 
 
 def _runners(config: Config) -> Iterator[Finding]:
+    from runners.docker import doctor as docker
     from runners.registry import RunnerRegistry
 
     registry = RunnerRegistry.from_config(config.runner)
     choice = registry.choose("classification_pyt", "train")
     named = choice.runner.name if choice.runner else choice.reason
     yield Finding(choice.runner is not None, "runners", f"classification_pyt train: {named}", choice.remedy)
+    yield from (Finding(*check) for check in docker.examine(config.runner))
 
 
 def _containers(config: Config) -> Finding:

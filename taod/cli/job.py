@@ -209,9 +209,32 @@ _patching("release", False, "Let held jobs into the queue again.")
 @with_client
 @with_output
 async def priority(client: Client, out: Output, job_: str, number: int) -> None:
-    """Give a job that has not started another priority; higher goes first, 0 is usual."""
+    """Give a job that has not started another priority, from -100 to 100; higher goes first, 0 is usual."""
     view = await client.patch_job(await job_id(client, job_), JobPatch(priority=number))
     out.changed(view, f"{view.action} {short(view.id)}: priority {view.priority}. {view.reason}")
+
+
+@job.command("move")
+@job_argument
+@click.option("--front", "position", flag_value="front", help="Before all of its priority.")
+@click.option("--back", "position", flag_value="back", help="Behind all of its priority.")
+@click.option("--before", metavar="JOB", help="Right before another job of its priority.")
+@click.option("--after", metavar="JOB", help="Right after another job of its priority.")
+@with_client
+@with_output
+async def move(client: Client, out: Output, job_: str, position: Any, before: str | None, after: str | None) -> None:
+    """Give a queued job another place among this user's jobs of its priority; without an option, the first."""
+    if sum(each is not None for each in (position, before, after)) > 1:
+        raise click.UsageError("a job has one place: give one of --front, --back, --before JOB, --after JOB")
+    if before is not None:
+        body = JobPatch(before=await job_id(client, before))
+    elif after is not None:
+        body = JobPatch(after=await job_id(client, after))
+    else:
+        body = JobPatch(position=position or "front")
+    view = await client.patch_job(await job_id(client, job_), body)
+    at = (await client.job(view.id)).job.position
+    out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'place {at}'}. {view.reason}")
 
 
 @job.command("spec")
@@ -223,7 +246,9 @@ async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool)
     """Print the specification of a job, or give a job that has not started the one in a YAML or JSON file."""
     whole_id = await job_id(client, job_)
     if file is not None:
-        view = await client.patch_job(whole_id, JobPatch(spec=documents.read(file)))
+        view = await client.patch_job(
+            whole_id, JobPatch(spec=documents.read(file.read(), getattr(file, "name", "standard input")))
+        )
         if as_json:
             print_json(view)
         else:

@@ -44,6 +44,7 @@ VIEWS: Columns[JobView] = {
     "state": lambda view: coloured(view.state),
     "epoch": _epoch,
     "metric": _metric,
+    "place": lambda view: "" if view.position is None else str(view.position),
     "reason": lambda view: view.reason,
 }
 JOBS: Columns[Job] = {
@@ -82,6 +83,7 @@ def show(out: Output, detail: JobDetail) -> None:
             ("parent", job.parent_id),
             ("children", detail.children),
             ("priority", job.priority),
+            ("place", job.position),
             ("made", moment(job.created_on)),
             ("started", moment(job.started_at)),
             ("ended", moment(job.ended_at)),

@@ -19,6 +19,8 @@ COMMANDS = {
     "dataset": ("taod.cli.dataset", "dataset", "Data sets: make, upload, link, show, convert, delete."),
     "model": ("taod.cli.model", "model", "Models: make, set, specify, run, show, delete."),
     "job": ("taod.cli.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
+    "sweep": ("taod.cli.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),
+    "queue": ("taod.cli.queue", "queue", "The queue: who comes next, pause, resume."),
     "ptm": ("taod.cli.ptm", "ptm", "Pretrained models, and weights for them."),
     "network": ("taod.cli.network", "network", "Networks: actions, parameters, and what can run them here."),
     "device": ("taod.cli.device", "device", "GPUs and CPU slots, and who is on them."),

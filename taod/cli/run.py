@@ -23,16 +23,23 @@ def run_command(kind: str) -> click.Command:
     @click.argument("owner", metavar=kind.upper())
     @click.argument("actions", metavar="ACTION...", nargs=-1, required=True)
     @click.option("--parent", metavar="JOB", help="The job that the first action works on; else its rule finds it.")
+    @click.option("--runner", metavar="NAME", help="Which runner is to run them; for the root's first user.")
     @click.option("-f", "--follow", is_flag=True, help="Watch until all have ended; exit 1 unless all are done.")
     @with_client
     @with_output
     async def run(
-        client: Client, out: Output, owner: str, actions: tuple[str, ...], parent: str | None, follow: bool
+        client: Client,
+        out: Output,
+        owner: str,
+        actions: tuple[str, ...],
+        parent: str | None,
+        runner: str | None,
+        follow: bool,
     ) -> None:
         """Run actions as a chain, each on what an earlier one made. Prints the id of each job."""
         whole_id = await owner_id(client, kind, owner)
         parent_id = await job_id(client, parent) if parent else None
-        ids = await client.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id))
+        ids = await client.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id, runner=runner))
         if out.form is Form.JSON:
             print_json(ids)
         elif out.form is Form.IDS:

@@ -39,6 +39,7 @@ def describe(devices: list[Device]) -> str:
     gpus = Counter(device.name for device in devices if device.kind is DeviceKind.GPU)
     slots = sum(device.slots for device in devices if device.kind is DeviceKind.CPU)
     words = [f"{count} × {name}" for name, count in gpus.items()]
+    words += [f"{device.slots} runs on {device.name}" for device in devices if device.kind is DeviceKind.CLUSTER]
     if slots:
         words.append(f"{slots} CPU slot{'s' if slots > 1 else ''}")
     return ", ".join(words) or "no devices"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-
-from taod.client.transport import UNBOUNDED, Page, Transport, decode
+from taod.client.transport import Page
+from taod.client.uploads import UploadCalls
 from taod.types.common import Sort
 from taod.types.dataset import (
     Dataset,
@@ -16,15 +12,10 @@ from taod.types.dataset import (
     DatasetPatch,
     DatasetPut,
     DatasetSummary,
-    UploadAnswer,
 )
 
-CHUNK_BYTES = 1024 * 1024
-Progress = Callable[[int, int], None]
-"""Told (bytes sent, bytes in all) after each piece."""
 
-
-class DatasetCalls(Transport):
+class DatasetCalls(UploadCalls):
     """Data sets of the user."""
 
     async def datasets(
@@ -61,45 +52,3 @@ class DatasetCalls(Transport):
         """Use a folder of the daemon's machine in place."""
         location = self.user_path("dataset", dataset_id, "link")
         return await self.call("POST", location, DatasetSummary, body=DatasetLink(path))
-
-    async def upload(self, dataset_id: str, path: Path, progress: Progress | None = None) -> UploadAnswer:
-        """Send an archive as one multipart field, a piece at a time; returns when the daemon has unpacked it.
-
-        Raises OSError when the file cannot be read.
-        """
-        boundary = f"taod-{secrets.token_hex(16)}"
-        name = path.name.replace("\\", "_").replace('"', "_").replace("\r", "_").replace("\n", "_")
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode()
-        tail = f"\r\n--{boundary}--\r\n".encode()
-        size = await asyncio.to_thread(lambda: path.stat().st_size)
-        headers = {
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(head) + size + len(tail)),
-        }
-        async with self.stream(
-            "POST",
-            self.user_path("dataset", dataset_id, "upload"),
-            headers=headers,
-            content=_pieces(path, head, tail, size, progress),
-            patience=UNBOUNDED,
-        ) as response:
-            return decode(await response.aread(), UploadAnswer)
-
-
-async def _pieces(path: Path, head: bytes, tail: bytes, size: int, progress: Progress | None) -> AsyncIterator[bytes]:
-    """The body of an upload. Exactly `size` bytes of the file are sent, as Content-Length has promised."""
-    yield head
-    sent = 0
-    with path.open("rb") as file:
-        while sent < size:
-            piece = await asyncio.to_thread(file.read, min(CHUNK_BYTES, size - sent))
-            if not piece:
-                raise OSError(f"{path} became shorter while it was sent")
-            yield piece
-            sent += len(piece)
-            if progress is not None:
-                progress(sent, size)
-    yield tail

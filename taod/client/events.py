@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 
 from taod.client.errors import ClientError, NoDaemon
-from taod.client.transport import Transport, decode
-from taod.types.common import DaemonInfo
+from taod.client.transport import Rediscover, Transport, decode
+from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
+from taod.types.queue import QueueState
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
@@ -22,8 +23,10 @@ BODIES: dict[EventType, Any] = {
     EventType.USAGE: JobUsage,
     EventType.DEVICES: list[Device],
     EventType.DATASET: ResourceChange,
+    EventType.UPLOAD: UploadProgress,
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
+    EventType.QUEUE: QueueState,
     EventType.RESET: dict[str, Any],
 }
 SILENCE_S = 45.0
@@ -32,15 +35,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
 OnConnection = Callable[[bool, str], None]
 """Told (True, "") when the stream is open, (False, why) when it is lost or could not be opened."""
-Rediscover = Callable[[], DaemonInfo]
-"""Finds the daemon again: after a restart its port and token may be others. Raises NoDaemon. Called in a thread."""
 
 
 class EventCalls(Transport):
     """What happens, as it happens."""
-
-    rediscover: Rediscover | None = None
-    """Where `events` looks for the daemon again unless it is told otherwise."""
 
     async def events(
         self, *, on_connection: OnConnection | None = None, rediscover: Rediscover | None = None

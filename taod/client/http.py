@@ -6,13 +6,16 @@ from typing import Self
 
 from taod.client.catalogue import CatalogueCalls
 from taod.client.datasets import DatasetCalls
-from taod.client.events import EventCalls, Rediscover
+from taod.client.events import EventCalls
 from taod.client.files import FileCalls
 from taod.client.jobs import JobCalls
 from taod.client.logs import LogCalls
 from taod.client.models import ModelCalls
+from taod.client.queue import QueueCalls
+from taod.client.reviews import ReviewCalls
 from taod.client.specs import SpecCalls
-from taod.client.transport import Page
+from taod.client.sweeps import SweepCalls
+from taod.client.transport import Page, Rediscover
 from taod.types.common import DaemonInfo, Health
 from taod.types.device import Device
 from taod.types.network import NetworkInfo
@@ -20,7 +23,19 @@ from taod.types.network import NetworkInfo
 __all__ = ["Client", "Page"]
 
 
-class Client(CatalogueCalls, DatasetCalls, ModelCalls, SpecCalls, JobCalls, LogCalls, FileCalls, EventCalls):
+class Client(
+    CatalogueCalls,
+    DatasetCalls,
+    ReviewCalls,
+    ModelCalls,
+    SpecCalls,
+    JobCalls,
+    QueueCalls,
+    SweepCalls,
+    LogCalls,
+    FileCalls,
+    EventCalls,
+):
     """One user's connection to one daemon; every call raises ClientError, or NoDaemon when nobody answers.
 
     Use it as an async context manager, or `await client.aclose()` at the end.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,11 +13,13 @@ import httpx
 import msgspec
 
 from taod.client.errors import ClientError, NoDaemon
-from taod.types.common import ErrorBody
+from taod.types.common import DaemonInfo, ErrorBody
 
 T = TypeVar("T")
 
 Query = Mapping[str, Any]
+Rediscover = Callable[[], DaemonInfo]
+"""Finds the daemon again: after a restart its port and token may be others. Raises NoDaemon. Called in a thread."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 UNBOUNDED = httpx.Timeout(30.0, connect=5.0, read=None, write=None)
@@ -34,6 +36,9 @@ class Page(Generic[T]):
 
 class Transport:
     """A connection to one daemon as one user."""
+
+    rediscover: Rediscover | None = None
+    """Who is asked where the daemon is now, when a line has broken."""
 
     def __init__(self, url: str, user_id: str, token: str) -> None:
         self.url, self.user_id, self.token = "", "", ""
@@ -82,8 +87,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         content: Any = None,
         patience: httpx.Timeout = TIMEOUT,
+        accept: frozenset[int] = frozenset(),
     ) -> AsyncIterator[httpx.Response]:
-        """An exchange whose answer is read by the caller.
+        """An exchange whose answer is read by the caller; `accept` are statuses that are no refusals beside successes.
 
         Raises ClientError for an answer that is no success, NoDaemon when nobody answers or the line breaks.
         """
@@ -96,7 +102,7 @@ class Transport:
                 content=content,
                 timeout=patience,
             ) as response:
-                if not response.is_success:
+                if not response.is_success and response.status_code not in accept:
                     raise refusal(response.status_code, await response.aread())
                 yield response
         except httpx.ConnectError as error:
@@ -107,10 +113,16 @@ class Transport:
             raise NoDaemon(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
 
     async def send(
-        self, method: str, path: str, *, query: Query | None = None, body: Any = msgspec.UNSET
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Any = msgspec.UNSET,
+        text: tuple[bytes, str] | None = None,
     ) -> httpx.Response:
-        """An exchange with a JSON body and an answer read whole. Raises as `stream` does."""
-        content, headers = None, None
+        """An exchange with a JSON body, or `text` with its media type, and an answer read whole. Raises as `stream`."""
+        content, headers = (text[0], {"Content-Type": text[1]}) if text is not None else (None, None)
         if body is not msgspec.UNSET:
             content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
         async with self.stream(method, path, query=query, headers=headers, content=content) as response:

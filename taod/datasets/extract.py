@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from taod.config import LimitsConfig
-from taod.datasets.packed import MAGIC, Ahead, Corrupt, Truncated, Unpacked
+from taod.datasets.packed import MAGIC, Ahead, Corrupt, Source, Truncated, Unpacked
+from taod.datasets.room import Room
+from taod.datasets.spool import Growing
 from taod.datasets.tarstream import BLOCK, TarReader
 from taod.datasets.tree import Progress, Tree, show
 from taod.datasets.zips import unzip
@@ -34,25 +37,26 @@ class Extracted(NamedTuple):
 
 
 def extract(
-    archive: Path,
+    archive: Path | Growing,
     into: Path,
     limits: LimitsConfig,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    *,
+    room: Room | None = None,
 ) -> Extracted:
     """Unpack `archive` into the new folder `into`; on any failure the folder is gone again. Blocks: for a thread.
 
+    An archive that still arrives is unpacked as it comes, but for zip, whose list of members stands at its end.
     `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end. Links inside
     become second names of the files they point to; leftovers of operating systems (`__MACOSX`, `._*`) are left out.
 
-    Raises BadRequest naming the entry and the remedy, NoSpace, tree.Stopped when `cancel` was set, and FileExistsError
-    when `into` is there.
+    Raises BadRequest naming the entry and the remedy, NoSpace, tree.Stopped when `cancel` was set or the archive was
+    called off, and FileExistsError when `into` is there.
     """
     into.mkdir(mode=0o755)
     try:
-        with archive.open("rb", buffering=0) as file:
-            tree = Tree(into, limits, archive.stat().st_size, progress, cancel)
-            _unpack(file, tree, limits)
+        tree = _extract(archive, into, limits, progress, cancel, room)
         if not tree.files:
             raise BadRequest(f"the archive holds no files; {KNOWN} with the data set in it")
     except BaseException as error:
@@ -65,16 +69,46 @@ def extract(
     return Extracted(tree.files, tree.bytes)
 
 
-def _unpack(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
-    kind = recognise(file.read(BLOCK))
-    file.seek(0)
+def _extract(
+    archive: Path | Growing,
+    into: Path,
+    limits: LimitsConfig,
+    progress: Progress | None,
+    cancel: threading.Event | None,
+    room: Room | None,
+) -> Tree:
+    if isinstance(archive, Path):
+        with archive.open("rb", buffering=0) as file:
+            tree = Tree(into, limits, archive.stat().st_size, progress, cancel, room=room)
+            kind = recognise(file.read(BLOCK))
+            file.seek(0)
+            _unpack(file, lambda: file, kind, tree, limits)
+        return tree
+    with archive:
+        tree = Tree(into, limits, 0, progress, cancel, more_than=archive.more_than, room=room)
+        kind = recognise(_head(archive))
+        archive.rewind()
+        archive.on_wait = tree.tell
+        _unpack(archive, archive.whole, kind, tree, limits)
+    return tree
+
+
+def _head(archive: Growing) -> bytes:
+    head = b""
+    while len(head) < BLOCK and (more := archive.read(BLOCK - len(head))):
+        head += more
+    return head
+
+
+def _unpack(source: Source, whole: Callable[[], IO[bytes]], kind: str, tree: Tree, limits: LimitsConfig) -> None:
     try:
         if kind == "zip":
-            unzip(file, tree, limits)
+            unzip(whole(), tree, limits)
         elif kind == "tar":
-            _untar(TarReader(file.read, tree.spend), tree)
+            _untar(TarReader(source.read, tree.spend), tree)
         else:
-            with Ahead(Unzstd(file) if kind == "zstd" else Unpacked(file, kind)) as unpacked:
+            leave = source.leave if isinstance(source, Growing) else None
+            with Ahead(Unzstd(source) if kind == "zstd" else Unpacked(source, kind), leave) as unpacked:
                 _untar(TarReader(unpacked.read, tree.spend), tree)
     except Truncated:
         raise BadRequest(

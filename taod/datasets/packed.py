@@ -8,7 +8,7 @@ import queue
 import threading
 import zlib
 from collections.abc import Callable
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 
 CHUNK = 256 * 1024
 """Packed bytes read at a time, and the most unpacked bytes that one step yields."""
@@ -75,7 +75,7 @@ _ENGINES: dict[str, Callable[[], _Engine]] = {
 class Unpacked:
     """A compressed file read as what it unpacks to; several members glued together are one stream."""
 
-    def __init__(self, file: IO[bytes], kind: str) -> None:
+    def __init__(self, file: Source, kind: str) -> None:
         self._file = file
         self._kind = kind
         self._engine: _Engine | None = None
@@ -125,8 +125,10 @@ class Ahead:
     zlib and its kin let go of the interpreter's lock, and so do writes, so both cores have work. `tar` has gzip for it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, leave: Callable[[], None] | None = None) -> None:
+        """`leave` frees the source where it waits for bytes that nobody wants any more."""
         self._source = source
+        self._leave = leave
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)
         self._ended = False
         self._left = threading.Event()
@@ -138,6 +140,8 @@ class Ahead:
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
+        if self._leave is not None:
+            self._leave()
         while self._thread.is_alive():
             try:
                 self._pieces.get(timeout=0.01)

@@ -8,24 +8,40 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from taod.ids import is_id, new_id
 from taod.paths import Root
+from taod.types.dataset import DatasetSummary
 
 OLD = "old-"
 """`incoming/old-<dataset id>`: data moved aside; what is missing from `datasets/` while it exists is put back."""
 TRASH = "trash-"
+NOTE = "note-"
+"""`incoming/note-<dataset id>`: which folder was about to be put in place, and what is to be recorded of it."""
 
 
-def replace(root: Root, dataset_id: str, new: Path) -> Path | None:
+class _Note(msgspec.Struct):
+    inode: int
+    summary: DatasetSummary
+
+
+def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | None = None) -> Path | None:
     """Move the folder `new` to the data set's place; returns where the old data now waits to be deleted, if any.
 
-    1. the new files are flushed to disk; 2. the old folder is renamed to `old-<id>`; 3. the new one is renamed in;
-    4. the old one is renamed to a name that nothing is put back from. After a crash before 3, `repair` puts the old
-    one back; after it, the new one stays. Raises OSError, with the old data in its place. Blocks: for a thread.
+    With a `summary` a note of it is left, for the case that a crash comes between this and its recording: `noted`
+    finds it, `recorded` takes it away.
+
+    1. the new files are flushed to disk, the note is written; 2. the old folder is renamed to `old-<id>`; 3. the new
+    one is renamed in; 4. the old one is renamed to a name that nothing is put back from. After a crash before 3,
+    `repair` puts the old one back; after it, the new one stays. Raises OSError, with the old data in its place.
+    Blocks: for a thread.
     """
     place = root.dataset(dataset_id)
     aside = root.incoming / f"{OLD}{dataset_id}"
     _flush(new)
+    if summary is not None:
+        _write(_note(root, dataset_id), msgspec.json.encode(_Note(new.stat().st_ino, summary)))
     had = place.exists()
     if had:
         place.rename(aside)
@@ -35,6 +51,7 @@ def replace(root: Root, dataset_id: str, new: Path) -> Path | None:
     except OSError:
         if had:
             aside.rename(place)
+        recorded(root, dataset_id)
         raise
     _flush_folder(root.datasets)
     if not had:
@@ -62,6 +79,41 @@ def repair(root: Root) -> list[str]:
     return restored
 
 
+def take_away(root: Root, dataset_id: str) -> Path | None:
+    """Rename the data set's folder to a name that nothing is put back from; where it waits to be deleted, if any."""
+    trash = _trash(root)
+    try:
+        root.dataset(dataset_id).rename(trash)
+    except FileNotFoundError:
+        return None
+    return trash
+
+
+def noted(root: Root) -> dict[str, DatasetSummary]:
+    """Data sets whose new data is in place although nobody may have recorded it; other notes are taken away.
+
+    To be called after `repair`.
+    """
+    found = {}
+    for file in root.incoming.glob(f"{NOTE}*"):
+        dataset_id = file.name.removeprefix(NOTE)
+        try:
+            note = msgspec.json.decode(file.read_bytes(), type=_Note)
+            in_place = is_id(dataset_id) and root.dataset(dataset_id).stat().st_ino == note.inode
+        except (OSError, msgspec.DecodeError):
+            in_place = False
+        if in_place:
+            found[dataset_id] = note.summary
+        else:
+            delete(file)
+    return found
+
+
+def recorded(root: Root, dataset_id: str) -> None:
+    """The store knows of the new data: the note has done its work."""
+    delete(_note(root, dataset_id))
+
+
 def delete(path: Path) -> None:
     """Delete a folder or a file; what cannot be deleted now is left for the next start."""
     if path.is_dir() and not path.is_symlink():
@@ -69,6 +121,20 @@ def delete(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _note(root: Root, dataset_id: str) -> Path:
+    return root.incoming / f"{NOTE}{dataset_id}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, and bring it to the disk."""
+    aside = path.with_name(f".{path.name}")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
 
 
 def _trash(root: Root) -> Path:

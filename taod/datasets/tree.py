@@ -13,6 +13,8 @@ from pathlib import Path
 
 from taod.config import LimitsConfig
 from taod.datasets.junk import is_junk
+from taod.datasets.room import Room
+from taod.datasets.spool import Stopped
 from taod.errors import BadRequest
 
 RATIO_FROM = 64 * 1024**2
@@ -21,6 +23,8 @@ NAME_BYTES = 255
 PATH_BYTES = 1024
 DEPTH = 64
 PROGRESS_S = 0.1
+ROOM_BYTES = 16 * 1024**2
+"""Bytes after which the disk's room is looked at again."""
 
 _ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
 """What makes a name worth a closer look; most have nothing of it, and there may be millions."""
@@ -29,20 +33,28 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Progress = Callable[[int, int], None]
 """Told of files and bytes written so far."""
-
-
-class Stopped(Exception):
-    """The cancel event was set."""
+MoreThan = Callable[[int], int]
+"""Waits until an archive that still arrives has more than so many bytes, or is whole; how many it has then."""
 
 
 class Tree:
     """A folder being filled. It holds plain files and folders only; since no link is ever made, no path leads out.
 
-    `packed` is the archive's size in bytes. Methods raise BadRequest naming the entry, Stopped, and OSError.
+    `packed` is the archive's size in bytes as far as it is there, `more_than` waits for the rest: an archive that
+    shrinks well at its beginning is no bomb before all of it is known. Methods raise BadRequest naming the entry,
+    NoSpace, Stopped, and OSError.
     """
 
     def __init__(
-        self, into: Path, limits: LimitsConfig, packed: int, progress: Progress | None, cancel: threading.Event | None
+        self,
+        into: Path,
+        limits: LimitsConfig,
+        packed: int,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+        *,
+        more_than: MoreThan | None = None,
+        room: Room | None = None,
     ) -> None:
         self.files = 0
         self.bytes = 0
@@ -50,8 +62,11 @@ class Tree:
         self._spent = 0
         self._base = f"{into}{os.sep}"
         self._limits = limits
-        self._ratio_bytes = max(RATIO_FROM, int(limits.archive_ratio * packed))
-        self._most = min(self._ratio_bytes, limits.archive_bytes)
+        self._packed = packed
+        self._more_than = more_than
+        self._room = room
+        self._unchecked = 0
+        self._most = self._allowed()
         self._progress = progress
         self._cancel = cancel
         self._told = 0.0
@@ -69,8 +84,8 @@ class Tree:
     def file(self, name: str, size: int | None, pieces: Iterable[bytes | memoryview]) -> None:
         """Write a file, mode 0644 less the umask; `size`: what the archive says of it, checked before a byte is."""
         self._count(name)
-        if size is not None and self._spent + size > self._most:
-            self._refuse_size(name, size)
+        if size is not None:
+            self._check_size(name, size)
         path = self._clean(name)
         if path is None:
             for piece in pieces:
@@ -134,9 +149,18 @@ class Tree:
         """Count unpacked bytes against the limits; also where the cancel event is looked at."""
         self._spent += size
         if self._spent > self._most:
-            self._refuse_size(name, 0)
+            self._check_size(name, 0)
+        self._unchecked += size
+        if self._unchecked > ROOM_BYTES and self._room is not None:
+            self._unchecked = 0
+            self._room.check()
         if self._cancel is not None and self._cancel.is_set():
             raise Stopped
+
+    def tell(self) -> None:
+        """Tell how much was written, however little time has gone by: nothing may follow for a while."""
+        if self._progress is not None:
+            self._progress(self.files, self.bytes)
 
     def _count(self, name: str) -> None:
         self._entries += 1
@@ -148,8 +172,22 @@ class Tree:
         if self._cancel is not None and self._cancel.is_set():
             raise Stopped
 
-    def _refuse_size(self, name: str, size: int) -> None:
+    def _allowed(self) -> int:
+        return min(max(RATIO_FROM, int(self._limits.archive_ratio * self._packed)), self._limits.archive_bytes)
+
+    def _check_size(self, name: str, size: int) -> None:
+        """Refuse `size` more bytes that are too many; where the archive still arrives, once enough of it is there."""
         total = self._spent + size
+        while total > self._most:
+            if total <= self._limits.archive_bytes and self._more_than is not None:
+                packed = self._more_than(self._packed)
+                if packed > self._packed:
+                    self._packed = packed
+                    self._most = self._allowed()
+                    continue
+            self._refuse_size(name, total)
+
+    def _refuse_size(self, name: str, total: int) -> None:
         if total > self._limits.archive_bytes:
             raise BadRequest(
                 f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over the "
@@ -157,7 +195,7 @@ class Tree:
             )
         raise BadRequest(
             f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over "
-            f"{self._limits.archive_ratio:g} times its own size, which looks like a bomb; "
+            f"{self._limits.archive_ratio:g} times its own size of {self._packed}, which looks like a bomb; "
             "if it is none, pack it less tightly or raise limits.archive_ratio"
         )
 

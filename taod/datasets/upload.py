@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,12 +12,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from taod.config import LimitsConfig
+from taod.datasets.digests import Digests
+from taod.datasets.spool import Spool
 from taod.errors import BadRequest, NoSpace, TooLarge
-
-BATCH = 4 * 1024**2
-"""Bytes gathered before a thread writes them; one batch is written while the next is gathered, and no more is held."""
-VECTORS = 512
-"""Pieces that one system call writes; Linux takes 1,024."""
 
 FILE_FIELDS = frozenset({"file", "message"})
 
@@ -50,107 +46,63 @@ async def receive(
 ) -> Received:
     """Write the file that `body` carries to the new file `into`; on any failure, or when cancelled, it is gone.
 
+    As `receive_into`, which it raises the errors of.
+    """
+    spool = Spool(into)
+    try:
+        received = await receive_into(spool, body, content_type, filename, limits, on_bytes)
+        await spool.close()
+    except BaseException:
+        await asyncio.shield(spool.discard())
+        raise
+    return received
+
+
+async def receive_into(
+    spool: Spool,
+    body: AsyncIterator[bytes],
+    content_type: str,
+    filename: str | None,
+    limits: LimitsConfig,
+    on_bytes: Callable[[int], None] | None = None,
+    digests: Digests | None = None,
+) -> Received:
+    """Append the file that `body` carries to `spool`, and wait until it is written.
+
     A multipart form may have one file, in whatever field; `file` and `message` are taken for one even without a file
     name. Any other content type is a raw file. The next chunk is asked for only when there is room for it.
 
-    `on_bytes` is told of the bytes of the body so far, once a batch.
+    `on_bytes` is told of the bytes of the body so far, once a batch; `digests` are fed with the whole body.
 
     Raises TooLarge, NoSpace, BadRequest for a broken form, and whatever `body` raises when the client leaves.
     """
-    sink: _Sink = _Form(_boundary(content_type)) if _is_multipart(content_type) else _Raw(filename)
-    writer = _Writer(into)
-    total = 0
+    sink: _Sink = _Form(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
+    begun, total = spool.size, 0
     try:
         async for chunk in body:
             total += len(chunk)
-            if total > limits.upload_bytes:
+            if begun + total > limits.upload_bytes:
                 raise TooLarge(
                     f"the upload is over the {limits.upload_bytes} bytes of limits.upload_bytes; "
                     "split it, raise that limit, or link a folder of this machine instead"
                 )
+            if digests is not None:
+                digests.update(chunk)
             for piece in sink.feed(chunk):
-                writer.add(piece)
-            if writer.is_full:
-                await writer.flush()
+                spool.add(piece)
+            if spool.is_due:
+                await spool.flush()
                 if on_bytes is not None:
                     on_bytes(total)
         sink.finish()
-        await writer.flush()
-        await writer.close()
-    except BaseException as error:
-        await asyncio.shield(writer.discard())
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        await spool.written()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
         raise
     if on_bytes is not None:
         on_bytes(total)
-    return Received(writer.written, sink.filename or filename)
-
-
-class _Writer:
-    """Appends batches to a file in threads, one behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.written = 0
-        self._path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._pieces: list[memoryview] = []
-        self._gathered = 0
-        self._writing: asyncio.Task[None] | None = None
-
-    @property
-    def is_full(self) -> bool:
-        # Small pieces count by their number as well: each is an object, and a vector of the system call.
-        return self._gathered >= BATCH or len(self._pieces) >= VECTORS
-
-    def add(self, piece: memoryview) -> None:
-        self._pieces.append(piece)
-        self._gathered += len(piece)
-
-    async def flush(self) -> None:
-        """Hand over what was gathered, once the batch before it is written. Raises OSError of that one."""
-        await self._settle()
-        if self._pieces:
-            self._writing = asyncio.create_task(asyncio.to_thread(_write, self._file, self._pieces))
-            self.written += self._gathered
-            self._pieces, self._gathered = [], 0
-
-    async def close(self) -> None:
-        await self._settle()
-        self._close()
-
-    async def discard(self) -> None:
-        """Close and delete, whatever happened."""
-        try:
-            await self._settle()
-        except OSError:
-            pass
-        finally:
-            self._close()
-            await asyncio.to_thread(self._path.unlink, missing_ok=True)  # a large file takes a while
-
-    async def _settle(self) -> None:
-        writing = self._writing
-        if writing is not None:
-            await asyncio.shield(writing)
-            self._writing = None
-
-    def _close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-def _write(file: int, pieces: list[memoryview]) -> None:
-    at = 0
-    while at < len(pieces):
-        written = os.writev(file, pieces[at : at + VECTORS])
-        while at < len(pieces) and written >= len(pieces[at]):
-            written -= len(pieces[at])
-            at += 1
-        if written:
-            pieces[at] = pieces[at][written:]
-    pieces.clear()  # what still refers to the list must not keep the batch
+    return Received(spool.size - begun, sink.filename or filename)
 
 
 class _Raw:
@@ -247,7 +199,8 @@ class _Form:
         self._ended = True
 
 
-def _is_multipart(content_type: str) -> bool:
+def is_multipart(content_type: str) -> bool:
+    """Whether the content type is that of a form."""
     return content_type.strip().lower().startswith("multipart/")
 
 

@@ -6,11 +6,9 @@ yet is not bounded. So the frames are followed here, by their headers alone, whi
 
 from __future__ import annotations
 
-from typing import IO
-
 import zstandard
 
-from taod.datasets.packed import CHUNK, Corrupt, Truncated
+from taod.datasets.packed import CHUNK, Corrupt, Source, Truncated
 
 WINDOW = 128 * 1024**2
 """What a window may ask for in memory; `zstd --long` needs this much."""
@@ -22,7 +20,7 @@ SKIPPABLE = 0x184D2A50
 class Unzstd:
     """A zstd file read as what it unpacks to; several frames glued together are one stream."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Source) -> None:
         decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
         self._reader = decompressor.stream_reader(_Frames(file), read_size=CHUNK, read_across_frames=True)  # type: ignore[arg-type]
 
@@ -37,7 +35,7 @@ class Unzstd:
 class _Frames:
     """Passes a file's bytes on, going from header to header through them; raises Truncated at an end inside a frame."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Source) -> None:
         self._file = file
         self._held = b""
         self._skip = 0

@@ -49,6 +49,10 @@ class DevicePool:
             ]
         return cls(devices, nvml, config)
 
+    def add(self, device: Device) -> None:
+        """Offer what was not found here: a runner's slots elsewhere."""
+        self._devices.append(device)
+
     @property
     def devices(self) -> list[Device]:
         """Each device with the figures of the last reading, and without leases."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,39 @@ class Planner(Protocol):
 
     def secrets(self, job: JobRecord) -> list[str]:
         """What is masked wherever its command or its log is shown."""
+        ...
+
+
+class Watch(Protocol):
+    """Who carries one job from its lease to its end."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the job is off its devices, whatever became of it."""
+        ...
+
+    @property
+    def live(self) -> Live | None:
+        """Its process, once that is known."""
+        ...
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or go on with one that a daemon before had started."""
+        ...
+
+    def stop(self, by: str = "user") -> None:
+        """Its end was asked for, and is on record."""
+        ...
+
+    def break_off(self, intent: str, words: str) -> None:
+        """End its run for a reason that is not a user's."""
+        ...
+
+    async def leave(self) -> None:
+        """Stop watching."""
         ...
 
 

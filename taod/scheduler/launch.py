@@ -141,7 +141,8 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    choice = ground.runners.choose(job.network, job.action, ground.planner.whole_spec(job))
+    spec = ground.planner.whole_spec(job)
+    choice = ground.runners.choose(job.network, job.action, spec, wanted=job.asked_runner, place=job.site)
     if choice.runner is None:
         raise BadRequest(choice.refusal)
     command = ground.planner.prepare(job)

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from store.records import JobRecord, PendingJob
+from taod.config import SchedulerConfig
+from taod.scheduler import words
+from taod.scheduler.slots import Holder, Slots
+from taod.scheduler.turns import NANOSECONDS, Job, Line, Turns, extended, lines_of
+from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, short
 from taod.types.device import Device, DeviceKind
 from taod.types.state import State
 
 EXPLAINED = 20
-"""So many of the queue are told precisely what they wait for; those further back only that others come first."""
-FURTHER_BACK = "waits for its turn"
-FOR_PARENT = "waits for its parent "
-PAUSED = " (paused)"
-
-Job = JobRecord | PendingJob
-"""A policy looks at no more than PendingJob has."""
+"""So many of the queue are told precisely what they wait for, for each kind of device and each user at a limit; those
+further back only that others come first. Only these are looked at for what others keep."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything that a decision depends on.
-
-    `pending` are the jobs in WAITING and QUEUED, but for those behind the head of the queue (`looked_at`) and behind
-    parents that have not ended whose reason stays as it is; `parents` the jobs that they follow (a deleted one is
-    missing); `unready` says for a waiting job what of its data is not there yet; `devices` come with their leases.
-    """
+    """Everything that a decision depends on."""
 
     pending: Sequence[Job]
+    """The jobs in WAITING, but for those behind parents that have not ended whose reason stays as it is; and those in
+    QUEUED: all, or, beside `lines`, those who were told something else than FURTHER_BACK, or want too much."""
     parents: Mapping[str, Job] = {}
+    """The jobs that the waiting ones follow; a deleted one is missing."""
     unready: Mapping[str, str] = {}
-    devices: list[Device] = []
+    """For a waiting job what of its data is not there yet."""
+    devices: Sequence[Device] = ()
+    """With their leases."""
+    lines: Sequence[Line] | None = None
+    """The queue, to be read as far as it matters; None: `pending` has all of it."""
+    holders: Mapping[str, Holder] = {}
+    """By id, the jobs that are on devices."""
+    served: Mapping[str, str] = {}
+    """When a job of a user was started last, for those who have any."""
+    rules: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
+    paused: str | None = None
+    """What all that is queued is told while the whole queue is paused; None: it is not."""
+    now_s: float = 0.0
+    wall_time_s: Callable[[Job], float | None] = lambda job: None
+    """After how many seconds a run of this job would be ended; None: never."""
 
 
 class Promote(msgspec.Struct, frozen=True):
@@ -71,27 +84,27 @@ Decision = Promote | End | Lease | Explain
 def decide(snapshot: Snapshot) -> list[Decision]:
     """What to do now, in the order in which to do it.
 
-    The queue is first in, first out inside a priority. A job that needs more devices than are free keeps those that
-    are free from all that come after it, so that small jobs never starve it.
+    The order of service is that of `Turns`. A job that needs more devices than are free keeps what it can use of those
+    from all that come after it, so that small jobs never starve it; who is at a limit keeps nothing.
     """
-    decisions, queue = _admit(snapshot)
-    return decisions + _serve(queue, snapshot.devices)
+    decisions, promoted = _admit(snapshot)
+    # Those of a cluster have a queue of their own (`elsewhere`).
+    return decisions + _Service(snapshot, [job for job in promoted if not job.site]).decisions()
 
 
-def looked_at(devices: Sequence[Device]) -> int:
-    """How many of the queue's head, for each kind of device, decide who runs next and what the first are told."""
-    return sum(device.slots for device in devices) + EXPLAINED + 1
-
-
-def most_wanted(devices: Sequence[Device]) -> int:
-    """How many devices a job can have at most."""
+def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
+    """For each kind of owner, how many devices a job can have at most."""
     kinds = [device.kind for device in devices]
-    return kinds.count(DeviceKind.GPU) or len(kinds)
+    return {owner_kind: kinds.count(kind_of(owner_kind, devices)) for owner_kind in ("model", "dataset")}
 
 
-def short(job: Job) -> str:
-    """How sentences name a job: action and the beginning of its id."""
-    return f"{job.action} {job.id[:8]}"
+def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
+    """Models use GPUs where there are any; the conversions of data sets leave them alone where there are CPU slots."""
+    kinds = {device.kind for device in devices}
+    first, second = DeviceKind.GPU, DeviceKind.CPU
+    if owner_kind == "dataset":
+        first, second = second, first
+    return first if first in kinds else second
 
 
 def ended_with_parent(parent: Job, state: State) -> tuple[State, str] | None:
@@ -104,9 +117,8 @@ def ended_with_parent(parent: Job, state: State) -> tuple[State, str] | None:
 
 
 def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
-    """Decide on the waiting ones; return with it the queue as it is then, in the order of service."""
+    """Decide on the waiting ones; return with it those that enter the queue."""
     decisions: list[Decision] = []
-    queued = [job for job in snapshot.pending if job.state is State.QUEUED]
     promoted: list[Job] = []
     ended: dict[str, State] = {}
     waiting = [job for job in snapshot.pending if job.state is State.WAITING]
@@ -122,117 +134,126 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
             decisions.append(End(job.id, *end))
             ended[job.id] = end[0]
         elif parent is not None and parent.state is not State.DONE:
-            paused = PAUSED if parent.state is State.PAUSED else ""
-            decisions += _explain(job, f"{FOR_PARENT}{short(parent)}{paused}")
+            decisions += _explain(job, f"{FOR_PARENT}{short(parent)}{STANDS.get(parent.state, '')}")
         elif job.id in snapshot.unready:
             decisions += _explain(job, snapshot.unready[job.id])
         else:
             decisions.append(Promote(job.id, "Queued"))
             promoted.append(job)
-    queued.sort(key=lambda job: (-job.priority, job.queued_at or "", job.created_on, job.id))
-    promoted.sort(key=lambda job: (-job.priority, job.created_on, job.id))
-    # Those that enter the queue now come after the ones of their priority that are in it.
-    return decisions, sorted(queued + promoted, key=lambda job: -job.priority)
+    return decisions, promoted
 
 
 def _parents_first(jobs: list[Job]) -> list[Job]:
     by_id = {job.id: job for job in jobs}
     ordered: dict[str, Job] = {}
     for job in jobs:
-        chain = []
+        chain: dict[str, Job] = {}
         step: Job | None = job
-        while step is not None and step.id not in ordered and step not in chain:
-            chain.append(step)
+        while step is not None and step.id not in ordered and step.id not in chain:
+            chain[step.id] = step
             step = by_id.get(step.parent_id or "")
-        ordered.update((each.id, each) for each in reversed(chain))
+        ordered.update(reversed(chain.items()))
     return list(ordered.values())
 
 
-def _serve(queue: list[Job], devices: list[Device]) -> list[Decision]:
-    """Hand out free slots to the queue in its order."""
-    decisions: list[Decision] = []
-    free = {device.id: _free_slots(device) for device in devices}
-    kept: dict[str, Job] = {}
-    """Devices that are kept free for a job that needs more than there are now."""
-    holders = {device.id: [f"job {lease.job_id[:8]} ({lease.action})" for lease in device.leases] for device in devices}
-    behind = 0
-    for job in queue:
-        kind = _kind(job, devices)
-        fitting = [device for device in devices if device.kind is kind]
-        if job.devices_wanted > len(fitting):
-            decisions.append(End(job.id, State.FAILED, _never(job, kind, len(fitting))))
-            continue
-        open_now = sorted(
-            (device for device in fitting if free[device.id] and device.id not in kept),
-            key=lambda device: len(holders[device.id]),
-        )
-        if len(open_now) >= job.devices_wanted:
-            slots = [(device.id, free[device.id].pop(0)) for device in open_now[: job.devices_wanted]]
-            for device_id, _ in slots:
-                holders[device_id].append(f"job {job.id[:8]} ({job.action})")
-            decisions.append(Lease(job.id, slots, f"Leased {_names(slots, devices)}"))
-            continue
-        reason = _waits(job, fitting, free, kept, holders) if behind < EXPLAINED else FURTHER_BACK
-        decisions += _explain(job, reason)
-        behind += 1
-        kept.update((device.id, job) for device in open_now)
-    return decisions
+class _Service:
+    """One walk along the queue: leases for those whose turn it is, reasons for those who wait."""
+
+    def __init__(self, snapshot: Snapshot, promoted: list[Job]) -> None:
+        self._snapshot = snapshot
+        self._rules = snapshot.rules
+        queued = [job for job in snapshot.pending if job.state is State.QUEUED]
+        lines = lines_of(queued) if snapshot.lines is None else snapshot.lines
+        late = [_placed(job, round(snapshot.now_s * NANOSECONDS)) for job in promoted]
+        self._known = {job.id: job for job in [*queued, *promoted]}
+        running = Counter(holder.user_id for holder in snapshot.holders.values())
+        self._turns = Turns(extended(lines, late), running, snapshot.served, self._rules.ageing_s_per_point)
+        self._running = running.total()
+        self._of_user = running
+        self._kinds = {kind: kind_of(kind, snapshot.devices) for kind in ("model", "dataset")}
+        self._slots = {
+            kind: Slots([device for device in snapshot.devices if device.kind is kind], snapshot.holders)
+            for kind in DeviceKind
+        }
+        self._told: Counter[str] = Counter()
+        """How many were told precisely: of all, of a kind of device, of a user at a limit."""
+        self._youngest: dict[int, int] = {}
+        """By priority, the latest place of those that have had their turn."""
+
+    def decisions(self) -> list[Decision]:
+        found: list[Decision] = []
+        for job in self._turns:
+            self._known.pop(job.id, None)
+            if not job.devices_wanted and self._snapshot.paused is None:
+                # It runs nothing itself: no device and no limit concerns it.
+                found.append(Lease(job.id, [], "It needs no device itself"))
+                continue
+            slots = self._slots[self._kinds[job.owner_kind]]
+            if job.devices_wanted > len(slots):
+                found.append(self._never(job))
+                continue
+            decision = self._blocked(job) or self._lease(job, slots)
+            found += [decision] if isinstance(decision, Lease) else _explain(job, decision)
+            if self._told["all"] >= EXPLAINED:
+                break
+        for job in self._known.values():
+            if job.devices_wanted > len(self._slots[self._kinds[job.owner_kind]]):
+                found.append(self._never(job))
+            else:
+                found += _explain(job, FURTHER_BACK)
+        return found
+
+    def _blocked(self, job: Job) -> str | None:
+        """What keeps the job from its turn whatever is free, in words."""
+        rules, mine = self._rules, self._of_user[job.user_id]
+        if self._snapshot.paused is not None:
+            self._told["all"] += 1
+            return self._snapshot.paused
+        if rules.max_running and self._running >= rules.max_running:
+            self._told["all"] += 1
+            return words.of_all(self._running)
+        if rules.max_running_per_user and mine >= rules.max_running_per_user:
+            self._told[job.user_id] += 1
+            if self._told[job.user_id] >= EXPLAINED:
+                self._turns.leave_out(job.user_id)
+            return words.of_user(mine)
+        return None
+
+    def _lease(self, job: Job, slots: Slots) -> Lease | str:
+        """Devices for the job, or why it does not get them; then it keeps what it can use."""
+        snapshot = self._snapshot
+        alone = job.action in self._rules.exclusive and any(device.slots > 1 for device in slots.devices)
+        limit_s = snapshot.wall_time_s(job)
+        taken = slots.take(job, alone, math.inf if limit_s is None else snapshot.now_s + limit_s)
+        overtaken = self._youngest.get(job.priority, job.place) > job.place
+        self._youngest[job.priority] = max(job.place, self._youngest.get(job.priority, job.place))
+        with_jobs = self._of_user[job.user_id] if overtaken else None
+        self._turns.count(job.user_id)
+        if taken is not None:
+            self._running += 1
+            self._of_user[job.user_id] += 1
+            return Lease(job.id, taken, f"Leased {_names(taken, slots.devices)}")
+        reason = words.of_devices(job, slots, alone=alone, overtaken_with=with_jobs)
+        slots.keep(job, alone)
+        kind = self._kinds[job.owner_kind]
+        self._told[kind] += 1
+        if self._told[kind] >= EXPLAINED:
+            self._turns.leave_out(*(owner for owner, its in self._kinds.items() if its is kind))
+        return reason
+
+    def _never(self, job: Job) -> End:
+        kind = self._kinds[job.owner_kind]
+        return End(job.id, State.FAILED, words.never(job, kind, len(self._slots[kind])))
 
 
-def _free_slots(device: Device) -> list[int]:
-    if device.busy_reason is not None:
-        return []
-    taken = {lease.slot for lease in device.leases}
-    return [slot for slot in range(device.slots) if slot not in taken]
+def _placed(job: Job, place: int) -> Job:
+    """The job as it is in the queue, which it enters now."""
+    return msgspec.structs.replace(job, place=max(place, job.place))
 
 
-def _kind(job: Job, devices: list[Device]) -> DeviceKind:
-    """Models use GPUs where there are any; the conversions of data sets leave them alone where there are CPU slots."""
-    kinds = {device.kind for device in devices}
-    first, second = DeviceKind.GPU, DeviceKind.CPU
-    if job.owner_kind == "dataset" and job.devices_wanted == 1:
-        first, second = second, first
-    return first if first in kinds else second
-
-
-def _never(job: Job, kind: DeviceKind, count: int) -> str:
-    if not count:
-        return "It can never run: there is no device; set devices.cpu_slots to 1 or more"
-    name = "GPU" if kind is DeviceKind.GPU else "CPU slot"
-    have = f"{count} {name}" + ("s" if count > 1 else "")
-    return f"It can never run: it asks for {job.devices_wanted} devices and taod has {have}; ask for {count} at most"
-
-
-def _waits(
-    job: Job,
-    fitting: list[Device],
-    free: Mapping[str, list[int]],
-    kept: Mapping[str, Job],
-    holders: Mapping[str, list[str]],
-) -> str:
-    """One sentence: what is wanted, how much of it is taken and by whom."""
-    wanted = "a device" if job.devices_wanted == 1 else f"{job.devices_wanted} devices"
-    parts = []
-    leased = [device for device in fitting if device.busy_reason is None and not free[device.id]]
-    if leased:
-        names = list(dict.fromkeys(name for device in leased for name in holders[device.id]))
-        parts.append(f"{len(leased)} of {len(fitting)} leased by {_some(names)}")
-    reserved = list(
-        dict.fromkeys(short(kept[device.id]) for device in fitting if device.id in kept and free[device.id])
-    )
-    if reserved:
-        parts.append(f"free ones are kept for {_some(reserved)}")
-    parts += [f"{device.name} is {device.busy_reason}" for device in fitting if device.busy_reason]
-    return f"waits for {wanted}: " + "; ".join(parts)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _names(slots: Iterable[tuple[str, int]], devices: list[Device]) -> str:
+def _names(slots: Sequence[tuple[str, int]], devices: Sequence[Device]) -> str:
     labels = {device.id: device.name if device.kind is DeviceKind.CPU else f"GPU {device.index}" for device in devices}
-    return ", ".join(labels[device_id] for device_id, _ in slots)
+    return ", ".join(labels[device_id] for device_id in dict.fromkeys(device_id for device_id, _ in slots))
 
 
 def _explain(job: Job, reason: str) -> list[Decision]:

@@ -7,7 +7,8 @@ from taod.errors import BadRequest, NotFound
 from taod.scheduler.ground import Ground
 from taod.scheduler.launch import stopping
 from taod.scheduler.outcome import CANCEL, PAUSE
-from taod.scheduler.policy import ended_with_parent, short
+from taod.scheduler.policy import ended_with_parent
+from taod.scheduler.words import short
 from taod.types.job import DetailedStatus
 from taod.types.state import State
 

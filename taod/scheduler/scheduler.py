@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import JobFilter, JobRecord, PendingJob
+from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
+from taod.scheduler import elsewhere
 from taod.scheduler.adopt import adopt
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.ground import Ground, Live, Planner
-from taod.scheduler.limits import LOST, check
+from taod.scheduler.ground import Ground, Live, Planner, Watch
+from taod.scheduler.limits import LOST, check, limits
 from taod.scheduler.policy import (
-    FOR_PARENT,
-    FURTHER_BACK,
-    PAUSED,
+    Decision,
     End,
     Explain,
     Lease,
     Promote,
     Snapshot,
     decide,
-    looked_at,
     most_wanted,
 )
 from taod.scheduler.requests import Requests
 from taod.scheduler.retention import keep_logs
 from taod.scheduler.retry import Retries
+from taod.scheduler.slots import Holder
 from taod.scheduler.supervise import Supervision
+from taod.scheduler.turns import Job, Line, Turns
 from taod.scheduler.usage import UsageWatch
 from taod.scheduler.watch_devices import DeviceWatch
+from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.state import ACTIVE, ON_DEVICE, State
+
+MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
+"""Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
+
+OF_SWEEP = "its sweep"
+"""Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +86,8 @@ class Scheduler:
             supervision=supervision,
             clock=clock or SystemClock(),
         )
-        self._supervisions: dict[str, Supervision] = {}
+        self._supervisions: dict[str, Watch] = {}
+        self._watch_of: MakeWatch = lambda ground, job_id, over: None
         self._requests = Requests(self._ground)
         self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
         self._retries = Retries(self._ground, self.wake)
@@ -83,6 +96,10 @@ class Scheduler:
         self._draining = False
         self._pass: asyncio.Handle | None = None
         self._working = False
+
+    def hand_over(self, watch_of: MakeWatch) -> None:
+        """Leave jobs to `watch_of` that have no process of their own: sweeps."""
+        self._watch_of = watch_of
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
@@ -117,6 +134,11 @@ class Scheduler:
         """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
         job = self._requests.cancel(job_id, by)
         await self._stop(job, by)
+        if job.state.ended:
+            # A sweep that was paused: nobody drives its trials any more.
+            for trial in self._ground.store.jobs.of_sweep(job_id):
+                if not trial.state.ended:
+                    await self.cancel(trial.id, by=OF_SWEEP)
         self.wake()
         return job
 
@@ -174,6 +196,10 @@ class Scheduler:
             self._supervisions[job_id].break_off(LOST, words)
 
     async def _adopt(self, job: JobRecord) -> None:
+        if (watch := self._watch_of(self._ground, job.id, self._over)) is not None:
+            self._supervisions[job.id] = watch
+            watch.begin()
+            return
         try:
             live = await adopt(self._ground, job)
         except Exception:
@@ -194,12 +220,12 @@ class Scheduler:
         if job.id in self._supervisions:
             self._supervisions[job.id].stop(by)
 
-    def _supervise(self, job_id: str) -> Supervision:
-        supervision = Supervision(self._ground, job_id, self._over)
+    def _supervise(self, job_id: str) -> Watch:
+        supervision = self._watch_of(self._ground, job_id, self._over) or Supervision(self._ground, job_id, self._over)
         self._supervisions[job_id] = supervision
         return supervision
 
-    def _over(self, supervision: Supervision) -> None:
+    def _over(self, supervision: Watch) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
             del self._supervisions[supervision.job_id]
         self._usage.forget(supervision.job_id)
@@ -210,7 +236,12 @@ class Scheduler:
     def _look(self) -> None:
         """One pass: what can be decided now is decided and done."""
         self._pass = None
-        decisions = decide(self._snapshot())
+        devices = self._watch.devices()
+        local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
+        decisions = decide(self._snapshot(local))
+        for site in devices:
+            if site.kind is DeviceKind.CLUSTER:
+                decisions += self._elsewhere(site)
         for decision in decisions:
             if not isinstance(decision, Explain) and not (self._draining and isinstance(decision, Lease)):
                 try:
@@ -221,13 +252,22 @@ class Scheduler:
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
-        if any(isinstance(decision, End) for decision in decisions):
-            self.wake()  # What follows one that has ended was not looked at.
+        if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
+            self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
 
-    def _snapshot(self) -> Snapshot:
-        queue, devices = self._ground.store.queue, self._watch.devices()
-        pending = queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+    def _elsewhere(self, site: Device) -> list[Lease | Explain]:
+        queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
+        pause = self._ground.store.queue.paused()
+        return elsewhere.serve(queue, site, None if pause is None else of_pause(pause.by, pause.reason))
+
+    def _promoted_elsewhere(self, decision: Decision) -> bool:
+        job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
+        return job is not None and bool(job.site)
+
+    def _snapshot(self, devices: list[Device]) -> Snapshot:
+        queue = self._ground.store.queue
+        pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
         unready: dict[str, str] = {}
         of_owner: dict[str, str | None] = {}
         for one in queue.waiting_owners():
@@ -236,7 +276,7 @@ class Scheduler:
             pending += jobs
             if reason is not None:
                 unready.update((job.id, reason) for job in jobs)
-        followers = queue.waiting_for_parents(FOR_PARENT, PAUSED)
+        followers = queue.waiting_for_parents(FOR_PARENT, STANDS)
         parents = queue.named({job.parent_id for job in followers if job.parent_id})
         for job in followers:
             if job.parent_id in parents and parents[job.parent_id].state is State.DONE:
@@ -245,7 +285,49 @@ class Scheduler:
                 reason = of_owner[job.owner_id]
                 if reason is not None:
                     unready[job.id] = reason
-        return Snapshot(pending + followers, parents, unready, devices)
+        pause, lines = queue.paused(), self._lines()
+        return Snapshot(
+            pending + followers,
+            parents,
+            unready,
+            devices,
+            lines=lines,
+            holders={each.id: Holder(each.user_id, self._ends_by(each)) for each in queue.holders()},
+            served=queue.served(line.user_id for line in lines),
+            rules=self._ground.config,
+            paused=None if pause is None else of_pause(pause.by, pause.reason),
+            now_s=self._ground.clock.time(),
+            wall_time_s=self._wall_time_s,
+        )
+
+    def _wall_time_s(self, job: Job | HolderRecord) -> float | None:
+        """After how many seconds supervision has ended a run of this job at the latest, its grace over; None: never."""
+        wall_s = limits(self._ground.supervision, job.network, job.action).wall_s
+        return wall_s + self._ground.config.grace_s if wall_s else None
+
+    def _ends_by(self, holder: HolderRecord) -> float | None:
+        wall_s = self._wall_time_s(holder)
+        if wall_s is None or holder.started_at is None:
+            return None
+        return datetime.fromisoformat(holder.started_at).timestamp() + wall_s
+
+    def _lines(self) -> list[Line]:
+        queue = self._ground.store.queue
+        return [
+            Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
+            for first in queue.fronts()
+        ]
+
+    def turns(self) -> Iterator[PendingJob]:
+        """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
+        queue, lines = self._ground.store.queue, self._lines()
+        running = Counter(each.user_id for each in queue.holders())
+        served = queue.served(line.user_id for line in lines)
+        turns = Turns(lines, running, served, self._ground.config.ageing_s_per_point)
+        for job in turns:
+            turns.count(job.user_id)
+            assert isinstance(job, PendingJob)
+            yield job
 
     def _unready(self, job: PendingJob) -> str | None:
         """What the data of the job's owner lack, in words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runners.protocol import place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.catalogue import Catalogue
@@ -10,12 +11,14 @@ from taod.config import Config
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
+from taod.services.announce import Announcer
+from taod.services.lineage import Lineage
 from taod.services.plan import Planner
 from taod.services.services import Services
 from taod.services.uploads import Uploads
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
-from taod.types.device import DeviceKind
+from taod.types.device import Device, DeviceKind
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
@@ -40,9 +43,12 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     devices = DevicePool.detect(config.devices)
     cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
     runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
+    for runner in runners.elsewhere():
+        devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
     telemetry = Telemetry(store, bus)
     uploads = Uploads()
-    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint)
+    lineage = Lineage(store, Announcer(bus), clock, config.storage.link_check_s)
+    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint, lineage)
     scheduler = Scheduler(
         store=store,
         root=root,
@@ -67,7 +73,9 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
         telemetry=telemetry,
         uploads=uploads,
+        lineage=lineage,
     )
     services.intake.clean()
+    services.datasets.recover()
     services.ptms.seed(catalogue.pretrained())
     return services

@@ -46,9 +46,9 @@ class DryRun:
 
     def _planned(self, job: NewJob, planned: dict[str, NewJob]) -> PlannedJob:
         grants = self._grants(job)
-        gpus = sum(grant.kind == DeviceKind.GPU for grant in grants)
+        gpus = self._planner.gpus(job) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
         assembled, later = self._planner.preview(job, planned, gpus)
-        name, launch = self._launch(job, assembled, grants)
+        name, launch = self._launch(job, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
         return PlannedJob(
             id=job.id,
@@ -72,17 +72,19 @@ class DryRun:
 
     def _grants(self, job: NewJob) -> list[DeviceGrant]:
         """As many devices as the job would hold, none of them named: which ones, the scheduler decides."""
+        if job.site:
+            return [DeviceGrant(job.site, DeviceKind.CLUSTER, 0)]
         kinds = [device.kind for device in self._devices.devices]
         kind = DeviceKind.GPU if DeviceKind.GPU in kinds else DeviceKind.CPU
         return [DeviceGrant(f"<{kind} {place}>", kind, place) for place in range(job.devices_wanted)]
 
-    def _launch(self, job: NewJob, assembled: Assembled, grants: list[DeviceGrant]) -> tuple[str, Launch]:
+    def _launch(self, job: NewJob, assembled: Assembled, grants: list[DeviceGrant], gpus: int) -> tuple[str, Launch]:
         """The runner, and what it would execute; the key in the command line is masked already."""
         whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
-        choice = self._runners.choose(job.network, job.action, whole)
+        choice = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner, place=job.site)
         if choice.runner is None:
             raise BadRequest(choice.refusal)
-        command = command_of(assembled, job.action, secrets=[])
+        command = command_of(assembled, job.action, [], gpus)
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:
             return choice.runner.name, choice.runner.describe(request)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from taod.ids import is_id
 from taod.paths import JobFolder, Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
+from taod.services.editing import Editing
 from taod.services.folders import remove_folder
 from taod.services.models import veiled
 from taod.services.owner import Owners
@@ -26,11 +27,12 @@ from taod.telemetry.bus import EventBus
 from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
-from taod.types.state import State, Status
+from taod.types.state import ACTIVE, State, Status
 
 RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
 RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
-NOT_STARTED = frozenset({State.WAITING, State.QUEUED, State.HELD})
+POSITIONS = 100
+"""So far from the front a job is told its position."""
 
 
 class Jobs:
@@ -53,7 +55,7 @@ class Jobs:
         self._scheduler = scheduler
         self._bus = bus
         self._owners = owners
-        self._posting = posting
+        self._editing = Editing(store=store, scheduler=scheduler, owners=owners, posting=posting, announcer=announcer)
         self._announcer = announcer
         self._clock = clock
 
@@ -94,7 +96,16 @@ class Jobs:
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
         """Jobs over all models and data sets; their results come without the long parts."""
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
-        return Page([record.view() for record in records], total)
+        views = [record.view() for record in records]
+        if any(view.state is State.QUEUED for view in views):
+            positions = self._positions()
+            for view in views:
+                view.position = positions.get(view.id)
+        return Page(views, total)
+
+    def _positions(self) -> dict[str, int]:
+        """Who is nearest to the front, with the number in the order of service."""
+        return {job.id: at for at, job in enumerate(itertools.islice(self._scheduler.turns(), POSITIONS), 1)}
 
     def counts(self, wanted: JobFilter) -> dict[str, int]:
         """How many jobs are in each state; states without any are there with 0."""
@@ -103,14 +114,18 @@ class Jobs:
 
     def detail(self, job: JobRecord) -> JobDetail:
         """Everything about one job."""
+        view = job.view(self._store.jobs.result(job.id))
+        if job.state is State.QUEUED:
+            view.position = self._positions().get(job.id)
         return JobDetail(
-            job=job.view(self._store.jobs.result(job.id)),
+            job=view,
             history=self._store.jobs.history(job.id),
             spec=job.spec,
             process=self._process(job),
             warnings=job.warnings,
             folder=str(self.folder(job).path),
             children=[child.id for child in self._store.jobs.children(job.id)],
+            data=job.data,
         )
 
     def folder(self, job: JobRecord) -> JobFolder:
@@ -154,34 +169,8 @@ class Jobs:
         return self._scheduler.resume(job.id)
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
-        """Change the priority, the spec or whether it is held, of a job that has not started.
-
-        Raises BadRequest, InvalidSpec.
-        """
-        if job.state not in NOT_STARTED:
-            raise BadRequest(
-                f"job {job.id} is {job.state}: only a job that has not started can be changed; post a new one instead"
-            )
-        fields: dict[str, Any] = {}
-        if body.priority is not msgspec.UNSET:
-            fields["priority"] = body.priority
-        if body.spec is not msgspec.UNSET:
-            owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
-            if job.spec is None:
-                raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            saved, wanted = self._posting.check_spec(owner, job.action, body.spec)
-            fields |= {"spec": saved.document, "warnings": saved.warnings, "devices_wanted": wanted}
-        with self._store.lasting():
-            if fields:
-                job = self._store.jobs.update(job.id, **fields)
-                self._store.jobs.note(job.id, f"changed by the user: {', '.join(fields)}")
-            if body.held is True and job.state is not State.HELD:
-                job = self._store.jobs.transition(job.id, State.HELD, "held by the user")
-            elif body.held is False and job.state is State.HELD:
-                job = self._store.jobs.transition(job.id, State.WAITING, "released by the user")
-        self._announcer.job(job)
-        self._scheduler.wake()
-        return job
+        """Change a job that has not started. Raises BadRequest, InvalidSpec."""
+        return self._editing.patch(job, body)
 
     async def delete(self, job: JobRecord) -> None:
         """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
@@ -194,10 +183,16 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
+        trials = self._store.jobs.of_sweep(job.id)
+        if active := [trial for trial in trials if trial.state in ACTIVE]:
+            raise BadRequest(
+                f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
+            )
         with self._store.lasting():
             self._store.jobs.delete(job.id)
-        self._announcer.job_deleted(job.user_id, job.id)
-        await asyncio.to_thread(remove_folder, self.folder(job).path)
+        for each in (*trials, job):
+            self._announcer.job_deleted(each.user_id, each.id)
+            await asyncio.to_thread(remove_folder, self.folder(each).path)
 
     @asynccontextmanager
     async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:

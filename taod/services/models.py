@@ -9,6 +9,8 @@ import msgspec
 
 from store import Store
 from store.records import ModelRecord, ResourceFilter
+from taod.automl.algorithms import algorithm
+from taod.automl.design import check_model
 from taod.catalogue import Catalogue, Network
 from taod.clock import Clock, iso
 from taod.errors import BadRequest, NotFound
@@ -27,7 +29,6 @@ from taod.types.model import Model, ModelCreate, ModelPatch
 from taod.types.network import NetworkArch
 
 KIND = "model"
-ALGORITHMS = {"bayesian": "Bayesian", "hyperband": "HyperBand"}
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
 _MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
@@ -133,7 +134,7 @@ class Models:
             raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; take it out of them first")
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
-        jobs = [job.id for job in answer.jobs]
+        jobs = self._store.jobs.ids_of(KIND, record.id)
         with self._store.lasting():
             self._store.models.delete(record.id)
         self._announcer.model(user_id, record.id, "deleted")
@@ -159,15 +160,12 @@ class Models:
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
             raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
-        algorithm = fields.get("automl_algorithm")
-        if algorithm is not None:
-            if algorithm.lower() not in ALGORITHMS:
-                known = ", ".join(ALGORITHMS.values())
-                raise BadRequest(f"automl_algorithm {algorithm!r} is not known; one of {known}")
-            fields["automl_algorithm"] = ALGORITHMS[algorithm.lower()]
+        if fields.get("automl_algorithm") is not None:
+            fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         for name in _LISTS:
             if name in fields:
                 fields[name] = name_list(name, fields[name])
+        check_model(network, fields)
         for name in ("ptm", "train_datasets"):
             if name in fields:
                 fields[name] = [reference.lower() for reference in dict.fromkeys(fields[name])]

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Command
+from runners.protocol import Command, place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
+from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
@@ -21,6 +22,9 @@ from taod.errors import BadRequest
 from taod.masking import MASK
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
+from taod.services import reads
+from taod.services.lineage import Lineage
+from taod.services.needs import Machine, devices_wanted
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
 
@@ -28,7 +32,6 @@ AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
-_ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
 
 
 class Planner:
@@ -43,6 +46,7 @@ class Planner:
         devices: DevicePool,
         uploads: Uploads | None = None,
         checkpoint: str = "latest",
+        lineage: Lineage | None = None,
     ) -> None:
         """`checkpoint`: which one of a training is worked on, the `latest` or the `best`."""
         self._store = store
@@ -52,6 +56,7 @@ class Planner:
         self._devices = devices
         self._uploads = uploads if uploads is not None else Uploads()
         self._best = checkpoint == "best"
+        self._lineage = lineage
 
     def ready(self, job: AnyJob) -> str | None:
         """None when every data set that the job may read has its data; else which one it waits for."""
@@ -70,14 +75,25 @@ class Planner:
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
         model = self._model(job)
-        gpus = sum(1 for device in job.devices if not device.startswith(_CPU))
+        gpus = self.gpus(job)
         facts = self._facts(job, model, self._parent(job), gpus)
         assembled = assemble(facts)
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
         write_atomically(folder.command, _shown(assembled, secrets))
-        return command_of(assembled, job.action, secrets)
+        if self._lineage is not None:
+            self._lineage.begin(job, self._datasets(job))
+        return command_of(assembled, job.action, secrets, gpus)
+
+    def gpus(self, job: JobRecord | NewJob) -> int:
+        """How many GPUs its command asks for: those that it holds, or on a cluster those of its spec."""
+        if not job.site:
+            held = job.devices if isinstance(job, JobRecord) else []
+            return sum(1 for device in held if not device.startswith(_CPU))
+        whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        most = next((each.gpus for each in self._runners.elsewhere() if place_of(each) == job.site), 1)
+        return devices_wanted(job.action, whole, Machine(gpus=most, cpu_slots=1))
 
     def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
         """The job's specification over the defaults of its action; None where it takes none."""
@@ -109,18 +125,24 @@ class Planner:
         self, job: JobRecord | NewJob, model: ModelRecord | None, parent: ParentFacts | None, gpus: int
     ) -> JobFacts:
         folder = self._root.job(job.id)
-        named = {role: self._facts_of(dataset) for role, dataset in self._single(job, model)}
+        single = [] if model is None else reads.single(self._store, job.user_id, model)
+        train = [] if model is None else reads.train(self._store, job.user_id, model)
+        named = {role: self._facts_of(dataset) for role, dataset in single}
+        trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
+        spec = job.spec
+        if trial is not None and spec is not None:
+            spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
         own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
         return JobFacts(
             network=job.network,
             action=job.action,
             folder=folder.path,
             results=folder.results,
-            spec=job.spec,
+            spec=spec,
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
             parent=parent,
-            train=[self._facts_of(dataset) for dataset in self._train(job, model)],
+            train=[self._facts_of(dataset) for dataset in train],
             eval=named.get("eval"),
             inference=named.get("inference"),
             calibration=named.get("calibration"),
@@ -192,24 +214,7 @@ class Planner:
 
     def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
         """(role, data set) of everything that the job may read."""
-        if job.owner_kind == "dataset":
-            own = self._store.datasets.get(job.user_id, job.owner_id)
-            return [] if own is None else [("own", own)]
-        model = self._store.models.get(job.user_id, job.owner_id)
-        return [("train", dataset) for dataset in self._train(job, model)] + self._single(job, model)
-
-    def _train(self, job: AnyJob, model: ModelRecord | None) -> list[DatasetRecord]:
-        ids = model.train_datasets if model is not None else []
-        return [found for dataset_id in ids if (found := self._store.datasets.get(job.user_id, dataset_id))]
-
-    def _single(self, job: AnyJob, model: ModelRecord | None) -> list[tuple[str, DatasetRecord]]:
-        found = []
-        for role, field in _ROLES.items():
-            dataset_id = getattr(model, field) if model is not None else None
-            dataset = self._store.datasets.get(job.user_id, dataset_id) if dataset_id else None
-            if dataset is not None:
-                found.append((role, dataset))
-        return found
+        return reads.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
     def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
@@ -217,10 +222,11 @@ class Planner:
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
-        return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
+        classes = list(dataset.summary.classes) if dataset.summary is not None else []
+        return DatasetFacts(root=root, type=dataset.type, format=dataset.format, classes=classes)
 
 
-def command_of(assembled: Assembled, action: str, secrets: list[str]) -> Command:
+def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:
     """What a runner is given of an assembled job."""
     return Command(
         network=assembled.argv[0],
@@ -230,6 +236,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str]) -> Command
         environment=assembled.environment,
         reads=[str(path) for path in assembled.reads],
         secrets=secrets,
+        gpus=gpus,
     )
 
 

@@ -7,16 +7,20 @@ from typing import Any
 
 import msgspec
 
+from runners.protocol import Elsewhere, Runner, place_of
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import NewJob
+from store.records import JobRecord, NewJob, SweepRecord
+from taod.automl.design import design
+from taod.automl.space import GROUP
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.merge import default, merge
+from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.devices import DevicePool
-from taod.scheduler.policy import FOR_PARENT
 from taod.scheduler.scheduler import Scheduler
+from taod.scheduler.words import FOR_PARENT
 from taod.services.announce import Announcer
 from taod.services.chains import Link, choose_parent
 from taod.services.models import KIND as MODEL
@@ -44,6 +48,8 @@ class Posting:
         owners: Owners,
         specs: Specs,
         announcer: Announcer,
+        config: SchedulerConfig,
+        automl: AutomlConfig | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -53,16 +59,26 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._announcer = announcer
+        self._config = config
+        self._automl = automl if automl is not None else AutomlConfig()
 
-    def post(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[str]:
+    def post(
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
+    ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
+
+        `noticed` are warnings about what the jobs will read; they go into their histories.
 
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
+        for job in new:
+            job.warnings = [*job.warnings, *noticed]
         with self._store.lasting():
             records = self._store.jobs.add(new)
             for record in records:
+                if record.devices_wanted == 0:
+                    self._store.sweeps.add(self._design(user_id, record))
                 for warning in record.warnings:
                     self._store.jobs.note(record.id, warning)
         for record in records:
@@ -77,13 +93,25 @@ class Posting:
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
-        return [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        self._check_room(user_id, len(jobs))
+        return jobs
+
+    def _check_room(self, user_id: str, more: int) -> None:
+        most = self._config.max_queued_per_user
+        have = self._store.queue.pending_of(user_id) if most else 0
+        if most and have + more > most:
+            raise BadRequest(
+                f"actions: {more} more would make {have + more} jobs of yours that have not started, and "
+                f"scheduler.max_queued_per_user = {most} allows {most}; wait until some have, or cancel some"
+            )
 
     def _chain(self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str]) -> list[NewJob]:
         """The jobs of one entry; its actions follow each other."""
         network = self._catalogue.network(owner.network)
         assert network is not None
         given = self._given(owner, run.job)
+        self._check_asked(user_id, run.runner)
         earlier: list[Link] = []
         jobs: list[NewJob] = []
         for action in run.actions:
@@ -96,13 +124,20 @@ class Posting:
                 existing=[] if given else self._existing(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
-            job = self._job(make_id(), user_id, owner, network, action, parent)
+            job = self._job(make_id(), user_id, owner, network, action, parent, run.runner)
             jobs.append(job)
             earlier.append(Link(job.id, action))
         return jobs
 
     def _job(
-        self, job_id: str, user_id: str, owner: Owner, network: Network, action: str, parent: Link | None
+        self,
+        job_id: str,
+        user_id: str,
+        owner: Owner,
+        network: Network,
+        action: str,
+        parent: Link | None,
+        asked_runner: str | None,
     ) -> NewJob:
         model = owner.model
         if model is not None:
@@ -111,8 +146,20 @@ class Posting:
                 self._check_weights(user_id, model.ptm)
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
-        wanted = devices_wanted(action, whole, self._machine())
-        self._check_runner(owner, action, whole)
+        runner = self._runner(owner, action, whole, asked_runner)
+        wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
+        document = None if spec is None else spec.document
+        warnings = [] if spec is None else spec.warnings
+        if spec is not None and model is not None and action == TRAIN:
+            if model.automl_enabled:
+                sweep = design(
+                    job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
+                )
+                document, warnings = sweep.base, [*warnings, *sweep.notes]
+                # The sweep itself holds no device; its trials do.
+                wanted = 0
+            elif GROUP in spec.document:
+                document = {name: group for name, group in spec.document.items() if name != GROUP}
         state, reason = self._first_state(parent)
         return NewJob(
             id=job_id,
@@ -126,17 +173,43 @@ class Posting:
             reason=reason,
             devices_wanted=wanted,
             metric=self._metric(owner, network),
-            spec=None if spec is None else spec.document,
-            warnings=[] if spec is None else spec.warnings,
+            spec=document,
+            warnings=warnings,
+            site=site if wanted else "",
+            asked_runner=asked_runner,
         )
 
-    def check_spec(self, owner: Owner, action: str, document: dict[str, Any]) -> tuple[Saved, int]:
+    def _design(self, user_id: str, job: JobRecord) -> SweepRecord:
+        """The sweep of a job that was found good a moment ago."""
+        owner = self._owners.writable(user_id, job.owner_kind, job.owner_id)
+        assert owner.model is not None
+        spec = self._specs.for_job(owner, job.action)
+        whole = merge(default(owner.network, job.action), spec.document)
+        runner = self._runner(owner, job.action, whole, job.asked_runner)
+        wanted, site = self._devices_wanted(runner, job.action, whole), place_of(runner)
+        return design(
+            job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
+        )
+
+    def check_spec(
+        self, owner: Owner, action: str, document: dict[str, Any], *, asked_runner: str | None = None, site: str = ""
+    ) -> tuple[Saved, int]:
         """A new spec for a job that waits: checked as if it were posted; with the devices that it now wants."""
         saved = self._specs.check_for_job(owner, action, document)
         whole = merge(default(owner.network, action), document)
-        wanted = devices_wanted(action, whole, self._machine())
-        self._check_runner(owner, action, whole)
-        return saved, wanted
+        runner = self._runner(owner, action, whole, asked_runner, site)
+        return saved, self._devices_wanted(runner, action, whole)
+
+    def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
+        """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""
+        whole = None if spec is None else merge(default(owner.network, action), spec)
+        most = devices_wanted(action, whole, self._machine())
+        if wanted > most:
+            asks = "its spec asks for" if most > 1 else f"a run of {action} takes"
+            raise BadRequest(
+                f"devices_wanted = {wanted}: {asks} {most}; send {most} or less, or a spec that asks for more"
+            )
+        return wanted
 
     def _given(self, owner: Owner, job_id: str | None) -> Link | None:
         """The job that the client named as parent."""
@@ -162,11 +235,6 @@ class Posting:
             self._owners.check_action(owner, action)
         except NotFound as error:
             raise BadRequest(f"actions: {error.description}") from error
-        if action == TRAIN and owner.model is not None and owner.model.automl_enabled:
-            raise BadRequest(
-                f"model {owner.name!r} has automl_enabled set, and this server runs no AutoML sweeps yet; "
-                "set automl_enabled to false to train with one specification"
-            )
 
     def _check_weights(self, user_id: str, ptm: list[str]) -> None:
         weights = self._store.models.weights(user_id) if ptm else {}
@@ -181,10 +249,36 @@ class Posting:
                     f"POST …/ptm {entry}, or set ptm to [] to start without"
                 )
 
-    def _check_runner(self, owner: Owner, action: str, spec: dict[str, Any] | None) -> None:
-        choice = self._runners.choose(owner.network, action, spec)
+    def _check_asked(self, user_id: str, name: str | None) -> None:
+        """Naming a runner goes around what the machine's owner has configured: only they may."""
+        if name is None:
+            return
+        if user_id != self._store.users.first():
+            raise BadRequest(f"runner = {name!r}: only the first user of this root may choose a runner; leave it out")
+        if name not in self._runners.names():
+            raise BadRequest(
+                f"runner = {name!r}: there is no such runner; there are {', '.join(self._runners.names())}"
+            )
+
+    def _runner(
+        self, owner: Owner, action: str, spec: dict[str, Any] | None, asked: str | None, site: str | None = None
+    ) -> Runner:
+        choice = self._runners.choose(owner.network, action, spec, wanted=asked, place=site)
         if choice.runner is None:
             raise BadRequest(choice.refusal)
+        if place_of(choice.runner) not in {"", *(device.id for device in self._devices.devices)}:
+            raise BadRequest(
+                f"runner = {choice.runner.name!r}: its runs need slots that are not offered; "
+                "name it in runner.order or in a runner.rule"
+            )
+        return choice.runner
+
+    def _devices_wanted(self, runner: Runner, action: str, spec: dict[str, Any] | None) -> int:
+        if isinstance(runner, Elsewhere):
+            # Its GPUs are the cluster's matter; that there may be as many is checked here.
+            devices_wanted(action, spec, Machine(gpus=runner.gpus, cpu_slots=1))
+            return 1
+        return devices_wanted(action, spec, self._machine())
 
     def _machine(self) -> Machine:
         kinds = [device.kind for device in self._devices.devices]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from runners.embedded import Embedded
 from runners.registry import RunnerRegistry
 from store import Store
+from taod.automl.controller import watch_of
+from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock
 from taod.config import Config
@@ -14,17 +17,23 @@ from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
+from taod.services.checks import Checks
 from taod.services.datasets import Datasets
+from taod.services.derived import Derived
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
+from taod.services.lineage import Lineage
 from taod.services.models import Models
 from taod.services.networks import Networks
 from taod.services.owner import Owners
 from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
+from taod.services.queue import Queue
+from taod.services.samples import Samples
 from taod.services.specs import Specs
+from taod.services.sweeps import Sweeps
 from taod.services.uploads import Uploads
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
@@ -48,6 +57,7 @@ class Services:
         clock: Clock,
         telemetry: Telemetry | None = None,
         uploads: Uploads | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.store = store
         self.root = root
@@ -60,10 +70,13 @@ class Services:
         self.started = clock.monotonic()
         self.ready = False
         """Whether the scheduler runs."""
+        self.proposer = Proposer()
+        scheduler.hand_over(watch_of(scheduler, store, self.proposer))
         self.closing = asyncio.Event()
         """Set when the server is asked to stop: streams that would go on for ever end then."""
         announcer = Announcer(bus)
-        self.intake = Intake(root, config.limits)
+        self.intake = Intake(root, config.limits, config.storage.keep_free_bytes)
+        self.lineage = lineage or Lineage(store, announcer, clock, config.storage.link_check_s)
         self.users = Users(store)
         self.networks = Networks(catalogue, runners)
         self.devices_view = DevicesView(store, devices)
@@ -75,9 +88,20 @@ class Services:
             intake=self.intake,
             uploads=uploads if uploads is not None else Uploads(),
             announcer=announcer,
+            lineage=self.lineage,
             config=config,
             clock=clock,
         )
+        self.checks = Checks(
+            store=store,
+            root=root,
+            engine=Embedded(config.runner.embedded),
+            datasets=self.datasets,
+            announcer=announcer,
+            config=config.datasets,
+            clock=clock,
+        )
+        self.samples = Samples(root, self.datasets)
         self.models = Models(
             store=store, root=root, catalogue=catalogue, scheduler=scheduler, announcer=announcer, clock=clock
         )
@@ -93,6 +117,8 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+            config=config.scheduler,
+            automl=config.automl,
         )
         self.dry_run = DryRun(
             root=root,
@@ -101,6 +127,7 @@ class Services:
             posting=self.posting,
             planner=Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint),
         )
+        self.queue = Queue(store=store, scheduler=scheduler, bus=bus, config=config.scheduler)
         self.jobs = Jobs(
             store=store,
             root=root,
@@ -111,6 +138,9 @@ class Services:
             announcer=announcer,
             clock=clock,
         )
+        self.derived = Derived(store, self.datasets, self.jobs)
+
+        self.sweeps = Sweeps(store, self.proposer)
 
     @property
     def uptime_s(self) -> float:
@@ -118,13 +148,19 @@ class Services:
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, and begin to schedule."""
+        self.intake.start()
         await self.scheduler.start()
+        self.checks.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Stop watching; runs live on. Streams end."""
         self.ready = False
         self.closing.set()
+        await self.checks.stop()
         await self.scheduler.stop()
+        await self.proposer.close()
+        await self.lineage.close()
+        await self.intake.close()
         if self.telemetry is not None:
             await self.telemetry.close()

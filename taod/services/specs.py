@@ -8,6 +8,7 @@ import msgspec
 
 from store import Store
 from store.records import DatasetRecord
+from taod.automl.space import GROUP, narrowed
 from taod.catalogue import Catalogue
 from taod.catalogue.merge import default, merge, missing
 from taod.catalogue.parse import ParseError, parse
@@ -18,6 +19,7 @@ from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.owner import Owner, Owners
 
 Document = dict[str, Any]
+TRAIN = "train"
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -25,6 +27,8 @@ class Saved(msgspec.Struct, frozen=True):
 
     document: Document
     warnings: list[str] = []
+    saved: bool = True
+    """Whether a user saved it; else it is the schema's default."""
 
 
 class Specs:
@@ -89,7 +93,7 @@ class Specs:
                 f"POST …/specs/{action} with values for them"
             )
         self._check(owner, action, document)
-        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"])
+        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"], saved=False)
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """A spec given for one job alone. Raises InvalidSpec."""
@@ -119,6 +123,11 @@ class Specs:
         return Saved(document, warnings)
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
+        narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
+        if narrows:
+            # What a sweep searches is no matter of the tool's own parameters.
+            narrowed(owner.network, document)
+            document = {name: group for name, group in document.items() if name != GROUP}
         checked = check(owner.network, action, document, strict=self._config.strict)
         if checked.violations:
             raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))

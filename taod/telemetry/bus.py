@@ -48,7 +48,7 @@ class EventBus:
     @property
     def listeners(self) -> int:
         """How many clients listen now."""
-        return len(self._streams)
+        return sum(stream.looks for stream in self._streams)
 
     def on_listeners(self, callback: Callable[[int], object]) -> None:
         """Call back with the number of listeners whenever it changes."""
@@ -66,9 +66,14 @@ class EventBus:
             stream._published(self._last, user_id)
 
     @asynccontextmanager
-    async def subscribe(self, user_id: str | None, last_event_id: str | None = None) -> AsyncIterator[Stream]:
-        """A stream of the events of this user (None: those of everybody) after `last_event_id`; None: from now on."""
-        stream = Stream(self, user_id, self._position(last_event_id))
+    async def subscribe(
+        self, user_id: str | None, last_event_id: str | None = None, *, looks: bool = True
+    ) -> AsyncIterator[Stream]:
+        """A stream of the events of this user (None: those of everybody) after `last_event_id`; None: from now on.
+
+        `looks` False: of the daemon itself, which does not look at devices and does not count among the listeners.
+        """
+        stream = Stream(self, user_id, self._position(last_event_id), looks=looks)
         self._streams.add(stream)
         self._tell_listeners()
         try:
@@ -97,14 +102,15 @@ class EventBus:
 
     def _tell_listeners(self) -> None:
         for callback in self._callbacks:
-            callback(len(self._streams))
+            callback(self.listeners)
 
 
 class Stream:
     """One client's events, by `async for`; it ends when the bus is closed."""
 
-    def __init__(self, bus: EventBus, user_id: str | None, position: int | None) -> None:
+    def __init__(self, bus: EventBus, user_id: str | None, position: int | None, *, looks: bool = True) -> None:
         self.user_id = user_id
+        self.looks = looks
         self._bus = bus
         self._position = position
         self._wake = asyncio.Event()

@@ -8,7 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
-from taod.telemetry.watch import FolderWatch
+from taod.watch import FolderWatch
 
 BLOCK = 256 * 1024
 """Bytes read at once."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from taod.telemetry.watch import FolderWatch
+from taod.watch import FolderWatch
 
 BLOCK = 64 * 1024
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\0")

@@ -10,6 +10,7 @@ import msgspec
 class DeviceKind(StrEnum):
     GPU = "gpu"
     CPU = "cpu"
+    CLUSTER = "cluster"
 
 
 class DeviceLease(msgspec.Struct):
@@ -26,7 +27,7 @@ class Device(msgspec.Struct):
     """One device and what it is doing now; a figure that cannot be had is null."""
 
     id: str
-    """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot."""
+    """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot; `cluster:NAME` for a runner whose runs are elsewhere."""
     kind: DeviceKind
     index: int
     name: str

@@ -18,10 +18,14 @@ class EventType(StrEnum):
     """list[Device]: telemetry or leases changed."""
     DATASET = "dataset"
     """ResourceChange."""
+    UPLOAD = "upload"
+    """UploadProgress: how far an upload into a data set is, some ten times a second; the last one says how it ended."""
     MODEL = "model"
     """ResourceChange."""
     JOB_DELETED = "job_deleted"
     """ResourceChange."""
+    QUEUE = "queue"
+    """QueueState: the whole queue was paused or opened."""
     USAGE = "usage"
     """JobUsage: what a run uses, every few seconds while somebody listens."""
     RESET = "reset"
@@ -33,7 +37,7 @@ class ResourceChange(msgspec.Struct):
 
     id: str
     change: str
-    """`created`, `updated`, `deleted`, `uploading` or `uploaded`."""
+    """`created`, `updated`, `deleted`, `uploading`, `uploaded` or `checked`."""
     detail: str = ""
 
 

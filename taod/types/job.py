@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,7 @@ from msgspec import Meta
 from taod.types.common import Id, Timestamp
 from taod.types.state import State, Status
 
-Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+Priority = Annotated[int, Meta(ge=-100, le=100)]
 
 
 class Kpi(msgspec.Struct):
@@ -132,6 +132,15 @@ class JobView(msgspec.Struct):
     """Name of the metric shown first, where the network has one."""
     metric_value: float | None = None
     """Latest value of that metric."""
+    devices_wanted: int = 1
+    position: int | None = None
+    """Its number in the order of service of all that is queued; told in answers near the front, never in events."""
+    sweep_id: Id | None = None
+    """The sweep's job, where this one is a trial."""
+    trial: int | None = None
+    """The trial's number in its sweep."""
+    trials: int | None = None
+    """How many trials it has so far, where it is a sweep."""
 
 
 class HistoryEntry(msgspec.Struct):
@@ -156,6 +165,20 @@ class ProcessInfo(msgspec.Struct):
     gpu_memory_bytes: int | None = None
 
 
+class DataSeen(msgspec.Struct):
+    """A data set as a job's last run saw it when it started."""
+
+    role: str
+    """`train`, `eval`, `inference`, `calibration`, or `own`: the data set whose job it is."""
+    dataset_id: Id
+    name: str
+    fingerprint: str | None = None
+    """Of file names, sizes and times, as the data set's summary has it; two that are the same are the same data."""
+    linked: bool = False
+    changed: bool = False
+    """A linked folder was not any more what it had been when it was linked."""
+
+
 class JobUsage(msgspec.Struct):
     """What all processes of a job's run use together; null where that cannot be told."""
 
@@ -178,6 +201,8 @@ class JobDetail(msgspec.Struct):
     folder: str = ""
     """The job's folder on the daemon's machine."""
     children: list[Id] = []
+    data: list[DataSeen] = []
+    """What its last run saw of data sets."""
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):
@@ -186,14 +211,25 @@ class JobRun(msgspec.Struct, forbid_unknown_fields=True):
     actions: list[str]
     job: Id | None = None
     """Parent of the first action; null where the action's rule finds it."""
+    runner: str | None = None
+    """Which runner is to run them, instead of the one that is configured; only the root's first user may say."""
 
 
 class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Change of a job that has not started: its place in the queue, its specification, whether it is held."""
+    """Change of a job that has not started: its place in the queue, its specification, whether it is held.
+
+    `before`, `after` and `position` exclude each other; they move a queued job among its user's of its priority.
+    """
 
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
     spec: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     held: bool | msgspec.UnsetType = msgspec.UNSET
+    before: Id | msgspec.UnsetType = msgspec.UNSET
+    """A queued job of the same priority."""
+    after: Id | msgspec.UnsetType = msgspec.UNSET
+    position: Literal["front", "back"] | msgspec.UnsetType = msgspec.UNSET
+    devices_wanted: Annotated[int, Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    """At most what its specification asks for."""
 
 
 class Artifact(msgspec.Struct):

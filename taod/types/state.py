@@ -79,11 +79,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.STOPPING, State.DONE, State.FAILED, State.CANCELLED, State.QUEUED}),
     State.STOPPING: frozenset({State.PAUSED, State.CANCELLED, State.FAILED, State.DONE}),
     State.PAUSED: frozenset({State.QUEUED, State.WAITING, State.CANCELLED}),
-    State.DONE: frozenset(),
+    State.DONE: frozenset({State.QUEUED}),
     State.FAILED: frozenset({State.QUEUED, State.WAITING}),
     State.CANCELLED: frozenset({State.QUEUED, State.WAITING}),
 }
-"""From each state, the states that may follow. A failed, cancelled or paused train is queued again by a resume."""
+"""From each state, the states that may follow. A failed, cancelled or paused train is queued again by a resume,
+a sweep's trial that is done by its promotion to more epochs."""
 
 
 class ImpossibleTransition(Exception):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from taod.api.specs import in_header
+from taod.api.warnings import in_header
 
 ARCH = {"network_arch": "classification_pyt"}
+LR = "train.train_config.optimizer.lr"
+WEIGHT_DECAY = "train.train_config.optimizer.weight_decay"
 
 
 def epochs(count):
@@ -40,7 +42,7 @@ WRONG = [
     ),
     (ARCH | {"eval_dataset": "x"}, "Provided eval_dataset cannot be added"),
     (ARCH | {"ptm": ["x"]}, "Provided ptm cannot be added"),
-    (ARCH | {"automl_algorithm": "random"}, "automl_algorithm 'random' is not known; one of Bayesian, HyperBand"),
+    (ARCH | {"automl_algorithm": "luck"}, "automl_algorithm 'luck' is not known; one of Bayesian, HyperBand"),
     (ARCH | {"automl_add_hyperparameters": "a.b"}, "automl_add_hyperparameters"),
     (ARCH | {"automl_max_recommendations": 0}, "automl_max_recommendations = 0"),
     ({"network_arch": "mal", "automl_enabled": True}, "mal has no AutoML"),
@@ -75,16 +77,16 @@ async def test_automl_fields_are_stored_as_published_clients_send_them(server) -
     sent = {
         "automl_enabled": True, "automl_algorithm": "hyperband", "metric": "loss", "epoch_multiplier": 2,
         "automl_R": 9, "automl_nu": 2, "automl_max_recommendations": 5, "automl_delete_intermediate_ckpt": True,
-        "automl_add_hyperparameters": "['train.seed']", "automl_remove_hyperparameters": ["a.b"],
+        "automl_add_hyperparameters": f"['{LR}']", "automl_remove_hyperparameters": [WEIGHT_DECAY],
     }  # fmt: skip
     model_id = await server.model()
     stored = await server.call("PATCH", f"/model/{model_id}", 200, json=sent)
     assert stored["automl_algorithm"] == "HyperBand"
-    assert stored["automl_add_hyperparameters"] == '["train.seed"]'
-    assert stored["automl_remove_hyperparameters"] == '["a.b"]'
+    assert stored["automl_add_hyperparameters"] == f'["{LR}"]'
+    assert stored["automl_remove_hyperparameters"] == f'["{WEIGHT_DECAY}"]'
     assert stored["metric"] == "loss"
-    words = await server.refused("POST", f"/model/{model_id}/job", json={"actions": ["train"]})
-    assert "set automl_enabled to false" in words
+    words = await server.refused("PATCH", f"/model/{model_id}", json={"automl_add_hyperparameters": "['train.seed']"})
+    assert words.startswith("automl_add_hyperparameters: 'train.seed' is no parameter of classification_pyt's train")
 
 
 async def test_put_replaces_patch_merges_and_the_network_stays(server) -> None:

@@ -103,6 +103,25 @@ def test_queued_jobs_are_held_released_and_ranked_and_their_spec_is_changed(daem
     daemon.run("job", "wait", first, second)
 
 
+def test_the_queue_is_paused_listed_reordered_and_opened(daemon) -> None:
+    model = daemon.model(name="line")
+    assert "The queue is paused by" in daemon.run("queue", "pause", "new", "driver").stdout
+    first, second, third = (daemon.id("model", "run", model, "train") for _ in range(3))
+    assert [job["id"] for job in daemon.json("queue", "ls")] == [first, second, third]
+    assert "place 1." in daemon.run("job", "move", third, "--front").stdout
+    daemon.run("job", "move", first, "--after", second)
+    assert daemon.run("queue", "ls", "--quiet").stdout.split() == [third, second, first]
+    assert "one of --front" in daemon.refused("job", "move", third, "--front", "--before", first, code=2)
+    daemon.run("job", "priority", third, "1")
+    assert "send priority = 0 with it" in daemon.refused("job", "move", third, "--before", first)
+    assert "priority = 101" in daemon.refused("job", "priority", third, "101")
+    status = daemon.run("queue", "status").stdout
+    assert "new driver" in status and "3 queued" in status
+    assert daemon.run("queue", "status", "--quiet").stdout == "paused\n"
+    assert daemon.json("queue", "resume")["paused"] is False
+    daemon.run("job", "wait", first, second, third)
+
+
 def test_a_training_is_paused_and_goes_on(daemon) -> None:
     train = daemon.id("model", "run", daemon.model(encryption_key="wait"), "train")
     assert daemon.first_words(train) == "starting train\n"

@@ -25,8 +25,6 @@ PTMS = {
     "segformer": "pretrained_segformer_imagenet:fan_hybrid_tiny",
 }
 """Network → the end of the ngc_path that its notebook looks for."""
-SWEEPS = False
-"""Whether the server runs AutoML sweeps: the notebooks' sequence goes on where it does, and is refused where not."""
 UNPRUNED = frozenset({"segformer", "classification_pyt"})
 
 Change = Callable[[dict[str, Any]], None]
@@ -201,7 +199,7 @@ def test_a_notebook_with_automl(network: str, algorithm: str, metric: str, besid
         "metric": metric,
         "epoch_multiplier": 1,
         "automl_add_hyperparameters": "[]",
-        "automl_remove_hyperparameters": str(swept[:1]),
+        "automl_remove_hyperparameters": str(swept[1:2]),
         "automl_max_recommendations": 3,
         "automl_delete_intermediate_ckpt": True,
         "automl_R": 9,
@@ -210,34 +208,31 @@ def test_a_notebook_with_automl(network: str, algorithm: str, metric: str, besid
     read = beside.call("PATCH", book.model, sent)
     removed = read.pop("automl_remove_hyperparameters")
     assert isinstance(removed, str)
-    assert json.loads(removed) == swept[:1]
+    assert json.loads(removed) == swept[1:2]
     assert {name: read[name] for name in sent if name in read} == {
         name: value for name, value in sent.items() if name != "automl_remove_hyperparameters"
     }
     book.spec("train", trained_on_one_gpu)
-    (swept_by if SWEEPS else refused_to)(book)
+    swept_by(book, algorithm, without=set(swept[1:2]))
     book.clean_up()
 
 
-def refused_to(book: Notebook) -> None:
-    """Be told that there are no sweeps, and train without."""
-    words = book.beside.refused("POST", f"{book.model}/job", {"job": None, "actions": ["train"]})
-    assert "has automl_enabled set, and this server runs no AutoML sweeps yet; set automl_enabled to false" in words
-    assert book.beside.call("GET", f"{book.model}/job") == []
-    assert book.beside.call("PATCH", book.model, {"automl_enabled": False})["automl_enabled"] is False
-    book.run(None, "train")
-
-
-def swept_by(book: Notebook) -> None:
+def swept_by(book: Notebook, algorithm: str, *, without: set[str]) -> None:
     """Go on as the notebook does: one train is the sweep, its best model is what the next actions work on."""
+    call = book.beside.call
     (train,) = book.run(None, "train")
-    result = book.beside.call("GET", f"{book.model}/job/{train}")["result"]
-    assert result["stats"]
-    assert result["automl_result"]
+    (listed,) = call("GET", f"{book.model}/job")
+    assert listed["id"] == train, "its trials are not among the model's jobs"
+    best = {figure["metric"]: figure["value"] for figure in listed["result"]["automl_result"]}
+    assert any(stat["metric"] == "Number of epochs trained" for stat in listed["result"]["stats"])
+    sweep = call("GET", f"{book.model}/job/{train}/sweep")
+    assert len(sweep["trials"]) == (3 if algorithm == "Bayesian" else 12)
+    assert (best["best_experiment"], best[f"best_{sweep['metric']}"]) == (sweep["best"], sweep["best_value"])
+    assert not {name for trial in sweep["trials"] for name in trial["params"]} & without
+    assert any(name.startswith(f"{train}/best_model/") for name in book.download(train))
     book.spec("evaluate")
     (evaluate,) = book.run(train, "evaluate")
-    assert book.beside.call("GET", f"{book.model}/job/{evaluate}")["parent_id"] == train
-    assert book.download(train)
+    assert call("GET", f"{book.model}/job/{evaluate}")["parent_id"] == train
 
 
 def test_a_notebook_cancels_resumes_and_deletes(world: World, beside: Beside) -> None:

@@ -29,8 +29,8 @@ from taod.client.errors import ClientError
 from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
-from taod.types.dataset import DatasetCreate, DatasetPatch, DatasetPut
-from taod.types.job import JobPatch, JobRun
+from taod.types.dataset import DatasetCreate, DatasetFromJob, DatasetPatch, DatasetPut, UploadMode
+from taod.types.job import JobDetail, JobPatch, JobRun, JobView, Result
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
 
@@ -129,13 +129,17 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    dict[str, Any]: {"train": {}},
+    DatasetFromJob: DatasetFromJob("x", "y", "coco"), dict[str, Any]: {"train": {}},
+    UploadMode: UploadMode.ADD, bytes: b"train {}",
+    JobDetail: JobDetail(
+        JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
+    ),
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
     "dataset_id": ID, "model_id": ID, "owner_id": ID, "job_id": ID, "action": "train", "network": "dino",
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
-    "parent": ID, "ngc_path": "a/b:c",
+    "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
 }  # fmt: skip
 OWN = frozenset(name for name, _ in inspect.getmembers(Transport, callable))
 """What the calls are made of."""
@@ -167,7 +171,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
         elif name == "end":
             given[name] = 99  # After `start`: of nothing, nothing is asked.
         else:
-            given[name] = next(value for known, value in TYPES.items() if known == kind)
+            given[name] = next((value for known, value in TYPES.items() if known == kind), None)
+            assert given[name] is not None, f"{method.__name__} takes {name}: {kind}, which TYPES lacks"
     yield given
     if "kind" in given:
         yield given | {"kind": "dataset"}
@@ -210,7 +215,7 @@ def below(path: tuple[str, ...], found: click.Command) -> Iterator[tuple[tuple[s
 PLACES = {
     "owner": ID, "dataset_": ID, "datasets": ID, "model_": ID, "models": ID, "job_": ID, "jobs": ID, "arch": "dino",
     "name": "dino", "action": "train", "actions": "train", "fields": "name=x", "path": "log.txt",
-    "pairs": "train.num_epochs=3",
+    "pairs": "train.num_epochs=3", "reason": "x",
 }  # fmt: skip
 """A value for each argument that is a text, by name."""
 

@@ -22,8 +22,17 @@ USER = "/api/v1/user/{user_id}"
 
 BESIDE = {
     "POST /dataset/{dataset_id}/link",
+    "PUT /dataset/{dataset_id}/upload",
+    "DELETE /dataset/{dataset_id}/upload",
     "GET /dataset/{dataset_id}/summary",
+    "GET /dataset/{dataset_id}/report",
+    "POST /dataset/{dataset_id}/check",
+    "DELETE /dataset/{dataset_id}/check",
+    "GET /dataset/{dataset_id}/samples",
+    "GET /dataset/{dataset_id}/samples/{number}",
     "DELETE /model/{model_id}/job/{job_id}",
+    "GET /model/{model_id}/job/{job_id}/sweep",
+    "GET /model/{model_id}/job/{job_id}/sweep.csv",
     *(
         f"GET /{kind}/{{{kind}_id}}/job/{{job_id}}/{what}"
         for kind in ("dataset", "model")
@@ -37,11 +46,14 @@ MODEL_FIELDS_BESIDE = {
     "automl_remove_hyperparameters",
 }  # fmt: skip
 """Fields of a model's body that published clients send although the published document lacks them."""
+RUN_FIELDS_BESIDE = {"runner"}
 QUERY_BESIDE = {
     "POST /dataset/{dataset_id}/job": {"dry_run"},
     "POST /model/{model_id}/job": {"dry_run"},
-    "POST /dataset/{dataset_id}/upload": {"filename"},
+    "POST /dataset/{dataset_id}/upload": {"filename", "mode", "sha256"},
 }
+ANSWERS_BESIDE = {"POST /dataset/{dataset_id}/upload": {308, 416}}
+"""Answers to requests that the published API does not know: an upload in parts."""
 NULLABLE = {
     "parent_id", "eval_dataset", "inference_dataset", "calibration_dataset", "additional_id_info", "automl_algorithm",
     "job", "units", "value", "eta", "epoch", "cur_iter", "max_epoch", "time_per_iter", "time_per_epoch",
@@ -78,7 +90,7 @@ def compare(told: dict[str, Any], wanted: Any, at: str, *, beside: set[str] = fr
     schema = resolve(told)
     if isinstance(wanted, list):
         assert schema["type"] == "array", at
-        compare(schema["items"], wanted[0], f"{at}[]")
+        compare(schema["items"], wanted[0], f"{at}[]", beside=beside)
     elif wanted == {}:
         assert schema["type"] == "object", at
         assert "properties" not in schema, at
@@ -151,7 +163,8 @@ def test_the_bodies_are_those_of_the_reference(operation: str) -> None:
         beside = MODEL_FIELDS_BESIDE if wanted["body"] == "ModelBody" else set()
         if wanted["body"] == ["Run"]:
             schema, alone = schema["anyOf"]
-            compare(alone, "Run", operation)
+            beside = RUN_FIELDS_BESIDE
+            compare(alone, "Run", operation, beside=beside)
         compare(schema, wanted["body"], operation, beside=beside)
         assert content["examples"]
 
@@ -163,7 +176,12 @@ def test_the_answers_are_those_of_the_reference(operation: str) -> None:
     assert set(wanted) <= {int(code) for code in told}
     assert {int(code) for code in told} >= ALWAYS
     dry_run = {200} if "dry_run" in QUERY_BESIDE.get(operation, set()) else set()
-    assert {int(code) for code in told} - set(wanted) - ALWAYS - dry_run <= {400, 409, 413, 507}
+    assert {int(code) for code in told} - set(wanted) - ALWAYS - dry_run - ANSWERS_BESIDE.get(operation, set()) <= {
+        400,
+        409,
+        413,
+        507,
+    }
     for code, kind in wanted.items():
         answer = told[str(code)]
         if kind == "nothing":
@@ -192,7 +210,7 @@ def operations() -> list[tuple[str, dict[str, Any]]]:
 
 def test_every_operation_is_described() -> None:
     ids = [operation["operationId"] for _, operation in operations()]
-    assert len(ids) == len(set(ids)) == 69
+    assert len(ids) == len(set(ids)) == 82
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     for name, operation in operations():
         assert operation["summary"], name
@@ -210,7 +228,7 @@ def test_every_operation_is_described() -> None:
             for link in answer.get("links", {}).values():
                 assert link["operationId"] in ids
     secured = [name for name, operation in operations() if operation.get("security") != []]
-    assert len(secured) == 69 - 4
+    assert len(secured) == 82 - 4
     assert DOCUMENT["security"] == [{"bearer": []}]
     assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 

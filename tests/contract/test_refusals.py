@@ -18,6 +18,7 @@ ABSENT = str(uuid.uuid4())
 ARCH = {"network_arch": "classification_pyt"}
 KIND = {"type": "bpnet", "format": "default"}
 EPOCHS = {"train": {"train_config": {"runner": {"max_epochs": -1}}}}
+WEIGHT_DECAY = ["train.train_config.optimizer.weight_decay"]
 RAW = {"Content-Type": "application/octet-stream"}
 
 Row = tuple[str, str, int, dict[str, Any], tuple[str, ...]]
@@ -60,12 +61,47 @@ BODIES: list[Row] = [
     ("POST", "/dataset/{dataset}/link", 400, body({"path": "x"}), ("path 'x'", "give an absolute path")),
     ("POST", "/dataset/{dataset}/link", 400, body({"path": "/etc"}), ("path '/etc'", "storage.link_roots")),
     ("POST", "/dataset/{dataset}/link", 400, body({"path": "{folder}/no"}), ("/no'", "no folder", "link its folder")),
+    ("POST", "/dataset/{dataset}/check", 400, body({"deep": 2}), ("deep = 2", "Expected bool")),
+    ("POST", "/dataset/{boxes}/check", 400, body({}), ("has no files to check", "upload or link them first")),
+    ("POST", "/job/{done}/dataset", 400, body({}), ("only jobs of analytics, annotations", "leave data sets")),
+    ("DELETE", "/dataset/{boxes}/check", 404, {}, ("no check", "GET …/report")),
+    ("GET", "/dataset/{boxes}/samples/0", 404, {}, ("no sample 0", "GET …/samples")),
+    ("GET", "/dataset/{boxes}/samples/x", 404, {}, ("no sample 'x'", "GET …/samples")),
+    ("GET", "/dataset/{boxes}/samples/0?boxes=7", 400, {}, ("boxes=7", "true or false")),
     ("POST", "/model", 400, body({}), ("network_arch is required", "detectnet_v2")),
     ("POST", "/model", 400, body({"network_arch": "resnet"}), ("network_arch 'resnet'", "detectnet_v2")),
     ("POST", "/model", 400, body(ARCH | {"dataset_type": "bpnet"}), ("dataset_type 'bpnet'", "'image_classification'")),
     ("POST", "/model", 400, body(ARCH | {"automl_R": 0}), ("automl_R = 0", ">= 1")),
     ("POST", "/model", 400, body(ARCH | {"automl_nu": 2**31}), ("automl_nu = 2147483648", "<= 2147483647")),
     ("POST", "/model", 400, body(ARCH | {"automl_algorithm": "luck"}), ("automl_algorithm 'luck'", "Bayesian, HyperB")),
+    (
+        "POST",
+        "/model",
+        400,
+        body(ARCH | {"automl_add_hyperparameters": ["train.train_config.optimizer.le"]}),
+        ("automl_add_hyperparameters", "'train.train_config.optimizer.le'", "'train.train_config.optimizer.lr'"),
+    ),
+    (
+        "PATCH",
+        "/model/{model}",
+        400,
+        body({"automl_remove_hyperparameters": "['weight_decay']"}),
+        ("automl_remove_hyperparameters: 'weight_decay'", "nearest is 'train.train_config.optimizer.weight_decay'"),
+    ),
+    (
+        "POST",
+        "/model/{model}/specs/train",
+        400,
+        body({"automl": {"train.train_config.optimizer.lr": {"min": 0.1, "max": 0.01}}}),
+        ("$.automl.train.train_config.optimizer.lr", "min 0.1 is not below max 0.01"),
+    ),
+    (
+        "POST",
+        "/model/{model}/specs/train",
+        400,
+        body({"automl": {"train.train_config.optimizer.lr": {"least": 0.1}}}),
+        ("$.automl.train.train_config.optimizer.lr", "`least`", "known are min, max, log, values"),
+    ),
     ("POST", "/model", 400, body({"network_arch": "mal", "automl_enabled": True}), ("automl_enabled = true", "false")),
     (
         "POST",
@@ -89,9 +125,16 @@ BODIES: list[Row] = [
     ("POST", "/ptm", 400, body(ARCH | {"path": "/etc/passwd"}), ("path '/etc/passwd'", "storage.link_roots", "add")),
     ("POST", "/ptm", 400, body({"network_arch": "r", "path": "/"}), ("network_arch 'r'", "detectnet_v2")),
     ("PATCH", "/job/{done}", 400, body({"priority": 1}), ("is done", "has not started", "post a new one")),
-    ("PATCH", "/job/{held}", 400, body({"priority": 10**9}), ("priority = 1000000000", "<= 1000000")),
-    ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: held")),
+    ("PATCH", "/job/{held}", 400, body({"priority": 10**9}), ("priority = 1000000000", "<= 100")),
+    ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: after", "held")),
+    ("PATCH", "/job/{held}", 400, body({"priority": -101}), ("priority = -101", ">= -100")),
     ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "-1")),
+    ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a job that is queued")),
+    ("PATCH", "/job/{held}", 400, body({"position": "first"}), ("position", "'first'")),
+    ("PATCH", "/job/{held}", 400, body({"before": ABSENT, "after": ABSENT}), ("before and after", "one of them")),
+    ("PATCH", "/job/{held}", 400, body({"devices_wanted": 0}), ("devices_wanted = 0", ">= 1")),
+    ("PATCH", "/job/{held}", 400, body({"devices_wanted": 2}), ("devices_wanted = 2", "takes 1", "send 1 or less")),
+    ("GET", "/queue?size=x", 400, {}, ("size=x", "whole number")),
 ]
 
 SPECS: list[Row] = [
@@ -139,7 +182,7 @@ RUNS: list[Row] = [
         "/model/{sweep}/job",
         400,
         body([{"actions": ["train"]}]),
-        ("automl_enabled", "set automl_enabled to fal"),
+        ("automl_enabled", "nothing to search for classification_pyt", "name parameters in automl_add_hyperparameters"),
     ),
     (
         "POST",
@@ -164,6 +207,7 @@ ABSENCES: list[Row] = [
     ("GET", f"/dataset/{{dataset}}/job/{ABSENT}", 404, {}, (f"has no job {ABSENT}", "GET …/dataset/")),
     ("GET", "/job/{held}/log", 404, {}, ("has no log yet", "it is held")),
     ("GET", "/job/{held}/download", 404, {}, ("nothing to download yet", "it is held")),
+    ("GET", "/model/{model}/job/{done}/sweep", 404, {}, ("is no sweep", "a train of a model with automl_enabled is")),
     ("GET", "/job/{done}/files/no.txt", 404, {}, ("no file 'no.txt'", "GET …/files")),
     ("GET", "/job/{done}/files/../../taod.db", 404, {}, ("no job taod.db", "GET …/job")),
     ("GET", "/nowhere", 404, {}, ("nothing at /api/v1/user/", "/nowhere", "GET /api/v1 lists")),
@@ -227,7 +271,7 @@ async def ids(server: Server, pictures, tmp_path) -> dict[str, str]:
         "model": model,
         "bare": await server.model(),
         "kept": await server.model(name="kept", read_only=True),
-        "sweep": await server.model(automl_enabled=True, **has),
+        "sweep": await server.model(automl_enabled=True, automl_remove_hyperparameters=WEIGHT_DECAY, **has),
         "unreal": await server.model("segformer", train_datasets=[masks]),
         "folder": str(tmp_path),
     }

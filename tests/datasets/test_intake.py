@@ -12,14 +12,14 @@ import pytest
 
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
-from taod.datasets import intake as intake_module
+from taod.datasets import arrival as arrival_module
 from taod.datasets import swap
-from taod.datasets.intake import Intake, IntakeProgress, Stage
+from taod.datasets.intake import Intake
+from taod.datasets.progress import Stage
 from taod.errors import BadRequest, Conflict, NoSpace, TooLarge
 from taod.ids import new_id
 from taod.paths import Root
-
-RAW = "application/octet-stream"
+from taod.types.dataset import UploadProgress
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_an_upload_comes_to_its_place_stripped_and_summarised(
     intake, root, dataset, digits, pack, files_of
 ) -> None:
     archive = pack({f"digits/{name}": content for name, content in digits.items()}, "tar.gz")
-    summary = await intake.accept(dataset, body(archive), RAW, "digits.tar.gz")
+    summary = await intake.accept(dataset, body(archive))
     assert (summary.state, summary.images, summary.classes) == ("ready", 12, ["one", "two"])
     assert files_of(root.dataset(dataset.id)) == digits
     await intake.settled()
@@ -66,8 +66,8 @@ async def test_an_upload_comes_to_its_place_stripped_and_summarised(
 
 
 async def test_a_second_upload_takes_the_place_of_the_first(intake, root, dataset, digits, pack, files_of) -> None:
-    await intake.accept(dataset, body(pack(classes(digits, "three"))), RAW)
-    summary = await intake.accept(dataset, body(pack(digits, "zip")), RAW)
+    await intake.accept(dataset, body(pack(classes(digits, "three"))))
+    summary = await intake.accept(dataset, body(pack(digits, "zip")))
     assert summary.classes == ["one", "two"]
     assert files_of(root.dataset(dataset.id)) == digits
     await intake.settled()
@@ -76,14 +76,14 @@ async def test_a_second_upload_takes_the_place_of_the_first(intake, root, datase
 
 def test_a_fresh_data_set_s_empty_folder_does_not_matter(intake, root, dataset, digits, pack, files_of) -> None:
     root.dataset(dataset.id).mkdir()
-    asyncio.run(intake.accept(dataset, body(pack(digits)), RAW))
+    asyncio.run(intake.accept(dataset, body(pack(digits))))
     assert files_of(root.dataset(dataset.id)) == digits
 
 
 async def test_segmentation_sets_get_their_lists(intake, root, make_dataset, pack, files_of) -> None:
     dataset = make_dataset("semantic_segmentation", "raw")
     tree = {"images/b.png": b"x", "images/a/1.png": b"x", "images/notes.txt": b"x", "masks/b.png": b"x"}
-    await intake.accept(dataset, body(pack(tree)), RAW)
+    await intake.accept(dataset, body(pack(tree)))
     files = files_of(root.dataset(dataset.id))
     assert files["images.txt"] == b"images/b.png\nimages/a/1.png\n"
     assert files["masks.txt"] == b"masks/b.png\n"
@@ -92,7 +92,7 @@ async def test_segmentation_sets_get_their_lists(intake, root, make_dataset, pac
 @pytest.fixture
 async def settled(intake, root, dataset, digits, pack, files_of) -> AsyncIterator[DatasetRecord]:
     """A data set with data; whatever the test does, that data must be there afterwards and nothing else."""
-    await intake.accept(dataset, body(pack(digits)), RAW)
+    await intake.accept(dataset, body(pack(digits)))
     await intake.settled()
     yield dataset
     assert list(root.incoming.iterdir()) == []
@@ -102,23 +102,23 @@ async def settled(intake, root, dataset, digits, pack, files_of) -> AsyncIterato
 
 async def test_a_refused_archive_leaves_the_old_data(intake, settled, pack) -> None:
     with pytest.raises(BadRequest, match="climbs out"):
-        await intake.accept(settled, body(pack({"a": b"x", "../b": b"x"})), RAW)
+        await intake.accept(settled, body(pack({"a": b"x", "../b": b"x"})))
 
 
 async def test_a_wrong_layout_leaves_the_old_data(intake, settled, pack) -> None:
     with pytest.raises(BadRequest, match=r"missing: classes\.txt"):
-        await intake.accept(settled, body(pack({"images_train/a/1.png": b"x"})), RAW)
+        await intake.accept(settled, body(pack({"images_train/a/1.png": b"x"})))
 
 
 async def test_an_empty_picture_leaves_the_old_data(intake, settled, digits, pack) -> None:
     with pytest.raises(BadRequest, match=r"'images_train/one/0\.png': there is a picture of 0 bytes"):
-        await intake.accept(settled, body(pack(digits | {"images_train/one/0.png": b""})), RAW)
+        await intake.accept(settled, body(pack(digits | {"images_train/one/0.png": b""})))
 
 
 async def test_too_large_an_upload_leaves_the_old_data(root, settled, pack) -> None:
     small = Intake(root, LimitsConfig(upload_bytes=50))
     with pytest.raises(TooLarge):
-        await small.accept(settled, body(pack({"a": b"x"})), RAW)
+        await small.accept(settled, body(pack({"a": b"x"})))
 
 
 async def test_a_full_disk_at_the_swap_leaves_the_old_data(intake, settled, digits, pack, monkeypatch) -> None:
@@ -131,7 +131,7 @@ async def test_a_full_disk_at_the_swap_leaves_the_old_data(intake, settled, digi
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(NoSpace):
-        await intake.accept(settled, body(pack(classes(digits, "three"))), RAW)
+        await intake.accept(settled, body(pack(classes(digits, "three"))))
 
 
 async def test_a_client_that_leaves_while_sending_leaves_the_old_data(intake, settled) -> None:
@@ -140,7 +140,7 @@ async def test_a_client_that_leaves_while_sending_leaves_the_old_data(intake, se
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await intake.accept(settled, leaving(), RAW)
+        await intake.accept(settled, leaving())
 
 
 async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
@@ -148,15 +148,15 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
 ) -> None:
     """The thread is waited for, so that it writes nothing after the cleaning."""
     loop, unpacking, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    real = intake_module.extract
+    real = arrival_module.extract
 
-    def held(archive, into, limits, progress, cancel):
+    def held(archive, into, limits, progress, **more):
         loop.call_soon_threadsafe(unpacking.set)
         assert go_on.wait(10)
-        return real(archive, into, limits, progress, cancel)
+        return real(archive, into, limits, progress, **more)
 
-    monkeypatch.setattr(intake_module, "extract", held)
-    task = asyncio.create_task(intake.accept(settled, body(pack(classes(digits, "three"))), RAW))
+    monkeypatch.setattr(arrival_module, "extract", held)
+    task = asyncio.create_task(intake.accept(settled, body(pack(classes(digits, "three")))))
     await asyncio.wait_for(unpacking.wait(), 10)
     task.cancel()
     await asyncio.sleep(0)
@@ -180,7 +180,7 @@ async def test_who_leaves_during_the_swap_is_too_late(
         return real(*args)
 
     monkeypatch.setattr(swap, "replace", held)
-    task = asyncio.create_task(intake.accept(dataset, body(pack(digits)), RAW))
+    task = asyncio.create_task(intake.accept(dataset, body(pack(digits))))
     await asyncio.wait_for(swapping.wait(), 10)
     task.cancel()
     await asyncio.sleep(0)
@@ -197,28 +197,29 @@ async def test_a_second_upload_at_the_same_time_is_a_conflict(intake, dataset, d
         await go_on.wait()
         yield pack(digits)
 
-    first = asyncio.create_task(intake.accept(dataset, held(), RAW))
+    first = asyncio.create_task(intake.accept(dataset, held()))
     await asyncio.wait_for(receiving.wait(), 10)
     assert intake.is_busy(dataset.id)
     with pytest.raises(Conflict, match="is being uploaded already"):
-        await intake.accept(dataset, body(b""), RAW)
+        await intake.accept(dataset, body(b""))
     go_on.set()
     assert (await asyncio.wait_for(first, 10)).images == 12
 
 
 async def test_progress_goes_through_the_stages_on_the_loop(intake, dataset, digits, pack) -> None:
-    seen: list[IntakeProgress] = []
+    seen: list[UploadProgress] = []
     threads: set[int] = set()
 
-    def on_progress(progress: IntakeProgress) -> None:
+    def on_progress(progress: UploadProgress) -> None:
         seen.append(progress)
         threads.add(threading.get_ident())
 
     archive = pack(digits)
-    await intake.accept(dataset, body(archive), RAW, None, on_progress)
-    assert [progress.stage for progress in seen] == sorted((progress.stage for progress in seen), key=list(Stage).index)
-    assert {progress.stage for progress in seen} == set(Stage)
-    assert seen[0] == IntakeProgress(Stage.RECEIVING, 0, len(archive))
+    await intake.accept(dataset, body(archive), on_progress=on_progress)
+    stages = [progress.stage for progress in seen]
+    assert list(dict.fromkeys(stages)) == [Stage.RECEIVING, Stage.UNPACKING, Stage.CHECKING]
+    assert stages == sorted(stages, key=list(Stage).index)
+    assert seen[-1] == UploadProgress(dataset.id, Stage.CHECKING, len(archive), None, 13, seen[-1].unpacked)
     assert threads == {threading.get_ident()}
 
 

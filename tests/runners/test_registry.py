@@ -85,7 +85,9 @@ def test_a_runner_outside_the_order_is_still_there_for_its_runs() -> None:
     "config", [RunnerConfig(order=["nativ"]), RunnerConfig(rule=[RunnerRule("nativ", "dino")])], ids=["order", "rule"]
 )
 def test_an_unknown_runner_is_a_configuration_error_that_names_the_known(config: RunnerConfig) -> None:
-    with pytest.raises(ConfigError, match=r"no runner 'nativ'; did you mean 'native'\? known here: embedded, native"):
+    with pytest.raises(
+        ConfigError, match=r"no runner 'nativ'; did you mean 'native'\? known here: docker, embedded, native, slurm"
+    ):
         RunnerRegistry.from_config(config)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from store.records import JobRecord
-from taod.scheduler.policy import EXPLAINED, FURTHER_BACK, Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy import EXPLAINED, Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.words import FURTHER_BACK
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.state import State
 
@@ -27,6 +28,7 @@ def job(job_id: str, state: State = Q, *, action: str = "train", at: int = 0, **
         created_on=f"{at:03}",
         last_modified="",
         queued_at=f"{at:03}" if state is Q else None,
+        place=at * 1_000_000_000 if state is Q else 0,
         **fields,  # type: ignore[arg-type]
     )
 

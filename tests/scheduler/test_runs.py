@@ -108,8 +108,9 @@ async def test_one_device_runs_one_at_a_time_in_order(world: World) -> None:
 
 
 async def test_one_that_waits_for_the_device_says_for_whom(world: World) -> None:
-    first = world.post(LONG)
-    second = world.post(GOOD)
+    owner = world.owner()
+    first = world.post(LONG, owner=owner)
+    second = world.post(GOOD, owner=owner)
     await world.until_epoch(first)
     assert world.job(second).reason == f"waits for a device: 1 of 1 leased by job {first[:8]} (train)"
     world.file(first, "go").touch()

@@ -200,7 +200,9 @@ async def test_the_runner_is_asked_about_the_whole_specification(tmp_path: Path,
         choose = world.scheduler._ground.runners.choose
         monkeypatch.setattr(world.planner, "whole_spec", lambda job: {"whole": True})
         monkeypatch.setattr(
-            world.scheduler._ground.runners, "choose", lambda *given: asked.append(given[2]) or choose(*given)
+            world.scheduler._ground.runners,
+            "choose",
+            lambda *given, **named: asked.append(given[2]) or choose(*given, **named),
         )
         await world.until(world.post(GOOD), State.DONE)
         assert asked == [{"whole": True}]

@@ -28,6 +28,7 @@ from taod.types.common import JobSort
 from taod.types.dataset import DatasetCreate, DatasetLink, DatasetPatch
 from taod.types.job import JobPatch, JobRun
 from taod.types.model import ModelCreate, ModelPatch
+from taod.types.queue import QueuePatch
 from taod.types.state import ON_DEVICE, TRANSITIONS, ImpossibleTransition, State
 from tests.api.conftest import PNG
 
@@ -174,6 +175,20 @@ class AnyOrder(RuleBasedStateMachine):
     def patch_a_job(self, pick: int, held: bool, priority: int) -> None:
         self.of_job(pick, lambda job: self.services.jobs.patch(job, JobPatch(priority=priority, held=held)))
 
+    @rule(pick=which, position=st.sampled_from(["front", "back"]))
+    def move_a_job(self, pick: int, position: Any) -> None:
+        self.of_some(
+            self.jobs(State.QUEUED), pick, lambda job: self.services.jobs.patch(job, JobPatch(position=position))
+        )
+
+    @rule(paused=st.booleans())
+    def pause_the_queue(self, paused: bool) -> None:
+        user = self.services.users.ensure_first()[0]
+        self.ask(lambda: self.services.queue.change(user, QueuePatch(paused)))
+        leased = {job.id for job in self.jobs(*ON_DEVICE)}
+        self.ask(lambda: self.services.scheduler.wake())
+        assert not paused or {job.id for job in self.jobs(*ON_DEVICE)} <= leased
+
     @rule(pick=which)
     def delete_a_job(self, pick: int) -> None:
         before = {job.id for job in self.jobs()}
@@ -204,7 +219,7 @@ class AnyOrder(RuleBasedStateMachine):
         made = self.ask(lambda: self.services.datasets.create(self.user_id, body)).id
         self.datasets.append(made)
         content = _archive() if whole else _archive()[:700]
-        self.ask(lambda: self.services.datasets.upload(self.user_id, made, _sent(content), "application/octet-stream"))
+        self.ask(lambda: self.services.datasets.upload(self.user_id, made, _sent(content)))
         state = self.services.datasets.summary(self.user_id, made).state
         assert state == ("ready" if whole else "empty")
 

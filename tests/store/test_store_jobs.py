@@ -102,7 +102,7 @@ def test_the_queue_is_told_by_priority_then_by_time(store: Store, make) -> None:
     model = make.model()
     early, late, urgent = make.job(model), make.job(model), make.job(model, priority=5)
     back = make.job(model)
-    store.jobs.update(back.id, queued_at=iso(0))
+    store.jobs.update(back.id, place=0)
     make.job(model, state=State.WAITING)
     assert [job.id for job in store.jobs.in_states([State.QUEUED])] == [urgent.id, back.id, early.id, late.id]
     assert store.jobs.in_states([]) == []

@@ -7,42 +7,56 @@ import random
 import pytest
 
 from store import Store
-from store.records import PendingJob
-from taod.scheduler.policy import (
-    FOR_PARENT,
-    FURTHER_BACK,
-    PAUSED,
-    Decision,
-    End,
-    Snapshot,
-    decide,
-    looked_at,
-    most_wanted,
-    short,
-)
+from store.records import PauseRecord, PendingJob
+from taod.config import SchedulerConfig
+from taod.scheduler.policy import Decision, End, Lease, Snapshot, decide, most_wanted
+from taod.scheduler.slots import Holder
+from taod.scheduler.turns import Line
+from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, short
 from taod.types.device import Device, DeviceKind
 from taod.types.state import State
+
+PAUSED = STANDS[State.PAUSED]
+
+
+def whole(store: Store) -> dict[tuple[int, str, str], list[PendingJob]]:
+    """Every line of the queue, read to its end."""
+    return {
+        (first.priority, first.user_id, first.owner_kind): [first, *store.queue.behind(first)]
+        for first in store.queue.fronts()
+    }
 
 
 def ids(jobs: list[PendingJob]) -> list[str]:
     return [job.id for job in jobs]
 
 
-def test_the_head_of_the_queue_is_read_for_either_kind_of_device(store: Store, make) -> None:
+def test_the_lines_of_the_queue_and_who_stands_in_them(store: Store, make) -> None:
     model, data = make.model(), make.dataset()
+    other = make.model(user_id=make.user("bob").id)
+    assert store.queue.fronts() == []
     trains = [make.job(model, reason=FURTHER_BACK).id for _ in range(4)]
-    converts = [make.job(data, reason=FURTHER_BACK).id for _ in range(4)]
-    urgent = make.job(model, reason=FURTHER_BACK, priority=3).id
-    assert ids(store.queue.heads(2, most=1, told=FURTHER_BACK)) == [urgent, trains[0], *converts[:2]]
+    convert = make.job(data).id
+    urgent = make.job(model, priority=3).id
+    make.job(model, priority=-7, state=State.WAITING)
+    bobs = make.job(other).id
+    assert {key: ids(line) for key, line in whole(store).items()} == {
+        (0, model.user_id, "model"): trains,
+        (0, data.user_id, "dataset"): [convert],
+        (3, model.user_id, "model"): [urgent],
+        (0, other.user_id, "model"): [bobs],
+    }
 
 
-def test_those_further_back_are_read_where_they_were_told_something_else_or_can_never_run(store: Store, make) -> None:
-    model = make.model()
-    first, _, big, new = (
-        make.job(model, **fields).id
-        for fields in ({}, {"reason": FURTHER_BACK}, {"reason": FURTHER_BACK, "devices_wanted": 3}, {})
+def test_those_who_were_told_something_else_or_can_never_run_are_read_wherever_they_stand(store: Store, make) -> None:
+    model, data = make.model(), make.dataset()
+    wants = {"reason": FURTHER_BACK, "devices_wanted": 3}
+    new, _, big, fits, convert = (
+        make.job(owner, **fields).id
+        for owner, fields in ((model, {}), (model, {"reason": FURTHER_BACK}), (model, wants), (data, {}), (data, wants))
     )
-    assert ids(store.queue.heads(1, most=2, told=FURTHER_BACK)) == [first, big, new]
+    found = store.queue.to_tell(FURTHER_BACK, {"model": 2, "dataset": 3})
+    assert set(ids(found)) == {new, big, fits} and convert not in ids(found)
 
 
 def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
@@ -63,6 +77,8 @@ def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
         (State.PAUSED, FOR_PARENT + "train 1", True),
         (State.PAUSED, FOR_PARENT + "train 1" + PAUSED, False),
         (State.RUNNING, FOR_PARENT + "train 1" + PAUSED, True),
+        (State.HELD, FOR_PARENT + "train 1" + PAUSED, True),
+        (State.HELD, FOR_PARENT + "train 1" + STANDS[State.HELD], False),
         (State.DONE, FOR_PARENT + "train 1", True),
         (State.FAILED, FOR_PARENT + "train 1", True),
         (State.CANCELLED, FOR_PARENT + "train 1", True),
@@ -72,38 +88,112 @@ def test_a_follower_is_read_where_its_parent_ended_or_it_has_to_be_told_anew(
     store: Store, make, parent: State, reason: str, read: bool
 ) -> None:
     child = make.job(make.model(), parent_id=make.job_in(parent).id, state=State.WAITING, reason=reason)
-    found = store.queue.waiting_for_parents(FOR_PARENT, PAUSED)
+    found = store.queue.waiting_for_parents(FOR_PARENT, STANDS)
     assert ids(found) == ([child.id] if read else [])
     assert list(store.queue.named([child.parent_id, "none"])) == [child.parent_id]
 
 
-def test_the_queue_is_read_from_small_indices(store: Store) -> None:
-    database, seen = store._database, []
+def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
+    database, seen, job = store._database, [], store.queue.named([make.job_in(State.DONE).id]).popitem()[1]
     database.connection.set_trace_callback(seen.append)
-    store.queue.heads(3, most=1, told=FURTHER_BACK)
+    store.queue.fronts()
+    list(store.queue.behind(job))
+    store.queue.served(["u"])
+    store.queue.to_tell(FURTHER_BACK, {"model": 1, "dataset": 1})
     store.queue.waiting_owners()
-    store.queue.waiting_for_parents(FOR_PARENT, PAUSED)
+    store.queue.waiting_for_parents(FOR_PARENT, STANDS)
     store.queue.waiting_of("one", None)
     database.connection.set_trace_callback(None)
-    heads, owners, followers, of_owner = (str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen)
-    assert heads.count("COVERING INDEX jobs_queued") == 3
+    fronts, behind, served, to_tell, owners, followers, of_owner = (
+        str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen
+    )
+    in_line = "SEARCH jobs USING COVERING INDEX jobs_in_line"
+    assert f"{in_line} ((priority,user_id,owner_kind)>(?,?,?))" in fronts
+    assert f"{in_line} (priority=? AND user_id=? AND owner_kind=? AND (place,created_on,id)>(?,?,?))" in behind
+    assert "B-TREE" not in fronts + behind
+    assert "SEARCH jobs USING COVERING INDEX jobs_by_start" in served
+    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_told") == 2
+    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
     assert "COVERING INDEX jobs_waiting" in owners
     assert "INDEX jobs_waiting" in followers and "parent USING COVERING INDEX jobs_in_state" in followers
     assert "jobs USING INDEX jobs_waiting (parent_id=? AND owner_id=?)" in of_owner
 
 
-DEVICES = [
-    [Device("cpu:0", DeviceKind.CPU, 0, "CPU slot 0"), Device("cpu:1", DeviceKind.CPU, 1, "CPU slot 1")],
-    [Device(f"g{n}", DeviceKind.GPU, n, f"GPU {n}", slots=2) for n in range(3)],
-    [Device("g0", DeviceKind.GPU, 0, "GPU 0"), Device("cpu:0", DeviceKind.CPU, 0, "CPU slot 0")],
-]
+@pytest.mark.parametrize(
+    ("asked", "order"),
+    [
+        ({"before": ""}, "dabce"),
+        ({"after": ""}, "abced"),
+        ({"before": "b"}, "adbce"),
+        ({"after": "a"}, "adbce"),
+        ({"after": "e"}, "abced"),
+        ({"before": "a"}, "dabce"),
+        ({"before": "e"}, "abcde"),
+    ],
+)
+@pytest.mark.parametrize("room", [1_000_000_000, 1, 0], ids=["seconds", "adjacent", "one instant"])
+def test_a_job_is_moved_in_its_line_even_where_there_is_no_room(
+    store: Store, make, asked: dict[str, str], order: str, room: int
+) -> None:
+    model = make.model()
+    jobs = {name: make.job(model).id for name in "abcde"}
+    for number, job_id in enumerate(jobs.values()):
+        store.jobs.update(job_id, place=10**18 + number * room)
+    place = store.queue.move(jobs["d"], **{how: jobs.get(name, "") for how, name in asked.items()})
+    store.jobs.update(jobs["d"], place=place)
+    names = {job_id: name for name, job_id in jobs.items()}
+    (line,) = whole(store).values()
+    assert "".join(names[job.id] for job in line) == order
 
 
-@pytest.mark.parametrize("devices", DEVICES)
-@pytest.mark.parametrize("seed", range(4))
-def test_what_is_read_decides_as_all_of_it_would(store: Store, make, devices: list[Device], seed: int) -> None:
+def test_a_thousand_moves_to_the_same_place_keep_the_order(store: Store, make) -> None:
+    model = make.model()
+    first, last, *others = (make.job(model).id for _ in range(5))
+    for number in range(1000):
+        moved = others[number % 3]
+        store.jobs.update(moved, place=store.queue.move(moved, before=last))
+    (line,) = whole(store).values()
+    assert ids(line) == [first, others[1], others[2], others[0], last]
+
+
+def test_the_pause_of_the_queue_is_kept(store: Store, clock) -> None:
+    assert store.queue.paused() is None
+    store.queue.pause("ada", "new driver")
+    since = store.queue.paused().since
+    clock.advance()
+    store.queue.pause("bob", "")
+    assert store.queue.paused() == PauseRecord("bob", "", since)
+    store.queue.resume()
+    assert store.queue.paused() is None
+
+
+def test_how_many_of_a_users_jobs_have_not_started(store: Store, make) -> None:
+    mine, other = make.model(), make.model(user_id=make.user("bob").id)
+    for state in State:
+        make.job_in(state, mine)
+    make.job(other)
+    assert store.queue.pending_of(mine.user_id) == 3 and store.queue.pending_of(other.user_id) == 1
+
+
+CPU = [Device(f"cpu:{n}", DeviceKind.CPU, n, f"CPU slot {n}") for n in range(2)]
+GPUS = [Device(f"g{n}", DeviceKind.GPU, n, f"GPU {n}", slots=2) for n in range(3)]
+BOTH = [Device("g0", DeviceKind.GPU, 0, "GPU 0"), Device("cpu:0", DeviceKind.CPU, 0, "CPU slot 0")]
+RULES = {
+    "none": SchedulerConfig(ageing_s_per_point=0),
+    "ageing": SchedulerConfig(ageing_s_per_point=20),
+    "limits": SchedulerConfig(max_running_per_user=2, max_running=4, exclusive=["export"]),
+}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("devices", [CPU, GPUS, BOTH], ids=["cpu", "gpus", "both"])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_read_decides_as_all_of_it_would(
+    store: Store, make, devices: list[Device], seed: int, rules: SchedulerConfig
+) -> None:
     draw = random.Random(seed)
-    owners = [make.model() for _ in range(3)] + [make.dataset() for _ in range(2)]
+    users = [make.user(name).id for name in ("ada", "bob", "eve")]
+    owners = [make.model(user_id=user) for user in users] + [make.dataset(user_id=user) for user in users[:2]]
     parents = [make.job_in(state) for state in State]
     with store.transaction():
         for _ in range(200):
@@ -111,22 +201,36 @@ def test_what_is_read_decides_as_all_of_it_would(store: Store, make, devices: li
             parent = draw.choice(parents) if draw.random() < 0.4 else None
             state = State.WAITING if parent is not None or draw.random() < 0.1 else State.QUEUED
             told = ["posted", FURTHER_BACK, f"{FOR_PARENT}{short(parent)}" if parent else "waits: no data"]
-            wants = draw.choice([1, 1, 1, 2, 3, 4])
-            fields = {"priority": draw.choice([0, 0, 1]), "devices_wanted": wants, "reason": draw.choice(told)}
+            fields = {
+                "priority": draw.choice([0, 0, 1, 7]),
+                "devices_wanted": draw.choice([1, 1, 1, 2, 3, 4]),
+                "reason": draw.choice(told),
+                "action": draw.choice(["train", "export"]),
+            }
             made = make.job(owner, state=state, parent_id=parent.id if parent else None, **fields)
             parents.append(made)
     lacking = {owners[0].id: "waits: no data", owners[3].id: "waits: other data"}
+    facts = {
+        "devices": devices,
+        "rules": rules,
+        "holders": {"x": Holder(users[0])},
+        "served": {users[2]: "2024"},
+        "now_s": make.clock.time(),
+        "paused": "waits: the queue is paused by ada" if seed == 2 else None,
+        "wall_time_s": lambda job: 60.0 if job.network == "dino" else None,
+    }
 
     everything = store.jobs.in_states([State.WAITING, State.QUEUED])
     unready = {job.id: lacking[job.owner_id] for job in everything if job.owner_id in lacking}
     every_parent = store.queue.named(job.parent_id for job in everything if job.parent_id)
-    wanted = decide(Snapshot(everything, every_parent, unready, devices))
+    wanted = decide(Snapshot(everything, every_parent, unready, **facts))
 
-    read = store.queue.heads(looked_at(devices), most=most_wanted(devices), told=FURTHER_BACK)
+    read = store.queue.to_tell(FURTHER_BACK, most_wanted(devices))
     for one in store.queue.waiting_owners():
         read += store.queue.waiting_of(one.owner_id, lacking.get(one.owner_id))
-    read += store.queue.waiting_for_parents(FOR_PARENT, PAUSED)
-    got = decide(Snapshot(read, every_parent, unready, devices))
+    read += store.queue.waiting_for_parents(FOR_PARENT, STANDS)
+    lines = [Line(*key, line) for key, line in whole(store).items()]
+    got = decide(Snapshot(read, every_parent, unready, lines=lines, **facts))
 
     # Who follows one that ends in this look is read in the next.
     ended = {decision.job_id for decision in wanted if isinstance(decision, End)}
@@ -139,3 +243,4 @@ def test_what_is_read_decides_as_all_of_it_would(store: Store, make, devices: li
         )
 
     assert len(read) < len(everything) and now(got) == now(wanted)
+    assert seed == 2 or any(isinstance(each, Lease) for each in wanted)

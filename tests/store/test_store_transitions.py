@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from store import Store
-from taod.errors import NotFound
+from taod.errors import Conflict, NotFound
 from taod.types.state import TRANSITIONS, ImpossibleTransition, State
 
 
@@ -40,6 +40,28 @@ def test_every_pair_of_states(store: Store, make, old: State, new: State) -> Non
         assert after.ended_at == at
     if new in (State.QUEUED, State.WAITING, State.HELD):
         assert (after.started_at, after.ended_at, after.stop_intent) == (None, None, None)
+
+
+def test_a_change_of_state_is_one_transaction_with_its_row_of_history(store: Store, make) -> None:
+    job = make.job_in(State.LEASED)
+    before = store.jobs.history(job.id), store.leases.of(job.id), store.jobs.counts()
+    database = store._database
+    database.write("CREATE TEMP TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(Conflict, match="full"):
+        store.jobs.transition(job.id, State.CANCELLED, "because")
+    assert store.jobs.get(job.id) == job
+    assert (store.jobs.history(job.id), store.leases.of(job.id), store.jobs.counts()) == before
+
+
+def test_a_place_in_the_queue_is_when_it_was_entered_and_kept_by_one_that_never_ran(store: Store, make) -> None:
+    waiting = make.job(state=State.WAITING)
+    assert waiting.place == 0
+    make.clock.advance()
+    queued = store.jobs.transition(waiting.id, State.QUEUED, "Queued")
+    assert queued.place == round(make.clock.now * 1e9)
+    make.clock.advance()
+    store.jobs.lease(queued.id, [("g0", 0)], "Leased")
+    assert store.jobs.transition(queued.id, State.QUEUED, "the daemon was restarted").place == queued.place
 
 
 def test_a_job_that_enters_the_queue_goes_to_its_end_but_one_that_never_ran_keeps_its_place(store: Store, make) -> None:

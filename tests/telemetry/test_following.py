@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from taod import watch as watching
 from taod.telemetry import follow as following
-from taod.telemetry import watch as watching
 from taod.telemetry.follow import FileTail, follow
-from taod.telemetry.watch import FolderWatch
+from taod.watch import FolderWatch
 
 NAME = "status.json"
 

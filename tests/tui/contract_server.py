@@ -29,6 +29,7 @@ from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, Proc
 from taod.types.model import Model, Ptm
 from taod.types.network import ActionInfo, NetworkInfo
 from taod.types.plan import PlannedJob
+from taod.types.queue import QueueState
 from taod.types.state import State
 
 BASE = "/api/v1/user/{user:str}"
@@ -61,6 +62,7 @@ class World:
     summaries: dict[str, DatasetSummary] = field(default_factory=dict)
     schema: dict[str, Any] = field(default_factory=dict)
     """JSON Schema of every action."""
+    queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -185,6 +187,21 @@ def make_app(world: World) -> Litestar:
     @get("/api/v1/devices")
     async def devices() -> list[Device]:
         return world.devices
+
+    @get("/api/v1/queue")
+    async def queue() -> QueueState:
+        return world.queue
+
+    @patch("/api/v1/queue")
+    async def change_queue(request: Request[Any, Any, Any]) -> QueueState:
+        body = msgspec.json.decode(await request.body())
+        paused = body["paused"]
+        since = world.stamp() if paused else None
+        world.queue = msgspec.structs.replace(
+            world.queue, paused=paused, by="ann" if paused else "", reason=body.get("reason", ""), since=since
+        )
+        world.tell(EventType.QUEUE, world.queue)
+        return world.queue
 
     @get("/api/v1/networks")
     async def networks() -> list[NetworkInfo]:
@@ -417,6 +434,8 @@ def make_app(world: World) -> Litestar:
             health,
             login,
             devices,
+            queue,
+            change_queue,
             networks,
             network,
             list_jobs,

@@ -7,6 +7,7 @@ from typing import Any
 from taod.types.state import State
 from tests.tui.test_dashboard import asked, select, text
 from tui.app import Dashboard
+from tui.queue.form import PauseQueue
 from tui.screens.confirm import Confirm
 
 SIZE = (130, 40)
@@ -77,3 +78,21 @@ async def test_a_key_that_can_do_nothing_says_why(dashboard: Dashboard, world: A
         await pilot.press("u", "M", "t")
         said = [note.message for note in dashboard._notifications]
         assert said[-2:] == ["There is nothing to take back.", "No model is selected; n makes one."]
+
+
+async def test_the_whole_queue_is_paused_with_a_reason_and_opened_again(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3 and dashboard.queue is not None)
+        assert not dashboard.screen.query_one("#queue-banner").display
+        await pilot.press("Q")
+        await until(pilot, lambda: isinstance(dashboard.screen, PauseQueue))
+        await pilot.press(*"lunch", "ctrl+s")
+        await until(pilot, lambda: "paused by ann" in text(dashboard, "#queue-banner"))
+        assert "lunch" in text(dashboard, "#queue-banner")
+        await pilot.press("D")
+        await until(pilot, lambda: "lunch" in text(dashboard, "#queue-banner"))
+        await pilot.press("Q")
+        await until(pilot, lambda: not busy.queue.paused)
+        await until(pilot, lambda: not dashboard.screen.query_one("#queue-banner").display)

@@ -15,6 +15,7 @@ from textual.widgets import Footer
 from taod.client import ClientError, NoDaemon
 from tui import feed
 from tui.header import HeaderBar
+from tui.queue.banner import QueueBanner
 from tui.screens.help import Help
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Page(Screen[None]):
         Binding("J", "app.page('jobs')", "Jobs", show=False, tooltip="Page: jobs and devices"),
         Binding("D", "app.page('datasets')", "Data sets", show=False, tooltip="Page: data sets"),
         Binding("M", "app.page('models')", "Models", show=False, tooltip="Page: models"),
+        Binding("Q", "app.queue", "Queue", show=False, tooltip="Pause the whole queue, or open it again"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
         Binding("ctrl+p", "app.command_palette", "Palette", show=False, tooltip="Everything, by its name"),
         Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
@@ -52,6 +54,7 @@ class Page(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield HeaderBar(self.dashboard.client.url, self.NAME)
+        yield QueueBanner()
         yield from self.parts()
         yield Footer(show_command_palette=False)
 
@@ -62,6 +65,7 @@ class Page(Screen[None]):
     def on_mount(self) -> None:
         app = self.dashboard
         self.header.show_counts(app.counts)
+        self.query_one(QueueBanner).show(app.queue)
         self.ready()
         if app.connected:
             self.header.connection(True, app.client.url)
@@ -92,6 +96,10 @@ class Page(Screen[None]):
     def _disconnected(self, event: feed.Disconnected) -> None:
         self.header.connection(False, self.dashboard.client.url)
         self.lost(event.reason)
+
+    @on(feed.QueueChanged)
+    def _queue_changed(self, event: feed.QueueChanged) -> None:
+        self.query_one(QueueBanner).show(event.state)
 
     @on(feed.EventsMissed)
     def _missed(self) -> None:

@@ -97,7 +97,7 @@ class Field:
         for option in self.options:
             if written(option) == text or (isinstance(option, bool) and text.lower() == written(option)):
                 return option
-        import yaml
+        from taod.documents import read_yaml  # here: it loads YAML, which most sessions never need
 
         try:
             if self.kind == "integer":
@@ -106,8 +106,8 @@ class Field:
                 value = float(text)
                 return int(value) if value.is_integer() and "." not in text and "e" not in text.lower() else value
             if self.kind in ("array", "object", "any"):
-                return yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError):
+                return read_yaml(text)
+        except ValueError:
             pass
         raise Wrong(f"{text!r} is not {self.rule}")
 

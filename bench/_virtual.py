@@ -1,0 +1,186 @@
+"""A workstation without processes: the policy decides, a virtual clock goes on from event to event."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from store.records import PendingJob
+from taod.config import SchedulerConfig
+from taod.scheduler.policy import Decision, End, Explain, Lease, Snapshot, decide
+from taod.scheduler.slots import Holder
+from taod.scheduler.turns import NANOSECONDS, Line
+from taod.scheduler.words import FURTHER_BACK
+from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.state import State
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A job to come: when, how long it takes, and when it would be ended at the latest (None: never)."""
+
+    duration_s: float
+    arrives_s: float = 0.0
+    user: str = "ada"
+    priority: int = 0
+    wants: int = 1
+    wall_s: float | None = None
+    action: str = "train"
+
+
+class Span(msgspec.Struct):
+    """When a job ran, and where."""
+
+    started_s: float
+    ended_s: float
+    slots: list[tuple[str, int]]
+
+
+def gpus(count: int, slots: int = 1) -> list[Device]:
+    return [Device(f"GPU-{n}", DeviceKind.GPU, n, "H100", slots) for n in range(count)]
+
+
+class Machine:
+    """Runs all of some work. Raises AssertionError where a decision breaks what must always hold."""
+
+    def __init__(self, work: Iterable[Work], devices: list[Device], rules: SchedulerConfig | None = None) -> None:
+        self.work = {f"{number:06}": each for number, each in enumerate(work)}
+        self.devices = devices
+        self.rules = rules or SchedulerConfig()
+        self.now_s = 0.0
+        self.spans: dict[str, Span] = {}
+        self.failed: set[str] = set()
+        self.passes = 0
+        self.first_told: dict[str, float] = {}
+        """When each job was first told to wait for devices."""
+        self._lines: dict[tuple[int, str, str], deque[PendingJob]] = {}
+        self._untold: dict[str, PendingJob] = {}
+        self._queued: dict[str, PendingJob] = {}
+        self._holders: dict[str, Holder] = {}
+        self._served: dict[str, str] = {}
+        self._by_id = {device.id: device for device in devices}
+        self._events = [(each.arrives_s, 1, job_id) for job_id, each in self.work.items()]
+        heapq.heapify(self._events)
+
+    def run(self) -> float:
+        """Everything, to its end; the time at which that is."""
+        while self._events:
+            self.step()
+        assert not self._queued, f"{len(self._queued)} jobs never started"
+        return max((span.ended_s for span in self.spans.values()), default=0.0)
+
+    def step(self) -> None:
+        """All that happens at the next instant, and one look at the queue."""
+        self.now_s = self._events[0][0]
+        while self._events and self._events[0][0] == self.now_s:
+            _, arrives, job_id = heapq.heappop(self._events)
+            if arrives:
+                self._arrive(job_id)
+            else:
+                self._end(job_id)
+        self.look()
+
+    def look(self) -> list[Decision]:
+        """Decide and do, as the scheduler does."""
+        self.passes += 1
+        decisions = decide(self.snapshot())
+        for decision in decisions:
+            match decision:
+                case Lease(job_id, slots):
+                    self._lease(job_id, slots)
+                case End(job_id):
+                    self._leave(job_id)
+                    self.failed.add(job_id)
+                case Explain(job_id, reason):
+                    self._tell(job_id, reason)
+        return decisions
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            list(self._untold.values()),
+            devices=self.devices,
+            lines=[Line(*key, line) for key, line in self._lines.items() if line],
+            holders=self._holders,
+            served=self._served,
+            rules=self.rules,
+            now_s=self.now_s,
+            wall_time_s=lambda job: self.work[job.id].wall_s,
+        )
+
+    @property
+    def queued(self) -> dict[str, PendingJob]:
+        return self._queued
+
+    @property
+    def running(self) -> dict[str, Holder]:
+        return self._holders
+
+    def _arrive(self, job_id: str) -> None:
+        each, place = self.work[job_id], round(self.now_s * NANOSECONDS)
+        job = PendingJob(
+            id=job_id, user_id=each.user, owner_kind="model", owner_id="m", network="dino", action=each.action,
+            parent_id=None, state=State.QUEUED, reason="Queued", created_on=job_id, priority=each.priority,
+            devices_wanted=each.wants, queued_at="", place=place,
+        )  # fmt: skip
+        self._lines.setdefault((each.priority, each.user, "model"), deque()).append(job)
+        self._queued[job_id] = self._untold[job_id] = job
+
+    def _leave(self, job_id: str) -> PendingJob:
+        job = self._queued.pop(job_id)
+        self._untold.pop(job_id, None)
+        line = self._lines[job.priority, job.user_id, "model"]
+        if line[0] is job:
+            line.popleft()
+        else:
+            line.remove(job)
+        return job
+
+    def _lease(self, job_id: str, slots: list[tuple[str, int]]) -> None:
+        job, each = self._leave(job_id), self.work[job_id]
+        assert job_id not in self.spans, f"{job_id} is started twice"
+        assert len({device_id for device_id, _ in slots}) == each.wants
+        for device_id, slot in slots:
+            device = self._by_id[device_id]
+            assert 0 <= slot < device.slots, f"{device_id} has no slot {slot}"
+            assert slot not in {lease.slot for lease in device.leases}, f"{device_id}/{slot} is leased twice"
+            device.leases.append(DeviceLease(job_id, job.action, job.network, slot, ""))
+        ends_by_s = None if each.wall_s is None else self.now_s + each.wall_s
+        self._holders[job_id] = Holder(job.user_id, ends_by_s)
+        self._served[job.user_id] = f"{self.now_s:020.6f}/{len(self.spans):09}"
+        self.spans[job_id] = Span(self.now_s, self.now_s + each.duration_s, slots)
+        heapq.heappush(self._events, (self.now_s + each.duration_s, 0, job_id))
+        of_user = Counter(holder.user_id for holder in self._holders.values())
+        rules = self.rules
+        assert not rules.max_running or len(self._holders) <= rules.max_running
+        assert not rules.max_running_per_user or of_user[job.user_id] <= rules.max_running_per_user
+
+    def _end(self, job_id: str) -> None:
+        del self._holders[job_id]
+        for device_id, _ in self.spans[job_id].slots:
+            device = self._by_id[device_id]
+            device.leases = [lease for lease in device.leases if lease.job_id != job_id]
+
+    def _tell(self, job_id: str, reason: str) -> None:
+        job = self._queued[job_id]
+        job.reason = reason
+        if reason == FURTHER_BACK:
+            self._untold.pop(job_id, None)
+        else:
+            self._untold[job_id] = job
+            self.first_told.setdefault(job_id, self.now_s)
+
+
+def least_s(work: Iterable[Work], slots: int) -> float:
+    """No schedule ends before this: all work spread evenly, no job cut short, none before it has arrived."""
+    jobs = list(work)
+    area = sum(each.duration_s * each.wants for each in jobs) / slots
+    late = 0.0
+    left = area * slots
+    for each in sorted(jobs, key=lambda each: each.arrives_s):
+        late = max(late, each.arrives_s + left / slots)
+        left -= each.duration_s * each.wants
+    # Two jobs that want more than half of the devices each never run at once.
+    wide = sum(each.duration_s for each in jobs if each.wants * 2 > slots)
+    return max([area, late, wide, *(each.arrives_s + each.duration_s for each in jobs)])

@@ -1,0 +1,133 @@
+"""From a run to the container that is asked for: pure. What is not written here, a container does not get."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runners.environment import GPU, of_run
+from runners.guest import WRAPPER
+from runners.protocol import RunRequest
+from taod.config import DockerConfig
+
+JOB, ATTEMPT = "taod.job", "taod.attempt"
+"""Labels."""
+STOP_SIGNAL = "SIGTERM"
+UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A folder or file that a container sees under its own path."""
+
+    path: str
+    read_only: bool
+
+
+class Container(msgspec.Struct, frozen=True):
+    """All that is asked of the engine for one run."""
+
+    name: str
+    image: str
+    argv: list[str]
+    """The tool's own command line; the wrapper goes around it."""
+    wrapped: list[str]
+    environment: dict[str, str]
+    labels: dict[str, str]
+    mounts: list[Mount]
+    folder: str
+    gpus: list[str]
+    """UUIDs."""
+    user: str
+    network: str
+    userns: str
+    shm_bytes: int
+    memory_bytes: int | None
+    ulimits: dict[str, int]
+
+
+def of(request: RunRequest, image: str, config: DockerConfig, *, threads: int) -> Container:
+    """Raises ValueError for a size in the configuration that is none."""
+    command = request.command
+    return Container(
+        name=name_of(request),
+        image=image,
+        argv=command.argv,
+        wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *command.argv],
+        # The image's own user list knows nobody of this machine: tools that ask for a name or a home get these.
+        environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, threads=threads),
+        labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},
+        mounts=mounts(request.folder, command.reads),
+        folder=request.folder,
+        gpus=[device.id for device in request.devices if device.kind == GPU],
+        user=config.user or f"{os.getuid()}:{os.getgid()}",
+        network=config.network,
+        userns=config.userns,
+        shm_bytes=size(config.shm_size, "runner.docker.shm_size"),
+        memory_bytes=size(config.memory, "runner.docker.memory") if config.memory else None,
+        ulimits=config.ulimits,
+    )
+
+
+def name_of(request: RunRequest) -> str:
+    """The container's name: the engine takes each once, so that an attempt has one container."""
+    return f"taod-{request.job_id}-{request.attempt}"
+
+
+def mounts(folder: str, reads: Iterable[str]) -> list[Mount]:
+    """The job's folder to write, and what it reads to read; what lies in another of them needs none of its own."""
+    own = Path(folder)
+    found: list[Path] = []
+    for path in sorted(set(map(Path, reads))):
+        if path != own and own not in path.parents and not any(above in (path, *path.parents) for above in found):
+            found.append(path)
+    return [Mount(str(path), True) for path in found] + [Mount(folder, False)]
+
+
+def size(text: str, key: str) -> int:
+    """Bytes of `16g`. Raises ValueError naming the key."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)b?", text.strip().lower())
+    if match is None:
+        raise ValueError(f"{key} = {text!r} is no size; write it as '16g' or '512m'")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def host_options(container: Container) -> dict[str, Any]:
+    """What the SDK's `create_host_config` takes for it, but for its own types (mounts, ulimits, device requests)."""
+    options: dict[str, Any] = {
+        "network_mode": container.network,
+        "shm_size": container.shm_bytes,
+        "security_opt": ["no-new-privileges"],
+        "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
+        "restart_policy": {"Name": "no"},
+    }
+    if container.userns:
+        options["userns_mode"] = container.userns
+    if container.memory_bytes is not None:
+        options |= {"mem_limit": container.memory_bytes, "memswap_limit": container.memory_bytes}
+    return options
+
+
+def command_line(container: Container) -> list[str]:
+    """The `docker run` that asks for the same, for people to read; the wrapper is left out."""
+    words = ["docker", "run", "--name", container.name, "--user", container.user, "--network", container.network]
+    words += ["--shm-size", str(container.shm_bytes), "--security-opt", "no-new-privileges"]
+    for name, limit in container.ulimits.items():
+        words += ["--ulimit", f"{name}={limit}"]
+    if container.gpus:
+        words += ["--gpus", f'"device={",".join(container.gpus)}"']
+    if container.userns:
+        words += ["--userns", container.userns]
+    if container.memory_bytes is not None:
+        words += ["--memory", str(container.memory_bytes), "--memory-swap", str(container.memory_bytes)]
+    for mount in container.mounts:
+        words += ["--volume", f"{mount.path}:{mount.path}{':ro' if mount.read_only else ''}"]
+    for name, value in container.labels.items():
+        words += ["--label", f"{name}={value}"]
+    for name in container.environment:
+        words += ["--env", name]
+    return [*words, "--workdir", container.folder, container.image, *container.argv]

@@ -1,0 +1,105 @@
+"""What the docker runner needs of this machine, looked at one by one; `taod doctor` shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from runners.docker import where
+from runners.docker.where import Facts, NoEngine
+from taod.config import DockerConfig, RunnerConfig
+
+GIB = 1024**3
+ROOM = 60 * GIB
+"""The images of TAO 5.0 take 8 to 20 GB each, and as much again while they are unpacked."""
+REGISTRY = "nvcr.io"
+DRIVER = Path("/proc/driver/nvidia")
+
+
+class Check(NamedTuple):
+    """One thing looked at: whether it is as it should be, what was found, and what to do where it is not."""
+
+    ok: bool
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine(config: RunnerConfig) -> Iterator[Check]:
+    """Everything between the configuration and a running container; what nobody asked for is no fault."""
+    docker = config.docker
+    meant = docker != DockerConfig() or any(rule.runner == "docker" for rule in config.rule)
+    if not meant and "docker" not in config.order:
+        return
+    if find_spec("docker") is None:
+        yield Check(not meant, "docker", "the Docker SDK is not installed", "pip install 'taod[docker]'")
+        return
+    try:
+        url = where.find(docker.socket)
+        facts = where.facts(url)
+    except NoEngine as error:
+        yield Check(not meant, "docker", str(error), "start Docker or podman, or set runner.docker.socket")
+        return
+    yield engine(url, facts)
+    yield toolkit(facts, gpus=DRIVER.exists())
+    yield images(url, docker, meant=meant)
+    yield disk(Path(facts.docker_root_dir))
+    yield login(Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json")
+
+
+def engine(url: str, facts: Facts) -> Check:
+    """Which engine answers, and whether runs outlive a restart of it."""
+    hint = "" if facts.live_restore_enabled else 'with "live-restore": true in daemon.json, runs outlive its restarts'
+    return Check(True, "docker", f"{facts.server_version} at {url}", hint)
+
+
+def toolkit(facts: Facts, *, gpus: bool) -> Check:
+    """Whether containers can get GPUs. `gpus`: whether the machine has any."""
+    if "nvidia" in facts.runtimes:
+        return Check(True, "toolkit", "the engine gives GPUs to containers")
+    remedy = "install the NVIDIA Container Toolkit, then `nvidia-ctk runtime configure` and restart the engine"
+    return Check(not gpus, "toolkit", "the engine has no NVIDIA runtime", remedy if gpus else "")
+
+
+def images(url: str, config: DockerConfig, *, meant: bool) -> Check:
+    """Which of the images are there."""
+    try:
+        missing = [image for image in config.images.values() if not where.has_image(url, image)]
+    except NoEngine as error:
+        return Check(False, "images", str(error))
+    if not missing:
+        return Check(True, "images", f"all {len(config.images)} are there")
+    found = f"{len(config.images) - len(missing)} of {len(config.images)} are there; missing: {', '.join(missing)}"
+    if config.pull != "never":
+        return Check(True, "images", found, f"a run downloads its own (runner.docker.pull = {config.pull!r})")
+    return Check(not meant, "images", found, f"`docker pull {missing[0]}`, or set runner.docker.pull = 'missing'")
+
+
+def disk(folder: Path) -> Check:
+    """Room for images where the engine keeps them."""
+    existing = next((each for each in (folder, *folder.parents) if each.exists()), Path("/"))
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return Check(True, "images", f"{folder} cannot be looked at: {error.strerror}")
+    remedy = "" if free >= ROOM else "an image takes up to 20 GB: free some, or move the engine's data-root"
+    return Check(free >= ROOM, "images", f"{free / GIB:.0f} GiB free in {folder}", remedy)
+
+
+def login(file: Path) -> Check:
+    """How the registry of the images is logged in to: by a credential helper, or not at all."""
+    try:
+        document = json.loads(file.read_text())
+    except (OSError, ValueError):
+        document = {}
+    if document.get("credsStore") or REGISTRY in document.get("credHelpers", {}):
+        return Check(True, "registry", f"{REGISTRY}: by a credential helper")
+    if document.get("auths", {}).get(REGISTRY, {}).get("auth"):
+        found = f"{REGISTRY}: a password in {file}, which taod does not use"
+        return Check(True, "registry", found, "install a docker-credential-helper and `docker login nvcr.io` again")
+    return Check(True, "registry", f"{REGISTRY}: not logged in", "`docker login nvcr.io`, if it asks for that")

@@ -1,0 +1,220 @@
+"""What is asked of a container engine, by the Docker SDK; the only place that imports it, when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from runners.docker.container import STOP_SIGNAL, Container, host_options
+from runners.docker.where import NoEngine
+
+Value = TypeVar("Value")
+ANSWER_S = 60
+"""How long an engine may take over a question; making a container on a slow disk takes seconds."""
+
+
+class Gone(Exception):
+    """There is no such container."""
+
+
+class Taken(Exception):
+    """There is a container of that name already."""
+
+
+class Refused(Exception):
+    """The engine does not do it; its own words."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """How a container is."""
+
+    running: bool
+    created: bool
+    """Made, and never started."""
+    exit_code: int | None
+    out_of_memory: bool = False
+    error: str = ""
+
+
+class Engine:
+    """One engine. Each method raises NoEngine where it does not answer, Refused for what it says no to."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def create(self, container: Container) -> str:
+        """Make the container; returns its id. Raises Taken."""
+        from docker.types import DeviceRequest, Mount, Ulimit
+
+        client = self._shared()
+        with _told():
+            host = client.create_host_config(
+                **host_options(container),
+                mounts=[Mount(m.path, m.path, type="bind", read_only=m.read_only) for m in container.mounts],
+                ulimits=[Ulimit(name=name, soft=limit, hard=limit) for name, limit in container.ulimits.items()],
+                device_requests=[
+                    DeviceRequest(driver="nvidia", device_ids=container.gpus, capabilities=[["gpu"]]),
+                ]
+                if container.gpus
+                else None,
+            )
+            made = client.create_container(
+                container.image,
+                command=["-c", *container.wrapped],
+                entrypoint=["/bin/sh"],
+                name=container.name,
+                environment=container.environment,
+                labels=container.labels,
+                user=container.user,
+                working_dir=container.folder,
+                stop_signal=STOP_SIGNAL,
+                host_config=host,
+            )
+        return str(made["Id"])
+
+    def start(self, handle: str) -> None:
+        with _told():
+            self._shared().start(handle)
+
+    def kill(self, handle: str, number: str) -> None:
+        """Raises Gone where it has ended."""
+        with _told():
+            self._shared().kill(handle, number)
+
+    def remove(self, handle: str) -> None:
+        """Make it be gone, running or not."""
+        try:
+            with _told():
+                self._shared().remove_container(handle, force=True, v=True)
+        except (Gone, Taken):
+            pass  # Somebody is just removing it.
+
+    def state(self, handle: str) -> State:
+        with _told():
+            state = self._shared().inspect_container(handle)["State"]
+        return State(
+            running=bool(state["Running"]),
+            created=state["Status"] == "created",
+            exit_code=state.get("ExitCode"),
+            out_of_memory=bool(state.get("OOMKilled")),
+            error=state.get("Error") or "",
+        )
+
+    def last_words(self, handle: str) -> str:
+        """What went to the container's own output: only what the wrapper could not write to the job's log."""
+        with _told():
+            return bytes(self._shared().logs(handle, tail=5)).decode(errors="replace").strip()
+
+    def wait(self, handle: str) -> None:
+        """Until it does not run. Blocks, on a connection of its own."""
+        with _told():
+            client = self._fresh(timeout=None)
+            try:
+                client.wait(handle)
+            finally:
+                client.close()
+
+    def has(self, image: str) -> bool:
+        try:
+            with _told():
+                self._shared().inspect_image(image)
+        except Gone:
+            return False
+        return True
+
+    def pull(self, image: str) -> Iterator[dict[str, Any]]:
+        """The engine's reports while it downloads the image. Logs in by a credential helper alone.
+
+        Raises Gone where the registry has no such image.
+        """
+        from docker import auth, utils
+
+        repository, tag = utils.parse_repository_tag(image)
+        with _told():
+            client = self._fresh(timeout=None)
+            try:
+                registry, _ = auth.resolve_repository_name(repository)
+                known = auth.load_config(credstore_env=client.credstore_env)
+                helper = known.get_credential_store(registry)
+                login = known.resolve_authconfig(registry) if helper else None
+                for report in client.pull(
+                    repository, tag or "latest", stream=True, decode=True, auth_config=login or {}
+                ):
+                    if "error" in report:
+                        raise Refused(report["error"])
+                    yield report
+            finally:
+                client.close()
+
+    def _shared(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._fresh(timeout=ANSWER_S)
+            return self._client
+
+    def _fresh(self, timeout: float | None) -> Any:
+        import docker
+
+        with _told():
+            return docker.APIClient(base_url=self.url, version="auto", timeout=timeout)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turns what the SDK raises into this module's errors."""
+    import requests
+    from docker import errors
+
+    try:
+        yield
+    except (Gone, Taken, Refused, NoEngine):
+        raise
+    except errors.NotFound as error:
+        raise Gone(_said(error)) from error
+    except errors.APIError as error:
+        text = _said(error)
+        if error.status_code == 409:
+            raise (Gone(text) if "is not running" in text else Taken(text)) from error
+        raise Refused(text) from error
+    except (requests.exceptions.RequestException, errors.DockerException, OSError) as error:
+        raise NoEngine(f"the container engine does not answer: {error}") from error
+
+
+def _said(error: Any) -> str:
+    return str(error.explanation or error)
+
+
+async def in_thread(work: Callable[..., Value], *arguments: object) -> Value:
+    """Run it in a thread that no one waits for at the program's end: it may take as long as a training."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Value] = loop.create_future()
+
+    def run() -> None:
+        try:
+            tell = functools.partial(_set, done, work(*arguments), None)
+        except BaseException as error:
+            tell = functools.partial(_set, done, None, error)
+        try:
+            loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # The loop is closed: nobody listens any more.
+
+    threading.Thread(target=run, name=f"docker {work.__name__}", daemon=True).start()
+    return await done
+
+
+def _set(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(value)
+    else:
+        done.set_exception(error)

@@ -1,0 +1,38 @@
+"""The progress of a download in lines for the job's log, from the engine's reports: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STEP = 0.05
+"""A line each time so much more of it is there."""
+GIB = 1024**3
+
+
+class Progress:
+    """Adds up layers. `hear` returns a line when there is something new to say."""
+
+    def __init__(self, image: str) -> None:
+        self._image = image
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._told = -1.0
+
+    def hear(self, report: Mapping[str, Any]) -> str | None:
+        detail = report.get("progressDetail") or {}
+        layer = report.get("id")
+        if layer and report.get("status") == "Downloading" and detail.get("total"):
+            self._layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+        elif layer in self._layers and report.get("status") in ("Download complete", "Pull complete"):
+            total = self._layers[layer][1]
+            self._layers[layer] = (total, total)
+        return self._line()
+
+    def _line(self) -> str | None:
+        total = sum(of for _, of in self._layers.values())
+        have = sum(got for got, _ in self._layers.values())
+        # The total grows while layers come in sight: a share that falls is not told.
+        if not total or (have / total < self._told + STEP and not self._told < have / total == 1):
+            return None
+        self._told = have / total
+        return f"{self._image}: {have / total:.0%} of {total / GIB:.1f} GiB"

@@ -1,0 +1,244 @@
+"""The docker runner: each run a container of the image that has its tool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+
+from runners import guest
+from runners.docker import container as containers
+from runners.docker import where
+from runners.docker.container import Container
+from runners.docker.engine import Engine, Gone, Refused, Taken, in_thread
+from runners.docker.progress import Progress
+from runners.docker.where import NoEngine
+from runners.environment import threads_per_slot
+from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from taod.catalogue import network as catalogue
+from taod.config import DockerConfig
+from taod.paths import RunFolder
+from taod.watch import FolderWatch
+
+KNOWN_S = 5.0
+"""How long an answer of the engine about itself or an image holds."""
+CLAIM_LIMIT_S = 5.0
+"""How long a stop waits for a container's first process to be ready for signals."""
+AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses while an engine does not answer; the last one from then on."""
+DEPLOYED = frozenset({"gen_trt_engine", "trtexec"})
+
+log = logging.getLogger(__name__)
+
+
+class Docker:
+    """Runs a command line in a container that sees the job's folder, what the run reads, and nothing else."""
+
+    name = "docker"
+
+    def __init__(self, config: DockerConfig | None = None, *, cpu_slots: int = 1) -> None:
+        self._config = config or DockerConfig()
+        self._threads = threads_per_slot(0, cpu_slots)
+        self._engine: Engine | None = None
+        self._known: dict[str, tuple[float, Verdict]] = {}
+
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+        kind = kind_of(network, action)
+        at, verdict = self._known.get(kind, (0.0, None))
+        if verdict is None or time.monotonic() - at > KNOWN_S:
+            verdict = self._look(kind)
+            self._known[kind] = (time.monotonic(), verdict)
+        return verdict
+
+    def describe(self, request: RunRequest) -> Launch:
+        container = self._container(request)
+        return Launch(containers.command_line(container), container.environment)
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        container = self._container(request)
+        guest.open_folder(request)
+        try:
+            engine = self._answering()
+            await self._have_image(engine, container.image, request)
+            handle = await in_thread(engine.create, container)
+        except Taken as error:
+            raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from error
+        except Gone as error:
+            raise StartFailed(f"there is no image {container.image}: {error}") from error
+        except (NoEngine, Refused) as error:
+            raise StartFailed(_with_remedy(str(error))) from error
+        try:
+            await in_thread(engine.start, handle)
+        except (NoEngine, Refused, Gone) as error:
+            # It is not known whether it was started: it is once nobody can start it any more.
+            guest.take_claim(request.run_folder)
+            await self._remove(engine, handle)
+            raise StartFailed(_with_remedy(str(error))) from error
+        return RunIdentity(runner=self.name, handle=handle)
+
+    async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
+        name = containers.name_of(request)
+        if guest.take_claim(request.run_folder) or guest.claimant(request.run_folder) == guest.DAEMON:
+            # A container that is there, or that the engine is just making, finds the claim taken and ends.
+            try:
+                await self._remove(self._answering(), name)
+            except NoEngine as error:
+                log.warning("container %s could not be looked for: %s", name, error)
+            return Claim.NEVER, None
+        claim = guest.over(request.run_folder)
+        if claim is Claim.LIVES:
+            try:
+                state = await in_thread(self._answering().state, name)
+                claim = Claim.LIVES if state.running else Claim.ENDED
+            except Gone:
+                claim = Claim.ENDED
+            except NoEngine:
+                pass  # `wait` finds out when the engine answers again.
+        return claim, RunIdentity(runner=self.name, handle=name)
+
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+        run, handle = request.run_folder, identity.handle or containers.name_of(request)
+        tries = 0
+        while (ended := guest.settled(run)) is None:
+            try:
+                engine = self._answering()
+                await in_thread(engine.wait, handle)
+                ended = await self._ending(engine, handle, request)
+                return await self._finish(engine, handle, request, ended)
+            except Gone:
+                code = guest.exit_code(run)
+                return guest.settle(run, Ended(code, "" if code is not None else "its container was removed"))
+            except (NoEngine, Refused) as error:
+                code = guest.exit_code(run)
+                if code is not None and tries:
+                    return Ended(code)
+                log.warning("container %s cannot be waited for now: %s", handle, error)
+                await asyncio.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
+                tries += 1
+        return ended
+
+    async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
+        run, handle = request.run_folder, identity.handle or containers.name_of(request)
+        engine = self._answering()
+        if not force and guest.claimant(run) is None:
+            # The first process of a container is told nothing that it has not asked to be told: a SIGTERM before the
+            # wrapper's trap would be lost.
+            await _claimed(run)
+        try:
+            await in_thread(engine.kill, handle, "SIGKILL" if force else containers.STOP_SIGNAL)
+        except Gone:
+            pass
+
+    async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> Ended:
+        state = await in_thread(engine.state, handle)
+        code = guest.exit_code(request.run_folder)
+        message = state.error
+        if state.out_of_memory and (code or state.exit_code):
+            limit = f" of {self._config.memory} (runner.docker.memory)" if self._config.memory else ""
+            message = f"out of memory: more than the container's limit{limit}" if limit else "out of memory"
+        elif code is None and 0 < (state.exit_code or 0) < guest.SIGNALLED:
+            # The wrapper started nothing, because it could not write.
+            message = message or await in_thread(engine.last_words, handle) or f"{request.folder} cannot be written"
+        return Ended(state.exit_code if code is None else code, message)
+
+    async def _finish(self, engine: Engine, handle: str, request: RunRequest, ended: Ended) -> Ended:
+        try:
+            guest.settle(request.run_folder, ended)
+        except OSError as error:
+            log.warning("the end of container %s could not be kept: %s", handle, error)
+            return ended
+        if not self._config.keep:
+            await self._remove(engine, handle)
+        return ended
+
+    async def _have_image(self, engine: Engine, image: str, request: RunRequest) -> None:
+        pull = self._config.pull
+        if pull != "always" and await in_thread(engine.has, image):
+            return
+        if pull == "never":
+            raise StartFailed(_missing(image))
+        guest.say(request, f"downloading {image}")
+        await in_thread(_download, engine, image, request)
+        guest.say(request, f"{image} is there")
+
+    async def _remove(self, engine: Engine, handle: str) -> None:
+        try:
+            await in_thread(engine.remove, handle)
+        except (NoEngine, Refused) as error:
+            log.warning("container %s could not be removed: %s", handle, error)
+
+    def _container(self, request: RunRequest) -> Container:
+        kind = request.command.image
+        image = self._config.images.get(kind)
+        if not image:
+            raise StartFailed(f"runner.docker.images has no image of kind {kind!r}; name one")
+        try:
+            return containers.of(request, image, self._config, threads=self._threads)
+        except ValueError as error:
+            raise StartFailed(str(error)) from error
+
+    def _answering(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(where.find(self._config.socket))
+        return self._engine
+
+    def _look(self, kind: str) -> Verdict:
+        """Whether an engine answers and has, or may get, the image of this kind."""
+        from importlib.util import find_spec
+
+        image = self._config.images.get(kind)
+        if not image:
+            return Verdict(
+                False, f"no image of kind {kind!r} is configured", f"name one in runner.docker.images.{kind}"
+            )
+        if find_spec("docker") is None:
+            return Verdict(False, "the Docker SDK is not installed", "pip install 'taod[docker]'")
+        try:
+            url = where.find(self._config.socket)
+            if self._config.pull == "never" and not where.has_image(url, image):
+                return Verdict(False, *_missing(image).split("; ", 1))
+            where.ask(url, "/_ping")
+        except NoEngine as error:
+            verdict = Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")
+            # One that hangs is asked once for all kinds.
+            self._known |= {each: (time.monotonic(), verdict) for each in self._config.images}
+            return verdict
+        return Verdict(True)
+
+
+def kind_of(network: str, action: str) -> str:
+    """The kind of image that has the action's tool, as far as network and action tell."""
+    return "tao-deploy" if action in DEPLOYED else catalogue.of(network).image
+
+
+async def _claimed(run: RunFolder) -> None:
+    """Wait until the run has its claim, but not for ever: it may have ended without."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLAIM_LIMIT_S), FolderWatch(run.path) as watch:
+            while guest.claimant(run) is None:
+                await watch.changed()
+
+
+def _download(engine: Engine, image: str, request: RunRequest) -> None:
+    progress = Progress(image)
+    for report in engine.pull(image):
+        if line := progress.hear(report):
+            guest.say(request, line)
+
+
+def _missing(image: str) -> str:
+    return f"the image {image} is not there; `docker pull {image}`, or set runner.docker.pull = 'missing'"
+
+
+def _with_remedy(text: str) -> str:
+    if "could not select device driver" in text or "nvidia-container" in text:
+        return f"the container engine cannot give GPUs to containers ({text}); install the NVIDIA Container Toolkit"
+    if "bind source path does not exist" in text:
+        return f"what the run reads is gone ({text}); upload or link it again"
+    if "rlimit" in text:
+        return f"the container engine may not raise limits so far ({text}); set runner.docker.ulimits to what it may"
+    if "no space left" in text.lower():
+        return f"the disk of the container engine is full ({text}); `docker system prune`"
+    return text

@@ -1,0 +1,90 @@
+"""Runs in a container or a cluster job: their wrapper, the claim that lets an attempt start once, how it ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from runners.protocol import Claim, Ended, RunRequest, StartFailed
+from taod.paths import RunFolder
+
+WRAPPER = "\n".join(
+    line for line in (Path(__file__).parent / "guest.sh").read_text().splitlines() if line and line.lstrip()[0] != "#"
+)
+"""The wrapper's text; its comments stay in the file."""
+SIGNALLED = 128
+"""From here on an exit code is a signal's."""
+DAEMON = "daemon"
+"""In a claim: the daemon has it, so the attempt never starts. Anything else names the run that has it."""
+
+
+def open_folder(request: RunRequest) -> None:
+    """Make the run's folder and its log. Raises StartFailed: another has the attempt, or nothing can be written."""
+    run = request.run_folder
+    if run.claim.exists():
+        raise StartFailed(f"attempt {request.attempt} was claimed by somebody else")
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StartFailed(f"the run could not be started: {error}") from error
+
+
+def say(request: RunRequest, text: str) -> None:
+    """A line of taod's own in the job's log."""
+    with request.job_folder.log.open("a") as log:
+        log.write(f"[taod] {text}\n")
+
+
+def take_claim(run: RunFolder) -> bool:
+    """Claim the attempt for the daemon, so that it never starts; False where somebody has it already."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(run.claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as claim:
+        claim.write(f"{DAEMON}\n")
+    return True
+
+
+def claimant(run: RunFolder) -> str | None:
+    """Who has the claim: `DAEMON`, or the run as it calls itself; None where nobody has."""
+    try:
+        return run.claim.read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def exit_code(run: RunFolder) -> int | None:
+    """What the wrapper recorded; None where it did not come to it."""
+    try:
+        text = run.exit.read_text()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.endswith("\n") else None
+
+
+def settled(run: RunFolder) -> Ended | None:
+    """The end as it was once found out (`settle`); None before."""
+    try:
+        return msgspec.json.decode((run.path / "ended.json").read_bytes(), type=Ended)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def settle(run: RunFolder, ended: Ended) -> Ended:
+    """Keep what the engine or the cluster told of the end, before it forgets."""
+    aside = run.path / ".ended.json"
+    aside.write_bytes(msgspec.json.encode(ended))
+    aside.replace(run.path / "ended.json")
+    return ended
+
+
+def over(run: RunFolder) -> Claim:
+    """What a claimed attempt is, as far as its folder tells."""
+    if claimant(run) == DAEMON:
+        return Claim.NEVER
+    return Claim.ENDED if settled(run) is not None or exit_code(run) is not None else Claim.LIVES

@@ -1,0 +1,46 @@
+# The wrapper around a run that is no child of the daemon: `sh -c <this text> taod-run <run folder> <log> <who> <tool> …`,
+# as the first process of a container or in a cluster job. <log> is appended to; empty: output stays where it goes.
+
+# A SIGTERM is for the tool. As the first process of a container this shell is the only one that gets it, and passes it
+# on to all others; in a cluster job every process gets its own.
+forward() { if [ $$ -eq 1 ]; then kill -TERM -1; elif [ -n "$1" ]; then kill -TERM "$1"; fi 2>/dev/null; }
+asked=
+again=
+trap 'asked=1; again=1; [ $$ -ne 1 ] || forward' TERM
+trap : HUP INT QUIT USR1 USR2 PIPE
+run=$1 log=$2 who=$3
+shift 3
+[ -z "$log" ] || exec >>"$log" 2>&1
+# With noclobber the shell makes the file by O_EXCL, which succeeds once in the world: a daemon that takes it first has
+# decided that this attempt never starts. What is in it tells who has it.
+set -C
+if ! echo "$who" 2>/dev/null >"$run/claim"; then
+    [ -s "$run/claim" ] || exit 82
+    read -r first <"$run/claim"
+    # A job that the cluster has requeued comes again under its own number.
+    [ "$first" = "$who" ] && [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || exit 81
+    set +C
+    : >"$run/exit"
+fi
+set +C
+code=143
+if [ -z "$asked" ]; then
+    "$@" </dev/null &
+    tool=$!
+    # Asked before there was a tool that could be told.
+    [ -z "$asked" ] || forward "$tool"
+    before=
+    while :; do
+        again=
+        wait "$tool"
+        code=$?
+        # After a signal came, the wait may have been cut short (the next one tells the code), or may have been the last
+        # one (the next one knows nothing any more).
+        [ "$code" -ne 127 ] || [ -z "$before" ] || code=$before
+        [ -n "$again" ] || break
+        before=$code
+    done
+fi
+# Read once it ends in a line break: 0-125 the tool's own, 126 and 127 not to be executed or found, 128+n by signal n.
+echo "$code" >"$run/exit"
+exit "$code"

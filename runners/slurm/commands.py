@@ -1,0 +1,95 @@
+"""The cluster's own commands: sbatch, squeue, scontrol, sacct, scancel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+
+from runners.native import KEPT, KEPT_PREFIXES
+from runners.slurm import state
+from runners.slurm.state import Seen
+from taod.config import SlurmConfig
+
+ANSWER_S = 30.0
+SET_BY_CLUSTER = ("CUDA_", "NVIDIA_")
+PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
+
+
+class NoCluster(Exception):
+    """The command could not be done; the cluster's own words."""
+
+
+class Commands:
+    """Each method is one process, and raises NoCluster where it fails."""
+
+    def __init__(self, config: SlurmConfig) -> None:
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if (name in KEPT or name.startswith((*KEPT_PREFIXES, "SLURM_CONF"))) and not name.startswith(SET_BY_CLUSTER)
+        }
+        if config.conf:
+            self._environment["SLURM_CONF"] = config.conf
+
+    async def submit(self, options: list[str], script: str) -> str:
+        """Hand the script over; returns the number of the job."""
+        answer = await self._run("sbatch", "--parsable", *options, script)
+        # `number;cluster`
+        return answer.strip().split(";")[0]
+
+    async def mine(self) -> list[Seen]:
+        """This user's jobs, those that ended a little while ago included."""
+        return state.queue(await self._run("squeue", "--me", "--noheader", "--states=all", f"--format={state.FORMAT}"))
+
+    async def named(self, name: str) -> list[Seen]:
+        """This user's jobs of that name."""
+        arguments = ("--me", "--noheader", "--states=all", f"--name={name}", f"--format={state.FORMAT}")
+        return state.queue(await self._run("squeue", *arguments))
+
+    async def one(self, handle: str) -> Seen | None:
+        """The job as the controller, or else the accounting, remembers it."""
+        try:
+            return state.shown(await self._run("scontrol", "show", "job", "--oneliner", handle))
+        except NoCluster as error:
+            if "Invalid job id" not in str(error):
+                raise
+        try:
+            columns = "--format=JobIDRaw,JobName,State,ExitCode"
+            return state.accounted(
+                await self._run("sacct", f"--jobs={handle}", "--allocations", "--noheader", "--parsable2", columns)
+            )
+        except NoCluster:
+            return None  # A cluster without accounting.
+
+    async def signal(self, handles: Iterable[str], name: str) -> None:
+        """To every process of the jobs."""
+        await self._run("scancel", "--full", f"--signal={name}", *handles)
+
+    async def cancel(self, handles: Iterable[str]) -> None:
+        await self._run("scancel", *handles)
+
+    async def _run(self, program: str, *arguments: str) -> str:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment,
+            )
+        except OSError as error:
+            raise NoCluster(f"{program} could not be run: {error.strerror}; install the Slurm client") from error
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                out, told = await process.communicate()
+        except TimeoutError:
+            raise NoCluster(f"{program} has not answered for {ANSWER_S:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise NoCluster(told.decode(errors="replace").strip() or f"{program} ended with {process.returncode}")
+        return out.decode(errors="replace")

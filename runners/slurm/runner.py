@@ -1,0 +1,163 @@
+"""The slurm runner: each run a batch job of the cluster, in a folder that its nodes share with this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from contextlib import suppress
+from typing import Any
+
+from runners import guest
+from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from runners.slurm import script as scripts
+from runners.slurm import state
+from runners.slurm.commands import PROGRAMS, Commands, NoCluster
+from runners.slurm.state import Seen
+from runners.slurm.watcher import Watcher
+from taod.config import SlurmConfig
+from taod.watch import FolderWatch
+
+LOOKS = 3
+"""How often the cluster must know nothing of a job before that is believed."""
+AGAIN = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+"""What the cluster says of a job whose run has ended and that it will start once more."""
+CLEARING_S = (0.2, 0.5, 1.0, 2.0)
+
+log = logging.getLogger(__name__)
+
+
+class Slurm:
+    """Its runs hold no device of this machine: the cluster has the queue, and taod only counts them."""
+
+    name = "slurm"
+
+    def __init__(self, config: SlurmConfig | None = None) -> None:
+        self._config = config or SlurmConfig()
+        self.slots = self._config.max_jobs
+        self.gpus = self._config.max_gpus
+        self._commands = Commands(self._config)
+        self._watcher = Watcher(self._commands, self._config.poll_s)
+
+    def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        if missing:
+            return Verdict(False, f"there is no {' and no '.join(missing)}", "install the Slurm client of your cluster")
+        return Verdict(True)
+
+    def describe(self, request: RunRequest) -> Launch:
+        words = ["sbatch", "--parsable", *scripts.options(request, self._config)]
+        return Launch([*words, *self._config.prefix, *request.command.argv], scripts.environment(request))
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        guest.open_folder(request)
+        options = scripts.options(request, self._config)
+        path = request.run_folder.path / "job.sh"
+        try:
+            # Made once: it is what a second starter of the attempt fails over. It may hold the model's key.
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700), "w") as file:
+                file.write(scripts.script(request, self._config))
+        except FileExistsError:
+            raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from None
+        except OSError as error:
+            raise StartFailed(f"the run could not be started: {error}") from error
+        try:
+            handle = await self._commands.submit(options, str(path))
+        except NoCluster as error:
+            # What it may have taken nevertheless finds the claim taken, and ends.
+            guest.take_claim(request.run_folder)
+            raise StartFailed(f"the cluster does not take the run: {error}") from error
+        guest.say(request, f"job {handle} of the cluster")
+        return RunIdentity(runner=self.name, handle=handle)
+
+    async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
+        known = await self._known(request)
+        if known is None and (
+            guest.take_claim(request.run_folder) or guest.claimant(request.run_folder) == guest.DAEMON
+        ):
+            # A job that comes to the cluster only now finds the claim taken, and ends.
+            return Claim.NEVER, None
+        handle = known.number if known is not None else guest.claimant(request.run_folder)
+        claim = guest.over(request.run_folder)
+        if claim is Claim.NEVER:
+            return claim, None
+        if claim is Claim.LIVES and known is not None and not known.lives:
+            claim = Claim.ENDED
+        return claim, RunIdentity(runner=self.name, handle=handle)
+
+    async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+        run, handle = request.run_folder, identity.handle or ""
+        if (ended := guest.settled(run)) is not None:
+            return ended
+        while True:
+            code, seen = await self._until_over(handle, request)
+            if code != 0:
+                with suppress(NoCluster):
+                    seen = await self._final(handle, scripts.name_of(request)) or seen
+            if not (self._config.requeue and seen is not None and seen.state in AGAIN):
+                break
+            run.exit.unlink(missing_ok=True)
+            guest.say(request, f"job {handle} was put back into the queue of the cluster and starts again")
+        ended = state.ended(seen, code, handle)
+        with suppress(OSError):
+            guest.settle(run, ended)
+        return ended
+
+    async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
+        """Until the run has recorded its exit code, or the cluster says that it is over; with what each told."""
+        run, name = request.run_folder, scripts.name_of(request)
+        told: list[Seen | None] = []
+        reason = ""
+        async with FolderWatch(run.path) as watch:
+
+            def heard(seen: Seen | None) -> None:
+                nonlocal reason
+                if seen is not None and seen.state == "PENDING" and seen.reason not in ("", reason):
+                    reason = seen.reason
+                    with suppress(OSError):
+                        guest.say(request, f"job {handle} waits on the cluster: {reason}")
+                if seen is None or not seen.lives:
+                    told.extend([seen] * (1 if seen is None else LOOKS))
+                    watch.wake()
+
+            self._watcher.watch(name, heard)
+            try:
+                while (code := guest.exit_code(run)) is None and len(told) < LOOKS:
+                    await watch.changed()
+            finally:
+                self._watcher.leave(heard)
+        return code, next((each for each in reversed(told) if each is not None), None)
+
+    async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
+        handle = identity.handle or ""
+        try:
+            if guest.claimant(request.run_folder) is None:
+                # It has not begun; if it is just beginning, the cluster's own SIGTERM reaches it.
+                await self._commands.cancel([handle])
+            elif force:
+                await self._commands.signal([handle], "KILL")
+            else:
+                await self._commands.signal([handle], "TERM")
+        except NoCluster as error:
+            if "Invalid job id" not in str(error) and "already" not in str(error):
+                raise
+
+    async def _final(self, handle: str, name: str) -> Seen | None:
+        """How the cluster says that it ended; while it is clearing up after a job, it does not say how."""
+        seen = await self._commands.one(handle)
+        for pause in CLEARING_S:
+            if seen is None or seen.state != "COMPLETING":
+                break
+            await asyncio.sleep(pause)
+            seen = await self._commands.one(handle)
+        return seen if seen is not None and seen.name == name else None
+
+    async def _known(self, request: RunRequest) -> Seen | None:
+        """The job of this attempt, where the cluster knows of it."""
+        try:
+            found = await self._commands.named(scripts.name_of(request))
+        except NoCluster as error:
+            log.warning("whether the cluster has %s cannot be asked: %s", scripts.name_of(request), error)
+            return None
+        return found[-1] if found else None

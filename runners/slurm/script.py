@@ -1,0 +1,92 @@
+"""From a run to the batch script that the cluster gets: pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from runners.guest import WRAPPER
+from runners.protocol import RunRequest
+from taod.config import SlurmConfig, SlurmRule
+
+MARKS = ("partition", "account", "qos", "time")
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a run asks the cluster for, its rules applied."""
+
+    partition: str
+    account: str
+    qos: str
+    time: str
+    cpus: int
+    memory: str
+    gres: str
+    options: list[str]
+
+
+def name_of(request: RunRequest) -> str:
+    """How the cluster calls the run; a daemon finds it by this name again."""
+    return f"taod-{request.job_id}-{request.attempt}"
+
+
+def ask(config: SlurmConfig, network: str, action: str) -> Ask:
+    """What is configured, with every matching rule over it in order."""
+    values = {name: getattr(config, name) for name in Ask.__struct_fields__}
+    for rule in _matching(config.rule, network, action):
+        values |= {name: value for name in values if (value := getattr(rule, name)) is not None}
+    return Ask(**values)
+
+
+def options(request: RunRequest, config: SlurmConfig) -> list[str]:
+    """Those of sbatch."""
+    wanted = ask(config, request.command.network, request.command.action)
+    gpus = request.command.gpus
+    found = [
+        f"--job-name={name_of(request)}",
+        f"--output={request.job_folder.log}",
+        "--open-mode=append",
+        f"--chdir={request.folder}",
+        "--nodes=1",
+        "--ntasks=1",
+        "--export=ALL",
+        "--requeue" if config.requeue else "--no-requeue",
+    ]
+    found += [f"--{name}={value}" for name in MARKS if (value := getattr(wanted, name))]
+    if wanted.cpus:
+        found.append(f"--cpus-per-task={wanted.cpus * max(gpus, 1)}")
+    if wanted.memory:
+        found.append(f"--mem={wanted.memory}")
+    if wanted.gres and gpus:
+        found.append(f"--gres={wanted.gres}:{gpus}")
+    return found + wanted.options
+
+
+def environment(request: RunRequest) -> dict[str, str]:
+    """What taod sets for the tool; which GPUs it sees, the cluster says."""
+    return {
+        "NUM_GPU_PER_NODE": str(request.command.gpus),
+        "PYTHONUNBUFFERED": "1",
+        "TAOD_JOB_ID": request.job_id,
+        "TAOD_RUN": f"{request.job_id}/{request.attempt}",
+    } | request.command.environment
+
+
+def script(request: RunRequest, config: SlurmConfig) -> str:
+    """A batch script: environment, set-up, and the wrapper around the tool."""
+    lines = ["#!/bin/sh"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request).items()]
+    if config.path:
+        lines.append(f'export PATH={shlex.quote(":".join(config.path))}:"$PATH"')
+    lines += config.setup.splitlines()
+    words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
+    tool = [*config.prefix, *request.command.argv]
+    lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')
+    return "\n".join(lines) + "\n"
+
+
+def _matching(rules: Iterable[SlurmRule], network: str, action: str) -> list[SlurmRule]:
+    return [rule for rule in rules if fnmatchcase(network, rule.network) and fnmatchcase(action, rule.action)]

@@ -1,0 +1,378 @@
+"""Drives a sweep: asks what to do next, makes trials, takes their results, ends. All that it knows is in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from store import Store
+from store.records import JobRecord, NewJob, SweepRecord, TrialRecord
+from taod.automl import best as files
+from taod.automl import place, trials
+from taod.automl.algorithms import algorithm
+from taod.automl.ending import Ending
+from taod.automl.log import SweepLog
+from taod.automl.population import perturbed
+from taod.automl.proposer import Proposer
+from taod.automl.schedule import Snapshot, decide
+from taod.automl.steps import Begin, Finish, Promote, Prune, Step
+from taod.clock import seconds_of
+from taod.scheduler.ground import Ground, Live, Watch
+from taod.scheduler.scheduler import OF_SWEEP, MakeWatch
+from taod.telemetry.metric import values
+from taod.types.device import DeviceKind
+from taod.types.event import EventType
+from taod.types.job import DetailedStatus, Result
+from taod.types.state import State
+
+RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a turn that failed (a full disk) is tried again; the last one from then on."""
+
+log = logging.getLogger(__name__)
+
+
+class Controls(Protocol):
+    """What a sweep asks of the scheduler about its trials."""
+
+    def wake(self) -> None: ...
+
+    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord: ...
+
+    async def pause(self, job_id: str) -> JobRecord: ...
+
+    def resume(self, job_id: str) -> JobRecord: ...
+
+
+class SweepWatch:
+    """The watch over one sweep, as the scheduler has one over each run. Cancelling its task leaves the trials alone: a
+    daemon that comes later goes on from the store."""
+
+    def __init__(
+        self, ground: Ground, controls: Controls, proposer: Proposer, job_id: str, over: Callable[[Watch], None]
+    ) -> None:
+        """`over` is called when the sweep has ended or was paused."""
+        self.job_id = job_id
+        self.by = "user"
+        """Who cancels it."""
+        self.ended = asyncio.Event()
+        self._ground = ground
+        self._controls = controls
+        self._proposer = proposer
+        self._over = over
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._log = SweepLog(ground.root.job(job_id).log, ground.clock)
+        self._told: object = None
+
+    def begin(self, live: object = None) -> None:
+        """Begin the leased sweep, or go on with one that a daemon before drove."""
+        self._task = asyncio.create_task(self._carry(), name=f"sweep {self.job_id}")
+
+    def stop(self, by: str = "user") -> None:
+        """The sweep's end or pause was asked for, and is on record."""
+        self.by = by
+        self._wake.set()
+
+    @property
+    def live(self) -> Live | None:
+        """A sweep has no process of its own."""
+        return None
+
+    def break_off(self, intent: str, words: str) -> None:
+        """It has no device that could be lost, and no limit of its own: its trials have."""
+
+    async def leave(self) -> None:
+        """Stop driving; trials run on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _carry(self) -> None:
+        try:
+            job = self._ground.store.jobs.get(self.job_id)
+            if job is None:
+                return
+            async with self._ground.bus.subscribe(job.user_id, looks=False) as stream:
+                listener = asyncio.create_task(self._listen(stream), name=f"events of sweep {self.job_id}")
+                try:
+                    await self._drive()
+                finally:
+                    listener.cancel()
+                    await asyncio.gather(listener, return_exceptions=True)
+        finally:
+            self.ended.set()
+            self._over(self)
+
+    async def _listen(self, stream: object) -> None:
+        async for event in stream:  # type: ignore[attr-defined]
+            if event.type in (EventType.RESET, EventType.JOB_DELETED) or (
+                event.type is EventType.JOB and _OF_SWEEP.decode(event.data).sweep_id == self.job_id
+            ):
+                self._wake.set()
+
+    async def _drive(self) -> None:
+        """Turns until the sweep is over; one that fails is tried again, since the trials live on meanwhile."""
+        failures = 0
+        while True:
+            self._wake.clear()
+            try:
+                if await self._turn():
+                    return
+                failures = 0
+            except Exception:
+                log.exception("sweep %s could not take its turn; it is tried again", self.job_id)
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+                continue
+            await self._wake.wait()
+
+    async def _turn(self) -> bool:
+        """Everything that can be done now. Whether the sweep is over."""
+        while True:
+            job, sweep = self._begun()
+            if job is None or sweep is None:
+                return True
+            self._take(sweep)
+            if job.stop_intent is not None:
+                return await Ending(self._ground, self._controls, sweep, self._log).stop(job, self.by)
+            step = decide(self._snapshot(sweep))
+            if step is None:
+                self._report(sweep)
+                return False
+            if await self._do(job, sweep, step):
+                return True
+
+    def _begun(self) -> tuple[JobRecord | None, SweepRecord | None]:
+        """The sweep as it is, on its way: a leased one is put to RUNNING and its stopped trials back into the queue."""
+        store = self._ground.store
+        job, sweep = store.jobs.get(self.job_id), store.sweeps.get(self.job_id)
+        if job is None or sweep is None or not job.state.on_device:
+            return None, None
+        if job.state in (State.LEASED, State.STARTING):
+            with store.transaction():
+                if sweep.began_at is None:
+                    sweep = store.sweeps.update(self.job_id, began_at=self._ground.now())
+                if job.state is State.LEASED:
+                    store.jobs.transition(self.job_id, State.STARTING, "Begins its experiments")
+                job = store.jobs.transition(self.job_id, State.RUNNING, "Runs its experiments")
+                self._again()
+            self._ground.tell(job)
+            self._log.write(f"{sweep.settings.algorithm} over {len(sweep.space)} parameters begins")
+            for note in sweep.notes:
+                self._log.write(note)
+        return job, sweep
+
+    def _again(self) -> None:
+        """Trials that stopped with their sweep, into the queue."""
+        for trial in self._ground.store.sweeps.trials(self.job_id):
+            job = self._ground.store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
+            if job is None:
+                continue
+            if job.state is State.HELD:
+                self._ground.move(job.id, State.QUEUED, "Its sweep goes on")
+            elif job.state in (State.PAUSED, State.CANCELLED):
+                self._controls.resume(job.id)
+
+    def _take(self, sweep: SweepRecord) -> None:
+        """Put on record how trials ended."""
+        store = self._ground.store
+        for trial in store.sweeps.trials(sweep.job_id):
+            if trial.outcome != "open":
+                continue
+            job = store.jobs.get(trial.job_id) if trial.job_id else None
+            if job is not None and not job.state.ended:
+                continue
+            result = store.jobs.result(job.id) if job is not None else Result()
+            ended = trials.ended(trial, job, result, sweep.settings)
+            if ended is None:
+                continue
+            store.sweeps.update_trial(
+                sweep.job_id,
+                trial.number,
+                outcome=ended.outcome,
+                reason=ended.reason,
+                scores=ended.scores,
+                trained=ended.trained,
+            )
+            self._log.ended(trial, ended, sweep.settings.metric)
+
+    def _snapshot(self, sweep: SweepRecord) -> Snapshot:
+        store = self._ground.store
+        known = store.sweeps.trials(sweep.job_id)
+        settings = msgspec.structs.replace(sweep.settings, max_parallel=self._parallel(sweep))
+        running: dict[int, dict[int, float]] = {}
+        if algorithm(settings.algorithm).schedule == "median":
+            for trial in known:
+                job = store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
+                if job is not None and job.state is State.RUNNING and job.stop_intent is None:
+                    running[trial.number] = values(store.jobs.result(job.id), settings.metric)
+        return Snapshot(settings=settings, trials=known, running=running, hours=self._seconds(sweep) / 3600)
+
+    def _parallel(self, sweep: SweepRecord) -> int:
+        """How many trials may be open: as configured, else as many as the devices take at once."""
+        if sweep.settings.max_parallel:
+            return sweep.settings.max_parallel
+        site = sweep.settings.site
+        devices = self._ground.devices.devices
+        of_kind = {kind: [device for device in devices if device.kind is kind] for kind in DeviceKind}
+        here = of_kind[DeviceKind.GPU] or of_kind[DeviceKind.CPU]
+        slots = sum(device.slots for device in ([one for one in devices if one.id == site] if site else here))
+        return max(1, slots // max(1, sweep.devices))
+
+    def _seconds(self, sweep: SweepRecord) -> float:
+        return self._ground.clock.time() - seconds_of(sweep.began_at) if sweep.began_at else 0.0
+
+    async def _do(self, job: JobRecord, sweep: SweepRecord, step: Step) -> bool:
+        """Do one thing. Whether the sweep is over with it."""
+        match step:
+            case Begin():
+                await self._begin(sweep, step)
+            case Promote(number, rung, epochs):
+                self._promote(sweep, number, rung, epochs)
+            case Prune(number, reason):
+                await self._prune(sweep, number, reason)
+            case Finish(reason):
+                await Ending(self._ground, self._controls, sweep, self._log).finish(reason, self._seconds(sweep))
+                return True
+        return False
+
+    async def _begin(self, sweep: SweepRecord, step: Begin) -> None:
+        """A new trial: where it lies is asked first, then it and its job are on record together."""
+        store = self._ground.store
+        known = store.sweeps.trials(sweep.job_id)
+        number = len(known)
+        source = known[step.source] if step.source is not None else None
+        coordinates, memory, params = await self._point(sweep, known, source)
+        job_id = trials.trial_id(sweep.job_id, number)
+        if source is not None and source.job_id is not None:
+            root = self._ground.root
+            await asyncio.to_thread(files.begin_with, self._network(sweep), root.job(source.job_id), root.job(job_id))
+        trained = source.trained if source is not None else 0
+        trial = TrialRecord(
+            sweep_id=sweep.job_id,
+            number=number,
+            job_id=job_id,
+            coordinates=coordinates,
+            params=params,
+            memory=memory | ({"replaces": step.replaces} if step.replaces is not None else {}),
+            bracket=step.bracket,
+            rung=step.rung,
+            epochs=step.epochs,
+            first_epochs=trained,
+            source=step.source,
+            trained=trained,
+        )
+        with store.transaction():
+            parent = store.jobs.get(sweep.job_id)
+            if parent is None or parent.state is not State.RUNNING or len(store.sweeps.trials(sweep.job_id)) != number:
+                return
+            (made,) = store.jobs.add([self._job(parent, sweep, trial)])
+            store.sweeps.add_trial(trial)
+        self._log.begun(trial)
+        self._ground.tell(made)
+        self._controls.wake()
+        self._report(sweep)
+
+    async def _point(
+        self, sweep: SweepRecord, known: list[TrialRecord], source: TrialRecord | None
+    ) -> tuple[dict[str, float], dict[str, object], dict[str, object]]:
+        """Coordinates, the proposer's memory and values of a new trial. The first one is the specification itself."""
+        number = len(known)
+        if source is not None:
+            draw = random.Random(trials.seed(sweep, number))
+            at = perturbed(sweep.space, source.coordinates, draw)
+            return at, {}, place.values(sweep.space, at, sweep.base)
+        defaults = {each.path: each.default for each in sweep.space}
+        if number == 0 and sweep.settings.try_default and None not in defaults.values():
+            return place.coordinates(sweep.space, defaults, sweep.base), {}, defaults
+        asked = await self._proposer.ask(trials.question(sweep, algorithm(sweep.settings.algorithm), known))
+        if asked.note and asked.note not in sweep.notes:
+            self._ground.store.sweeps.update(sweep.job_id, notes=[*sweep.notes, asked.note])
+            self._ground.store.jobs.note(sweep.job_id, asked.note)
+        return asked.coordinates, asked.memory, place.values(sweep.space, asked.coordinates, sweep.base)
+
+    def _job(self, parent: JobRecord, sweep: SweepRecord, trial: TrialRecord) -> NewJob:
+        assert trial.job_id is not None
+        return NewJob(
+            id=trial.job_id,
+            user_id=parent.user_id,
+            owner_kind=parent.owner_kind,
+            owner_id=parent.owner_id,
+            network=parent.network,
+            action=parent.action,
+            parent_id=None,
+            state=State.QUEUED,
+            reason=f"Experiment {trial.number} of sweep {parent.id[:8]}",
+            devices_wanted=sweep.devices,
+            priority=parent.priority,
+            metric=sweep.settings.metric,
+            spec=place.put(sweep.base, trial.params),
+            site=sweep.settings.site,
+            asked_runner=parent.asked_runner,
+            sweep_id=parent.id,
+            trial=trial.number,
+        )
+
+    def _promote(self, sweep: SweepRecord, number: int, rung: int, epochs: int) -> None:
+        """The trial's own job again, in its own folder: its tool goes on from the checkpoint there."""
+        store = self._ground.store
+        trial = store.sweeps.trials(sweep.job_id)[number]
+        if trial.job_id is None:
+            store.sweeps.update_trial(sweep.job_id, number, outcome="failed", reason="its job was deleted")
+            return
+        words = f"Promoted to {epochs} epochs"
+        with store.transaction():
+            store.sweeps.update_trial(sweep.job_id, number, outcome="open", reason="", rung=rung, epochs=epochs)
+            result = store.jobs.result(trial.job_id)
+            result.detailed_status = DetailedStatus(message=words)
+            store.jobs.save_result(trial.job_id, result)
+            job = store.jobs.transition(trial.job_id, State.QUEUED, words)
+        self._log.write(f"experiment {number} is promoted to {epochs} epochs")
+        self._ground.tell(job)
+        self._controls.wake()
+
+    async def _prune(self, sweep: SweepRecord, number: int, reason: str) -> None:
+        store = self._ground.store
+        trial = store.sweeps.trials(sweep.job_id)[number]
+        if trial.job_id is not None:
+            store.sweeps.update_trial(sweep.job_id, number, reason=f"{trials.PRUNED}{reason}")
+            self._log.write(f"experiment {number} is stopped: {reason}")
+            await self._controls.cancel(trial.job_id, by=f"{OF_SWEEP} ({reason})")
+
+    def _report(self, sweep: SweepRecord) -> None:
+        """Keep and tell how far the sweep is, where that has changed; delete checkpoints that nobody needs."""
+        ending = Ending(self._ground, self._controls, sweep, self._log)
+        known = self._ground.store.sweeps.trials(sweep.job_id)
+        now = [(trial.number, trial.outcome, trial.rung, trial.trained) for trial in known]
+        if now != self._told:
+            self._told = now
+            ending.report(known, self._seconds(sweep))
+            ending.clear(known, over=False)
+
+    def _network(self, sweep: SweepRecord) -> str:
+        job = self._ground.store.jobs.get(sweep.job_id)
+        assert job is not None
+        return job.network
+
+
+def watch_of(controls: Controls, store: Store, proposer: Proposer) -> MakeWatch:
+    """Makes the watches over sweeps, for the scheduler."""
+
+    def make(ground: Ground, job_id: str, over: Callable[[Watch], None]) -> Watch | None:
+        if store.sweeps.get(job_id) is None:
+            return None
+        return SweepWatch(ground, controls, proposer, job_id, over)
+
+    return make
+
+
+class _OfSweep(msgspec.Struct):
+    sweep_id: str | None = None
+
+
+_OF_SWEEP = msgspec.json.Decoder(_OfSweep)

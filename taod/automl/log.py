@@ -1,0 +1,40 @@
+"""The log of a sweep: a line for each thing that it does, in the job's own log file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from store.records import TrialRecord
+from taod.automl.trials import Ended
+from taod.clock import Clock, iso
+
+_log = logging.getLogger(__name__)
+
+
+class SweepLog:
+    """Appends lines; a disk that is full costs the line and nothing else."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+
+    def write(self, line: str) -> None:
+        """One line, with the time before it."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(f"{iso(self._clock.time())} {line}\n")
+        except OSError:
+            _log.exception("a line of %s could not be written", self._path)
+
+    def begun(self, trial: TrialRecord) -> None:
+        chosen = ", ".join(f"{path} = {value}" for path, value in trial.params.items())
+        until = f" up to epoch {trial.epochs}" if trial.epochs is not None else ""
+        behind = f", from the checkpoint of experiment {trial.source}" if trial.source is not None else ""
+        self.write(f"experiment {trial.number}{until}{behind}: {chosen}")
+
+    def ended(self, trial: TrialRecord, ended: Ended, metric: str) -> None:
+        last = f", {metric} {ended.scores[max(ended.scores, key=int)]:.6g}" if ended.scores else ""
+        why = f": {ended.reason.splitlines()[0]}" if ended.reason else ""
+        self.write(f"experiment {trial.number} {ended.outcome} at epoch {ended.trained}{last}{why}")

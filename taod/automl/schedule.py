@@ -1,0 +1,212 @@
+"""What a sweep does next: a pure decision over its trials. Knows no store, no process, no clock and no sampler."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from store.records import TrialRecord
+from taod.automl import population, rungs
+from taod.automl.algorithms import algorithm
+from taod.automl.steps import Begin, Finish, Promote, Prune, Step
+from taod.types.sweep import SweepSettings
+
+FAILURES = 5
+"""When so many trials have failed and none has not, no more are begun."""
+WARM_UP = 4
+"""Trials that must have finished before one is stopped for being worse than their median."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a decision depends on."""
+
+    settings: SweepSettings
+    trials: Sequence[TrialRecord]
+    running: Mapping[int, Mapping[int, float]] = {}
+    """What open trials have reported so far: number → epoch → value."""
+    hours: float = 0.0
+    """Since the sweep began."""
+
+
+def decide(now: Snapshot) -> Step | None:
+    """The next thing to do; None: to wait. Asked again after each thing that was done."""
+    schedule = algorithm(now.settings.algorithm).schedule
+    opened = [trial for trial in now.trials if trial.outcome == "open"]
+    if schedule == "median" and (prune := _worse_than_median(now)) is not None:
+        return prune
+    if len(opened) < now.settings.max_parallel:
+        stop = why_no_more(now)
+        step = _SCHEDULES[schedule](now, stop is None)
+        if step is not None:
+            return step
+        if not opened:
+            return Finish(stop or "every recommendation was tried")
+    return None
+
+
+def why_no_more(now: Snapshot) -> str | None:
+    """Why no new trial is begun; None: one may be."""
+    settings = now.settings
+    ended = [trial for trial in now.trials if trial.outcome != "open"]
+    failed = [trial for trial in ended if trial.outcome == "failed"]
+    if len(failed) >= FAILURES and len(failed) == len(ended) and not any(trial.scores for trial in now.trials):
+        return f"the first {len(failed)} recommendations failed"
+    if settings.max_epochs and epochs_trained(now.trials) >= settings.max_epochs:
+        return f"{settings.max_epochs} epochs are spent"
+    if settings.max_hours and now.hours >= settings.max_hours:
+        return f"{settings.max_hours:g} hours are spent"
+    if settings.patience and since_best(settings, now.trials) >= settings.patience:
+        return f"the last {settings.patience} recommendations brought no improvement"
+    return None
+
+
+def epochs_trained(trials: Sequence[TrialRecord]) -> int:
+    """Epochs of all trials, those that were taken over with a checkpoint counted once."""
+    return sum(max(0, trial.trained - trial.first_epochs) for trial in trials)
+
+
+def score(trial: TrialRecord, settings: SweepSettings, at: int | None = None) -> float | None:
+    """What a trial is worth: its last or best value, up to an epoch where one is given; None where it has none."""
+    values = {int(epoch): value for epoch, value in trial.scores.items()}
+    within = [epoch for epoch in values if at is None or epoch <= at]
+    if not within:
+        return None
+    if settings.value == "best":
+        chosen = [values[epoch] for epoch in within]
+        return min(chosen) if settings.minimise else max(chosen)
+    return values[max(within)]
+
+
+def best(trials: Sequence[TrialRecord], settings: SweepSettings) -> TrialRecord | None:
+    """The trial with the best value, of equals the one that was trained longer; none that was stopped half-way."""
+    whole = [trial for trial in trials if trial.outcome not in ("pruned", "cancelled")]
+    scored = [(value, trial) for trial in whole if (value := score(trial, settings)) is not None]
+    sign = 1 if settings.minimise else -1
+    return min(scored, key=lambda one: (sign * one[0], -one[1].trained, one[1].number))[1] if scored else None
+
+
+def since_best(settings: SweepSettings, trials: Sequence[TrialRecord]) -> int:
+    """How many trials ended after the best one, in the order of their numbers."""
+    first = best(trials, settings)
+    if first is None:
+        return 0
+    return sum(1 for trial in trials if trial.number > first.number and trial.outcome in ("done", "pruned"))
+
+
+def _whole(now: Snapshot, more: bool) -> Step | None:
+    if more and len(now.trials) < now.settings.max_recommendations:
+        return Begin()
+    return None
+
+
+def _hyperband(now: Snapshot, more: bool) -> Step | None:
+    """Certain promotions first, then new trials of any bracket, then, rather than idle, a likely promotion."""
+    settings = now.settings
+    brackets = rungs.hyperband(settings.R, settings.nu, settings.epoch_multiplier)
+    likely: Promote | None = None
+    for index, bracket in enumerate(brackets):
+        inside = [trial for trial in now.trials if trial.bracket == index]
+        for rung in range(len(bracket.rungs) - 1, 0, -1):
+            step, certain = _promotion(settings, bracket, inside, rung, more)
+            if step is not None and certain:
+                return step
+            likely = likely or step
+    if more:
+        for index, bracket in enumerate(brackets):
+            if sum(1 for trial in now.trials if trial.bracket == index) < bracket.rungs[0][0]:
+                return Begin(bracket=index, epochs=bracket.rungs[0][1])
+    return likely
+
+
+def _promotion(
+    settings: SweepSettings, bracket: rungs.Bracket, inside: Sequence[TrialRecord], rung: int, more: bool
+) -> tuple[Promote | None, bool]:
+    """The next trial to go up to `rung`, and whether it would go up however the rest of its rung ends.
+
+    Certain are as many of the best as there are places, less one for each that may yet come before them.
+    """
+    places, epochs = bracket.rungs[rung]
+    here = [trial for trial in inside if trial.rung >= rung - 1]
+    above = [trial for trial in inside if trial.rung >= rung]
+    ended = [trial for trial in here if trial.rung > rung - 1 or trial.outcome != "open"]
+    # Once no more trials are begun, those that are there are all that come.
+    coming = (bracket.rungs[rung - 1][0] if more else len(here)) - len(ended)
+    ranked = _ranked(settings, [trial for trial in here if _ended(trial, rung - 1)], bracket.rungs[rung - 1][1])
+    waiting = [(place, one) for place, one in enumerate(ranked) if one.rung == rung - 1 and one.outcome == "done"]
+    if not waiting or len(above) >= places:
+        return None, False
+    place, first = waiting[0]
+    # ASHA's rule for a likely one: it is among the best 1/nu of those that ended.
+    likely = place < max(1, len(ranked) // settings.nu)
+    certain = place + coming < places
+    return (Promote(first.number, rung, epochs), certain) if certain or likely else (None, False)
+
+
+def _asha(now: Snapshot, more: bool) -> Step | None:
+    settings = now.settings
+    ends = rungs.asha(settings.R, settings.nu, settings.epoch_multiplier)
+    for rung in range(len(ends) - 1, 0, -1):
+        ended = [trial for trial in now.trials if _ended(trial, rung - 1)]
+        ranked = _ranked(settings, ended, ends[rung - 1])
+        for trial in ranked[: len(ranked) // settings.nu]:
+            if trial.rung == rung - 1 and trial.outcome == "done":
+                return Promote(trial.number, rung, ends[rung])
+    if more and len(now.trials) < settings.max_recommendations:
+        return Begin(epochs=ends[0])
+    return None
+
+
+def _population(now: Snapshot, more: bool) -> Step | None:
+    return population.next_step(now.settings, now.trials, more, score)
+
+
+def _ended(trial: TrialRecord, rung: int) -> bool:
+    """Whether the trial has ended this rung with a value."""
+    return bool(trial.scores) and (trial.rung > rung or (trial.rung == rung and trial.outcome == "done"))
+
+
+def _ranked(settings: SweepSettings, trials: Sequence[TrialRecord], at: int) -> list[TrialRecord]:
+    """The best first, by what they were worth at the rung's end."""
+    sign = 1 if settings.minimise else -1
+    scored = [(value, trial) for trial in trials if (value := score(trial, settings, at)) is not None]
+    return [trial for _, trial in sorted(scored, key=lambda one: (sign * one[0], one[1].number))]
+
+
+def _worse_than_median(now: Snapshot) -> Prune | None:
+    """A running trial whose best so far is worse than the median of the finished ones' at the same epoch.
+
+    Golovin et al., 2017, Google Vizier: the median stopping rule.
+    """
+    sign = 1 if now.settings.minimise else -1
+    finished = [_curve(trial) for trial in now.trials if trial.outcome == "done"]
+    if len(finished) < WARM_UP:
+        return None
+    for number, reported in sorted(now.running.items()):
+        if len(reported) < 2:
+            continue
+        epoch = max(reported)
+        others = [means for curve in finished if (means := _mean_until(curve, epoch)) is not None]
+        own = min(sign * value for value in reported.values())
+        if len(others) >= WARM_UP and own > statistics.median(sign * mean for mean in others):
+            return Prune(number, f"worse than the median of {len(others)} recommendations at epoch {epoch}")
+    return None
+
+
+def _curve(trial: TrialRecord) -> dict[int, float]:
+    return {int(epoch): value for epoch, value in trial.scores.items()}
+
+
+def _mean_until(curve: Mapping[int, float], epoch: int) -> float | None:
+    until = [value for at, value in curve.items() if at <= epoch]
+    return statistics.fmean(until) if until else None
+
+
+_SCHEDULES: dict[str, Callable[[Snapshot, bool], Step | None]] = {
+    "whole": _whole,
+    "median": _whole,
+    "hyperband": _hyperband,
+    "asha": _asha,
+    "population": _population,
+}

@@ -1,0 +1,309 @@
+"""What a sweep searches: the catalogue's rows, with what the user added, removed, deleted and narrowed. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from taod.catalogue import merge
+from taod.catalogue.network import Network, of
+from taod.catalogue.tables import Parameter, Table
+from taod.catalogue.words import nearest
+from taod.errors import BadRequest, InvalidSpec
+from taod.types.sweep import Dimension
+
+GROUP = "automl"
+"""The group of a train specification that narrows ranges; no tool ever sees it."""
+DECADES = 100
+"""A range whose ends are so many times apart is searched by orders of magnitude."""
+OPEN_FLOAT = 10.0
+OPEN_INT = 2
+"""An end that the table leaves open lies so many times above or below the default."""
+SURELY_A_FRACTION = 0.5
+"""A default from here to 1 is a momentum, a decay or a probability: its open range ends at 1."""
+_ORDERS = ("<", "<=", ">", ">=")
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the user says of one parameter in the specification's `automl` group."""
+
+    min: float | None = None
+    max: float | None = None
+    log: bool | None = None
+    values: list[Any] | None = None
+    multiple_of: int | None = None
+    power_of: int | None = None
+
+
+class Space(msgspec.Struct, frozen=True):
+    """What is searched, parents before those that depend on them, and what is not, in words."""
+
+    dimensions: list[Dimension]
+    notes: list[str] = []
+
+
+def names(field: str, stored: str) -> list[str]:
+    """The parameter names of a model's field, which holds the text of a JSON list."""
+    parsed = json.loads(stored or "[]")
+    return [name for name in parsed if isinstance(name, str)]
+
+
+def check_names(network: Network | str, field: str, wanted: Iterable[str]) -> None:
+    """Raise BadRequest for a name that is no parameter of the network's training that could be searched."""
+    table = of(network).table("train")
+    for name in wanted:
+        row = table.rows.get(name)
+        if row is None or row.hidden:
+            hint = f"; the nearest is {near!r}" if (near := _nearest(table, name)) else ""
+            raise BadRequest(f"{field}: {name!r} is no parameter of {table.network}'s train specification{hint}")
+        if field.startswith("automl_add") and (row.const or row.type in ("list", "object", "any")):
+            raise BadRequest(f"{field}: {name!r} is {_kind(row)}, which cannot be searched; leave it out")
+
+
+def narrowed(network: Network | str, document: merge.Document) -> dict[str, Range]:
+    """What the specification's `automl` group says. Raises InvalidSpec naming the entry and what is allowed."""
+    group = document.get(GROUP)
+    if group is None:
+        return {}
+    if not isinstance(group, dict):
+        raise InvalidSpec(f'Invalid specs: $.{GROUP}: must be an object such as {{"<parameter>": {{"min": …}}}}')
+    rows = of(network).table("train").rows
+    found: dict[str, Range] = {}
+    for path, said in group.items():
+        if path not in rows:
+            near = _nearest(of(network).table("train"), path)
+            hint = f"; the nearest is {near!r}" if near else ""
+            raise InvalidSpec(f"Invalid specs: $.{GROUP}: {path!r} is no parameter of the train specification{hint}")
+        try:
+            found[path] = msgspec.convert(said, Range)
+        except msgspec.ValidationError as error:
+            raise InvalidSpec(f"Invalid specs: $.{GROUP}.{path}: {error}; known are {_KNOWN}") from error
+        _check_range(path, found[path], rows[path])
+    return found
+
+
+def build(network: Network | str, document: merge.Document, *, saved: bool, add: list[str], remove: list[str]) -> Space:
+    """The search space. `document` is the train specification, `saved` whether the user saved one.
+
+    Raises BadRequest for wrong names and for a space without anything in it, InvalidSpec for a wrong range.
+    """
+    chosen = of(network)
+    check_names(chosen, "automl_add_hyperparameters", add)
+    check_names(chosen, "automl_remove_hyperparameters", remove)
+    ranges = narrowed(chosen, document)
+    table = chosen.table("train")
+    default = merge.default(chosen, "train")
+    saved_values = {name: group for name, group in document.items() if name != GROUP}
+    whole = merge.over_default(chosen, "train", saved_values)
+    found: list[Dimension] = []
+    notes: list[str] = []
+    for path in dict.fromkeys([*table.automl, *add, *ranges]):
+        if path in remove:
+            continue
+        asked_for = path in add or path in ranges
+        if saved and not asked_for and _deleted(document, default, path):
+            notes.append(f"{path} is not searched: it was deleted from the saved specification")
+            continue
+        other = merge.stands_for(chosen, whole, path)
+        if other is not None:
+            notes.append(f"{path} is not searched: the specification has {other}, and the tool reads only one of them")
+            continue
+        made = dimension(table, whole, path, ranges.get(path, Range()))
+        if isinstance(made, str):
+            notes.append(f"{path} keeps its default: {made}")
+        else:
+            found.append(made)
+    if not found:
+        raise BadRequest(_nothing(chosen.name, notes))
+    return Space(_parents_first(_bound_by_others(table, found)), notes)
+
+
+def dimension(table: Table, whole: merge.Document, path: str, said: Range) -> Dimension | str:
+    """One parameter as a dimension; why it cannot be searched, where it cannot."""
+    row = table.rows[path]
+    default = first_value(whole, path, row.default)
+    options = said.values if said.values is not None else [*row.options]
+    if row.type == "bool":
+        return Dimension(path=path, kind="choice", choices=options or [False, True], default=default)
+    if row.type == "string":
+        if len(options) < 2:
+            return f'it has no options to choose from; give some as {GROUP}: {{"{path}": {{"values": […]}}}}'
+        return Dimension(path=path, kind="choice", choices=options, default=default)
+    if options:
+        kept = [one for one in options if _inside(one, said)]
+        return Dimension(path=path, kind="ordered", choices=sorted(kept), default=default) if kept else "no option fits"
+    if row.type not in ("int", "float"):
+        return f"it is {_kind(row)}"
+    return _number(row, default, said)
+
+
+def first_value(document: Any, path: str, otherwise: Any = None) -> Any:
+    """The value at a path that may lead through lists: that of the first item that has one."""
+    for place, name in enumerate(parts := path.split(".")):
+        if isinstance(document, list):
+            rest = ".".join(parts[place:])
+            values = (first_value(item, rest) for item in document)
+            return next((value for value in values if value is not None), otherwise)
+        document = document.get(name) if isinstance(document, dict) else None
+        if document is None:
+            return otherwise
+    return document
+
+
+def _number(row: Parameter, default: Any, said: Range) -> Dimension | str:
+    low = said.min if said.min is not None else row.minimum
+    high = said.max if said.max is not None else row.maximum
+    usable = isinstance(default, int | float) and not isinstance(default, bool) and default > 0
+    whole = row.type == "int"
+    factor = OPEN_INT if whole else OPEN_FLOAT
+    far_below = usable and said.min is None and (low is None or low <= 0) and high is not None
+    if (low is None or high is None) and not usable:
+        return "its range is open and its default is no number above 0"
+    if high is None:
+        high = 1.0 if SURELY_A_FRACTION <= default < 1 and not whole else default * factor
+        low = max(low, default / factor) if low is not None else default / factor
+    elif low is None:
+        low = default / factor
+    elif far_below and not whole and default < high / DECADES:
+        low, high = default / DECADES, min(high, default * DECADES)
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+    if not low < high:
+        return f"nothing lies between {low:g} and {high:g}"
+    below, above = _rules(row)
+    return Dimension(
+        path=row.path,
+        kind="int" if whole else "float",
+        low=float(low),
+        high=float(high),
+        log=said.log if said.log is not None and low > 0 else low > 0 and high / low > DECADES * (1 - 1e-9),
+        multiple_of=said.multiple_of or row.multiple_of,
+        power_of=said.power_of or _power(row),
+        default=default,
+        below=below,
+        above=above,
+    )
+
+
+def _rules(row: Parameter) -> tuple[list[str], list[str]]:
+    below: list[str] = []
+    above: list[str] = []
+    for rule in row.compare:
+        operator, _, other = rule.partition(" ")
+        if operator in _ORDERS and not _is_figure(other):
+            (below if operator.startswith("<") else above).append(other)
+    return below, above
+
+
+def _bound_by_others(table: Table, found: list[Dimension]) -> list[Dimension]:
+    """With the rules of parameters that are not searched and must stay below or above one that is."""
+    searched = {each.path for each in found}
+    for rule in table.comparisons:
+        if rule.other in searched and rule.path not in searched and rule.operator in _ORDERS:
+            side = "above" if rule.operator.startswith("<") else "below"
+            found = [
+                msgspec.structs.replace(each, **{side: [*getattr(each, side), rule.path]})
+                if each.path == rule.other
+                else each
+                for each in found
+            ]
+    return found
+
+
+def _power(row: Parameter) -> int | None:
+    found = [rule.partition(" ")[2] for rule in row.compare if rule.startswith("^ ")]
+    return int(found[0]) if found and _is_figure(found[0]) else None
+
+
+def _parents_first(dimensions: list[Dimension]) -> list[Dimension]:
+    by_path = {each.path: each for each in dimensions}
+    ordered: dict[str, Dimension] = {}
+
+    def place(one: Dimension, above: tuple[str, ...]) -> None:
+        for other in (*one.below, *one.above):
+            if other in by_path and other not in ordered and other not in above:
+                place(by_path[other], (*above, one.path))
+        ordered.setdefault(one.path, one)
+
+    for each in dimensions:
+        place(each, ())
+    return list(ordered.values())
+
+
+def _deleted(document: merge.Document, default: merge.Document, path: str) -> bool:
+    """Whether the user took it out: null, or gone from a group that the saved specification has."""
+    if first_value(default, path) is None:
+        return False
+    above, _, name = path.rpartition(".")
+    group: Any = document
+    for part in above.split(".") if above else []:
+        if isinstance(group, list):
+            group = group[0] if group else None
+        group = group.get(part) if isinstance(group, dict) else None
+    if isinstance(group, list):
+        group = group[0] if group else None
+    return isinstance(group, dict) and group.get(name) is None
+
+
+def _check_range(path: str, said: Range, row: Parameter) -> None:
+    at = f"Invalid specs: $.{GROUP}.{path}"
+    if said.min is not None and said.max is not None and said.min >= said.max:
+        raise InvalidSpec(f"{at}: min {said.min:g} is not below max {said.max:g}")
+    for name, value in (("min", said.min), ("max", said.max)):
+        if value is None:
+            continue
+        if row.type not in ("int", "float"):
+            raise InvalidSpec(f"{at}: {name} is for numbers, and it is {_kind(row)}; give values")
+        if (row.minimum is not None and value < row.minimum) or (row.maximum is not None and value > row.maximum):
+            low, high = (f"{end:g}" if end is not None else "…" for end in (row.minimum, row.maximum))
+            raise InvalidSpec(f"{at}: {name} {value:g} lies outside of what the parameter may be, {low} to {high}")
+    if said.log and said.min is not None and said.min <= 0:
+        raise InvalidSpec(f"{at}: log needs a min above 0, not {said.min:g}")
+    wrong = [one for one in said.values or [] if row.options and one not in row.options]
+    if wrong or said.values == []:
+        raise InvalidSpec(f"{at}: values {said.values} must be some of {row.options or 'the parameter’s values'}")
+
+
+def _nearest(table: Table, name: str) -> str | None:
+    """The parameter that could be searched and whose name is nearest."""
+    near = nearest(table, name)
+    usable = [path for path, row in table.rows.items() if not row.hidden and row.type not in ("list", "object", "any")]
+    if near in usable:
+        return near
+    named = [path for path in usable if path.rpartition(".")[2] == name.rpartition(".")[2]]
+    return next(iter(named or get_close_matches(name, usable, n=1, cutoff=0.3)), None)
+
+
+def _inside(value: Any, said: Range) -> bool:
+    if not isinstance(value, int | float):
+        return True
+    return (said.min is None or value >= said.min) and (said.max is None or value <= said.max)
+
+
+def _nothing(network: str, notes: list[str]) -> str:
+    why = f" ({'; '.join(notes)})" if notes else ""
+    return (
+        f"automl_enabled: there is nothing to search for {network}{why}; name parameters in "
+        "automl_add_hyperparameters, or set automl_enabled to false"
+    )
+
+
+def _kind(row: Parameter) -> str:
+    return "a constant" if row.const else _KINDS.get(row.type, f"a {row.type}")
+
+
+def _is_figure(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "object": "a group", "any": "of no certain type"}
+_KNOWN = ", ".join(Range.__struct_fields__)

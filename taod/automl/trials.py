@@ -1,0 +1,116 @@
+"""What became of a trial's job, judged from its state and its result; and what proposers are told of trials. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from store.records import JobRecord, SweepRecord, TrialRecord
+from taod.automl.algorithms import Algorithm
+from taod.automl.schedule import score
+from taod.automl.suggest import Question, Seen
+from taod.scheduler.scheduler import OF_SWEEP
+from taod.telemetry.metric import values
+from taod.types.job import Graphical, Kpi, Result
+from taod.types.state import State
+from taod.types.sweep import SweepSettings
+
+PRUNED = "pruned: "
+"""How the reason begins of a trial that its sweep stopped."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a trial's rung ended."""
+
+    outcome: str
+    reason: str
+    scores: dict[str, float]
+    trained: int
+
+
+def trial_id(sweep_id: str, number: int) -> str:
+    """The id of a trial's job: always the same, so that a folder made before a crash is found again."""
+    return str(uuid.uuid5(uuid.UUID(sweep_id), f"trial {number}"))
+
+
+def seed(sweep: SweepRecord, number: int) -> int:
+    """The seed of one proposal, 31 bits: the sweep's own varied by the trial's number."""
+    digest = hashlib.sha256(f"{sweep.seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: SweepSettings) -> Ended | None:
+    """How the trial's job ended; None while it goes on, waits, or was stopped together with its sweep."""
+    if job is None:
+        return Ended("failed", "its job was deleted", trial.scores, trial.trained)
+    if job.state is State.CANCELLED and job.reason == f"Cancelled by {OF_SWEEP}":
+        return None
+    if not job.state.ended:
+        return None
+    reported = values(result, settings.metric)
+    trained = max([trial.trained, result.epoch or result.cur_iter or 0, *reported])
+    scores = trial.scores | {str(epoch): value for epoch, value in sorted(reported.items())}
+    if job.state is State.FAILED:
+        return Ended("failed", job.reason, trial.scores, trained)
+    if job.state is State.CANCELLED:
+        pruned = trial.reason.startswith(PRUNED)
+        return Ended("pruned" if pruned else "cancelled", trial.reason if pruned else job.reason, scores, trained)
+    wrong = _without_value(result, settings, reported)
+    if wrong is not None:
+        return Ended("failed", wrong, trial.scores, trained)
+    return Ended("done", "", scores, trained)
+
+
+def _without_value(result: Result, settings: SweepSettings, reported: dict[int, float]) -> str | None:
+    """Why the run's report gives the trial no value; None where it does."""
+    metric = settings.metric
+    reports: list[Kpi | Graphical] = [*result.kpi, *result.graphical]
+    named = [one for one in reports if one.metric.casefold() == metric.casefold()]
+    if not named:
+        known = ", ".join(dict.fromkeys(one.metric for one in reports)) or "none"
+        return f"it reported no metric {metric!r}; it reported {known}"
+    last = max((int(epoch) for one in named[:1] for epoch in one.values), default=None)
+    if not reported or (settings.value == "last" and last is not None and last not in reported):
+        return f"{metric} was not finite" + (f" at epoch {last}" if last is not None else "")
+    return None
+
+
+def question(
+    sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord], *, importance: bool = False
+) -> Question:
+    """What a proposer is asked for the next trial, or for what matters."""
+    settings = sweep.settings
+    return Question(
+        sampler=chosen.sampler,
+        space=sweep.space,
+        minimise=settings.minimise,
+        seen=_seen(sweep, chosen, trials),
+        seed=seed(sweep, 2**20 if importance else len(trials)),
+        importance=importance,
+    )
+
+
+def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) -> list[Seen]:
+    """Trials with what each is worth. A model of values at different epochs would compare what cannot be compared:
+    where trials train in rungs it is told those of the highest rung that has enough of them (BOHB, Falkner et al.,
+    2018)."""
+    settings = sweep.settings
+    at: int | None = None
+    if chosen.in_rungs:
+        enough = len(sweep.space) + 1
+        ends = sorted({int(epoch) for trial in trials for epoch in trial.scores}, reverse=True)
+        at = next((end for end in ends if sum(str(end) in trial.scores for trial in trials) >= enough), None)
+    seen = []
+    for trial in trials:
+        if at is not None:
+            value = trial.scores.get(str(at))
+        else:
+            value = None if trial.outcome == "open" and not trial.scores else score(trial, settings)
+        if value is None and at is not None and trial.scores:
+            continue
+        failed = value is None and trial.outcome != "open"
+        seen.append(Seen(trial.number, trial.coordinates, value, failed, trial.memory))
+    return seen

@@ -1,0 +1,80 @@
+"""Digests that a client tells of what it sends: `Content-Digest` and `Repr-Digest` (RFC 9530), or a plain SHA-256."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+
+from taod.errors import BadRequest
+
+ALGORITHM = "sha-256"
+_MEMBER = re.compile(r"^\s*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):\s*$")
+_HEX = re.compile(r"^[0-9a-fA-F]{64}$")
+
+
+def parse(field: str, header: str | None) -> bytes | None:
+    """The SHA-256 that a digest header tells; None where it is absent.
+
+    Raises BadRequest for what is not in the form of RFC 9530, or tells digests of other kinds only.
+    """
+    if header is None or not header.strip():
+        return None
+    found: dict[str, bytes] = {}
+    for member in header.split(","):
+        match = _MEMBER.match(member)
+        if match is None:
+            raise BadRequest(f"{field}: {member.strip()[:80]!r} is not in the form sha-256=:<base64>: of RFC 9530")
+        try:
+            found[match[1]] = base64.b64decode(match[2], validate=True)
+        except binascii.Error as error:
+            raise BadRequest(f"{field}: {match[1]} is not base64 ({error}); write it as sha-256=:<base64>:") from None
+    told = found.get(ALGORITHM)
+    if told is None:
+        raise BadRequest(f"{field}: has {', '.join(found)} only; sha-256 is what can be checked here")
+    return _of_32_bytes(field, told)
+
+
+def parse_hex(parameter: str, value: str | None) -> bytes | None:
+    """A SHA-256 in 64 hexadecimal digits; None where it is absent. Raises BadRequest."""
+    if value is None:
+        return None
+    if not _HEX.match(value):
+        raise BadRequest(f"{parameter}={value[:80]}: expected a SHA-256 in 64 hexadecimal digits, as sha256sum writes")
+    return bytes.fromhex(value)
+
+
+def one(repr_digest: bytes | None, sha256: bytes | None) -> bytes | None:
+    """The digest of the file, told in either way. Raises BadRequest where both are told and differ."""
+    if repr_digest is not None and sha256 is not None and repr_digest != sha256:
+        raise BadRequest("Repr-Digest and ?sha256= tell different digests; send the one that is right")
+    return sha256 if repr_digest is None else repr_digest
+
+
+def compare(what: str, told: bytes | None, found: bytes) -> None:
+    """Raise BadRequest where a digest was told and what came has another."""
+    if told is not None and told != found:
+        raise BadRequest(
+            f"{what}: its SHA-256 is {found.hex()}, told was {told.hex()}: it was damaged on its way, or is another "
+            "file; nothing of it was kept, send it again"
+        )
+
+
+class Digests:
+    """The digest of a body while it comes."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, chunk: bytes) -> None:
+        self._hash.update(chunk)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+def _of_32_bytes(field: str, digest: bytes) -> bytes:
+    if len(digest) != 32:
+        raise BadRequest(f"{field}: sha-256 has {len(digest)} bytes, a SHA-256 has 32")
+    return digest

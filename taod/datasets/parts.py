@@ -1,0 +1,119 @@
+"""Uploads in parts: what a `Content-Range` says, and what is known of a file of which only the beginning is here.
+
+The header is that of RFC 9110, section 14.4; that a server tells by 308 and `Range` how far it has come is the custom
+of resumable uploads that clients know from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from taod.errors import BadRequest, TaodError
+
+_RANGE = re.compile(r"^\s*bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})\s*$")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+FACTS = "facts.json"
+
+
+class Part(NamedTuple):
+    """Bytes `start` to `end` (not included) of a file of `total`; both are `None` where only the state is asked for."""
+
+    start: int | None
+    end: int | None
+    total: int
+
+
+class RangeRefused(TaodError):
+    """A part does not go on where the ones before it end."""
+
+    status = 416
+
+
+class Facts(msgspec.Struct):
+    """What is kept beside the bytes of a file that has not come whole."""
+
+    dataset_id: str
+    total: int
+    filename: str | None = None
+    synced: int = 0
+    """Bytes that are on the disk whatever happens to the machine."""
+    boot: str = ""
+    """The machine's start in which more than those may be relied on."""
+
+
+def parse(header: str | None) -> Part | None:
+    """What a Content-Range says; None where there is none. Raises BadRequest."""
+    if header is None:
+        return None
+    match = _RANGE.match(header)
+    if match is None:
+        raise BadRequest(
+            f"Content-Range: {header[:80]!r} is not understood; send `bytes START-END/TOTAL`, END included, "
+            "or `bytes */TOTAL` with an empty body to ask how far the upload is"
+        )
+    total = int(match[3])
+    if match[1] is None:
+        return Part(None, None, total)
+    start, end = int(match[1]), int(match[2]) + 1
+    if not start < end <= total:
+        raise BadRequest(f"Content-Range: {header[:80]!r} ends before it begins, or behind its total; END is included")
+    return Part(start, end, total)
+
+
+def fits(facts: Facts, part: Part, filename: str | None, has: int) -> bool:
+    """Whether the part goes on at byte `has`, and is of the same file as far as that is told."""
+    same = facts.total == part.total and (filename is None or facts.filename in (None, filename))
+    return same and part.start in (None, has)
+
+
+def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRefused:
+    """The refusal of a part that does not go on at byte `has`."""
+    if facts is None:
+        words = "no upload has begun here, or it was given up for its age: send it from byte 0 on"
+    elif not fits(facts, part._replace(start=None), filename, has):
+        named = f"{facts.filename!r}, " if facts.filename else ""
+        words = f"the upload that has begun here is of {named}{facts.total} bytes; send byte 0 first to begin another"
+    else:
+        words = f"it has {has} of {facts.total} bytes: go on with Content-Range: bytes {has}-…/{facts.total}"
+    told = "*" if part.start is None or part.end is None else f"{part.start}-{part.end - 1}"
+    return RangeRefused(f"Content-Range: bytes {told}/{part.total} does not fit: {words}", headers=range_header(has))
+
+
+def range_header(has: int) -> dict[str, str]:
+    """`Range`: the bytes that are here; no header where there are none."""
+    return {"Range": f"bytes=0-{has - 1}"} if has else {}
+
+
+def boot() -> str:
+    """Which start of the machine this is."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def save(folder: Path, facts: Facts) -> None:
+    """Write the facts, whole or not at all."""
+    aside = folder / f".{FACTS}"
+    with aside.open("wb") as file:
+        file.write(msgspec.json.encode(facts))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(folder / FACTS)
+
+
+def load(folder: Path) -> Facts | None:
+    """The facts of a part folder, its file cut to what can be relied on; None where it cannot be gone on with."""
+    try:
+        facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
+        if facts.boot != boot():
+            # What came after the last flush may be holes after a power cut.
+            os.truncate(folder / "upload", min(facts.synced, (folder / "upload").stat().st_size))
+        return facts if (folder / "upload").stat().st_size <= facts.total else None
+    except (OSError, msgspec.DecodeError):
+        return None

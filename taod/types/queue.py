@@ -1,0 +1,42 @@
+"""The queue as a whole: whether it is open, how many stand in it, and what may run at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from taod.types.common import Timestamp
+
+PauseReason = Annotated[str, Meta(max_length=400)]
+
+
+class QueueState(msgspec.Struct):
+    """The queue of all users; also the body of queue events."""
+
+    paused: bool
+    """While it is, nothing that is queued is started; what runs goes on."""
+    by: str
+    """Name of the user who paused it; empty while it is open."""
+    reason: str
+    since: Timestamp | None
+    running: int
+    """Jobs on devices."""
+    queued: int
+    """Jobs that wait for a device."""
+    waiting: int
+    """Jobs that wait for their parent or their data."""
+    held: int
+    max_running: int
+    """From the configuration, as the following; 0: no limit."""
+    max_running_per_user: int
+    max_queued_per_user: int
+    ageing_s_per_point: float
+
+
+class QueuePatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Pause or open the queue; `reason` is told to everybody who waits."""
+
+    paused: bool | msgspec.UnsetType = msgspec.UNSET
+    reason: PauseReason | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,105 @@
+"""A disk that is really full: a small tmpfs, and what is left on it after each way of filling it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from store.records import DatasetRecord
+from taod.config import LimitsConfig
+from taod.datasets.intake import Intake, Wish
+from taod.datasets.parts import Part
+from taod.errors import NoSpace
+from taod.paths import Root
+
+MIB = 1024**2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip() if mounted else 'there is no mount'}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def root(small_disk: Path) -> Root:
+    root = Root(small_disk / "root")
+    root.make()
+    return root
+
+
+@pytest.fixture
+def dataset(make_dataset: Callable[..., DatasetRecord]) -> DatasetRecord:
+    return make_dataset()
+
+
+async def body(content: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), 60_000):
+        yield content[at : at + 60_000]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("keep_free", [0, MIB])
+async def test_an_upload_that_does_not_fit_leaves_the_old_data_and_room(
+    root, dataset, digits, pack, files_of, kind, keep_free
+) -> None:
+    intake = Intake(root, LimitsConfig(), keep_free)
+    await intake.accept(dataset, body(pack(digits)))
+    await intake.settled()
+    used = shutil.disk_usage(root.path).used
+    shrinks = {"images_train/one/big.png": bytes(20 * MIB)}  # fits as an archive, not as files
+    too_large = {f"images_train/one/{n}.png": os.urandom(MIB) for n in range(10)}
+    for tree in (shrinks, too_large):
+        if kind == "tar" and tree is shrinks:
+            continue
+        with pytest.raises(NoSpace, match=r"the disk is full: .*make room"):
+            await intake.accept(dataset, body(pack(digits | tree, kind)))
+        assert files_of(root.dataset(dataset.id)) == digits
+        assert list(root.incoming.iterdir()) == []
+        assert shutil.disk_usage(root.path).used == used
+    assert (await intake.accept(dataset, body(pack(digits, kind)))).images == 12
+
+
+async def test_too_large_a_length_is_refused_before_a_byte_is_read(root, dataset) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("a byte was asked for")
+        yield b""
+
+    intake = Intake(root, LimitsConfig())
+    with pytest.raises(NoSpace, match=r"the upload needs 9437184 bytes, and the disk of .* has .* bytes free"):
+        await intake.accept(dataset, never(), Wish(body_bytes=9 * MIB))
+
+
+async def test_an_upload_in_parts_goes_on_once_there_is_room(root, dataset, digits, pack, files_of) -> None:
+    intake = Intake(root, LimitsConfig())
+    tree = digits | {f"images_train/one/{n}{n}.png": os.urandom(700_000) for n in range(3)}
+    content = pack(tree, "tar")
+    half = len(content) // 2
+    await intake.accept_part(dataset, body(content[:half]), Part(0, half, len(content)))
+    filler = root.path / "filler"
+    with filler.open("wb") as file:
+        file.truncate()
+        free = shutil.disk_usage(root.path).free
+        file.write(bytes(free - (len(content) - half) - 4096))  # room for the rest of the file, none to unpack it
+    with pytest.raises(NoSpace):
+        await intake.accept_part(dataset, body(content[half:]), Part(half, len(content), len(content)))
+    has = intake.progress(dataset.id).received
+    assert has >= half, "what has come stays"
+    filler.unlink()
+    rest = Part(None, None, len(content)) if has == len(content) else Part(has, len(content), len(content))
+    await intake.accept_part(dataset, body(content[has:]), rest)
+    assert files_of(root.dataset(dataset.id)) == tree
+    await intake.close()

@@ -1,0 +1,21 @@
+"""The engine and the cluster that runners are tested with: started once a session, when a test needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.runners import engines
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[engines.Dockerd]:
+    with engines.dockerd() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[engines.Cluster]:
+    with engines.cluster() as cluster:
+        yield cluster

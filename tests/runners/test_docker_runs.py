@@ -1,0 +1,239 @@
+"""Containers of a real engine: what they are given, and what becomes of them when things go wrong around them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runners.docker.runner import Docker
+from runners.protocol import Claim, Command, DeviceGrant, Ended, RunRequest, StartFailed
+from taod.config import DockerConfig
+from tests.runners import engines
+from tests.runners.conformance.waiting import go, log_of, ready, within
+from tests.runners.engines import IMAGE, Dockerd
+from tests.runners.recorder import Recorder
+
+GPUS = [DeviceGrant("GPU-aa", "gpu", 0), DeviceGrant("GPU-bb", "gpu", 3)]
+
+
+def docker(engine: Dockerd, **config: Any) -> Docker:
+    return Docker(DockerConfig(**{"socket": engine.url, "images": {"tlt-pytorch": IMAGE}, "ulimits": {}, **config}))
+
+
+def run_of(
+    folder: Path, do: str, *, devices: list[DeviceGrant] | None = None, reads: list[str] | None = None
+) -> RunRequest:
+    job_id = str(uuid.uuid4())
+    home = folder / job_id
+    (home / "results").mkdir(parents=True)
+    argv = ["classification_pyt", "train", f"--results_dir={home}/results", f"--do={do}"]
+    command = Command("classification_pyt", "train", argv, "tlt-pytorch", reads=reads or [])
+    return RunRequest(job_id, 1, command, str(home), devices or [])
+
+
+@pytest.fixture
+def recorder(docker_engine: Dockerd) -> Iterator[Recorder]:
+    with tempfile.TemporaryDirectory(prefix="taod-recorder-", dir="/tmp") as folder:
+        recorder = Recorder(docker_engine.url, Path(folder))
+        yield recorder
+        recorder.close()
+
+
+async def test_what_is_asked_of_the_engine(docker_engine: Dockerd, recorder: Recorder, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "below").mkdir(parents=True)
+    request = run_of(tmp_path, "exit:0", devices=GPUS, reads=[str(data), str(data / "below")])
+    limits = {"memlock": -1, "stack": 67108864}
+    runner = docker(docker_engine, socket=recorder.url, shm_size="2g", memory="1g", ulimits=limits)
+    # This machine has no GPUs: the engine takes the order and cannot carry it out.
+    with pytest.raises(StartFailed, match="install the NVIDIA Container Toolkit"):
+        await within(runner.start(request))
+    (body,) = recorder.bodies("/containers/create")
+    host = body["HostConfig"]
+    assert host["DeviceRequests"] == [
+        {"Driver": "nvidia", "Count": 0, "DeviceIDs": ["GPU-aa", "GPU-bb"], "Capabilities": [["gpu"]], "Options": {}}
+    ]
+    assert host["NetworkMode"] == "none"
+    assert not host.get("Privileged")
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["ShmSize"] == 2 * 1024**3
+    assert host["Memory"] == host["MemorySwap"] == 1024**3
+    assert {limit["Name"]: limit["Hard"] for limit in host["Ulimits"]} == limits
+    assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in host["Mounts"]] == [
+        (str(data), str(data), True),
+        (request.folder, request.folder, False),
+    ]
+    assert body["User"] == f"{os.getuid()}:{os.getgid()}"
+    assert body["Labels"] == {"taod.job": request.job_id, "taod.attempt": "1"}
+    environment = dict(each.split("=", 1) for each in body["Env"])
+    assert environment["CUDA_VISIBLE_DEVICES"] == environment["NVIDIA_VISIBLE_DEVICES"] == "GPU-aa,GPU-bb"
+    assert environment["NUM_GPU_PER_NODE"] == "2"
+    # Nothing is left of what could not be started, and nothing can come of it.
+    assert request.job_id not in docker_engine.docker("ps", "--all", "--format", "{{.Names}}")
+    assert await within(docker(docker_engine).recover(request)) == (Claim.NEVER, None)
+
+
+async def test_results_belong_to_the_configured_user_and_data_cannot_be_written(
+    docker_engine: Dockerd, tmp_path: Path
+) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and str(folder) != "/":
+            folder.chmod(folder.stat().st_mode | 0o055)
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    request = run_of(tmp_path, "exit:0", reads=[str(data)])
+    argv = ["sh", "-c", f"id -u; touch results/made; touch {data}/made || echo cannot write; cat /proc/net/dev"]
+    request = RunRequest(
+        request.job_id, 1, Command("n", "train", argv, "tlt-pytorch", reads=[str(data)]), request.folder
+    )
+    home = Path(request.folder)
+    run = request.run_folder.path
+    run.mkdir(parents=True)
+    request.job_folder.log.touch()
+    for path in (home, home / "results", run.parent, run, request.job_folder.log):
+        os.chown(path, 4321, 4321)
+    runner = docker(docker_engine, user="4321:4321")
+    assert (await within(runner.wait(await within(runner.start(request)), request))).exit_code == 0
+    log = log_of(request)
+    assert log.startswith("4321\n")
+    assert "cannot write" in log
+    assert not (data / "made").exists()
+    assert (home / "results" / "made").stat().st_uid == 4321
+    assert "eth0" not in log and "lo:" in log
+
+
+async def test_more_memory_than_allowed_is_told(docker_engine: Dockerd, tmp_path: Path) -> None:
+    request = run_of(tmp_path, "eat")
+    runner = docker(docker_engine, memory="24m")
+    ended = await within(runner.wait(await within(runner.start(request)), request))
+    assert ended.exit_code in (137, 143)
+    assert ended.message.startswith("out of memory: more than the container's limit of 24m")
+
+
+async def test_an_image_that_is_not_there_is_told_with_the_remedy(docker_engine: Dockerd, tmp_path: Path) -> None:
+    images = {"tlt-pytorch": "nowhere.invalid/tao:5"}
+    runner = docker(docker_engine, images=images)
+    verdict = runner.can("classification_pyt", "train")
+    assert not verdict.can
+    assert "nowhere.invalid/tao:5 is not there" in verdict.reason
+    assert "docker pull nowhere.invalid/tao:5" in verdict.remedy
+    with pytest.raises(StartFailed, match=r"nowhere\.invalid/tao:5 is not there; `docker pull"):
+        await within(runner.start(run_of(tmp_path, "exit:0")))
+    # Where it may be downloaded: the registry's own words.
+    pulling = docker(docker_engine, images=images, pull="missing")
+    assert pulling.can("classification_pyt", "train").can
+    request = run_of(tmp_path, "exit:0")
+    with pytest.raises(StartFailed, match=r"nowhere\.invalid"):
+        await within(pulling.start(request))
+    assert "[taod] downloading nowhere.invalid/tao:5" in log_of(request)
+    assert not docker(docker_engine, images={}).can("classification_pyt", "train").can
+
+
+def test_no_engine_is_told_with_the_remedy(tmp_path: Path) -> None:
+    verdict = Docker(DockerConfig(socket=f"unix://{tmp_path}/none.sock")).can("dino", "train")
+    assert not verdict.can
+    assert f"no container engine answers at unix://{tmp_path}/none.sock" in verdict.reason
+    assert "start Docker or podman" in verdict.remedy
+
+
+async def test_data_that_is_gone_is_told(docker_engine: Dockerd, tmp_path: Path) -> None:
+    request = run_of(tmp_path, "exit:0", reads=[str(tmp_path / "gone")])
+    with pytest.raises(StartFailed, match="what the run reads is gone"):
+        await within(docker(docker_engine).start(request))
+
+
+async def test_a_container_removed_by_hand_is_an_end_without_a_code(docker_engine: Dockerd, tmp_path: Path) -> None:
+    request = run_of(tmp_path, "wait")
+    runner = docker(docker_engine)
+    identity = await within(runner.start(request))
+    await ready(request)
+    waiting = asyncio.create_task(runner.wait(identity, request))
+    docker_engine.docker("rm", "--force", identity.handle or "")
+    ended = await within(waiting)
+    assert ended.exit_code in (None, 137)
+    runner = docker(docker_engine)
+    assert (await within(runner.recover(request)))[0] is Claim.ENDED
+    assert await within(runner.wait(identity, request)) == ended
+
+
+async def test_docker_stop_by_hand_lets_the_tool_save(docker_engine: Dockerd, tmp_path: Path) -> None:
+    request = run_of(tmp_path, "wait")
+    runner = docker(docker_engine)
+    identity = await within(runner.start(request))
+    await ready(request)
+    docker_engine.docker("stop", identity.handle or "")
+    assert await within(runner.wait(identity, request)) == Ended(143)
+    assert "saved" in log_of(request)
+
+
+async def test_a_folder_that_the_container_may_not_write_ends_the_run_in_words(
+    docker_engine: Dockerd, tmp_path: Path
+) -> None:
+    request = run_of(tmp_path, "exit:0")
+    runner = docker(docker_engine, user="4321:4321")
+    ended = await within(runner.wait(await within(runner.start(request)), request))
+    assert ended.exit_code != 0
+    assert "log.txt" in ended.message or "cannot be written" in ended.message
+
+
+async def test_ended_containers_are_removed_unless_they_are_to_be_kept(docker_engine: Dockerd, tmp_path: Path) -> None:
+    for keep in (False, True):
+        request = run_of(tmp_path, "exit:0")
+        runner = docker(docker_engine, keep=keep)
+        await within(runner.wait(await within(runner.start(request)), request))
+        assert (request.job_id in docker_engine.docker("ps", "--all", "--format", "{{.Names}}")) is keep
+
+
+@pytest.mark.slow
+async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_told_whether_it_is_back(tmp_path: Path) -> None:
+    # An engine of its own: others would lose theirs.
+    with engines.dockerd() as engine:
+        one, two = run_of(tmp_path, "wait"), run_of(tmp_path, "wait")
+        runner = docker(engine)
+        identities = [await within(runner.start(request)) for request in (one, two)]
+        waits = [asyncio.create_task(runner.wait(i, r)) for i, r in zip(identities, (one, two), strict=True)]
+        await ready(one)
+        await ready(two)
+        engine.kill()
+        # While no engine answers, a run ends by itself.
+        go(one)
+        assert await within(waits[0]) == Ended(0)
+        # The other goes on below the next engine, for a new daemon as for the one that waits.
+        await asyncio.to_thread(engine.start)
+        fresh = docker(engine)
+        assert (await within(fresh.recover(two)))[0] is Claim.LIVES
+        await within(fresh.stop(identities[1], two, force=False))
+        assert (await within(waits[1])).exit_code == 143
+        assert log_of(two).count("saved") == 1
+
+
+async def test_a_container_that_was_made_and_never_started_is_not_started_any_more(
+    docker_engine: Dockerd, tmp_path: Path
+) -> None:
+    request = run_of(tmp_path, "exit:0")
+    runner = docker(docker_engine)
+    # As a daemon leaves it that is killed between the two questions to the engine.
+    from runners.docker.engine import Engine
+
+    engine = Engine(docker_engine.url)
+    engine.create(runner._container(request))
+    assert await within(runner.recover(request)) == (Claim.NEVER, None)
+    assert request.job_id not in docker_engine.docker("ps", "--all", "--format", "{{.Names}}")
+    # Or the engine starts it late.
+    late = run_of(tmp_path, "exit:0")
+    handle = engine.create(runner._container(late))
+    assert docker(docker_engine, socket="unix:///nowhere")._config.socket
+    (late.run_folder.path).mkdir(parents=True)
+    late.run_folder.claim.write_text("daemon\n")
+    engine.start(handle)
+    assert docker_engine.docker("wait", handle) == "81"
+    assert not late.job_folder.log.exists() or "arguments:" not in log_of(late)
+    engine.remove(handle)

@@ -1,0 +1,46 @@
+"""What is kept for a large job is lent to one whose time limit ends it first, by a scheduler over real processes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sched_world import GOOD, LIMIT_S, LONG, World, end_all
+
+from taod.config import SupervisionConfig, SupervisionRule
+from taod.types.state import State
+
+
+async def told(world: World, job_id: str, words: str) -> None:
+    async with world.bus.subscribe(None) as stream:
+        while words not in world.job(job_id).reason:
+            await anext(stream)
+
+
+@pytest.mark.parametrize("limited", [True, False])
+async def test_a_short_job_runs_while_a_large_one_waits_only_where_limits_say_when_both_end(
+    tmp_path: Path, limited: bool
+) -> None:
+    rules = [SupervisionRule(action="train", wall_s=600), SupervisionRule(action="export", wall_s=60)]
+    world = World(tmp_path / "root", slots=2, in_memory=True, supervision=SupervisionConfig(rule=rules * limited))
+    await world.scheduler.start()
+    owner = world.owner()
+    train = world.post(LONG, owner=owner)
+    await world.until_epoch(train)
+    large = world.post(GOOD, owner=owner, devices_wanted=2)
+    short = world.post(LONG, owner=owner, action="export")
+    if limited:
+        await world.until_epoch(short)
+        world.file(short, "go").touch()
+        await world.until(short, State.DONE)
+        assert world.job(large).state is State.QUEUED
+    else:
+        await asyncio.wait_for(told(world, short, "kept for train"), LIMIT_S)
+    world.file(train, "go").touch()
+    await world.until(large, State.DONE)
+    if not limited:
+        await world.until_epoch(short)
+        world.file(short, "go").touch()
+    await world.until(short, State.DONE)
+    await end_all(world)

@@ -1,0 +1,220 @@
+"""Order, limits, pause, slots that are kept and lent, and what each who waits is told, as tables."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from store.records import PendingJob
+from taod.config import SchedulerConfig
+from taod.scheduler.policy import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide
+from taod.scheduler.slots import Slots
+from taod.scheduler.turns import NANOSECONDS, Turns, lines_of
+from taod.scheduler.words import FURTHER_BACK, of_pause
+from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.state import State
+
+HOUR_S = 3600.0
+
+
+def job(name: str, at: float = 0, **fields: object) -> PendingJob:
+    values = {
+        "user_id": "ada", "owner_kind": "model", "owner_id": "m", "network": "dino", "action": "train",
+        "parent_id": None, "state": State.QUEUED, "reason": "", "created_on": f"{at:06}", "priority": 0,
+        "devices_wanted": 1, "queued_at": "", "place": round(at * NANOSECONDS), **fields,
+    }  # fmt: skip
+    return PendingJob(id=name, **values)  # type: ignore[arg-type]
+
+
+def gpu(index: int, *held_by: str, slots: int = 1) -> Device:
+    leases = [DeviceLease(name, "train", "dino", slot, "") for slot, name in enumerate(held_by)]
+    return Device(f"GPU-{index}", DeviceKind.GPU, index, "H100", slots, leases)
+
+
+def rules(**fields: object) -> SchedulerConfig:
+    return SchedulerConfig(**{"ageing_s_per_point": 0, **fields})  # type: ignore[arg-type]
+
+
+def order(jobs: list[PendingJob], ageing_s: float = 0, **facts: dict) -> str:
+    turns = Turns(lines_of(jobs), facts.get("running", {}), facts.get("served", {}), ageing_s)
+    found = []
+    for each in turns:
+        turns.count(each.user_id)
+        found.append(each.id)
+    return " ".join(found)
+
+
+def leased(decisions: list[Decision]) -> dict[str, list[tuple[str, int]]]:
+    return {each.job_id: each.slots for each in decisions if isinstance(each, Lease)}
+
+
+def told(decisions: list[Decision]) -> dict[str, str]:
+    return {each.job_id: each.reason for each in decisions if isinstance(each, Explain)}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "ageing_s", "facts", "expected"),
+    [
+        pytest.param([job("b", 2), job("a", 1)], 0, {}, "a b", id="first in, first out"),
+        pytest.param([job("a", 1), job("b", 9, priority=1)], 0, {}, "b a", id="priority"),
+        pytest.param([job("a", 1), job("b", 9, priority=1)], 10, {}, "b a", id="too little age for a point"),
+        pytest.param([job("a", 1), job("b", 12, priority=1)], 10, {}, "a b", id="age is worth a point"),
+        pytest.param([job("a", 1), job("b", 11, priority=1)], 10, {}, "b a", id="equal: the higher priority"),
+        pytest.param(
+            [job("a", 1, priority=-100), job("b", 2001, priority=100)], 10, {}, "b a", id="from end to end: just not"
+        ),
+        pytest.param(
+            [job("a", 1, priority=-100), job("b", 2002, priority=100)], 10, {}, "a b", id="from end to end"
+        ),
+        pytest.param(
+            [job("a1", 1), job("a2", 2), job("a3", 3), job("b1", 4, user_id="bob"), job("b2", 5, user_id="bob")],
+            0, {}, "a1 b1 a2 b2 a3", id="users take turns",
+        ),
+        pytest.param(
+            [job("a1", 1), job("a2", 2), job("b1", 4, user_id="bob"), job("b2", 5, user_id="bob")],
+            0, {"running": {"ada": 2}}, "b1 b2 a1 a2", id="who runs fewest",
+        ),
+        pytest.param(
+            [job("a1", 1), job("b1", 4, user_id="bob")],
+            0, {"served": {"ada": "2024-02", "bob": "2024-01"}}, "b1 a1", id="who was served longest ago",
+        ),
+        pytest.param(
+            [job("a1", 1), job("b1", 4, user_id="bob")],
+            0, {"served": {"ada": "2024-02"}}, "b1 a1", id="who was never served",
+        ),
+        pytest.param(
+            [job("a1", 1), job("b1", 4, user_id="bob", priority=-1)],
+            0, {"running": {"ada": 9}}, "a1 b1", id="turns are taken inside a priority",
+        ),
+        pytest.param(
+            [job("a1", 1), job("a2", 2, owner_kind="dataset"), job("a3", 3)], 0, {}, "a1 a2 a3", id="over both kinds"
+        ),
+    ],
+)  # fmt: skip
+def test_the_order_of_service(jobs: list[PendingJob], ageing_s: float, facts: dict, expected: str) -> None:
+    assert order(jobs, ageing_s, **facts) == expected
+
+
+def test_time_alone_never_changes_the_order() -> None:
+    jobs = [job(f"{n}", at=n * 37 % 11 * 5, priority=n % 5 - 2, user_id=f"u{n % 3}") for n in range(30)]
+    first = [decide(Snapshot(jobs, devices=[gpu(0)], rules=rules(ageing_s_per_point=7), now_s=at)) for at in (0, 1e6)]
+    assert first[0] == first[1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "devices", "holders", "words"),
+    [
+        (
+            {"max_running": 2}, [gpu(0, "x"), gpu(1, "y"), gpu(2)], {"x": Holder("bob"), "y": Holder("eve")},
+            "waits: 2 jobs run, the most that scheduler.max_running allows",
+        ),
+        (
+            {"max_running_per_user": 1}, [gpu(0, "x"), gpu(1)], {"x": Holder("ada")},
+            "waits: 1 job runs for its user, the most that scheduler.max_running_per_user allows",
+        ),
+        ({}, [gpu(0, "x")], {"x": Holder("bob")}, "waits for a device: 1 of 1 leased by another user's job"),
+        ({}, [gpu(0, "x")], {"x": Holder("ada")}, "waits for a device: 1 of 1 leased by job x (train)"),
+        (
+            {"exclusive": ["train"]}, [gpu(0, "x", slots=2)], {"x": Holder("ada")},
+            "waits for a device of its own: 1 of 1 leased by job x (train)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_one_who_waits_is_told(limits: dict, devices: list[Device], holders: dict, words: str) -> None:
+    assert told(decide(Snapshot([job("a")], devices=devices, holders=holders, rules=rules(**limits)))) == {"a": words}
+
+
+def test_the_limits_count_what_is_leased_in_the_same_look() -> None:
+    queue = [job(f"{user}{n}", n, user_id=user) for n, user in itertools.product(range(3), ("ada", "bob", "eve"))]
+    devices = [gpu(n) for n in range(8)]
+    mine = decide(Snapshot(queue, devices=devices, rules=rules(max_running_per_user=2)))
+    assert sorted(leased(mine)) == ["ada0", "ada1", "bob0", "bob1", "eve0", "eve1"]
+    assert "2 jobs run for its user" in told(mine)["ada2"]
+    everybodys = decide(Snapshot(queue, devices=devices, rules=rules(max_running=4, max_running_per_user=2)))
+    assert sorted(leased(everybodys)) == ["ada0", "ada1", "bob0", "eve0"]
+    assert "4 jobs run, the most" in told(everybodys)["bob1"]
+
+
+def test_one_at_its_limit_keeps_nothing_and_hides_nobody() -> None:
+    queue = [job(f"ada{n}", n, devices_wanted=2) for n in range(50)] + [job("bob", 99, user_id="bob")]
+    snapshot = Snapshot(
+        queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("ada")}, rules=rules(max_running_per_user=1)
+    )
+    assert leased(decide(snapshot)) == {"bob": [("GPU-1", 0)]}
+    assert list(told(decide(snapshot)).values()).count(FURTHER_BACK) == 30
+
+
+def test_a_paused_queue_lets_jobs_in_and_nobody_out() -> None:
+    pause = of_pause("ada", "new driver")
+    queue = [job("a"), job("b", state=State.WAITING), job("never", devices_wanted=9)]
+    decisions = decide(Snapshot(queue, devices=[gpu(0)], paused=pause))
+    assert told(decisions) == {"a": pause, "b": pause}
+    assert {type(each) for each in decisions} == {Explain, Promote, End}
+    assert pause == "waits: the queue is paused by ada: new driver"
+    assert of_pause("ada", "") == "waits: the queue is paused by ada"
+
+
+def test_for_whom_devices_are_kept_is_told_to_its_own_user_alone() -> None:
+    queue = [job("large", 1, devices_wanted=2, priority=1), job("mine", 2), job("his", 3, user_id="bob")]
+    found = told(decide(Snapshot(queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("eve")}, rules=rules())))
+    assert "free ones are kept for train large; users take turns" in found["mine"]
+    assert found["his"].endswith("free ones are kept for another user's job")
+
+
+def test_one_slot_of_a_device_is_kept_and_the_others_are_used() -> None:
+    queue = [job("large", 1, devices_wanted=2), job("small", 2), job("smaller", 3)]
+    decisions = decide(Snapshot(queue, devices=[gpu(0, "x", "y", slots=2), gpu(1, slots=2)], rules=rules()))
+    assert leased(decisions) == {"small": [("GPU-1", 1)]}
+    assert "kept for train large" in told(decisions)["smaller"]
+
+
+class TestAlone:
+    def test_a_device_is_leased_whole(self) -> None:
+        decisions = decide(Snapshot([job("a")], devices=[gpu(0, slots=3)], rules=rules(exclusive=["train"])))
+        assert decisions == [Lease("a", [("GPU-0", 0), ("GPU-0", 1), ("GPU-0", 2)], "Leased GPU 0")]
+
+    def test_the_device_that_is_nearest_to_empty_is_kept_the_others_are_used(self) -> None:
+        queue = [job("alone", 1), job("small", 2, action="export"), job("next", 3, action="export")]
+        devices = [gpu(0, "x", "y", slots=3), gpu(1, "z", slots=3), gpu(2, "v", "w", "u", slots=3)]
+        decisions = decide(Snapshot(queue, devices=devices, rules=rules(exclusive=["train"])))
+        assert leased(decisions) == {"small": [("GPU-0", 2)]}
+
+    def test_with_one_slot_a_device_there_is_nothing_to_say(self) -> None:
+        decisions = decide(Snapshot([job("a")], devices=[gpu(0, "x")], rules=rules(exclusive=["train"])))
+        assert told(decisions) == {"a": "waits for a device: 1 of 1 leased by job x (train)"}
+
+
+class TestLending:
+    """GPU 0 runs until 1,000 s at the latest; `large` wants both."""
+
+    def decide(self, wall_s: float | None, ends_by_s: float | None = 1000.0, **fields: object) -> dict:
+        queue = [job("large", 1, devices_wanted=2), job("small", 2, **fields)]
+        return leased(
+            decide(
+                Snapshot(
+                    queue,
+                    devices=[gpu(0, "x"), gpu(1)],
+                    holders={"x": Holder("ada", ends_by_s)},
+                    now_s=400.0,
+                    wall_time_s=lambda each: wall_s if each.id == "small" else None,
+                )
+            )
+        )
+
+    def test_to_one_that_ends_in_time(self) -> None:
+        assert self.decide(600.0) == {"small": [("GPU-1", 0)]}
+
+    @pytest.mark.parametrize(("wall_s", "ends_by_s"), [(601.0, 1000.0), (None, 1000.0), (1.0, None), (1.0, 300.0)])
+    def test_not_to_one_that_may_take_longer_nor_where_nobody_knows(self, wall_s, ends_by_s) -> None:
+        assert self.decide(wall_s, ends_by_s) == {}
+
+    def test_the_second_who_keeps_lends_nothing(self) -> None:
+        slots = Slots([gpu(0, "x", slots=2), gpu(1, slots=2)], {"x": Holder("ada", 1000.0)})
+        first, second = job("first", devices_wanted=3), job("second", devices_wanted=3)
+        slots.keep(first, alone=False)
+        slots.keep(second, alone=False)
+        assert slots.take(job("small"), alone=False, ends_by_s=1.0) is None
+        assert [each.id for each in slots.keepers()] == ["first", "second"]
+        assert slots.take(job("small"), alone=False, ends_by_s=math.inf) is None

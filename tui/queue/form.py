@@ -1,0 +1,29 @@
+"""The form that pauses the whole queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.widget import Widget
+from textual.widgets import Input
+
+from taod.client import Client
+from taod.types.queue import QueueState
+from tui.forms.form import Form, Row
+
+
+class PauseQueue(Form[QueueState]):
+    """Asks why; everybody who waits is told."""
+
+    YES = "Pause it"
+
+    def __init__(self, client: Client) -> None:
+        super().__init__("Pause the whole queue")
+        self._client = client
+
+    def rows(self) -> Iterable[Widget]:
+        note = "told to everybody who waits; what runs goes on, nothing new is started"
+        yield Row("Reason", Input(id="reason", placeholder="may be left empty", compact=True), note)
+
+    async def submit(self) -> QueueState:
+        return await self._client.pause_queue(self.text("#reason"))
