@@ -80,7 +80,9 @@ def _watch(terminal: Terminal, seconds: float) -> list[tuple[str, str, str]]:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        time.sleep(WARM_S)
+        for key in (*KEYS, *KEYS):  # everything has been looked at once
+            os.write(terminal.descriptor, key)
+            time.sleep(WARM_S / 20)
         samples = [_sample(process)]
         spent, began, before = _cpu(process), time.monotonic(), drawn[0]
         pressed = 0
@@ -100,6 +102,7 @@ def _watch(terminal: Terminal, seconds: float) -> list[tuple[str, str, str]]:
     return [
         ("minutes, keys, MB drawn", f"{seconds / 60:.0f}, {pressed}, {(drawn[0] - before) / 1e6:.0f}", ""),
         ("RSS, mean of the first and of the last quarter", f"{early:.1f} MB, {late:.1f} MB", "flat"),
+        ("RSS by the minute", ", ".join(f"{megabytes:.0f}" for megabytes in rss[:: int(60 / EVERY_S)]) + " MB", ""),
         ("CPU", f"{busy:.0f} % of a core", ""),
         ("threads and connections, at the start and at the end", f"{samples[0][1:]}, {samples[-1][1:]}", "the same"),
     ]
