@@ -107,6 +107,9 @@ class DatasetsPage(Page):
             summary = None
         details.show(dataset, summary)
 
+    def why_not(self, action: str) -> str:
+        return "No data set is selected; n makes one."
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("bring", "run", "delete"):
             return True if self.selected is not None else None
@@ -169,7 +172,7 @@ class DatasetsPage(Page):
             self._read()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_back(self) -> None:
         self.listing.reset()
