@@ -14,10 +14,15 @@ from taod.errors import BadRequest, TaodError
 from taod.masking import masked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
-from taod.scheduler.outcome import CANCEL
+from taod.scheduler.outcome import CANCEL, FINISH, PAUSE
 from taod.types.state import State
 
 log = logging.getLogger(__name__)
+_STOPPING = {
+    CANCEL: "Being cancelled",
+    PAUSE: "Being paused",
+    FINISH: "Stopped early: ends with its best experiment",
+}
 
 
 async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
@@ -114,7 +119,7 @@ def begun(ground: Ground, live: Live) -> Live:
 
 def stopping(intent: str) -> str:
     """Why a job is in STOPPING."""
-    return "Being cancelled" if intent == CANCEL else "Being paused"
+    return _STOPPING[intent]
 
 
 def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:

@@ -125,7 +125,7 @@ class Services:
             clock=clock,
         )
 
-        self.sweeps = Sweeps(store, self.proposer)
+        self.sweeps = Sweeps(store, self.proposer, scheduler)
 
     @property
     def uptime_s(self) -> float:

@@ -15,6 +15,7 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import best, epochs_trained, score
 from taod.automl.tell import planned
 from taod.errors import NotFound
+from taod.scheduler.scheduler import Scheduler
 from taod.types.sweep import Importance, SweepView, TrialView
 
 _MOST_KEPT = 64
@@ -25,8 +26,9 @@ ENOUGH = 4
 class Sweeps:
     """What may be asked about sweeps."""
 
-    def __init__(self, store: Store, proposer: Proposer) -> None:
+    def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler) -> None:
         self._store = store
+        self._scheduler = scheduler
         self._proposer = proposer
         self._importances: dict[tuple[str, int], list[Importance]] = {}
 
@@ -56,6 +58,12 @@ class Sweeps:
             ended_at=job.ended_at,
             max_parallel=settings.max_parallel,
         )
+
+    async def finish(self, job: JobRecord) -> None:
+        """End it now, with the best trial so far. Raises NotFound where the job is no sweep, BadRequest unless it
+        runs."""
+        self._found(job)
+        await self._scheduler.finish(job.id)
 
     def table(self, job: JobRecord) -> str:
         """The trials as CSV, a column a parameter. Raises NotFound where the job is no sweep."""

@@ -28,6 +28,7 @@ BESIDE = {
     "DELETE /model/{model_id}/job/{job_id}",
     "GET /model/{model_id}/job/{job_id}/sweep",
     "GET /model/{model_id}/job/{job_id}/sweep.csv",
+    "POST /model/{model_id}/job/{job_id}/sweep/finish",
     *(
         f"GET /{kind}/{{{kind}_id}}/job/{{job_id}}/{what}"
         for kind in ("dataset", "model")
