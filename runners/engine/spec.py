@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from runners.engine.errors import SpecError
+from taod.documents import DocumentError, read_value, read_yaml
 
 T = TypeVar("T")
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The spec's document with `a.b=c` overrides put in. Raises SpecError."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"The experiment spec {path} cannot be read: {error.strerror or error}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (DocumentError, UnicodeDecodeError) as error:
         raise SpecError(f"The experiment spec {path} is no valid YAML: {' '.join(str(error).split())}.") from None
     if document is None:
         document = {}
@@ -36,10 +36,7 @@ def _put(document: dict[str, Any], override: str) -> None:
     parts = name.lstrip("+").split(".")
     if not equals or not all(parts):
         raise SpecError(f"The override '{override}' must look like a.b=value.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
+    value = read_value(text)
     group = document
     for depth, part in enumerate(parts[:-1], 1):
         inner = group.get(part)

@@ -100,11 +100,13 @@ def epoch_of(name: str, separator: str) -> int | None:
 
 
 def _trained(separator: str, results: Path) -> Path | None:
-    """The checkpoint of the highest epoch, of equals the first; else one that is called `model`."""
+    """The checkpoint of the highest epoch, of equals the first; else one that is called `model`, else `…_latest`."""
     found = checkpoints(separator, results)
     if found:
         return max(found, key=lambda one: one[0])[1]
-    return next((path for path in _candidates(results) if path.stem == "model"), None)
+    others = list(_candidates(results))
+    named = [path for path in others if path.stem == "model"]
+    return next(iter(named + [path for path in others if path.stem.endswith("_latest")]), None)
 
 
 def _candidates(results: Path) -> Iterator[Path]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from taod.catalogue import classwise, command, emit, fill, inherit, merge, resources, sources
 from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
@@ -68,7 +70,7 @@ def _spec_format(facts: JobFacts, network: Network) -> str:
 def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Document:
     """The user's spec over the defaults, with everything that taod knows filled in, and nothing unset left."""
     classes = known_classes(facts)
-    spec = merge.merge(merge.default(network, facts.action, classes), facts.spec or {})
+    spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
     spec = inherit.from_training(network, facts, spec, classes)
     if "parent_spec_copied" in command.fields(facts, network).values():
         spec = inherit.over_parent(facts, spec)
@@ -82,6 +84,7 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
         found = fill.value(how, known, field, filled)
         if found is not None:
             merge.put(spec, field, found)
+            spec = merge.choose(network, spec, _only(field, found))
     if _RESUME in table.rows and (last := known.resume()) is not None:
         merge.put(spec, _RESUME, last)
     _detectnet_inference(facts, spec, known)
@@ -89,6 +92,12 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
     resources.fit(spec, facts.gpus)
     spec.pop("version", None)
     return merge.tidy(table, merge.without_nulls(spec))
+
+
+def _only(field: str, value: Any) -> merge.Document:
+    document: merge.Document = {}
+    merge.put(document, field, value)
+    return document
 
 
 def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: fill.Known) -> None:
@@ -113,7 +122,12 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
-    return {name: spec.pop(name) for name in scalars}
+    moved = {name: spec.pop(name) for name in scalars}
+    if action.startswith("convert") and not fill.SPEC_FUNCTIONS.intersection(fields.values()):
+        # Such a conversion's options are a group in its table, and options of its own on the command line.
+        group = spec.get("dataset_convert", {})
+        moved = {name: group[name] for name in names if group.get(name) is not None} | moved
+    return moved
 
 
 def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
@@ -121,24 +135,35 @@ def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: 
     if not used:
         return None
     if used == {"parent_spec"}:
-        return _ancestor_text(facts.parent)
+        return _ancestor_text(facts)
     spec_format = _spec_format(facts, network)
     return emit.emit(spec_format, classwise.split(spec) if spec_format == "protobuf" else spec)
 
 
-def _ancestor_text(parent: ParentFacts | None) -> str | None:
-    """The spec of the nearest job before this one that has any: its file, else written anew."""
+def _ancestor_text(facts: JobFacts) -> str | None:
+    """The spec of the nearest job before this one that has any: its file, else as its training would be given it."""
+    parent = facts.parent
     while parent is not None:
         file = fill.spec_file(parent)
         if file.is_file():
             return file.read_text(encoding="utf-8")
-        network = of(parent.network)
-        if parent.spec is not None and network.takes_spec(parent.action) and parent.action in ("train", "retrain"):
-            whole = merge.without_nulls(merge.merge(merge.default(network, parent.action), parent.spec))
-            whole.pop("version", None)
-            return emit.emit(network.spec_format, classwise.split(whole))
+        if parent.spec is not None and parent.action in ("train", "retrain"):
+            return assemble(_as_facts(parent, facts)).spec_text
         parent = parent.parent
     return None
+
+
+def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
+    """A job before this one as if it were assembled now, on the data of this one's model."""
+    return msgspec.structs.replace(
+        facts,
+        network=parent.network,
+        action=parent.action,
+        folder=parent.results.parent,
+        results=parent.results,
+        spec=parent.spec,
+        parent=parent.parent,
+    )
 
 
 def _reads(facts: JobFacts) -> list[Path]:

@@ -7,12 +7,11 @@ import math
 import re
 from typing import Any
 
-import yaml
+from taod.documents import write_yaml
 
 SUFFIXES = {"yaml": ".yaml", "protobuf": ".protobuf", "json": ".json"}
 _ENUM = re.compile(r"__(?P<name>[A-Za-z][A-Za-z0-9_]*?)__")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -20,13 +19,7 @@ def emit(spec_format: str, document: dict[str, Any]) -> str:
     """The document as text of that format (`yaml`, `protobuf` or `json`)."""
     if spec_format == "protobuf":
         return protobuf_text(document)
-    return json_text(document) if spec_format == "json" else yaml_text(document)
-
-
-def yaml_text(document: dict[str, Any]) -> str:
-    """YAML in the document's order."""
-    text = yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
-    return str(text)
+    return json_text(document) if spec_format == "json" else write_yaml(document)
 
 
 def json_text(document: dict[str, Any]) -> str:

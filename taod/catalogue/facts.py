@@ -14,6 +14,8 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     root: Path
     type: str
     format: str
+    classes: list[str] = []
+    """The classes that were found in it; empty: what its own class list says."""
 
 
 class ParentFacts(msgspec.Struct, frozen=True):

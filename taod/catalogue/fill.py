@@ -231,6 +231,9 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "parent_spec": lambda k: str(k.spec_path),
     "parent_spec_copied": lambda k: str(k.spec_path),
     "parents_parent_spec": lambda k: _grandparent_spec(k),
+    "bpnet_records": lambda k: _bpnet_records(k),
+    "eval_csv": lambda k: _place(k.facts.eval, "val.csv"),
+    "eval_images": lambda k: _in(k.facts.eval, "images_val", "images"),
     "tfrecords_prefix": lambda k: _place(_own(k), "tfrecords/tfrecords"),
     "own_masks": lambda k: _place(_own(k), "masks"),
     "pose_classification_ds_convert_op_dir": lambda k: _pose_output(k),
@@ -291,6 +294,12 @@ def _grandparent_spec(known: Known) -> Value:
     above = parent.parent
     has_one = above is not None and above.action != "dataset_convert" and writes_spec(above)
     return str(spec_file(above if above is not None and has_one else parent))
+
+
+def _bpnet_records(known: Known) -> str | None:
+    """The start of the records' names, which a training looks for beside the pictures: `train-fold-…`, `val-fold-…`."""
+    mode = (known.facts.spec or {}).get("mode") or "train"
+    return _place(_own(known) or _train(known), "train" if mode == "train" else "val")
 
 
 def _pose_output(known: Known) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from taod.catalogue import merge
 from taod.catalogue.facts import JobFacts, ParentFacts
 from taod.catalogue.fill import spec_file, trained_ancestor
 from taod.catalogue.network import Network
+from taod.documents import read_yaml
 
 _AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat"})
 # Groups that say what is done rather than what the model is.
@@ -32,8 +31,10 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     inherited = dict(spec)
     for group in _shared_groups(network, facts.action, ancestor.action):
         if isinstance(theirs.get(group), dict):
-            own = _set_by_user(spec.get(group) or {}, [d.get(group) for d in defaults])
-            inherited[group] = merge.merge(_lay(defaults[1].get(group) or {}, theirs[group]), own)
+            own = {group: _set_by_user(spec.get(group) or {}, [d.get(group) for d in defaults])}
+            trained = {group: theirs[group]}
+            laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained)
+            inherited[group] = merge.merge(merge.choose(network, laid, own), own)[group]
     return inherited
 
 
@@ -48,28 +49,18 @@ def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
 def _written_spec(ancestor: ParentFacts) -> merge.Document:
     file = spec_file(ancestor)
     if file.is_file() and file.suffix == ".yaml":
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loaded = read_yaml(file.read_text(encoding="utf-8"))
         if isinstance(loaded, dict):
             return loaded
-    return merge.merge(merge.default(ancestor.network, ancestor.action), ancestor.spec or {})
+    return merge.over_default(ancestor.network, ancestor.action, ancestor.spec or {})
 
 
 def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
     """The training's spec without what was filled in for that run alone: weights to start from, its folders."""
-    whole = merge.merge(merge.default(network, ancestor.action), ancestor.spec or {})
+    whole = merge.over_default(network, ancestor.action, ancestor.spec or {})
     for field in network.file.fields.get(ancestor.action, {}):
-        _without(whole, field)
+        whole = merge.without(whole, field)
     return whole
-
-
-def _without(document: merge.Document, path: str) -> None:
-    """Drop a value without touching groups that other documents may share."""
-    name, _, rest = path.partition(".")
-    if not rest:
-        document.pop(name, None)
-    elif isinstance(document.get(name), dict):
-        document[name] = dict(document[name])
-        _without(document[name], rest)
 
 
 def _shared_groups(network: Network, action: str, trained: str) -> list[str]:

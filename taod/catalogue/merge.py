@@ -78,6 +78,34 @@ def default(network: Network | str, action: str, classes: list[str] | None = Non
     return document
 
 
+def over_default(network: Network | str, action: str, document: Document, classes: list[str] | None = None) -> Document:
+    """The whole specification that a partial one stands for.
+
+    Of what a tool reads only one of (an optimiser, a schedule), the default's gives way to the one in the document.
+    """
+    return merge(choose(of(network), default(network, action, classes), document), document)
+
+
+def choose(network: Network, base: Document, over: Document) -> Document:
+    """`base` without what cannot stand beside a value of `over`; neither is changed."""
+    for group, *names in network.file.one_of:
+        given = {name for name in names if get(over, f"{group}.{name}" if group else name) is not None}
+        if given:
+            for other in set(names) - given:
+                base = without(base, f"{group}.{other}" if group else other)
+    return base
+
+
+def without(document: Document, path: str) -> Document:
+    """The document without a value; groups on the way are copied, so that others may share them."""
+    name, _, rest = path.partition(".")
+    if name not in document or (rest and not isinstance(document[name], dict)):
+        return document
+    if rest:
+        return {**document, name: without(document[name], rest)}
+    return {key: value for key, value in document.items() if key != name}
+
+
 def missing(network: Network | str, action: str, document: Document) -> list[str]:
     """Paths of the required parameters that neither the document nor the default gives a value."""
     table = of(network).table(action)

@@ -6,34 +6,22 @@ import re
 from typing import Any
 
 import msgspec
-import yaml
 
 from taod.catalogue import classwise, prototext
 from taod.catalogue.network import Network, of
 from taod.catalogue.prototext import ParseError
 from taod.catalogue.tables import Node
+from taod.documents import DocumentError, read_yaml
 
 __all__ = ["ParseError", "parse"]
 
-_MOST_VALUES = 200_000
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_LOADER):  # type: ignore[misc]
-    """YAML whose values are those of JSON: what looks like a date is text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _LOADER.yaml_implicit_resolvers.items()
-}
 
 
 def parse(spec_format: str, text: str, network: Network | str, action: str) -> dict[str, Any]:
     """The document that a text of that format (`yaml`, `protobuf`, `json`) holds, as it is saved and validated.
 
-    The action's table says what one value alone cannot: that a field given once is a list, that `1e-4` is a number.
+    The action's table says what one value alone cannot: that a field given once is a list, that `+.5` is a number.
     Raises ParseError naming the line.
     """
     table = of(network).table(action)
@@ -60,37 +48,13 @@ def _json(text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     try:
-        document = yaml.load(text, Loader=_Loader)
-        _measure(document, [0])
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-        raise ParseError(f"line {line}: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise error if isinstance(error, ParseError) else ParseError(str(error)) from error
-    except RecursionError as error:
-        raise ParseError("it is nested too deep, or holds itself") from error
-    return document
-
-
-def _measure(value: Any, seen: list[int], path: str = "$") -> None:
-    """Refuse what is no JSON, and references that make a small text a huge document."""
-    seen[0] += 1
-    if seen[0] > _MOST_VALUES:
-        raise ParseError(f"it holds more than {_MOST_VALUES} values")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise ParseError(f"{path}: the key {key!r} is no text; put it in quotes")
-            _measure(item, seen, f"{path}.{key}")
-    elif isinstance(value, list):
-        for item in value:
-            _measure(item, seen, path)
-    elif value is not None and not isinstance(value, str | int | float | bool):
-        raise ParseError(f"{path}: {value!r} has no form in a specification")
+        return read_yaml(text)
+    except DocumentError as error:
+        raise ParseError(str(error)) from error
 
 
 def _typed(node: Node | None, value: Any) -> Any:
-    """The value with numbers where the table wants them: YAML itself takes `1e-4` for text."""
+    """The value with numbers where the table wants them: YAML itself takes `+.5` and quoted numbers for text."""
     if isinstance(value, dict):
         below = node.children if node is not None else {}
         return {key: _typed(below.get(key), item) for key, item in value.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -78,10 +79,19 @@ def _group(table: Table, node: Node) -> dict[str, Any]:
     described: dict[str, Any] = {"type": "object"}
     if shown:
         described["properties"] = {name: _describe(table, child) for name, child in shown.items()}
+    alternatives = _alternatives(table, node)
+    if alternatives:
+        described["not"] = {"anyOf": [{"required": list(both)} for both in alternatives]}
     required = [name for name, child in shown.items() if child.must_be_given]
     if required:
         described["required"] = required
     return described
+
+
+def _alternatives(table: Table, node: Node) -> list[tuple[str, str]]:
+    """Each two names in a group of which a specification may have only one."""
+    rules = of(table.network).file.one_of
+    return [both for group, *names in rules if group == node.path for both in combinations(names, 2)]
 
 
 def _describe(table: Table, node: Node) -> dict[str, Any]:

@@ -55,12 +55,22 @@ def filled(facts: JobFacts, recommendation: Recommendation) -> Filled:
     Raises KeyError for a function that is not known.
     """
     network = of(facts.network)
-    document = merge.merge(merge.default(network, facts.action), facts.spec or {})
+    document = merge.over_default(network, facts.action, facts.spec or {})
     place = _Place(facts, recommendation, network, document)
     return Filled(
         commands=_values(network.file.sweep_commands, place),
-        fields=_values(network.file.sweep_fields, place),
+        fields=_resumed_or_new(network, _values(network.file.sweep_fields, place)),
     )
+
+
+def _resumed_or_new(network: Network, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with one of those that name weights, where the tool reads only one: what a rung goes on from."""
+    resumes = [field for field, how in network.file.sweep_fields.items() if how == "automl_resume_model"]
+    for group, *names in network.file.one_of:
+        beside = {f"{group}.{name}" for name in names}
+        if any(field in beside and field in fields for field in resumes):
+            fields = {field: value for field, value in fields.items() if field in resumes or field not in beside}
+    return fields
 
 
 def const_value(how: str, field: str, document: merge.Document, epochs: int | None) -> Any:

@@ -69,6 +69,8 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: msgspec.Raw
     sweep_commands: dict[str, str] = {}
     sweep_fields: dict[str, str] = {}
+    one_of: list[list[str]] = []
+    """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
 
 class Comparison(msgspec.Struct, frozen=True):

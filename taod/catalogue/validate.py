@@ -57,6 +57,7 @@ def check(network: Network | str, action: str, document: Any, *, strict: bool = 
     walk.group(table.root, document, "$")
     _check_required(of_network, table, document, walk.violations)
     _check_comparisons(table, document, walk.violations)
+    _check_alternatives(of_network, document, walk.violations)
     return Checked(walk.violations, walk.warnings)
 
 
@@ -218,6 +219,15 @@ def _check_comparisons(table: Table, document: dict[str, Any], found: list[Viola
             continue  # The facts' own defaults are never refused.
         if _is_number(value) and _is_number(bound) and not _holds(wanted, row, value, bound):
             found.append(Violation(f"$.{wanted.path}", value, words.comparison(wanted, bound)))
+
+
+def _check_alternatives(network: Network, document: dict[str, Any], found: list[Violation]) -> None:
+    for group, *names in network.file.one_of:
+        holder = merge.get(document, group) if group else document
+        given = [name for name in names if isinstance(holder, dict) and holder.get(name) is not None]
+        if len(given) > 1:
+            rule = f"must have only one of {', '.join(names)}; take the others out or set them to null"
+            found.append(Violation(f"$.{group}" if group else "$", given, rule))
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

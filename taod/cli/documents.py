@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from typing import IO, Any
+from typing import Any
 
-import msgspec
 import rich_click as click
-import yaml
+
+from taod.documents import DocumentError, read_value, read_yaml, write_yaml
 
 Document = dict[str, Any]
 
-_RULES = {
-    "float": (
-        r"^(?:[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?(?:\d+\.\d*|\.\d+)|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        "-+0123456789.",
-    ),
-    "int": (r"^[-+]?(?:0|[1-9]\d*)$", "-+0123456789"),
-    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-}
-"""How scalars read in YAML 1.2, and in the tools: kind → pattern, first characters."""
-_KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+
+_YAML = (".yaml", ".yml", ".json")
+_PROTOBUF = (".txt", ".protobuf", ".prototxt", ".pbtxt", ".textproto")
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads `1e-4` as a number, and `no`, `12:30:00` and `2024-01-01` as text."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes quotes around text that would be read as a number."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag in _KEPT]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _kind, (_pattern, _first) in _RULES.items():
-    for _side in (_Loader, _Dumper):
-        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
-
-
-def read(file: IO[bytes]) -> Document:
-    """The document of a YAML or JSON file. Raises UsageError where it is neither, or no mapping."""
-    content = file.read()
-    name = getattr(file, "name", "the file")
+def is_protobuf(name: str, content: bytes) -> bool:
+    """Whether a specification file is protobuf text: by the end of its name, else because it is no YAML."""
+    if name.lower().endswith((*_YAML, *_PROTOBUF)):
+        return not name.lower().endswith(_YAML)
     try:
-        document = yaml.load(content, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{name} is neither YAML nor JSON: {error}") from error
+        found = read_yaml(content.decode("utf-8-sig"))
+    except (DocumentError, UnicodeDecodeError):
+        return True
+    # `model_config { arch: "x" }` is YAML, too, with a strange name for a key.
+    return isinstance(found, dict) and any("{" in name for name in found)
+
+
+def read(content: bytes, name: str) -> Document:
+    """The document of a YAML or JSON file. Raises UsageError where it is neither, or no mapping."""
+    try:
+        document = read_yaml(content.decode("utf-8-sig"))
+    except (DocumentError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{name} cannot be read as YAML or JSON: {error}") from error
     if not isinstance(document, dict):
         raise click.UsageError(f"{name} holds no mapping of parameters")
     return document
@@ -55,13 +40,13 @@ def read(file: IO[bytes]) -> Document:
 
 def to_yaml(document: Document) -> str:
     """The document as YAML, in its own order."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return write_yaml(document, width=120)
 
 
 def edit(document: Document, pairs: tuple[str, ...]) -> None:
-    """Set values by path, `a.b.c=value`; a number in the path is a place in a list. Values are read as JSON, else text.
+    """Set values by path, `a.b.c=value`; a number in the path is a place in a list.
 
-    What is missing on the way is made. Raises UsageError naming the path.
+    Values are read as Hydra reads them; what is missing on the way is made. Raises UsageError naming the path.
     """
     for pair in pairs:
         path, separator, text = pair.partition("=")
@@ -72,23 +57,9 @@ def edit(document: Document, pairs: tuple[str, ...]) -> None:
         for depth, part in enumerate(parents):
             place = _step(place, part, ".".join(parents[: depth + 1]))
         if isinstance(place, list):
-            place[_index(place, last, path)] = value_of(text)
+            place[_index(place, last, path)] = read_value(text)
         else:
-            place[last] = value_of(text)
-
-
-def value_of(text: str) -> Any:
-    """A value of a command line: a number, true, false, null, a list, an object; anything else is text."""
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        pass
-    try:
-        value = yaml.load(text, _Loader) if text else ""
-    except yaml.YAMLError:
-        return text
-    # `a: b` is meant as text; `[a, b]`, `{a: b}`, True and .5 are not.
-    return text if isinstance(value, dict) and not text.startswith("{") else value
+            place[last] = read_value(text)
 
 
 def _step(place: Any, part: str, path: str) -> Any:

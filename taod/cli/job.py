@@ -246,7 +246,9 @@ async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool)
     """Print the specification of a job, or give a job that has not started the one in a YAML or JSON file."""
     whole_id = await job_id(client, job_)
     if file is not None:
-        view = await client.patch_job(whole_id, JobPatch(spec=documents.read(file)))
+        view = await client.patch_job(
+            whole_id, JobPatch(spec=documents.read(file.read(), getattr(file, "name", "standard input")))
+        )
         if as_json:
             print_json(view)
         else:

@@ -88,7 +88,11 @@ async def ls(client: Client, out: Output, runnable: bool) -> None:
 @network.command("show")
 @click.argument("name")
 @click.argument("action", required=False)
-@click.option("--popular", is_flag=True, help="Only the parameters that are changed most, where they are marked.")
+@click.option(
+    "--popular",
+    is_flag=True,
+    help="Only what is changed most; where nothing is marked so, what is required or what sweeps vary.",
+)
 @daemon_options
 @with_output
 def show(
@@ -127,18 +131,22 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     from taod.catalogue import Catalogue
     from taod.catalogue.schema import schema
 
-    found = Catalogue().network(name)
+    catalogue = Catalogue()
+    found = catalogue.network(name)
     if found is None:
-        raise NotFound(f"there is no network {name!r}; `taod network ls` shows them")
+        raise NotFound(f"there is no network {name!r}{_meant(name, catalogue.names())}; `taod network ls` shows them")
     if action not in found.actions:
-        raise NotFound(f"{name} has no action {action!r}; it has {', '.join(found.actions)}")
+        having = ", ".join(found.actions)
+        raise NotFound(f"{name} has no action {action!r}{_meant(action, found.actions)}; it has {having}")
     if not found.takes_spec(action):
-        raise NotFound(f"{action} of {name} takes no specification")
+        raise NotFound(f"{action} of {name} takes no specification: the data of the model is all that it needs")
     document = schema(found, action)
     if out.form is out.form.JSON and not popular:
         print_json(document)
         return
-    rows = [each for each in parameters(document) if each.popular or not popular]
+    rows = list(parameters(document))
+    if popular:
+        rows = _changed_most(rows, document["automl_default_parameters"])
     if out.form is out.form.IDS:
         out.ids(each.path for each in rows)
     elif out.form is out.form.JSON:
@@ -146,7 +154,20 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     elif rows:
         out.table(rows, PARAMETERS)
     else:
-        out.say(f"No parameter of {name} {action} is marked as popular; without --popular all are shown.")
+        out.say(f"Nothing of {name} {action} is popular, required or swept; without --popular all are shown.")
+
+
+def _meant(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _changed_most(rows: list[Parameter], swept: list[str]) -> list[Parameter]:
+    """Those marked as popular; of a network that marks none, those that are required or that sweeps vary."""
+    marked = [each for each in rows if each.popular]
+    return marked or [each for each in rows if each.required or each.path in swept]
 
 
 def parameters(schema: dict[str, Any], prefix: str = "", *, required: bool = False) -> Iterator[Parameter]:
@@ -171,5 +192,7 @@ def parameters(schema: dict[str, Any], prefix: str = "", *, required: bool = Fal
 def _limits(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(str(each) for each in schema["enum"])
-    least, most = schema.get("minimum"), schema.get("maximum")
-    return " ".join([f"≥ {least}" if least is not None else "", f"≤ {most}" if most is not None else ""]).strip()
+    if "const" in schema:
+        return f"= {schema['const']}"
+    signs = (("minimum", "≥"), ("maximum", "≤"), ("multipleOf", "a multiple of"))
+    return " ".join(f"{sign} {schema[rule]}" for rule, sign in signs if rule in schema)

@@ -60,8 +60,13 @@ def spec_group(kind: str) -> click.Group:
     @json_option
     @with_client
     async def set_(client: Client, owner: str, action: str, file: IO[bytes], as_json: bool) -> None:
-        """Save a YAML or JSON file (`-`: standard input) as the specification."""
-        document = documents.read(file)
+        """Save a file (`-`: standard input) as the specification: YAML, JSON, or the protobuf text of a TF1 network."""
+        content, name = file.read(), getattr(file, "name", "standard input")
+        if documents.is_protobuf(name, content):
+            stored = await client.save_spec_file(kind, await owner_id(client, kind, owner), action, content)
+            _told(stored, action, as_json)
+            return
+        document = documents.read(content, name)
         await _save(client, kind, await owner_id(client, kind, owner), action, document, as_json)
 
     @spec.command("edit")
@@ -99,16 +104,18 @@ async def _current(client: Client, kind: str, whole_id: str, action: str) -> Doc
 
 
 def _in_editor(document: Document) -> Document:
-    from io import BytesIO
-
     text = click.edit(documents.to_yaml(document), extension=".yaml")
     if text is None:
         raise click.ClickException("the editor saved nothing: the specification stays as it was")
-    return documents.read(BytesIO(text.encode()))
+    return documents.read(text.encode(), "what the editor saved")
 
 
 async def _save(client: Client, kind: str, whole_id: str, action: str, document: Document, as_json: bool) -> None:
-    stored, warnings = await client.save_spec(kind, whole_id, action, document)
+    _told(await client.save_spec(kind, whole_id, action, document), action, as_json)
+
+
+def _told(saved: tuple[Document, str], action: str, as_json: bool) -> None:
+    stored, warnings = saved
     if warnings:
         warn(f"warning: {warnings}")
     if as_json:

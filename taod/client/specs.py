@@ -24,6 +24,12 @@ class SpecCalls(Transport):
         """Save a specification; returns it as stored, and the daemon's warnings (empty where it has none)."""
         return await self._write("POST", kind, owner_id, action, document)
 
+    async def save_spec_file(self, kind: str, owner_id: str, action: str, content: bytes) -> tuple[Document, str]:
+        """Save the specification in a file of the network's own tool, such as protobuf text; returns as `save_spec`."""
+        path = self.user_path(kind, owner_id, "specs", action)
+        response = await self.send("POST", path, text=(content, "text/plain"))
+        return decode(response.content, Document), response.headers.get("X-Taod-Warnings", "")
+
     async def merge_spec(self, kind: str, owner_id: str, action: str, document: Document) -> tuple[Document, str]:
         """Merge into the saved specification; returns as `save_spec` does."""
         return await self._write("PUT", kind, owner_id, action, document)

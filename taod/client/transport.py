@@ -113,10 +113,16 @@ class Transport:
             raise NoDaemon(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
 
     async def send(
-        self, method: str, path: str, *, query: Query | None = None, body: Any = msgspec.UNSET
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Any = msgspec.UNSET,
+        text: tuple[bytes, str] | None = None,
     ) -> httpx.Response:
-        """An exchange with a JSON body and an answer read whole. Raises as `stream` does."""
-        content, headers = None, None
+        """An exchange with a JSON body, or `text` with its media type, and an answer read whole. Raises as `stream`."""
+        content, headers = (text[0], {"Content-Type": text[1]}) if text is not None else (None, None)
         if body is not msgspec.UNSET:
             content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
         async with self.stream(method, path, query=query, headers=headers, content=content) as response:

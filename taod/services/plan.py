@@ -222,7 +222,8 @@ class Planner:
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
-        return DatasetFacts(root=root, type=dataset.type, format=dataset.format)
+        classes = list(dataset.summary.classes) if dataset.summary is not None else []
+        return DatasetFacts(root=root, type=dataset.type, format=dataset.format, classes=classes)
 
 
 def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:

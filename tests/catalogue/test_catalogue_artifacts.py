@@ -8,6 +8,7 @@ import pytest
 
 from taod.catalogue.artifacts import epoch_of, pretrained, pruned_to_keep, resume, weights
 from taod.catalogue.network import of
+from taod.catalogue.tables import index
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -105,3 +106,76 @@ def test_which_metrics_are_better_when_lower() -> None:
         ("dino", "val_loss", True),
     ):
         assert of(network).minimises(metric) is lower
+
+
+# How each network names its checkpoints: where the epoch (or step) stands, and whether names count what metrics count.
+NAMES = {
+    "action_recognition": ("ar_model_epoch={:03}.tlt", False),
+    "pose_classification": ("pc_model_epoch={:03}.tlt", False),
+    "re_identification": ("reid_model_epoch={:03}.tlt", False),
+    "deformable_detr": ("dd_model_epoch={:03}.pth", False),
+    "dino": ("dino_model_epoch={:03}.pth", False),
+    "ml_recog": ("ml_model_epoch={:03}.pth", False),
+    "ocdnet": ("ocd_model_epoch={:03}.pth", False),
+    "ocrnet": ("ocrnet_epoch={:03}.pth", False),
+    "optical_inspection": ("oi_model_epoch={:03}.pth", False),
+    "mal": ("vit-mae-base_epoch={:03}.pth", False),
+    "classification_pyt": ("epoch_{}.pth", True),
+    "segformer": ("iter_{}.tlt", True),
+    "pointpillars": ("checkpoint_epoch_{}.tlt", True),
+    "detectnet_v2": ("weights/model.epoch-{}.hdf5", True),
+    "mask_rcnn": ("model.step-{}.tlt", False),
+    "efficientdet_tf1": ("model.epoch-{}.tlt", True),
+    "lprnet": ("weights/lprnet_epoch-{:03}.hdf5", True),
+    "unet": ("weights/model.epoch-{}.tlt", True),
+    "bpnet": ("bpnet_model.step-{}.hdf5", False),
+    "fpenet": ("model.epoch-{}.hdf5", True),
+    "classification_tf2": ("train/classification_tf2_efficientnet-b0_{:03}.tlt", True),
+    "efficientdet_tf2": ("train/efficientdet_tf2_efficientdet-d0_{:03}.tlt", True),
+}
+for _name in ("classification_tf1", "multitask_classification", "faster_rcnn", "ssd", "dssd", "retinanet"):
+    NAMES[_name] = (f"weights/{_name}_resnet18_epoch_{{:03}}.hdf5", True)
+for _name in ("yolo_v3", "yolo_v4", "yolo_v4_tiny"):
+    NAMES[_name] = (f"weights/{_name}_cspdarknet19_epoch_{{:03}}.tlt", True)
+
+
+def test_the_names_of_all_networks_that_learn_are_listed() -> None:
+    assert set(NAMES) == {name for name in index() if "train" in index()[name].actions}
+
+
+@pytest.mark.parametrize("network", sorted(NAMES))
+def test_the_latest_and_the_best_checkpoint_of_each_network(network: str, tmp_path: Path) -> None:
+    pattern, counted = NAMES[network]
+    for epoch in (9, 10, 100, 11):
+        fill(tmp_path, pattern.format(epoch))
+    fill(tmp_path, str(Path(pattern).parent / f"{network}_latest{Path(pattern).suffix}"), "status.json")
+    latest, best = tmp_path / pattern.format(100), tmp_path / pattern.format(10)
+    scores = {9: 0.1, 10: 0.9, 11: 0.9 - 1e-9, 100: 0.5, 12: 1.0}
+    for action in ("train", "retrain"):
+        assert weights(network, action, tmp_path) == latest
+        assert weights(network, action, tmp_path, scores) == (best if counted else latest)
+    assert resume(network, "train", tmp_path) == latest
+
+
+def test_a_training_that_kept_only_its_latest(tmp_path: Path) -> None:
+    fill(tmp_path, "train/dino_model_latest.pth")
+    assert weights("dino", "train", tmp_path) == tmp_path / "train/dino_model_latest.pth"
+    fill(tmp_path, "model.pth")
+    assert weights("dino", "train", tmp_path) == tmp_path / "model.pth"
+    fill(tmp_path, "train/dino_model_epoch=000.pth")
+    assert weights("dino", "train", tmp_path) == tmp_path / "train/dino_model_epoch=000.pth"
+
+
+@pytest.mark.parametrize("network", sorted(NAMES))
+def test_what_the_other_actions_of_each_network_leave(network: str, tmp_path: Path) -> None:
+    left = {
+        "prune": "a/pruned.tlt",
+        "export": "model.onnx",
+        "gen_trt_engine": "model.engine",
+        "trtexec": "model.engine",
+    }
+    for action, name in left.items():
+        if action in index()[network].actions:
+            fill(tmp_path / action, name, "status.json", "log.txt")
+            assert weights(network, action, tmp_path / action) == tmp_path / action / name
+    assert weights(network, "evaluate", tmp_path) is None

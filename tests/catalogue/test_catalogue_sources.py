@@ -275,3 +275,49 @@ def test_trtexec_is_called_by_itself(tmp_path: Path) -> None:
 
 def test_bpnet_inference_shows_its_findings() -> None:
     assert "--dump_visualizations" in made("bpnet", "inference").argv
+
+
+def test_options_of_a_conversion_without_a_spec_file_go_to_its_command_line() -> None:
+    spec = {"dataset_convert": {"num_shards": 8, "tag": "val"}}
+    for network, action in (("object_detection", "convert_efficientdet_tf1"), ("instance_segmentation", "convert")):
+        job = made(network, action, own=T, spec=spec, train=[], eval=None, inference=None)
+        assert {"--num_shards=8", "--tag=val"} <= set(job.argv)
+
+
+def test_records_of_bpnet_lie_where_its_training_looks() -> None:
+    assert "--output_filename=/data/T/train" in made("bpnet", "dataset_convert").argv
+    assert "--output_filename=/data/T/val" in made("bpnet", "dataset_convert", spec={"mode": "test"}).argv
+
+
+def test_trtexec_reads_the_cache_of_the_export(tmp_path: Path) -> None:
+    for name in ("model.onnx", "cal.bin"):
+        (tmp_path / name).write_bytes(b"")
+    job = made("bpnet", "trtexec", parent=ParentFacts("bpnet", "export", tmp_path))
+    assert f"--calib={tmp_path}/cal.bin" in job.argv
+
+
+def test_an_export_of_a_retrained_ocdnet_loads_its_pruned_graph(tmp_path: Path) -> None:
+    for name in ("ocd_model_epoch=003.pth", "pruned_model.pth"):
+        (tmp_path / name).write_bytes(b"")
+    spec = yaml.safe_load(made("ocdnet", "export", parent=ParentFacts("ocdnet", "retrain", tmp_path)).spec_text or "")
+    assert spec["model"]["load_pruned_graph"] is True
+    assert spec["model"]["pruned_graph_path"] == f"{tmp_path}/pruned_model.pth"
+
+
+def test_the_spec_of_a_training_that_is_only_planned_is_the_one_it_would_be_given(tmp_path: Path) -> None:
+    spec = {"training_config": {"num_epochs": 3}}
+    planned = made("yolo_v4", "train", spec=spec)
+    above = ParentFacts("yolo_v4", "train", Path("/jobs/j/results"), spec)
+    export = made("yolo_v4", "export", parent=above)
+    assert export.spec_text == planned.spec_text
+    assert "gpus" not in (export.spec_text or "")
+    after_prune = made("yolo_v4", "export", parent=ParentFacts("yolo_v4", "prune", tmp_path, None, above))
+    assert after_prune.spec_text == planned.spec_text
+
+
+def test_class_wise_parts_follow_what_was_found_in_the_data() -> None:
+    cars = DatasetFacts(root=Path("/data/T"), type="object_detection", format="kitti", classes=["car", "van"])
+    more = DatasetFacts(root=Path("/data/M"), type="object_detection", format="kitti", classes=["van", "bus"])
+    text = made("yolo_v4", "train", train=[cars, more]).spec_text or ""
+    assert [f'key: "{name}"' in text for name in ("car", "van", "bus", "person")] == [True, True, True, False]
+    assert text.count("target_class_mapping {") == 3

@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back(name: str, action: str) -> None:
     document = merge.default(name, action)
     spec_format = index()[name].spec_format
     if spec_format == "yaml":
-        assert yaml.safe_load(emit.yaml_text(document)) == document
+        assert yaml.safe_load(emit.emit("yaml", document)) == document
     else:
         spread = classwise.split(document)
         assert parse_protobuf(emit.protobuf_text(spread)) == repeated(spread)

@@ -145,6 +145,21 @@ class TestSpecs:
         assert "Invalid specs" in said
         assert "train.train_config.runner.max_epochs" in said
 
+    def test_a_file_of_the_tool_itself_is_saved(self, daemon, tmp_path: Path) -> None:
+        model = daemon.id("model", "create", "detectnet_v2", "name=a TF1 detector")
+        text = "training_config { num_epochs: 12 regularizer { type: L2 } }\n"
+        (tmp_path / "mine.txt").write_text(text)
+        daemon.run("model", "spec", "set", model, "train", str(tmp_path / "mine.txt"))
+        saved = daemon.json("model", "spec", "get", model, "train")
+        assert saved == {"training_config": {"num_epochs": 12, "regularizer": {"type": "__L2__"}}}
+        said = daemon.refused("model", "spec", "set", model, "train", "-", stdin=text.replace("12", "-1"))
+        assert "$.training_config.num_epochs: must be a whole number between 1 and 500, not -1" in said
+        said = daemon.refused("model", "spec", "set", model, "train", "-", stdin=text + "}")
+        assert "is not protobuf text" in said and "line 2" in said
+        other = daemon.id("model", "create", "dino", "name=a detector")
+        daemon.run("model", "spec", "set", other, "train", "-", stdin="train: {num_epochs: 3, optim: {lr: 1e-4}}\n")
+        assert daemon.json("model", "spec", "get", other, "train")["train"]["optim"]["lr"] == 1e-4
+
     @pytest.mark.parametrize("pair", ["train", ".a=1", "train.num_gpus.x=1", "dataset.data.train.pipeline.9=1"])
     def test_a_wrong_path_is_wrong_usage(self, daemon, pair: str) -> None:
         daemon.refused("model", "spec", "edit", daemon.model(), "train", pair, code=2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import rich_click as click
 from taod.cli import documents
 from taod.cli.network import parameters
 from taod.cli.output import number, size, words
+from taod.documents import read_value
 
 
 @pytest.mark.parametrize(
@@ -39,23 +39,23 @@ from taod.cli.output import number, size, words
     ],
 )
 def test_a_value_is_what_the_tools_would_read(text: str, value: Any) -> None:
-    read = documents.value_of(text)
+    read = read_value(text)
     assert read == value
     assert type(read) is type(value)
 
 
 def test_a_file_reads_like_the_tools_read_it_and_comes_back_the_same() -> None:
-    document = documents.read(BytesIO(b"lr: 1e-4\nphase: on\nwhen: 2024-01-01\nlist: [1, .nan]\nnone: ~\n"))
+    document = documents.read(b"lr: 1e-4\nphase: on\nwhen: 2024-01-01\nlist: [1, .nan]\nnone: ~\n", "a file")
     assert document["lr"] == 1e-4
-    assert (document["phase"], document["when"], document["none"]) == ("on", "2024-01-01", None)
+    assert (document["phase"], document["when"], document["none"]) == (True, "2024-01-01", None)
     kept = {"a": {"b": [1, 2.5, True, None, "no", "1e-4", "2024-01-01", "ü"], "tiny": 1e-07}}
-    assert documents.read(BytesIO(documents.to_yaml(kept).encode())) == kept
+    assert documents.read(documents.to_yaml(kept).encode(), "a file") == kept
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b"a: [", b"\xff\xfe\x00x", b"", b"!!python/object:os.system {}"])
 def test_what_is_no_mapping_is_refused(content: bytes) -> None:
     with pytest.raises(click.UsageError):
-        documents.read(BytesIO(content))
+        documents.read(content, "a file")
 
 
 def test_edit_makes_what_is_missing_on_the_way() -> None:
@@ -115,3 +115,34 @@ def test_the_version_comes_at_once() -> None:
         return min(once() for _ in range(5))
 
     assert fastest("-m", "taod", "--version") - fastest("-c", "pass") < 0.1
+
+
+def test_protobuf_text_is_told_by_its_name_else_by_being_no_yaml() -> None:
+    text = b"training_config { num_epochs: 3 }\n"
+    assert documents.is_protobuf("spec.txt", b"a: 1\n")
+    assert not documents.is_protobuf("spec.yaml", text)
+    assert documents.is_protobuf("<stdin>", text)
+    assert not documents.is_protobuf("<stdin>", b"train: {num_epochs: 3}\n")
+
+
+def test_popular_parameters_else_those_that_sweeps_vary(capsys: pytest.CaptureFixture[str]) -> None:
+    from taod.cli.main import main
+
+    def shown(*words: str) -> list[str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["network", "show", *words, "--popular", "-q"])
+        assert ended.value.code == 0
+        return capsys.readouterr().out.split()
+
+    assert shown("unet", "train") == ["training_config.epochs"]
+    assert shown("dino", "train") == [
+        "model.num_queries",
+        "model.num_select",
+        "train.optim.lr",
+        "train.optim.momentum",
+    ]
+
+
+def test_limits_tell_constants_and_multiples() -> None:
+    schema = {"properties": {"size": {"type": "integer", "minimum": 480, "multipleOf": 32}, "version": {"const": 1}}}
+    assert [each.limits for each in parameters(schema)] == ["≥ 480 a multiple of 32", "= 1"]

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from taod.api.app import create_app
 from taod.api.docs import document
+from taod.automl.algorithms import ALGORITHMS
 from taod.catalogue import Catalogue
 from taod.catalogue.merge import missing
 from taod.services.compose import open_services
-from taod.services.models import ALGORITHMS, NO_AUTOML
+from taod.services.models import NO_AUTOML
 from taod.services.references import LABELLED_FORMATS, UNLABELLED_FORMATS
 from taod.types.model import MOST
 from taod.types.network import NetworkArch
@@ -53,7 +54,7 @@ names = st.lists(st.text(min_size=1, max_size=20), max_size=3)
 free = shown | {
     "encryption_key": texts, "public": st.just(False), "ngc_path": texts, "metric": texts, "read_only": st.just(False),
     "additional_id_info": st.none() | texts, "automl_delete_intermediate_ckpt": st.booleans(),
-    "automl_algorithm": st.sampled_from([None, *ALGORITHMS, *ALGORITHMS.values()]), "epoch_multiplier": counts,
+    "automl_algorithm": st.sampled_from([None, *ALGORITHMS, *(each.name for each in ALGORITHMS.values())]), "epoch_multiplier": counts,
     "automl_max_recommendations": counts, "automl_R": counts, "automl_nu": st.integers(2, MOST),
     "automl_add_hyperparameters": names | names.map(repr), "automl_remove_hyperparameters": names | names.map(repr),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+from taod.documents import read_yaml
 
 Path = tuple[str, ...]
 Document = dict[str, Any]
@@ -106,8 +106,8 @@ class Field:
                 value = float(text)
                 return int(value) if value.is_integer() and "." not in text and "e" not in text.lower() else value
             if self.kind in ("array", "object", "any"):
-                return yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError):
+                return read_yaml(text)
+        except ValueError:
             pass
         raise Wrong(f"{text!r} is not {self.rule}")
 

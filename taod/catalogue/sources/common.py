@@ -44,7 +44,9 @@ def images_folder(dataset: DatasetFacts, name: str) -> Path:
 
 
 def class_names(dataset: DatasetFacts) -> list[str]:
-    """The classes that a data set tells in classes.txt or classes.json; empty where it tells none."""
+    """The classes that were found in a data set, else those of its classes.txt or classes.json; empty: none is told."""
+    if dataset.classes:
+        return list(dataset.classes)
     listed = dataset.root / "classes.txt"
     if listed.is_file():
         lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -60,6 +62,7 @@ def class_names(dataset: DatasetFacts) -> list[str]:
 
 
 def known_classes(facts: JobFacts) -> list[str]:
-    """The classes of the first data set of a job that tells any: training first."""
-    candidates = [*facts.train, facts.eval, facts.inference, facts.own]
-    return next((names for d in candidates if d is not None and (names := class_names(d))), [])
+    """The classes of a job's data, as its schema has them: of all train sets in order, else of another set."""
+    learnt = dict.fromkeys(name for dataset in facts.train for name in class_names(dataset))
+    others = [facts.eval, facts.inference, facts.calibration, facts.own]
+    return list(learnt) or next((names for d in others if d is not None and (names := class_names(d))), [])

@@ -51,6 +51,8 @@ def pose_classification(spec: Spec, facts: JobFacts) -> None:
         )
     elif folder is not None and facts.action in ("evaluate", "inference"):
         part = "test_dataset"
+        if facts.action == "inference":
+            validation = facts.inference or validation
         put_all(spec, {f"{facts.action}.{part}.data_path": at(validation, f"{folder}/val_data.npy")})
         if facts.action == "evaluate":
             put_all(spec, {f"evaluate.{part}.label_path": at(validation, f"{folder}/val_label.pkl")})

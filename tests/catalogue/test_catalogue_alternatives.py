@@ -1,0 +1,114 @@
+"""Of an optimiser, a schedule or a way to start, the protobuf tools read one: they refuse a file with two of them."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from taod.catalogue import merge
+from taod.catalogue.assemble import assemble
+from taod.catalogue.facts import JobFacts, ParentFacts
+from taod.catalogue.network import of
+from taod.catalogue.parse import parse
+from taod.catalogue.schema import schema
+from taod.catalogue.sweep import Recommendation, filled
+from taod.catalogue.tables import index, network_file, table
+from taod.catalogue.validate import check
+
+RULED = [name for name in index() if network_file(name).one_of]
+PLACES = [
+    (name, action, f"{group}." if group else "", [each for each in names if each in node.children])
+    for name in RULED
+    for action in index()[name].specs
+    for group, *names in network_file(name).one_of
+    if (node := table(name, action).node(group) if group else table(name, action).root) is not None
+]
+SGD = {"training_config": {"optimizer": {"sgd": {"momentum": 0.8}}}}
+
+
+def written(tmp_path: Path, network: str, action: str, spec: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """The spec file that a job would get, read again."""
+    job = JobFacts(network=network, action=action, folder=tmp_path, results=tmp_path, spec=spec, key="k", **facts)
+    return parse("protobuf", assemble(job).spec_text or "", network, action)
+
+
+@pytest.mark.parametrize(("name", "action", "prefix", "names"), PLACES)
+def test_a_default_has_one_and_another_takes_its_place(name: str, action: str, prefix: str, names: list[str]) -> None:
+    default = merge.default(name, action)
+    assert len([each for each in names if merge.get(default, prefix + each) is not None]) <= 1
+    for chosen in names:
+        document: dict[str, Any] = {}
+        merge.put(document, prefix + chosen, {"any": 1})
+        whole = merge.over_default(name, action, document)
+        assert [each for each in names if merge.get(whole, prefix + each) is not None] == [chosen]
+    assert merge.default(name, action) == default
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_two_at_once_are_refused_by_both_validators(name: str) -> None:
+    for network, action, prefix, names in PLACES:
+        for both in combinations(names, 2) if network == name else ():
+            document = merge.default(name, action)
+            for each in names:
+                merge.drop(document, prefix + each)
+            for each in both:
+                merge.put(document, prefix + each, merge.get(merge.default(name, action), prefix + each) or {})
+            refused = [str(violation) for violation in check(name, action, document).violations]
+            assert any("must have only one of" in each and "set them to null" in each for each in refused), both
+            assert not jsonschema.Draft202012Validator(schema(name, action)).is_valid(document)
+            merge.put(document, prefix + both[0], None)
+            assert not any("only one of" in str(v) for v in check(name, action, document).violations)
+
+
+def test_the_tool_gets_the_optimiser_that_was_asked_for(tmp_path: Path) -> None:
+    assert set(written(tmp_path, "yolo_v4", "train", {})["training_config"]["optimizer"]) == {"adam"}
+    assert written(tmp_path, "yolo_v4", "train", SGD)["training_config"]["optimizer"] == {"sgd": {"momentum": 0.8}}
+
+
+def test_an_evaluation_takes_over_the_choice_of_its_training(tmp_path: Path) -> None:
+    parent = ParentFacts(
+        "classification_tf1", "train", tmp_path / "above", {"train_config": {"optimizer": {"adam": {}}}}
+    )
+    chosen = written(tmp_path, "classification_tf1", "evaluate", {}, parent=parent)["train_config"]["optimizer"]
+    assert len(chosen) <= 1
+    fixed = {"model_config": {"input_image_config": {"size_min": {"min": 600}}}}
+    above = ParentFacts("faster_rcnn", "train", tmp_path / "above", fixed)
+    for own, expected in (
+        ({}, "size_min"),
+        ({"size_height_width": {"height": 320, "width": 320}}, "size_height_width"),
+    ):
+        spec = {"model_config": {"input_image_config": own}}
+        config = written(tmp_path, "faster_rcnn", "evaluate", spec, parent=above)["model_config"]["input_image_config"]
+        assert {"size_min", "size_height_width"} & set(config) == {expected}
+
+
+def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
+    pruned = tmp_path / "pruned" / "model.hdf5"
+    pruned.parent.mkdir()
+    pruned.write_bytes(b"")
+    spec = {"training_config": {"pretrain_model_path": "/mine.hdf5"}}
+    parent = ParentFacts("yolo_v4", "prune", pruned.parent)
+    config = written(tmp_path, "yolo_v4", "retrain", spec, parent=parent)["training_config"]
+    assert (config.get("pretrain_model_path"), config["pruned_model_path"]) == (None, str(pruned))
+
+
+@pytest.mark.parametrize("name", ["yolo_v3", "yolo_v4", "yolo_v4_tiny", "retinanet", "multitask_classification"])
+def test_a_later_rung_of_a_sweep_names_no_pretrained_weights_beside_its_checkpoint(name: str, tmp_path: Path) -> None:
+    start = tmp_path / "start.hdf5"
+    start.write_bytes(b"")
+    facts = JobFacts(
+        network=name, action="train", folder=tmp_path, results=tmp_path / "results", spec=None, key="k", ptms=[start]
+    )
+    new = filled(facts, Recommendation(number=0, epochs=3)).fields
+    assert new["training_config.pretrain_model_path"] == str(start)
+    checkpoint = tmp_path / f"results/experiment_0/weights/{name}_resnet18_epoch_003.hdf5"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"")
+    later = filled(facts, Recommendation(number=0, epochs=9, done_epochs=3)).fields
+    assert later["training_config.resume_model_path"] == str(checkpoint)
+    assert "training_config.pretrain_model_path" not in later
+    assert of(name).file.sweep_fields["training_config.pretrain_model_path"] == "automl_assign_ptm"
