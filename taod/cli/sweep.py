@@ -64,7 +64,10 @@ async def show(client: Client, out: Output, job_: str) -> None:
 async def finish(client: Client, out: Output, job_: str) -> None:
     """End a sweep now: its open trials are cancelled, the best one is its model."""
     view = await client.finish_sweep(await client.job(await job_id(client, job_)))
-    out.answer(view, lambda: _print(out, view))
+    if out.form is out.form.IDS:
+        out.ids([view.job_id])
+    else:
+        out.answer(view, lambda: _print(out, view))
 
 
 @sweep.command("csv")

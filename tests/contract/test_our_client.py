@@ -30,7 +30,7 @@ from taod.client.http import Client
 from taod.client.transport import Transport
 from taod.types.common import DaemonInfo, Sort
 from taod.types.dataset import DatasetCreate, DatasetPatch, DatasetPut, UploadMode
-from taod.types.job import JobPatch, JobRun
+from taod.types.job import JobDetail, JobPatch, JobRun, JobView, Result
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
 from taod.types.state import State, Status
 
@@ -129,6 +129,9 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
+    JobDetail: JobDetail(
+        JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
+    ),
     dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
