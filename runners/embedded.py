@@ -41,7 +41,8 @@ class Embedded(LocalRunner):
             return Verdict(False, reason, remedy)
         if self._python is None:
             return Verdict(False, f"there is no interpreter {self._chosen!r}", "correct runner.embedded.python")
-        if not self._chosen and importlib.util.find_spec("torch") is None:
+        torch = network not in capabilities.WITHOUT_TORCH
+        if torch and not self._chosen and importlib.util.find_spec("torch") is None:
             return Verdict(False, "PyTorch is not installed", INSTALL)
         return Verdict(True)
 

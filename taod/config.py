@@ -234,6 +234,13 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 
 
+class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    check: Literal["auto", "off"] = "auto"
+    """Check all files of a data set after each upload or link, beside everything else; or only when asked."""
+    check_after_s: Annotated[float, Meta(ge=0)] = 2.0
+    """Seconds of quiet after an upload before its check begins."""
+
+
 class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
     max_parallel: Count = 0
     """Trials of one sweep that may be open at once; 0: as many as the devices take."""
@@ -277,6 +284,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
+    datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
     automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 

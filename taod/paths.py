@@ -46,6 +46,14 @@ class Root:
         return self.path / "incoming"
 
     @property
+    def reviews(self) -> Path:
+        """What was found out about data sets: reports of checks, samples; all of it can be made anew."""
+        return self.path / "reviews"
+
+    def review(self, dataset_id: str) -> Path:
+        return self.reviews / dataset_id
+
+    @property
     def stray(self) -> Path:
         """Where `taod doctor --fix` puts folders that belong to nothing."""
         return self.path / "stray"

@@ -5,13 +5,20 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from runners.engine.data import offer as data
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import offer as classification_pyt
 
 _OFFERS = {"classification_pyt": classification_pyt}
 
-NETWORKS: dict[str, tuple[str, ...]] = {name: tuple(offer.ACTIONS) for name, offer in _OFFERS.items()}
-"""Network → actions."""
+NETWORKS: dict[str, tuple[str, ...]] = {
+    **{name: tuple(offer.ACTIONS) for name, offer in _OFFERS.items()},
+    **{name: tuple(actions) for name, actions in data.SERVICES.items()},
+}
+"""Network or data service → actions."""
+
+WITHOUT_TORCH = frozenset(data.SERVICES)
+"""What works where only the core is installed."""
 
 BACKBONES: dict[str, tuple[str, ...]] = {name: tuple(offer.BACKBONES) for name, offer in _OFFERS.items()}
 """Network → values of `model.backbone.type`."""
@@ -22,24 +29,36 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
 
     `spec` is the whole document as the run will get it, defaults filled in.
     """
-    if network not in _OFFERS:
-        have = ", ".join(_OFFERS)
+    if network in data.REFUSED:
+        return False, *data.REFUSED[network]
+    if network not in NETWORKS:
+        have = ", ".join(NETWORKS)
         return False, f"The embedded engine has no network '{network}'; it has {have}.", _OTHER_RUNNER
-    offer = _OFFERS[network]
-    if action not in offer.ACTIONS:
-        have = ", ".join(offer.ACTIONS)
+    if action not in NETWORKS[network]:
+        have = ", ".join(NETWORKS[network])
         return False, f"The embedded engine cannot {action} {network}; it can {have}.", _OTHER_RUNNER
-    missing = [module for module in offer.ACTIONS[action] if find_spec(module) is None]
+    actions = data.SERVICES[network] if network in data.SERVICES else _OFFERS[network].ACTIONS
+    missing = [module for module in actions[action] if find_spec(module) is None]
     if missing:
         reason = f"The embedded engine needs {', '.join(missing)}, which this Python lacks."
         return False, reason, "Install the extra: pip install 'taod[engine]'."
     if spec is None:
         return True, "", ""
     try:
-        offer.check(action, spec)
+        if network in data.SERVICES:
+            data.check(network, action, spec)
+        else:
+            _OFFERS[network].check(action, spec)
     except SpecError as error:
         return False, str(error), f"Change the {action} spec, or configure a runner that has the original network."
     return True, "", ""
+
+
+def module(network: str, action: str) -> str:
+    """The module whose `run` does an action that the engine has."""
+    if network in data.SERVICES:
+        return f"runners.engine.data.{data.MODULES[network, action]}"
+    return f"runners.engine.networks.{network}.{action}"
 
 
 _OTHER_RUNNER = "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]])."

@@ -62,7 +62,7 @@ def _act(run: Run) -> int:
         if not able:
             return _fail(run.status, f"{reason} {remedy}")
         _settle_environment()
-        message = import_module(f"runners.engine.networks.{run.network}.{run.action}").run(run)
+        message = import_module(capabilities.module(run.network, run.action)).run(run)
     except Interrupted as stop:
         log.info("%s", stop)
         run.status.running(str(stop))

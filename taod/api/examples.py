@@ -9,10 +9,16 @@ import msgspec
 
 from taod.types.common import ErrorBody, Health, Login
 from taod.types.dataset import (
+    CheckState,
     Dataset,
+    DatasetCheck,
     DatasetCreate,
     DatasetFormat,
+    DatasetFromJob,
     DatasetLink,
+    DatasetProblem,
+    DatasetReport,
+    DatasetSample,
     DatasetSummary,
     DatasetType,
     SplitSummary,
@@ -112,6 +118,17 @@ SCHEMAS: dict[str, msgspec.Struct] = {
     ),
     "DatasetSummary": _summary,
     "UploadAnswer": UploadAnswer("Received 641 files", files=641, bytes=5_242_880, summary=_summary),
+    "DatasetReport": DatasetReport(
+        CheckState.DONE,
+        "Checked 640 items with 640 labels: 1 problem",
+        items=640,
+        labels=640,
+        classes={"daisy": 320, "rose": 320},
+        problems=1,
+        first=[DatasetProblem("images_train/rose/7.jpg", 0, "the picture cannot be read", "a whole picture")],
+        progress=1.0,
+    ),
+    "DatasetSample": DatasetSample(0, "images_train/rose/1.jpg", ["rose"]),
     "Model": Model(
         id=_MODEL,
         ptm=[],
@@ -249,6 +266,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_dataset": {"pictures": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
     "put_dataset": {"renamed": {"name": "Flowers", "version": "1.1.0"}},
     "patch_dataset": {"renamed": {"name": "Flowers"}},
+    "make_dataset": {"named": DatasetFromJob(name="Flowers as COCO")},
+    "begin_check": {"whole": DatasetCheck(deep=True)},
     "link_dataset": {"folder": DatasetLink("~/data/flowers")},
     "create_model": {"classifier": _new_model, "least": {"network_arch": "detectnet_v2"}},
     "put_model": {"replaced": _new_model},
@@ -285,6 +304,7 @@ ANSWERS: dict[str, Any] = {
     "put_specs": _SPEC,
     "get_log": "Epoch 1 of 10\n",
     "get_file": "the file's bytes",
+    "get_sample": "the JPEG's bytes",
     "get_sweep_csv": f"number,job_id,outcome,state,loss,epochs,{_SWEPT},reason\n0,{_TRIAL},done,done,0.63,10,0.05,\n",
     "metrics": 'taod_jobs{state="running"} 1.0\n',
     "events": {
@@ -324,7 +344,11 @@ def links(path: str, method: str) -> Document:
     for kind in ("dataset", "model"):
         name = f"{kind}_id"
         if path.endswith(f"/{kind}"):
-            more: Iterable[str] = ("upload_dataset", "link_dataset", "get_summary") if kind == "dataset" else ()
+            more: Iterable[str] = (
+                ("upload_dataset", "link_dataset", "get_summary", "begin_check", "get_report", "get_samples")
+                if kind == "dataset"
+                else ()
+            )
             return _links((*_OWNER, *more), kind, user | {name: "$response.body#/id"})
         if path.endswith(f"/{kind}/{{{name}}}/job"):
             known = user | {name: f"$request.path.{name}", "job_id": "$response.body#/0"}

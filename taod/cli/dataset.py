@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from taod.cli import review
 from taod.cli.fields import parse
 from taod.cli.jobs_table import JOBS, with_jobs
 from taod.cli.options import absolute, list_options, one_of, with_client
@@ -52,6 +53,8 @@ def dataset() -> None:
 
 dataset.add_command(spec_group("dataset"))
 dataset.add_command(run_command("dataset"))
+for _each in (review.check, review.report, review.from_job):
+    dataset.add_command(_each)
 
 
 @dataset.command("ls")

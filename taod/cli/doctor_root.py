@@ -149,7 +149,11 @@ def _strays(root: Root, known: Inspection, served: bool) -> Finding:
     """Folders of jobs and data sets that the database does not know: what a crash leaves of a deletion."""
     strays = [
         path
-        for folder, ids in ((root.jobs, known.jobs.keys()), (root.datasets, known.datasets))
+        for folder, ids in (
+            (root.jobs, known.jobs.keys()),
+            (root.datasets, known.datasets),
+            (root.reviews, known.datasets),
+        )
         if folder.is_dir()
         for path in folder.iterdir()
         if is_id(path.name) and path.name not in ids

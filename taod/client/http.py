@@ -12,6 +12,7 @@ from taod.client.jobs import JobCalls
 from taod.client.logs import LogCalls
 from taod.client.models import ModelCalls
 from taod.client.queue import QueueCalls
+from taod.client.reviews import ReviewCalls
 from taod.client.specs import SpecCalls
 from taod.client.sweeps import SweepCalls
 from taod.client.transport import Page, Rediscover
@@ -25,6 +26,7 @@ __all__ = ["Client", "Page"]
 class Client(
     CatalogueCalls,
     DatasetCalls,
+    ReviewCalls,
     ModelCalls,
     SpecCalls,
     JobCalls,

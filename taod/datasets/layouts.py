@@ -32,7 +32,8 @@ _DETECTION = {
     "*": Layout(("images/",)),
 }
 
-_RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+"""Where ml_recog's tool looks for its classes."""
 
 
 def _pose(layout: str) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     "ocrnet": {"*": Layout(("character_list",), ((("train/gt_new.txt",), ("test/gt_new.txt",)),))},
     "ocdnet": {"*": Layout((), ((("train/img/", "train/gt/"), ("test/img/", "test/gt/")),))},
     "optical_inspection": {"*": Layout(("images/", "dataset.csv"))},
-    "ml_recog": {"*": Layout((f"{_RETAIL}/known_classes/", f"{_RETAIL}/unknown_classes/"))},
+    "ml_recog": {"*": Layout((f"{RETAIL}/known_classes/", f"{RETAIL}/unknown_classes/"))},
     "bpnet": {
         "*": Layout(
             (
@@ -101,7 +102,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "ocdnet": ("train/img", "test/img"),
     "optical_inspection": ("images",),
     "ml_recog": tuple(
-        f"{_RETAIL}/{known}/{part}"
+        f"{RETAIL}/{known}/{part}"
         for known in ("known_classes", "unknown_classes")
         for part in ("train", "val", "reference", "test")
     ),

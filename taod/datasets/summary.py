@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from taod.datasets import kitti
-from taod.datasets.coco import class_counts
+from taod.datasets import labelled
 from taod.datasets.junk import is_junk
 from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
 from taod.datasets.structure import some
@@ -29,6 +28,8 @@ class _Walk(NamedTuple):
     folders: list[str]
     hollow: list[str]
     """Pictures of 0 bytes."""
+    some: list[str]
+    """Pictures to look into, of all folders."""
 
 
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
@@ -47,12 +48,9 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     if format_ == "classification_pyt":
         lines = (folder / "classes.txt").read_text("utf-8-sig").splitlines()
         classes = [line.strip() for line in lines if line.strip()]
-    elif format_ == "coco":
-        counts = class_counts(folder / "annotations.json")
-        if counts is not None:
-            classes = _of_labels(counts, splits)
-    elif format_ == "kitti":
-        classes = _of_labels(kitti.class_counts(folder / "labels"), splits)
+    labels = _labels(folder, type_, format_)
+    if labels is not None:
+        classes = _of_labels(labels.classes, splits)
     return DatasetSummary(
         state="ready",
         images=sum(split.images for split in splits),
@@ -61,7 +59,19 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
         classes=classes,
         splits=splits,
         fingerprint=walk.fingerprint,
+        boxes=None if labels is None else labels.boxes,
+        sizes=labelled.sizes(folder, walk.some),
     )
+
+
+def _labels(folder: Path, type_: str, format_: str) -> labelled.Labelled | None:
+    if format_ == "coco":
+        return labelled.of_coco(folder / "annotations.json")
+    if format_ == "kitti":
+        return labelled.of_kitti(folder)
+    if format_ == "pascal_voc":
+        return labelled.of_voc(folder)
+    return labelled.of_quads(folder) if type_ == "ocdnet" else None
 
 
 def _of_labels(counts: dict[str, int], splits: list[SplitSummary]) -> list[str]:
@@ -87,8 +97,10 @@ def _walk(top: Path) -> _Walk:
     pictures: Counter[str] = Counter()
     folders: list[str] = []
     hollow: list[str] = []
+    chosen: list[str] = []
     for where, entries in _folders(top):
         folders.append(where)
+        here = len(chosen)
         for entry in entries:
             told = entry.stat()
             files += 1
@@ -101,7 +113,17 @@ def _walk(top: Path) -> _Walk:
                 pictures[where] += 1
                 if not told.st_size:
                     hollow.append(path)
-    return _Walk(files, size, f"{files:x}-{size:x}-{mark % _MODULUS:032x}", dict(pictures), folders, sorted(hollow))
+                elif len(chosen) - here < labelled.MEASURED:
+                    chosen.append(path)
+    return _Walk(
+        files,
+        size,
+        f"{files:x}-{size:x}-{mark % _MODULUS:032x}",
+        dict(pictures),
+        folders,
+        sorted(hollow),
+        sorted(chosen),
+    )
 
 
 def _folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from store.records import JobRecord
 from taod.telemetry.bus import EventBus
 from taod.types.dataset import UploadProgress
@@ -13,9 +15,13 @@ class Announcer:
 
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
+        self.on_dataset: list[Callable[[str, str, str], None]] = []
+        """Told within the daemon: user, data set, change."""
 
     def dataset(self, user_id: str, dataset_id: str, change: str, detail: str = "") -> None:
         self._bus.publish(EventType.DATASET, ResourceChange(dataset_id, change, detail), user_id=user_id)
+        for told in self.on_dataset:
+            told(user_id, dataset_id, change)
 
     def upload(self, user_id: str, progress: UploadProgress) -> None:
         self._bus.publish(EventType.UPLOAD, progress, user_id=user_id)

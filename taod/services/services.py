@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from runners.embedded import Embedded
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.automl.controller import watch_of
@@ -16,7 +17,9 @@ from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.services.announce import Announcer
+from taod.services.checks import Checks
 from taod.services.datasets import Datasets
+from taod.services.derived import Derived
 from taod.services.devices import DevicesView
 from taod.services.dry_run import DryRun
 from taod.services.jobs import Jobs
@@ -28,6 +31,7 @@ from taod.services.plan import Planner
 from taod.services.posting import Posting
 from taod.services.ptms import Ptms
 from taod.services.queue import Queue
+from taod.services.samples import Samples
 from taod.services.specs import Specs
 from taod.services.sweeps import Sweeps
 from taod.services.uploads import Uploads
@@ -88,6 +92,16 @@ class Services:
             config=config,
             clock=clock,
         )
+        self.checks = Checks(
+            store=store,
+            root=root,
+            engine=Embedded(config.runner.embedded),
+            datasets=self.datasets,
+            announcer=announcer,
+            config=config.datasets,
+            clock=clock,
+        )
+        self.samples = Samples(root, self.datasets)
         self.models = Models(
             store=store, root=root, catalogue=catalogue, scheduler=scheduler, announcer=announcer, clock=clock
         )
@@ -124,6 +138,7 @@ class Services:
             announcer=announcer,
             clock=clock,
         )
+        self.derived = Derived(store, self.datasets, self.jobs)
 
         self.sweeps = Sweeps(store, self.proposer, scheduler)
 
@@ -135,12 +150,14 @@ class Services:
         """Adopt what runs, settle what ended, and begin to schedule."""
         self.intake.start()
         await self.scheduler.start()
+        self.checks.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Stop watching; runs live on. Streams end."""
         self.ready = False
         self.closing.set()
+        await self.checks.stop()
         await self.scheduler.stop()
         await self.proposer.close()
         await self.lineage.close()

@@ -117,6 +117,32 @@ class SplitSummary(msgspec.Struct):
     classes: dict[str, int] = {}
 
 
+class Spread(msgspec.Struct):
+    """How a figure is spread: its least, its middle and its greatest value."""
+
+    least: float
+    median: float
+    most: float
+
+
+class BoxFigures(msgspec.Struct):
+    """Figures of the boxes of a data set, in pixels."""
+
+    boxes: int
+    width: Spread
+    height: Spread
+    per_picture: Spread
+    """Boxes of each picture that has some."""
+
+
+class PictureFigures(msgspec.Struct):
+    """Figures of pictures, in pixels; of a large data set a sample is measured."""
+
+    measured: int
+    width: Spread
+    height: Spread
+
+
 class UploadMode(StrEnum):
     """What becomes of the files that a data set has."""
 
@@ -156,6 +182,8 @@ class DatasetSummary(msgspec.Struct):
     splits: list[SplitSummary] = []
     fingerprint: str | None = None
     path: str | None = None
+    boxes: BoxFigures | None = None
+    sizes: PictureFigures | None = None
     upload: UploadProgress | None = None
     """The upload that is under way, or waits for its next part."""
     warnings: list[str] = []
@@ -164,6 +192,78 @@ class DatasetSummary(msgspec.Struct):
     """The job that made this data set."""
     parent_dataset: Id | None = None
     """The data set that it was made from."""
+
+
+class CheckState(StrEnum):
+    """How far the full check of a data set is."""
+
+    NONE = "none"
+    """It was never begun, or is switched off."""
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OUTDATED = "outdated"
+    """It was done, of data that the data set no longer has."""
+
+
+class DatasetProblem(msgspec.Struct):
+    """One thing that is wrong in a data set: `line` counts from 1, 0 stands for the whole file."""
+
+    file: str
+    line: int
+    what: str
+    expected: str
+
+
+class DatasetReport(msgspec.Struct):
+    """What the full check found."""
+
+    state: CheckState
+    message: str = ""
+    items: int = 0
+    """Pictures, or samples where the type has no pictures."""
+    labels: int = 0
+    classes: dict[str, int] = {}
+    problems: int = 0
+    """All of them; `first` holds those that were found first."""
+    first: list[DatasetProblem] = []
+    deep: bool = False
+    """Whether pictures were decoded whole, not only their headers."""
+    progress: float = 0.0
+    """From 0 to 1."""
+    fingerprint: str | None = None
+    """Of the data that was checked."""
+    started_on: Timestamp | None = None
+    ended_on: Timestamp | None = None
+    boxes: BoxFigures | None = None
+    sizes: PictureFigures | None = None
+
+
+class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST dataset/{id}/check."""
+
+    deep: bool = False
+    """Decode every picture whole."""
+
+
+class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST job/{id}/dataset; what is left out is taken from the job and its results."""
+
+    name: str = ""
+    description: str = ""
+    format: FormatName | None = None
+
+
+class DatasetSample(msgspec.Struct):
+    """One picture shown of a data set; GET …/samples/{number} is its thumbnail."""
+
+    number: int
+    picture: str
+    """Path below the data set's top."""
+    classes: list[str] = []
+    boxes: int = 0
 
 
 class UploadAnswer(msgspec.Struct):

@@ -37,7 +37,7 @@ class ResourceChange(msgspec.Struct):
 
     id: str
     change: str
-    """`created`, `updated`, `deleted`, `uploading` or `uploaded`."""
+    """`created`, `updated`, `deleted`, `uploading`, `uploaded` or `checked`."""
     detail: str = ""
 
 

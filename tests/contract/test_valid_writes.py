@@ -50,12 +50,14 @@ texts = st.text(max_size=40)
 shown = {"name": texts, "description": texts, "logo": texts, "version": texts}
 kinds = st.sampled_from(KINDS)
 counts = st.integers(1, MOST)
-names = st.lists(st.text(min_size=1, max_size=20), max_size=3)
+algorithms = st.sampled_from([None, *ALGORITHMS, *(each.name for each in ALGORITHMS.values())])
+names = st.just([])
+"""Names of parameters depend on the network; those that it lacks are refused."""
 free = shown | {
     "encryption_key": texts, "public": st.just(False), "ngc_path": texts, "metric": texts, "read_only": st.just(False),
     "additional_id_info": st.none() | texts, "automl_delete_intermediate_ckpt": st.booleans(),
-    "automl_algorithm": st.sampled_from([None, *ALGORITHMS, *(each.name for each in ALGORITHMS.values())]), "epoch_multiplier": counts,
-    "automl_max_recommendations": counts, "automl_R": counts, "automl_nu": st.integers(2, MOST),
+    "automl_algorithm": algorithms, "epoch_multiplier": counts, "automl_max_recommendations": counts,
+    "automl_R": counts, "automl_nu": st.integers(2, MOST),
     "automl_add_hyperparameters": names | names.map(repr), "automl_remove_hyperparameters": names | names.map(repr),
 }  # fmt: skip
 """Fields of a model that hang on nothing else."""

@@ -147,7 +147,12 @@ def test_ten_thousand_files_take_no_second(tmp_path) -> None:
 def test_classes_of_kitti_labels_are_counted(make_tree) -> None:
     labels = b"car 0.00 0 0.00 1 2 30 40 0 0 0 0 0 0 0\nDontCare -1 -1 -10 1 2 3 4 -1 -1 -1 -1 -1 -1 -1\n\n"
     folder = make_tree(
-        {"images/1.png": b"x", "images/2.png": b"x", "labels/1.txt": labels, "labels/2.txt": labels + b"bus 0 0\n"}
+        {
+            "images/1.png": b"x",
+            "images/2.png": b"x",
+            "labels/1.txt": labels,
+            "labels/2.txt": labels + b"bus 0 0 0 1 2 3 4 0 0 0 0 0 0 0\nno 0\n",
+        }
     )
     told = summarise(folder, "object_detection", "kitti")
     assert told.classes == ["bus", "car"]

@@ -1,0 +1,259 @@
+"""`augmentation generate`: a changed copy of each picture, its boxes moved along: space, colour, blur.
+
+A parameter is one value or a list; picture number n takes value n of the list, counted around. Pictures are scaled to
+the wanted size last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from PIL import Image, ImageEnhance, ImageFilter
+
+from runners.engine.data import boxes, moves
+from runners.engine.errors import DataError, SpecError
+from runners.engine.interrupt import Interrupt
+from runners.engine.run import Run
+from runners.engine.spec import convert
+from runners.engine.status import Pace
+from taod.datasets.formats import kitti
+from taod.datasets.formats.found import Item, Label, Problem
+
+Values = float | list[float]
+Flags = bool | list[bool]
+TOLD_S = 1.0
+MOST_SIDE = 16_384
+LOSSLESS = ".png"
+
+
+class _Data(msgspec.Struct):
+    image_dir: str = ""
+    ann_path: str = ""
+    output_dataset: str | None = None
+    output_image_width: int | None = None
+    output_image_height: int | None = None
+    dataset_type: str = "kitti"
+
+
+class _Refine(msgspec.Struct):
+    enabled: bool = False
+
+
+class _Rotation(msgspec.Struct):
+    angle: Values = 0.0
+    units: str = "degrees"
+    refine_box: _Refine = msgspec.field(default_factory=_Refine)
+
+
+class _Shear(msgspec.Struct):
+    shear_ratio_x: Values = 0.0
+    shear_ratio_y: Values = 0.0
+
+
+class _Translation(msgspec.Struct):
+    translate_x: Values = 0.0
+    """Pixels of the picture as it came, to the right."""
+    translate_y: Values = 0.0
+
+
+class _Flip(msgspec.Struct):
+    flip_horizontal: Flags = False
+    flip_vertical: Flags = False
+
+
+class _Space(msgspec.Struct):
+    rotation: _Rotation = msgspec.field(default_factory=_Rotation)
+    shear: _Shear = msgspec.field(default_factory=_Shear)
+    translation: _Translation = msgspec.field(default_factory=_Translation)
+    flip: _Flip = msgspec.field(default_factory=_Flip)
+
+
+class _Hue(msgspec.Struct):
+    hue_rotation_angle: Values = 0.0
+    """Degrees on the circle of colours."""
+
+
+class _Saturation(msgspec.Struct):
+    saturation_shift: Values = 1.0
+    """1 leaves it, 0 is grey."""
+
+
+class _Contrast(msgspec.Struct):
+    contrast: Values = 0.0
+    """0 leaves it; values go away from `center` by a factor of 1 + contrast."""
+    center: Values = 127.0
+
+
+class _Brightness(msgspec.Struct):
+    offset: Values = 0.0
+    """Added to each value of 0 to 255."""
+
+
+class _Colour(msgspec.Struct):
+    hue: _Hue = msgspec.field(default_factory=_Hue)
+    saturation: _Saturation = msgspec.field(default_factory=_Saturation)
+    contrast: _Contrast = msgspec.field(default_factory=_Contrast)
+    brightness: _Brightness = msgspec.field(default_factory=_Brightness)
+
+
+class _Blur(msgspec.Struct):
+    std: Values = 0.0
+    """Of the Gauss filter, in pixels."""
+
+
+class Settings(msgspec.Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+    spatial_aug: _Space = msgspec.field(default_factory=_Space)
+    color_aug: _Colour = msgspec.field(default_factory=_Colour)
+    blur_aug: _Blur = msgspec.field(default_factory=_Blur)
+
+
+def run(run: Run) -> str:
+    """Augment what the spec names. Raises DataError, SpecError, Interrupted."""
+    settings = convert(run.document, Settings)
+    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    data = settings.data
+    _check(settings)
+    where = boxes.Source(data.dataset_type.upper(), Path(data.image_dir), Path(data.ann_path))
+    items, problems = boxes.sorted_out(where.found())
+    boxes.require(items, problems)
+    folder = Path(data.output_dataset) if data.output_dataset else run.results
+    if (folder / "images").resolve() == where.images.resolve():
+        raise DataError(f"data.output_dataset: {folder} is where the pictures come from; name another folder.")
+    if settings.spatial_aug.rotation.refine_box.enabled:
+        run.status.running("spatial_aug.rotation.refine_box needs masks: boxes are those around the turned ones")
+    made: list[Item] = []
+    for number, item in enumerate(items):
+        interrupt.check()
+        found = augment(where.images, item, number, settings, folder / "images")
+        if isinstance(found, Problem):
+            problems.append(found)
+            run.status.running(f"{found.file}: {found.what}")
+        else:
+            made.append(found)
+        if pace.due():
+            run.status.running(
+                f"{number} of {len(items)} pictures", cur_iter=number, kpi={"progress": number / len(items)}
+            )
+    if not made:
+        raise DataError(f"No picture in {where.images} could be read.")
+    if where.format == "COCO":
+        boxes.write_coco(made, folder / "annotations.json", folder / "images", boxes.classes(items))
+    elif where.format == "KITTI":
+        boxes.write_kitti(made, folder / "labels")
+    else:
+        boxes.write_voc(made, folder / "labels", folder / "images")
+    kept, were = (sum(len(item.labels) for item in some) for some in (made, items))
+    run.status.running("Augmented", kpi={"pictures": len(made), "objects": kept, "lost": were - kept})
+    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view"
+
+
+def _check(settings: Settings) -> None:
+    if settings.spatial_aug.rotation.units not in ("degrees", "radians"):
+        raise SpecError(
+            f"spatial_aug.rotation.units: {settings.spatial_aug.rotation.units!r} is not degrees or radians."
+        )
+    if not settings.data.image_dir or not settings.data.ann_path:
+        raise DataError("data.image_dir, data.ann_path: they are not set; name the pictures and their labels.")
+    for name in ("output_image_width", "output_image_height"):
+        side = getattr(settings.data, name)
+        if side is not None and not 1 <= side <= MOST_SIDE:
+            raise SpecError(f"data.{name}: {side} is not between 1 and {MOST_SIDE}.")
+
+
+def augment(images: Path, item: Item, number: int, settings: Settings, into: Path) -> Item | Problem:
+    """Write the changed picture below `into`; returns it with its labels, or why the picture cannot be read."""
+    try:
+        with Image.open(images / item.picture) as opened:
+            picture = opened.convert("RGB")
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        return Problem(item.picture, 0, f"the picture cannot be read: {error}", "a whole picture")
+    size = (
+        settings.data.output_image_width or picture.width,
+        settings.data.output_image_height or picture.height,
+    )
+    matrix = space(picture.size, size, number, settings.spatial_aug)
+    try:
+        back = moves.inverse(matrix)
+    except ZeroDivisionError:
+        raise SpecError("spatial_aug.shear: its ratios press the picture onto a line; lower them.") from None
+    if matrix != moves.SAME or size != picture.size:
+        picture = picture.transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
+    picture = colour(picture, number, settings.color_aug)
+    std = pick(settings.blur_aug.std, number)
+    if std > 0:
+        picture = picture.filter(ImageFilter.GaussianBlur(std))
+    labels = []
+    for label in item.labels:
+        if label.box is None or not kitti.is_object(label):
+            continue
+        moved = moves.move(label.box, matrix, *size)
+        if moved is not None:
+            labels.append(Label(label.name, moved))
+    return Item(_save(picture, into, item.picture), labels=labels, size=size)
+
+
+def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> moves.Matrix:
+    """Where the points of picture `number` go: flipped, turned, sheared, shifted, scaled, in this order."""
+    width, height = came
+    angle = pick(settings.rotation.angle, number)
+    if settings.rotation.units == "radians":
+        angle *= 180.0 / 3.141592653589793
+    centred = moves.flip(
+        bool(pick(settings.flip.flip_horizontal, number)), bool(pick(settings.flip.flip_vertical, number))
+    )
+    if angle:
+        centred = moves.then(centred, moves.turn(angle))
+    across, down = pick(settings.shear.shear_ratio_x, number), pick(settings.shear.shear_ratio_y, number)
+    if across or down:
+        centred = moves.then(centred, moves.shear(across, down))
+    matrix = moves.SAME if centred == moves.SAME else moves.about_centre(width, height, centred)
+    shifted = pick(settings.translation.translate_x, number), pick(settings.translation.translate_y, number)
+    if any(shifted):
+        matrix = moves.then(matrix, moves.shift(*shifted))
+    if came != size:
+        matrix = moves.then(matrix, moves.scale(size[0] / width, size[1] / height))
+    return matrix
+
+
+def colour(picture: Image.Image, number: int, settings: _Colour) -> Image.Image:
+    """The picture in other colours, of the same size."""
+    angle = pick(settings.hue.hue_rotation_angle, number) % 360
+    if angle:
+        hue, saturation, value = picture.convert("HSV").split()
+        steps = round(angle * 256 / 360)
+        hue = hue.point([(level + steps) % 256 for level in range(256)])
+        picture = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+    share = pick(settings.saturation.saturation_shift, number)
+    if share != 1.0:
+        picture = ImageEnhance.Color(picture).enhance(max(share, 0.0))
+    contrast, offset = pick(settings.contrast.contrast, number), pick(settings.brightness.offset, number)
+    if contrast or offset:
+        centre = pick(settings.contrast.center, number)
+        table = [min(max(round((level - centre) * (1 + contrast) + centre + offset), 0), 255) for level in range(256)]
+        picture = picture.point(table * 3)
+    return picture
+
+
+def pick(value: Any, number: int) -> Any:
+    """The value for picture `number`: itself, or one of a list's in turn; an empty list counts as 0."""
+    if isinstance(value, list):
+        return value[number % len(value)] if value else 0
+    return value
+
+
+def _save(picture: Image.Image, into: Path, name: str) -> str:
+    """Write the picture as its suffix says, as PNG where that cannot be written; returns its path below `into`."""
+    place = into / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)  # it may be a second name of a file that stays as it is
+    try:
+        picture.save(place, quality=95)
+        return name
+    except (ValueError, OSError):
+        place.unlink(missing_ok=True)
+    place = place.with_suffix(LOSSLESS)
+    picture.save(place)
+    return str(place.relative_to(into))

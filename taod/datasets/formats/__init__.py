@@ -1,0 +1,51 @@
+"""Readers of labels, one module a format: pure, imported when first needed, shared by the daemon and the engine.
+
+They know files and nothing of the daemon: no store, no HTTP, no scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from taod.datasets.formats.found import Box, Found, Item, Label, Problem
+
+__all__ = ["Box", "Found", "Item", "Label", "Problem", "Reader", "reader"]
+
+Reader = Callable[[Path], Iterator[Found]]
+
+_BARE = ("folders", "read_bare")
+_DETECTION = {"kitti": ("kitti", "read"), "coco": ("coco", "read"), "pascal_voc": ("voc", "read"), "*": _BARE}
+_READERS: dict[str, dict[str, tuple[str, str]]] = {
+    "object_detection": _DETECTION,
+    "instance_segmentation": _DETECTION,
+    "semantic_segmentation": {"unet": ("masks", "read"), "coco": ("coco", "read"), "*": _BARE},
+    "image_classification": {
+        "custom": ("classification", "read_tables"),
+        "raw": ("classification", "read_flat"),
+        "*": ("classification", "read_folders"),
+    },
+    "character_recognition": {"raw": ("folders", "read_image"), "*": ("characters", "read_plates")},
+    "ocrnet": {"*": ("characters", "read_words")},
+    "ocdnet": {"*": ("quads", "read")},
+    "optical_inspection": {"*": ("inspection", "read")},
+    "ml_recog": {"*": ("folders", "read_products")},
+    "bpnet": {"*": ("landmarks", "read_bodies")},
+    "fpenet": {"*": ("landmarks", "read_faces")},
+    "action_recognition": {"*": ("folders", "read_videos")},
+    "pointpillars": {"*": ("lidar", "read")},
+    "pose_classification": {"*": ("arrays", "read")},
+    "re_identification": {"*": ("folders", "read_persons")},
+}
+
+
+def reader(type_: str, format_: str) -> Reader:
+    """What reads a data set of that type and format. Raises KeyError for a type that is not one of the fifteen.
+
+    It yields items and problems as it finds them, and raises nothing for what the files hold.
+    """
+    formats = _READERS[type_]
+    module, name = formats.get(format_, formats["*"])
+    found: Reader = getattr(import_module(f"{__name__}.{module}"), name)
+    return found

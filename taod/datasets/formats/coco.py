@@ -1,0 +1,269 @@
+"""Reader of COCO JSON: pictures, categories and annotations in one file.
+
+Source: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014), the data format's description.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taod.datasets.formats.found import Box, Found, Item, Label, Problem, pictures, shown, unreadable
+
+MOST_BYTES = 4 * 1024**3
+"""A larger file is refused: it is read whole into memory."""
+
+
+class Picture(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class Category(msgspec.Struct, gc=False):
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+class Annotation(msgspec.Struct):
+    image_id: int
+    category_id: int
+    id: int | None = None
+    bbox: list[float] | None = None
+    """Left, top, width, height in pixels."""
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: int = 0
+    keypoints: list[float] | None = None
+
+
+class Document(msgspec.Struct):
+    """A COCO file; parts that taod does not use are passed over."""
+
+    images: list[Picture] = []
+    categories: list[Category] = []
+    annotations: list[Annotation] = []
+    places: dict[str, list[int]] = {}
+    """Where each element was in the file's list, for lists from which wrong ones were left out."""
+
+
+class _Loose(msgspec.Struct):
+    images: list[msgspec.Raw] = []
+    categories: list[msgspec.Raw] = []
+    annotations: list[msgspec.Raw] = []
+
+
+_KINDS: dict[str, Any] = {"images": Picture, "categories": Category, "annotations": Annotation}
+_EXPECTED = {
+    "images": "id and file_name, width and height as whole numbers",
+    "categories": "id (a whole number) and name",
+    "annotations": "image_id and category_id (whole numbers), bbox of 4 numbers",
+}
+
+
+def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
+    """The file's content. Elements of the wrong form are left out and told; what is no JSON gives an empty document."""
+    try:
+        return msgspec.json.decode(data, type=Document), []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        loose = msgspec.json.decode(data, type=_Loose)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        place = re.search(r"byte (\d+)", str(error))
+        line = data.count(b"\n", 0, int(place[1])) + 1 if place else 0
+        return Document(), [Problem(file, line, f"this is no COCO JSON: {error}", "images, categories, annotations")]
+    problems: list[Problem] = []
+    lines = Lines(data, file)
+    document = Document()
+    for key, kind in _KINDS.items():
+        kept, places = [], []
+        for index, raw in enumerate(getattr(loose, key)):
+            try:
+                kept.append(msgspec.json.decode(raw, type=kind))
+                places.append(index)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                problems.append(Problem(file, lines.of(key, index), f"{key}[{index}]: {error}", _EXPECTED[key]))
+        setattr(document, key, kept)
+        document.places[key] = places
+    return document, problems
+
+
+class Lines:
+    """Tells on which line an element of a list begins; looks through the text only when it is asked.
+
+    To be asked for growing indices of a list: it goes on from where it was.
+    """
+
+    MOST = 10_000
+    """Elements looked up; beyond them nobody reads on."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self._data = data
+        self._text: str | None = None
+        self._at: dict[str, tuple[int, int, int, int]] = {}
+        """List → the next element's index, its place, its line, and the place up to which lines were counted."""
+        self._decoder = json.JSONDecoder()
+        self._asked = 0
+
+    def of(self, key: str, index: int) -> int:
+        """The line, from 1; 0 where it cannot be told."""
+        self._asked += 1
+        if self._asked > self.MOST:
+            return 0
+        if self._text is None:
+            self._text = self._data.decode(errors="replace")
+        text = self._text
+        found = re.search(rf'"{key}"\s*:\s*\[', text) if key not in self._at else None
+        if key not in self._at:
+            if found is None:
+                return 0
+            self._at[key] = (0, found.end(), 1, 0)
+        at, place, line, counted = self._at[key]
+        if index < at:
+            at, place = 0, (re.search(rf'"{key}"\s*:\s*\[', text) or [None]).end()  # type: ignore[union-attr]
+            line, counted = 1, 0
+        try:
+            while True:
+                place = _skip(text, place)
+                if at == index:
+                    break
+                _, place = self._decoder.raw_decode(text, place)
+                at += 1
+        except (ValueError, RecursionError):
+            return 0
+        line += text.count("\n", counted, place)
+        self._at[key] = (at, place, line, place)
+        return line
+
+
+_SPACE = re.compile(r"[\s,]*")
+
+
+def _skip(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
+
+
+def load(top: Path, file: str = "annotations.json") -> tuple[Document, list[Problem], bytes]:
+    """A file's content, what is wrong with its form, and its bytes."""
+    try:
+        if (top / file).stat().st_size > MOST_BYTES:
+            return Document(), [Problem(file, 0, f"the file has over {MOST_BYTES} bytes", "a smaller, split file")], b""
+        data = (top / file).read_bytes()
+    except (OSError, ValueError) as error:
+        return Document(), [unreadable(file, error)], b""
+    return *decode(data, file), data
+
+
+def read(
+    top: Path, file: str = "annotations.json", images: str = "images", *, keypoints: bool = False
+) -> Iterator[Found]:
+    """The items of a data set, one for each picture that the file names, in its order."""
+    document, problems, data = load(top, file)
+    yield from problems
+    lines = Lines(data, file)
+    names, wrong = _unique(document, "categories", file, lines)
+    yield from wrong
+    known, wrong = _unique(document, "images", file, lines)
+    yield from wrong
+    labels: dict[int, list[Label]] = defaultdict(list)
+    for index, one in enumerate(document.annotations):
+        what = _wrong(one, names, known, keypoints)
+        if what is not None:
+            place = _place(document, "annotations", index)
+            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
+        elif one.bbox:
+            left, upper, width, height = one.bbox
+            box = Box(left, upper, left + width, upper + height)
+            labels[one.image_id].append(Label(names[one.category_id].name, box))
+        else:
+            labels[one.image_id].append(Label(names[one.category_id].name))
+    there = set(pictures(top, images))
+    yield from _items(document, known, labels, there, file, images, lines)
+
+
+def _items(
+    document: Document,
+    known: dict[int, Any],
+    labels: dict[int, list[Label]],
+    there: set[str],
+    file: str,
+    images: str,
+    lines: Lines,
+) -> Iterator[Found]:
+    named: set[str] = set()
+    for index, picture in enumerate(document.images):
+        if known.get(picture.id) is not picture:
+            continue
+        path = find(picture.file_name, images, there)
+        if path is None:
+            place = _place(document, "images", index)
+            what = f"images[{place}]: there is no picture {shown(picture.file_name)}"
+            yield Problem(file, lines.of("images", place), what, f"a picture of this name in {images}/")
+        else:
+            named.add(path)
+        size = None if picture.width is None or picture.height is None else (picture.width, picture.height)
+        yield Item(path or "", file, labels.get(picture.id, []), size)
+    for path in sorted(there - named):
+        yield Problem(path, 0, f"{file} does not name the picture", "an entry for it in images")
+
+
+def find(name: str, images: str, there: set[str]) -> str | None:
+    """The path of a picture that a file names: below `images`, below the top, or by its bare name."""
+    for path in (f"{images}/{name}", name.removeprefix("./"), f"{images}/{name.rpartition('/')[2]}"):
+        if path in there:
+            return path
+    return None
+
+
+def _unique(document: Document, key: str, file: str, lines: Lines) -> tuple[dict[int, Any], list[Problem]]:
+    found: dict[int, Any] = {}
+    problems = []
+    for index, one in enumerate(getattr(document, key)):
+        if one.id in found:
+            place = _place(document, key, index)
+            what = f"{key}[{place}]: id {one.id} was there before"
+            problems.append(Problem(file, lines.of(key, place), what, "an id of its own"))
+        else:
+            found[one.id] = one
+    return found, problems
+
+
+def _place(document: Document, key: str, index: int) -> int:
+    places = document.places.get(key)
+    return index if places is None else places[index]
+
+
+def _wrong(one: Annotation, names: dict[int, Any], known: dict[int, Any], keypoints: bool) -> tuple[str, str] | None:
+    """What is wrong with an annotation, and what was expected."""
+    if one.category_id not in names:
+        return f"category_id {one.category_id} is not among the categories", "the id of a category"
+    if one.image_id not in known:
+        return f"image_id {one.image_id} is not among the images", "the id of an image"
+    if one.bbox is not None and len(one.bbox) not in (0, 4):
+        return f"bbox has {len(one.bbox)} numbers", "4: left, top, width, height"
+    if keypoints and (one.keypoints is None or len(one.keypoints) % 3):
+        return "keypoints are missing or not in threes", "x, y and visibility of each keypoint"
+    return None
+
+
+def class_counts(data: bytes, file: str) -> dict[str, int]:
+    """Objects by category name, in the order of the categories. Raises ValueError where it is no COCO JSON."""
+    document, problems = decode(data, file)
+    if problems and not document.categories and not document.annotations:
+        raise ValueError(problems[0].what)
+    names = {category.id: category.name for category in document.categories}
+    counts = dict.fromkeys(names.values(), 0)
+    for annotation in document.annotations:
+        name = names.get(annotation.category_id)
+        if name is not None:
+            counts[name] += 1
+    return counts

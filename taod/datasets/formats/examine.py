@@ -1,0 +1,144 @@
+"""The full check of a data set: labels parse, boxes lie in their pictures, pictures can be read, pairs match."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from taod.datasets.formats import reader
+from taod.datasets.formats.figures import Gathered
+from taod.datasets.formats.found import Item, Label, Problem, shown
+from taod.datasets.formats.picture import measure
+from taod.types.dataset import CheckState, DatasetProblem, DatasetReport
+
+FIRST = 200
+"""Problems that a report lists."""
+MOST_CLASSES = 10_000
+"""Class names that a report counts."""
+EDGE = 1.0
+"""Pixels that a box may lie over the edge: labels are rounded."""
+TEXTS = frozenset({"character_recognition", "ocrnet"})
+"""Types whose labels are texts: all are of one class."""
+IGNORED = frozenset({"dontcare"})
+SAMPLES = 24
+
+OnItem = Callable[[int], None]
+"""Told of each item's number; what it raises ends the check."""
+
+
+class Examination:
+    """One check under way: what was counted and what was found wrong so far."""
+
+    def __init__(self, top: Path, type_: str, format_: str, *, deep: bool = False) -> None:
+        self.items = 0
+        self.labels = 0
+        self.problems = 0
+        self.first: list[Problem] = []
+        self.classes: Counter[str] = Counter()
+        self.samples: list[Item] = []
+        """Some of the items, each as likely as any other."""
+        self._figures = Gathered()
+        self._top = top
+        self._kind = (type_, format_)
+        self._deep = deep
+        self._random = random.Random(0)
+        self._sizes: dict[str, tuple[int, int] | None] = {}
+
+    def run(self, on_item: OnItem | None = None) -> DatasetReport:
+        """Read everything; returns what was found. Raises only what `on_item` raises."""
+        for found in reader(*self._kind)(self._top):
+            if isinstance(found, Problem):
+                self._tell(found)
+            else:
+                self._item(found)
+            if on_item is not None:
+                on_item(self.items)
+        return self.report()
+
+    def report(self) -> DatasetReport:
+        return DatasetReport(
+            state=CheckState.DONE,
+            message=self._message(),
+            items=self.items,
+            labels=self.labels,
+            classes=dict(sorted(self.classes.items())),
+            problems=self.problems,
+            first=[DatasetProblem(each.file, each.line, each.what, each.expected) for each in self.first],
+            deep=self._deep,
+            progress=1.0,
+            boxes=self._figures.of_boxes(),
+            sizes=self._figures.of_pictures(),
+        )
+
+    def _message(self) -> str:
+        checked = f"Checked {self.items} items with {self.labels} labels"
+        if not self.problems:
+            return f"{checked}: nothing is wrong"
+        return f"{checked}: {self.problems} {'problem' if self.problems == 1 else 'problems'}"
+
+    def _tell(self, problem: Problem) -> None:
+        self.problems += 1
+        if len(self.first) < FIRST:
+            self.first.append(problem)
+
+    def _item(self, item: Item) -> None:
+        self.items += 1
+        self.labels += len(item.labels)
+        self._sample(item)
+        for label in item.labels:
+            name = "text" if self._kind[0] in TEXTS else label.name
+            if name.lower() not in IGNORED and (name in self.classes or len(self.classes) < MOST_CLASSES):
+                self.classes[name] += 1
+        self._figures.boxes([label.box for label in item.labels if label.box and label.name.lower() not in IGNORED])
+        size = self._measure(item.picture) if item.picture else None
+        if size is not None and item.size is not None and size != item.size:
+            what = f"the picture has {size[0]} x {size[1]} pixels"
+            self._tell(Problem(item.picture, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
+        for label in item.labels:
+            if label.box is not None:
+                self._box(item, label, size or item.size)
+        if item.mask:
+            self._mask(item, size)
+
+    def _sample(self, item: Item) -> None:
+        """Reservoir sampling: item n takes a place with probability SAMPLES / n (Vitter 1985, algorithm R)."""
+        if not item.picture:
+            return
+        if len(self.samples) < SAMPLES:
+            self.samples.append(item)
+        elif (place := self._random.randrange(self.items)) < SAMPLES:
+            self.samples[place] = item
+
+    def _measure(self, path: str) -> tuple[int, int] | None:
+        if path in self._sizes:
+            return self._sizes[path]
+        found = measure(self._top, path, deep=self._deep)
+        if isinstance(found, Problem):
+            self._tell(found)
+            self._sizes[path] = None
+            return None
+        self._sizes[path] = found
+        self._figures.size(*found)
+        return found
+
+    def _box(self, item: Item, label: Label, size: tuple[int, int] | None) -> None:
+        left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
+        told = f"({left:g}, {top:g}, {right:g}, {bottom:g})"
+        what = f"the box {told} of {shown(label.name)}"
+        if right <= left or bottom <= top:
+            if label.name.lower() not in IGNORED:
+                self._tell(Problem(item.source, label.line, f"{what} is empty", "right > left and bottom > top"))
+        elif size is not None and (left < -EDGE or top < -EDGE or right > size[0] + EDGE or bottom > size[1] + EDGE):
+            where = f" in {item.picture}" if item.picture else ""
+            expected = f"within {size[0]} x {size[1]} pixels{where}"
+            self._tell(Problem(item.source, label.line, f"{what} leaves the picture", expected))
+
+    def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
+        found = measure(self._top, item.mask, deep=self._deep)
+        if isinstance(found, Problem):
+            self._tell(found)
+        elif size is not None and found != size:
+            what = f"the mask has {found[0]} x {found[1]} pixels"
+            self._tell(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has"))

@@ -1,0 +1,123 @@
+"""What a summary tells of labels: classes with their counts, and figures of the boxes and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from taod.datasets.formats import coco, kitti, quads, voc
+from taod.datasets.formats.figures import Gathered
+from taod.datasets.formats.found import Box, Label, Problem, files, text_of
+from taod.datasets.formats.picture import measure
+from taod.errors import BadRequest
+from taod.types.dataset import BoxFigures, PictureFigures
+
+MOST_JSON = 512 * 1024**2
+"""A larger file is left to the full check: it would be read whole into memory."""
+MEASURED = 200
+"""Pictures whose size is looked up; the full check measures all."""
+
+
+class Labelled(NamedTuple):
+    """Objects by class, and figures of their boxes."""
+
+    classes: dict[str, int]
+    boxes: BoxFigures | None
+
+
+def of_coco(file: Path) -> Labelled | None:
+    """Categories in the file's order; None for a file too large to look into.
+
+    Raises BadRequest when it is not COCO JSON.
+    """
+    if file.stat().st_size > MOST_JSON:
+        return None
+    try:
+        document = msgspec.json.decode(file.read_bytes(), type=_Coco)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{file.name} is not COCO JSON: {error}; correct it and upload again") from None
+    names = {category.id: category.name for category in document.categories}
+    counts = dict.fromkeys(names.values(), 0)
+    by_picture: dict[int, list[Box]] = {}
+    for annotation in document.annotations:
+        name = names.get(annotation.category_id)
+        if name is not None:
+            counts[name] += 1
+        if annotation.bbox is not None and len(annotation.bbox) == 4:
+            left, top, width, height = annotation.bbox
+            by_picture.setdefault(annotation.image_id, []).append(Box(left, top, left + width, top + height))
+    gathered = Gathered()
+    for boxes in by_picture.values():
+        gathered.boxes(boxes)
+    return Labelled(counts, gathered.of_boxes())
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    category_id: int
+    image_id: int = 0
+    bbox: list[float] | None = None
+
+
+class _Coco(msgspec.Struct):
+    categories: list[coco.Category] = []
+    annotations: list[_Annotation] = []
+
+
+def of_kitti(top: Path) -> Labelled:
+    """Classes of the label files in labels/, by name; what is wrong in them is left to the full check."""
+    return _of_texts(top, ("labels",), "kitti")
+
+
+def of_quads(top: Path) -> Labelled:
+    """Texts of ocdnet's ground truth."""
+    return _of_texts(top, ("train/gt", "test/gt"), "quads")
+
+
+def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:
+    parse = kitti.parse if form == "kitti" else quads.parse
+    counts: Counter[str] = Counter()
+    gathered = Gathered()
+    for folder in folders:
+        for file in files(top, folder, frozenset({".txt"})):
+            text = text_of(top, file)
+            if not isinstance(text, Problem):
+                _count(parse(text, file)[0], counts, gathered)
+    return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
+
+
+def of_voc(top: Path) -> Labelled:
+    """Classes of the annotations in labels/."""
+    counts: Counter[str] = Counter()
+    gathered = Gathered()
+    for file in files(top, "labels", frozenset({".xml"})):
+        _count(voc.parse((top / file).read_bytes(), file)[0].labels, counts, gathered)
+    return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
+
+
+def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> None:
+    objects = [label for label in labels if kitti.is_object(label)]
+    counts.update(label.name for label in objects)
+    gathered.boxes([label.box for label in objects if label.box is not None])
+
+
+def sizes(top: Path, pictures: list[str]) -> PictureFigures | None:
+    """Figures of the pictures' sizes, of at most `MEASURED` evenly chosen ones; those that cannot be read are left
+    to the full check."""
+    gathered = Gathered()
+    for path in evenly(pictures, MEASURED):
+        found = measure(top, path)
+        if not isinstance(found, Problem):
+            gathered.size(*found)
+    return gathered.of_pictures()
+
+
+def evenly(values: list[str], most: int) -> list[str]:
+    """At most `most` of the values, evenly spread."""
+    if len(values) <= most:
+        return values
+    edges = [len(values) * at // most for at in range(most + 1)]
+    return [values[first] for first, _ in pairwise(edges)]

@@ -1,0 +1,71 @@
+"""Data sets made of what jobs of the data services have left: converted, corrected or augmented ones."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from store import Store
+from store.records import JobRecord
+from taod.errors import BadRequest
+from taod.services.datasets import Datasets
+from taod.services.jobs import Jobs
+from taod.services.needs import DATA_SERVICES
+from taod.types.dataset import Dataset, DatasetFromJob, DatasetType
+from taod.types.state import State
+
+
+class Derived:
+    """Takes a job's results as a data set of its own."""
+
+    def __init__(self, store: Store, datasets: Datasets, jobs: Jobs) -> None:
+        self._store = store
+        self._datasets = datasets
+        self._jobs = jobs
+
+    async def make(self, user_id: str, job_id: str, body: DatasetFromJob) -> Dataset:
+        """A new data set of a job's results, which stay where they are.
+
+        Raises NotFound, and BadRequest where the job has not left a data set.
+        """
+        job = self._jobs.record(user_id, job_id)
+        if job.network not in DATA_SERVICES:
+            raise BadRequest(
+                f"job {job.id} is a {job.action} of {job.network}: only jobs of {', '.join(sorted(DATA_SERVICES))} "
+                "leave data sets"
+            )
+        if job.state is not State.DONE:
+            raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a data set")
+        results = self._jobs.folder(job).results
+        format_ = body.format or await asyncio.to_thread(_format, results)
+        if format_ is None:
+            raise BadRequest(
+                f"job {job.id} has left no data set: its results have no images/ with labels/ or annotations.json; "
+                "convert with data.with_images true, or augment"
+            )
+        source = self._source(job)
+        name = body.name or f"{job.action} of {source[1] if source else job.owner_name}"
+        return await self._datasets.create_from_job(
+            job,
+            results,
+            name=name,
+            format=format_,
+            type=DatasetType.OBJECT_DETECTION,
+            description=body.description or f"Made by {job.network} {job.action}",
+            parent_dataset=source[0] if source else None,
+        )
+
+    def _source(self, job: JobRecord) -> tuple[str, str] | None:
+        """Id and name of the data set that the job has read."""
+        for seen in job.data:
+            if seen.role == "inference" and self._store.datasets.get(job.user_id, seen.dataset_id) is not None:
+                return seen.dataset_id, seen.name
+        return None
+
+
+def _format(results: Path) -> str | None:
+    if not (results / "images").is_dir():
+        return None
+    if (results / "annotations.json").is_file():
+        return "coco"
+    return "kitti" if (results / "labels").is_dir() else None

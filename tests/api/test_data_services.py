@@ -1,0 +1,106 @@
+"""The data services as a user runs them: a model of their network, a data set, a real run of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taod.config import Config
+from taod.types.event import EventType
+from taod.types.state import State
+from tests.api.conftest import Server, config, gate, server, tool_path
+from tests.datasets import valid_sets
+
+__all__ = ["config", "gate", "server", "tool_path"]
+
+
+@pytest.fixture
+def config(config: Config) -> Config:  # noqa: F811
+    config.runner.order = ["embedded"]
+    config.datasets.check = "off"
+    return config
+
+
+async def finished(server: Server, job_id: str) -> dict[str, Any]:
+    """The job, once it has ended."""
+
+    async def over() -> None:
+        async with server.services.bus.subscribe(server.user.id, None) as events:
+            while not State((await server.call("GET", f"/job/{job_id}", 200))["job"]["state"]).ended:
+                while (await anext(events)).type is not EventType.JOB:
+                    pass
+
+    await asyncio.wait_for(over(), 60)
+    return (await server.call("GET", f"/job/{job_id}", 200))["job"]
+
+
+async def service(server: Server, arch: str, action: str, folder: Path, format_: str, spec: dict[str, Any]) -> Path:
+    """Run a data service on a folder; returns the job's results."""
+    dataset_id = await server.ready_dataset(folder, type_="object_detection", format_=format_)
+    model_id = await server.model(arch, inference_dataset=dataset_id)
+    await server.call("POST", f"/model/{model_id}/specs/{action}", 201, json=spec)
+    (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": [action]})
+    job = await finished(server, job_id)
+    log = server.services.root.job(job_id).log.read_text()
+    assert job["status"] == "Done", (job["reason"], log)
+    return server.services.root.job(job_id).results
+
+
+async def taken(server: Server, results: Path, **body: str) -> dict[str, Any]:
+    """The data set made of a job's results."""
+    return await server.call("POST", f"/job/{results.parent.name}/dataset", 201, json=body)
+
+
+async def test_annotations_are_converted_by_a_job_and_its_results_are_a_data_set(
+    server: Server, tmp_path: Path
+) -> None:
+    valid_sets.kitti(tmp_path / "kitti")
+    spec = {"data": {"input_format": "KITTI", "output_format": "COCO"}}
+    results = await service(server, "annotations", "convert", tmp_path / "kitti", "kitti", spec)
+    document = json.loads((results / "annotations.json").read_text())
+    assert len(document["annotations"]) == 6
+    assert [each["name"] for each in document["categories"]] == ["roof", "tree"]
+    made = await taken(server, results)
+    assert (made["name"], made["format"], made["description"]) == (
+        "convert of My Dataset",
+        "coco",
+        "Made by annotations convert",
+    )
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert summary["parent_job"] == results.parent.name
+    (source,) = [each["id"] for each in await server.call("GET", "/dataset", 200) if each["id"] != made["id"]]
+    assert summary["parent_dataset"] == source
+    assert summary["splits"] == [{"name": "images", "images": 3, "classes": {"roof": 3, "tree": 3}}]
+
+
+async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path / "coco")
+    spec: dict[str, Any] = {"data": {"input_format": "COCO"}, "workers": 1}
+    results = await service(server, "analytics", "analyze", tmp_path / "coco", "coco", spec)
+    assert json.loads((results / "summary.json").read_text())["objects"] == 6
+    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
+    assert "has left no data set: its results have no images/" in said
+    spec = {
+        "data": {"dataset_type": "coco", "output_image_width": 96, "output_image_height": 96},
+        "spatial_aug": {"rotation": {"angle": [0, 90, 180]}},
+    }
+    results = await service(server, "augmentation", "generate", tmp_path / "coco", "coco", spec)
+    document = json.loads((results / "annotations.json").read_text())
+    assert {(each["width"], each["height"]) for each in document["images"]} == {(96, 96)}
+    assert len(document["annotations"]) == 6
+    assert (await taken(server, results, name="turned"))["name"] == "turned"
+
+
+async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Server, tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path / "coco")
+    dataset_id = await server.ready_dataset(tmp_path / "coco", type_="object_detection", format_="coco")
+    model_id = await server.model("auto_label", inference_dataset=dataset_id)
+    said = await server.refused("POST", f"/model/{model_id}/job", json={"actions": ["generate"]})
+    assert "no detector or segmenter" in said
+    assert "[[runner.rule]]" in said
+    found = (await server.client.get("/api/v1/networks/annotations")).json()
+    assert [action["runners"] for action in found["actions"]] == [["embedded"]]

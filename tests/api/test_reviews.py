@@ -1,0 +1,159 @@
+"""Checks and samples of data sets over HTTP: begun by themselves, told while they run, cancelled, begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from PIL import Image
+
+from taod.config import Config
+from taod.types.event import EventType, ResourceChange
+from tests.api.conftest import Server, config, gate, server, tool_path
+
+__all__ = ["config", "gate", "server", "tool_path"]
+
+CAR = "car 0.00 0 0.00 2 2 12 12 0 0 0 0 0 0 0\n"
+
+
+@pytest.fixture
+def config(config: Config) -> Config:  # noqa: F811
+    config.datasets.check_after_s = 0.0
+    return config
+
+
+def boxes(folder: Path, *, far: bool = False) -> Path:
+    """A KITTI set of three pictures; `far`: one box lies outside."""
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (40, 30), (number * 80, 0, 0)).save(folder / "images" / f"{number}.png")
+        (folder / "labels" / f"{number}.txt").write_text(CAR)
+    if far:
+        (folder / "labels" / "1.txt").write_text(CAR + CAR.replace("12 12", "99 12"))
+    return folder
+
+
+async def checked(server: Server, dataset_id: str, events: AsyncIterator[Any]) -> dict[str, Any]:
+    """The report, once the daemon has told that the check is over."""
+
+    async def over() -> None:
+        async for event in events:
+            if event.type is EventType.DATASET:
+                told = msgspec.json.decode(event.data, type=ResourceChange)
+                if (told.id, told.change) == (dataset_id, "checked"):
+                    return
+
+    await asyncio.wait_for(over(), 30)
+    return await server.call("GET", f"/dataset/{dataset_id}/report", 200)
+
+
+async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_told(server: Server, tmp_path: Path) -> None:
+    dataset_id = await server.dataset("object_detection", "kitti")
+    assert (await server.call("GET", f"/dataset/{dataset_id}/report", 200))["state"] == "none"
+    async with server.services.bus.subscribe(server.user.id, None) as events:
+        await server.call(
+            "POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d", far=True))}
+        )
+        report = await checked(server, dataset_id, events)
+    assert (report["state"], report["items"], report["labels"], report["classes"]) == ("done", 3, 4, {"car": 4})
+    assert report["first"] == [
+        {
+            "file": "labels/1.txt",
+            "line": 2,
+            "what": "the box (2, 2, 99, 12) of 'car' leaves the picture",
+            "expected": "within 40 x 30 pixels in images/1.png",
+        }
+    ]
+    assert report["message"] == "Checked 3 items with 4 labels: 1 problem"
+    assert report["boxes"]["width"] == {"least": 10.0, "median": 10.0, "most": 97.0}
+    assert report["sizes"]["width"]["most"] == 40.0
+    # It is no job: neither the published answer nor the queue knows of it.
+    found = await server.call("GET", f"/dataset/{dataset_id}", 200)
+    assert found["jobs"] == []
+    assert await server.call("GET", "/job", 200) == []
+
+
+async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    folder = boxes(tmp_path / "d")
+    dataset_id = await server.dataset("object_detection", "kitti")
+    async with server.services.bus.subscribe(server.user.id, None) as events:
+        await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
+        assert (await checked(server, dataset_id, events))["problems"] == 0
+        server.services.config.datasets.check = "off"
+        (folder / "images" / "3.png").write_bytes(b"no picture")
+        await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
+        old = await server.call("GET", f"/dataset/{dataset_id}/report", 200)
+        assert old["state"] == "outdated"
+        assert "POST …/check begins a new check" in old["message"]
+        begun = await server.call("POST", f"/dataset/{dataset_id}/check", 201, json={"deep": True})
+        assert begun["state"] in ("waiting", "running")
+        report = await checked(server, dataset_id, events)
+    assert (report["state"], report["deep"], report["problems"]) == ("done", True, 1)
+    assert report["first"][0] == {
+        "file": "images/3.png",
+        "line": 0,
+        "what": "the picture has no label file",
+        "expected": "labels/3.txt",
+    }
+
+
+async def test_a_check_can_be_cancelled_and_does_not_hinder_use(server: Server, tmp_path: Path) -> None:
+    dataset_id = await server.dataset("object_detection", "kitti")
+    server.services.config.datasets.check_after_s = 60.0
+    await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
+    assert (await server.call("GET", f"/dataset/{dataset_id}/report", 200))["state"] == "waiting"
+    # Linked again while its check waits: nothing refuses.
+    await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(tmp_path / "d")})
+    report = await server.call("DELETE", f"/dataset/{dataset_id}/check", 200)
+    assert (report["state"], report["message"]) == ("cancelled", "Cancelled by user")
+    assert "no check of data set" in await server.refused("DELETE", f"/dataset/{dataset_id}/check", 404)
+
+
+async def test_what_an_earlier_daemon_did_not_finish_is_begun_anew(server: Server, tmp_path: Path) -> None:
+    server.services.config.datasets.check_after_s = 60.0
+    dataset_id = await server.dataset("object_detection", "kitti")
+    await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
+    await server.services.checks.stop()
+    assert (await server.call("GET", f"/dataset/{dataset_id}/report", 200))["state"] == "none"
+    server.services.checks._stopping = False
+    async with server.services.bus.subscribe(server.user.id, None) as events:
+        server.services.checks.start()
+        assert (await checked(server, dataset_id, events))["state"] == "done"
+
+
+async def test_deleting_a_data_set_takes_its_review_along(server: Server, tmp_path: Path) -> None:
+    dataset_id = await server.dataset("object_detection", "kitti")
+    async with server.services.bus.subscribe(server.user.id, None) as events:
+        await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
+        await checked(server, dataset_id, events)
+    review = server.services.root.review(dataset_id)
+    assert review.is_dir()
+    await server.call("DELETE", f"/dataset/{dataset_id}", 200)
+    assert not review.exists()
+
+
+async def test_samples_have_thumbnails_with_boxes_drawn(server: Server, tmp_path: Path) -> None:
+    server.services.config.datasets.check = "off"
+    dataset_id = await server.dataset("object_detection", "kitti")
+    assert await server.call("GET", f"/dataset/{dataset_id}/samples", 200) == []
+    await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
+    samples = await server.call("GET", f"/dataset/{dataset_id}/samples", 200)
+    assert [sample["picture"] for sample in samples] == [f"images/{number}.png" for number in range(3)]
+    assert samples[0] == {"number": 0, "picture": "images/0.png", "classes": ["car"], "boxes": 1}
+    drawn, plain = [
+        await server.client.get(f"{server.base}/dataset/{dataset_id}/samples/0{query}")
+        for query in ("", "?boxes=false")
+    ]
+    assert drawn.headers["content-type"] == "image/jpeg"
+    pictures = [Image.open(io.BytesIO(each.content)) for each in (drawn, plain)]
+    assert [picture.size for picture in pictures] == [(40, 30)] * 2
+    assert max(pictures[1].getpixel((2, 7))) < 20  # black, as the picture is
+    assert max(pictures[0].getpixel((2, 7))) > 60  # the box's left edge

@@ -1,0 +1,282 @@
+"""A small valid data set of each type and format, from real pictures: scikit-learn's digits and photographs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from taod.datasets.layouts import RETAIL
+
+SIDE = 48
+
+
+@cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return (found.images * 15.9).astype("uint8"), found.target
+
+
+@cache
+def photographs() -> list[np.ndarray]:
+    from sklearn.datasets import load_sample_images
+
+    return list(load_sample_images().images)
+
+
+def digit(number: int, path: Path) -> int:
+    """Write digit `number` as a picture of 16 x 16; returns which digit it is."""
+    images, targets = digits()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(images[number]).resize((16, 16)).save(path)
+    return int(targets[number])
+
+
+def photograph(number: int, path: Path) -> None:
+    """Write a piece of 48 x 48 of a photograph; another one for each number."""
+    whole = photographs()[number % 2]
+    top, left = 37 * number % (whole.shape[0] - SIDE), 53 * number % (whole.shape[1] - SIDE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(whole[top : top + SIDE, left : left + SIDE]).save(path)
+
+
+def text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+
+
+def kitti_line(name: str, left: float, top: float, right: float, bottom: float) -> str:
+    return f"{name} 0.00 0 0.00 {left:.2f} {top:.2f} {right:.2f} {bottom:.2f} 0.00 0.00 0.00 0.00 0.00 0.00 0.00\n"
+
+
+def coco_document(count: int, *, keypoints: bool = False) -> dict[str, Any]:
+    """For photographs named 0.jpg, 1.jpg, …, each with a roof and a tree."""
+    annotations = []
+    for number in range(count):
+        for category, box in ((1, [4, 5, 20, 10]), (2, [12.5, 20, 30, 25])):
+            annotation: dict[str, Any] = {
+                "id": len(annotations) + 1, "image_id": number + 1, "category_id": category, "bbox": box,
+                "area": box[2] * box[3], "iscrowd": 0, "segmentation": [[4, 5, 24, 5, 24, 15]],
+            }  # fmt: skip
+            if keypoints:
+                annotation |= {"keypoints": [5, 6, 2] * 17, "num_keypoints": 17}
+            annotations.append(annotation)
+    return {
+        "images": [
+            {"id": number + 1, "file_name": f"{number}.jpg", "width": SIDE, "height": SIDE} for number in range(count)
+        ],
+        "categories": [{"id": 1, "name": "roof", "supercategory": "house"}, {"id": 2, "name": "tree"}],
+        "annotations": annotations,
+    }
+
+
+def kitti(top: Path) -> None:
+    for number in range(3):
+        photograph(number, top / f"images/{number}.jpg")
+        text(
+            top / f"labels/{number}.txt",
+            kitti_line("roof", 4, 5, 24, 15)
+            + kitti_line("tree", 12.5, 20, 42.5, 45)
+            + kitti_line("DontCare", 0, 0, 9, 9),
+        )
+
+
+def coco(top: Path) -> None:
+    for number in range(3):
+        photograph(number, top / f"images/{number}.jpg")
+    text(top / "annotations.json", json.dumps(coco_document(3)))
+
+
+def voc(top: Path) -> None:
+    for number in range(3):
+        photograph(number, top / f"images/{number}.jpg")
+        text(
+            top / f"labels/{number}.xml",
+            f"<annotation><filename>{number}.jpg</filename><size><width>{SIDE}</width><height>{SIDE}</height>"
+            "<depth>3</depth></size><object><name>roof</name><bndbox><xmin>4</xmin><ymin>5</ymin><xmax>24</xmax>"
+            "<ymax>15</ymax></bndbox></object></annotation>",
+        )
+
+
+def bare(top: Path) -> None:
+    photograph(0, top / "images/0.jpg")
+
+
+def coco_raw(top: Path) -> None:
+    bare(top)
+    text(top / "label_map.txt", "roof\ntree\n")
+
+
+def masks(top: Path) -> None:
+    for split in ("train", "val", "test"):
+        for number in range(2):
+            photograph(number, top / f"images/{split}/{number}.jpg")
+            if split != "test":
+                path = top / f"masks/{split}/{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                dark = photographs()[number % 2][:SIDE, :SIDE, 2] < 100
+                Image.fromarray(dark.astype("uint8")).save(path)
+
+
+def classes(top: Path, folders: tuple[str, ...] = ("images_train", "images_val", "images_test")) -> set[str]:
+    names = set()
+    for folder in folders:
+        for number in range(20):
+            which = int(digits()[1][number])
+            digit(number, top / folder / str(which) / f"{number}.png")
+            names.add(str(which))
+    return names
+
+
+def classification_pyt(top: Path) -> None:
+    text(top / "classes.txt", "".join(f"{name}\n" for name in sorted(classes(top))))
+
+
+def custom(top: Path) -> None:
+    for split in ("train", "val"):
+        rows = ["fname,digit,even"]
+        for number in range(6):
+            which = digit(number, top / f"images_{split}/{number}.png")
+            rows.append(f"{number}.png,{which},{'yes' if which % 2 == 0 else 'no'}")
+        text(top / f"{split}.csv", "\n".join(rows) + "\n")
+
+
+def flat(top: Path) -> None:
+    for number in range(3):
+        digit(number, top / f"images_test/{number}.png")
+
+
+def plates(top: Path) -> None:
+    for number in range(4):
+        which = digit(number, top / f"image/{number}.png")
+        text(top / f"label/{number}.txt", f"{which}\n")
+    text(top / "characters.txt", "\n".join("0123456789") + "\n")
+
+
+def plates_raw(top: Path) -> None:
+    digit(0, top / "image/0.png")
+
+
+def words(top: Path) -> None:
+    for split in ("train", "test"):
+        lines = [f"{number}.png\t{digit(number, top / split / f'{number}.png')}" for number in range(4)]
+        text(top / f"{split}/gt_new.txt", "\n".join(lines) + "\n")
+    text(top / "character_list", "\n".join("0123456789"))
+
+
+def quads(top: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(2):
+            photograph(number, top / f"{split}/img/{number}.jpg")
+            text(top / f"{split}/gt/gt_{number}.txt", "2,3,20,3,20,12,2,12,sign, one\n5,20,30,22,30,30,5,28,###\n")
+
+
+def inspection(top: Path) -> None:
+    for folder in ("golden", "board1"):
+        photograph(1, top / f"images/{folder}/C1_light.jpg")
+    text(
+        top / "dataset.csv",
+        "input_path,golden_path,label,object_name\nboard1,golden,PASS,C1\nboard1,golden,MISSING,C1\n",
+    )
+
+
+def products(top: Path) -> None:
+    for known in ("known_classes", "unknown_classes"):
+        for part in ("train", "val", "reference", "test"):
+            photograph(0, top / RETAIL / known / part / "tea" / "0.jpg")
+
+
+def bodies(top: Path) -> None:
+    for split in ("train2017", "val2017"):
+        for number in range(2):
+            photograph(number, top / split / f"{number}.jpg")
+        document = json.dumps(coco_document(2, keypoints=True))
+        text(top / f"annotations/person_keypoints_{split}.json", document)
+    for name in ("coco_spec.json", "bpnet_18joints.json"):
+        text(top / name, "{}")
+    text(top / "infer_spec.yaml", "{}\n")
+
+
+def faces(top: Path) -> None:
+    photograph(0, top / "data/afw/face.jpg")
+    points = {f"P{number}{axis}": 10 for number in range(1, 81) for axis in "xy"}
+    entry = {
+        "filename": "face.jpg",
+        "class": "image",
+        "annotations": [
+            {
+                "class": "FaceBbox",
+                "tool-version": "1.0",
+                "face_tight_bbox": {"x": 4, "y": 4, "width": 30, "height": 30},
+            },
+            {"class": "FiducialPoints", **points},
+        ],
+    }
+    text(top / "data/afw/afw.json", json.dumps([entry]))
+    text(top / "data.json", "{}")
+
+
+def videos(top: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(3):
+            photograph(number, top / f"{split}/wave/video1/rgb/{number:06d}.png")
+
+
+def scans(top: Path) -> None:
+    for split in ("train", "val"):
+        path = top / f"{split}/lidar/0.bin"
+        path.parent.mkdir(parents=True)
+        np.asarray(digits()[0][0], dtype="float32").tofile(path)
+        text(top / f"{split}/label/0.txt", "Car 0.00 0 0.00 0 0 0 0 1.50 1.60 3.90 10.10 2.20 -1.00 0.10\n")
+
+
+def skeletons(top: Path) -> None:
+    for split in ("train", "val"):
+        (top / "kinetics").mkdir(exist_ok=True)
+        np.save(top / f"kinetics/{split}_data.npy", np.zeros((3, 3, 10, 18, 1), "float32"))
+        (top / f"kinetics/{split}_label.pkl").write_bytes(pickle.dumps((["a", "b", "c"], [0, 1, 1])))
+
+
+def persons(top: Path) -> None:
+    for folder in ("sample_train", "sample_test", "sample_query"):
+        for number in (2, 7):
+            photograph(number, top / folder / f"{number:04d}_c1s1_000451_03.jpg")
+
+
+VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
+    ("object_detection", "kitti"): kitti,
+    ("object_detection", "coco"): coco,
+    ("object_detection", "raw"): bare,
+    ("object_detection", "coco_raw"): coco_raw,
+    ("instance_segmentation", "coco"): coco,
+    ("instance_segmentation", "raw"): bare,
+    ("instance_segmentation", "coco_raw"): coco_raw,
+    ("semantic_segmentation", "unet"): masks,
+    ("semantic_segmentation", "coco"): coco,
+    ("semantic_segmentation", "raw"): bare,
+    ("image_classification", "default"): classes,
+    ("image_classification", "custom"): custom,
+    ("image_classification", "raw"): flat,
+    ("image_classification", "classification_pyt"): classification_pyt,
+    ("character_recognition", "lprnet"): plates,
+    ("character_recognition", "raw"): plates_raw,
+    ("ocrnet", "default"): words,
+    ("ocdnet", "default"): quads,
+    ("optical_inspection", "default"): inspection,
+    ("ml_recog", "default"): products,
+    ("bpnet", "default"): bodies,
+    ("fpenet", "default"): faces,
+    ("action_recognition", "default"): videos,
+    ("pointpillars", "default"): scans,
+    ("pose_classification", "default"): skeletons,
+    ("re_identification", "default"): persons,
+}
+"""By type and format; every pair that the catalogue has."""
