@@ -133,7 +133,7 @@ TYPES: dict[Any, Any] = {
     JobDetail: JobDetail(
         JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
     ),
-    dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
+    bytes: b"train: {}\n", dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {

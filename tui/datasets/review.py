@@ -81,16 +81,14 @@ def report(found: DatasetReport) -> Group:
         top.append("  ").append_text(format.bar(found.progress, BAR_CELLS, BLUE)).append(f" {found.progress:.0%}")
     parts: list[Text | Table] = [top]
     if found.message:
-        parts.append(Text(found.message, style=SOFT))
+        clean = found.state is CheckState.DONE and not found.problems
+        parts.append(Text("✓ " if clean else "", style=GREEN).append(found.message, style=SOFT))
     if found.items and found.state not in GOING:
-        counted = f"{found.items:,} items, {found.labels:,} labels"
         depth = "pictures decoded whole" if found.deep else "headers of pictures read"
         took = format.duration(format.seconds_between(found.started_on, found.ended_on, format.now()))
-        parts.append(Text(f"{counted}; {depth}{f' in {took}' if took else ''}", style=DIM))
+        parts.append(Text(f"{depth}{f' in {took}' if took else ''}", style=DIM))
     if found.first:
         parts.append(problems(found))
-    elif found.state is CheckState.DONE and not found.problems:
-        parts.append(Text("✓ no problems", style=GREEN))
     return Group(*parts)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import work
@@ -15,10 +14,15 @@ from textual.widgets import Static
 
 from taod.client import Client, ClientError
 from taod.types.dataset import DatasetSample
+from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SETTLE_S = 0.3
 SHOWN = 6
+MOST_LINES = 12
 
 
 class Samples(Vertical):
@@ -66,29 +70,25 @@ class Samples(Vertical):
             await self._draw(page, data)
 
     async def _draw(self, page: Sequence[DatasetSample], data: Sequence[bytes]) -> None:
-        from textual_image.widget import HalfcellImage
-
         pictures = await asyncio.to_thread(lambda: [_opened(each) for each in data])
         last = self._first + len(page)
         title = Text("Pictures", style=f"bold {SOFT}")
         title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p shows more", style=f"not bold {DIM}")
         cells = [
-            Vertical(HalfcellImage(picture, classes="sample"), Static(_words(sample)), classes="sample-cell")
+            Vertical(
+                Picture(picture, most_lines=MOST_LINES, classes="sample"), Static(_words(sample)), classes="sample-cell"
+            )
             for sample, picture in zip(page, pictures, strict=True)
             if picture is not None
         ]
         await self.mount(Static(title), Grid(*cells, id="sample-grid"))
 
 
-def _opened(data: bytes) -> Any:
+def _opened(data: bytes) -> Image | None:
     """The picture; None where it is none."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError):
+        return opened(data)
+    except OSError:
         return None
 
 

@@ -46,6 +46,10 @@ class DatasetsPage(Page):
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._datasets: dict[str, Dataset] = {}
+
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
             yield ListPanel("Data sets", COLUMNS, "datasets")
@@ -53,7 +57,6 @@ class DatasetsPage(Page):
         yield Uploads(self.dashboard.client)
 
     def ready(self) -> None:
-        self._datasets: dict[str, Dataset] = {}
         self.listing.table.focus()
 
     @property
