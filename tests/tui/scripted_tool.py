@@ -24,10 +24,21 @@ def say(**fields):
 say(status="STARTED", message="hello")
 worth = 0.2 + (math.log10(max(lr, 1e-9)) + 3) ** 2 / 4 + 0.1 * (math.log10(max(decay, 1e-9)) + 2) ** 2
 done = max([int(p.stem.split("_")[1]) for p in results.glob("epoch_*.pth")], default=0)
-gate = Path(__file__).with_name("gate")
+tickets = Path(__file__).with_name("tickets")
+def through():
+    # Freely, or with a ticket that no other run has.
+    if not tickets.exists():
+        return True
+    for ticket in tickets.iterdir():
+        try:
+            ticket.unlink()
+            return True
+        except FileNotFoundError:
+            pass
+    return False
 for epoch in range(done + 1, epochs + 1):
     if epoch == epochs:
-        while gate.exists():
+        while not through():
             time.sleep(0.01)
     print(f"epoch {epoch}: lr {lr:g}, weight decay {decay:g}", flush=True)
     say(status="RUNNING", epoch=epoch, max_epoch=epochs, kpi={"loss": worth + 1 / epoch})
@@ -37,7 +48,8 @@ say(status="SUCCESS", message="All went well")
 
 
 def install(folder: Path) -> Path:
-    """Puts the tool into a folder for `runner.native.path`. A file `gate` beside it keeps runs at their last epoch."""
+    """Puts the tool into a folder for `runner.native.path`. Where a folder `tickets` is beside it, a run
+    needs one of the files in there for its last epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     tool = folder / "classification_pyt"
     tool.write_text(f"#!{sys.executable} -IS\n{TOOL}")
