@@ -80,9 +80,16 @@ class Ending:
             if of_trial.state is not State.STOPPING:
                 store.sweeps.update_trial(trial.sweep_id, trial.number, reason=f"{trials.PRUNED}{trials.EARLY}")
                 await self._controls.cancel(of_trial.id, by=f"{OF_SWEEP} ({trials.EARLY})")
-        if not going:
+        if going:
+            return False
+        known = store.sweeps.trials(self._sweep.job_id)
+        if best(known, self._sweep.settings) is None:
+            words = f"Stopped early by {by}, before any experiment had a value"
+            self._log.write(words)
+            self._ground.end(self._sweep.job_id, State.FAILED, words, self.report(known, seconds))
+        else:
             await self.finish(f"stopped early by {by}", seconds)
-        return not going
+        return True
 
     async def stop(self, job: JobRecord, by: str, seconds: float) -> bool:
         """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""

@@ -98,7 +98,8 @@ def build(network: Network | str, document: merge.Document, *, saved: bool, add:
     ranges = narrowed(chosen, document)
     table = chosen.table("train")
     default = merge.default(chosen, "train")
-    whole = merge.merge(default, {name: group for name, group in document.items() if name != GROUP})
+    saved_values = {name: group for name, group in document.items() if name != GROUP}
+    whole = merge.over_default(chosen, "train", saved_values)
     found: list[Dimension] = []
     notes: list[str] = []
     for path in dict.fromkeys([*table.automl, *add, *ranges]):
@@ -107,6 +108,10 @@ def build(network: Network | str, document: merge.Document, *, saved: bool, add:
         asked_for = path in add or path in ranges
         if saved and not asked_for and _deleted(document, default, path):
             notes.append(f"{path} is not searched: it was deleted from the saved specification")
+            continue
+        other = merge.stands_for(chosen, whole, path)
+        if other is not None:
+            notes.append(f"{path} is not searched: the specification has {other}, and the tool reads only one of them")
             continue
         made = dimension(table, whole, path, ranges.get(path, Range()))
         if isinstance(made, str):

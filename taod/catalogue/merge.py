@@ -96,6 +96,16 @@ def choose(network: Network, base: Document, over: Document) -> Document:
     return base
 
 
+def stands_for(network: Network, document: Document, path: str) -> str | None:
+    """What the document has instead of a parameter that cannot stand beside it: `…adam` for `…sgd.momentum`."""
+    for group, *names in network.file.one_of:
+        places = {name: f"{group}.{name}" if group else name for name in names}
+        own = next((name for name, place in places.items() if f"{path}.".startswith(f"{place}.")), None)
+        if own is not None and get(document, places[own]) is None:
+            return next((place for place in places.values() if get(document, place) is not None), None)
+    return None
+
+
 def without(document: Document, path: str) -> Document:
     """The document without a value; groups on the way are copied, so that others may share them."""
     name, _, rest = path.partition(".")

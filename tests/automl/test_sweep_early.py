@@ -74,6 +74,6 @@ async def test_without_any_value_it_fails_and_what_does_not_run_is_refused(make_
     await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)))
     await asyncio.wait_for(world.scheduler.finish(job_id), 10)
     job = await world.over(job_id)
-    assert job.state is State.FAILED, job.reason
+    assert (job.state, job.reason) == (State.FAILED, "Stopped early by user, before any experiment had a value")
     with pytest.raises(BadRequest, match="only a running sweep"):
         await world.scheduler.finish(job_id)

@@ -167,3 +167,14 @@ def test_a_rung_is_as_long_as_it_is_told_and_validates_when_it_ends() -> None:
     tf2 = fidelity.for_rung("efficientdet_tf2", merge.default("efficientdet_tf2", "train"), epochs=9, done_epochs=3)
     assert tf2["train"]["init_epoch"] == 3
     assert fidelity.length_field("segformer") == "train.max_iters"
+
+
+def test_an_optimiser_that_was_not_chosen_is_not_searched() -> None:
+    path = "training_config.optimizer.sgd.nesterov"
+    found = built("yolo_v4_tiny")
+    assert path not in by_name(found)
+    assert any(path in note and "training_config.optimizer.adam" in note for note in found.notes)
+    document = merge.over_default(
+        "yolo_v4_tiny", "train", {"training_config": {"optimizer": {"sgd": {"nesterov": True}}}}
+    )
+    assert path in by_name(built("yolo_v4_tiny", document))

@@ -112,3 +112,14 @@ def test_a_later_rung_of_a_sweep_names_no_pretrained_weights_beside_its_checkpoi
     assert later["training_config.resume_model_path"] == str(checkpoint)
     assert "training_config.pretrain_model_path" not in later
     assert of(name).file.sweep_fields["training_config.pretrain_model_path"] == "automl_assign_ptm"
+
+
+def test_what_stands_in_place_of_a_parameter() -> None:
+    network, default = of("yolo_v4_tiny"), merge.default("yolo_v4_tiny", "train")
+    optimizer = "training_config.optimizer"
+    assert merge.stands_for(network, default, f"{optimizer}.sgd.nesterov") == f"{optimizer}.adam"
+    assert merge.stands_for(network, default, f"{optimizer}.adam.beta1") is None
+    assert merge.stands_for(network, {}, f"{optimizer}.sgd.nesterov") is None
+    assert merge.stands_for(network, default, "training_config.num_epochs") is None
+    chosen = merge.over_default(network, "train", SGD)
+    assert merge.stands_for(network, chosen, f"{optimizer}.sgd.nesterov") is None

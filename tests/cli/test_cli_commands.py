@@ -69,14 +69,17 @@ class TestFields:
             "set",
             "typed",
             "epoch_multiplier=3",
-            "automl_add_hyperparameters=a.b,c.d",
+            "automl_add_hyperparameters=train.train_config.optimizer.lr,model.head.num_classes",
             "eval_dataset=null",
             "train_datasets=ready pictures",
             "description=a=b, c",
         )
         assert (changed["id"], changed["epoch_multiplier"], changed["eval_dataset"]) == (model, 3, None)
         assert changed["train_datasets"] == daemon.ids("dataset", "ls", "--name", "ready pictures")
-        assert json.loads(changed["automl_add_hyperparameters"].replace("'", '"')) == ["a.b", "c.d"]
+        assert json.loads(changed["automl_add_hyperparameters"].replace("'", '"')) == [
+            "train.train_config.optimizer.lr",
+            "model.head.num_classes",
+        ]
         assert changed["description"] == "a=b, c"
         assert daemon.json("model", "set", "typed", "train_datasets=")["train_datasets"] == []
         assert daemon.json("model", "set", "typed", "public=true")["public"] is True

@@ -50,7 +50,7 @@ def test_a_root_in_order_is_said_to_be(root: Root) -> None:
     job_of(root)
     findings = found(root)
     wrong = [name for name, finding in findings.items() if not finding.ok]
-    assert set(wrong) <= {"disk", "engine", "runners"}, wrong
+    assert set(wrong) <= {"containers", "disk", "engine", "runners"}, wrong  # what depends on the machine
     assert "whole" in findings["database"].found and "1 jobs, 1 data sets" in findings["database"].found
 
 

@@ -129,11 +129,11 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    DatasetFromJob: DatasetFromJob("x"),
+    DatasetFromJob: DatasetFromJob("x", "y", "coco"), dict[str, Any]: {"train": {}},
+    UploadMode: UploadMode.ADD, bytes: b"train {}",
     JobDetail: JobDetail(
         JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
     ),
-    bytes: b"train: {}\n", dict[str, Any]: {"train": {}}, UploadMode: UploadMode.ADD,
 }  # fmt: skip
 """A value for each type of an argument; `TEXTS` has those of strings, by name."""
 TEXTS = {
@@ -171,7 +171,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
         elif name == "end":
             given[name] = 99  # After `start`: of nothing, nothing is asked.
         else:
-            given[name] = next(value for known, value in TYPES.items() if known == kind)
+            given[name] = next((value for known, value in TYPES.items() if known == kind), None)
+            assert given[name] is not None, f"{method.__name__} takes {name}: {kind}, which TYPES lacks"
     yield given
     if "kind" in given:
         yield given | {"kind": "dataset"}

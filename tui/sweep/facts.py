@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -170,8 +171,13 @@ def parameters(values: Values) -> Text:
     return text
 
 
+def matters(sweep: SweepView) -> Group:
+    """How much each parameter matters; what is not searched, and why, below."""
+    return Group(importance(sweep), *(Text(f"\n{note}", style=DIM) for note in sweep.notes))
+
+
 def importance(sweep: SweepView) -> Table | Text:
-    """How much each parameter matters, as bars; what is not searched, and why, below."""
+    """How much each parameter matters, as bars."""
     if not sweep.importances:
         return Text("What matters is told when four trials have a value.", style=DIM)
     table = Table.grid(padding=(0, 1, 0, 0))

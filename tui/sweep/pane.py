@@ -167,7 +167,7 @@ class TrialsPane(Vertical):
 
     def _draw(self) -> None:
         self.query_one("#sweep-head", Static).update(facts.head(self.sweep) if self.sweep is not None else "")
-        self.query_one("#matters-text", Static).update(facts.importance(self.sweep) if self.sweep is not None else "")
+        self.query_one("#matters-text", Static).update(facts.matters(self.sweep) if self.sweep is not None else "")
         self._draw_plots()
 
     def _draw_plots(self) -> None:
