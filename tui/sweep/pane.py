@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -22,8 +23,10 @@ from tui import format
 from tui.screens.confirm import Confirm
 from tui.sweep import facts
 from tui.sweep.parallel import ParallelPlot
-from tui.sweep.plot import ValuePlot
 from tui.sweep.table import TrialTable
+
+if TYPE_CHECKING:
+    from tui.sweep.plot import ValuePlot
 
 GATHER_S = 0.3
 """All that changes within this time is read at once."""
@@ -60,6 +63,7 @@ class TrialsPane(Vertical):
         self.order = facts.ORDERS[0]
         self.side = SIDES[0]
         self.in_front = False
+        self._values: ValuePlot | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="sweep-head")
@@ -67,7 +71,7 @@ class TrialsPane(Vertical):
             yield TrialTable()
             with Vertical(id="sweep-sides"):
                 yield ParallelPlot()
-                yield ValuePlot()
+                yield Vertical(id="values")
                 with VerticalScroll(id="matters", can_focus=False):
                     yield Static(id="matters-text")
 
@@ -174,7 +178,18 @@ class TrialsPane(Vertical):
         chosen = self.chosen
         number = chosen.number if chosen is not None else None
         self.query_one(ParallelPlot).draw(self.sweep, number)
-        self.query_one(ValuePlot).draw(self.sweep, number)
+        if self._values is not None:
+            self._values.draw(self.sweep, number)
+        elif self.sweep is not None:
+            self._make_values()
+
+    @work(group="plot", exclusive=True)
+    async def _make_values(self) -> None:
+        """The plotting library is read when there is something to plot, not when the dashboard starts."""
+        plot = (await asyncio.to_thread(importlib.import_module, "tui.sweep.plot")).ValuePlot()
+        await self.query_one("#values").mount(plot)
+        self._values = plot
+        self._draw_plots()
 
     def _lay_out(self) -> None:
         """All three where there is room, else the one that was chosen."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from textual_plotext import PlotextPlot
 
 from taod.types.sweep import SweepView
-from tui.job.kpis import GROUND_RGB, INK_RGB, rgb, ticks
+from tui.job.plot import GROUND_RGB, INK_RGB, rgb, ticks
 from tui.sweep import facts
 from tui.theme import BLUE, GREEN, ORANGE
 
 
 class ValuePlot(PlotextPlot):
     """A sweep's values in the order of its trials."""
-
-    def __init__(self) -> None:
-        super().__init__(id="values")
 
     def draw(self, sweep: SweepView | None, chosen: int | None) -> None:
         """Show this sweep; the trial under the cursor stands out."""
