@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import locale
 from collections.abc import Sequence
 from copy import copy
@@ -22,16 +23,14 @@ from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
 from tui.looks import AsciiSigns, LightInk
-from tui.queue.form import PauseQueue
-from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
-from tui.screens.models import ModelsPage
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
 
 GATHER_S = 0.2
 """Counts are read once for all events that come within this time."""
-PAGES: dict[str, type[Page]] = {page.NAME: page for page in (MainScreen, DatasetsPage, ModelsPage)}
+PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
+"""Module and class of each; those that are not shown at the start are imported when they are."""
 
 Look = Literal["dark", "light"]
 
@@ -63,6 +62,8 @@ class Dashboard(App[None]):
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
+        self.with_trials = False
+        """Whether trials of sweeps are listed, and counted."""
         self.queue: QueueState | None = None
         self._feed = feed.Feed(client, self.post_message, rediscover)
         self._bell = bell
@@ -76,7 +77,8 @@ class Dashboard(App[None]):
             self.add_mode(name, lambda name=name: self._make(name))
 
     def _make(self, name: str) -> Page:
-        self._pages[name] = PAGES[name]()
+        module, _, kind = PAGES[name].partition(".")
+        self._pages[name] = getattr(importlib.import_module(f"tui.screens.{module}"), kind)()
         return self._pages[name]
 
     def on_mount(self) -> None:
@@ -115,6 +117,8 @@ class Dashboard(App[None]):
     @work(group="ask", exclusive=True)
     async def action_queue(self) -> None:
         """Pause the whole queue, or open it again."""
+        from tui.queue.form import PauseQueue
+
         try:
             if self.queue is not None and self.queue.paused:
                 self._queue_is(await self.client.open_queue())
@@ -165,7 +169,8 @@ class Dashboard(App[None]):
         self._states[view.id] = view.state
         if before is not view.state:
             self._read_counts()
-            if view.state.ended and (before is not None or event.fresh):
+            # A sweep tells of its own end; each of its trials would be too much.
+            if view.sweep_id is None and view.state.ended and (before is not None or event.fresh):
                 self._announce(view)
         self._pass_on(event)
 
@@ -180,6 +185,8 @@ class Dashboard(App[None]):
         self._pass_on(event)
 
     @on(feed.StatusLine)
+    @on(feed.UsageTold)
+    @on(feed.UploadMoved)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)
@@ -191,11 +198,16 @@ class Dashboard(App[None]):
             if page.is_running:
                 page.post_message(copy(event))
 
+    def show_trials(self, shown: bool) -> None:
+        """Count trials of sweeps among the jobs, or leave them out."""
+        self.with_trials = shown
+        self._read_counts()
+
     @work(group="counts", exclusive=True)
     async def _read_counts(self) -> None:
         await asyncio.sleep(GATHER_S)
         try:
-            self.counts = await self.client.job_counts()
+            self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
         except ClientError:
             return  # the feed sees it too
         self._pass_on(feed.CountsChanged(self.counts))

@@ -15,13 +15,18 @@ from taod.masking import masked
 from taod.scheduler.asked import Asked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
-from taod.scheduler.outcome import CANCEL, PAUSE, paused_at
+from taod.scheduler.outcome import CANCEL, FINISH, PAUSE, paused_at
 from taod.types.state import State
 
 QUICK = (LocalRunner, Elsewhere)
 """Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
 
 log = logging.getLogger(__name__)
+_STOPPING = {
+    CANCEL: "Being cancelled",
+    PAUSE: "Being paused",
+    FINISH: "Stopped early: ends with its best experiment",
+}
 
 
 async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
@@ -155,7 +160,7 @@ def begun(ground: Ground, live: Live) -> Live:
 
 def stopping(intent: str) -> str:
     """Why a job is in STOPPING."""
-    return "Being cancelled" if intent == CANCEL else "Being paused"
+    return _STOPPING[intent]
 
 
 def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:

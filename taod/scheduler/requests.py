@@ -6,7 +6,7 @@ from store.records import JobRecord
 from taod.errors import BadRequest, NotFound
 from taod.scheduler.ground import Ground
 from taod.scheduler.launch import stopping
-from taod.scheduler.outcome import CANCEL, PAUSE
+from taod.scheduler.outcome import CANCEL, FINISH, PAUSE
 from taod.scheduler.policy import ended_with_parent
 from taod.scheduler.words import short
 from taod.types.job import DetailedStatus
@@ -46,6 +46,13 @@ class Requests:
         if job.action in RESUMABLE and job.state in (State.STARTING, State.RUNNING):
             return self._ask(job, PAUSE)
         return self.cancel(job_id, "user")
+
+    def finish(self, job_id: str) -> JobRecord:
+        """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
+        job = self._find(job_id)
+        if job.state is not State.RUNNING:
+            raise BadRequest(f"{short(job)} is {job.state}; only a running sweep can be stopped early")
+        return self._ask(job, FINISH)
 
     def resume(self, job_id: str) -> JobRecord:
         """Back into the queue, or before it where its parent or its data are not there. Raises BadRequest, NotFound."""

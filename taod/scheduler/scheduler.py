@@ -160,6 +160,12 @@ class Scheduler:
         self.wake()
         return job
 
+    async def finish(self, job_id: str) -> JobRecord:
+        """End a running sweep early, with the best trial so far. Raises BadRequest, NotFound."""
+        job = self._requests.finish(job_id)
+        await self._stop(job, "user")
+        return job
+
     def resume(self, job_id: str) -> JobRecord:
         """Queue a paused, failed or cancelled train or retrain again. Raises BadRequest, NotFound."""
         job = self._requests.resume(job_id)

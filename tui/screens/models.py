@@ -92,7 +92,7 @@ class ModelsPage(Page):
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
         model = self._models.get(event.view.owner_id)
-        if model is None:
+        if model is None or event.view.sweep_id is not None:
             return
         known = {job.id: job.status for job in model.jobs}
         if known.get(event.view.id) is not event.view.status:
@@ -105,6 +105,9 @@ class ModelsPage(Page):
 
     def _show(self) -> None:
         self.query_one(ModelDetails).show(self.selected, self._names)
+
+    def why_not(self, action: str) -> str:
+        return "No model is selected; n makes one."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("spec", "run", "change", "delete"):
@@ -177,7 +180,7 @@ class ModelsPage(Page):
             self._read()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_back(self) -> None:
         self.listing.reset()

@@ -8,8 +8,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from taod.documents import read_yaml
-
 Path = tuple[str, ...]
 Document = dict[str, Any]
 USUAL = frozenset(
@@ -99,6 +97,8 @@ class Field:
         for option in self.options:
             if written(option) == text or (isinstance(option, bool) and text.lower() == written(option)):
                 return option
+        from taod.documents import read_yaml  # here: it loads YAML, which most sessions never need
+
         try:
             if self.kind == "integer":
                 return int(text)
@@ -196,6 +196,13 @@ class Draft:
     def reset(self, one: Field) -> None:
         """Back to the schema's default."""
         self._set(one, self.default(one))
+
+    def put(self, path: Path, value: Any) -> None:
+        """Set what has no field of its own; MISSING takes it out."""
+        if value == at(self.base, path):
+            self.changes.pop(path, None)
+        else:
+            self.changes[path] = value
 
     def _set(self, one: Field, value: Any) -> None:
         if value == at(self.base, one.path) or (value is MISSING and at(self.base, one.path) is MISSING):
