@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @config_option
 def serve(root: Path | None, host: str | None, port: int | None, config_file: Path | None) -> None:
     """Serve the API until Ctrl-C. Runs that go on then are taken up again by the next `taod serve`."""
+    gc.disable()  # What is loaded at a start is no garbage; looking for some takes 7 % of its time.
     config = configured(config_file, root, **{"server.host": host, "server.port": port})
     from taod.daemon import serve as serve_daemon
 
@@ -30,6 +32,8 @@ def serve(root: Path | None, host: str | None, port: int | None, config_file: Pa
 
 
 def _announce(info: DaemonInfo, services: Services) -> None:
+    gc.freeze()
+    gc.enable()
     devices = describe(services.devices_view.now())
     print(f"taod {info.version} at {info.url} · root {info.root} · {devices} · taod tui --root {info.root}", flush=True)
 
