@@ -22,6 +22,7 @@ TOOL = r"""#!/bin/bash
 began=$EPOCHREALTIME
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 echo "$began" > "$results/began"
+echo "$$" > "$results/pid"
 for ((line = 1; line <= ${BENCH_LINES:-0}; line++)); do
   sleep 0.05
   printf '{"status": "RUNNING", "epoch": %d, "message": "%s", "kpi": {"loss": 1.0}}\n' "$line" "$EPOCHREALTIME" \

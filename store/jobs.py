@@ -94,7 +94,7 @@ class Jobs:
     ) -> tuple[builtins.list[JobRecord], int]:
         """One page of jobs, and how many match in all."""
         where = _where(filter)
-        if _by_state_alone(filter):
+        if _by_state_alone(msgspec.structs.replace(filter, trials=None)) and filter.trials is not True:
             total = sum(self.counts(filter).values())
         else:
             total = self._db.number(f"SELECT count(*) FROM jobs WHERE {where.sql}", where.parameters)
@@ -107,6 +107,11 @@ class Jobs:
     def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
         """How many jobs match in each state that has any."""
         where = _where(filter)
+        if filter.trials is False and _by_state_alone(msgspec.structs.replace(filter, trials=None)):
+            # The kept counts know no trials; these are few, and have an index of their own.
+            every = self.counts(msgspec.structs.replace(filter, trials=None))
+            trials = self.counts(msgspec.structs.replace(filter, trials=True))
+            return {state: left for state, count in every.items() if (left := count - trials.get(state, 0))}
         if _by_state_alone(filter):
             sql = f"SELECT state, sum(number) FROM job_counts WHERE {where.sql} AND number > 0 GROUP BY state"
         else:
@@ -351,4 +356,6 @@ def _where(filter: JobFilter) -> Where:
         names = sorted(filter.states)
         where.add(f"state IN ({', '.join('?' * len(names))})", *names)
     where.within("search_key", filter.text)
+    if filter.trials is not None:
+        where.add("sweep_id IS NOT NULL" if filter.trials else "sweep_id IS NULL")
     return where

@@ -333,6 +333,8 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None = None
     text: str | None = None
     """Case-insensitive part of id, action, network or owner's name."""
+    trials: bool | None = None
+    """Only trials of sweeps, or only other jobs."""
 
 
 class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):

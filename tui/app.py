@@ -62,6 +62,8 @@ class Dashboard(App[None]):
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
+        self.with_trials = False
+        """Whether trials of sweeps are listed, and counted."""
         self.queue: QueueState | None = None
         self._feed = feed.Feed(client, self.post_message, rediscover)
         self._bell = bell
@@ -167,7 +169,8 @@ class Dashboard(App[None]):
         self._states[view.id] = view.state
         if before is not view.state:
             self._read_counts()
-            if view.state.ended and (before is not None or event.fresh):
+            # A sweep tells of its own end; each of its trials would be too much.
+            if view.sweep_id is None and view.state.ended and (before is not None or event.fresh):
                 self._announce(view)
         self._pass_on(event)
 
@@ -182,6 +185,8 @@ class Dashboard(App[None]):
         self._pass_on(event)
 
     @on(feed.StatusLine)
+    @on(feed.UsageTold)
+    @on(feed.UploadMoved)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)
@@ -199,11 +204,16 @@ class Dashboard(App[None]):
             if page.is_running:
                 page.post_message(copy(event))
 
+    def show_trials(self, shown: bool) -> None:
+        """Count trials of sweeps among the jobs, or leave them out."""
+        self.with_trials = shown
+        self._read_counts()
+
     @work(group="counts", exclusive=True)
     async def _read_counts(self) -> None:
         await asyncio.sleep(GATHER_S)
         try:
-            self.counts = await self.client.job_counts()
+            self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
         except ClientError:
             return  # the feed sees it too
         self._pass_on(feed.CountsChanged(self.counts))

@@ -10,9 +10,10 @@ from textual.message import Message
 
 from taod.client import Client, ClientError
 from taod.client.events import Rediscover
+from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
-from taod.types.job import JobView
+from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
 from taod.types.state import State
 
@@ -64,6 +65,22 @@ class DevicesChanged(Message, bubble=False):
     def __init__(self, devices: list[Device]) -> None:
         super().__init__()
         self.devices = devices
+
+
+class UsageTold(Message, bubble=False):
+    """What a run uses now."""
+
+    def __init__(self, usage: JobUsage) -> None:
+        super().__init__()
+        self.usage = usage
+
+
+class UploadMoved(Message, bubble=False):
+    """An upload has come further, by whomever it is."""
+
+    def __init__(self, progress: UploadProgress) -> None:
+        super().__init__()
+        self.progress = progress
 
 
 class DatasetChanged(Message, bubble=False):
@@ -143,6 +160,10 @@ def _message(kind: EventType, body: Any) -> Message | None:
         return StatusLine(body)
     if kind is EventType.DEVICES:
         return DevicesChanged(body)
+    if kind is EventType.USAGE:
+        return UsageTold(body)
+    if kind is EventType.UPLOAD:
+        return UploadMoved(body)
     if kind is EventType.RESET:
         return EventsMissed()
     if kind is EventType.QUEUE:

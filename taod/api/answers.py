@@ -50,6 +50,7 @@ _REFUSES: dict[str, tuple[int, ...]] = {
     "cancel": _CHANGED,
     "pause": (400, *_CHANGED),
     "resume": (400, *_CHANGED),
+    "finish_sweep": (400, *_CHANGED),
     "change_queue": _BODY,
     "list_queue": (400,),
     "post_specs": _BODY,

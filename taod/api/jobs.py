@@ -103,7 +103,7 @@ class AllJobsController(Controller):
 
     @get(
         summary="List all Jobs",
-        opt={"query": ("skip", "size", "job_sort", "status", "state", "action", "network", "text")},
+        opt={"query": ("skip", "size", "job_sort", "status", "state", "action", "network", "text", "trials")},
     )
     async def list_all(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
         """Jobs over all of the user's models and data sets; results come without kpi, graphical and categorical."""
@@ -113,7 +113,7 @@ class AllJobsController(Controller):
     @get(
         "/counts",
         summary="How many Jobs are in each state",
-        opt={"query": ("status", "state", "action", "network", "text")},
+        opt={"query": ("status", "state", "action", "network", "text", "trials")},
     )
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
         """The number of jobs in each state; every state is there."""
@@ -175,4 +175,5 @@ def _filter(request: Call, user: UserRecord) -> JobFilter:
         action=query.text(request, "action"),
         network=query.text(request, "network"),
         text=query.text(request, "text"),
+        trials=query.flag(request, "trials"),
     )

@@ -60,6 +60,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "action": ("Action", _TEXT),
     "network": ("Network architecture, or type of the data set", _TEXT),
     "text": ("Part of an id, a name or a description, in any case", _TEXT),
+    "trials": ("Only trials of sweeps, or only other jobs", _FLAG),
     "dry_run": ("Make no job: answer 200 with what would be run", _FLAG),
     "popular": ("Only parameters that are shown first, or only others", _FLAG),
     "required": ("Only parameters that must be given, or only others", _FLAG),

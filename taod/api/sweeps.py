@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Controller, Response, get
+from litestar import Controller, Response, get, post
 
 from taod.api.dependencies import PathText, TheServices, TheUser
 from taod.services.models import KIND as MODEL
@@ -17,6 +17,14 @@ class SweepController(Controller):
 
     @get("/sweep", summary="Sweep of a Job, with its trials")
     async def get_sweep(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> SweepView:
+        return await services.sweeps.view(services.jobs.owned(user.id, MODEL, owner_id, job_id))
+
+    @post("/sweep/finish", summary="End a sweep early, with its best trial", status_code=200)
+    async def finish_sweep(
+        self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText
+    ) -> SweepView:
+        """Cancel its open trials and make the best one the sweep's model; it ends as `Done`, a moment later."""
+        await services.sweeps.finish(services.jobs.owned(user.id, MODEL, owner_id, job_id))
         return await services.sweeps.view(services.jobs.owned(user.id, MODEL, owner_id, job_id))
 
     @get("/sweep.csv", summary="Trials of a sweep as CSV", media_type="text/csv")

@@ -139,7 +139,8 @@ class SweepWatch:
                 return True
             self._take(sweep)
             if job.stop_intent is not None:
-                return await Ending(self._ground, self._controls, sweep, self._log).stop(job, self.by)
+                ending = Ending(self._ground, self._controls, sweep, self._log)
+                return await ending.stop(job, self.by, self._seconds(sweep))
             step = decide(self._snapshot(sweep))
             if step is None:
                 self._report(sweep)

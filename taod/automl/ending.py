@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from store.records import JobRecord, SweepRecord, TrialRecord
 from taod.automl import best as files
-from taod.automl import tell
+from taod.automl import tell, trials
 from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
 from taod.scheduler.ground import Ground
-from taod.scheduler.outcome import CANCEL
+from taod.scheduler.outcome import CANCEL, FINISH
 from taod.scheduler.scheduler import OF_SWEEP
 from taod.types.job import Result
 from taod.types.state import State
@@ -69,8 +69,32 @@ class Ending:
             store.jobs.update(sweep.job_id, spec=job.spec)
             self._ground.end(sweep.job_id, State.DONE, words, result)
 
-    async def stop(self, job: JobRecord, by: str) -> bool:
+    async def early(self, by: str, seconds: float) -> bool:
+        """Cancel the trials that are open; once there are none, end with the best. Whether it is over."""
+        store, going = self._ground.store, False
+        for trial in store.sweeps.trials(self._sweep.job_id):
+            of_trial = store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
+            if of_trial is None or of_trial.state.ended:
+                continue
+            going = True
+            if of_trial.state is not State.STOPPING:
+                store.sweeps.update_trial(trial.sweep_id, trial.number, reason=f"{trials.PRUNED}{trials.EARLY}")
+                await self._controls.cancel(of_trial.id, by=f"{OF_SWEEP} ({trials.EARLY})")
+        if going:
+            return False
+        known = store.sweeps.trials(self._sweep.job_id)
+        if best(known, self._sweep.settings) is None:
+            words = f"Stopped early by {by}, before any experiment had a value"
+            self._log.write(words)
+            self._ground.end(self._sweep.job_id, State.FAILED, words, self.report(known, seconds))
+        else:
+            await self.finish(f"stopped early by {by}", seconds)
+        return True
+
+    async def stop(self, job: JobRecord, by: str, seconds: float) -> bool:
         """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""
+        if job.stop_intent == FINISH:
+            return await self.early(by, seconds)
         store = self._ground.store
         running = False
         for trial in store.sweeps.trials(job.id):

@@ -20,6 +20,7 @@ from taod.types.sweep import SweepSettings
 
 PRUNED = "pruned: "
 """How the reason begins of a trial that its sweep stopped."""
+EARLY = "the sweep was stopped early"
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -56,6 +57,10 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
     if job.state is State.FAILED:
         return Ended("failed", job.reason, trial.scores, trained)
     if job.state is State.CANCELLED:
+        if trial.reason == f"{PRUNED}{EARLY}" and trial.scores:
+            return Ended(
+                "done", EARLY, scores, trained
+            )  # It was being promoted: what it was worth before still counts.
         pruned = trial.reason.startswith(PRUNED)
         return Ended("pruned" if pruned else "cancelled", trial.reason if pruned else job.reason, scores, trained)
     wrong = _without_value(result, settings, reported)

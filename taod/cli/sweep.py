@@ -57,6 +57,19 @@ async def show(client: Client, out: Output, job_: str) -> None:
         out.answer(view, lambda: _print(out, view))
 
 
+@sweep.command("finish")
+@sweep_argument
+@with_client
+@with_output
+async def finish(client: Client, out: Output, job_: str) -> None:
+    """End a sweep now: its open trials are cancelled, the best one is its model."""
+    view = await client.finish_sweep(await client.job(await job_id(client, job_)))
+    if out.form is out.form.IDS:
+        out.ids([view.job_id])
+    else:
+        out.answer(view, lambda: _print(out, view))
+
+
 @sweep.command("csv")
 @sweep_argument
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the terminal.")

@@ -25,6 +25,7 @@ class JobCalls(Transport):
         action: str | None = None,
         network: str | None = None,
         text: str | None = None,
+        trials: bool | None = None,
         sort: str | None = None,
         skip: int | None = None,
         size: int | None = None,
@@ -36,15 +37,17 @@ class JobCalls(Transport):
             "action": action,
             "network": network,
             "text": text,
+            "trials": trials,
             "sort": sort,
             "skip": skip,
             "size": size,
         }
         return await self.page(self.user_path("job"), JobView, query)
 
-    async def job_counts(self) -> dict[State, int]:
-        """How many jobs are in each state; a state without any may be left out."""
-        return await self.call("GET", self.user_path("job", "counts"), dict[State, int])
+    async def job_counts(self, *, trials: bool | None = None) -> dict[State, int]:
+        """How many jobs are in each state; a state without any may be left out. `trials`: only those of sweeps, or
+        only other jobs."""
+        return await self.call("GET", self.user_path("job", "counts"), dict[State, int], query={"trials": trials})
 
     async def job(self, job_id: str) -> JobDetail:
         return await self.call("GET", self.user_path("job", job_id), JobDetail)

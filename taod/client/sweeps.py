@@ -18,5 +18,9 @@ class SweepCalls(Transport):
         """Its trials as CSV, a column a parameter."""
         return (await self.send("GET", self._of(job, "sweep.csv"))).text
 
+    async def finish_sweep(self, job: JobDetail) -> SweepView:
+        """End it now: its open trials are cancelled, the best one is its model. Raises ClientError unless it runs."""
+        return await self.call("POST", self._of(job, "sweep/finish"), SweepView)
+
     def _of(self, job: JobDetail, what: str) -> str:
         return self.user_path(job.job.owner_kind, job.job.owner_id, "job", job.job.id, what)

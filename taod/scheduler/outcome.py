@@ -11,6 +11,8 @@ from taod.types.state import State
 
 CANCEL = "cancel"
 PAUSE = "pause"
+FINISH = "finish"
+"""Of a sweep: end now, with the best trial so far."""
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
 

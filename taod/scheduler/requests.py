@@ -6,7 +6,7 @@ from store.records import JobRecord
 from taod.errors import BadRequest, NotFound
 from taod.scheduler.ground import Ground
 from taod.scheduler.launch import stopping
-from taod.scheduler.outcome import CANCEL, PAUSE
+from taod.scheduler.outcome import CANCEL, FINISH, PAUSE
 from taod.scheduler.policy import ended_with_parent
 from taod.scheduler.words import short
 from taod.types.job import DetailedStatus
@@ -47,6 +47,13 @@ class Requests:
             return self._ask(job, PAUSE)
         return self.cancel(job_id, "user")
 
+    def finish(self, job_id: str) -> JobRecord:
+        """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
+        job = self._find(job_id)
+        if job.state is not State.RUNNING:
+            raise BadRequest(f"{short(job)} is {job.state}; only a running sweep can be stopped early")
+        return self._ask(job, FINISH)
+
     def resume(self, job_id: str) -> JobRecord:
         """Back into the queue, or before it where its parent or its data are not there. Raises BadRequest, NotFound."""
         job = self._find(job_id)
@@ -56,6 +63,12 @@ class Requests:
             raise BadRequest(f"{short(job)} is still stopping; resume it when it has stopped")
         if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
             raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
+        most = self._ground.config.max_queued_per_user
+        if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
+            raise BadRequest(
+                f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
+                "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
+            )
         with self._ground.store.lasting():
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=RESUMED)

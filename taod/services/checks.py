@@ -208,10 +208,12 @@ class Checks:
             launch = self._engine.describe(RunRequest(record.id, 1, command, str(folder)))
         except StartFailed as error:
             return str(error)
+        # Without a run's marks: what looks for processes of jobs must not find it.
+        own = {name: value for name, value in launch.environment.items() if not name.startswith("TAOD_")}
         with (folder / "log.txt").open("wb") as out:
             one.process = await asyncio.create_subprocess_exec(
                 *launch.argv,
-                env=self._engine.inherited() | launch.environment,
+                env=self._engine.inherited() | own,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=asyncio.subprocess.STDOUT,

@@ -140,7 +140,7 @@ class Services:
         )
         self.derived = Derived(store, self.datasets, self.jobs)
 
-        self.sweeps = Sweeps(store, self.proposer)
+        self.sweeps = Sweeps(store, self.proposer, scheduler)
 
     @property
     def uptime_s(self) -> float:

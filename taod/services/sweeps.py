@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import logging
 
 import msgspec
 
@@ -15,7 +17,10 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import best, epochs_trained, score
 from taod.automl.tell import planned
 from taod.errors import NotFound
+from taod.scheduler.scheduler import Scheduler
 from taod.types.sweep import Importance, SweepView, TrialView
+
+log = logging.getLogger(__name__)
 
 _MOST_KEPT = 64
 ENOUGH = 4
@@ -25,10 +30,13 @@ ENOUGH = 4
 class Sweeps:
     """What may be asked about sweeps."""
 
-    def __init__(self, store: Store, proposer: Proposer) -> None:
+    def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler) -> None:
         self._store = store
+        self._scheduler = scheduler
         self._proposer = proposer
         self._importances: dict[tuple[str, int], list[Importance]] = {}
+        self._working: dict[str, asyncio.Task[list[Importance]]] = {}
+        """By sweep, what is being worked out while it goes on."""
 
     async def view(self, job: JobRecord) -> SweepView:
         """A sweep by its job. Raises NotFound where the job is none."""
@@ -50,12 +58,18 @@ class Sweeps:
             planned=planned(settings),
             space=sweep.space,
             notes=sweep.notes,
-            importances=await self._importance(sweep, known),
+            importances=await self._importance(sweep, known, wait=job.state.ended),
             epochs_trained=epochs_trained(known),
             started_at=sweep.began_at,
             ended_at=job.ended_at,
             max_parallel=settings.max_parallel,
         )
+
+    async def finish(self, job: JobRecord) -> None:
+        """End it now, with the best trial so far. Raises NotFound where the job is no sweep, BadRequest unless it
+        runs."""
+        self._found(job)
+        await self._scheduler.finish(job.id)
 
     def table(self, job: JobRecord) -> str:
         """The trials as CSV, a column a parameter. Raises NotFound where the job is no sweep."""
@@ -97,17 +111,34 @@ class Sweeps:
             source=trial.source,
         )
 
-    async def _importance(self, sweep: SweepRecord, known: list[TrialRecord]) -> list[Importance]:
-        """Of the trials that have ended; worked out once for each of their numbers."""
+    async def _importance(self, sweep: SweepRecord, known: list[TrialRecord], *, wait: bool) -> list[Importance]:
+        """Of the trials that have ended; worked out once for each of their numbers. Of a sweep that goes on the last
+        that are known, while newer ones are worked out: who watches it does not wait seconds for every answer."""
         count = sum(1 for trial in known if trial.scores)
         if count < ENOUGH or len(sweep.space) < 2:
             return [Importance(sweep.space[0].path, 1.0)] if count >= ENOUGH else []
         key = (sweep.job_id, count)
-        if key not in self._importances:
-            question = trials.question(sweep, algorithm(sweep.settings.algorithm), known, importance=True)
-            asked = await self._proposer.ask(question)
-            found = sorted(asked.importances.items(), key=lambda each: -each[1])
-            if len(self._importances) >= _MOST_KEPT:
-                self._importances.pop(next(iter(self._importances)))
-            self._importances[key] = [Importance(path, value) for path, value in found]
+        if key in self._importances:
+            return self._importances[key]
+        if wait:
+            return await self._work_out(key, sweep, known)
+        if sweep.job_id not in self._working:
+            task = asyncio.create_task(self._work_out(key, sweep, known), name=f"importances of {sweep.job_id}")
+            self._working[sweep.job_id] = task
+            task.add_done_callback(lambda task: self._worked_out(sweep.job_id, task))
+        earlier = [seen for job_id, seen in self._importances if job_id == sweep.job_id]
+        return self._importances[sweep.job_id, max(earlier)] if earlier else []
+
+    async def _work_out(self, key: tuple[str, int], sweep: SweepRecord, known: list[TrialRecord]) -> list[Importance]:
+        question = trials.question(sweep, algorithm(sweep.settings.algorithm), known, importance=True)
+        asked = await self._proposer.ask(question)
+        found = sorted(asked.importances.items(), key=lambda each: -each[1])
+        if len(self._importances) >= _MOST_KEPT:
+            self._importances.pop(next(iter(self._importances)))
+        self._importances[key] = [Importance(path, value) for path, value in found]
         return self._importances[key]
+
+    def _worked_out(self, job_id: str, task: asyncio.Task[list[Importance]]) -> None:
+        self._working.pop(job_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("importances of sweep %s: %s", job_id, error)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import uuid
 
 import pytest
 
 from taod.api.gate import host_name, known_hosts
 from taod.config import ServerConfig
 
-OTHER = str(uuid.uuid4())
+OTHER = "951fb45c-f82d-4e86-b288-af11c19b5959"
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/devices", "/api/v1/networks", "/metrics", "/nowhere", "/"])

@@ -208,6 +208,7 @@ ABSENCES: list[Row] = [
     ("GET", "/job/{held}/log", 404, {}, ("has no log yet", "it is held")),
     ("GET", "/job/{held}/download", 404, {}, ("nothing to download yet", "it is held")),
     ("GET", "/model/{model}/job/{done}/sweep", 404, {}, ("is no sweep", "a train of a model with automl_enabled is")),
+    ("POST", "/model/{model}/job/{done}/sweep/finish", 404, {}, ("is no sweep",)),
     ("GET", "/job/{done}/files/no.txt", 404, {}, ("no file 'no.txt'", "GET …/files")),
     ("GET", "/job/{done}/files/../../taod.db", 404, {}, ("no job taod.db", "GET …/job")),
     ("GET", "/nowhere", 404, {}, ("nothing at /api/v1/user/", "/nowhere", "GET /api/v1 lists")),

@@ -79,6 +79,13 @@ def test_jobs_are_filtered_by_every_field(store: Store, make) -> None:
     assert found(action="convert") == {convert.id}
     assert found(network="ssd") == {hers.id}
     assert found(text="STRASSEN") == {train.id}
+    trial = make.job(model, sweep_id=train.id, trial=0)
+    assert found(trials=True) == {trial.id}
+    assert found(trials=False) == {train.id, convert.id, hers.id}
+    assert found(trials=False, user_id=other.id) == {hers.id}
+    assert found(trials=False, states=frozenset({State.QUEUED})) == {train.id, hers.id}
+    assert found(trials=False, text="STRASSEN") == {train.id}
+    store.jobs.delete(trial.id)
     assert found(text="tier") == found(text="CONV") == found(text="image_cl") == {convert.id}
     assert found(text=hers.id[4:13].upper()) == {hers.id}
     assert found(text="%") == set()

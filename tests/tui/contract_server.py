@@ -31,6 +31,7 @@ from taod.types.network import ActionInfo, NetworkInfo
 from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
 from taod.types.state import State
+from taod.types.sweep import SweepView
 
 BASE = "/api/v1/user/{user:str}"
 
@@ -62,6 +63,7 @@ class World:
     summaries: dict[str, DatasetSummary] = field(default_factory=dict)
     schema: dict[str, Any] = field(default_factory=dict)
     """JSON Schema of every action."""
+    sweeps: dict[str, SweepView] = field(default_factory=dict)
     queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
@@ -236,7 +238,8 @@ def make_app(world: World) -> Litestar:
         found = [
             view
             for view in world.jobs.values()
-            if (not status or view.status == status)
+            if (query.get("trials") != "false" or view.sweep_id is None)
+            and (not status or view.status == status)
             and (not state or view.state == state)
             and any(text in each.lower() for each in (view.id, view.action, view.network, view.owner_name))
         ]
@@ -249,8 +252,23 @@ def make_app(world: World) -> Litestar:
         return Response(found[skip : skip + size], headers={"X-Total-Count": str(len(found))})
 
     @get(f"{BASE}/job/counts")
-    async def counts(user: FromPath[str]) -> dict[str, int]:
-        return {state.value: sum(view.state is state for view in world.jobs.values()) for state in State}
+    async def counts(user: FromPath[str], request: Request[Any, Any, Any]) -> dict[str, int]:
+        return {state.value: sum(view.state is state for view in wanted(request)) for state in State}
+
+    @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep")
+    async def sweep(user: FromPath[str], model: FromPath[str], job: FromPath[str]) -> SweepView:
+        if job not in world.sweeps:
+            raise Refusal(404, f"job {job} is no sweep")
+        return world.sweeps[job]
+
+    @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep.csv", media_type="text/csv")
+    async def sweep_csv(user: FromPath[str], model: FromPath[str], job: FromPath[str]) -> str:
+        return "".join(f"{trial.number},{trial.value}\n" for trial in world.sweeps[job].trials)
+
+    @post(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep/finish", status_code=200)
+    async def finish_sweep(user: FromPath[str], model: FromPath[str], job: FromPath[str]) -> SweepView:
+        world.change(job, state=State.STOPPING, reason="Stopped early")
+        return world.sweeps[job]
 
     @get(f"{BASE}/job/{{job:str}}")
     async def detail(user: FromPath[str], job: FromPath[str]) -> JobDetail:
@@ -441,6 +459,9 @@ def make_app(world: World) -> Litestar:
             list_jobs,
             counts,
             detail,
+            sweep,
+            sweep_csv,
+            finish_sweep,
             act,
             change,
             remove,

@@ -74,7 +74,7 @@ async def test_without_jobs_it_says_how_to_make_some(dashboard: Dashboard, world
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "No jobs yet" in text(dashboard, "#jobs-empty"))
         assert "taod quickstart" in text(dashboard, "#jobs-empty")
-        assert "No devices" in text(dashboard, "#devices-empty")
+        await until(pilot, lambda: "No devices" in text(dashboard, "#devices-empty"))
 
 
 async def test_an_event_changes_its_cells_and_makes_no_row_anew(dashboard: Dashboard, busy: Any, until: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from PIL import Image
 from rich.console import Console
-from textual_image.widget import HalfcellImage
 
 from taod.types.job import Categorical, CategoryValue, Result
 from tests.tui.test_dashboard import select, text
@@ -17,6 +16,7 @@ from tui.job.files import FilesPane
 from tui.job.kpis import by_class
 from tui.job.preview import preview
 from tui.job.spec import SpecPane, differences
+from tui.pictures import Picture
 from tui.spec.fields import MISSING
 
 SIZE = (130, 44)
@@ -90,7 +90,7 @@ async def test_a_picture_is_drawn_in_the_terminal(dashboard: Dashboard, busy: An
         await pilot.press("f")
         await until(pilot, lambda: dashboard.screen.query_one(FilesPane).chosen is not None)
         await pilot.press("down")
-        await until(pilot, lambda: dashboard.screen.query(HalfcellImage))
+        await until(pilot, lambda: dashboard.screen.query(Picture))
         assert "40 × 20" in text(dashboard, "#file-preview")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -11,9 +11,12 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.types.dataset import Dataset, DatasetSummary
+from taod.client import Client
+from taod.types.dataset import Dataset, DatasetReport, DatasetSummary, UploadProgress
 from tui import format
-from tui.theme import DIM, GREEN, SOFT, TEXT
+from tui.datasets import review
+from tui.datasets.samples import Samples
+from tui.theme import DIM, GREEN, SOFT, TEXT, YELLOW
 
 MOST_CLASSES = 24
 BAR_CELLS = 16
@@ -41,8 +44,8 @@ COLUMNS = (
 )
 
 
-def facts(dataset: Dataset, summary: DatasetSummary | None) -> Group:
-    """All of it, a line each."""
+def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, str] | None = None) -> Group:
+    """All of it, a line each; `names` of data sets by id."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)
 
@@ -65,9 +68,19 @@ def facts(dataset: Dataset, summary: DatasetSummary | None) -> Group:
         row("", "Nothing in it yet: u uploads an archive or links a folder.", SOFT)
     if summary.files:
         row("holds", f"{summary.images:,} pictures in {summary.files:,} files, {format.size(summary.bytes)}")
+    if summary.sizes is not None:
+        row("sizes", review.sizes(summary.sizes))
+    if summary.boxes is not None:
+        row("boxes", review.boxes(summary.boxes))
+    if summary.parent_dataset:
+        row("made from", (names or {}).get(summary.parent_dataset, summary.parent_dataset))
+    if summary.parent_job:
+        row("made by", f"job {summary.parent_job}")
+    for warning in summary.warnings:
+        row("warning", warning, YELLOW)
     if dataset.actions:
         row("actions", ", ".join(dataset.actions), SOFT)
-    return Group(table, *_splits(summary))
+    return Group(table)
 
 
 def _splits(summary: DatasetSummary) -> list[Text | Table]:
@@ -95,17 +108,49 @@ def _classes(counts: dict[str, int]) -> Table:
 
 
 class DatasetDetails(VerticalScroll):
-    """Draws one data set."""
+    """Draws one data set: facts, its upload, the full check, pictures, classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Client) -> None:
         super().__init__(id="dataset-details", classes="panel details")
+        self._client = client
+        self._shown: str | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="dataset-facts")
+        yield Static(id="dataset-upload")
+        yield Static(id="dataset-report")
+        yield Samples(self._client)
+        yield Static(id="dataset-splits")
+
+    @property
+    def samples(self) -> Samples:
+        return self.query_one(Samples)
 
     def on_mount(self) -> None:
         self.show(None, None)
 
-    def show(self, dataset: Dataset | None, summary: DatasetSummary | None) -> None:
+    def show(
+        self, dataset: Dataset | None, summary: DatasetSummary | None, names: Mapping[str, str] | None = None
+    ) -> None:
+        """Show this one; what was told of another's upload and check goes."""
+        other = dataset is None or dataset.id != self._shown
+        self._shown = dataset.id if dataset is not None else None
+        if other:
+            self.report(None)
+        self.uploading(summary.upload if summary is not None else None)
+        self.samples.show(self._shown, summary.fingerprint if summary is not None else None)
+        self.query_one("#dataset-splits", Static).update(Group(*_splits(summary)) if summary is not None else "")
         self.border_title = dataset.name.replace("[", r"\[") if dataset else "Data set"
-        self.query_one("#dataset-facts", Static).update(facts(dataset, summary) if dataset else "")
+        self.query_one("#dataset-facts", Static).update(facts(dataset, summary, names) if dataset else "")
+
+    def uploading(self, progress: UploadProgress | None) -> None:
+        """How far its upload is; None: there is none."""
+        line = self.query_one("#dataset-upload", Static)
+        line.display = progress is not None
+        line.update(Text("upload        ", style=DIM).append_text(review.upload(progress)) if progress else "")
+
+    def report(self, found: DatasetReport | None) -> None:
+        """What its full check found."""
+        block = self.query_one("#dataset-report", Static)
+        block.display = found is not None
+        block.update(review.report(found) if found is not None else "")

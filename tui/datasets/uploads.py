@@ -12,7 +12,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from taod.client import Client, ClientError
+from taod.types.dataset import UploadProgress
 from tui import format
+from tui.datasets import review
 from tui.theme import DIM, SOFT, TEXT
 
 DRAW_EVERY_S = 0.1
@@ -39,6 +41,24 @@ class Uploads(Vertical):
     def __init__(self, client: Client) -> None:
         super().__init__(id="uploads")
         self._client = client
+        self._sending: list[str] = []
+        """Data sets that archives go to from here."""
+        self._others: dict[str, Static] = {}
+        """Lines of uploads that come from elsewhere, by data set."""
+
+    def told(self, progress: UploadProgress, name: str) -> None:
+        """An upload has come further; one from here has its line already."""
+        over = progress.stage in ("done", "failed")
+        line = self._others.get(progress.dataset_id)
+        if over or progress.dataset_id in self._sending:
+            if line is not None:
+                del self._others[progress.dataset_id]
+                line.remove()
+            return
+        if line is None:
+            line = self._others[progress.dataset_id] = Static("", classes="upload")
+            self.mount(line)
+        line.update(Text(f"{name}  ", style=TEXT).append_text(review.upload(progress)))
 
     def send(self, dataset_id: str, name: str, archive: Path) -> None:
         """Begin with an archive."""
@@ -49,6 +69,7 @@ class Uploads(Vertical):
     @work(group="uploads")
     async def _send(self, dataset_id: str, name: str, archive: Path, line: Static) -> None:
         drawn, started = 0.0, time.monotonic()
+        self._sending.append(dataset_id)
 
         def progress(sent: int, total: int) -> None:
             nonlocal drawn
@@ -67,6 +88,7 @@ class Uploads(Vertical):
         else:
             self.post_message(self.Done(dataset_id, name, answer.message))
         finally:
+            self._sending.remove(dataset_id)
             if line.is_mounted:
                 await line.remove()
 

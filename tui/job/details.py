@@ -12,8 +12,9 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.types.job import HistoryEntry, JobDetail, JobView, ProcessInfo
+from taod.types.job import HistoryEntry, JobDetail, JobUsage, JobView, ProcessInfo
 from tui import format
+from tui.job.usage import Samples
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
 
 NAME_CELLS = 10
@@ -29,6 +30,10 @@ def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     _row(table, "job", Text(view.id, style=TEXT))
     _row(table, view.owner_kind, Text(view.owner_name, style=TEXT).append(f"  {view.owner_id}", style=DIM))
     _row(table, "network", Text(view.network, style=TEXT).append(f"  {view.action}", style=SOFT))
+    if view.sweep_id:
+        _row(table, "trial", Text(f"{view.trial} of sweep ", style=TEXT).append(view.sweep_id, style=DIM))
+    if view.trials is not None:
+        _row(table, "sweep", Text(f"{view.trials} trials so far; w shows them", style=TEXT))
     if view.parent_id:
         _row(table, "parent", Text(view.parent_id, style=TEXT))
     if detail.children:
@@ -106,12 +111,28 @@ class DetailsPane(VerticalScroll):
 
     def __init__(self) -> None:
         super().__init__(id="facts-scroll")
+        self._samples = Samples()
 
     def compose(self) -> ComposeResult:
+        yield Static(id="usage")
         yield Static(id="facts")
 
     def clear(self) -> None:
+        self._samples = Samples()
+        self.query_one("#usage").display = False
         self.query_one("#facts", Static).update("")
 
+    def on_mount(self) -> None:
+        self.query_one("#usage").display = False
+
+    def used(self, usage: JobUsage) -> None:
+        """Another sample of what its run uses."""
+        self._samples.add(usage)
+        line = self.query_one("#usage", Static)
+        line.update(self._samples.drawn())
+        line.display = True
+
     def show(self, detail: JobDetail, device_names: Mapping[str, str]) -> None:
+        if detail.job.state.ended:
+            self.query_one("#usage").display = False
         self.query_one("#facts", Static).update(facts(detail, device_names))

@@ -20,6 +20,7 @@ from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
 from tui.job.preview import PICTURE_BYTES, TEXT_BYTES, is_picture, preview
+from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT, TEXT
 
 SETTLE_S = 0.1
@@ -114,19 +115,16 @@ class FilesPane(Horizontal):
 
     async def _picture(self, job_id: str, file: Artifact) -> None:
         """Drawn with half blocks, which every terminal can."""
-        from PIL import Image, UnidentifiedImageError
-        from textual_image.widget import HalfcellImage
-
         with tempfile.TemporaryDirectory() as folder:
             path = await self._client.file(job_id, file.path, Path(folder) / "picture")
             try:
-                picture = await asyncio.to_thread(_opened, path)
-            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                picture = await asyncio.to_thread(lambda: opened(path.read_bytes()))
+            except OSError as error:
                 self._say(f"It is no picture that can be read: {error}")
                 return
         await self._clear_picture()
         self._say(f"{picture.width} × {picture.height}")
-        await self.query_one("#file-scroll").mount(HalfcellImage(picture, classes="picture"))
+        await self.query_one("#file-scroll").mount(Picture(picture, classes="picture"))
 
     async def _clear_picture(self) -> None:
         await self.query(".picture").remove()
@@ -158,14 +156,6 @@ class FilesPane(Horizontal):
             self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)
         else:
             self.notify(str(into), title="Saved", markup=False)
-
-
-def _opened(path: Path) -> object:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        picture.load()
-        return picture.convert("RGB")
 
 
 def _entry(file: Artifact) -> Text:

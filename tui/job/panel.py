@@ -13,7 +13,7 @@ from textual.widgets import TabbedContent, TabPane
 
 from taod.client import Client, ClientError, NoDaemon
 from taod.types.event import StatusUpdate
-from taod.types.job import JobDetail, JobView
+from taod.types.job import JobDetail, JobUsage, JobView
 from tui import format
 from tui.job.details import DetailsPane
 from tui.job.files import FilesPane
@@ -21,9 +21,10 @@ from tui.job.kpis import KpiPane
 from tui.job.log import SETTLE_S, LogView
 from tui.job.search import SearchLine
 from tui.job.spec import SpecPane
+from tui.sweep.pane import TrialsPane
 from tui.theme import GLYPHS
 
-TABS = ("log", "kpis", "spec", "files", "details")
+TABS = ("log", "kpis", "spec", "files", "details", "trials")
 
 
 class JobPanel(Vertical):
@@ -57,9 +58,12 @@ class JobPanel(Vertical):
                 yield FilesPane(self._client)
             with TabPane("[u]D[/]etails", id="tab-details"):
                 yield DetailsPane()
+            with TabPane("[u]W[/] Trials", id="tab-trials"):
+                yield TrialsPane(self._client)
 
     def on_mount(self) -> None:
         self._title()
+        self._offer_trials()
 
     @property
     def log_view(self) -> LogView:
@@ -69,9 +73,15 @@ class JobPanel(Vertical):
     def kpis(self) -> KpiPane:
         return self.query_one(KpiPane)
 
+    @property
+    def trials(self) -> TrialsPane:
+        return self.query_one(TrialsPane)
+
     def show(self, view: JobView | None) -> None:
         """Show another job, or none."""
         self.view, self.detail = view, None
+        self.trials.clear()
+        self._offer_trials()
         self.kpis.clear()
         self.query_one(DetailsPane).clear()
         self.query_one(SpecPane).clear()
@@ -87,7 +97,8 @@ class JobPanel(Vertical):
             self.workers.cancel_group(self, "detail")
 
     def changed(self, view: JobView) -> None:
-        """Take a change of the job that is shown."""
+        """Take a change of the job that is shown, or of a trial of it."""
+        self.trials.changed(view)
         if self.view is None or view.id != self.view.id:
             return
         moved = view.state is not self.view.state or view.reason != self.view.reason
@@ -99,6 +110,21 @@ class JobPanel(Vertical):
 
     def feed(self, update: StatusUpdate) -> None:
         self.kpis.feed(update)
+
+    def used(self, usage: JobUsage) -> None:
+        """What the job that is shown uses now."""
+        if self.view is not None and usage.job_id == self.view.id:
+            self.query_one(DetailsPane).used(usage)
+
+    def _offer_trials(self) -> None:
+        """The tab of trials is there for sweeps only."""
+        tabs = self.query_one("#tabs", TabbedContent)
+        if self.view is not None and self.view.trials is not None:
+            tabs.show_tab("tab-trials")
+            return
+        if tabs.active == "tab-trials":
+            tabs.active = "tab-log"
+        tabs.hide_tab("tab-trials")
 
     def name_devices(self, names: Mapping[str, str]) -> None:
         self.device_names = dict(names)
@@ -117,6 +143,7 @@ class JobPanel(Vertical):
             "tab-spec": "#spec-pane",
             "tab-files": "#file-list",
             "tab-details": "#facts-scroll",
+            "tab-trials": "#trials-table",
         }
         self.query_one(target[self.query_one("#tabs", TabbedContent).active]).focus()
 
@@ -137,6 +164,7 @@ class JobPanel(Vertical):
         self.kpis.show(detail)
         self.query_one(DetailsPane).show(detail, self.device_names)
         self.query_one(SpecPane).show(detail, self.others)
+        self.trials.show(detail)
 
     @property
     def _in_front(self) -> str:
@@ -145,8 +173,11 @@ class JobPanel(Vertical):
     @on(TabbedContent.TabActivated)
     def _brought_forward(self, event: TabbedContent.TabActivated) -> None:
         event.stop()
+        self.trials.in_front = event.pane.id == "tab-trials"
         if event.pane.id == "tab-files":
             self.query_one(FilesPane).opened()
+        elif event.pane.id == "tab-trials":
+            self.trials.opened()
 
     def compare_with(self, others: list[JobView]) -> None:
         """Marked jobs, whose curves and specifications are shown beside this one's."""
@@ -185,7 +216,8 @@ class JobPanel(Vertical):
         if view is None:
             self.border_title, self.border_subtitle = "Job", ""
             return
-        self.border_title = f"{view.action} {format.short(view.id)} · {_plain(view.owner_name)} · {view.network}"
+        what = f"trial {view.trial}" if view.sweep_id is not None else view.action
+        self.border_title = f"{what} {format.short(view.id)} · {_plain(view.owner_name)} · {view.network}"
         glyph, colour = GLYPHS[view.state]
         scrolled = "" if self.log_view.following else "[$warning]scrolled up, end follows again[/] · "
         reason = f" [$soft]{_plain(view.reason)}[/]" if view.reason else ""

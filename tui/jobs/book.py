@@ -15,10 +15,19 @@ class Filter:
 
     status: Status | None = None
     text: str = ""
+    trials: bool = False
+    """Whether trials are listed, not only their sweeps."""
+
+    @property
+    def only(self) -> bool | None:
+        """The daemon's condition on trials."""
+        return None if self.trials else False
 
     def matches(self, view: JobView) -> bool:
         """Whether a job belongs in the list, as the daemon would decide."""
         if self.status is not None and view.status is not self.status:
+            return False
+        if view.sweep_id is not None and not self.trials:
             return False
         wanted = self.text.lower()
         return any(wanted in field.lower() for field in (view.id, view.action, view.network, view.owner_name))

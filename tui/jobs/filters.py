@@ -50,6 +50,8 @@ class FilterBar(Horizontal):
     def __init__(self) -> None:
         super().__init__(id="filters")
         self._status: Status | None = None
+        self.trials = False
+        """Whether trials of sweeps are let through."""
 
     def compose(self) -> ComposeResult:
         for status in CHOICES:
@@ -73,6 +75,11 @@ class FilterBar(Horizontal):
         """Filter by a status; None lets all through."""
         self._status = status
         self._mark()
+        self._tell()
+
+    def toggle_trials(self) -> None:
+        """Let trials of sweeps through, or no more."""
+        self.trials = not self.trials
         self._tell()
 
     def start_typing(self) -> None:
@@ -103,7 +110,7 @@ class FilterBar(Horizontal):
         self.post_message(self.Left())
 
     def _tell(self) -> None:
-        self.post_message(self.Changed(Filter(self._status, self.input.value.strip())))
+        self.post_message(self.Changed(Filter(self._status, self.input.value.strip(), self.trials)))
 
     def _mark(self) -> None:
         for chip in self.query(Chip):

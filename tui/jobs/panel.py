@@ -116,7 +116,11 @@ class JobsPanel(Vertical):
         """Read as many jobs as are shown, and forget those that are not there any more. Raises ClientError."""
         asked = self.book.filter
         page = await self._client.jobs(
-            status=asked.status, text=asked.text or None, skip=0, size=max(PAGE_JOBS, len(self.book.views))
+            status=asked.status,
+            text=asked.text or None,
+            trials=asked.only,
+            skip=0,
+            size=max(PAGE_JOBS, len(self.book.views)),
         )
         if asked is not self.book.filter or not self.app.is_running:
             return
@@ -212,6 +216,7 @@ class JobsPanel(Vertical):
                 page = await self._client.jobs(
                     status=asked.status,
                     text=asked.text or None,
+                    trials=asked.only,
                     skip=len(self.book.views),
                     size=REST_JOBS if whole else PAGE_JOBS,
                 )

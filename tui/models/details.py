@@ -11,10 +11,12 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from taod.types.algorithm import ALGORITHMS
 from taod.types.job import Job
 from taod.types.model import Model
 from taod.types.state import Status
 from tui import format
+from tui.models.sweep import BOUNDS, algorithm_of, named
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT
 
 MOST_JOBS = 12
@@ -69,11 +71,26 @@ def facts(model: Model, names: Mapping[str, str]) -> Group:
     if model.automl_enabled:
         row(
             "sweep",
-            f"{model.automl_algorithm or 'Bayesian'}, {model.automl_max_recommendations} recommendations",
+            swept(model),
             GREEN,
         )
+        for label, field in (
+            ("and also", model.automl_add_hyperparameters),
+            ("but not", model.automl_remove_hyperparameters),
+        ):
+            if named(field):
+                row(label, ", ".join(named(field)), SOFT)
     row("actions", ", ".join(model.actions), SOFT)
     return Group(table, *_jobs(model.jobs))
+
+
+def swept(model: Model) -> str:
+    """The sweep's algorithm and what bounds it."""
+    name = algorithm_of(model) or ""
+    chosen = ALGORITHMS.get(name.casefold())
+    labels = {field: label for field, label, *_ in BOUNDS}
+    told = [f"{labels[field]} {getattr(model, field)}" for field in chosen.fields] if chosen is not None else []
+    return ", ".join([name, *told])
 
 
 def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:

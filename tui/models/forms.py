@@ -15,10 +15,10 @@ from taod.types.model import Model, ModelCreate, ModelPatch, Ptm
 from taod.types.network import NetworkInfo
 from tui.forms.choices import Choices
 from tui.forms.form import Form, Row, choice
+from tui.models.sweep import SweepFields
 
 USES = (("eval_dataset", "Evaluate on"), ("inference_dataset", "Infer on"), ("calibration_dataset", "Calibrate on"))
 FIRST = "classification_pyt"
-ALGORITHMS = ("Bayesian", "HyperBand")
 
 
 class ModelForm(Form[Model]):
@@ -31,6 +31,7 @@ class ModelForm(Form[Model]):
         self._client, self._model = client, model
         self._networks = {network.name: network for network in networks if network.kind == "network"}
         self._datasets = datasets
+        self._sweep = SweepFields(self, model)
 
     @property
     def network(self) -> NetworkInfo | None:
@@ -51,18 +52,7 @@ class ModelForm(Form[Model]):
         yield Row(
             "Metric", Input(model.metric if model else "kpi", id="metric", compact=True), "kpi: the network's own"
         )
-        yield Row("Sweep", choice("sweep", [(each, each) for each in ALGORITHMS], self._sweep(), "no, train once"))
-        trials = Input(
-            str(model.automl_max_recommendations if model else 20), type="integer", id="trials", compact=True
-        )
-        yield Row("Trials", trials, "how many specifications the sweep tries")
-
-    def _sweep(self) -> str | None:
-        """The algorithm that the model is swept with, as the list spells it."""
-        if self._model is None or not self._model.automl_enabled:
-            return None
-        spelt = {name.lower(): name for name in ALGORITHMS}
-        return spelt.get((self._model.automl_algorithm or ALGORITHMS[0]).lower(), ALGORITHMS[0])
+        yield from self._sweep.rows()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -77,7 +67,7 @@ class ModelForm(Form[Model]):
 
     @on(Select.Changed, "#sweep")
     def _show_sweep(self) -> None:
-        next(row for row in self.query(Row) if row.widget.id == "trials").display = self.chosen("#sweep") is not None
+        self._sweep.show()
 
     def _offer(self) -> None:
         """Put the fitting data sets and pretrained models into the lists."""
@@ -99,6 +89,7 @@ class ModelForm(Form[Model]):
             if current in {key for _, key in named}:
                 select.value = current
         self._read_ptms()
+        self._read_parameters()
 
     @work(group="ptms", exclusive=True)
     async def _read_ptms(self) -> None:
@@ -116,25 +107,28 @@ class ModelForm(Form[Model]):
         if current in {ptm.id for ptm in ptms}:
             select.value = current
 
+    @work(group="parameters", exclusive=True)
+    async def _read_parameters(self) -> None:
+        network = self.network
+        if network is None:
+            return
+        try:
+            self._sweep.offer(await self._client.parameters(network.name, "train"))
+        except ClientError:
+            self._sweep.offer(None)  # a network without a training
+
     async def submit(self) -> Model:
         if not self.text("#name"):
             raise ValueError("Give it a name.")
         train = list(self.query_one("#train_datasets", Choices).selected)
         ptm = self.chosen("#ptm")
-        trials = self.text("#trials")
-        if not trials.isdigit() or int(trials) < 1:
-            raise ValueError(f"Trials: {trials!r} is no number of 1 or more.")
-        algorithm = self.chosen("#sweep")
         common = {
             "name": self.text("#name"),
             "metric": self.text("#metric") or "kpi",
             "train_datasets": train,
             "ptm": [ptm] if ptm else [],
-            "automl_enabled": algorithm is not None,
-            "automl_max_recommendations": int(trials),
-        } | {field: self.chosen(f"#{field}") for field, _ in USES}
-        if algorithm is not None:
-            common["automl_algorithm"] = algorithm
+        }
+        common |= self._sweep.read() | {field: self.chosen(f"#{field}") for field, _ in USES}
         if self._model is not None:
             return await self._client.update_model(self._model.id, ModelPatch(**common))
         if self.network is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from rich.markup import escape
@@ -9,18 +10,22 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.events import ScreenResume
 
 from taod.client import ClientError
 from taod.types.dataset import Dataset
 from tui import feed
 from tui.datasets.details import COLUMNS, DatasetDetails, rows
 from tui.datasets.forms import BringFiles, Files, NewDataset
+from tui.datasets.review import GOING
 from tui.datasets.uploads import Uploads
 from tui.lists.panel import ListPanel
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page
 
+CHECK_LOOK_S = 1.0
+"""How often it is asked how far a check is."""
 EMPTY = "No data sets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
 
 
@@ -34,19 +39,24 @@ class DatasetsPage(Page):
             "u", "bring", "Upload or link", tooltip="Give the data set its files: upload an archive, link a folder"
         ),
         Binding("t", "run", "Run", tooltip="Run an action on the data set"),
+        Binding("v", "check", "Check", tooltip="Check all its files in the background, or end the check that goes on"),
+        Binding("p", "pictures", "Pictures", show=False, tooltip="Show more of its pictures"),
         Binding("x", "delete", "Delete", tooltip="Delete the data set, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word of the list"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._datasets: dict[str, Dataset] = {}
+
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
             yield ListPanel("Data sets", COLUMNS, "datasets")
-            yield DatasetDetails()
+            yield DatasetDetails(self.dashboard.client)
         yield Uploads(self.dashboard.client)
 
     def ready(self) -> None:
-        self._datasets: dict[str, Dataset] = {}
         self.listing.table.focus()
 
     @property
@@ -105,13 +115,46 @@ class DatasetsPage(Page):
             if error.status not in (0, 404):
                 self.complain(error)
             summary = None
-        details.show(dataset, summary)
+        names = {each.id: each.name for each in self._datasets.values()}
+        details.show(dataset, summary, names)
+        await self._follow_check(dataset.id)
+
+    async def _follow_check(self, dataset_id: str) -> None:
+        """The report of its check; while that goes on, how far it is."""
+        details = self.query_one(DatasetDetails)
+        while self.is_mounted:
+            try:
+                report = await self.dashboard.client.dataset_report(dataset_id)
+            except ClientError as error:
+                if error.status not in (0, 404):
+                    self.complain(error)
+                return
+            if self.selected is None or self.selected.id != dataset_id:
+                return
+            details.report(report)
+            if report.state not in GOING or not self.is_current:
+                return
+            await asyncio.sleep(CHECK_LOOK_S)
+
+    @on(ScreenResume)
+    def _back(self) -> None:
+        """A check may have gone on while another page was in front."""
+        if self.selected is not None:
+            self._show()
+
+    @on(feed.UploadMoved)
+    def _upload_moved(self, event: feed.UploadMoved) -> None:
+        progress = event.progress
+        dataset = self._datasets.get(progress.dataset_id)
+        self.query_one(Uploads).told(progress, dataset.name if dataset is not None else progress.dataset_id[:8])
+        if self.selected is not None and self.selected.id == progress.dataset_id:
+            self.query_one(DatasetDetails).uploading(None if progress.stage == "done" else progress)
 
     def why_not(self, action: str) -> str:
         return "No data set is selected; n makes one."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("bring", "run", "delete"):
+        if action in ("bring", "run", "delete", "check", "pictures"):
             return True if self.selected is not None else None
         return True
 
@@ -170,6 +213,22 @@ class DatasetsPage(Page):
             except ClientError as error:
                 self.complain(error)
             self._read()
+
+    @work(group="ask", exclusive=True)
+    async def action_check(self) -> None:
+        dataset, client = self.selected, self.dashboard.client
+        if dataset is None:
+            return
+        try:
+            going = (await client.dataset_report(dataset.id)).state in GOING
+            await (client.cancel_check(dataset.id) if going else client.check_dataset(dataset.id))
+        except ClientError as error:
+            self.complain(error)
+            return
+        self._show()
+
+    def action_pictures(self) -> None:
+        self.query_one(DatasetDetails).samples.more()
 
     def action_filter(self) -> None:
         self.set_focus(self.listing.input)

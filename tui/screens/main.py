@@ -24,6 +24,7 @@ from tui.jobs.panel import JobsPanel
 from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named, why_not
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page
+from tui.sweep.pane import TrialsPane
 
 PRIORITY_STEP = 10
 MOST, LEAST = 100, -100
@@ -55,6 +56,8 @@ class MainScreen(Page):
         Binding("s", "tab('spec')", "Spec", show=False, tooltip="Specification of the job, and what differs"),
         Binding("f", "tab('files')", "Files", show=False, tooltip="Files that the job has left"),
         Binding("d", "tab('details')", "Details", show=False, tooltip="Details of the job"),
+        Binding("w", "trials", "Trials", show=False, tooltip="Trials of the sweep: table, plots, the best so far"),
+        Binding("T", "list_trials", "All trials", show=False, tooltip="List the trials of sweeps too, or no more"),
         Binding("m", "metric", "Metric", show=False, tooltip="Draw the next metric"),
         *(
             Binding(str(number), f"status({number - 1})", str(status or "All"), show=False, tooltip=told)
@@ -71,6 +74,8 @@ class MainScreen(Page):
         self._client: Client = self.dashboard.client
         self._undo: list[tuple[str, dict[str, JobPatch]]] = []
         """What was done, and what takes it back."""
+        self._inside: str | None = None
+        """The trial whose job was opened in its sweep's place."""
 
     def parts(self) -> ComposeResult:
         yield DevicesPanel()
@@ -116,6 +121,10 @@ class MainScreen(Page):
     def _status_line(self, event: feed.StatusLine) -> None:
         self.job.feed(event.update)
 
+    @on(feed.UsageTold)
+    def _usage_told(self, event: feed.UsageTold) -> None:
+        self.job.used(event.usage)
+
     @on(feed.DevicesChanged)
     async def _devices_changed(self, event: feed.DevicesChanged) -> None:
         await self._show_devices(event.devices)
@@ -148,7 +157,24 @@ class MainScreen(Page):
 
     @on(JobsPanel.Selected)
     def _selected(self, event: JobsPanel.Selected) -> None:
+        self._inside = None
         self.job.show(event.view)
+        self.refresh_bindings()
+
+    @on(TrialsPane.Opened)
+    @work(group="trial", exclusive=True)
+    async def _trial_opened(self, event: TrialsPane.Opened) -> None:
+        """A trial's own job takes the sweep's place, until escape."""
+        try:
+            detail = await self._client.job(event.job_id)
+        except ClientError as error:
+            self.complain(error)
+            return
+        if self.jobs.selected is None or self.jobs.selected.id != detail.job.sweep_id:
+            return
+        self._inside = detail.job.id
+        self.job.show(detail.job)
+        self.job.open("log")
         self.refresh_bindings()
 
     @on(JobsPanel.Opened)
@@ -166,6 +192,9 @@ class MainScreen(Page):
         """Grey out what none of the jobs that it would be done to allows."""
         if action in ALLOWED:
             return True if self._targets(action) else None
+        if action == "trials":
+            view = self.job.view if self.is_mounted else None
+            return True if view is not None and view.trials is not None else None
         if action == "undo":
             return True if self._undo else None
         return True
@@ -174,8 +203,17 @@ class MainScreen(Page):
         return "There is nothing to take back." if action == "undo" else why_not(action, self.jobs.targets)
 
     def _targets(self, verb: str) -> list[JobView]:
-        """The marked jobs, or else the selected one, that allow it."""
-        return [view for view in self.jobs.targets if ALLOWED[verb](view)]
+        """The marked jobs, or else the one that is looked at, that allow it."""
+        views = [self._looked_into] if self._looked_into is not None else self.jobs.targets
+        return [view for view in views if ALLOWED[verb](view)]
+
+    @property
+    def _looked_into(self) -> JobView | None:
+        """The trial whose job is shown in place of its sweep's."""
+        view, selected = self.job.view, self.jobs.selected
+        if view is None or selected is None or view.id != self._inside or view.sweep_id != selected.id:
+            return None
+        return view
 
     @work(group="ask", exclusive=True)
     async def action_cancel(self) -> None:
@@ -186,7 +224,7 @@ class MainScreen(Page):
             self.complain(error)
             return
         # They may have gone on while the daemon was asked.
-        views = [self.jobs.book.views.get(view.id, view) for view in views]
+        views = [self._known(view) for view in views]
         if views and await self.app.push_screen_wait(Confirm(*cancel_question(views, waiting), "Cancel", "Leave")):
             await self._do(self._client.cancel, views)
 
@@ -231,11 +269,17 @@ class MainScreen(Page):
             self.notify(escape(told), title="Taken back", timeout=3)
             self.refresh_bindings()
 
+    def _known(self, view: JobView) -> JobView:
+        """The job as events have told of it last."""
+        shown = self.job.view
+        return self.jobs.book.views.get(view.id, shown if shown is not None and shown.id == view.id else view)
+
     async def _change(self, patches: dict[str, JobPatch]) -> None:
         async def change(job_id: str) -> JobView:
             return await self._client.patch_job(job_id, patches[job_id])
 
-        await self._do(change, [view for view in self.jobs.book.views.values() if view.id in patches])
+        known = {view.id: view for view in (self._looked_into, *self.jobs.book.views.values()) if view is not None}
+        await self._do(change, [view for view in known.values() if view.id in patches])
 
     @work(group="ask", exclusive=True)
     async def action_again(self) -> None:
@@ -327,11 +371,24 @@ class MainScreen(Page):
         if name in TABS:
             self.job.open(name)
 
+    def action_trials(self) -> None:
+        self.job.open("trials")
+
+    def action_list_trials(self) -> None:
+        self.jobs.filters.toggle_trials()
+        self.dashboard.show_trials(self.jobs.filters.trials)
+
     def action_metric(self) -> None:
         self.job.kpis.next_metric()
 
     def action_back(self) -> None:
-        """One step out: of the zoom, of the marks, of the job, of the filter."""
+        """One step out: of a trial, of the zoom, of the marks, of the job, of the filter."""
+        if self._looked_into is not None:
+            self._inside = None
+            self.job.show(self.jobs.selected)
+            self.job.open("trials")
+            self.refresh_bindings()
+            return
         if self.has_class("-zoomed"):
             self.set_class(False, "-zoomed")
         elif self.jobs.marked and self.jobs.table.has_focus:

@@ -92,7 +92,7 @@ class ModelsPage(Page):
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
         model = self._models.get(event.view.owner_id)
-        if model is None:
+        if model is None or event.view.sweep_id is not None:
             return
         known = {job.id: job.status for job in model.jobs}
         if known.get(event.view.id) is not event.view.status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import yaml
@@ -10,15 +11,18 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Footer, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from taod.client import Client, ClientError
 from tui.lists.panel import ListPanel
+from tui.models.sweep import named
 from tui.screens.confirm import Confirm
+from tui.spec import search
 from tui.spec.fields import MISSING, Draft, Field, Wrong, written
+from tui.spec.search import Range, Search
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
 COLUMNS = (
@@ -30,14 +34,24 @@ COLUMNS = (
 )
 
 
-class EditValue(ModalScreen[str | None]):
-    """One value: typed, or chosen where there are options. Dismissed with its text, or None."""
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What a dialogue was left with: the value's text, and the range that a sweep shall search it in."""
+
+    text: str
+    range: Range | None = None
+
+
+class EditValue(ModalScreen[Typed | None]):
+    """One value: typed, or chosen where there are options; with the range of a sweep where the model is swept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
 
-    def __init__(self, field: Field, value: str) -> None:
+    def __init__(self, field: Field, value: str, *, search: bool = False, range: Range | None = None) -> None:
+        """`search`: ask for a range too; `range` is the one it has."""
         super().__init__()
         self._field, self._value = field, value
+        self._search, self._range = search, range
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue"):
@@ -47,7 +61,23 @@ class EditValue(ModalScreen[str | None]):
                 yield OptionList(*(Option(option, id=option) for option in options), id="options", compact=True)
             else:
                 yield Input(self._value, id="value", compact=True)
+            if self._search:
+                yield from self._ranges()
             yield Static(self._field.rule, id="rule", markup=False)
+
+    def _ranges(self) -> ComposeResult:
+        said = self._range or {}
+        numeric = self._field.kind in ("integer", "number") and not self._field.options
+        yield Static("A sweep searches it", classes="about range-title")
+        with Horizontal(classes="range"):
+            if numeric:
+                yield Label("from")
+                yield Input(_text(said.get("min")), placeholder="as the table says", id="low", compact=True)
+                yield Label("to")
+                yield Input(_text(said.get("max")), placeholder="as the table says", id="high", compact=True)
+            yield Label("or among" if numeric else "among")
+            values = ", ".join(written(value) for value in said.get("values") or ())
+            yield Input(values, placeholder="a, b, c", id="among", compact=True)
 
     def on_mount(self) -> None:
         dialogue = self.query_one(".dialogue")
@@ -61,16 +91,31 @@ class EditValue(ModalScreen[str | None]):
     def _typed(self, event: Input.Changed) -> None:
         """Say at once what is wrong with it."""
         event.stop()
-        self._tell(self._trouble(event.value))
+        self._tell(self._trouble())
 
-    def _trouble(self, text: str) -> str:
-        if not text.strip():
-            return ""
+    def _trouble(self) -> str:
         try:
-            self._field.read(text)
+            if self._typed_value.strip() and self._typed_value != self._value:
+                self._field.read(self._typed_value)
+            self._typed_range()
         except Wrong as error:
             return str(error)
         return ""
+
+    @property
+    def _typed_value(self) -> str:
+        """What stands in the field; where there are options, the one that it has."""
+        return self._value if self._field.options else self.query_one("#value", Input).value
+
+    def _typed_range(self) -> Range | None:
+        """The range that is typed. Raises Wrong."""
+        if not self._search:
+            return self._range
+
+        def typed(selector: str) -> str:
+            return next((each.value for each in self.query(selector).results(Input)), "")
+
+        return search.read(self._field, typed("#low"), typed("#high"), typed("#among"), self._range)
 
     def _tell(self, trouble: str) -> None:
         rule = self.query_one("#rule", Static)
@@ -80,13 +125,14 @@ class EditValue(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
-        if not self._trouble(event.value):
-            self.dismiss(event.value)
+        if not self._trouble():
+            self.dismiss(Typed(self._typed_value, self._typed_range()))
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.dismiss(event.option.id)
+        if not self._trouble():
+            self.dismiss(Typed(event.option.id or "", self._typed_range()))
 
 
 class SpecEditor(ModalScreen[bool]):
@@ -101,8 +147,19 @@ class SpecEditor(ModalScreen[bool]):
         Binding("escape", "leave", "Leave", tooltip="Leave the filter, then the editor"),
     ]
 
-    def __init__(self, client: Client, kind: str, owner_id: str, action: str, draft: Draft, name: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        kind: str,
+        owner_id: str,
+        action: str,
+        draft: Draft,
+        name: str,
+        search: Search | None = None,
+    ) -> None:
+        """`search`: what the model's sweep searches; None where this action is not swept."""
         super().__init__()
+        self._search = search
         self._client, self._kind, self._owner_id, self._action = client, kind, owner_id, action
         self.draft, self._name = draft, name
         self._by_name = {field.name: field for field in draft.fields}
@@ -129,8 +186,15 @@ class SpecEditor(ModalScreen[bool]):
 
     def _shown(self) -> list[Field]:
         """Changed ones and those that matter first; all of them on demand."""
-        fields = [field for field in self.draft.fields if self._all or field.notable or self.draft.differs(field)]
-        return sorted(fields, key=lambda field: not (field.notable or self.draft.differs(field)))
+
+        def first(field: Field) -> bool:
+            return field.notable or self.draft.differs(field) or self._searched(field)
+
+        fields = [field for field in self.draft.fields if self._all or first(field)]
+        return sorted(fields, key=lambda field: not first(field))
+
+    def _searched(self, field: Field) -> bool:
+        return self._search is not None and self._search.has(self.draft, field)
 
     def _draw(self) -> None:
         self.listing.show({field.name: self._row(field) for field in self._shown()}, "It has no parameters.")
@@ -143,10 +207,12 @@ class SpecEditor(ModalScreen[bool]):
 
     def _row(self, field: Field) -> Sequence[Text]:
         value, edited = self.draft.value(field), field.path in self.draft.changes
-        mark = "✎" if edited else "*" if field.required and value is MISSING else " "
+        swept = self._searched(field)
+        edited = edited or search.place(field) in self.draft.changes
+        mark = "✎" if edited else "*" if field.required and value is MISSING else "~" if swept else " "
         style = YELLOW if edited else GREEN if self.draft.differs(field) else TEXT
         return (
-            Text(mark, style=YELLOW if edited else RED),
+            Text(mark, style=YELLOW if edited else BLUE if swept else RED),
             Text(field.title, style=TEXT, no_wrap=True, overflow="ellipsis"),
             Text(written(value) or "–", style=DIM if value is MISSING else style, no_wrap=True, overflow="ellipsis"),
             Text(field.name, style=SOFT, no_wrap=True, overflow="ellipsis"),
@@ -165,7 +231,12 @@ class SpecEditor(ModalScreen[bool]):
         if field.required:
             text.append(", and needs a value", style=BLUE)
         text.append(".", style=DIM)
-        if field.swept:
+        if self._searched(field):
+            ends = search.told(search.narrowed(self.draft, field))
+            text.append(f" The sweep searches it{f': {ends}' if ends else ''}.", style=BLUE)
+        elif self._search is not None and search.can_be_searched(field):
+            text.append(" The sweep leaves it; give it a range (enter) to have it searched.", style=DIM)
+        elif field.swept and self._search is None:
             text.append(" A sweep varies it.", style=SOFT)
         self.query_one("#field-words", Static).update(text)
 
@@ -175,11 +246,17 @@ class SpecEditor(ModalScreen[bool]):
         field = self.selected
         if field is None:
             return
-        text = await self.app.push_screen_wait(EditValue(field, written(self.draft.value(field))))
-        if text is None:
+        said = search.narrowed(self.draft, field)
+        asks = self._search is not None and search.can_be_searched(field)
+        dialogue = EditValue(field, written(self.draft.value(field)), search=asks, range=said)
+        typed = await self.app.push_screen_wait(dialogue)
+        if typed is None:
             return
         try:
-            self.draft.change(field, text)
+            if typed.text != written(self.draft.value(field)):
+                self.draft.change(field, typed.text)
+            if typed.range != said:
+                self.draft.put(search.place(field), MISSING if typed.range is None else typed.range)
         except Wrong as error:
             self.notify(str(error), severity="error", markup=False)
         self._draw()
@@ -191,6 +268,8 @@ class SpecEditor(ModalScreen[bool]):
     def action_reset(self) -> None:
         if (field := self.selected) is not None:
             self.draft.reset(field)
+            if search.narrowed(self.draft, field) is not None:
+                self.draft.put(search.place(field), MISSING)
             self._draw()
 
     def action_filter(self) -> None:
@@ -248,10 +327,27 @@ class AsYaml(ModalScreen[None]):
 async def opened(client: Client, kind: str, owner_id: str, action: str, name: str) -> SpecEditor:
     """The editor on what is saved, or on the default. Raises ClientError."""
     schema = await client.schema(kind, owner_id, action)
+    searched = await _searched(client, owner_id) if kind == "model" and action == "train" else None
     try:
         saved = await client.spec(kind, owner_id, action)
     except ClientError as error:
         if error.status != 404:
             raise
-        return SpecEditor(client, kind, owner_id, action, Draft(schema, dict(schema.get("default", {}))), name)
-    return SpecEditor(client, kind, owner_id, action, Draft(schema, saved, saved=True), name)
+        return SpecEditor(
+            client, kind, owner_id, action, Draft(schema, dict(schema.get("default", {}))), name, searched
+        )
+    return SpecEditor(client, kind, owner_id, action, Draft(schema, saved, saved=True), name, searched)
+
+
+async def _searched(client: Client, model_id: str) -> Search | None:
+    """What the model's sweep adds and takes away; None where it is not swept."""
+    model = await client.model(model_id)
+    if not model.automl_enabled:
+        return None
+    return Search(
+        frozenset(named(model.automl_add_hyperparameters)), frozenset(named(model.automl_remove_hyperparameters))
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -197,6 +197,13 @@ class Draft:
         """Back to the schema's default."""
         self._set(one, self.default(one))
 
+    def put(self, path: Path, value: Any) -> None:
+        """Set what has no field of its own; MISSING takes it out."""
+        if value == at(self.base, path):
+            self.changes.pop(path, None)
+        else:
+            self.changes[path] = value
+
     def _set(self, one: Field, value: Any) -> None:
         if value == at(self.base, one.path) or (value is MISSING and at(self.base, one.path) is MISSING):
             self.changes.pop(one.path, None)

@@ -1,0 +1,98 @@
+"""What is told of a data set's check, upload and figures; pictures of half blocks."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+from rich.console import Console, RenderableType
+
+from taod.types.dataset import (
+    BoxFigures,
+    CheckState,
+    DatasetProblem,
+    DatasetReport,
+    PictureFigures,
+    Spread,
+    UploadProgress,
+)
+from tui.datasets import review
+from tui.pictures import fitted, half_blocks, opened
+
+
+def plain(shown: RenderableType) -> str:
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(shown)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_problems_are_told_by_file_and_line_and_the_rest_by_number() -> None:
+    first = [DatasetProblem(f"labels/{n}.txt", n, "no box", "a box") for n in range(40)]
+    told = plain(review.report(DatasetReport(CheckState.DONE, "Checked", items=50, problems=99, first=first)))
+    assert "labels/3.txt:3" in told
+    assert "labels/0.txt " in told, "the whole file: no line"
+    assert "labels/30.txt" not in told
+    assert "and 69 more" in told
+    assert "✓" not in told
+
+
+def test_a_check_that_goes_on_tells_how_far_it_is_and_a_clean_one_that_it_is_clean() -> None:
+    assert "running  ━" in plain(review.report(DatasetReport(CheckState.RUNNING, "Reads labels", progress=0.4)))
+    assert "40%" in plain(review.report(DatasetReport(CheckState.RUNNING, progress=0.4)))
+    clean = DatasetReport(CheckState.DONE, "nothing is wrong", items=3, labels=3, deep=True)
+    assert "✓ nothing is wrong\npictures decoded whole" in plain(review.report(clean))
+    assert "✓" not in plain(review.report(DatasetReport(CheckState.OUTDATED, "old", items=3)))
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (UploadProgress("d", "receiving", 512, 1024, files=3, unpacked=99), "512 B of 1.0 KiB  on its way  3 files"),
+        (UploadProgress("d", "receiving", 512), "512 B  on its way"),
+        (UploadProgress("d", "waiting", 512, 1024), "waits for its next part"),
+        (UploadProgress("d", "failed", 1, 2, message="no archive"), "was not taken  no archive"),
+        (UploadProgress("d", "another"), "another"),
+    ],
+)
+def test_an_upload_in_words(progress: UploadProgress, words: str) -> None:
+    assert words in review.upload(progress).plain
+
+
+def test_figures_in_words() -> None:
+    some = Spread(1.0, 12.0, 480.0)
+    assert review.sizes(PictureFigures(1200, some, Spread(30.0, 30.0, 30.0))) == (
+        "1 to 480, in the middle 12 wide, 30 high (1,200 measured)"
+    )
+    assert review.boxes(BoxFigures(1234, some, some, Spread(1, 2, 3))).startswith("1,234: 1 to 480")
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "found"),
+    [
+        ((40, 20), (40, 99), (40, 10)),
+        ((40, 20), (20, 99), (20, 5)),
+        ((20, 400), (40, 10), (1, 10)),
+        ((400, 1), (40, 10), (40, 1)),
+        ((16, 16), (40, 6), (12, 6)),
+    ],
+)
+def test_a_picture_keeps_its_proportions_in_its_room(
+    size: tuple[int, int], room: tuple[int, int], found: tuple[int, int]
+) -> None:
+    assert fitted(size, *room) == found
+
+
+def test_each_cell_holds_one_pixel_over_another() -> None:
+    picture = Image.new("RGB", (2, 2))
+    picture.putpixel((0, 0), (255, 0, 0))
+    picture.putpixel((0, 1), (0, 0, 255))
+    text = half_blocks(picture, 2, 1)
+    assert text.plain == "▀▀"
+    style = text.spans[0].style
+    assert (style.color.triplet.hex, style.bgcolor.triplet.hex) == ("#ff0000", "#0000ff")  # type: ignore[union-attr]
+
+
+def test_what_is_no_picture_is_told_as_such() -> None:
+    with pytest.raises(OSError, match="cannot identify"):
+        opened(b"no picture")

@@ -1,0 +1,44 @@
+"""Uploads of other clients on the page of data sets, as events tell of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.client import Client
+from taod.types.dataset import DatasetCreate, UploadProgress
+from taod.types.event import EventType
+from tests.tui.test_dashboard import text
+from tui.app import Dashboard
+
+SIZE = (140, 44)
+
+
+async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
+    dashboard: Dashboard, client: Client, world: Any, until: Any
+) -> None:
+    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        await pilot.press("D")
+        await until(pilot, lambda: dashboard.screen.listing.table.row_count == 1)
+        world.tell(EventType.UPLOAD, UploadProgress(made.id, "receiving", 2**20, 2**22, files=3, unpacked=2**20))
+        await until(pilot, lambda: "1.0 MiB of 4.0 MiB" in text(dashboard, ".upload"))
+        assert text(dashboard, ".upload").startswith("flowers")
+        await until(pilot, lambda: "3 files" in text(dashboard, "#dataset-upload"))
+        world.tell(EventType.UPLOAD, UploadProgress(made.id, "unpacking", 2**22, 2**22, files=9))
+        await until(pilot, lambda: "unpacking" in text(dashboard, ".upload"))
+        assert len(dashboard.screen.query(".upload")) == 1
+        world.tell(EventType.UPLOAD, UploadProgress(made.id, "done", 2**22, 2**22))
+        await until(pilot, lambda: not dashboard.screen.query(".upload"))
+        await until(pilot, lambda: not dashboard.screen.query_one("#dataset-upload").display)
+
+
+async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, world: Any, until: Any) -> None:
+    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        await pilot.press("D")
+        await until(pilot, lambda: dashboard.screen.selected is not None)
+        world.tell(EventType.UPLOAD, UploadProgress(made.id, "failed", 5, 10, message="no archive"))
+        await until(pilot, lambda: "was not taken no archive" in text(dashboard, "#dataset-upload"))
+        assert not dashboard.screen.query(".upload")

@@ -1,0 +1,99 @@
+"""Some pictures of a data set, as small as cells make them, with their boxes and classes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import work
+from textual.containers import Grid, Vertical
+from textual.widgets import Static
+
+from taod.client import Client, ClientError
+from taod.types.dataset import DatasetSample
+from tui.pictures import Picture, opened
+from tui.theme import DIM, SOFT
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SETTLE_S = 0.3
+SHOWN = 6
+MOST_LINES = 12
+
+
+class Samples(Vertical):
+    """A few at a time; asked for only when a data set has been looked at for a moment."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(id="samples")
+        self._client = client
+        self._of: tuple[str, str | None] | None = None
+        """Data set and fingerprint of what is shown."""
+        self._known: list[DatasetSample] = []
+        self._first = 0
+
+    def show(self, dataset_id: str | None, fingerprint: str | None) -> None:
+        """Show pictures of a data set as it is now; of None, none."""
+        wanted = None if dataset_id is None or fingerprint is None else (dataset_id, fingerprint)
+        if wanted == self._of:
+            return
+        self._of, self._known, self._first = wanted, [], 0
+        self._read()
+
+    def more(self) -> None:
+        """The next ones, then the first again."""
+        if len(self._known) > SHOWN:
+            self._first = (self._first + SHOWN) if self._first + SHOWN < len(self._known) else 0
+            self._read()
+
+    @work(group="samples", exclusive=True)
+    async def _read(self) -> None:
+        await self.remove_children()
+        if self._of is None:
+            return
+        dataset_id = self._of[0]
+        await asyncio.sleep(SETTLE_S)
+        try:
+            if not self._known:
+                self._known = await self._client.samples(dataset_id)
+            page = self._known[self._first : self._first + SHOWN]
+            data = [await self._client.sample(dataset_id, each.number) for each in page]
+        except ClientError as error:
+            if error.status not in (0, 404):
+                await self.mount(Static(Text(error.description, style=DIM)))
+            return
+        if page:
+            await self._draw(page, data)
+
+    async def _draw(self, page: Sequence[DatasetSample], data: Sequence[bytes]) -> None:
+        pictures = await asyncio.to_thread(lambda: [_opened(each) for each in data])
+        last = self._first + len(page)
+        title = Text("Pictures", style=f"bold {SOFT}")
+        title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p shows more", style=f"not bold {DIM}")
+        cells = [
+            Vertical(
+                Picture(picture, most_lines=MOST_LINES, classes="sample"), Static(_words(sample)), classes="sample-cell"
+            )
+            for sample, picture in zip(page, pictures, strict=True)
+            if picture is not None
+        ]
+        await self.mount(Static(title), Grid(*cells, id="sample-grid"))
+
+
+def _opened(data: bytes) -> Image | None:
+    """The picture; None where it is none."""
+    try:
+        return opened(data)
+    except OSError:
+        return None
+
+
+def _words(sample: DatasetSample) -> Text:
+    text = Text(PurePosixPath(sample.picture).name, style=DIM, no_wrap=True, overflow="ellipsis")
+    if sample.classes:
+        text = Text(", ".join(sample.classes), style=SOFT, no_wrap=True, overflow="ellipsis").append(" ").append(text)
+    return text

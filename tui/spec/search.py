@@ -1,0 +1,95 @@
+"""What a sweep searches of a specification, and between which ends: the group `automl` of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tui.spec.fields import MISSING, Draft, Field, Path, Wrong, written
+
+GROUP = "automl"
+Range = dict[str, Any]
+"""`min`, `max`, `log`, `values`, `multiple_of`, `power_of`: each may be missing."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a model's sweep adds to the parameters that are searched by default, and takes away."""
+
+    add: frozenset[str] = frozenset()
+    remove: frozenset[str] = frozenset()
+
+    def has(self, draft: Draft, field: Field) -> bool:
+        """Whether a sweep varies this parameter."""
+        if field.name in self.remove:
+            return False
+        return field.swept or field.name in self.add or narrowed(draft, field) is not None
+
+
+def can_be_searched(field: Field) -> bool:
+    """Whether a sweep could vary it: a number, a truth value, or one of several options."""
+    return "const" not in field.schema and (field.kind in ("integer", "number") or bool(field.options))
+
+
+def place(field: Field) -> Path:
+    """Where the range of a parameter stands in the specification."""
+    return (GROUP, field.name)
+
+
+def narrowed(draft: Draft, field: Field) -> Range | None:
+    """The range that the specification gives it; None where it gives none."""
+    found = draft.changes.get(place(field), MISSING)
+    if found is MISSING and place(field) not in draft.changes:
+        group = draft.base.get(GROUP)
+        found = group.get(field.name) if isinstance(group, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def told(said: Range | None) -> str:
+    """A range in words: `1e-05 to 0.001, log`."""
+    if not said:
+        return ""
+    if said.get("values") is not None:
+        return "one of " + ", ".join(written(value) for value in said["values"])
+    words = []
+    if said.get("min") is not None or said.get("max") is not None:
+        words.append(f"{_end(said.get('min'))} to {_end(said.get('max'))}")
+    for name, word in (("multiple_of", "a multiple of"), ("power_of", "a power of")):
+        if said.get(name) is not None:
+            words.append(f"{word} {said[name]}")
+    if said.get("log"):
+        words.append("by orders of magnitude")
+    return ", ".join(words)
+
+
+def _end(value: Any) -> str:
+    return "…" if value is None else f"{value:g}"
+
+
+def read(field: Field, low: str, high: str, values: str, before: Range | None) -> Range | None:
+    """The range that was typed; None for none. What cannot be typed here (`log`, steps) stays. Raises Wrong."""
+    kept = {name: value for name, value in (before or {}).items() if name not in ("min", "max", "values")}
+    if values.strip():
+        try:
+            found = yaml.safe_load(f"[{values}]")
+        except yaml.YAMLError:
+            raise Wrong(f"{values!r} is no list of values: write them as a, b, c") from None
+        return {"values": [field.read(written(value)) for value in found]}
+    ends = {name: _read_end(field, name, typed) for name, typed in (("min", low), ("max", high)) if typed.strip()}
+    if len(ends) == 2 and ends["min"] >= ends["max"]:
+        raise Wrong(f"from {low.strip()} to {high.strip()} lies nothing: the first must be below the second")
+    return (kept | ends) or None if ends else None
+
+
+def _read_end(field: Field, name: str, typed: str) -> Any:
+    try:
+        value = float(typed)
+    except ValueError:
+        raise Wrong(f"{typed.strip()!r} is no number") from None
+    low, high = field.schema.get("minimum"), field.schema.get("maximum")
+    if value != value or (low is not None and value < low) or (high is not None and value > high):
+        raise Wrong(f"{name} {typed.strip()} lies outside of what it may be: {field.rule}")
+    return int(value) if field.kind == "integer" and value.is_integer() else value
