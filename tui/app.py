@@ -193,6 +193,12 @@ class Dashboard(App[None]):
     def _told(self, event: Message) -> None:
         self._pass_on(event)
 
+    @on(feed.Barrier)
+    def _barrier(self, event: feed.Barrier) -> None:
+        pages = [page for page in self._pages.values() if page.is_running]
+        if not pages or not pages[0].post_message(copy(event)):
+            event.reached.set()
+
     def _pass_on(self, event: Message) -> None:
         for page in self._pages.values():
             if page.is_running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
 from taod.types.state import State
+
+TAKEN_AT_ONCE = 32
+"""So many events are posted before the pages must have taken them."""
 
 
 class Connected(Message, bubble=False):
@@ -111,20 +115,39 @@ class EventsMissed(Message, bubble=False):
     """The stream goes on, but some events are lost: read everything again."""
 
 
+class Barrier(Message, bubble=False):
+    """Comes after a number of events: who has got as far as this has taken all of them."""
+
+    def __init__(self, reached: asyncio.Event) -> None:
+        super().__init__()
+        self.reached = reached
+
+
 class Feed:
-    """Turns events into messages until it is cancelled."""
+    """Turns events into messages until it is cancelled; no faster than they are taken, so that none pile up here:
+    what a slow terminal cannot follow waits at the daemon, which tells us when it had to drop some."""
 
     def __init__(self, client: Client, post: Callable[[Message], Any], rediscover: Rediscover | None = None) -> None:
         self._client, self._post, self._rediscover = client, post, rediscover
 
     async def run(self) -> None:
+        posted = 0
         try:
             async for kind, body in self._client.events(on_connection=self._connection, rediscover=self._rediscover):
                 message = _message(kind, body)
                 if message is not None:
                     self._post(message)
+                    posted += 1
+                    if posted % TAKEN_AT_ONCE == 0:
+                        await self._taken()
         except ClientError as error:
             self._post(Refused(error))
+
+    async def _taken(self) -> None:
+        """Wait until what was posted has been taken."""
+        reached = asyncio.Event()
+        self._post(Barrier(reached))
+        await reached.wait()
 
     def _connection(self, up: bool, reason: str) -> None:
         self._post(Connected() if up else Disconnected(reason))

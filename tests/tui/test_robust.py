@@ -17,6 +17,7 @@ from taod.types.state import State
 from tests.tui.test_dashboard import select, text, toasts
 from tests.tui.test_frame import drawn
 from tui.app import Dashboard
+from tui.feed import TAKEN_AT_ONCE, Barrier, Connected, Feed
 from tui.job.plot import MetricPlot
 
 SIZE = (120, 40)
@@ -135,3 +136,22 @@ async def test_two_hundred_events_in_a_row_draw_the_last_and_leak_nothing(
         await select(dashboard, pilot, until, busy.train.id)
         await until(pilot, lambda: sum(busy.followers.values()) == 1 and len(busy.streams) == 1)
         await until(pilot, lambda: len(asyncio.all_tasks()) <= before + 1)
+
+
+async def test_events_come_no_faster_than_they_are_taken(client: Client, busy: Any) -> None:
+    posted: asyncio.Queue[Any] = asyncio.Queue()
+    task = asyncio.create_task(Feed(client, posted.put_nowait).run())
+    assert isinstance(await asyncio.wait_for(posted.get(), 10), Connected)
+    for epoch in range(3 * TAKEN_AT_ONCE):
+        busy.change(busy.train.id, result=Result(epoch=epoch))
+    for part in range(3):
+        got = [await asyncio.wait_for(posted.get(), 10) for _ in range(TAKEN_AT_ONCE + 1)]
+        assert [message.view.result.epoch for message in got[:-1]] == [
+            part * TAKEN_AT_ONCE + number for number in range(TAKEN_AT_ONCE)
+        ]
+        assert isinstance(got[-1], Barrier)
+        assert posted.empty()
+        got[-1].reached.set()
+    task.cancel()
+    await asyncio.wait([task])
+    await client.aclose()

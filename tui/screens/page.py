@@ -101,6 +101,10 @@ class Page(Screen[None]):
     def _queue_changed(self, event: feed.QueueChanged) -> None:
         self.query_one(QueueBanner).show(event.state)
 
+    @on(feed.Barrier)
+    def _barrier(self, event: feed.Barrier) -> None:
+        event.reached.set()
+
     @on(feed.EventsMissed)
     def _missed(self) -> None:
         self.reload()
