@@ -22,6 +22,7 @@ TOOL = r"""#!/bin/bash
 began=$EPOCHREALTIME
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 echo "$began" > "$results/began"
+echo "$$" > "$results/pid"
 for ((line = 1; line <= ${BENCH_LINES:-0}; line++)); do
   sleep 0.05
   printf '{"status": "RUNNING", "epoch": %d, "message": "%s", "kpi": {"loss": 1.0}}\n' "$line" "$EPOCHREALTIME" \
@@ -38,17 +39,18 @@ def milliseconds(seconds: list[float]) -> str:
 
 
 @contextmanager
-def serving(lines: int = 0) -> Iterator[Path]:
-    """A daemon over a temporary root whose `classification_pyt` is the tool above; yields its root."""
+def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[Path]:
+    """A daemon over a temporary root whose `classification_pyt` is a tool, the one above or another; `config` is more
+    of its taod.toml. Yields its root."""
     with tempfile.TemporaryDirectory(prefix="taod-bench-") as folder:
         tools = Path(folder) / "bin"
         tools.mkdir()
-        (tools / "classification_pyt").write_text(TOOL.replace("${BENCH_LINES:-0}", str(lines)))
+        (tools / "classification_pyt").write_text(tool.replace("${BENCH_LINES:-0}", str(lines)))
         (tools / "classification_pyt").chmod(0o755)
-        config = Path(folder) / "taod.toml"
-        config.write_text(f'[runner]\norder = ["native"]\n[runner.native]\npath = ["{tools}"]\n')
+        file = Path(folder) / "taod.toml"
+        file.write_text(f'[runner]\norder = ["native"]\n[runner.native]\npath = ["{tools}"]\n{config}')
         root = Path(folder) / "root"
-        command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0", "--config", str(config)]
+        command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0", "--config", str(file)]
         daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
         try:
             assert daemon.stdout is not None

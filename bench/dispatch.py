@@ -1,19 +1,19 @@
-"""How long from the request to the running tool, from one run's end to the next one's start, from a status line
-to an attached client; task-spooler does the first two as a peer where it is installed."""
+"""How long from the request to the running tool, from one run's end to the next one's start, from a status line to an
+attached client, from a cancel to the process's end; beside task-spooler and Slurm where they are installed."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
-import shutil
-import subprocess
-import tempfile
+import statistics
 import time
 from contextlib import aclosing
 from pathlib import Path
 
 from bench._daemon import milliseconds, model, serving
+from bench._queues import Peer, TaskSpooler, peers
+from runners import processes
 from taod.client.http import Client
 from taod.client.watch import watch_job
 from taod.paths import Root
@@ -23,6 +23,9 @@ from taod.types.job import JobRun, JobView
 POSTS = 30
 QUEUED = 20
 LINES = 40
+CANCELS = 20
+FOR_EVER = 100_000
+"""Lines that nobody waits for."""
 
 
 def run() -> list[tuple[str, str, str]]:
@@ -30,12 +33,34 @@ def run() -> list[tuple[str, str, str]]:
         starts, gaps = asyncio.run(_dispatch(root))
     with serving(LINES) as root:
         events = asyncio.run(_events(root))
-    peer_starts, peer_gaps = _task_spooler()
+    with serving(FOR_EVER) as root:
+        cancels = asyncio.run(_cancels(root))
+    with peers() as others:
+        theirs = {
+            peer.name: (peer.starts(_count(peer, POSTS)), peer.gaps(_count(peer, QUEUED)), peer.cancels(CANCELS))
+            for peer in others
+        }
     return [
-        ("POST job → tool running, free device", milliseconds(starts), peer_starts),
-        ("a run's end → the next tool running on that device", milliseconds(gaps), peer_gaps),
-        ("status.json line → event at an attached client", milliseconds(events), "goal ≤ 50 ms"),
+        _row("POST job → tool running, free device", starts, {name: each[0] for name, each in theirs.items()}, 10),
+        _row(
+            "a run's end → the next tool running on that device", gaps, {n: each[1] for n, each in theirs.items()}, 50
+        ),
+        _row("status.json line → event at an attached client", events, {}, 50),
+        _row("cancel → process gone, a willing one", cancels, {name: each[2] for name, each in theirs.items()}, 100),
     ]
+
+
+def _row(figure: str, ours: list[float], theirs: dict[str, list[float]], goal_ms: int) -> tuple[str, str, str]:
+    ratios = [
+        f"{name} {milliseconds(figures)}, taod {statistics.median(ours) / statistics.median(figures):.2g} × that"
+        for name, figures in theirs.items()
+    ]
+    return figure, milliseconds(ours), "; ".join([*ratios, f"goal ≤ {goal_ms} ms"])
+
+
+def _count(peer: Peer, most: int) -> int:
+    """A cluster takes a second for each."""
+    return most if isinstance(peer, TaskSpooler) else min(most, 10)
 
 
 async def _dispatch(root: Path) -> tuple[list[float], list[float]]:
@@ -77,39 +102,25 @@ async def _events(root: Path) -> list[float]:
     return delays
 
 
+async def _cancels(root: Path) -> list[float]:
+    """Of a tool that works until it is told to end."""
+    delays = []
+    async with model(root) as (client, model_id):
+        for _ in range(CANCELS):
+            (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
+            async with aclosing(watch_job(client, job_id)) as updates:
+                async for update in updates:
+                    if isinstance(update, StatusUpdate) and update.epoch:
+                        break
+            descriptor = os.pidfd_open(int((Root(root).job(job_id).results / "pid").read_text()))
+            at = time.perf_counter()
+            asking = asyncio.create_task(client.cancel(job_id))
+            await processes.readable(descriptor)
+            delays.append(time.perf_counter() - at)
+            os.close(descriptor)
+            await asking
+    return delays
+
+
 def _moment(root: Path, job_id: str, name: str) -> float:
     return float((Root(root).job(job_id).results / name).read_text())
-
-
-def _task_spooler() -> tuple[str, str]:
-    """The same of `tsp` with one slot: its client is one short process a job."""
-    if shutil.which("tsp") is None:
-        return ("task-spooler not installed; goal ≤ 10 ms", "goal ≤ 50 ms")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"TS_SOCKET": f"{folder}/socket", "TMPDIR": folder}
-
-        def spool(*arguments: str) -> str:
-            return subprocess.run(
-                ["tsp", *arguments], env=environment, capture_output=True, text=True, check=True
-            ).stdout
-
-        def job(number: int) -> str:
-            script = f"echo $EPOCHREALTIME > {folder}/{number}.began; echo $EPOCHREALTIME > {folder}/{number}.ended"
-            return spool("bash", "-c", script).strip()
-
-        def moment(number: int, name: str) -> float:
-            return float((Path(folder) / f"{number}.{name}").read_text())
-
-        try:
-            starts = []
-            for number in range(POSTS):
-                posted = time.time()
-                spool("-w", job(number))
-                starts.append(moment(number, "began") - posted)
-            spool("sleep", "0.5")
-            queued = [job(number) for number in range(POSTS, POSTS + QUEUED)]
-            spool("-w", queued[-1])
-            gaps = [moment(n + 1, "began") - moment(n, "ended") for n in range(POSTS, POSTS + QUEUED - 1)]
-        finally:
-            spool("-K")
-    return (f"task-spooler {milliseconds(starts)}; goal ≤ 10 ms", f"task-spooler {milliseconds(gaps)}; goal ≤ 50 ms")

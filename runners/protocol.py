@@ -129,7 +129,7 @@ class Runner(Protocol):
     async def start(self, request: RunRequest) -> RunIdentity:
         """Start the run in a session of its own, outliving the daemon; return once it is known to live.
 
-        Raises StartFailed.
+        Raises StartFailed. It may be cancelled (an image's download takes its time): `recover` settles what it left.
         """
         ...
 

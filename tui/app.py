@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import locale
 from collections.abc import Sequence
 from copy import copy
@@ -22,16 +23,14 @@ from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
 from tui.looks import AsciiSigns, LightInk
-from tui.queue.form import PauseQueue
-from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
-from tui.screens.models import ModelsPage
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
 
 GATHER_S = 0.2
 """Counts are read once for all events that come within this time."""
-PAGES: dict[str, type[Page]] = {page.NAME: page for page in (MainScreen, DatasetsPage, ModelsPage)}
+PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
+"""Module and class of each; those that are not shown at the start are imported when they are."""
 
 Look = Literal["dark", "light"]
 
@@ -79,7 +78,8 @@ class Dashboard(App[None]):
             self.add_mode(name, lambda name=name: self._make(name))
 
     def _make(self, name: str) -> Page:
-        self._pages[name] = PAGES[name]()
+        module, _, kind = PAGES[name].partition(".")
+        self._pages[name] = getattr(importlib.import_module(f"tui.screens.{module}"), kind)()
         return self._pages[name]
 
     def on_mount(self) -> None:
@@ -118,6 +118,8 @@ class Dashboard(App[None]):
     @work(group="ask", exclusive=True)
     async def action_queue(self) -> None:
         """Pause the whole queue, or open it again."""
+        from tui.queue.form import PauseQueue
+
         try:
             if self.queue is not None and self.queue.paused:
                 self._queue_is(await self.client.open_queue())

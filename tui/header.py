@@ -60,16 +60,22 @@ class HeaderBar(Horizontal):
         self._draw()
 
     def _draw(self) -> None:
-        daemon = Text(no_wrap=True, overflow="ellipsis")
-        daemon.append("taod ", style=f"bold {GREEN}")
-        daemon.append(f" {self._url.removeprefix('http://')} ", style=SOFT)
-        daemon.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
-        self.query_one("#header-daemon", Static).update(daemon)
+        """All of it where there is room; else the states without their words, then the daemon without its address."""
+        daemon = self._daemon(address=True)
         counts = counted(self._counts, words=True)
-        pages = sum(len(key + rest) + 2 for _, key, rest in PAGES)
-        if counts.cell_len + daemon.cell_len + pages + GAP > self.size.width:
+        room = self.size.width - sum(len(key + rest) + 2 for _, key, rest in PAGES) - GAP
+        if counts.cell_len + daemon.cell_len > room:
             counts = counted(self._counts, words=False)
+        if counts.cell_len + daemon.cell_len > room:
+            daemon = self._daemon(address=False)
+        self.query_one("#header-daemon", Static).update(daemon)
         self.query_one("#header-counts", Static).update(counts)
+
+    def _daemon(self, *, address: bool) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append("taod ", style=f"bold {GREEN}")
+        text.append(f" {self._url.removeprefix('http://')} " if address else "", style=SOFT)
+        return text.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
 
 
 def counted(counts: Mapping[State, int], *, words: bool) -> Text:

@@ -47,10 +47,11 @@ def _swapped(colour: RichColor | None) -> RichColor | None:
 
 
 _LINES = {
-    **dict.fromkeys("─━╌╍┄┅═╴╶╺╸▔▁━", "-"),
+    **dict.fromkeys("─━╌╍┄┅═╴╶╺╸▔━", "-"),
     **dict.fromkeys("│┃║▏▎▕▐▌", "|"),
     **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╔╗╚╝", "+"),
-    **dict.fromkeys("▀▄█▇▆▅▃▂▊▋▉", "#"),
+    **dict.fromkeys("▀█▇▊▋▉", "#"),
+    **dict(zip("▁▂▃▄▅▆", "_.-=+*", strict=True)),
     **dict.fromkeys("░▒▓", ":"),
 }
 _SIGNS = {

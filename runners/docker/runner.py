@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from runners import guest
 from runners.docker import container as containers
@@ -29,6 +31,8 @@ CLAIM_LIMIT_S = 5.0
 AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses while an engine does not answer; the last one from then on."""
 DEPLOYED = frozenset({"gen_trt_engine", "trtexec"})
+
+Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ class Docker:
         try:
             engine = self._answering()
             await self._have_image(engine, container.image, request)
-            handle = await in_thread(engine.create, container)
+            handle = await _unless_left(_create, engine, container)
         except Taken as error:
             raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from error
         except Gone as error:
@@ -160,7 +164,7 @@ class Docker:
         if pull == "never":
             raise StartFailed(_missing(image))
         guest.say(request, f"downloading {image}")
-        await in_thread(_download, engine, image, request)
+        await _unless_left(_download, engine, image, request)
         guest.say(request, f"{image} is there")
 
     async def _remove(self, engine: Engine, handle: str) -> None:
@@ -221,9 +225,28 @@ async def _claimed(run: RunFolder) -> None:
                 await watch.changed()
 
 
-def _download(engine: Engine, image: str, request: RunRequest) -> None:
+async def _unless_left(work: Callable[..., Value], *arguments: object) -> Value:
+    """In a thread; `work` has first a flag that tells it that nobody waits for it any more."""
+    left = threading.Event()
+    try:
+        return await in_thread(work, left, *arguments)
+    except asyncio.CancelledError:
+        left.set()
+        raise
+
+
+def _create(left: threading.Event, engine: Engine, container: Container) -> str:
+    handle = engine.create(container)
+    if left.is_set():
+        engine.remove(handle)
+    return handle
+
+
+def _download(left: threading.Event, engine: Engine, image: str, request: RunRequest) -> None:
     progress = Progress(image)
     for report in engine.pull(image):
+        if left.is_set():
+            return  # The engine ends a download that nobody listens to.
         if line := progress.hear(report):
             guest.say(request, line)
 

@@ -24,6 +24,9 @@ class _Figures(Collector):
         for state, count in services.jobs.counts(JobFilter()).items():
             jobs.add_metric([state], count)
         yield jobs
+        yield GaugeMetricFamily(
+            "taod_queue_paused", "1 while the whole queue is paused, else 0", float(services.queue.state().paused)
+        )
         yield from _of_devices(services.devices_view.now())
         yield GaugeMetricFamily("taod_uptime_seconds", "Seconds since the server was started", services.uptime_s)
         yield GaugeMetricFamily("taod_event_listeners", "Clients of the event stream", services.bus.listeners)

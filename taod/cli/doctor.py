@@ -63,7 +63,6 @@ def examine(config: Config) -> Iterator[Finding]:
     yield _sqlite()
     yield _engine()
     yield from _runners(config)
-    yield _containers(config)
     yield from _devices(config)
     yield _memory_limit(config)
     yield from _root(config.root)
@@ -94,22 +93,6 @@ def _runners(config: Config) -> Iterator[Finding]:
     named = choice.runner.name if choice.runner else choice.reason
     yield Finding(choice.runner is not None, "runners", f"classification_pyt train: {named}", choice.remedy)
     yield from (Finding(*check) for check in docker.examine(config.runner))
-
-
-def _containers(config: Config) -> Finding:
-    """Wrong only where a runner of the order needs them."""
-    wanted = any("docker" in name for name in (*config.runner.order, *(rule.runner for rule in config.runner.rule)))
-    program = next((found for name in ("docker", "podman") if (found := shutil.which(name))), None)
-    if program is None:
-        remedy = "install docker.io or podman for the TAO containers" if wanted else ""
-        return Finding(not wanted, "containers", "no docker or podman; needed for TAO containers only", remedy)
-    socket_path = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
-    if not os.access(socket_path, os.R_OK | os.W_OK):
-        remedy = "start the service, and add yourself to the group docker" if wanted else ""
-        return Finding(not wanted, "containers", f"{program}, but {socket_path} does not answer to you", remedy)
-    toolkit = shutil.which("nvidia-ctk") is not None
-    found = f"{program} at {socket_path}{'' if toolkit else ', without the NVIDIA container toolkit'}"
-    return Finding(True, "containers", found, "" if toolkit or not wanted else "install nvidia-container-toolkit")
 
 
 def _devices(config: Config) -> Iterator[Finding]:

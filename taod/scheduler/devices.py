@@ -14,6 +14,7 @@ from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
 from taod.scheduler.foreign import Tenant, lives, named, strangers, tenant
 from taod.scheduler.nvml import Figures, Gpu, Nvml
+from taod.scheduler.words import called
 from taod.types.device import Device, DeviceKind, DeviceLease
 
 LOST = "lost: its driver no longer answers for it"
@@ -85,7 +86,7 @@ class DevicePool:
             if device.id in wanted:
                 reason = device.busy_reason or self._unfit(device, own, held=device.id in shared)
                 if reason is not None:
-                    return f"{device.name} is {reason}"
+                    return f"{called(device)} is {reason}"
         return None
 
     def lost(self) -> set[str]:
@@ -175,9 +176,10 @@ def _device(gpu: Gpu, config: DevicesConfig) -> Device:
         id=gpu.uuid,
         kind=DeviceKind.GPU,
         index=gpu.index,
-        name=gpu.name,
+        name=gpu.name if gpu.parent is None else f"{gpu.name} (GPU {gpu.index}, instance {gpu.instance})",
         slots=config.slots_per_gpu,
         memory_total_bytes=gpu.memory_total_bytes,
+        parent=gpu.parent,
     )
 
 

@@ -8,14 +8,18 @@ from collections.abc import Sequence
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Command, Launch, RunIdentity, Runner, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod.errors import BadRequest, TaodError
 from taod.masking import masked
+from taod.scheduler.asked import Asked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
-from taod.scheduler.outcome import CANCEL, FINISH, PAUSE
+from taod.scheduler.outcome import CANCEL, FINISH, PAUSE, paused_at
 from taod.types.state import State
+
+QUICK = (LocalRunner, Elsewhere)
+"""Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
 
 log = logging.getLogger(__name__)
 _STOPPING = {
@@ -25,13 +29,13 @@ _STOPPING = {
 }
 
 
-async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
+async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
     """Start the leased job; None where it ended instead (cancelled, or it could not be started)."""
     job = ground.store.jobs.get(job_id)
     if job is None or job.state is not State.LEASED:
         return None
     if job.stop_intent is not None:
-        ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
         return None
     if not await _fit(ground, job):
         return None
@@ -56,17 +60,54 @@ async def launch(ground: Ground, job_id: str, by: str = "user") -> Live | None:
         ground.follow(job, fresh=True)
     ground.tell(job)
     try:
-        identity = await runner.start(request)
+        identity = await _start(runner, request, asked)
+        why = "ended before it had started"
     except StartFailed as error:
-        await ground.telemetry.finish(job_id)
-        ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
-        cancelled = _intent(ground, job_id) == CANCEL
-        if cancelled:
-            ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
-        else:
-            ground.end(job_id, State.FAILED, str(error))
+        identity, why = None, str(error)
+    if identity is None:
+        await _not_begun(ground, request, asked, why)
         return None
     return begun(ground, Live(job_id, runner, request, identity))
+
+
+async def _start(runner: Runner, request: RunRequest, asked: Asked) -> RunIdentity | None:
+    """None: its end was asked for before it lived, and it never will. Raises StartFailed."""
+    if isinstance(runner, QUICK):
+        return await _started(runner, request)
+    # A container's image may take an hour to download.
+    identity = await asked.unless(_started(runner, request))
+    if identity is None:
+        _, identity = await runner.recover(request)
+    return identity
+
+
+async def _started(runner: Runner, request: RunRequest) -> RunIdentity:
+    """Raises StartFailed for whatever goes wrong, once it is sure that nothing was started."""
+    try:
+        return await runner.start(request)
+    except StartFailed:
+        raise
+    except Exception as error:
+        log.exception("job %s could not be started", request.job_id)
+        claim, identity = await runner.recover(request)
+        if claim is Claim.NEVER or identity is None:
+            raise StartFailed(f"It could not be started: {type(error).__name__}: {error}") from error
+        return identity
+
+
+async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: str) -> None:
+    """The end of a job whose start failed, or was broken off."""
+    job_id = request.job_id
+    await ground.telemetry.finish(job_id)
+    ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
+    intent = _intent(ground, job_id)
+    if intent == CANCEL:
+        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
+    elif intent == PAUSE:
+        ground.move(job_id, State.STOPPING, stopping(PAUSE))
+        ground.end(job_id, State.PAUSED, paused_at(None))
+    else:
+        ground.end(job_id, State.FAILED, asked.broken.words if asked.broken else why)
 
 
 def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:

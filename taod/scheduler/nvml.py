@@ -23,6 +23,8 @@ class Gpu(msgspec.Struct, frozen=True):
     memory_total_bytes: int | None
     parent: str | None = None
     """UUID of the GPU that a MIG instance is a part of."""
+    instance: int | None = None
+    """The MIG instance's number on its GPU."""
 
 
 class GpuProcess(msgspec.Struct, frozen=True):
@@ -122,19 +124,19 @@ class Nvml:
             processes=sorted((_process(one) for one in running or []), key=lambda one: one.pid),
         )
 
-    def _gpu(self, handle: Any, index: int, parent: str | None = None) -> Gpu | None:
+    def _gpu(self, handle: Any, index: int, parent: str | None = None, instance: int | None = None) -> Gpu | None:
         uuid = self._ask(self._library.nvmlDeviceGetUUID, handle)
         if uuid is None:
             return None
         memory = self._ask(self._library.nvmlDeviceGetMemoryInfo, handle)
         name = _text(self._ask(self._library.nvmlDeviceGetName, handle) or "GPU")
-        return Gpu(_text(uuid), index, name, None if memory is None else int(memory.total), parent)
+        return Gpu(_text(uuid), index, name, None if memory is None else int(memory.total), parent, instance)
 
     def _instances(self, handle: Any, gpu: Gpu) -> Iterator[Gpu]:
         for number in range(self._ask(self._library.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
             # The places of instances that were not made answer with an error.
             instance = self._ask(self._library.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
-            found = None if instance is None else self._gpu(instance, gpu.index, gpu.uuid)
+            found = None if instance is None else self._gpu(instance, gpu.index, gpu.uuid, number)
             if found is not None:
                 yield found
 

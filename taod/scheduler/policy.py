@@ -94,8 +94,9 @@ def decide(snapshot: Snapshot) -> list[Decision]:
 
 def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
     """For each kind of owner, how many devices a job can have at most."""
-    kinds = [device.kind for device in devices]
-    return {owner_kind: kinds.count(kind_of(owner_kind, devices)) for owner_kind in ("model", "dataset")}
+    slots = {kind: Slots([device for device in devices if device.kind is kind]) for kind in DeviceKind}
+    found = {owner_kind: slots[kind_of(owner_kind, devices)] for owner_kind in ("model", "dataset")}
+    return {kind: max(len(each.fit_for(2)), min(len(each.devices), 1)) for kind, each in found.items()}
 
 
 def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
@@ -189,7 +190,7 @@ class _Service:
                 found.append(Lease(job.id, [], "It needs no device itself"))
                 continue
             slots = self._slots[self._kinds[job.owner_kind]]
-            if job.devices_wanted > len(slots):
+            if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
                 found.append(self._never(job))
                 continue
             decision = self._blocked(job) or self._lease(job, slots)
@@ -197,7 +198,8 @@ class _Service:
             if self._told["all"] >= EXPLAINED:
                 break
         for job in self._known.values():
-            if job.devices_wanted > len(self._slots[self._kinds[job.owner_kind]]):
+            slots = self._slots[self._kinds[job.owner_kind]]
+            if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
                 found.append(self._never(job))
             else:
                 found += _explain(job, FURTHER_BACK)
@@ -243,7 +245,9 @@ class _Service:
 
     def _never(self, job: Job) -> End:
         kind = self._kinds[job.owner_kind]
-        return End(job.id, State.FAILED, words.never(job, kind, len(self._slots[kind])))
+        whole = len(self._slots[kind].fit_for(job.devices_wanted))
+        instances = len(self._slots[kind].devices) - whole
+        return End(job.id, State.FAILED, words.never(job, kind, whole, instances))
 
 
 def _placed(job: Job, place: int) -> Job:
@@ -252,7 +256,10 @@ def _placed(job: Job, place: int) -> Job:
 
 
 def _names(slots: Sequence[tuple[str, int]], devices: Sequence[Device]) -> str:
-    labels = {device.id: device.name if device.kind is DeviceKind.CPU else f"GPU {device.index}" for device in devices}
+    labels = {
+        device.id: f"GPU {device.index}" if device.kind is DeviceKind.GPU and device.parent is None else device.name
+        for device in devices
+    }
     return ", ".join(labels[device_id] for device_id in dict.fromkeys(device_id for device_id, _ in slots))
 
 

@@ -63,6 +63,12 @@ class Requests:
             raise BadRequest(f"{short(job)} is still stopping; resume it when it has stopped")
         if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
             raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
+        most = self._ground.config.max_queued_per_user
+        if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
+            raise BadRequest(
+                f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
+                "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
+            )
         with self._ground.store.lasting():
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=RESUMED)

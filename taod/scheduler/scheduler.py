@@ -45,6 +45,9 @@ from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
+LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a look at the queue that failed (a full disk) is made again; the last one from then on."""
+
 MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
 """Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
 
@@ -95,6 +98,8 @@ class Scheduler:
         self._keeping: asyncio.Task[None] | None = None
         self._draining = False
         self._pass: asyncio.Handle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._failed_looks = 0
         self._working = False
 
     def hand_over(self, watch_of: MakeWatch) -> None:
@@ -117,6 +122,9 @@ class Scheduler:
         if self._pass is not None:
             self._pass.cancel()
             self._pass = None
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self._retries.stop()
         if self._keeping is not None:
             self._keeping.cancel()
@@ -176,10 +184,11 @@ class Scheduler:
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def drain(self) -> None:
-        """Start nothing new, and return when no run is left."""
+        """Start nothing new, and return when no run is left. A sweep, whose next trials are not started, is left as it
+        is: the next daemon goes on with it."""
         self._draining = True
-        while self._supervisions:
-            await asyncio.gather(*(supervision.ended.wait() for supervision in list(self._supervisions.values())))
+        while runs := [watch for watch in self._supervisions.values() if isinstance(watch, Supervision)]:
+            await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def cancel_all(self, by: str) -> None:
         """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
@@ -188,7 +197,8 @@ class Scheduler:
             now = self._ground.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
                 await self.cancel(job.id, by=by)
-        await self.drain()
+        while self._supervisions:
+            await asyncio.gather(*(watch.ended.wait() for watch in list(self._supervisions.values())))
 
     def usage(self, job_id: str) -> JobUsage | None:
         """What the run of this job uses now; None where it has none that can be measured."""
@@ -240,8 +250,30 @@ class Scheduler:
         self.wake()
 
     def _look(self) -> None:
-        """One pass: what can be decided now is decided and done."""
+        """One pass: what can be decided now is decided and done. One that fails is made again a little later: nobody
+        else would wake the queue for what it missed."""
         self._pass = None
+        try:
+            complete = self._decide()
+        except Exception:
+            log.exception("the queue could not be looked at")
+            complete = False
+        if not complete:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._working and self._again is None:
+            pause_s = LOOK_AGAIN_S[min(self._failed_looks, len(LOOK_AGAIN_S) - 1)]
+            self._failed_looks += 1
+            self._again = asyncio.get_running_loop().call_later(pause_s, self._wake_again)
+
+    def _wake_again(self) -> None:
+        self._again = None
+        self.wake()
+
+    def _decide(self) -> bool:
+        """Whether all that was decided could be done."""
+        complete = True
         devices = self._watch.devices()
         local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
         decisions = decide(self._snapshot(local))
@@ -254,13 +286,17 @@ class Scheduler:
                     self._apply(decision)
                 except Exception:
                     log.exception("%r could not be carried out", decision)
+                    complete = False
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
+        elif complete:
+            self._failed_looks = 0
         if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
             self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
+        return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
         queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
@@ -354,7 +390,10 @@ class Scheduler:
                 told = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception:
             log.exception("why jobs wait could not be recorded")
+            self._look_again()
         else:
+            if self._again is None:
+                self._failed_looks = 0
             for job in told:
                 if job is not None:
                     self._ground.tell(job)

@@ -63,8 +63,10 @@ class Slots:
                 for lease in device.leases
             ]
 
-    def __len__(self) -> int:
-        return len(self.devices)
+    def fit_for(self, wanted: int) -> list[Device]:
+        """The devices that a job may have which wants so many: of MIG instances CUDA sees one, so they are for jobs
+        that want one device."""
+        return self.devices if wanted == 1 else [device for device in self.devices if device.parent is None]
 
     def free(self, device_id: str) -> bool:
         """Whether it has a slot that is neither leased nor kept."""
@@ -80,10 +82,11 @@ class Slots:
         `ends_by_s` is when its wall-time limit will have ended it: infinity without one.
         """
         wanted, lent = job.devices_wanted, False
-        open_now = [device for device in self.devices if (self._empty(device) if alone else self._free[device.id])]
+        fit = self.fit_for(wanted)
+        open_now = [device for device in fit if (self._empty(device) if alone else self._free[device.id])]
         if len(open_now) < wanted and not alone and ends_by_s < math.inf:
             lent = True
-            open_now += [device for device in self.devices if device not in open_now and self._loan(device, ends_by_s)]
+            open_now += [device for device in fit if device not in open_now and self._loan(device, ends_by_s)]
         if len(open_now) < wanted:
             return None
         if not lent:
@@ -95,7 +98,9 @@ class Slots:
 
     def keep(self, job: Job, alone: bool) -> None:
         """Keep for the job what it can use of what is free."""
-        chosen = self._drained(job) if alone else [each for each in self.devices if self._free[each.id]]
+        chosen = (
+            self._drained(job) if alone else [each for each in self.fit_for(job.devices_wanted) if self._free[each.id]]
+        )
         sure_by_s = -math.inf if self._keeps else self._sure_by(job, alone, chosen)
         for device in chosen:
             slots = self._free[device.id]
@@ -105,13 +110,14 @@ class Slots:
 
     def _drained(self, job: Job) -> list[Device]:
         """The devices that the job will have alone: the empty ones, then those with the fewest runs on them."""
-        usable = [each for each in self.devices if each.busy_reason is None and not self._kept[each.id]]
+        fit = self.fit_for(job.devices_wanted)
+        usable = [each for each in fit if each.busy_reason is None and not self._kept[each.id]]
         usable.sort(key=lambda device: len(self.held[device.id]))
         return usable[: job.devices_wanted]
 
     def _sure_by(self, job: Job, alone: bool, chosen: list[Device]) -> float:
         """When the last device of those that are free first will be, at the latest; minus infinity: not known."""
-        usable = [each for each in (chosen if alone else self.devices) if each.busy_reason is None]
+        usable = [each for each in (chosen if alone else self.fit_for(job.devices_wanted)) if each.busy_reason is None]
         ends = []
         for device in usable:
             each = [held.ends_by_s for held in self.held[device.id]]

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 
 from runners.protocol import Ended
+from taod.scheduler.adopt import adopt
+from taod.scheduler.asked import Asked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.guard import guard
 from taod.scheduler.launch import launch
@@ -15,6 +17,8 @@ from taod.scheduler.outcome import Broken
 from taod.scheduler.settle import settle
 
 WAIT_AGAIN_S = 1.0
+TRY_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a job whose supervision failed is looked at as after a restart; the last one from then on."""
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +29,12 @@ class Supervision:
     def __init__(self, ground: Ground, job_id: str, over: Callable[[Supervision], None]) -> None:
         """`over` is called when the job is off its devices, whatever became of it."""
         self.job_id = job_id
-        self.by = "user"
-        """Who cancels it."""
         self.ended = asyncio.Event()
         self.live: Live | None = None
         """The run, once it is known to live, until its end is on record."""
         self._ground = ground
         self._over = over
-        self._asked = asyncio.Event()
-        self._broken: Broken | None = None
+        self._asked = Asked()
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: Live | None = None) -> None:
@@ -42,18 +43,18 @@ class Supervision:
 
     def stop(self, by: str = "user") -> None:
         """Ask the run to end; grace and force follow. Asked again, it changes nothing but who asked."""
-        self.by = by
-        self._asked.set()
+        self._asked.by = by
+        self._asked.end()
 
     def break_off(self, cause: str, words: str) -> None:
         """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
-        if self._broken is None:
-            self._broken = Broken(cause, words)
+        if self._asked.broken is None:
+            self._asked.broken = Broken(cause, words)
             try:
                 self._ground.store.jobs.note(self.job_id, words)
             except Exception:
                 log.exception("why job %s is ended could not be noted: %s", self.job_id, words)
-            self._asked.set()
+            self._asked.end()
 
     async def leave(self) -> None:
         """Stop watching."""
@@ -62,17 +63,36 @@ class Supervision:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _carry(self, live: Live | None) -> None:
+        tries = 0
         try:
-            self.live = live or await launch(self._ground, self.job_id, self.by)
-            if self.live is not None:
-                ended = await self._watch(self.live)
-                await settle(self._ground, self.live, ended, self.by, self._broken)
-        except Exception:
-            log.exception("job %s is not watched any more; a restart of the daemon finds it again", self.job_id)
+            while not await self._carried(live, anew=tries > 0):
+                await asyncio.sleep(TRY_AGAIN_S[min(tries, len(TRY_AGAIN_S) - 1)])
+                live, tries = None, tries + 1
         finally:
             self.live = None
             self.ended.set()
             self._over(self)
+
+    async def _carried(self, live: Live | None, *, anew: bool) -> bool:
+        """Whether the job is off its devices. A mistake or a full disk between two steps leaves it to be found `anew`,
+        as a daemon that comes later would find it."""
+        try:
+            self.live = await self._found() if anew else live or await launch(self._ground, self.job_id, self._asked)
+            if self.live is not None:
+                ended = await self._watch(self.live)
+                await settle(self._ground, self.live, ended, self._asked.by, self._asked.broken)
+        except Exception:
+            log.exception("job %s could not be carried on; it is looked for again", self.job_id)
+            return False
+        finally:
+            self.live = None
+        return True
+
+    async def _found(self) -> Live | None:
+        job = self._ground.store.jobs.get(self.job_id)
+        if job is None or not job.state.on_device:
+            return None
+        return await adopt(self._ground, job, never=f"It could not be started by {self._ground.now()}")
 
     async def _watch(self, live: Live) -> Ended:
         beside = [

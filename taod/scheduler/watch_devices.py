@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from store.records import LeaseRecord
 from taod.scheduler.ground import Ground
+from taod.scheduler.words import called
 from taod.types.device import Device, DeviceKind
 from taod.types.event import EventType
 
@@ -87,7 +88,9 @@ class DeviceWatch:
         lost = self._ground.devices.lost()
         for device in devices:
             for lease in device.leases if device.id in lost else []:
-                self._lost(lease.job_id, f"{device.name} ({device.id}) was lost: its driver no longer answers for it")
+                self._lost(
+                    lease.job_id, f"{called(device)} was lost ({device.id}): its driver no longer answers for it"
+                )
         busy = {device.id: device.busy_reason for device in devices}
         if busy != self._busy:
             self._busy = busy

@@ -21,6 +21,12 @@ def short(job: Job) -> str:
     return f"{job.action} {job.id[:8]}"
 
 
+def called(device: Device) -> str:
+    """How sentences name a device, told apart from others of its make."""
+    whole_gpu = device.kind is DeviceKind.GPU and device.parent is None
+    return f"GPU {device.index} ({device.name})" if whole_gpu else device.name
+
+
 def of_pause(by: str, reason: str) -> str:
     """What all that is queued is told while the whole queue is paused."""
     return f"waits: the queue is paused by {by}" + (f": {reason}" if reason else "")
@@ -34,12 +40,16 @@ def of_user(running: int) -> str:
     return f"waits: {_jobs(running)} for its user, the most that scheduler.max_running_per_user allows"
 
 
-def never(job: Job, kind: DeviceKind, count: int) -> str:
-    """What a job is told that asks for more devices than there are."""
+def never(job: Job, kind: DeviceKind, count: int, instances: int) -> str:
+    """What a job is told that asks for more devices than there are; `instances` of MIG are not among the `count`."""
+    if instances:
+        return (
+            f"It can never run: it asks for {job.devices_wanted} devices and taod has {_gpus(count, 'whole ')}; a run "
+            f"can use one MIG instance, not several; ask for {max(count, 1)} at most"
+        )
     if not count:
         return "It can never run: there is no device; set devices.cpu_slots to 1 or more"
-    name = "GPU" if kind is DeviceKind.GPU else "CPU slot"
-    have = f"{count} {name}" + ("s" if count > 1 else "")
+    have = _gpus(count) if kind is DeviceKind.GPU else f"{count} CPU slot" + ("s" if count > 1 else "")
     return f"It can never run: it asks for {job.devices_wanted} devices and taod has {have}; ask for {count} at most"
 
 
@@ -50,16 +60,17 @@ def of_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: int | Non
     """
     wanted = "a device" if job.devices_wanted == 1 else f"{job.devices_wanted} devices"
     wanted += " of its own" if alone else ""
-    usable = [device for device in slots.devices if device.busy_reason is None]
+    devices = slots.fit_for(job.devices_wanted)
+    usable = [device for device in devices if device.busy_reason is None]
     leased = [device for device in usable if slots.held[device.id] and (alone or _full(device, slots))]
     parts = []
     if leased:
         names = _unique(_holder(held, job) for device in leased for held in slots.held[device.id])
-        parts.append(f"{len(leased)} of {len(slots)} leased by {_some(names)}")
+        parts.append(f"{len(leased)} of {len(devices)} leased by {_some(names)}")
     reserved = _unique(short(each) if each.user_id == job.user_id else OTHERS for each in slots.keepers())
     if reserved:
         parts.append(f"free ones are kept for {_some(reserved)}")
-    parts += [f"{device.name} is {device.busy_reason}" for device in slots.devices if device.busy_reason]
+    parts += [f"{called(device)} is {device.busy_reason}" for device in devices if device.busy_reason]
     if overtaken_with is not None:
         parts.append("users take turns" + (f", and its user has {overtaken_with} running" if overtaken_with else ""))
     return f"waits for {wanted}: " + "; ".join(parts)
@@ -72,6 +83,10 @@ def _full(device: Device, slots: Slots) -> bool:
 def _holder(held: Held, job: Job) -> str:
     mine = held.user_id is None or held.user_id == job.user_id
     return f"job {held.job_id[:8]} ({held.action})" if mine else OTHERS
+
+
+def _gpus(count: int, whole: str = "") -> str:
+    return f"{count or 'no'} {whole}GPU{'s' if count > 1 else ''}"
 
 
 def _jobs(count: int) -> str:

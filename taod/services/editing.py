@@ -20,6 +20,7 @@ from taod.types.job import JobPatch
 from taod.types.state import State
 
 NOT_STARTED = frozenset({State.WAITING, State.QUEUED, State.HELD})
+HELD_BY_USER = "held by the user"
 _MOVES = ("before", "after", "position")
 
 
@@ -46,7 +47,11 @@ class Editing:
             if fields:
                 job = self._store.jobs.update(job.id, **fields)
             if body.held is True and job.state is not State.HELD:
-                job = self._store.jobs.transition(job.id, State.HELD, "held by the user")
+                job = self._store.jobs.transition(job.id, State.HELD, HELD_BY_USER)
+            elif body.held is True and job.retry_at is not None:
+                # Held back for another try until now; whose time would release it.
+                job = self._store.jobs.update(job.id, retry_at=None, reason=HELD_BY_USER)
+                self._store.jobs.note(job.id, HELD_BY_USER)
             elif body.held is False and job.state is State.HELD:
                 job = self._store.jobs.transition(job.id, State.WAITING, "released by the user")
             if moves := [name for name in _MOVES if getattr(body, name) is not msgspec.UNSET]:

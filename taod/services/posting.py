@@ -281,8 +281,11 @@ class Posting:
         return devices_wanted(action, spec, self._machine())
 
     def _machine(self) -> Machine:
-        kinds = [device.kind for device in self._devices.devices]
-        return Machine(gpus=kinds.count(DeviceKind.GPU), cpu_slots=kinds.count(DeviceKind.CPU))
+        devices = self._devices.devices
+        gpus = [device for device in devices if device.kind is DeviceKind.GPU]
+        # A run can use one MIG instance, or whole GPUs.
+        most = max(sum(device.parent is None for device in gpus), min(len(gpus), 1))
+        return Machine(gpus=most, cpu_slots=sum(device.kind is DeviceKind.CPU for device in devices))
 
     def _first_state(self, parent: Link | None) -> tuple[State, str]:
         if parent is None:

@@ -42,3 +42,5 @@ class Device(msgspec.Struct):
     power_w: float | None = None
     power_limit_w: float | None = None
     processes: list[int] = []
+    parent: str | None = None
+    """UUID of the GPU that a MIG instance is a part of; a run may have one instance, or whole GPUs."""

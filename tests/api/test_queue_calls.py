@@ -179,6 +179,33 @@ async def test_another_users_job_is_not_named_in_reasons(server, queued, picture
     await until(server, lambda: job(server, his).state.ended)
 
 
+class TestRetries:
+    @pytest.fixture
+    def config(self, config):
+        config.supervision.retries = 3
+        config.supervision.retry_exits = [1]
+        config.supervision.backoff_s = 0.4
+        return config
+
+    async def test_a_job_that_waits_for_its_next_try_can_be_held_and_stays_so(self, server, model) -> None:
+        first, second = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}] * 2)
+        server.word("fail")
+        await until(server, lambda: job(server, first).retry_at is not None)
+        await server.call("PATCH", f"/job/{first}", 200, json={"held": True})
+        assert (job(server, first).state, job(server, first).reason) == (State.HELD, "held by the user")
+        # The other one's try comes after the time at which the held one would have had its own.
+        server.word("fail")
+        await until(server, lambda: job(server, second).retry_at is not None)
+        await until(server, lambda: job(server, second).attempt == 2)
+        assert job(server, first).state is State.HELD
+        server.word("go")
+        await until(server, lambda: job(server, second).state is State.DONE)
+        await server.call("PATCH", f"/job/{first}", 200, json={"held": False})
+        server.word("go")
+        await until(server, lambda: job(server, first).state is State.DONE)
+        assert job(server, first).attempt == 2
+
+
 class TestLimits:
     @pytest.fixture
     def config(self, config):
@@ -195,7 +222,13 @@ class TestLimits:
         await until(server, lambda: job(server, second).reason == words)
         said = await server.refused("POST", f"/model/{model}/job", json=runs * 3)
         assert "3 more would make 4 jobs of yours" in said and "scheduler.max_queued_per_user = 3" in said
-        assert len(await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)) == 2
+        _third, fourth = await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)
+        await server.call("POST", f"/job/{fourth}/cancel", 200)
+        (fifth,) = await server.call("POST", f"/model/{model}/job", 201, json=runs)
+        said = await server.refused("POST", f"/job/{fourth}/resume")
+        assert "3 jobs of yours have not started" in said and "scheduler.max_queued_per_user" in said
+        await server.call("POST", f"/job/{fifth}/cancel", 200)
+        await server.call("POST", f"/job/{fourth}/resume", 200)
         server.word("go")
         await until(server, lambda: job(server, second).state is State.RUNNING)
         server.word("go")

@@ -33,6 +33,9 @@ async def test_metrics_are_in_the_format_of_prometheus(server) -> None:
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert 'taod_jobs{state="running"} 0.0' in answer.text
     assert "taod_uptime_seconds" in answer.text
+    assert "taod_queue_paused 0.0" in answer.text
+    await server.client.patch("/api/v1/queue", json={"paused": True})
+    assert "taod_queue_paused 1.0" in (await server.client.get("/metrics")).text
     assert 'taod_device_slots{id="cpu:0"' in answer.text
 
 

@@ -38,7 +38,7 @@ async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
     async with app.run_test(size=SIZE) as pilot:
 
         def cell(column: str) -> str:
-            text: str = app.screen.jobs.table.get_cell(job_id, column).plain
+            text: str = app.screen.jobs.table.cell(job_id, column).plain
             return text
 
         await shown(pilot, lambda: job_id in app.screen_stack[-1].jobs.table.rows)
@@ -75,35 +75,73 @@ def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
     subprocess.run(["tmux", "-S", socket, "kill-server"], capture_output=True, check=False)
 
 
+class Pane:
+    """The real dashboard in a pane of tmux."""
+
+    def __init__(self, tmux: Callable[..., str], root: Path) -> None:
+        self._tmux = tmux
+        # A test runner may export a terminal size of its own, which would win over tmux's.
+        dashboard = f"{sys.executable} -m taod tui --root {root}"
+        command = f"cd {REPOSITORY}; unset COLUMNS LINES; {dashboard}; echo left with $?; exec cat"
+        tmux("-f", "/dev/null", "new-session", "-d", "-s", "taod", "-x", "120", "-y", "40", command)
+
+    def press(self, *keys: str) -> None:
+        self._tmux("send-keys", "-t", "taod", *keys)
+
+    async def shows(self, *wanted: str) -> None:
+        """Wait until all of this is on the screen."""
+        text = ""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not all(word in text for word in wanted):
+                    await asyncio.sleep(0.1)  # a terminal tells nobody that it changed
+                    text = await asyncio.to_thread(self._tmux, "capture-pane", "-p", "-t", "taod")
+        except TimeoutError:
+            raise AssertionError(f"{wanted} not on the screen:\n{text}") from None
+
+
 @pytest.mark.tmux
 async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
     daemon: Daemon, client: Client, pictures: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
     job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=4))
     await until(client, job_id, at_epoch(1))
-    # A test runner may export a terminal size of its own, which would win over tmux's.
-    dashboard = f"{sys.executable} -m taod tui --root {daemon.root}"
-    command = f"cd {REPOSITORY}; unset COLUMNS LINES; {dashboard}; echo left with $?; exec cat"
-    tmux("-f", "/dev/null", "new-session", "-d", "-s", "taod", "-x", "120", "-y", "40", command)
-
-    async def screen(*wanted: str) -> None:
-        text = ""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not all(word in text for word in wanted):
-                    await asyncio.sleep(0.1)  # a terminal tells nobody that it changed
-                    text = await asyncio.to_thread(tmux, "capture-pane", "-p", "-t", "taod")
-        except TimeoutError:
-            raise AssertionError(f"{wanted} not on the screen:\n{text}") from None
-
-    await screen("Devices", job_id[:8], "running", "/4")
-    tmux("send-keys", "-t", "taod", "k")
-    await screen("accuracy_top-1", "train_loss")
-    tmux("send-keys", "-t", "taod", "?")
-    await screen("Cancel the job, after a question")
-    tmux("send-keys", "-t", "taod", "Escape")
+    pane = Pane(tmux, daemon.root)
+    await pane.shows("Devices", job_id[:8], "running", "/4")
+    pane.press("k")
+    await pane.shows("accuracy_top-1", "train_loss")
+    pane.press("?")
+    await pane.shows("Cancel the job, after a question")
+    pane.press("Escape")
     done = await until(client, job_id, ended)
     assert done.job.state is State.DONE
-    await screen("done", "1 done")
-    tmux("send-keys", "-t", "taod", "q")
-    await screen("left with 0")
+    await pane.shows("done", "1 done")
+    pane.press("q")
+    await pane.shows("left with 0")
+
+
+@pytest.mark.tmux
+async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
+    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path, tmux: Callable[..., str]
+) -> None:
+    model_id = await small_model(client, pictures, tmp_path, epochs=200)
+    job_id, waits = await train(client, model_id), await train(client, model_id)
+    pane = Pane(tmux, daemon.root)
+    await pane.shows(job_id[:8], waits[:8], "All 2")
+    pane.press("/")
+    pane.press(job_id[:6], "Enter")
+    await pane.shows(job_id[:8], "● running", "1 ─")
+    pane.press("l", "Enter")
+    await pane.shows("/200 done in", "Running with embedded")
+    pane.press("c")
+    await pane.shows(f"Cancel train {job_id[:8]}", "its checkpoints are kept")
+    pane.press("y")
+    await until(client, job_id, lambda detail: detail.job.state is State.CANCELLED)
+    await pane.shows("cancelled")
+    pane.press("r")
+    await until(client, job_id, lambda detail: detail.job.attempt == 1 and not detail.job.state.ended)
+    pane.press("Escape", "Escape")
+    await pane.shows("All 2", waits[:8], "queued")
+    pane.press("q")
+    await pane.shows("left with 0")
+    assert not (await client.job(job_id)).job.state.ended

@@ -137,6 +137,29 @@ async def test_an_image_that_is_not_there_is_told_with_the_remedy(docker_engine:
     assert not docker(docker_engine, images={}).can("classification_pyt", "train").can
 
 
+async def test_a_start_can_be_broken_off_while_its_image_is_downloaded(docker_engine: Dockerd, tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    registry = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    image = f"127.0.0.1:{registry.sockets[0].getsockname()[1]}/tao:5"
+    runner = docker(docker_engine, images={"tlt-pytorch": image}, pull="missing")
+    request = run_of(tmp_path, "exit:0")
+    starting = asyncio.create_task(runner.start(request))
+    await within(asked.wait())
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(starting)
+    assert await within(runner.recover(request)) == (Claim.NEVER, None)
+    with pytest.raises(StartFailed, match="claimed"):
+        await within(docker(docker_engine).start(request))
+    registry.close()
+
+
 def test_no_engine_is_told_with_the_remedy(tmp_path: Path) -> None:
     verdict = Docker(DockerConfig(socket=f"unix://{tmp_path}/none.sock")).can("dino", "train")
     assert not verdict.can

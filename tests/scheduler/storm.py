@@ -1,6 +1,7 @@
 """A storm: hundreds of short jobs over HTTP, and a daemon that is killed (SIGKILL) at random instants, again and again.
 
-Jobs are single, chains, on two GPUs, failing, cancelled, paused and resumed; the GPUs are a scenario of the fake NVML.
+Jobs are single, chains, on two GPUs, failing, cancelled, paused and resumed, held, moved, and the whole queue is closed
+now and then; the GPUs are a scenario of the fake NVML.
 Each start of a tool is a line in a file, so that a run that began twice cannot hide.
 """
 
@@ -14,13 +15,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from nvml_scenario import Scenario, gpu
+from storm_judge import Asked, judge
 
 from store import Store
 from taod.cli.doctor_root import examine_root, marked
@@ -29,9 +30,9 @@ from taod.client.find import find
 from taod.client.http import Client
 from taod.paths import Root
 from taod.types.dataset import DatasetCreate
-from taod.types.job import JobDetail, JobRun
+from taod.types.job import JobPatch, JobRun, JobView
 from taod.types.model import ModelCreate
-from taod.types.state import TRANSITIONS, State
+from taod.types.state import State
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = bytes.fromhex(
@@ -74,6 +75,20 @@ SHAPES = (
     ("wide", ["train"], 3),
 )
 """Model, chain of actions, how often in relation to the others."""
+MEDDLED = (State.RUNNING, State.QUEUED, State.WAITING, State.PAUSED, State.HELD)
+EDITS = {
+    State.WAITING: (JobPatch(held=True), JobPatch(priority=3)),
+    State.QUEUED: (
+        *(JobPatch(held=True), JobPatch(priority=-2), JobPatch(priority=5)),
+        *(JobPatch(position="front"), JobPatch(position="back")),
+    ),
+}
+GROUNDS = {
+    "gpus": "",
+    "shared gpus": "devices.slots_per_gpu = 2\nscheduler.exclusive = ['evaluate']\n",
+    "cpu slots": "devices.gpus = false\ndevices.cpu_slots = 4\nscheduler.max_running_per_user = 3\n",
+}
+"""What the daemon runs on: four GPUs of a driver's stand-in, as they are or with two slots each, or four CPU slots."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 READY_S = 30.0
 END_S = 120.0
@@ -89,23 +104,27 @@ class Figures:
     starts: int = 0
     states: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    closings: int = 0
+    """Of the whole queue, for a moment."""
+    edits: int = 0
+    """Holds, moves, other priorities."""
     faults: list[str] = field(default_factory=list)
 
 
 class Storm:
     """One storm over one root."""
 
-    def __init__(self, folder: Path, *, kills: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, kills: int, seed: int, ground: str = "gpus") -> None:
         self.folder = folder
         self.root = Root(folder / "root")
         self.starts_file = folder / "starts"
         self.starts_file.touch()
         self.kills = kills
         self.random = random.Random(seed)
+        self.ground = ground
         self.figures = Figures()
         self.model_of: dict[str, str] = {}
-        self.stopped: dict[str, set[str]] = {"cancel": set(), "pause": set()}
-        """Jobs by what was asked of them, whether the daemon lived to answer or not."""
+        self.asked: dict[str, Asked] = {}
         self.open: list[str] = []
         self.up = asyncio.Event()
         self.over = asyncio.Event()
@@ -145,7 +164,7 @@ class Storm:
         (tools / "classification_pyt").chmod(0o755)
         (self.folder / "taod.toml").write_text(
             f'storage.link_roots = ["{self.folder}"]\nscheduler.grace_s = 5.0\n'
-            f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n'
+            f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n{GROUNDS[self.ground]}'
         )
 
     async def _serve(self, *, wait: bool = True) -> None:
@@ -189,7 +208,10 @@ class Storm:
                 )
             )
             self._models[kind] = model.id
-        await self.client.save_spec("model", self._models["wide"], "train", {"train": {"num_gpus": 2}})
+        if self.ground == "cpu slots":
+            del self._models["wide"]  # A machine without GPUs refuses it.
+        else:
+            await self.client.save_spec("model", self._models["wide"], "train", {"train": {"num_gpus": 2}})
 
     async def _kill_and_restart(self) -> None:
         while self.figures.kills < self.kills:
@@ -221,7 +243,7 @@ class Storm:
 
     async def _post(self) -> None:
         """Keep some jobs waiting all the time, so that every kill has something to hit."""
-        names = [(kind, actions) for kind, actions, weight in SHAPES for _ in range(weight)]
+        names = [(kind, actions) for kind, actions, weight in SHAPES for _ in range(weight * (kind in self._models))]
         while not self.over.is_set():
             async with self._asking() as client:
                 assert client is not None
@@ -233,30 +255,57 @@ class Storm:
             await asyncio.sleep(0.02)
 
     async def _meddle(self) -> None:
-        """Cancel some, pause some, resume what is paused."""
+        """Cancel some, pause and resume some; hold, release and move what waits; close the queue for a moment."""
         while not self.over.is_set():
             await asyncio.sleep(self.random.uniform(0.02, 0.2))
             async with self._asking() as client:
                 assert client is not None
-                page = await client.jobs(state=[State.RUNNING, State.QUEUED, State.WAITING, State.PAUSED], size=30)
-                if not page.items:
-                    continue
-                job = self.random.choice(page.items)
-                if job.state is State.PAUSED:
-                    await client.resume(job.id)
-                elif job.state is State.RUNNING and self.random.random() < 0.6:
-                    self.stopped["pause"].add(job.id)
-                    await client.pause(job.id)
-                elif self.random.random() < 0.3:
-                    self.stopped["cancel"].add(job.id)
-                    await client.cancel(job.id)
+                if self.random.random() < 0.08:
+                    self.figures.closings += 1
+                    await client.pause_queue("a storm")
+                    await asyncio.sleep(self.random.uniform(0.05, 0.4))
+                if (await client.queue()).paused:
+                    await client.open_queue()
+                page = await client.jobs(state=list(MEDDLED), size=30)
+                if page.items:
+                    await self._meddle_with(client, self.random.choice(page.items))
+
+    async def _meddle_with(self, client: Client, job: JobView) -> None:
+        chance = self.random.random()
+        if job.state is State.PAUSED:
+            await client.resume(job.id)
+        elif job.state is State.HELD:
+            await client.patch_job(job.id, JobPatch(held=False))
+        elif job.state is State.RUNNING and chance < 0.6:
+            await self._stop(job.id, client.pause)
+        elif chance < 0.25:
+            await self._stop(job.id, client.cancel)
+        elif job.state in (State.QUEUED, State.WAITING):
+            self.figures.edits += 1
+            await client.patch_job(job.id, self.random.choice(EDITS[job.state]))
+
+    async def _stop(self, job_id: str, ask: Callable[[str], Awaitable[JobView]]) -> None:
+        """Ask for an end, and keep what is known of what came of it."""
+        asked = self.asked.setdefault(job_id, Asked())
+        try:
+            view = await ask(job_id)
+        except ClientError as error:
+            asked.perhaps |= error.status == 0 or error.status >= 500
+            raise
+        except (OSError, RuntimeError):
+            asked.perhaps = True
+            raise
+        asked.answered(view)
 
     async def _calm(self) -> None:
-        """Wait until every job has ended; what is paused is resumed."""
+        """Wait until every job has ended; what is paused is resumed, what is held released."""
         assert self.client is not None
+        await self.client.open_queue()
         async for _ in self._events_with_a_first():
             for job in (await self.client.jobs(state=State.PAUSED)).items:
                 await self.client.resume(job.id)
+            for job in (await self.client.jobs(state=State.HELD)).items:
+                await self.client.patch_job(job.id, JobPatch(held=False))
             counts = await self.client.job_counts()
             if not any(count for state, count in counts.items() if state not in ENDED):
                 return
@@ -295,34 +344,8 @@ class Storm:
                 fault(f"a run of job {job_id} began, which nobody knows")
         for detail in details:
             self.figures.states[detail.job.state.value] += 1
-            self._judge(detail, known, per_job[detail.job.id])
-
-    def _judge(self, detail: JobDetail, known: dict[str, JobDetail], starts: int) -> None:
-        job, fault = detail.job, self.figures.faults.append
-        kind = job.owner_name
-        parent = known.get(job.parent_id or "")
-        asked = job.id in self.stopped["cancel"] or job.id in self.stopped["pause"]
-        resumes = sum(entry.reason == "Resumed" for entry in detail.history)
-        said = f"{job.action} of {kind} {job.id}: {job.state} ({job.reason}) after {starts} starts"
-        if parent is not None and parent.job.state is not State.DONE:
-            wanted = {parent.job.state, *([State.CANCELLED] if asked else [])}
-            if job.state not in wanted or starts:
-                fault(f"{said}, its parent is {parent.job.state}")
-        elif asked:
-            if starts > 1 + resumes:
-                fault(f"{said}, {resumes} resumes")
-        else:
-            end = State.FAILED if kind == "fail" else State.DONE
-            if job.state is not end or starts != 1:
-                fault(said)
-            if end is State.FAILED and job.reason != "boom":
-                fault(said)
-        if kind == "wide" and job.state is State.DONE and len(set(job.devices)) != 2:
-            fault(f"{said} on {job.devices}")
-        states = [entry.state for entry in detail.history]
-        for before, after in pairwise(states):
-            if before is not after and after not in TRANSITIONS[before]:
-                fault(f"{said}: {after} after {before}")
+            asked = self.asked.get(detail.job.id, Asked())
+            self.figures.faults += judge(detail, known, asked, per_job[detail.job.id])
 
     def _look_behind(self) -> None:
         """What is left when the daemon is gone."""

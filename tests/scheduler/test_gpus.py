@@ -162,7 +162,9 @@ async def test_a_run_waits_while_a_foreign_process_is_on_its_gpu(
         # The driver tells nobody of the process: it is found the moment before the run begins.
         await world.until(job_id, State.LEASED)
         job = await world.until(job_id, State.QUEUED)
-        assert job.reason == f"waits for a device: Test GPU 0 is in use by pid {stranger.pid} (sleep), not taod's"
+        assert (
+            job.reason == f"waits for a device: GPU 0 (Test GPU 0) is in use by pid {stranger.pid} (sleep), not taod's"
+        )
         scenario.set("GPU-0", processes=[])
         job = await world.until(job_id, State.DONE)
         assert (job.attempt, job.devices) == (1, ["GPU-0"])
@@ -180,7 +182,7 @@ async def test_a_lost_gpu_fails_its_own_run_only_and_is_used_again_when_it_is_ba
             await world.until_epoch(job_id)
         scenario.set("GPU-0", lost=True)
         job = await world.until(first, State.FAILED)
-        assert job.reason.startswith("Test GPU 0 (GPU-0) was lost: its driver no longer answers for it")
+        assert job.reason.startswith("GPU 0 (Test GPU 0) was lost (GPU-0): its driver no longer answers for it")
         assert world.job(second).state is State.RUNNING
         third = world.post(GOOD)
         world.file(second, "go").touch()

@@ -119,7 +119,7 @@ def test_a_slot_that_is_free_between_leased_ones_is_used() -> None:
             [gpu(0, "x"), gpu(1), gpu(2, "x")],
             "waits for 2 devices: 2 of 3 leased by job x (train)",
         ),
-        ([job("a")], [gpu(0, busy="lost: gone")], "waits for a device: H100 is lost: gone"),
+        ([job("a")], [gpu(0, busy="lost: gone")], "waits for a device: GPU 0 (H100) is lost: gone"),
         (
             [job("a", devices_wanted=3)],
             [gpu(n, f"holder{n}") for n in range(5)],

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from store.records import PendingJob
 from taod.config import SchedulerConfig
-from taod.scheduler.policy import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide, most_wanted
 from taod.scheduler.slots import Slots
 from taod.scheduler.turns import NANOSECONDS, Turns, lines_of
 from taod.scheduler.words import FURTHER_BACK, of_pause
@@ -218,3 +221,87 @@ class TestLending:
         assert slots.take(job("small"), alone=False, ends_by_s=1.0) is None
         assert [each.id for each in slots.keepers()] == ["first", "second"]
         assert slots.take(job("small"), alone=False, ends_by_s=math.inf) is None
+
+
+def mig(number: int, *held_by: str) -> Device:
+    """An instance of GPU 0."""
+    device = gpu(0, *held_by)
+    return msgspec.structs.replace(
+        device, id=f"MIG-{number}", parent="GPU-0", name=f"H100 MIG 1g.10gb (GPU 0, instance {number})"
+    )
+
+
+def test_a_job_of_several_devices_gets_whole_gpus_never_mig_instances() -> None:
+    both, one = job("both", 1, devices_wanted=2), job("one", 2)
+    devices = [mig(0), mig(1), gpu(1), gpu(2, "x")]
+    decisions = decide(Snapshot([both, one], devices=devices, holders={"x": Holder("ada")}, rules=rules()))
+    assert leased(decisions) == {"one": [("MIG-0", 0)]}
+    assert told(decisions) == {"both": "waits for 2 devices: 1 of 2 leased by job x (train)"}
+    assert next(each.reason for each in decisions if isinstance(each, Lease)) == (
+        "Leased H100 MIG 1g.10gb (GPU 0, instance 0)"
+    )
+    free = decide(Snapshot([both, one], devices=[mig(0), gpu(1), gpu(2)], rules=rules()))
+    assert leased(free) == {"both": [("GPU-1", 0), ("GPU-2", 0)], "one": [("MIG-0", 0)]}
+
+
+@pytest.mark.parametrize(
+    ("devices", "have", "most"), [([mig(0), mig(1)], "no whole GPU", 1), ([mig(0), mig(1), gpu(1)], "1 whole GPU", 1)]
+)
+def test_a_job_that_wants_several_of_mig_instances_is_told_what_it_may_have(
+    devices: list[Device], have: str, most: int
+) -> None:
+    assert most_wanted(devices)["model"] == most
+    for how in ({}, {"lines": []}):
+        (end,) = decide(Snapshot([job("both", 1, devices_wanted=2)], devices=devices, rules=rules(), **how))
+        assert end == End(
+            "both",
+            State.FAILED,
+            f"It can never run: it asks for 2 devices and taod has {have}; a run can use one MIG "
+            f"instance, not several; ask for {most} at most",
+        )
+
+
+@st.composite
+def two_users(draw: st.DrawFn) -> Snapshot:
+    """Jobs of two users, running, queued and waiting, some behind jobs of their own."""
+    ids = draw(st.permutations([f"{number:08x}" for number in range(0xABC0, 0xABC0 + 14)]))
+    owner = {name: draw(st.sampled_from(["ada", "bob"])) for name in ids}
+    running, rest = ids[: draw(st.integers(0, 4))], ids[4:]
+    devices = [gpu(number) for number in range(4)]
+    for number, name in enumerate(running):
+        devices[number] = gpu(number, name)
+    jobs = [
+        job(
+            name,
+            number,
+            user_id=owner[name],
+            devices_wanted=draw(st.integers(1, 5)),
+            priority=draw(st.integers(-1, 1)),
+            state=draw(st.sampled_from([State.QUEUED, State.QUEUED, State.WAITING])),
+            parent_id=draw(st.sampled_from([None, *(each for each in rest[:number] if owner[each] == owner[name])])),
+        )
+        for number, name in enumerate(rest)
+    ]
+    return Snapshot(
+        jobs,
+        parents={each.id: each for each in jobs},
+        devices=devices,
+        holders={name: Holder(owner[name], draw(st.sampled_from([None, 50.0]))) for name in running},
+        rules=rules(
+            max_running=draw(st.sampled_from([0, 3])),
+            max_running_per_user=draw(st.sampled_from([0, 2])),
+            exclusive=draw(st.sampled_from([[], ["train"]])),
+        ),
+        wall_time_s=lambda each: 40.0 if each.place % 2 else None,
+    )
+
+
+@given(two_users())
+@settings(max_examples=60, deadline=None)
+def test_no_reason_names_a_job_of_another_user(snapshot: Snapshot) -> None:
+    owner = {each.id: each.user_id for each in snapshot.pending}
+    owner |= {name: holder.user_id for name, holder in snapshot.holders.items()}
+    for decision in decide(snapshot):
+        for name, user_id in owner.items():
+            if user_id != owner[decision.job_id]:
+                assert name not in decision.reason and user_id not in decision.reason

@@ -7,19 +7,21 @@ import time
 from pathlib import Path
 
 import pytest
-from storm import Storm
+from storm import GROUNDS, Storm
 
 KILLS = int(os.environ.get("TAOD_STORM_KILLS", "10"))
 SEED = int(os.environ.get("TAOD_STORM_SEED", "0")) or time.time_ns()
+GROUND = os.environ.get("TAOD_STORM_GROUND") or sorted(GROUNDS)[SEED % len(GROUNDS)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 15 * KILLS)
 async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path) -> None:
-    figures = await Storm(tmp_path, kills=KILLS, seed=SEED).run()
+    figures = await Storm(tmp_path, kills=KILLS, seed=SEED, ground=GROUND).run()
     print(
-        f"seed {SEED}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
-        f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, {figures.seconds:.0f} s"
+        f"seed {SEED}, {GROUND}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
+        f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, "
+        f"{figures.edits} edits, {figures.closings} closings, {figures.seconds:.0f} s"
     )
     assert figures.faults == []
     assert figures.kills == KILLS and figures.jobs > KILLS

@@ -289,6 +289,35 @@ async def test_draining_ends_runs_by_themselves_and_starts_nothing(tmp_path: Pat
         assert (world.job(first).state, world.job(second).state) == (State.DONE, State.QUEUED)
 
 
+class Unending:
+    """The watch over a sweep, which waits for trials that nobody starts any more."""
+
+    live = None
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id, self.ended, self.begun, self.left = job_id, asyncio.Event(), False, False
+
+    def begin(self, live: object = None) -> None:
+        self.begun = True
+
+    async def leave(self) -> None:
+        self.left = True
+
+
+async def test_draining_leaves_a_sweep_to_the_next_daemon(tmp_path: Path) -> None:
+    world = World(tmp_path / "root", in_memory=True)
+    sweep = world.post(None, state=State.RUNNING)
+    watch = Unending(sweep)
+    world.scheduler.hand_over(lambda ground, job_id, over: watch if job_id == sweep else None)  # type: ignore[arg-type]
+    await world.scheduler.start()
+    run = world.post(GOOD)
+    await world.until(run, State.STARTING, State.RUNNING, State.DONE)
+    await asyncio.wait_for(world.scheduler.drain(), LIMIT_S)
+    assert watch.begun and world.job(run).state is State.DONE and world.job(sweep).state is State.RUNNING
+    await end_all(world)
+    assert watch.left
+
+
 async def test_cancelling_all_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         owner = world.owner()

@@ -26,8 +26,9 @@ from taod.types.dataset import Dataset, DatasetSummary, UploadAnswer
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, ProcessInfo, Result
-from taod.types.model import Model
+from taod.types.model import Model, Ptm
 from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
 from taod.types.state import State
 from taod.types.sweep import SweepView
@@ -59,6 +60,9 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    summaries: dict[str, DatasetSummary] = field(default_factory=dict)
+    schema: dict[str, Any] = field(default_factory=dict)
+    """JSON Schema of every action."""
     sweeps: dict[str, SweepView] = field(default_factory=dict)
     queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -203,7 +207,10 @@ def make_app(world: World) -> Litestar:
 
     @get("/api/v1/networks")
     async def networks() -> list[NetworkInfo]:
-        return [network_info()]
+        kind = NetworkInfo(
+            "image_classification", "dataset", "image_classification", ["classification_pyt"], "", "", []
+        )
+        return [network_info(), kind]
 
     @get("/api/v1/networks/{name:str}")
     async def network(name: FromPath[str]) -> NetworkInfo:
@@ -214,7 +221,15 @@ def make_app(world: World) -> Litestar:
     def network_info() -> NetworkInfo:
         return NetworkInfo(
             "classification_pyt", "network", "image_classification", ["classification_pyt"], "tao-pyt", "yaml",
-            [ActionInfo("train", ["embedded"])], "loss",
+            [ActionInfo("train", ["embedded"]), ActionInfo("evaluate", ["embedded"]), ActionInfo("prune", [])], "loss",
+        )  # fmt: skip
+
+    def planned(number: int, action: str) -> PlannedJob:
+        argv = ["classification_pyt", action, "-e", f"/root/jobs/dry-run-{number}/{action}.yaml", "-k", "***"]
+        return PlannedJob(
+            f"dry-run-{number}", "classification_pyt", action, f"dry-run-{number - 1}" if number > 1 else None,
+            "embedded", "tao-pyt", 1, argv, ["sh", "run.sh", *argv], {"TAOD_JOB_ID": f"dry-run-{number}"},
+            ["/data/pictures"],
         )  # fmt: skip
 
     def wanted(request: Request[Any, Any, Any]) -> list[JobView]:
@@ -394,6 +409,26 @@ def make_app(world: World) -> Litestar:
         world.uploads[dataset] = (sent.filename, content)
         return UploadAnswer("taken", 1, len(content), DatasetSummary("ready", 1, len(content)))
 
+    @get(f"{BASE}/dataset/{{dataset:str}}/summary")
+    async def summary(user: FromPath[str], dataset: FromPath[str]) -> DatasetSummary:
+        return world.summaries.get(dataset, DatasetSummary("empty"))
+
+    @get(f"{BASE}/model")
+    async def list_models(user: FromPath[str]) -> Response[list[Model]]:
+        return Response(list(world.models.values()), headers={"X-Total-Count": str(len(world.models))})
+
+    @get(f"{BASE}/ptm")
+    async def list_ptms(user: FromPath[str]) -> list[Ptm]:
+        return []
+
+    @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}/schema")
+    async def schema(user: FromPath[str], model: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
+        return world.schema
+
+    @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
+    async def spec(user: FromPath[str], model: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
+        raise Refusal(404, "no specification was saved")
+
     @put(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
     async def merge_spec(
         user: FromPath[str], model: FromPath[str], action: FromPath[str], request: Request[Any, Any, Any]
@@ -402,8 +437,10 @@ def make_app(world: World) -> Litestar:
         return Response({"saved": True} | body, headers={"X-Taod-Warnings": "gpu_ids is not known"})
 
     @post(f"{BASE}/model/{{model:str}}/job")
-    async def run(user: FromPath[str], model: FromPath[str], request: Request[Any, Any, Any]) -> list[str]:
+    async def run(user: FromPath[str], model: FromPath[str], request: Request[Any, Any, Any]) -> Any:
         asked = msgspec.json.decode(await request.body())
+        if request.query_params.get("dry_run") == "true":
+            return [planned(number, action) for entry in asked for number, action in enumerate(entry["actions"], 1)]
         return [world.add_job(action=action, owner_id=model).id for entry in asked for action in entry["actions"]]
 
     def refused(request: Request[Any, Any, Any], error: Refusal) -> Response[ErrorBody]:
@@ -436,6 +473,11 @@ def make_app(world: World) -> Litestar:
             list_datasets,
             delete_dataset,
             upload,
+            summary,
+            list_models,
+            list_ptms,
+            schema,
+            spec,
             merge_spec,
             run,
         ],

@@ -67,6 +67,19 @@ async def test_only_what_has_ended_is_deleted(dashboard: Dashboard, busy: Any, u
         assert len(busy.jobs) == 2
 
 
+async def test_a_key_that_can_do_nothing_says_why(dashboard: Dashboard, world: Any, until: Any) -> None:
+    queued = world.add_job(state=State.QUEUED, action="evaluate")
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == queued.id)
+        for key, words in (("p", "Only a training that runs can be paused"), ("x", "cancel it first")):
+            await pilot.press(key)
+            said = [note.message for note in dashboard._notifications]
+            assert any(words in note and "an evaluate that is queued" in note for note in said)
+        await pilot.press("u", "M", "t")
+        said = [note.message for note in dashboard._notifications]
+        assert said[-2:] == ["There is nothing to take back.", "No model is selected; n makes one."]
+
+
 async def test_the_whole_queue_is_paused_with_a_reason_and_opened_again(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:

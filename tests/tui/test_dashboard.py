@@ -12,7 +12,7 @@ from taod.types.event import EventType, ResourceChange
 from taod.types.job import Result
 from taod.types.state import State
 from tui.app import Dashboard
-from tui.job.kpis import MetricPlot
+from tui.job.plot import MetricPlot
 from tui.screens.confirm import Confirm
 from tui.screens.help import Help
 
@@ -20,7 +20,7 @@ SIZE = (120, 40)
 
 
 def cell(app: Dashboard, job_id: str, column: str) -> str:
-    return app.screen.jobs.table.get_cell(job_id, column).plain
+    return app.screen.jobs.table.cell(job_id, column).plain
 
 
 def text(app: Dashboard, selector: str) -> str:
@@ -52,7 +52,7 @@ async def select(app: Dashboard, pilot: Any, until: Any, job_id: str) -> None:
 async def test_the_first_paint_shows_devices_jobs_and_counts(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
-        assert [key.value for key in dashboard.screen.jobs.table.rows] == [
+        assert dashboard.screen.jobs.table.rows == [
             view.id for view in sorted(busy.jobs.values(), key=lambda view: view.created_on, reverse=True)
         ]
         assert cell(dashboard, busy.train.id, "word") == "running"
@@ -81,12 +81,12 @@ async def test_an_event_changes_its_cells_and_makes_no_row_anew(dashboard: Dashb
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         table = dashboard.screen.jobs.table
-        kept = table.rows[next(key for key in table.rows if key.value == busy.train.id)]
+        kept = table.row_of(busy.train.id)
         asked_before = asked(busy, "GET", "/job")
         busy.change(busy.train.id, result=Result(epoch=4, max_epoch=8, eta="0:00:30"), metric_value=0.95)
         await until(pilot, lambda: "4/8 00:30" in cell(dashboard, busy.train.id, "progress"))
-        assert cell(dashboard, busy.train.id, "value") == "0.95"
-        assert kept is table.rows[next(key for key in table.rows if key.value == busy.train.id)]
+        assert cell(dashboard, busy.train.id, "value") == "0.95 ▲"
+        assert kept == table.row_of(busy.train.id)
         assert asked(busy, "GET", "/job") == asked_before
 
 
@@ -99,7 +99,7 @@ async def test_a_new_job_comes_first_and_the_cursor_stays_on_its_own(
         busy.tell(EventType.JOB, made)
         await until(pilot, lambda: made.id in dashboard.screen.jobs.table.rows)
         table = dashboard.screen.jobs.table
-        assert table.get_row_index(made.id) == 0
+        assert table.row_of(made.id) == 0
         assert table.selected_id == busy.train.id
         await until(pilot, lambda: "1 queued" in text(dashboard, "#header-counts"))
 
@@ -230,6 +230,7 @@ async def test_the_plot_draws_the_chosen_metric_and_grows(
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("k")
         await until(pilot, lambda: dashboard.screen.job.kpis.chosen == "accuracy_top-1")
+        await until(pilot, lambda: dashboard.screen.query(MetricPlot))
         plot = dashboard.screen.query_one(MetricPlot)
         await until(pilot, lambda: plot.size.height > 5)
         assert any("⠀" < character <= "⣿" for character in plot.render().plain)
@@ -273,7 +274,7 @@ async def test_a_job_that_leaves_the_filter_leaves_the_list(dashboard: Dashboard
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
         await pilot.press("3")
-        await until(pilot, lambda: [key.value for key in dashboard.screen.jobs.table.rows] == [busy.train.id])
+        await until(pilot, lambda: dashboard.screen.jobs.table.rows == [busy.train.id])
         busy.change(busy.train.id, state=State.DONE)
         await until(pilot, lambda: not dashboard.screen.jobs.table.rows)
 
@@ -284,10 +285,11 @@ async def test_more_jobs_come_as_the_reader_scrolls(dashboard: Dashboard, world:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 200)
         assert str(dashboard.screen.jobs.border_subtitle) == "200 of 450"
-        await pilot.press("end")
+        await pilot.press(*["pagedown"] * 20)
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 400)
         await pilot.press("end")
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 450)
+        await until(pilot, lambda: dashboard.screen.jobs.table.cursor_row == 449)
         assert str(dashboard.screen.jobs.border_subtitle) == "450"
 
 
@@ -361,11 +363,11 @@ async def test_enter_zooms_and_escape_leaves(dashboard: Dashboard, busy: Any, un
 async def test_a_small_terminal_keeps_what_matters(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=(80, 24)) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
-        shown = {key.value for key in dashboard.screen.jobs.table.columns}
+        shown = set(dashboard.screen.jobs.table.columns)
         assert {"state", "id", "action", "model", "progress", "value", "age"} == shown
         assert dashboard.screen.jobs.table.size.height >= 4
         assert dashboard.screen.job.log_view.size.height >= 5
         await pilot.resize_terminal(120, 40)
-        await until(pilot, lambda: "device" in {key.value for key in dashboard.screen.jobs.table.columns})
+        await until(pilot, lambda: "device" in set(dashboard.screen.jobs.table.columns))
         assert dashboard.screen.jobs.table.selected_id == busy.train.id
         assert dashboard.screen.query_one(TabbedContent).active == "tab-log"

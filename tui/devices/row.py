@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from rich.text import Text
 from textual.widget import Widget
 
 from taod.types.device import Device
 from tui import format
+from tui.devices.trail import Trail
 from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
-WIDE = 110
-LONG_NAME, SHORT_NAME = 30, 16
+NARROW, WIDE, WIDEST = 90, 110, 150
+MOVE_EVERY_S = 9.0
+"""The lines of bars move on this often when nothing is told."""
+LONG_NAME, SHORT_NAME, SHORTEST_NAME = 30, 16, 10
 LIMIT_C = 90.0
 """Temperature at which the figure is drawn as being at its limit."""
 
@@ -20,14 +25,29 @@ def label(device: Device) -> str:
     return f"{device.kind.value}{device.index}"
 
 
-def line(device: Device, width: int, name_cells: int) -> Text:
-    """A device's line, `width` cells at most; `name_cells` go to its name at most."""
+class Trails:
+    """What a device's utilisation and memory were in the last minutes."""
+
+    def __init__(self) -> None:
+        self.load, self.memory = Trail(), Trail()
+
+    def add(self, device: Device, at: float) -> None:
+        """Take what the device says now."""
+        if device.utilisation_percent is not None:
+            self.load.add(at, device.utilisation_percent / 100)
+        if device.memory_used_bytes is not None and device.memory_total_bytes:
+            self.memory.add(at, device.memory_used_bytes / device.memory_total_bytes)
+
+
+def line(device: Device, width: int, name_cells: int, trails: Trails | None = None, now: float = 0.0) -> Text:
+    """A device's line, `width` cells at most; `name_cells` go to its name at most. With its trails, as far as `now`,
+    it shows how the figures came to be what they are."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append("● " if device.leases else "○ ", style=GREEN if device.leases else DIM)
     text.append(label(device).upper().ljust(6), style=f"bold {TEXT}")
-    room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME)
+    room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME if width >= NARROW else SHORTEST_NAME)
     text.append(f"{_clip(name(device), room):<{room}}  ", style=SOFT)
-    text.append_text(_figures(device, width))
+    text.append_text(_figures(device, width, trails or Trails(), now))
     return text.append_text(holder(device))
 
 
@@ -57,18 +77,20 @@ def holder(device: Device) -> Text:
     return Text("free" if device.slots == 1 else f"free, {device.slots} slots", style=DIM)
 
 
-def _figures(device: Device, width: int) -> Text:
+def _figures(device: Device, width: int, trails: Trails, now: float) -> Text:
     """Bars and numbers for what the device can tell; nothing for what it cannot."""
-    text, bar_width = Text(), 10 if width >= WIDE else 5
+    text, cells = Text(), 20 if width >= WIDEST else 12 if width >= WIDE else 6 if width >= NARROW else 5
     if device.utilisation_percent is not None:
-        load = device.utilisation_percent / 100
         text.append("util ", style=DIM)
-        text.append_text(format.bar(load, bar_width, format.heat(load)))
+        text.append_text(trails.load.drawn(now, cells))
         text.append(f" {device.utilisation_percent:3.0f}%  ", style=TEXT)
     if device.memory_used_bytes is not None and device.memory_total_bytes:
-        share = device.memory_used_bytes / device.memory_total_bytes
-        text.append("mem ", style=DIM)
-        text.append_text(format.bar(share, bar_width, format.heat(share)))
+        text.append("mem " if width >= NARROW else "", style=DIM)
+        if width >= WIDE:
+            text.append_text(trails.memory.drawn(now, cells))
+        else:
+            share = device.memory_used_bytes / device.memory_total_bytes
+            text.append_text(format.bar(share, cells - 1, format.heat(share)))
         used, total = device.memory_used_bytes / format.GIB, device.memory_total_bytes / format.GIB
         text.append(f" {used:.1f}/{total:.0f}G  " if width >= WIDE else f" {used:.0f}/{total:.0f}G  ", style=TEXT)
     if device.temperature_c is not None:
@@ -91,12 +113,17 @@ class DeviceRow(Widget):
         super().__init__(classes="device")
         self.device = device
         self._name_cells = name_cells
+        self._trails = Trails()
+        self._trails.add(device, monotonic())
+
+    def on_mount(self) -> None:
+        self.set_interval(MOVE_EVERY_S, self.refresh)
 
     def tell(self, device: Device) -> None:
         """Show newer figures."""
-        if device != self.device:
-            self.device = device
-            self.refresh()
+        self._trails.add(device, monotonic())
+        self.device = device
+        self.refresh()
 
     def render(self) -> Text:
-        return line(self.device, self.size.width, self._name_cells)
+        return line(self.device, self.size.width, self._name_cells, self._trails, monotonic())

@@ -19,6 +19,16 @@ def falls(metric: str) -> bool:
     return any(part in metric.lower() for part in FALLING)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve of a plot."""
+
+    name: str
+    epochs: list[int]
+    values: list[float]
+    colour: str
+
+
 @dataclass
 class Curves:
     """Values by metric and epoch. The first value of an epoch stays, as in the daemon's own record."""

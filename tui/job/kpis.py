@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -13,68 +14,21 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
-from textual_plotext import PlotextPlot
 
 from taod.client import Client, ClientError
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
-from tui.job.curves import Curves
-from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, SURFACE, TEAL, TEXT, YELLOW
+from tui.job.curves import Curves, Line
+from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, TEAL, TEXT, YELLOW
 
-INK_RGB = (105, 117, 110)
-GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
-MOST_TICKS = 10
-
+if TYPE_CHECKING:
+    from tui.job.plot import MetricPlot
 
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """`#rrggbb` as numbers."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One curve of a plot."""
-
-    name: str
-    epochs: list[int]
-    values: list[float]
-    colour: str
-
-
-class MetricPlot(PlotextPlot):
-    """Curves over epochs."""
-
-    def draw(self, lines: Sequence[Line]) -> None:
-        """Show these."""
-        plot = self.plt
-        plot.clear_figure()
-        plot.canvas_color(GROUND_RGB)
-        plot.axes_color(GROUND_RGB)
-        plot.ticks_color(INK_RGB)
-        plot.grid(False, False)
-        plot.xaxes(True, False)
-        plot.yaxes(True, False)
-        every = sorted({epoch for line in lines for epoch in line.epochs})
-        for line in lines:
-            if len(line.epochs) == 1:
-                plot.scatter(line.epochs, line.values, marker="●", color=rgb(line.colour))
-            elif line.epochs:
-                plot.plot(line.epochs, line.values, marker="braille", color=rgb(line.colour))
-        if every:
-            plot.xticks(ticks(every))
-        self.refresh()
-
-
-def ticks(epochs: list[int]) -> list[int]:
-    """Whole epochs to write under the axis, ten or so."""
-    first, last = epochs[0], epochs[-1]
-    step = max(1, -(-(last - first) // MOST_TICKS))
-    return list(range(first, last + 1, step))
+DRAW_EVERY_S = 0.2
+"""Curves that grow faster are drawn this often."""
 
 
 class KpiPane(Vertical):
@@ -95,13 +49,15 @@ class KpiPane(Vertical):
         self._others: dict[str, Curves] = {}
         """Curves of marked jobs, by how the job is called."""
         self._categories: list[Categorical] = []
+        self._canvas: MetricPlot | None = None
+        self._drawing = False
+        """Whether what came is going to be drawn."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
             yield OptionList(id="metrics", compact=True)
             with Vertical(id="kpi-plot"):
                 yield Static(id="kpi-head")
-                yield MetricPlot(id="plot")
                 yield Static("", id="kpi-classes")
         yield Static("", id="kpi-empty", classes="empty")
 
@@ -128,9 +84,14 @@ class KpiPane(Vertical):
 
     def feed(self, update: StatusUpdate) -> None:
         """Let the curve grow."""
-        if update.job_id == self._job_id and self.curves.feed(update):
-            self._list()
-            self._draw()
+        if update.job_id == self._job_id and self.curves.feed(update) and not self._drawing:
+            self._drawing = True
+            self.set_timer(DRAW_EVERY_S, self._grown)
+
+    def _grown(self) -> None:
+        self._drawing = False
+        self._list()
+        self._draw()
 
     def next_metric(self) -> None:
         """Draw the next of the metrics."""
@@ -208,11 +169,24 @@ class KpiPane(Vertical):
             return
         lines = self._lines(self._chosen)
         self.query_one("#kpi-head", Static).update(self._head(self._chosen, lines))
-        self.query_one(MetricPlot).draw(lines)
+        self._plot(lines)
         classes = self.query_one("#kpi-classes", Static)
         table = by_class(self._chosen, self._categories)
         classes.display = table is not None
         classes.update(table or "")
+
+    def _plot(self, lines: Sequence[Line]) -> None:
+        if self._canvas is None:
+            self._make_canvas()
+        else:
+            self._canvas.draw(lines)
+
+    @work(group="plot", exclusive=True)
+    async def _make_canvas(self) -> None:
+        plot = (await asyncio.to_thread(importlib.import_module, "tui.job.plot")).MetricPlot(id="plot")
+        await self.query_one("#kpi-plot").mount(plot, before="#kpi-classes")
+        self._canvas = plot
+        self._draw()
 
     def _lines(self, chosen: str) -> list[Line]:
         """The chosen metric, those beside it, and the chosen one of the other jobs."""

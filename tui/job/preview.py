@@ -7,7 +7,6 @@ import io
 import json
 from pathlib import PurePosixPath
 
-import yaml
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +36,8 @@ def preview(path: str, data: bytes, size: int) -> RenderableType:
     if suffix == ".csv":
         return _table(text)
     if whole and suffix in (".json", ".yaml", ".yml"):
+        import yaml
+
         try:
             document = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
         except (ValueError, yaml.YAMLError):

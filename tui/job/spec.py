@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import yaml
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -110,6 +109,8 @@ class SpecPane(VerticalScroll):
         if not detail.spec:
             return Text("It has none.", style=DIM)
         if self.way == "yaml":
+            import yaml
+
             return Text(yaml.safe_dump(detail.spec, sort_keys=False, allow_unicode=True), style=TEXT)
         if self.way == "tree" or (self.way == "marked" and not self._others):
             return tree(detail.spec)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from taod.types.job import JobView
 from taod.types.state import Status
+from tui.job.curves import falls
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,43 @@ class Book:
     views: dict[str, JobView] = field(default_factory=dict)
     total: int = 0
     """How many the daemon has for this filter; the list may hold fewer."""
+    trends: dict[str, int] = field(default_factory=dict)
+    """By job, whether its metric got better (1) or worse (-1) when it last changed."""
+    _oldest: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self._find_oldest()
+
+    def _find_oldest(self) -> None:
+        self._oldest = min(((view.created_on, view.id) for view in self.views.values()), default=None)
 
     def newer(self, view: JobView) -> bool:
         """Whether `view` says something that the book does not know yet: answers and events may overtake each other."""
         known = self.views.get(view.id)
         return known is None or view.last_modified >= known.last_modified
 
+    def take(self, view: JobView) -> None:
+        """Know this of the job from now on."""
+        before = self.views.get(view.id)
+        self.views[view.id] = view
+        if before is None:
+            if self._oldest is None or view.created_on < self._oldest[0]:
+                self._oldest = view.created_on, view.id
+        elif view.attempt != before.attempt:
+            self.trends.pop(view.id, None)
+        elif better := _change(before.metric_value, view.metric_value):
+            self.trends[view.id] = -better if falls(view.metric or "") else better
+
+    def forget(self, job_id: str) -> None:
+        """The job is not in the list any more."""
+        self.views.pop(job_id, None)
+        self.trends.pop(job_id, None)
+        if self._oldest is not None and self._oldest[1] == job_id:
+            self._find_oldest()
+
     def oldest(self) -> str:
         """Creation time of the oldest job in the list."""
-        return min((view.created_on for view in self.views.values()), default="")
+        return self._oldest[0] if self._oldest is not None else ""
 
     def belongs(self, view: JobView) -> bool:
         """Whether a job that an event tells of has its place among those loaded, not further down."""
@@ -56,3 +85,10 @@ class Book:
             return False
         complete = len(self.views) >= self.total
         return view.id in self.views or complete or view.created_on >= self.oldest()
+
+
+def _change(before: float | None, after: float | None) -> int:
+    """Whether a value rose (1) or fell (-1); 0 where it did neither."""
+    if before is None or after is None:
+        return 0
+    return (after > before) - (after < before)

@@ -83,7 +83,8 @@ class FilterBar(Horizontal):
         self._tell()
 
     def start_typing(self) -> None:
-        self.input.focus()
+        """Give the keys to the text, at once: the next may be here already."""
+        self.screen.set_focus(self.input)
 
     def reset(self) -> None:
         """Let everything through."""

@@ -9,18 +9,27 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from taod.client import Client, ClientError
 from taod.types.job import JobView
 from taod.types.state import State
 from tui.jobs.book import Book
 from tui.jobs.filters import FilterBar
+from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
 
 PAGE_JOBS = 200
+REST_JOBS = 2_000
+"""So many are read at once on the way to the last of all."""
 TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
+NO_JOBS = (
+    "No jobs yet. The way to one:\n\n"
+    "[$primary]D[/] [$dim]brings in a data set,[/] [$primary]M[/] [$dim]makes a model of it,[/] "
+    "[$primary]t[/] [$dim]there trains it[/]\n"
+    "[$primary]taod quickstart[/] [$dim]in a shell does it all, with handwritten digits[/]"
+)
 
 
 class JobsPanel(Vertical):
@@ -58,6 +67,7 @@ class JobsPanel(Vertical):
 
     def on_mount(self) -> None:
         self.border_title = "Jobs"
+        self.table.trends = self.book.trends
         self.set_interval(AGE_EVERY_S, self.table.grow_older)
         self._show()
 
@@ -117,8 +127,7 @@ class JobsPanel(Vertical):
         self._connected = True
         first = not self.book.views
         there = {view.id for view in page.items}
-        for job_id in [known for known in self.book.views if known not in there]:
-            self._forget(job_id)
+        self._forget([known for known in self.book.views if known not in there])
         self.book.total = page.total
         self._put(page.items)
         running = next((view.id for view in page.items if view.state is State.RUNNING), None)
@@ -135,7 +144,7 @@ class JobsPanel(Vertical):
             self._put([view])
         elif before is not None:
             self.book.total -= 1
-            self._forget(view.id)
+            self._forget([view.id])
             self._show()
         return before
 
@@ -153,7 +162,7 @@ class JobsPanel(Vertical):
         """A job was deleted."""
         if job_id in self.book.views:
             self.book.total -= 1
-            self._forget(job_id)
+            self._forget([job_id])
             self._show()
 
     def lost(self, reason: str) -> None:
@@ -170,8 +179,7 @@ class JobsPanel(Vertical):
         if event.filter == self.book.filter:
             return
         self.book.filter = event.filter
-        for view in [each for each in self.book.views.values() if not event.filter.matches(each)]:
-            self._forget(view.id)
+        self._forget([view.id for view in self.book.views.values() if not event.filter.matches(view)])
         self.book.total = len(self.book.views)
         self._show()
         self._read_filtered()
@@ -192,38 +200,74 @@ class JobsPanel(Vertical):
     @on(JobsTable.NearEnd)
     def _near_end(self, event: JobsTable.NearEnd) -> None:
         event.stop()
-        if len(self.book.views) < self.book.total and not self._reading_on:
-            self._read_on()
+        if len(self.book.views) < self.book.total and (event.whole or not self._reading_on):
+            self._read_on(whole=event.whole)
 
     @property
     def _reading_on(self) -> bool:
         return any(worker.group == "page" and worker.is_running for worker in self.workers)
 
     @work(group="page", exclusive=True)
-    async def _read_on(self) -> None:
+    async def _read_on(self, whole: bool) -> None:
+        """The next page, or all that are left: then the cursor goes to the last."""
         asked = self.book.filter
-        try:
-            page = await self._client.jobs(
-                status=asked.status,
-                text=asked.text or None,
-                trials=asked.only,
-                skip=len(self.book.views),
-                size=PAGE_JOBS,
-            )
-        except ClientError as error:
-            self.post_message(self.Failed(error))
-            return
-        if asked is self.book.filter and self.app.is_running:
+        while len(self.book.views) < self.book.total:
+            try:
+                page = await self._client.jobs(
+                    status=asked.status,
+                    text=asked.text or None,
+                    trials=asked.only,
+                    skip=len(self.book.views),
+                    size=REST_JOBS if whole else PAGE_JOBS,
+                )
+            except ClientError as error:
+                self.post_message(self.Failed(error))
+                return
+            if asked is not self.book.filter or not self.app.is_running:
+                return
+            known = len(self.book.views)
             self.book.total = page.total
             self._put(page.items)
+            if not whole or len(self.book.views) == known:
+                return
+        if whole:
+            self.table.action_bottom()
 
-    @on(DataTable.RowHighlighted)
-    def _moved(self, event: DataTable.RowHighlighted) -> None:
+    # Order
+
+    def order_by(self, column: str) -> None:
+        """Order the list by a column; by it already: turn it around."""
+        self._order(self.table.order.by(column))
+
+    def order_by_next(self) -> None:
+        """Order the list by the column to the right."""
+        self._order(self.table.order.after(self.table.columns))
+
+    def turn_around(self) -> None:
+        """Turn the list's order around."""
+        self._order(self.table.order.by(self.table.order.column))
+
+    def regroup(self) -> None:
+        """Put the jobs of each model or data set together, or no more."""
+        self._order(self.table.order.regrouped())
+
+    def _order(self, order: Order) -> None:
+        self.table.arrange_by(order)
+        self._show()
+
+    @on(JobsTable.HeadClicked)
+    def _head_clicked(self, event: JobsTable.HeadClicked) -> None:
+        event.stop()
+        if SAME.get(event.column, event.column) in KEYS:
+            self.order_by(event.column)
+
+    @on(JobsTable.Moved)
+    def _moved(self, event: JobsTable.Moved) -> None:
         event.stop()
         self._tell()
 
-    @on(DataTable.RowSelected)
-    def _entered(self, event: DataTable.RowSelected) -> None:
+    @on(JobsTable.Opened)
+    def _entered(self, event: JobsTable.Opened) -> None:
         event.stop()
         self.post_message(self.Opened())
 
@@ -238,14 +282,15 @@ class JobsPanel(Vertical):
     def _put(self, views: list[JobView]) -> None:
         fresh = [view for view in views if self.book.newer(view)]
         for view in fresh:
-            self.book.views[view.id] = view
+            self.book.take(view)
         self.table.put(fresh)
         self._meet()
         self._show()
 
-    def _forget(self, job_id: str) -> None:
-        self.book.views.pop(job_id, None)
-        self.table.drop(job_id)
+    def _forget(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            self.book.forget(job_id)
+        self.table.drop(job_ids)
 
     def _show(self, trouble: str = "") -> None:
         """Table or words, and the numbers in the frame."""
@@ -256,12 +301,22 @@ class JobsPanel(Vertical):
         if not shown:
             empty.update(trouble or self._emptiness())
         counted = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
+        if shown and not self.table.order.natural:
+            counted = f"{self._ordered(all_loaded=total <= shown)} · {counted}"
         self.border_subtitle = f"[$warning]{len(self.marked)} marked[/] · {counted}" if self.marked else counted
         self._tell()
+
+    def _ordered(self, *, all_loaded: bool) -> str:
+        """In which order the list is; the daemon orders by date alone, so only what is loaded can be in another."""
+        order = self.table.order
+        by = NAMES[order.column] if order.column != "age" or order.turned else ""
+        words = " by ".join(part for part in ("grouped" if order.grouped else "", by) if part)
+        words = words if order.grouped else f"by {words}"
+        return words if all_loaded else f"{words}: of those loaded, [$primary]end[/] loads all"
 
     def _emptiness(self) -> str:
         if not self._connected:
             return "Reading jobs …"
         if self.book.filter.text or self.book.filter.status:
             return "No job matches.\n\n[$dim]escape clears the filter[/]"
-        return "No jobs yet.\n\n[$dim][$primary]taod quickstart[/] makes some.[/]"
+        return NO_JOBS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rich.text import Text
@@ -11,11 +11,14 @@ from rich.text import Text
 from taod.types.job import JobView
 from taod.types.state import State
 from tui import format
+from tui.job.curves import falls
 from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 
 PADDING = 2
 """Cells that a column takes beside its width."""
 FLEXIBLE = "progress"
+ROOMY, LONG_NAME = 130, 20
+"""From this width on, so many cells go to a model's name."""
 SHORTEST_BAR, LONGEST_BAR = 6, 40
 
 
@@ -32,34 +35,35 @@ COLUMNS = (
     Column("state", "", 2),
     Column("word", "State", 9, from_width=100),
     Column("id", "Job", 8),
-    Column("action", "Action", 9),
+    Column("action", "Action", 9, from_width=64),
     Column("model", "Model", 12),
     Column("network", "Network", 18, from_width=112),
     Column(FLEXIBLE, "Progress", 0),
-    Column("value", "Metric", 7),
+    Column("value", "Metric", 9),
     Column("metric", "", 18, from_width=150),
     Column("device", "Device", 6, from_width=100),
     Column("age", "Age", 4, from_width=70),
 )
 
 
-class IdCell(Text):
-    """The id of a row, with what rows are ordered by."""
-
-    def __init__(self, view: JobView) -> None:
-        super().__init__(format.short(view.id), style=SOFT, no_wrap=True)
-        self.order = (view.created_on, view.id)
-
-
 def columns(width: int) -> list[Column]:
     """The columns that fit a table of `width` cells; the flexible one takes what is left."""
     shown = [column for column in COLUMNS if width >= column.from_width]
+    shown = [
+        replace(column, width=LONG_NAME) if column.key == "model" and width >= ROOMY else column for column in shown
+    ]
     left = width - sum(column.width + PADDING for column in shown)
     return [Column(column.key, column.title, max(10, left)) if column.key == FLEXIBLE else column for column in shown]
 
 
 def cells(
-    view: JobView, now: datetime, progress_width: int, device_names: Mapping[str, str], *, marked: bool = False
+    view: JobView,
+    now: datetime,
+    progress_width: int,
+    device_names: Mapping[str, str],
+    *,
+    marked: bool = False,
+    trend: int = 0,
 ) -> dict[str, Text]:
     """Every cell of a job's row, by the key of its column."""
     glyph, colour = GLYPHS[view.state]
@@ -68,16 +72,26 @@ def cells(
     return {
         "state": Text("▸" if marked else " ", style=f"bold {YELLOW}").append(glyph, style=colour),
         "word": Text(view.state.value, style=colour, no_wrap=True),
-        "id": IdCell(view),
+        "id": _cell(format.short(view.id), SOFT),
         "action": _cell(view.action, plain),
         "model": _cell(view.owner_name, plain),
         "network": _cell(view.network, DIM if ended else SOFT),
         FLEXIBLE: progress(view, now, progress_width),
-        "value": Text(format.number(view.metric_value) if view.metric_value is not None else "", style=plain),
+        "value": value(view, trend, plain),
         "metric": _cell(view.metric or "" if view.metric_value is not None else "", DIM),
         "device": _cell(", ".join(device_names.get(each, each) for each in view.devices), plain),
         "age": age(view, now),
     }
+
+
+def value(view: JobView, trend: int, colour: str) -> Text:
+    """The main metric, and whether it went up or down since the value before: green where that is better."""
+    if view.metric_value is None:
+        return Text("")
+    text = Text(format.number(view.metric_value), style=colour)
+    if trend and not view.state.ended:
+        text.append(" ▲" if (trend > 0) is not falls(view.metric or "") else " ▼", style=GREEN if trend > 0 else RED)
+    return text
 
 
 def age(view: JobView, now: datetime) -> Text:

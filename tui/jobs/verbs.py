@@ -26,6 +26,27 @@ ALLOWED: dict[str, Callable[[JobView], bool]] = {
 }
 """By the name of the verb, whether it can be done to a job as it is now."""
 
+NEEDS = {
+    "cancel": "Only a job that has not ended can be cancelled",
+    "pause": "Only a training that runs can be paused",
+    "resume": "Only a training that is paused, cancelled or failed can be resumed",
+    "hold": "Only a job that has not started can be held",
+    "priority": "Only a job that has not started has a place in the queue to change",
+    "delete": "Only a job that has ended can be deleted: cancel it first",
+    "again": "There is nothing to run again",
+}
+"""What is said when a key can do nothing."""
+
+
+def why_not(verb: str, views: Sequence[JobView]) -> str:
+    """Why a verb does nothing to these jobs, as a sentence."""
+    if not views:
+        return "No job is selected."
+    if len(views) == 1:
+        article = "an" if views[0].action[:1] in "aeiou" else "a"
+        return f"{NEEDS[verb]}; this is {article} {views[0].action} that is {views[0].state.value}."
+    return f"{NEEDS[verb]}; none of the marked jobs is one."
+
 
 def named(views: Sequence[JobView]) -> str:
     """`train 1a2b3c4d of 'digits'`, or how many they are."""

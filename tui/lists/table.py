@@ -9,6 +9,9 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+ROOM_CELLS, LEAST_CELLS = 20, 10
+"""Cells that a flexible column should have, and that the others keep."""
+
 
 class ThingsTable(DataTable[Text]):
     """Rows by id. `columns` are key, title and width; a width of 0 takes what is left."""
@@ -27,14 +30,20 @@ class ThingsTable(DataTable[Text]):
             self.add_column(title, width=width or 10, key=key)
 
     def on_resize(self) -> None:
-        """Give the flexible column what the others leave."""
-        fixed = sum(width + 2 * self.cell_padding for _, _, width in self._columns if width)
-        flexible = [key for key, _, width in self._columns if not width]
-        left = self.size.width - self.styles.scrollbar_size_vertical - fixed - 2 * self.cell_padding * len(flexible)
+        """Give the flexible columns what the others leave; where that is little, the widest others give some up."""
+        widths = {key: width for key, _, width in self._columns}
+        flexible = [key for key, width in widths.items() if not width]
+        room = self.size.width - self.styles.scrollbar_size_vertical - 2 * self.cell_padding * len(widths)
+        while flexible and room - sum(widths.values()) < ROOM_CELLS * len(flexible):
+            widest = max(widths, key=lambda key: widths[key])
+            if widths[widest] <= LEAST_CELLS:
+                break
+            widths[widest] -= 1
+        left = room - sum(widths.values())
         for column in self.columns.values():
-            if column.key.value in flexible:
-                column.width = max(10, left // len(flexible))
-                column.auto_width = False
+            key = column.key.value or ""
+            column.width = widths[key] or max(LEAST_CELLS, left // len(flexible))
+            column.auto_width = False
         self._require_update_dimensions = True
         self._clear_caches()
         self.refresh(layout=True)

@@ -150,6 +150,9 @@ class DatasetsPage(Page):
         if self.selected is not None and self.selected.id == progress.dataset_id:
             self.query_one(DatasetDetails).uploading(None if progress.stage == "done" else progress)
 
+    def why_not(self, action: str) -> str:
+        return "No data set is selected; n makes one."
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("bring", "run", "delete", "check", "pictures"):
             return True if self.selected is not None else None
@@ -228,7 +231,7 @@ class DatasetsPage(Page):
         self.query_one(DatasetDetails).samples.more()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_back(self) -> None:
         self.listing.reset()

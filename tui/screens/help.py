@@ -25,7 +25,8 @@ def listed(bindings: Iterable[Binding]) -> Table:
     for binding in bindings:
         if binding.description:
             shown = [binding.key_display or format_key(key.strip()) for key in binding.key.split(",")]
-            keys.setdefault(binding.action, []).extend(shown)
+            known = keys.setdefault(binding.action, [])
+            known.extend(key for key in dict.fromkeys(shown) if key not in known)
             words[binding.action] = binding.tooltip or binding.description
     table = Table.grid(padding=(0, 3, 0, 0))
     for action in keys:

@@ -21,8 +21,7 @@ from tui.devices.panel import DevicesPanel
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
-from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named
-from tui.run.dialogue import RunDialogue
+from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named, why_not
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page
 from tui.sweep.pane import TrialsPane
@@ -48,6 +47,9 @@ class MainScreen(Page):
         Binding("R", "again", "Again", show=False, tooltip="Run its action again, after a look at what would happen"),
         Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by id, model, network or action"),
+        Binding("o", "order", "Order", show=False, tooltip="Order the list by the next column"),
+        Binding("O", "turn", "Turn", show=False, tooltip="Turn the list's order around"),
+        Binding("g", "group", "Group", show=False, tooltip="Put the jobs of each model together, or no more"),
         Binding("enter", "zoom", "Zoom", tooltip="Give the selected job the whole screen, or take it back"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
         Binding("k", "tab('kpis')", "KPIs", show=False, tooltip="Metrics of the job over its epochs"),
@@ -197,6 +199,9 @@ class MainScreen(Page):
             return True if self._undo else None
         return True
 
+    def why_not(self, action: str) -> str:
+        return "There is nothing to take back." if action == "undo" else why_not(action, self.jobs.targets)
+
     def _targets(self, verb: str) -> list[JobView]:
         """The marked jobs, or else the one that is looked at, that allow it."""
         views = [self._looked_into] if self._looked_into is not None else self.jobs.targets
@@ -286,6 +291,8 @@ class MainScreen(Page):
         except ClientError as error:
             self.complain(error)
             return
+        from tui.run.dialogue import RunDialogue
+
         dialogue = RunDialogue(
             self._client, view.owner_kind, view.owner_id, view.owner_name, view.network, jobs,
             actions=[view.action], parent=view.parent_id,
@@ -340,6 +347,15 @@ class MainScreen(Page):
     def action_filter(self) -> None:
         self.set_class(False, "-zoomed")
         self.jobs.filters.start_typing()
+
+    def action_order(self) -> None:
+        self.jobs.order_by_next()
+
+    def action_turn(self) -> None:
+        self.jobs.turn_around()
+
+    def action_group(self) -> None:
+        self.jobs.regroup()
 
     def action_status(self, choice: int) -> None:
         self.jobs.filters.choose(CHOICES[choice])

@@ -106,6 +106,9 @@ class ModelsPage(Page):
     def _show(self) -> None:
         self.query_one(ModelDetails).show(self.selected, self._names)
 
+    def why_not(self, action: str) -> str:
+        return "No model is selected; n makes one."
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("spec", "run", "change", "delete"):
             return True if self.selected is not None else None
@@ -177,7 +180,7 @@ class ModelsPage(Page):
             self._read()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_back(self) -> None:
         self.listing.reset()

@@ -8,6 +8,7 @@ from rich.markup import escape
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -107,6 +108,20 @@ class Page(Screen[None]):
     @on(feed.CountsChanged)
     def _counted(self, event: feed.CountsChanged) -> None:
         self.header.show_counts(event.counts)
+
+    def on_key(self, event: Key) -> None:
+        """Say why a key that is greyed out does nothing."""
+        for binding in (
+            self._bindings.get_bindings_for_key(event.key) if event.key in self._bindings.key_to_bindings else ()
+        ):
+            name, _, _ = binding.action.partition("(")
+            if "." not in name and self.check_action(name, ()) is None and (why := self.why_not(name)):
+                self.notify(why, markup=False, timeout=4)
+                event.stop()
+
+    def why_not(self, action: str) -> str:
+        """Why an action that is greyed out cannot be done now, as a sentence."""
+        return ""
 
     def action_help(self) -> None:
         self.app.push_screen(Help(self))

@@ -273,7 +273,7 @@ class SpecEditor(ModalScreen[bool]):
             self._draw()
 
     def action_filter(self) -> None:
-        self.listing.input.focus()
+        self.set_focus(self.listing.input)
 
     def action_text(self) -> None:
         self.app.push_screen(AsYaml(yaml.safe_dump(self.draft.document(), sort_keys=False, allow_unicode=True)))

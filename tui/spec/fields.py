@@ -8,8 +8,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from taod.documents import read_yaml
-
 Path = tuple[str, ...]
 Document = dict[str, Any]
 USUAL = frozenset(
@@ -99,6 +97,8 @@ class Field:
         for option in self.options:
             if written(option) == text or (isinstance(option, bool) and text.lower() == written(option)):
                 return option
+        from taod.documents import read_yaml  # here: it loads YAML, which most sessions never need
+
         try:
             if self.kind == "integer":
                 return int(text)

@@ -1,0 +1,152 @@
+"""What goes wrong once, anywhere between queue and process, is made good without anybody asking again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
+
+from runners.protocol import Claim, RunIdentity, RunRequest
+from taod.scheduler import scheduler as passes
+from taod.scheduler import supervise
+from taod.types.state import State
+
+
+def once(error: Exception, work: Any) -> Any:
+    """`work`, which fails the first time."""
+    failed = False
+
+    def call(*given: Any, **named: Any) -> Any:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise error
+        return work(*given, **named)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "LOOK_AGAIN_S", (0.01,))
+    monkeypatch.setattr(supervise, "TRY_AGAIN_S", (0.01,))
+
+
+async def test_a_look_at_the_queue_that_fails_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.until(world.post(GOOD), State.DONE)  # The first reading of the devices, which looks too, is over.
+    monkeypatch.setattr(passes, "decide", once(OSError("disk I/O error"), passes.decide))
+    await world.until(world.post(GOOD), State.DONE)
+
+
+async def test_a_lease_that_cannot_be_recorded_is_given_a_little_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.until(world.post(GOOD), State.DONE)
+    monkeypatch.setattr(world.store.jobs, "lease", once(OSError("database or disk is full"), world.store.jobs.lease))
+    await world.until(world.post(GOOD), State.DONE)
+
+
+async def test_a_reason_that_cannot_be_recorded_is_told_a_little_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = world.post(LONG)
+    await world.until(holder, State.RUNNING)
+    monkeypatch.setattr(world.store.jobs, "explain", once(OSError("disk is full"), world.store.jobs.explain))
+    waiting = world.post(GOOD)
+
+    async def told() -> None:
+        async with world.bus.subscribe(None) as stream:
+            while "1 of 1 leased" not in world.job(waiting).reason:
+                await anext(stream)
+
+    await asyncio.wait_for(told(), LIMIT_S)
+
+
+async def test_a_start_that_cannot_be_recorded_is_made_a_little_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.store.runs, "add", once(OSError("database or disk is full"), world.store.runs.add))
+    job_id = world.post(GOOD)
+    job = await world.until(job_id, State.DONE)
+    assert world.states(job_id)[:4] == [State.QUEUED, State.LEASED, State.QUEUED, State.LEASED]
+    assert job.attempt == 1 and world.store.leases.all() == []
+
+
+async def test_an_end_that_cannot_be_looked_at_is_looked_at_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "settle", once(OSError("too many open files"), supervise.settle))
+    job = await world.until(world.post(GOOD), State.DONE)
+    assert job.attempt == 1 and world.store.leases.all() == []
+
+
+class BadStart(ScriptRunner):
+    """Has no file descriptor left for the first start."""
+
+    starts = 0
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        self.starts += 1
+        if self.starts == 1:
+            raise OSError(24, "Too many open files")
+        return await super().start(request)
+
+
+async def test_a_start_that_breaks_fails_its_job_and_gives_the_device_back(tmp_path: Path) -> None:
+    world = World(tmp_path / "root", in_memory=True, runner=BadStart())
+    await world.scheduler.start()
+    first, second = world.post(GOOD), world.post(GOOD)
+    job = await world.until(first, State.FAILED)
+    assert "Too many open files" in job.reason
+    await world.until(second, State.DONE)
+    await end_all(world)
+
+
+class SlowStart(ScriptRunner):
+    """A runner whose start takes as long as an image's download, and may be cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.downloading = asyncio.Event()
+        self.left = False
+
+    async def start(self, request: RunRequest) -> RunIdentity:
+        self.downloading.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.left = True
+            raise
+        raise AssertionError("unreachable")
+
+
+def slow(monkeypatch: pytest.MonkeyPatch) -> SlowStart:
+    """Not taken for one of those whose start is a matter of milliseconds."""
+    from taod.scheduler import launch
+
+    monkeypatch.setattr(launch, "QUICK", ())
+    return SlowStart()
+
+
+@pytest.mark.parametrize(
+    ("asked", "state", "words"),
+    [("cancel", State.CANCELLED, "Cancelled by user"), ("pause", State.PAUSED, "Paused before its first epoch")],
+)
+async def test_a_start_that_takes_long_is_broken_off_when_its_end_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, state: State, words: str
+) -> None:
+    runner = slow(monkeypatch)
+    world = World(tmp_path / "root", in_memory=True, runner=runner)
+    await world.scheduler.start()
+    job_id = world.post(GOOD)
+    await asyncio.wait_for(runner.downloading.wait(), LIMIT_S)
+    await getattr(world.scheduler, asked)(job_id)
+    job = await world.until(job_id, state)
+    assert job.reason == words and runner.left and world.store.leases.all() == []
+    request = RunRequest(job_id, 1, None, str(world.root.job(job_id).path))  # type: ignore[arg-type]
+    assert request.run_folder.claim.exists(), "nobody can start this attempt any more"
+    assert await runner.recover(request) == (Claim.NEVER, None)
+    await end_all(world)

@@ -1,0 +1,137 @@
+"""What a dashboard meets in a day: a slow network, tiny terminals, no colours, restarts, and many events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from taod.client import Client
+from taod.types.job import Result
+from taod.types.state import State
+from tests.tui.test_dashboard import select, text, toasts
+from tests.tui.test_frame import drawn
+from tui.app import Dashboard
+from tui.job.plot import MetricPlot
+
+SIZE = (120, 40)
+DELAY_S = 0.4
+
+
+@asynccontextmanager
+async def slow_way(url: str) -> AsyncIterator[str]:
+    """An address that leads to `url`, where everything takes DELAY_S longer in each direction."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    open_ways: set[asyncio.Task[None]] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                await asyncio.sleep(DELAY_S)  # the network that is tested, not a wait for something
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, port)
+        for task in (asyncio.create_task(carry(reader, back)), asyncio.create_task(carry(there, writer))):
+            open_ways.add(task)
+            task.add_done_callback(open_ways.discard)
+
+    proxy = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    finally:
+        proxy.close()
+        for task in list(open_ways):
+            task.cancel()
+
+
+async def test_over_a_slow_network_keys_are_followed_at_once(server: Any, busy: Any, until: Any) -> None:
+    async with slow_way(server.url) as url:
+        app = Dashboard(Client(url, busy.user, busy.token))
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
+            table = app.screen.jobs.table
+            before = table.selected_id
+            await until(pilot, lambda: app.screen.job.detail is not None)
+            await pilot.press("down")
+            assert table.selected_id != before
+            assert app.screen.job.view.id == table.selected_id
+            assert app.screen.job.detail is None, "the cursor waits for no answer"
+            await until(pilot, lambda: app.screen.job.detail is not None)
+            await pilot.press("D")
+            assert app.screen.NAME == "datasets"
+
+
+@pytest.mark.parametrize("size", [(60, 20), (20, 6)])
+async def test_no_terminal_is_too_small(dashboard: Dashboard, busy: Any, until: Any, size: tuple[int, int]) -> None:
+    async with dashboard.run_test(size=size) as pilot:
+        await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
+        await pilot.press("k", "s", "f", "d", "l", "enter", "escape", "g", "o", "question_mark", "escape", "c")
+        await until(pilot, lambda: type(dashboard.screen).__name__ == "Confirm")
+        await pilot.press("n", "D", "n", "escape", "M", "J")
+        assert dashboard.screen.jobs.table.selected_id == busy.train.id
+        if size >= (60, 20):
+            assert busy.train.id[:8] in drawn(dashboard)[0]
+
+
+async def test_without_colours_it_is_drawn_in_greys(
+    server: Any, busy: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Dashboard(Client(server.url, busy.user, busy.token))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
+        svg = app.export_screenshot()
+        assert "#76b900" not in svg
+        assert "running" in svg
+
+
+@pytest.mark.parametrize(("key", "empty"), [("D", "No data sets yet"), ("M", "No models yet")])
+async def test_every_page_tells_of_a_restart_and_comes_back(
+    dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, empty: str
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        await pilot.press(key)
+        await until(pilot, lambda: empty in text(dashboard, ".empty"))
+        await server.stop()
+        await until(pilot, lambda: "taod serve" in text(dashboard, ".empty"))
+        assert "away" in text(dashboard, "#header-daemon")
+        assert sum("The daemon is away" in note for note in toasts(dashboard)) == 1
+        await pilot.press("n")
+        await until(pilot, lambda: sum("The daemon is away" in note for note in toasts(dashboard)) == 2)
+        await server.start()
+        await until(pilot, lambda: empty in text(dashboard, ".empty"))
+        assert "live" in text(dashboard, "#header-daemon")
+
+
+async def test_two_hundred_events_in_a_row_draw_the_last_and_leak_nothing(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    others = [busy.add_job(state=State.RUNNING, seconds_ago=number / 10) for number in range(10)]
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, busy.train.id)
+        await until(pilot, lambda: sum(busy.followers.values()) == 1)
+        await pilot.press("k", "D", "J", "l")
+        dashboard.screen.jobs.table.focus()
+        await until(pilot, lambda: dashboard.screen.query(MetricPlot))
+        before = len(asyncio.all_tasks())
+        for epoch in range(1, 21):
+            for view in others:
+                busy.change(view.id, result=Result(epoch=epoch, max_epoch=20), metric="loss", metric_value=1 / epoch)
+            if epoch % 10 == 0:
+                await pilot.press("down", "k", "l", "D", "J")
+                dashboard.screen.jobs.table.focus()
+        table = dashboard.screen.jobs.table
+        await until(pilot, lambda: all("20/20" in table.cell(view.id, "progress").plain for view in others))
+        assert all("▼" in table.cell(view.id, "value").plain for view in others)
+        await select(dashboard, pilot, until, busy.train.id)
+        await until(pilot, lambda: sum(busy.followers.values()) == 1 and len(busy.streams) == 1)
+        await until(pilot, lambda: len(asyncio.all_tasks()) <= before + 1)

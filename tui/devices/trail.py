@@ -1,0 +1,57 @@
+"""The last minutes of a figure, as a line of small bars. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rich.text import Text
+
+from tui import format
+from tui.theme import LINE
+
+SPAN_S = 180.0
+"""So much time a line of bars covers."""
+MOST_READINGS = 2_000
+BARS = "▁▂▃▄▅▆▇█"
+
+
+class Trail:
+    """Readings of a share between 0 and 1, each with the moment at which it was taken (seconds, monotonic)."""
+
+    def __init__(self) -> None:
+        self._readings: deque[tuple[float, float]] = deque(maxlen=MOST_READINGS)
+
+    def add(self, at: float, share: float) -> None:
+        """Take a reading; those that no line shows any more are forgotten, but for one: what was the value since."""
+        self._readings.append((at, max(0.0, min(1.0, share))))
+        while len(self._readings) > 1 and self._readings[1][0] < at - SPAN_S:
+            self._readings.popleft()
+
+    def shares(self, now: float, count: int) -> list[float | None]:
+        """The mean in each of `count` equal parts of the span, the latest last; a part without a reading is like the
+        one before it; None before the first."""
+        length, begin = SPAN_S / count, now - SPAN_S
+        sums, counts = [0.0] * count, [0] * count
+        last: float | None = None
+        for at, share in self._readings:
+            if at < begin:
+                last = share
+                continue
+            part = min(count - 1, int((at - begin) / length))
+            sums[part] += share
+            counts[part] += 1
+        means: list[float | None] = []
+        for total, number in zip(sums, counts, strict=True):
+            last = total / number if number else last
+            means.append(last)
+        return means
+
+    def drawn(self, now: float, cells: int) -> Text:
+        """A bar for each part, coloured as a load."""
+        text = Text()
+        for share in self.shares(now, cells):
+            if share is None:
+                text.append(BARS[0], style=LINE)
+            else:
+                text.append(BARS[min(len(BARS) - 1, int(share * len(BARS)))], style=format.heat(share))
+        return text

@@ -1,0 +1,113 @@
+"""The dashboard in a browser of this machine: textual-serve behind a guard, for it has none of its own.
+
+Whoever reaches the page acts as the user, so only a request with this run's token, and for this very address, gets
+past the guard: another user of the machine has no token, and another site's page has no Origin that is allowed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from taod.client import ClientError
+
+HOST = "127.0.0.1"
+PARAMETER = "token"
+SHUTDOWN_S = 2.0
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self' ws://{host}; frame-ancestors 'none'"
+)
+"""Nothing is fetched from elsewhere, and no page may frame this one."""
+MISSING = "the dashboard in a browser needs textual-serve: `pip install 'taod[web]'`"
+
+
+def serve(options: list[str], port: int, token: str | None = None, say: Callable[[str], None] = print) -> int:
+    """Serve `taod tui OPTIONS` on the loopback interface until a signal ends it; port 0 takes a free one.
+
+    Says one line with the address to open. Raises ClientError where the library is missing or the port is taken.
+    """
+    try:
+        from aiohttp import web
+    except ImportError as error:
+        raise ClientError(0, MISSING) from error
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise ClientError(0, f"port {port} of {HOST} cannot be used: {error.strerror}; give another --port") from error
+    port = listening.getsockname()[1]
+    token = token or secrets.token_urlsafe(24)
+    app = guarded([sys.executable, "-m", "taod", "tui", *options], port, token)
+
+    async def made() -> web.Application:
+        application = await app
+        say(f"dashboard at http://{HOST}:{port}/?{PARAMETER}={token} · Ctrl-C ends it; jobs go on")
+        return application
+
+    web.run_app(made(), sock=listening, shutdown_timeout=SHUTDOWN_S, print=None, access_log=None)
+    return 0
+
+
+async def guarded(command: list[str], port: int, token: str) -> Any:
+    """The web application that runs `command` for each page that is open, behind the guard. Raises ClientError where
+    textual-serve is missing."""
+    try:
+        from textual_serve.server import Server
+    except ImportError as error:
+        raise ClientError(0, MISSING) from error
+
+    class Quiet(Server):
+        async def on_startup(self, app: Any) -> None:
+            """The one line is said elsewhere."""
+
+    server = Quiet(shlex.join(command), host=HOST, port=port, title="taod")
+    app = await server._make_app()
+    app.middlewares.append(guard(port, token))
+    app.on_response_prepare.append(fence)
+    return app
+
+
+def guard(port: int, token: str) -> Any:
+    """A middleware: Host and Origin must be this address, and the token in the URL, then in a cookie, this one."""
+    from aiohttp import web
+
+    hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+    cookie = f"taod-{port}"
+    handler_type = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+    @web.middleware
+    async def check(request: web.Request, handler: handler_type) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        origin = request.headers.get("Origin")
+        if host not in hosts or (origin is not None and origin not in {f"http://{each}" for each in hosts}):
+            return web.Response(status=403, text=f"This is only for http://{HOST}:{port}, opened directly.\n")
+        if (given := request.query.get(PARAMETER)) is not None and request.method == "GET":
+            if not _same(given, token):
+                return _unknown()
+            answer = web.Response(status=303, headers={"Location": request.path})
+            answer.set_cookie(cookie, token, httponly=True, samesite="Strict", path="/")
+            return answer
+        if not _same(request.cookies.get(cookie, ""), token):
+            return _unknown()
+        return await handler(request)
+
+    def _unknown() -> web.Response:
+        return web.Response(status=401, text="Open the address that `taod tui --web` printed, with its token.\n")
+
+    return check
+
+
+async def fence(request: Any, response: Any) -> None:
+    """Give an answer the headers that keep the page to itself."""
+    response.headers["Content-Security-Policy"] = POLICY.format(host=request.headers.get("Host", HOST))
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+
+
+def _same(given: str, token: str) -> bool:
+    return secrets.compare_digest(given.encode(), token.encode())
