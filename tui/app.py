@@ -62,6 +62,7 @@ class Dashboard(App[None]):
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
+        self._counting = False
         self.with_trials = False
         """Whether trials of sweeps are listed, and counted."""
         self.queue: QueueState | None = None
@@ -209,9 +210,16 @@ class Dashboard(App[None]):
         self.with_trials = shown
         self._read_counts()
 
-    @work(group="counts", exclusive=True)
-    async def _read_counts(self) -> None:
+    def _read_counts(self) -> None:
+        """Soon, once for all that happens until then; what goes on happening does not put it off."""
+        if not self._counting:
+            self._counting = True
+            self._count()
+
+    @work(group="counts")
+    async def _count(self) -> None:
         await asyncio.sleep(GATHER_S)
+        self._counting = False
         try:
             self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
         except ClientError:
