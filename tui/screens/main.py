@@ -200,6 +200,8 @@ class MainScreen(Page):
         return True
 
     def why_not(self, action: str) -> str:
+        if action == "trials":
+            return "Only a sweep has trials: a training of a model whose sweep is on."
         return "There is nothing to take back." if action == "undo" else why_not(action, self.jobs.targets)
 
     def _targets(self, verb: str) -> list[JobView]:
