@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual_plotext import PlotextPlot
 
 from taod.types.sweep import SweepView
-from tui.job.kpis import GROUND_RGB, INK_RGB, rgb, ticks
+from tui.job.plot import GROUND_RGB, INK_RGB, rgb, ticks
 from tui.sweep import facts
 from tui.theme import BLUE, GREEN, ORANGE
 
