@@ -421,6 +421,12 @@ def make_app(world: World) -> Litestar:
     async def list_ptms(user: FromPath[str]) -> list[Ptm]:
         return []
 
+    @get(f"{BASE}/model/{{model:str}}")
+    async def one_model(user: FromPath[str], model: FromPath[str]) -> Model:
+        if model not in world.models:
+            raise Refusal(404, f"there is no model {model}")
+        return world.models[model]
+
     @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}/schema")
     async def schema(user: FromPath[str], model: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
         return world.schema
@@ -477,6 +483,7 @@ def make_app(world: World) -> Litestar:
             list_models,
             list_ptms,
             schema,
+            one_model,
             spec,
             merge_spec,
             run,
