@@ -184,17 +184,17 @@ async def test_the_list_leaves_trials_out_until_they_are_asked_for(
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, swept.id)
-        rows = dashboard.screen.jobs.table.rows
-        assert len(rows) == 4
+        table = dashboard.screen.jobs.table
+        assert len(table.rows) == 4
         await until(pilot, lambda: all_jobs(dashboard) == "All 4")
         busy.change(busy.of_trials[2].id, reason="goes on")
         late = busy.add_job(sweep_id=swept.id, trial=3)
         busy.tell(EventType.JOB, late)
         await pilot.press("T")
-        await until(pilot, lambda: len(rows) == 8 and late.id in rows)
+        await until(pilot, lambda: len(table.rows) == 8 and late.id in table.rows)
         await until(pilot, lambda: all_jobs(dashboard) == "All 8")
         await pilot.press("T")
-        await until(pilot, lambda: len(rows) == 4 and all_jobs(dashboard) == "All 4")
+        await until(pilot, lambda: len(table.rows) == 4 and all_jobs(dashboard) == "All 4")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (220, 60)])

@@ -114,7 +114,12 @@ class Page(Screen[None]):
         self.header.show_counts(event.counts)
 
     def on_key(self, event: Key) -> None:
-        """Say why a key that is greyed out does nothing."""
+        """Say why a key that is greyed out does nothing; a part that has the focus may have the key for itself."""
+        parts = self.focused.ancestors_with_self if self.focused is not None else []
+        if any(
+            event.key in part._bindings.key_to_bindings for part in parts if part is not self and part is not self.app
+        ):
+            return
         for binding in (
             self._bindings.get_bindings_for_key(event.key) if event.key in self._bindings.key_to_bindings else ()
         ):
