@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from textual.command import CommandPalette
+from textual.widgets._footer import FooterKey
 
 from taod.client import Client
 from taod.types.state import State
@@ -79,3 +81,16 @@ async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, u
             await until(pilot, lambda app=app: any("Failed" in note.title for note in app._notifications))
             await pilot.pause()
             assert len(rung) == expected
+
+
+async def test_keys_that_are_not_shown_any_more_are_let_go(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
+        for _ in range(6):
+            await pilot.press("up", "down")
+            dashboard.screen.refresh_bindings()
+            await pilot.pause(0.05)
+        gc.collect()
+        shown = len(dashboard.screen.query(FooterKey))
+        alive = [each for each in gc.get_objects() if type(each) is FooterKey]
+        assert 0 < len(alive) <= 2 * shown

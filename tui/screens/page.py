@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from taod.client import ClientError, NoDaemon
 from tui import feed
+from tui.footer import KeyLine
 from tui.header import HeaderBar
 from tui.queue.banner import QueueBanner
 from tui.screens.help import Help
@@ -56,7 +56,7 @@ class Page(Screen[None]):
         yield HeaderBar(self.dashboard.client.url, self.NAME)
         yield QueueBanner()
         yield from self.parts()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def parts(self) -> ComposeResult:
         """What is between header and footer."""

@@ -13,10 +13,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, OptionList, Static
+from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from taod.client import Client, ClientError
+from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
 from tui.models.sweep import named
 from tui.screens.confirm import Confirm
@@ -170,7 +171,7 @@ class SpecEditor(ModalScreen[bool]):
             yield ListPanel(f"{self._action} specification of {self._name}".replace("[", r"\["), COLUMNS, "fields")
             with VerticalScroll(id="field-about", classes="panel", can_focus=False):
                 yield Static(id="field-words")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._draw()
