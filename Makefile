@@ -25,8 +25,11 @@ tools:
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get -qq update \
 	  && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; } || echo "not installed:$$missing"
 
+# Two at once, a file's tests on one of them: most of what tests do is waiting for processes that they start.
+WORKERS ?= 2
+
 test: install tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 fast: install
 	$(BIN)/python -m pytest -m 'not slow'

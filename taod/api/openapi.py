@@ -218,7 +218,10 @@ def _body(operation: Operation, schemas: Schemas) -> Document | None:
     told = examples.BODIES.get(operation.id)
     if told is not None:
         content["examples"] = {name: {"value": msgspec.to_builtins(value)} for name, value in told.items()}
-    files = {name: {"schema": {"type": "string"}} for name in operation.opt.get("formats", ())}
+    # YAML is the same document in another notation; other text is the tool's own.
+    text = {"type": "string"}
+    formats = operation.opt.get("formats", ())
+    files = {name: {"schema": content["schema"] if name.endswith("yaml") else text} for name in formats}
     return {"required": _must_send(kind, needs), "content": {"application/json": content, **files}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import msgspec
 
@@ -68,8 +69,9 @@ class Queue:
     def in_order(self, user_id: str, page: PageRequest) -> Page[JobView]:
         """A user's queued jobs in the order of service; their position counts all users' jobs."""
         mine = ((at, job.id) for at, job in enumerate(self._scheduler.turns(), 1) if job.user_id == user_id)
-        stop = None if page.size is None else page.skip + page.size
-        chosen = {job_id: at for at, job_id in itertools.islice(mine, page.skip, stop)}
+        first = min(page.skip, sys.maxsize)
+        stop = None if page.size is None else min(first + page.size, sys.maxsize)
+        chosen = {job_id: at for at, job_id in itertools.islice(mine, first, stop)}
         found = self._store.jobs.named(chosen)
         views = [msgspec.structs.replace(found[job_id].view(), position=at) for job_id, at in chosen.items()]
         return Page(views, self._store.jobs.counts(JobFilter(user_id=user_id)).get(State.QUEUED, 0))

@@ -95,6 +95,8 @@ async def test_only_a_paused_queue_has_a_reason(server) -> None:
 async def test_queued_jobs_are_listed_in_order_and_moved(server, queued) -> None:
     _, a, b, c = queued
     assert await order(server) == [a, b, c]
+    for many in ("size=9223372036854775806&skip=20", "skip=99999999999999999999"):
+        assert (await server.client.get(f"{server.base}/queue?{many}")).status_code in (200, 400)
     page = await server.client.get(f"{server.base}/queue?skip=1&size=1")
     assert (page.json()[0]["id"], page.json()[0]["position"], page.headers["X-Total-Count"]) == (b, 2, "3")
     for body, expected in (

@@ -126,7 +126,7 @@ async def _weights(server: Server, folder: Path, name: str, ngc_path: str) -> st
 
 async def test_no_endpoint_gives_another_users_things_by_their_ids(two: Two) -> None:
     before = two.everything()
-    assert len(OWNED) == 59
+    assert len(OWNED) == 60
     for operation in OWNED:
         answer = await two.ask(operation, two.bob_id)
         assert answer.status_code == 404, f"{operation.id}: {answer.status_code} {answer.text}"
