@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,29 @@ class Figures(NamedTuple):
     bytes: int
 
 
-def fingerprint(top: Path) -> str:
-    """`<files>-<bytes>-<mark>`, in hexadecimal: as a data set's summary tells it.
+class Mark:
+    """A fingerprint while files are added to it, in any order: what is hashed of each is summed."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = self._sum = 0
+
+    def add(self, path: str, told: os.stat_result) -> None:
+        """A file by its path below the top."""
+        self.files += 1
+        self.bytes += told.st_size
+        facts = f"{path}\0{told.st_size}\0{told.st_mtime_ns}".encode(errors="surrogateescape")
+        self._sum += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
+
+    def __str__(self) -> str:
+        """`<files>-<bytes>-<mark>`, in hexadecimal."""
+        return f"{self.files:x}-{self.bytes:x}-{self._sum % _MODULUS:032x}"
+
+
+def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each folder's path below the top with its regular files.
 
     Links are followed, a folder is entered once, leftovers of operating systems are passed over. Raises OSError.
     """
-    files = size = mark = 0
     left = [""]
     entered: set[tuple[int, int]] = set()
     while left:
@@ -33,21 +51,25 @@ def fingerprint(top: Path) -> str:
         if (told.st_dev, told.st_ino) in entered:
             continue
         entered.add((told.st_dev, told.st_ino))
+        files = []
         with os.scandir(top / where) as entries:
             for entry in entries:
                 if is_junk(entry.name):
                     continue
-                path = f"{where}/{entry.name}" if where else entry.name
                 if entry.is_file():
-                    about = entry.stat()
-                    files += 1
-                    size += about.st_size
-                    facts = f"{path}\0{about.st_size}\0{about.st_mtime_ns}".encode(errors="surrogateescape")
-                    # Summed, so that the order in which a file system lists its files does not matter.
-                    mark += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
+                    files.append(entry)
                 elif entry.is_dir():
-                    left.append(path)
-    return f"{files:x}-{size:x}-{mark % _MODULUS:032x}"
+                    left.append(f"{where}/{entry.name}" if where else entry.name)
+        yield where, files
+
+
+def fingerprint(top: Path) -> str:
+    """The text of the `Mark` of a folder's files, as a data set's summary tells it. Raises OSError."""
+    mark = Mark()
+    for where, entries in folders(top):
+        for entry in entries:
+            mark.add(f"{where}/{entry.name}" if where else entry.name, entry.stat())
+    return str(mark)
 
 
 def figures(text: str) -> Figures:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from taod.datasets import labelled
-from taod.datasets.junk import is_junk
+from taod.datasets.fingerprint import Mark, folders
 from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
 from taod.datasets.structure import some
 from taod.errors import BadRequest
 from taod.types.dataset import DatasetSummary, SplitSummary
-
-_MODULUS = 1 << 128
 
 
 class _Walk(NamedTuple):
@@ -93,59 +89,25 @@ def _check_pictures(walk: _Walk, splits: list[SplitSummary]) -> None:
 
 
 def _walk(top: Path) -> _Walk:
-    files = size = mark = 0
+    mark = Mark()
     pictures: Counter[str] = Counter()
-    folders: list[str] = []
+    seen: list[str] = []
     hollow: list[str] = []
     chosen: list[str] = []
-    for where, entries in _folders(top):
-        folders.append(where)
+    for where, entries in folders(top):
+        seen.append(where)
         here = len(chosen)
         for entry in entries:
             told = entry.stat()
-            files += 1
-            size += told.st_size
             path = f"{where}/{entry.name}" if where else entry.name
-            facts = f"{path}\0{told.st_size}\0{told.st_mtime_ns}".encode(errors="surrogateescape")
-            # Summed, so that the order in which a file system lists its files does not matter.
-            mark += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
+            mark.add(path, told)
             if os.path.splitext(entry.name)[1].lower() in PICTURES:  # noqa: PTH122 (a million times)
                 pictures[where] += 1
                 if not told.st_size:
                     hollow.append(path)
                 elif len(chosen) - here < labelled.MEASURED:
                     chosen.append(path)
-    return _Walk(
-        files,
-        size,
-        f"{files:x}-{size:x}-{mark % _MODULUS:032x}",
-        dict(pictures),
-        folders,
-        sorted(hollow),
-        sorted(chosen),
-    )
-
-
-def _folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Each folder's path below the top with its regular files. Links are followed, a folder is entered once."""
-    left = [""]
-    entered: set[tuple[int, int]] = set()
-    while left:
-        where = left.pop()
-        told = os.stat(top / where)  # noqa: PTH116
-        if (told.st_dev, told.st_ino) in entered:
-            continue
-        entered.add((told.st_dev, told.st_ino))
-        files = []
-        with os.scandir(top / where) as entries:
-            for entry in entries:
-                if is_junk(entry.name):
-                    continue
-                if entry.is_file():
-                    files.append(entry)
-                elif entry.is_dir():
-                    left.append(f"{where}/{entry.name}" if where else entry.name)
-        yield where, files
+    return _Walk(mark.files, mark.bytes, str(mark), dict(pictures), seen, sorted(hollow), sorted(chosen))
 
 
 def _splits(walk: _Walk, top: Path, type_: str) -> list[SplitSummary]:

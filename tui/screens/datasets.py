@@ -22,14 +22,14 @@ from tui.datasets.uploads import Uploads
 from tui.lists.panel import ListPanel
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
-from tui.screens.page import Page
+from tui.screens.list_page import ListPage
 
 CHECK_LOOK_S = 1.0
 """How often it is asked how far a check is."""
 EMPTY = "No data sets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
 
 
-class DatasetsPage(Page):
+class DatasetsPage(ListPage):
     """All data sets of the user, newest first."""
 
     NAME = "datasets"
@@ -56,23 +56,13 @@ class DatasetsPage(Page):
             yield DatasetDetails(self.dashboard.client)
         yield Uploads(self.dashboard.client)
 
-    def ready(self) -> None:
-        self.listing.table.focus()
-
-    @property
-    def listing(self) -> ListPanel:
-        return self.query_one(ListPanel)
-
     @property
     def selected(self) -> Dataset | None:
         return self._datasets.get(self.listing.selected_id or "")
 
-    def reload(self) -> None:
-        self._read()
-
-    def lost(self, reason: str) -> None:
-        if not self._datasets:
-            self.listing.show({}, escape(reason))
+    @property
+    def empty(self) -> bool:
+        return not self._datasets
 
     @work(group="list", exclusive=True)
     async def _read(self, then_select: str | None = None) -> None:
@@ -229,10 +219,3 @@ class DatasetsPage(Page):
 
     def action_pictures(self) -> None:
         self.query_one(DatasetDetails).samples.more()
-
-    def action_filter(self) -> None:
-        self.set_focus(self.listing.input)
-
-    def action_back(self) -> None:
-        self.listing.reset()
-        self.listing.table.focus()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from rich.markup import escape
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,13 +22,13 @@ from tui.models.details import COLUMNS, ModelDetails, rows
 from tui.models.forms import ModelForm
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
-from tui.screens.page import Page
+from tui.screens.list_page import ListPage
 from tui.spec.editor import opened
 
 EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]makes one; it needs a data set first ([/][$primary]D[/][$dim])[/]"
 
 
-class ModelsPage(Page):
+class ModelsPage(ListPage):
     """The user's models, newest first; the published pretrained ones stay in the form that makes one."""
 
     NAME = "models"
@@ -43,30 +42,23 @@ class ModelsPage(Page):
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._models: dict[str, Model] = {}
+        self._names: dict[str, str] = {}
+
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
             yield ListPanel("Models", COLUMNS, "models")
             yield ModelDetails()
 
-    def ready(self) -> None:
-        self._models: dict[str, Model] = {}
-        self._names: dict[str, str] = {}
-        self.listing.table.focus()
-
-    @property
-    def listing(self) -> ListPanel:
-        return self.query_one(ListPanel)
-
     @property
     def selected(self) -> Model | None:
         return self._models.get(self.listing.selected_id or "")
 
-    def reload(self) -> None:
-        self._read()
-
-    def lost(self, reason: str) -> None:
-        if not self._models:
-            self.listing.show({}, escape(reason))
+    @property
+    def empty(self) -> bool:
+        return not self._models
 
     @work(group="list", exclusive=True)
     async def _read(self, then_select: str | None = None) -> None:
@@ -178,13 +170,6 @@ class ModelsPage(Page):
             except ClientError as error:
                 self.complain(error)
             self._read()
-
-    def action_filter(self) -> None:
-        self.set_focus(self.listing.input)
-
-    def action_back(self) -> None:
-        self.listing.reset()
-        self.listing.table.focus()
 
 
 class ChooseAction(ModalScreen[str | None]):
