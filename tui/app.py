@@ -87,6 +87,7 @@ class Dashboard(App[None]):
         self.run_worker(self._feed.run(), group="feed")
 
     async def on_unmount(self) -> None:
+        self.workers.cancel_all()
         await self.client.aclose()
 
     def get_line_filters(self) -> Sequence[LineFilter]:

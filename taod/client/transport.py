@@ -43,6 +43,7 @@ class Transport:
     def __init__(self, url: str, user_id: str, token: str) -> None:
         self.url, self.user_id, self.token = "", "", ""
         self._http: httpx.AsyncClient | None = None
+        self._closed = False
         self.point_at(url, user_id, token)
 
     def point_at(self, url: str, user_id: str, token: str) -> None:
@@ -51,7 +52,9 @@ class Transport:
 
     @property
     def http(self) -> httpx.AsyncClient:
-        """The connection pool, made at first use inside the running loop."""
+        """The connection pool, made at first use inside the running loop. Raises NoDaemon after `aclose`."""
+        if self._closed:
+            raise NoDaemon(f"this client of {self.url} has been closed")
         if self._http is None:
             # A proxy of the environment must not catch what is meant for this machine.
             local = urlsplit(self.url).hostname in LOOPBACK
@@ -59,10 +62,10 @@ class Transport:
         return self._http
 
     async def aclose(self) -> None:
-        """Close all connections; streams that are open end."""
+        """Close all connections for good; streams that are open end, and calls that come later raise NoDaemon."""
+        self._closed = True
         if self._http is not None:
             await self._http.aclose()
-            self._http = None
 
     async def __aenter__(self) -> Any:
         return self

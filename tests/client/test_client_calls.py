@@ -44,6 +44,14 @@ async def test_nobody_listening_is_no_daemon_with_the_remedy(server: Any, client
         await client.health()
 
 
+async def test_a_call_after_the_client_was_closed_is_no_daemon(server: Any) -> None:
+    client = Client(server.url, server.world.user, "secret")
+    await client.devices()
+    await client.aclose()
+    with pytest.raises(NoDaemon, match="has been closed"):
+        await client.devices()
+
+
 async def test_an_answer_of_another_shape_is_told_and_not_raised_raw(client: Client) -> None:
     with pytest.raises(ClientError, match="same version"):
         await client.call("GET", "/api/v1/health", list[int])
