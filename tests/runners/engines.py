@@ -119,8 +119,11 @@ def dockerd() -> Iterator[Dockerd]:
             engine.stop()
 
 
-def build_image(engine: Dockerd, name: str, tool: Path = TOOL) -> None:
-    """An image of busybox and the tool under the names of some networks, made without a registry."""
+def build_image(engine: Dockerd, name: str, tool: Path = TOOL, ballast: int = 0) -> None:
+    """An image of busybox and the tool under the names of some networks, made without a registry.
+
+    `ballast`: bytes that no archive makes smaller, for a download that takes a moment.
+    """
     files = engine.folder / "image"
     for below in ("bin", "tmp", "usr/local/bin"):
         (files / below).mkdir(parents=True, exist_ok=True)
@@ -131,8 +134,35 @@ def build_image(engine: Dockerd, name: str, tool: Path = TOOL) -> None:
             (files / "bin" / applet).symlink_to("busybox")
     for network in ("classification_pyt", "dino"):
         shutil.copy(tool, files / "usr/local/bin" / network)
+    (files / "ballast").write_bytes(os.urandom(ballast))
     packed = subprocess.run(["tar", "-C", str(files), "-c", "."], capture_output=True, check=True).stdout
     subprocess.run(["docker", "-H", engine.url, "import", "-", name], input=packed, capture_output=True, check=True)
+
+
+@contextmanager
+def registry() -> Iterator[str]:
+    """An empty registry of images on this machine; gives its address. Engines trust such an address without TLS."""
+    need("docker-registry")
+    with _folder("taod-registry-") as folder:
+        (port,) = _free_ports(1)
+        settings = folder / "registry.yml"
+        settings.write_text(
+            f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/images\n"
+            f"http:\n  addr: 127.0.0.1:{port}\n"
+        )
+        with (folder / "registry.log").open("ab") as log:
+            process = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
+        try:
+            eventually(lambda: _listens(port), "docker-registry", (folder / "registry.log").read_text)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Cluster:

@@ -137,6 +137,32 @@ async def test_an_image_that_is_not_there_is_told_with_the_remedy(docker_engine:
     assert not docker(docker_engine, images={}).can("classification_pyt", "train").can
 
 
+async def test_an_image_is_downloaded_from_its_registry_with_progress_in_the_log(
+    docker_engine: Dockerd, tmp_path: Path
+) -> None:
+    with engines.registry() as address:
+        image = f"{address}/tao/pytorch:5.0"
+        engines.build_image(docker_engine, image, ballast=12 * 1024**2)
+        docker_engine.docker("push", image)
+        docker_engine.docker("rmi", image)
+        runner = docker(docker_engine, images={"tlt-pytorch": image}, pull="missing")
+        request = run_of(tmp_path, "exit:0")
+        assert await within(runner.wait(await within(runner.start(request)), request)) == Ended(0)
+        log = log_of(request)
+        assert log.index(f"[taod] downloading {image}") < log.index(f"{image}: 100% of") < log.index("arguments:")
+        # It is there now: the next run downloads nothing.
+        again = run_of(tmp_path, "exit:0")
+        assert await within(runner.wait(await within(runner.start(again)), again)) == Ended(0)
+        assert "downloading" not in log_of(again)
+        # The registry has no such tag: its own words, and the run has never begun.
+        wrong = docker(docker_engine, images={"tlt-pytorch": f"{address}/tao/pytorch:6.0"}, pull="missing")
+        never = run_of(tmp_path, "exit:0")
+        with pytest.raises(StartFailed, match=r"tao/pytorch:6\.0.*(not found|unknown)"):
+            await within(wrong.start(never))
+        assert await within(wrong.recover(never)) == (Claim.NEVER, None)
+        docker_engine.docker("rmi", image)
+
+
 async def test_a_start_can_be_broken_off_while_its_image_is_downloaded(docker_engine: Dockerd, tmp_path: Path) -> None:
     asked = asyncio.Event()
 
