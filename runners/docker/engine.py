@@ -180,12 +180,18 @@ def _told() -> Iterator[None]:
     except errors.NotFound as error:
         raise Gone(_said(error)) from error
     except errors.APIError as error:
-        text = _said(error)
-        if error.status_code == 409:
-            raise (Gone(text) if "is not running" in text else Taken(text)) from error
-        raise Refused(text) from error
+        raise _meant(error.status_code, _said(error)) from error
     except (requests.exceptions.RequestException, errors.DockerException, OSError) as error:
         raise NoEngine(f"the container engine does not answer: {error}") from error
+
+
+def _meant(status: int, text: str) -> Exception:
+    """A refusal as this module's error. Podman has other codes and words than Docker for two of them."""
+    if "is not running" in text or "can only kill running containers" in text:
+        return Gone(text)
+    if status == 409 or "that name is already in use" in text:
+        return Taken(text)
+    return Refused(text)
 
 
 def _said(error: Any) -> str:

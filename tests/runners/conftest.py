@@ -16,6 +16,12 @@ def docker_engine() -> Iterator[engines.Dockerd]:
 
 
 @pytest.fixture(scope="session")
+def podman_engine() -> Iterator[engines.Podman]:
+    with engines.podman() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[engines.Cluster]:
     with engines.cluster() as cluster:
         yield cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -120,11 +121,16 @@ def dockerd() -> Iterator[Dockerd]:
 
 
 def build_image(engine: Dockerd, name: str, tool: Path = TOOL, ballast: int = 0) -> None:
-    """An image of busybox and the tool under the names of some networks, made without a registry.
+    """An image for this engine, as `packed_image` makes it, without a registry."""
+    packed = packed_image(engine.folder / "image", tool, ballast)
+    subprocess.run(["docker", "-H", engine.url, "import", "-", name], input=packed, capture_output=True, check=True)
+
+
+def packed_image(files: Path, tool: Path = TOOL, ballast: int = 0) -> bytes:
+    """The tar of an image's files: busybox and the tool under the names of some networks.
 
     `ballast`: bytes that no archive makes smaller, for a download that takes a moment.
     """
-    files = engine.folder / "image"
     for below in ("bin", "tmp", "usr/local/bin"):
         (files / below).mkdir(parents=True, exist_ok=True)
     (files / "tmp").chmod(0o1777)
@@ -135,8 +141,69 @@ def build_image(engine: Dockerd, name: str, tool: Path = TOOL, ballast: int = 0)
     for network in ("classification_pyt", "dino"):
         shutil.copy(tool, files / "usr/local/bin" / network)
     (files / "ballast").write_bytes(os.urandom(ballast))
-    packed = subprocess.run(["tar", "-C", str(files), "-c", "."], capture_output=True, check=True).stdout
-    subprocess.run(["docker", "-H", engine.url, "import", "-", name], input=packed, capture_output=True, check=True)
+    return subprocess.run(["tar", "-C", str(files), "-c", "."], capture_output=True, check=True).stdout
+
+
+class Podman:
+    """Podman's Docker-compatible service over a folder. It has no daemon: its containers live on when it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder}/podman.sock"
+        self.environment = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # Its own defaults may be above what this process is allowed; a machine without systemd has no other groups.
+        (self.folder / "containers.conf").write_text(
+            f'[containers]\ndefault_ulimits = ["nofile={hard}:{hard}", "nproc=4096:4096"]\n'
+            '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
+        )
+        with (self.folder / "podman.log").open("ab") as log:
+            self._service = subprocess.Popen(
+                [*self._podman(), "system", "service", "--time=0", self.url],
+                stdout=log, stderr=log, env=self.environment, start_new_session=True,
+            )  # fmt: skip
+        eventually((self.folder / "podman.sock").exists, "podman", (self.folder / "podman.log").read_text)
+
+    def podman(self, *words: str, given: bytes = b"") -> str:
+        """Podman's own command line."""
+        done = subprocess.run(
+            [*self._podman(), *words], input=given, capture_output=True, check=True, env=self.environment
+        )
+        return done.stdout.decode().strip()
+
+    def stop(self) -> None:
+        try:
+            if self._service is not None:
+                self.podman("rm", "--all", "--force", "--time=0")
+        finally:
+            if self._service is not None:
+                self._service.terminate()
+                self._service.wait()
+
+    def _podman(self) -> list[str]:
+        folder = self.folder
+        return ["podman", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
+
+
+@contextmanager
+def podman() -> Iterator[Podman]:
+    """A running service that has IMAGE, if containers can be run by it here."""
+    need("podman", "runc", "busybox")
+    with _folder("taod-podman-") as folder:
+        engine = Podman(folder)
+        try:
+            engine.start()
+            engine.podman("import", "-", IMAGE, given=packed_image(folder / "image"))
+            try:
+                engine.podman("run", "--rm", "--network=none", IMAGE, "sh", "-c", ":")
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"podman runs no containers on this machine: {error.stderr.decode()[-300:].strip()}")
+            yield engine
+        finally:
+            engine.stop()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from taod.config import DockerConfig, EmbeddedConfig, NativeConfig, SlurmConfig
 from tests.runners import engines
 
 OWN = os.environ.get("TAOD_CONFORMANCE", "")
-NAMES = ["native", "embedded", "docker", "slurm", *([OWN] if OWN else [])]
+NAMES = ["native", "embedded", "docker", "podman", "slurm", *([OWN] if OWN else [])]
 
 Make = Callable[[], Runner]
 """A new runner, which knows nothing of those before it: as after a restart of the daemon."""
@@ -36,8 +36,8 @@ def maker(name: str, tools: Path, request: pytest.FixtureRequest) -> Make:
         return lambda: Native(NativeConfig(path=[str(tools)]))
     if name == "embedded":
         return lambda: Embedded(EmbeddedConfig(python=str(_interpreter(tools))))
-    if name == "docker":
-        engine = request.getfixturevalue("docker_engine")
+    if name in ("docker", "podman"):
+        engine = request.getfixturevalue(f"{name}_engine")
         return lambda: Docker(DockerConfig(socket=engine.url, images={"tlt-pytorch": engines.IMAGE}, ulimits={}))
     if name == "slurm":
         cluster = request.getfixturevalue("slurm_cluster")
