@@ -18,7 +18,7 @@ quickstart: install
 
 # Programs that some tests drive for real: the dashboard in tmux, a container engine, a Slurm of one node, task-spooler.
 # Where one is missing (and may not be installed) the tests that need it say so and are skipped.
-PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static docker-registry:docker-registry slurmctld:slurm-wlm munged:munge tsp:task-spooler
+PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static docker-registry:docker-registry podman:podman slurmctld:slurm-wlm munged:munge tsp:task-spooler
 
 tools:
 	@missing=; for each in $(PROGRAMS); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \

@@ -19,6 +19,10 @@ ANSWER_S = 60
 """How long an engine may take over a question; making a container on a slow disk takes seconds."""
 
 
+STOP_BY_HAND_S = 60
+"""How long a stop by the engine's own command, or at its shutdown, lets the tool save. Podman's own choice is 0."""
+
+
 class Gone(Exception):
     """There is no such container."""
 
@@ -76,6 +80,7 @@ class Engine:
                 user=container.user,
                 working_dir=container.folder,
                 stop_signal=STOP_SIGNAL,
+                stop_timeout=STOP_BY_HAND_S,
                 host_config=host,
             )
         return str(made["Id"])

@@ -17,13 +17,21 @@ class Progress:
         self._image = image
         self._layers: dict[str, tuple[int, int]] = {}
         self._told = -1.0
+        self._seen: set[str] = set()
+        self._done: set[str] = set()
 
     def hear(self, report: Mapping[str, Any]) -> str | None:
         detail = report.get("progressDetail") or {}
-        layer = report.get("id")
-        if layer and report.get("status") == "Downloading" and detail.get("total"):
+        layer, status = str(report.get("id") or ""), report.get("status")
+        if layer and status == "Pulling fs layer":
+            self._seen.add(layer)
+        elif layer in self._seen and status == "Download complete" and layer not in self._done:
+            self._done.add(layer)
+            if not self._layers:  # Podman tells no bytes of what it has at once.
+                return f"{self._image}: {len(self._done)} of {len(self._seen)} layers"
+        if layer and status == "Downloading" and detail.get("total"):
             self._layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
-        elif layer in self._layers and report.get("status") in ("Download complete", "Pull complete"):
+        elif layer in self._layers and status in ("Download complete", "Pull complete"):
             total = self._layers[layer][1]
             self._layers[layer] = (total, total)
         return self._line()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -62,6 +63,9 @@ class Docker:
 
     async def start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
+        # Podman makes an empty folder of what is missing, where Docker refuses.
+        if gone := [mount.path for mount in container.mounts if mount.read_only and not os.path.exists(mount.path)]:
+            raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")
         guest.open_folder(request)
         try:
             engine = self._answering()
@@ -258,8 +262,6 @@ def _missing(image: str) -> str:
 def _with_remedy(text: str) -> str:
     if "could not select device driver" in text or "nvidia-container" in text:
         return f"the container engine cannot give GPUs to containers ({text}); install the NVIDIA Container Toolkit"
-    if "bind source path does not exist" in text:
-        return f"what the run reads is gone ({text}); upload or link it again"
     if "rlimit" in text:
         return f"the container engine may not raise limits so far ({text}); set runner.docker.ulimits to what it may"
     if "no space left" in text.lower():

@@ -21,6 +21,12 @@ def podman_engine() -> Iterator[engines.Podman]:
         yield engine
 
 
+@pytest.fixture(params=["docker", "podman"])
+def container_engine(request: pytest.FixtureRequest) -> engines.Dockerd | engines.Podman:
+    engine: engines.Dockerd | engines.Podman = request.getfixturevalue(f"{request.param}_engine")
+    return engine
+
+
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[engines.Cluster]:
     with engines.cluster() as cluster:

@@ -46,6 +46,7 @@ class Dockerd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/docker.sock"
+        self.registry_port = _free_ports(1)[0]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *, live_restore: bool = True) -> None:
@@ -74,10 +75,10 @@ class Dockerd:
         dockerd.wait()
         (self.folder / "docker.pid").unlink(missing_ok=True)
 
-    def docker(self, *words: str) -> str:
+    def docker(self, *words: str, given: bytes = b"") -> str:
         """Docker's own command line."""
-        done = subprocess.run(["docker", "-H", self.url, *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        done = subprocess.run(["docker", "-H", self.url, *words], input=given, capture_output=True, check=True)
+        return done.stdout.decode().strip()
 
     def stop(self) -> None:
         try:
@@ -120,10 +121,9 @@ def dockerd() -> Iterator[Dockerd]:
             engine.stop()
 
 
-def build_image(engine: Dockerd, name: str, tool: Path = TOOL, ballast: int = 0) -> None:
+def build_image(engine: Dockerd | Podman, name: str, tool: Path = TOOL, ballast: int = 0) -> None:
     """An image for this engine, as `packed_image` makes it, without a registry."""
-    packed = packed_image(engine.folder / "image", tool, ballast)
-    subprocess.run(["docker", "-H", engine.url, "import", "-", name], input=packed, capture_output=True, check=True)
+    engine.docker("import", "-", name, given=packed_image(engine.folder / "image", tool, ballast))
 
 
 def packed_image(files: Path, tool: Path = TOOL, ballast: int = 0) -> bytes:
@@ -150,7 +150,11 @@ class Podman:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"unix://{folder}/podman.sock"
-        self.environment = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
+        self.registry_port = _free_ports(1)[0]
+        self.environment = os.environ | {
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_REGISTRIES_CONF": str(folder / "registries.conf"),
+        }
         self._service: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -160,6 +164,10 @@ class Podman:
             f'[containers]\ndefault_ulimits = ["nofile={hard}:{hard}", "nproc=4096:4096"]\n'
             '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
         )
+        # Docker trusts any address of this machine without TLS, podman is told of each.
+        (self.folder / "registries.conf").write_text(
+            f'[[registry]]\nlocation = "127.0.0.1:{self.registry_port}"\ninsecure = true\n'
+        )
         with (self.folder / "podman.log").open("ab") as log:
             self._service = subprocess.Popen(
                 [*self._podman(), "system", "service", "--time=0", self.url],
@@ -167,8 +175,8 @@ class Podman:
             )  # fmt: skip
         eventually((self.folder / "podman.sock").exists, "podman", (self.folder / "podman.log").read_text)
 
-    def podman(self, *words: str, given: bytes = b"") -> str:
-        """Podman's own command line."""
+    def docker(self, *words: str, given: bytes = b"") -> str:
+        """Podman's own command line, which has Docker's words."""
         done = subprocess.run(
             [*self._podman(), *words], input=given, capture_output=True, check=True, env=self.environment
         )
@@ -177,7 +185,7 @@ class Podman:
     def stop(self) -> None:
         try:
             if self._service is not None:
-                self.podman("rm", "--all", "--force", "--time=0")
+                self.docker("rm", "--all", "--force", "--time=0")
         finally:
             if self._service is not None:
                 self._service.terminate()
@@ -196,9 +204,9 @@ def podman() -> Iterator[Podman]:
         engine = Podman(folder)
         try:
             engine.start()
-            engine.podman("import", "-", IMAGE, given=packed_image(folder / "image"))
+            build_image(engine, IMAGE)
             try:
-                engine.podman("run", "--rm", "--network=none", IMAGE, "sh", "-c", ":")
+                engine.docker("run", "--rm", "--network=none", IMAGE, "sh", "-c", ":")
             except subprocess.CalledProcessError as error:
                 pytest.skip(f"podman runs no containers on this machine: {error.stderr.decode()[-300:].strip()}")
             yield engine
@@ -207,11 +215,10 @@ def podman() -> Iterator[Podman]:
 
 
 @contextmanager
-def registry() -> Iterator[str]:
-    """An empty registry of images on this machine; gives its address. Engines trust such an address without TLS."""
+def registry(port: int) -> Iterator[str]:
+    """An empty registry of images on this machine, without TLS; gives its address."""
     need("docker-registry")
     with _folder("taod-registry-") as folder:
-        (port,) = _free_ports(1)
         settings = folder / "registry.yml"
         settings.write_text(
             f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/images\n"

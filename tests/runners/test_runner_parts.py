@@ -40,6 +40,15 @@ def test_a_container_sees_each_folder_once_and_writes_only_its_own() -> None:
     ]  # fmt: skip
 
 
+def test_a_download_that_tells_no_bytes_is_told_in_layers() -> None:
+    progress = Progress("tao:5")
+    reports = [(each, status) for status in ("Pulling fs layer", "Download complete") for each in ("a", "b")]
+    told = [
+        progress.hear({"status": status, "progressDetail": {}, "id": each}) for each, status in [*reports, reports[-1]]
+    ]
+    assert told == [None, None, "tao:5: 1 of 2 layers", "tao:5: 2 of 2 layers", None]
+
+
 def test_a_download_is_told_in_steps() -> None:
     progress = Progress("tao:5")
     told = [progress.hear({"status": "Pulling fs layer", "id": "a"})]
