@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from runners import guest
@@ -63,9 +63,7 @@ class Docker:
 
     async def start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
-        # Podman makes an empty folder of what is missing, where Docker refuses.
-        if gone := [mount.path for mount in container.mounts if mount.read_only and not os.path.exists(mount.path)]:
-            raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")
+        _sure_of_data(container)
         guest.open_folder(request)
         try:
             engine = self._answering()
@@ -253,6 +251,12 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
             return  # The engine ends a download that nobody listens to.
         if line := progress.hear(report):
             guest.say(request, line)
+
+
+def _sure_of_data(container: Container) -> None:
+    """Podman makes an empty folder of what is missing, where Docker refuses: neither is asked. Raises StartFailed."""
+    if gone := [mount.path for mount in container.mounts if mount.read_only and not Path(mount.path).exists()]:
+        raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")
 
 
 def _missing(image: str) -> str:
