@@ -76,6 +76,11 @@ files.values = ["log.txt", "results/status.json", "../taod.db", "results"]
 [checks]
 positive_data_acceptance.enabled = {acceptance}
 
+# An object that was just made need not have an upload under way, a report, a sweep or a file of that name.
+[[operations]]
+include-path-regex = "/(dataset|model|job)/[{{][a-z_]+[}}]/"
+checks.ensure_resource_availability.enabled = false
+
 # A log that is followed goes on for as long as its job.
 [[operations]]
 include-operation-id-regex = "get_log$"

@@ -1,6 +1,6 @@
 """schemathesis over a real daemon: every operation, positive and negative data, every phase, and no failure.
 
-`TAOD_FUZZ_S=300 pytest tests/contract/test_fuzzed.py` looks longer.
+`TAOD_FUZZ_S=300 TAOD_FUZZ_SEED=7 pytest tests/contract/test_fuzzed.py` looks longer, and elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 from tests.contract.fuzz import ENDED_LOG, schemathesis, world
 
 SECONDS = int(os.environ.get("TAOD_FUZZ_S", "40"))
+SEED = os.environ.get("TAOD_FUZZ_SEED", "1")
 READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|index|devices|metrics|login)"
 
 
@@ -20,7 +21,7 @@ READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|inde
 @pytest.mark.timeout(SECONDS + 140)
 def test_whatever_is_sent_the_daemon_keeps_to_its_document(tmp_path: Path) -> None:
     with world(tmp_path) as daemon:
-        found = schemathesis(daemon, "--max-time", str(SECONDS))
+        found = schemathesis(daemon, "--max-time", str(SECONDS), "--seed", SEED)
         assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
         assert "Tested: 83" in found.stdout
         for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):

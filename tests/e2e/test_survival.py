@@ -62,9 +62,9 @@ async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
     run.wait(100)
     daemon.start()
     async with daemon.client() as client:
-        detail = await client.job(job_id)
-    assert detail.job.state is State.DONE
-    assert detail.job.result.epoch == 3
+        detail = await until(client, job_id, ended)
+    assert detail.job.state is State.DONE, detail.job.reason
+    assert (detail.job.result.epoch, detail.job.attempt) == (3, 1)
 
 
 async def test_ctrl_c_stops_the_server_not_the_runs(daemon: Daemon, pictures: Path, tmp_path: Path) -> None:
