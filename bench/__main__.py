@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib
 import os
 import platform
 import sys
 from pathlib import Path
+
+OWN = ("taod", "tui", "store", "runners")
 
 
 def main(names: list[str]) -> None:
@@ -16,6 +19,8 @@ def main(names: list[str]) -> None:
     unknown = set(names) - set(known)
     if unknown:
         raise SystemExit(f"no such measurement: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    for each in OWN:  # as an installed program is: an environment may forbid that Python keeps what it has compiled
+        compileall.compile_dir(folder.parent / each, quiet=1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| figure | measured | peer or goal |\n|---|---|---|", flush=True)
     for name in names or known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import locale
 from collections.abc import Sequence
@@ -84,6 +85,13 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         self.switch_mode(MainScreen.NAME)
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        """The first frame is there: now for what costs time."""
+        if not gc.isenabled():  # by the command, for the start
+            gc.freeze()
+            gc.enable()
         self.run_worker(self._feed.run(), group="feed")
 
     async def on_unmount(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import rich_click as click
 
 from taod.cli.options import configured, daemon_options
-from taod.client.find import find
+from taod.client.find import find, serving
 
 
 @click.command()
@@ -30,8 +31,10 @@ def tui(
     port: int,
 ) -> None:
     """Open the dashboard of a running daemon; closing it stops nothing. NO_COLOR in the environment is kept to."""
+    gc.disable()  # What is loaded at a start is no garbage.
     folder = None if url else configured(root=root).root
-    info = find(folder, url, token)
+    # A daemon that lives and does not answer is told by the dashboard itself, which waits for it.
+    info = serving(folder) if folder is not None and not web else find(folder, url, token)
     if web:
         from tui.web import serve
 

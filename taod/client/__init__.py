@@ -1,6 +1,6 @@
 """The HTTP client that the command line, the quickstart and the dashboard share; it knows the types and nothing else.
 
-Importing this package costs nothing: httpx is loaded when `Client` is first asked for.
+Importing this package costs nothing: `Client` is loaded when it is first asked for, httpx with its first call.
 The daemon is found by `taod.client.find.find`.
 """
 

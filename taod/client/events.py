@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from taod.client.errors import ClientError, NoDaemon
-from taod.client.transport import Rediscover, Transport, decode
+from taod.client.transport import Patience, Rediscover, Transport, decode
 from taod.types.dataset import UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
+
+if TYPE_CHECKING:
+    import httpx
 
 BODIES: dict[EventType, Any] = {
     EventType.JOB: JobView,
@@ -58,7 +59,7 @@ class EventCalls(Transport):
                 headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
                 if last_id is not None:
                     headers["Last-Event-ID"] = last_id
-                patience = httpx.Timeout(SILENCE_S, connect=5.0)
+                patience = Patience(read=SILENCE_S)
                 async with self.stream("GET", self.user_path("events"), headers=headers, patience=patience) as response:
                     tell(True, "")
                     wait_s = FIRST_WAIT_S

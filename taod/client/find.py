@@ -41,6 +41,21 @@ def find(root: Path | None = None, url: str | None = None, token: str | None = N
     return _log_in(url.rstrip("/"), token)
 
 
+def serving(root: Path) -> DaemonInfo:
+    """The daemon that serves `root`, by what it has written there; whether it answers is not asked.
+
+    Raises NoDaemon with the remedy when there is none or it has died.
+    """
+    folder = Root(root)
+    remedy = f"start one with `taod serve --root {folder.path}`"
+    info = _read(folder)
+    if info is None:
+        raise NoDaemon(f"no daemon serves {folder.path}; {remedy}")
+    if not _is_running(info):
+        raise NoDaemon(f"the daemon of {folder.path} (pid {info.pid}) has ended; {remedy}")
+    return info
+
+
 def _configured_root() -> Path:
     from taod import config
 
@@ -48,12 +63,7 @@ def _configured_root() -> Path:
 
 
 def _alive(folder: Root) -> DaemonInfo:
-    remedy = f"start one with `taod serve --root {folder.path}`"
-    info = _read(folder)
-    if info is None:
-        raise NoDaemon(f"no daemon serves {folder.path}; {remedy}")
-    if not _is_running(info):
-        raise NoDaemon(f"the daemon of {folder.path} (pid {info.pid}) has ended; {remedy}")
+    info = serving(folder.path)
     _health(info.url, f"it is process {info.pid}: `taod stop --root {folder.path}`, then `taod serve`")
     return info
 

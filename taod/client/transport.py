@@ -6,14 +6,16 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from taod.client.errors import ClientError, NoDaemon
 from taod.types.common import DaemonInfo, ErrorBody
+
+if TYPE_CHECKING:
+    import httpx  # Loaded with the first exchange: the dashboard has painted by then.
 
 T = TypeVar("T")
 
@@ -21,8 +23,18 @@ Query = Mapping[str, Any]
 Rediscover = Callable[[], DaemonInfo]
 """Finds the daemon again: after a restart its port and token may be others. Raises NoDaemon. Called in a thread."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-UNBOUNDED = httpx.Timeout(30.0, connect=5.0, read=None, write=None)
+
+
+class Patience(NamedTuple):
+    """Seconds that the daemon may be silent (None: for ever) before it counts as gone."""
+
+    read: float | None = 30.0
+    write: float | None = 30.0
+    connect: float = 5.0
+
+
+PATIENCE = Patience()
+UNBOUNDED = Patience(read=None, write=None)
 """For answers that take as long as the work behind them: uploads, downloads, followed logs."""
 
 
@@ -56,9 +68,11 @@ class Transport:
         if self._closed:
             raise NoDaemon(f"this client of {self.url} has been closed")
         if self._http is None:
+            import httpx
+
             # A proxy of the environment must not catch what is meant for this machine.
             local = urlsplit(self.url).hostname in LOOPBACK
-            self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=not local, verify=trusted(self.url))
+            self._http = httpx.AsyncClient(trust_env=not local, verify=trusted(self.url))
         return self._http
 
     async def aclose(self) -> None:
@@ -89,13 +103,15 @@ class Transport:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         content: Any = None,
-        patience: httpx.Timeout = TIMEOUT,
+        patience: Patience = PATIENCE,
         accept: frozenset[int] = frozenset(),
     ) -> AsyncIterator[httpx.Response]:
         """An exchange whose answer is read by the caller; `accept` are statuses that are no refusals beside successes.
 
         Raises ClientError for an answer that is no success, NoDaemon when nobody answers or the line breaks.
         """
+        import httpx
+
         try:
             async with self.http.stream(
                 method,
@@ -103,7 +119,7 @@ class Transport:
                 params=_plain(query),
                 headers=self.headers(headers),
                 content=content,
-                timeout=patience,
+                timeout=httpx.Timeout(PATIENCE.read, **patience._asdict()),
             ) as response:
                 if not response.is_success and response.status_code not in accept:
                     raise refusal(response.status_code, await response.aread())

@@ -156,8 +156,13 @@ async def test_a_file_is_whole_or_not_there(client: Client, server: Any, tmp_pat
     assert not (tmp_path / "nothing").exists() and not (tmp_path / ".nothing.part").exists()
 
 
-def test_importing_the_package_loads_no_httpx() -> None:
+def test_httpx_is_loaded_with_the_first_call() -> None:
+    """So the dashboard can paint before it."""
     program = (
-        "import sys, taod.client; assert 'httpx' not in sys.modules; taod.client.Client; assert 'httpx' in sys.modules"
+        "import asyncio, sys, taod.client, tui.main; client = taod.client.Client('http://127.0.0.1:1', 'u', 't')\n"
+        "assert 'httpx' not in sys.modules\n"
+        "try: asyncio.run(client.health())\n"
+        "except taod.client.NoDaemon: assert 'httpx' in sys.modules\n"
+        "else: raise AssertionError"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

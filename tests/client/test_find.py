@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from taod.client import ClientError, NoDaemon
-from taod.client.find import find
+from taod.client.find import find, serving
 from taod.types.common import DaemonInfo
 
 
@@ -55,6 +55,11 @@ async def test_a_daemon_that_lives_and_does_not_answer(info: DaemonInfo, server:
     await server.stop()
     with pytest.raises(NoDaemon, match="taod stop"):
         await asyncio.to_thread(find, tmp_path)
+
+
+async def test_a_daemon_that_lives_is_named_without_asking_it(info: DaemonInfo, server: Any, tmp_path: Path) -> None:
+    await server.stop()
+    assert serving(tmp_path) == info
 
 
 async def test_a_damaged_daemon_file(tmp_path: Path) -> None:
