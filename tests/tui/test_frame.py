@@ -97,3 +97,18 @@ async def test_keys_that_are_not_shown_any_more_are_let_go(dashboard: Dashboard,
         shown = len(dashboard.screen.query(FooterKey))
         alive = [each for each in gc.get_objects() if type(each) is FooterKey and each not in known]
         assert 0 < len(alive) <= 2 * shown
+
+
+async def test_the_line_of_keys_is_made_anew_only_when_it_changes(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
+        await until(pilot, lambda: list(dashboard.screen.query(FooterKey)))
+        await pilot.pause()
+        keys = list(dashboard.screen.query(FooterKey))
+        for _ in range(5):
+            dashboard.screen.refresh_bindings()
+            await pilot.pause()
+        assert list(dashboard.screen.query(FooterKey)) == keys
+        greyed_out = {key.key for key in keys if key.disabled}
+        await pilot.press("down", "down")  # to a job that has ended: others of its keys do something
+        await until(pilot, lambda: {k.key for k in dashboard.screen.query(FooterKey) if k.disabled} != greyed_out)
