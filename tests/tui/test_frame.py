@@ -109,6 +109,8 @@ async def test_the_line_of_keys_is_made_anew_only_when_it_changes(dashboard: Das
             dashboard.screen.refresh_bindings()
             await pilot.pause()
         assert list(dashboard.screen.query(FooterKey)) == keys
-        greyed_out = {key.key for key in keys if key.disabled}
+        greyed_out = {key.key for key in dashboard.screen.query(FooterKey).filter(".-disabled")}
         await pilot.press("down", "down")  # to a job that has ended: others of its keys do something
-        await until(pilot, lambda: {k.key for k in dashboard.screen.query(FooterKey) if k.disabled} != greyed_out)
+        await until(
+            pilot, lambda: {key.key for key in dashboard.screen.query(FooterKey).filter(".-disabled")} != greyed_out
+        )
