@@ -60,6 +60,7 @@ class Dashboard(App[None]):
         super().__init__()
         self.client = client
         self.connected = False
+        client.keep_asking = lambda: self.connected  # else all is read anew when the event stream is open again
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}

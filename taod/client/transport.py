@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -36,6 +37,8 @@ class Patience(NamedTuple):
 PATIENCE = Patience()
 UNBOUNDED = Patience(read=None, write=None)
 """For answers that take as long as the work behind them: uploads, downloads, followed logs."""
+AGAIN_S = 0.5
+"""Between two askings of a daemon that is slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Transport:
 
     rediscover: Rediscover | None = None
     """Who is asked where the daemon is now, when a line has broken."""
+    keep_asking: Callable[[], bool] | None = None
+    """Who says whether a reading that got no answer is to be asked again, because the daemon is there and just slow."""
 
     def __init__(self, url: str, user_id: str, token: str) -> None:
         self.url, self.user_id, self.token = "", "", ""
@@ -144,9 +149,15 @@ class Transport:
         content, headers = (text[0], {"Content-Type": text[1]}) if text is not None else (None, None)
         if body is not msgspec.UNSET:
             content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
-        async with self.stream(method, path, query=query, headers=headers, content=content) as response:
-            await response.aread()
-        return response
+        while True:
+            try:
+                async with self.stream(method, path, query=query, headers=headers, content=content) as response:
+                    await response.aread()
+                return response
+            except NoDaemon:
+                if method != "GET" or self._closed or self.keep_asking is None or not self.keep_asking():
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def call(
         self, method: str, path: str, kind: type[T], *, query: Query | None = None, body: Any = msgspec.UNSET

@@ -67,6 +67,10 @@ class World:
     queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
+    unheard: dict[str, int] = field(default_factory=dict)
+    """End of a path → of how many more requests the line breaks before the answer is there."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """End of a path → what its requests are told with a 503."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, with the query, of every request."""
     streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
@@ -171,6 +175,8 @@ def make_app(world: World) -> Litestar:
             raise Refusal(401, "this token is not known here")
         if "/user/" in path and world.user not in path:
             raise Refusal(404, "there is no such user")
+        if words := next((words for end, words in world.refused.items() if path.endswith(end)), None):
+            raise Refusal(503, words)
 
     @get("/api/v1")
     async def index() -> dict[str, str]:
@@ -503,6 +509,21 @@ class QuietServer(uvicorn.Server):
         yield
 
 
+def breaking(world: World, app: Litestar) -> Any:
+    """The application, but for requests whose line breaks."""
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        end = next((end for end in world.unheard if scope.get("path", "").endswith(end)), None)
+        if end is None or not world.unheard[end]:
+            await app(scope, receive, send)
+            return
+        world.unheard[end] -= 1
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})  # and the line is closed
+
+    return run
+
+
 class ContractServer:
     """The server on a socket of this machine, in the running event loop."""
 
@@ -520,7 +541,7 @@ class ContractServer:
         """Listen, on the port of before if there was one; returns when requests are answered."""
         self.world.closing = False
         config = uvicorn.Config(
-            make_app(self.world), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off",
+            breaking(self.world, make_app(self.world)), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off",
             timeout_graceful_shutdown=2,
         )  # fmt: skip
         config.load()

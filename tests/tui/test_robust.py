@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from textual.widgets import Static
 
 from taod.client import Client
+from taod.types.event import EventType
 from taod.types.job import Result
 from taod.types.state import State
 from tests.tui.test_dashboard import select, text, toasts
@@ -155,3 +157,32 @@ async def test_events_come_no_faster_than_they_are_taken(client: Client, busy: A
     task.cancel()
     await asyncio.wait([task])
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("key", "end", "empty"), [("D", "/dataset", "No data sets yet"), ("M", "/model", "No models yet")]
+)
+async def test_a_list_whose_first_answers_are_lost_is_asked_for_again(
+    dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, end: str, empty: str
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        server.world.unheard[end] = 2
+        await pilot.press(key)
+        await until(pilot, lambda: empty in drawn(dashboard)[0])
+        assert server.world.unheard[end] == 0
+        assert dashboard.connected
+
+
+async def test_a_list_that_the_daemon_refuses_says_why(
+    dashboard: Dashboard, server: Any, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        server.world.refused["/dataset"] = "the database is locked"
+        await pilot.press("D")
+        empty = dashboard.screen.query_one(".empty", Static)
+        await until(pilot, lambda: "the database is locked" in str(empty.content))
+        del server.world.refused["/dataset"]
+        server.world.tell(EventType.RESET, {})
+        await until(pilot, lambda: "No data sets yet" in str(empty.content))

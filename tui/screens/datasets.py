@@ -69,8 +69,9 @@ class DatasetsPage(ListPage):
         try:
             page = await self.dashboard.client.datasets()
         except ClientError as error:
-            if error.status:
+            if error.status:  # without an answer the feed tells of it
                 self.complain(error)
+                self.lost(error.description)
             return
         self._datasets = {dataset.id: dataset for dataset in page.items}
         self.listing.show({dataset.id: rows(dataset) for dataset in page.items}, EMPTY)

@@ -66,8 +66,9 @@ class ModelsPage(ListPage):
         try:
             models, datasets = await asyncio.gather(client.models(read_only=False), client.datasets())
         except ClientError as error:
-            if error.status:
+            if error.status:  # without an answer the feed tells of it
                 self.complain(error)
+                self.lost(error.description)
             return
         self._models = {model.id: model for model in models.items if not model.ngc_path}
         self._names = {dataset.id: dataset.name for dataset in datasets.items}
