@@ -541,8 +541,8 @@ class ContractServer:
         """Listen, on the port of before if there was one; returns when requests are answered."""
         self.world.closing = False
         config = uvicorn.Config(
-            breaking(self.world, make_app(self.world)), host="127.0.0.1", port=self.port, log_level="critical", lifespan="off",
-            timeout_graceful_shutdown=2,
+            breaking(self.world, make_app(self.world)), host="127.0.0.1", port=self.port,
+            log_level="critical", lifespan="off", timeout_graceful_shutdown=2,
         )  # fmt: skip
         config.load()
         self._server = server = QuietServer(config)

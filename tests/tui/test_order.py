@@ -52,6 +52,23 @@ def test_of_a_metric_the_better_comes_first_and_none_last(world: Any) -> None:
     assert places(world, Order("value"), jobs) == [2, 1, 0, 3]
 
 
+def test_trials_follow_their_sweep_whatever_the_order(world: Any) -> None:
+    jobs = four(world)
+    sweep = jobs[2]
+    trials = [
+        world.add_job(sweep_id=sweep.id, trial=number, owner_id=sweep.owner_id, seconds_ago=0.5, metric="loss",
+                      metric_value=loss, state=State.DONE)
+        for number, loss in enumerate((0.3, 0.2))
+    ]  # fmt: skip
+    jobs += trials
+    assert places(world, Order(), jobs) == [0, 1, 2, 5, 4, 3]
+    assert places(world, Order("value"), jobs) == [2, 5, 4, 1, 0, 3]
+    assert places(world, Order(grouped=True), jobs) == ["B 4", 0, 2, 5, 4, "a 2", 1, 3]
+    # A sweep that is not loaded: its trials stand for themselves.
+    del world.jobs[sweep.id]
+    assert places(world, Order("value"), jobs) == [5, 4, 1, 0, 3]
+
+
 def test_groups_come_in_the_order_of_their_first_job(world: Any) -> None:
     jobs = four(world)
     assert places(world, Order(grouped=True), jobs) == ["B 2", 0, 2, "a 2", 1, 3]

@@ -96,11 +96,12 @@ class Order:
 
 
 def arranged(views: Mapping[str, JobView], order: Order) -> list[Row]:
-    """All jobs as rows. Jobs that are equal by the column come newest first."""
+    """All jobs as rows, trials below their sweep. Jobs that are equal by the column come newest first."""
     key, _ = KEYS[order.column]
     found = sorted(views.values(), key=_newest, reverse=True)
     if order.column != "age" or order.turned:
         found.sort(key=key, reverse=order.largest_first)
+    found = _trials_below(found, views)
     if not order.grouped:
         return [view.id for view in found]
     groups: dict[str, list[JobView]] = {}
@@ -111,3 +112,19 @@ def arranged(views: Mapping[str, JobView], order: Order) -> list[Row]:
         rows.append(Heading(members[0].owner_name, members[0].network, len(members)))
         rows.extend(view.id for view in members)
     return rows
+
+
+def _trials_below(found: list[JobView], views: Mapping[str, JobView]) -> list[JobView]:
+    """Trials follow their sweep, in the order that they have among themselves, where it is in the list."""
+    trials: dict[str, list[JobView]] = {}
+    for view in found:
+        if view.sweep_id is not None and view.sweep_id in views:
+            trials.setdefault(view.sweep_id, []).append(view)
+    if not trials:
+        return found
+    return [
+        each
+        for view in found
+        if view.sweep_id is None or view.sweep_id not in views
+        for each in (view, *trials.get(view.id, ()))
+    ]

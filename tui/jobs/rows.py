@@ -73,7 +73,7 @@ def cells(
         "state": Text("▸" if marked else " ", style=f"bold {YELLOW}").append(glyph, style=colour),
         "word": Text(view.state.value, style=colour, no_wrap=True),
         "id": _cell(format.short(view.id), SOFT),
-        "action": _cell(view.action, plain),
+        "action": _cell(view.action if view.trial is None else f"└trial {view.trial}", plain),
         "model": _cell(view.owner_name, plain),
         "network": _cell(view.network, DIM if ended else SOFT),
         FLEXIBLE: progress(view, now, progress_width),
