@@ -24,9 +24,8 @@ class Everything(Provider):
                 name, _, _ = binding.action.partition("(")
                 if node is not None and "." not in name and node.check_action(name, ()) is not True:
                     continue
-                told = binding.tooltip or binding.description
                 key = binding.key_display or binding.key.split(",")[0].replace("question_mark", "?")
-                yield told, f"key: {key}", partial(self._run, binding.action, node)
+                yield named(binding), f"key: {key}", partial(self._run, binding.action, node)
         yield "Change between the dark and the light look", "", self.app.action_look  # type: ignore[attr-defined]
 
     async def _run(self, action: str, node: Any) -> None:
@@ -42,6 +41,14 @@ class Everything(Provider):
             score = matcher.match(name)
             if score > 0:
                 yield Hit(score, matcher.highlight(name), call, help=told)
+
+
+def named(binding: Binding) -> str:
+    """What the palette calls it, so that the short name of the line of keys and the words of the help both find it."""
+    short, told = binding.description, binding.tooltip
+    if not short or not told or told.lower().startswith(short.lower()):
+        return told or short
+    return f"{short}: {told[0].lower()}{told[1:]}"
 
 
 def bindings_of(node: Any) -> Iterator[Binding]:

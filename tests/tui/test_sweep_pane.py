@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,26 @@ async def test_what_a_run_uses_is_shown_live(dashboard: Dashboard, busy: Any, un
         await until(pilot, lambda: "75%" in text(dashboard, "#usage") and "█▅" in text(dashboard, "#usage"))
         busy.change(busy.train.id, state=State.DONE)
         await until(pilot, lambda: not dashboard.screen.query_one("#usage").display)
+
+
+async def test_a_plot_that_is_drawn_while_it_is_being_mounted_stays_the_only_one(
+    dashboard: Dashboard, busy: Any, swept: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, swept.id)
+        job = dashboard.screen.job
+        job.open("trials")
+        async with asyncio.timeout(20):
+            while not job.trials.query("ValuePlot"):
+                await asyncio.sleep(0)
+        job.trials._draw_plots()  # as an event does at this moment
+        await until(pilot, lambda: job.trials._values is not None)
+        await select(dashboard, pilot, until, busy.train.id)
+        job.open("kpis")
+        async with asyncio.timeout(20):
+            while not job.kpis.query("#plot"):
+                await asyncio.sleep(0)
+        job.kpis._draw()
+        await until(pilot, lambda: job.kpis._canvas is not None)
+        await pilot.pause(0.1)
+        assert (len(job.trials.query("ValuePlot")), len(job.kpis.query("#plot"))) == (1, 1)

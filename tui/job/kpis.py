@@ -183,10 +183,11 @@ class KpiPane(Vertical):
 
     @work(group="plot", exclusive=True)
     async def _make_canvas(self) -> None:
-        plot = (await asyncio.to_thread(importlib.import_module, "tui.job.plot")).MetricPlot(id="plot")
-        await self.query_one("#kpi-plot").mount(plot, before="#kpi-classes")
-        self._canvas = plot
-        self._draw()
+        module = await asyncio.to_thread(importlib.import_module, "tui.job.plot")
+        if self._canvas is None:  # Known before it is mounted: whoever draws meanwhile makes no second one.
+            self._canvas = module.MetricPlot(id="plot")
+            await self.query_one("#kpi-plot").mount(self._canvas, before="#kpi-classes")
+            self._draw()
 
     def _lines(self, chosen: str) -> list[Line]:
         """The chosen metric, those beside it, and the chosen one of the other jobs."""

@@ -186,10 +186,11 @@ class TrialsPane(Vertical):
     @work(group="plot", exclusive=True)
     async def _make_values(self) -> None:
         """The plotting library is read when there is something to plot, not when the dashboard starts."""
-        plot = (await asyncio.to_thread(importlib.import_module, "tui.sweep.plot")).ValuePlot()
-        await self.query_one("#values").mount(plot)
-        self._values = plot
-        self._draw_plots()
+        module = await asyncio.to_thread(importlib.import_module, "tui.sweep.plot")
+        if self._values is None:  # Known before it is mounted: whoever draws meanwhile makes no second one.
+            self._values = module.ValuePlot()
+            await self.query_one("#values").mount(self._values)
+            self._draw_plots()
 
     def _lay_out(self) -> None:
         """All three where there is room, else the one that was chosen."""

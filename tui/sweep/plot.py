@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual_plotext import PlotextPlot
 
 from taod.types.sweep import SweepView
 from tui.job.plot import GROUND_RGB, INK_RGB, rgb, ticks
 from tui.sweep import facts
-from tui.theme import BLUE, GREEN, ORANGE
+from tui.theme import BLUE, DIM, GREEN, ORANGE
+
+LEAST_HEIGHT = 4
+"""Lines below which there is nothing but the axis."""
 
 
 class ValuePlot(PlotextPlot):
     """A sweep's values in the order of its trials."""
+
+    def render(self) -> Text:
+        if self.size.height < LEAST_HEIGHT:
+            return Text("Too small for the plot.", style=DIM)
+        return super().render()
 
     def draw(self, sweep: SweepView | None, chosen: int | None) -> None:
         """Show this sweep; the trial under the cursor stands out."""
