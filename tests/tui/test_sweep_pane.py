@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,15 @@ async def test_what_a_run_uses_is_shown_live(dashboard: Dashboard, busy: Any, un
         await until(pilot, lambda: not dashboard.screen.query_one("#usage").display)
 
 
+async def seen(condition: Callable[[], Any]) -> None:
+    """As soon as it holds: `until` would let the dashboard finish what it is at."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise TimeoutError
+
+
 async def test_a_plot_that_is_drawn_while_it_is_being_mounted_stays_the_only_one(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
@@ -239,16 +249,12 @@ async def test_a_plot_that_is_drawn_while_it_is_being_mounted_stays_the_only_one
         await select(dashboard, pilot, until, swept.id)
         job = dashboard.screen.job
         job.open("trials")
-        async with asyncio.timeout(20):
-            while not job.trials.query("ValuePlot"):
-                await asyncio.sleep(0)
+        await seen(lambda: job.trials.query("ValuePlot"))
         job.trials._draw_plots()  # as an event does at this moment
         await until(pilot, lambda: job.trials._values is not None)
         await select(dashboard, pilot, until, busy.train.id)
         job.open("kpis")
-        async with asyncio.timeout(20):
-            while not job.kpis.query("#plot"):
-                await asyncio.sleep(0)
+        await seen(lambda: job.kpis.query("#plot"))
         job.kpis._draw()
         await until(pilot, lambda: job.kpis._canvas is not None)
         await pilot.pause(0.1)
