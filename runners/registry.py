@@ -93,6 +93,8 @@ class RunnerRegistry:
             if verdict.can:
                 return Choice(runner)
             refusals.append((name, verdict))
+        # First those that could do it with another spec: the nearest way out.
+        refusals.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
         why = (
             "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
         )

@@ -50,7 +50,7 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
         else:
             _OFFERS[network].check(action, spec)
     except SpecError as error:
-        return False, str(error), f"Change the {action} spec, or configure a runner that has the original network."
+        return False, str(error), f"change that in the specification of {action}"
     return True, "", ""
 
 

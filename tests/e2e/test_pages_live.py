@@ -14,6 +14,7 @@ from taod.catalogue.merge import merge
 from taod.cli import digits
 from taod.cli.quickstart import digits_spec
 from taod.client.http import Client
+from taod.types.dataset import DatasetType
 from taod.types.state import State
 from tests.e2e.journey import PATIENCE_S, Daemon, small_model
 from tui.app import Dashboard
@@ -123,6 +124,7 @@ async def test_a_refusal_stays_in_the_form_and_what_is_in_use_is_not_deleted(
         await new_dataset(app, pilot, "lost", nowhere)
         await shown(pilot, lambda: str(nowhere) in words(app, "#refusal"))
         assert isinstance(app.screen, NewDataset)
+        assert {value for _, value in app.screen.query_one("#type", Select)._options} >= set(DatasetType)
         assert [each.name for each in (await client.datasets(name="lost")).items] == []
         await pilot.press("escape")
 

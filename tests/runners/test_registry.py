@@ -77,6 +77,18 @@ def test_when_nobody_can_the_reasons_and_remedies_are_told() -> None:
     assert registry(["a", "b"]).able("dino", "train") == ["a", "b"]
 
 
+def test_of_several_refusals_that_of_the_spec_alone_comes_first() -> None:
+    class Picky(Able):
+        def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
+            return Verdict(not spec, "size 7 is not in it", "change size")
+
+    runners = registry(["a", "b"])
+    runners._made["b"] = Picky("b")
+    choice = runners.choose("mal", "train", {"size": 7})
+    assert choice.reason == "no runner can do mal train here (b: size 7 is not in it; a: no mal in it)"
+    assert choice.remedy == "change size; or install mal"
+
+
 def test_a_runner_outside_the_order_is_still_there_for_its_runs() -> None:
     assert registry(["a"]).get("c").name == "c"
 

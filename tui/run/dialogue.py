@@ -24,6 +24,7 @@ from tui.theme import DIM, RED, SOFT, TEXT
 
 PAUSE_S = 0.15
 """After the last change, before the daemon is asked what would happen."""
+SPEC_HINT = "\n\nescape, then e, edits the specification of an action."
 
 
 class RunDialogue(Form[list[str]]):
@@ -99,7 +100,8 @@ class RunDialogue(Form[list[str]]):
         try:
             planned = await self._client.plan(self._kind, self._owner_id, self._run())
         except ClientError as error:
-            plan.update(Text(error.description, style=RED))
+            hint = SPEC_HINT if error.status == 400 and self._kind == "model" else ""
+            plan.update(Text(error.description, style=RED).append(hint, style=SOFT))
             return
         plan.update(drawn(planned))
         start.disabled = False

@@ -74,10 +74,13 @@ class DatasetsPage(ListPage):
                 self.lost(error.description)
             return
         self._datasets = {dataset.id: dataset for dataset in page.items}
-        self.listing.show({dataset.id: rows(dataset) for dataset in page.items}, EMPTY)
+        self.draw()
         if then_select is not None:
             self.listing.table.select(then_select)
         self._show()
+
+    def draw(self) -> None:
+        self.listing.show({dataset.id: rows(dataset) for dataset in self._datasets.values()}, EMPTY)
 
     @on(feed.DatasetChanged)
     def _changed(self, event: feed.DatasetChanged) -> None:
@@ -156,7 +159,8 @@ class DatasetsPage(ListPage):
         except ClientError as error:
             self.complain(error)
             return
-        kinds = [network for network in networks if network.kind == "dataset"]
+        # Some types are networks too, which have data of their own.
+        kinds = [each for each in networks if each.kind == "dataset" or each.name == each.dataset_type]
         self._bring(await self.app.push_screen_wait(NewDataset(self.dashboard.client, kinds)))
 
     @work(group="ask", exclusive=True)

@@ -7,9 +7,12 @@ from rich.markup import escape
 from tui.lists.panel import ListPanel
 from tui.screens.page import Page
 
+AGE_S = 10.0
+"""How often the ages in the list are told anew."""
+
 
 class ListPage(Page):
-    """Subclasses read the things; `reload` and a change call `_read`."""
+    """Subclasses read the things and draw them; `reload` and a change call `_read`."""
 
     @property
     def listing(self) -> ListPanel:
@@ -23,8 +26,17 @@ class ListPage(Page):
     def _read(self, then_select: str | None = None) -> object:
         raise NotImplementedError
 
+    def draw(self) -> None:
+        """Show what was read last, by the time that it is now."""
+        raise NotImplementedError
+
     def ready(self) -> None:
         self.listing.table.focus()
+        self.set_interval(AGE_S, self._grow_old)
+
+    def _grow_old(self) -> None:
+        if self.is_current and not self.empty:
+            self.draw()
 
     def reload(self) -> None:
         self._read()

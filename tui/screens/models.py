@@ -72,10 +72,13 @@ class ModelsPage(ListPage):
             return
         self._models = {model.id: model for model in models.items if not model.ngc_path}
         self._names = {dataset.id: dataset.name for dataset in datasets.items}
-        self.listing.show({model.id: rows(model) for model in self._models.values()}, EMPTY)
+        self.draw()
         if then_select is not None:
             self.listing.table.select(then_select)
         self._show()
+
+    def draw(self) -> None:
+        self.listing.show({model.id: rows(model) for model in self._models.values()}, EMPTY)
 
     @on(feed.ModelChanged)
     @on(feed.DatasetChanged)
