@@ -198,6 +198,7 @@ class Dashboard(App[None]):
     @on(feed.StatusLine)
     @on(feed.UsageTold)
     @on(feed.UploadMoved)
+    @on(feed.CheckMoved)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)

@@ -10,7 +10,7 @@ from textual.message import Message
 
 from taod.client import Client, ClientError
 from taod.client.events import Rediscover
-from taod.types.dataset import UploadProgress
+from taod.types.dataset import CheckProgress, UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
@@ -73,6 +73,14 @@ class UsageTold(Message, bubble=False):
     def __init__(self, usage: JobUsage) -> None:
         super().__init__()
         self.usage = usage
+
+
+class CheckMoved(Message, bubble=False):
+    """The full check of a data set has come further."""
+
+    def __init__(self, progress: CheckProgress) -> None:
+        super().__init__()
+        self.progress = progress
 
 
 class UploadMoved(Message, bubble=False):
@@ -164,6 +172,8 @@ def _message(kind: EventType, body: Any) -> Message | None:
         return UsageTold(body)
     if kind is EventType.UPLOAD:
         return UploadMoved(body)
+    if kind is EventType.CHECK:
+        return CheckMoved(body)
     if kind is EventType.RESET:
         return EventsMissed()
     if kind is EventType.QUEUE:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.transport import Patience, Rediscover, Transport, decode
-from taod.types.dataset import UploadProgress
+from taod.types.dataset import CheckProgress, UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
@@ -25,6 +25,7 @@ BODIES: dict[EventType, Any] = {
     EventType.DEVICES: list[Device],
     EventType.DATASET: ResourceChange,
     EventType.UPLOAD: UploadProgress,
+    EventType.CHECK: CheckProgress,
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
     EventType.QUEUE: QueueState,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from store.records import JobRecord
 from taod.telemetry.bus import EventBus
-from taod.types.dataset import UploadProgress
+from taod.types.dataset import CheckProgress, UploadProgress
 from taod.types.event import EventType, ResourceChange
 
 
@@ -25,6 +25,9 @@ class Announcer:
 
     def upload(self, user_id: str, progress: UploadProgress) -> None:
         self._bus.publish(EventType.UPLOAD, progress, user_id=user_id)
+
+    def check(self, user_id: str, progress: CheckProgress) -> None:
+        self._bus.publish(EventType.CHECK, progress, user_id=user_id)
 
     def model(self, user_id: str | None, model_id: str, change: str) -> None:
         self._bus.publish(EventType.MODEL, ResourceChange(model_id, change), user_id=user_id)

@@ -26,7 +26,8 @@ from taod.paths import Root
 from taod.services.announce import Announcer
 from taod.services.datasets import Datasets
 from taod.services.folders import remove_folder
-from taod.types.dataset import CheckState, DatasetReport
+from taod.types.dataset import CheckProgress, CheckState, DatasetReport
+from taod.watch import FolderWatch
 
 log = logging.getLogger("taod.checks")
 
@@ -34,6 +35,12 @@ WITH_DATA = frozenset({"ready", "linked"})
 TAIL = 4096
 """Bytes of status.json looked at for the progress."""
 GRACE_S = 10.0
+NOT_BEGUN = "The check will begin"
+
+
+class _Line(msgspec.Struct):
+    message: str = ""
+    kpi: dict[str, float] = {}
 
 
 class _UnderWay:
@@ -43,16 +50,18 @@ class _UnderWay:
         self.record = record
         self.deep = deep
         self.state = CheckState.WAITING
+        self.progress = 0.0
+        """The furthest that a status line told; the last ones of a run tell none."""
         self.started_on: str | None = None
         self.cancelled = False
         self.failed = ""
         self.process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
 
-
-class _Line(msgspec.Struct):
-    message: str = ""
-    kpi: dict[str, float] = {}
+    def further(self, line: _Line) -> float:
+        """How far it is, by this line too."""
+        self.progress = max(self.progress, line.kpi.get("progress", 0.0))
+        return self.progress
 
 
 class Checks:
@@ -123,9 +132,9 @@ class Checks:
             line = _last_line(folder / "status.json") if one.state is CheckState.RUNNING else _Line()
             return DatasetReport(
                 one.state,
-                line.message or "The check will begin",
+                line.message or NOT_BEGUN,
                 deep=one.deep,
-                progress=line.kpi.get("progress", 0.0),
+                progress=one.further(line),
                 fingerprint=now,
                 started_on=one.started_on,
             )
@@ -158,6 +167,7 @@ class Checks:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "wanted").write_text(record.user_id)
         one = self._under_way[record.id] = _UnderWay(record, deep)
+        self._tell(one)
         one.task = asyncio.get_running_loop().create_task(self._follow(one, folder, after_s))
         one.task.add_done_callback(lambda _: self._over(one, folder))
 
@@ -166,6 +176,7 @@ class Checks:
             await asyncio.sleep(after_s)  # whoever uploads several archives is checked once
             async with self._one:
                 one.state, one.started_on = CheckState.RUNNING, iso(self._clock.time())
+                self._tell(one)
                 one.failed = await self._run(one, folder)
         except Exception as error:
             log.exception("the check of data set %s failed", one.record.id)
@@ -193,6 +204,8 @@ class Checks:
         aside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
         aside.replace(folder / "report.json")
         (folder / "wanted").unlink(missing_ok=True)
+        ended = CheckProgress(one.record.id, found.state, found.message, 1.0, one.deep)
+        self._announcer.check(one.record.user_id, ended)
         self._announcer.dataset(one.record.user_id, one.record.id, "checked", found.message)
 
     async def _run(self, one: _UnderWay, folder: Path) -> str:
@@ -219,14 +232,33 @@ class Checks:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
+        telling = asyncio.get_running_loop().create_task(self._tell_lines(one, folder))
         try:
             code = await one.process.wait()
         except asyncio.CancelledError:
             await _terminate(one.process)
             raise
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
         if code == 0 or one.cancelled:
             return ""
         return _last_line(folder / "status.json").message or f"exit code {code}; {folder / 'log.txt'} says more"
+
+    async def _tell_lines(self, one: _UnderWay, folder: Path) -> None:
+        """Tell of each status line that the engine writes, for as long as it runs."""
+        told = _Line()
+        async with FolderWatch(folder) as watch:
+            while True:
+                if (line := _last_line(folder / "status.json")) != told:
+                    told = line
+                    self._tell(one, line)
+                await watch.changed()
+
+    def _tell(self, one: _UnderWay, line: _Line | None = None) -> None:
+        line = line or _Line(message=NOT_BEGUN if one.state is CheckState.WAITING else "")
+        progress = CheckProgress(one.record.id, one.state, line.message, one.further(line), one.deep)
+        self._announcer.check(one.record.user_id, progress)
 
     def _spec(self, record: DatasetRecord, deep: bool) -> dict[str, object]:
         summary = record.summary

@@ -208,6 +208,19 @@ class CheckState(StrEnum):
     """It was done, of data that the data set no longer has."""
 
 
+class CheckProgress(msgspec.Struct):
+    """How far the full check of a data set is; the body of check events."""
+
+    dataset_id: Id
+    state: CheckState
+    """`waiting` or `running`; in the last one how it ended."""
+    message: str = ""
+    progress: float = 0.0
+    """From 0 to 1."""
+    deep: bool = False
+    """Whether pictures are decoded whole."""
+
+
 class DatasetProblem(msgspec.Struct):
     """One thing that is wrong in a data set: `line` counts from 1, 0 stands for the whole file."""
 

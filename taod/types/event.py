@@ -20,6 +20,8 @@ class EventType(StrEnum):
     """ResourceChange."""
     UPLOAD = "upload"
     """UploadProgress: how far an upload into a data set is, some ten times a second; the last one says how it ended."""
+    CHECK = "check"
+    """CheckProgress: how far the full check of a data set is, a few times a second; the last one says how it ended."""
     MODEL = "model"
     """ResourceChange."""
     JOB_DELETED = "job_deleted"

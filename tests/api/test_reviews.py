@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from taod.config import Config
+from taod.types.dataset import CheckProgress, CheckState
 from taod.types.event import EventType, ResourceChange
 from tests.api.conftest import Server, config, gate, server, tool_path
 
@@ -77,6 +78,29 @@ async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_told(serve
     found = await server.call("GET", f"/dataset/{dataset_id}", 200)
     assert found["jobs"] == []
     assert await server.call("GET", "/job", 200) == []
+
+
+async def test_how_far_a_check_is_comes_by_events(server: Server, tmp_path: Path) -> None:
+    folder = boxes(tmp_path / "d")
+    for number in range(3, 2500):  # some quarters of a second of work, so that the engine tells of it in between
+        (folder / "images" / f"{number}.png").write_bytes((folder / "images" / "0.png").read_bytes())
+        (folder / "labels" / f"{number}.txt").write_text(CAR * 40)
+    dataset_id = await server.dataset("object_detection", "kitti")
+    told: list[CheckProgress] = []
+    async with asyncio.timeout(60), server.services.bus.subscribe(server.user.id, None) as events:
+        await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
+        async for event in events:
+            if event.type is EventType.CHECK:
+                told.append(msgspec.json.decode(event.data, type=CheckProgress))
+                if told[-1].state is CheckState.DONE:
+                    break
+    assert {each.dataset_id for each in told} == {dataset_id}
+    states = [each.state for each in told]
+    assert states[:2] == [CheckState.WAITING, CheckState.RUNNING]
+    shares = [each.progress for each in told]
+    assert shares == sorted(shares)
+    assert any(0 < share < 1 for share in shares), "told while it went on"
+    assert (told[-1].message, told[-1].progress) == ("Checked 2500 items with 99883 labels: nothing is wrong", 1.0)
 
 
 async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_anew(

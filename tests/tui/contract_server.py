@@ -22,7 +22,7 @@ from litestar.response import Stream
 
 from taod.ids import new_id
 from taod.types.common import ErrorBody, Health, Login
-from taod.types.dataset import Dataset, DatasetSummary, UploadAnswer
+from taod.types.dataset import Dataset, DatasetReport, DatasetSummary, UploadAnswer
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Artifact, HistoryEntry, JobDetail, JobView, Kpi, ProcessInfo, Result
@@ -419,6 +419,10 @@ def make_app(world: World) -> Litestar:
     async def summary(user: FromPath[str], dataset: FromPath[str]) -> DatasetSummary:
         return world.summaries.get(dataset, DatasetSummary("empty"))
 
+    @get(f"{BASE}/dataset/{{dataset:str}}/report")
+    async def report(user: FromPath[str], dataset: FromPath[str]) -> DatasetReport:
+        raise Refusal(404, "nothing was checked here")
+
     @get(f"{BASE}/model")
     async def list_models(user: FromPath[str]) -> Response[list[Model]]:
         return Response(list(world.models.values()), headers={"X-Total-Count": str(len(world.models))})
@@ -486,6 +490,7 @@ def make_app(world: World) -> Litestar:
             delete_dataset,
             upload,
             summary,
+            report,
             list_models,
             list_ptms,
             schema,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from taod.client import Client
-from taod.types.dataset import DatasetCreate, UploadProgress
-from taod.types.event import EventType
-from tests.tui.test_dashboard import text
+from taod.types.dataset import CheckProgress, CheckState, DatasetCreate, UploadProgress
+from taod.types.event import EventType, ResourceChange
+from tests.tui.test_dashboard import asked, text
 from tui.app import Dashboard
 
 SIZE = (140, 44)
@@ -42,3 +42,23 @@ async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, wo
         world.tell(EventType.UPLOAD, UploadProgress(made.id, "failed", 5, 10, message="no archive"))
         await until(pilot, lambda: "was not taken no archive" in text(dashboard, "#dataset-upload"))
         assert not dashboard.screen.query(".upload")
+
+
+async def test_how_far_a_check_is_comes_by_events_and_nobody_asks(
+    dashboard: Dashboard, client: Client, world: Any, until: Any
+) -> None:
+    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        await pilot.press("D")
+        await until(pilot, lambda: dashboard.screen.selected is not None)
+        await until(pilot, lambda: asked(world, "GET", "/report") == 1)
+        for share in (0.25, 0.75):
+            world.tell(EventType.CHECK, CheckProgress(made.id, CheckState.RUNNING, "300 items checked", share))
+            await until(pilot, lambda share=share: f"{share:.0%}" in text(dashboard, "#dataset-report"))
+        world.tell(EventType.CHECK, CheckProgress("another", CheckState.RUNNING, "of another", 0.9))
+        await pilot.pause()
+        assert "75%" in text(dashboard, "#dataset-report")
+        assert asked(world, "GET", "/report") == 1
+        world.tell(EventType.DATASET, ResourceChange(made.id, "checked"))
+        await until(pilot, lambda: asked(world, "GET", "/report") == 2)

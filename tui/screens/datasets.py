@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
 from rich.markup import escape
@@ -10,10 +9,9 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import ScreenResume
 
 from taod.client import ClientError
-from taod.types.dataset import Dataset
+from taod.types.dataset import Dataset, DatasetReport
 from tui import feed
 from tui.datasets.details import COLUMNS, DatasetDetails, rows
 from tui.datasets.forms import BringFiles, Files, NewDataset
@@ -24,8 +22,6 @@ from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
 
-CHECK_LOOK_S = 1.0
-"""How often it is asked how far a check is."""
 EMPTY = "No data sets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
 
 
@@ -111,30 +107,22 @@ class DatasetsPage(ListPage):
             summary = None
         names = {each.id: each.name for each in self._datasets.values()}
         details.show(dataset, summary, names)
-        await self._follow_check(dataset.id)
-
-    async def _follow_check(self, dataset_id: str) -> None:
-        """The report of its check; while that goes on, how far it is."""
-        details = self.query_one(DatasetDetails)
-        while self.is_mounted:
-            try:
-                report = await self.dashboard.client.dataset_report(dataset_id)
-            except ClientError as error:
-                if error.status not in (0, 404):
-                    self.complain(error)
-                return
-            if self.selected is None or self.selected.id != dataset_id:
-                return
+        try:
+            report = await self.dashboard.client.dataset_report(dataset.id)
+        except ClientError as error:
+            if error.status not in (0, 404):
+                self.complain(error)
+            return
+        if self.selected is not None and self.selected.id == dataset.id:
             details.report(report)
-            if report.state not in GOING or not self.is_current:
-                return
-            await asyncio.sleep(CHECK_LOOK_S)
 
-    @on(ScreenResume)
-    def _back(self) -> None:
-        """A check may have gone on while another page was in front."""
-        if self.selected is not None:
-            self._show()
+    @on(feed.CheckMoved)
+    def _check_moved(self, event: feed.CheckMoved) -> None:
+        """While it goes on; of its end the change of the data set tells, with what it found."""
+        now = event.progress
+        if self.selected is not None and self.selected.id == now.dataset_id and now.state in GOING:
+            going = DatasetReport(now.state, now.message, deep=now.deep, progress=now.progress)
+            self.query_one(DatasetDetails).report(going)
 
     @on(feed.UploadMoved)
     def _upload_moved(self, event: feed.UploadMoved) -> None:

@@ -21,7 +21,7 @@ from taod.types.dataset import DatasetReport
 REPORT = "report.json"
 SAMPLES = "samples.json"
 _PR_SET_PDEATHSIG = 1
-TOLD_S = 1.0
+TOLD_S = 0.25
 """Seconds between status lines."""
 
 
