@@ -173,3 +173,63 @@ def _cut(points: list[tuple[float, float]], axis: int, edge: float, sign: int) -
         if here >= 0:
             kept.append(point)
     return kept
+
+
+def parts(counts: Sequence[int], height: int) -> list[tuple[int, ...]]:
+    """The connected regions of a mask, each as run lengths of its own: pixels that touch by a side or a corner.
+
+    Runs are split at the columns' ends; those of neighbouring columns that touch are of one region (union-find).
+    """
+    spans = list(_spans(counts, height))
+    roots = list(range(len(spans)))
+
+    def root(at: int) -> int:
+        while roots[at] != at:
+            roots[at] = roots[roots[at]]
+            at = roots[at]
+        return at
+
+    begun = 0
+    """The first span of the column before that may still touch."""
+    for at, (column, first, last) in enumerate(spans):
+        while begun < at and (
+            spans[begun][0] < column - 1 or (spans[begun][0] < column and spans[begun][2] < first - 1)
+        ):
+            begun += 1
+        near = begun
+        while near < at and spans[near][0] == column - 1 and spans[near][1] <= last + 1:
+            roots[root(near)] = root(at)
+            near += 1
+    found: dict[int, list[tuple[int, int]]] = {}
+    for at, (column, first, last) in enumerate(spans):
+        found.setdefault(root(at), []).append((column * height + first, column * height + last + 1))
+    whole = sum(counts)
+    return [_joined(places, whole) for places in found.values()]
+
+
+def _spans(counts: Sequence[int], height: int) -> Iterator[tuple[int, int, int]]:
+    """Column, first and last row of each run inside, split where a column ends."""
+    at = 0
+    for number, count in enumerate(counts):
+        if number % 2:
+            end = at + count
+            while at < end:
+                column, first = divmod(at, height)
+                until = min(end, (column + 1) * height)
+                yield column, first, until - 1 - column * height
+                at = until
+        else:
+            at += count
+
+
+def _joined(places: Sequence[tuple[int, int]], whole: int) -> tuple[int, ...]:
+    """Run lengths of runs from … to, in order; those that follow without a gap are one."""
+    edges: list[int] = []
+    for begin, end in places:
+        if edges and edges[-1] == begin:
+            edges[-1] = end
+        else:
+            edges += [begin, end]
+    edges.append(whole)
+    lengths = [end - begin for begin, end in zip([0, *edges], edges, strict=False)]
+    return tuple(lengths[:-1] if not lengths[-1] else lengths)
