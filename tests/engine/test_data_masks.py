@@ -162,18 +162,28 @@ def test_a_target_of_boxes_tells_what_it_leaves_out(wanted: str, tmp_path: Path)
     assert boxes_of(wanted, results) == boxes_of("COCO", tmp_path / "set")
 
 
+def painted(top: Path) -> Path:
+    """A set of 2 photographs a split in unet's layout, with masks of classes 0 to 2 by their colours."""
+    for number, place in enumerate(("train/0", "train/1", "val/2", "val/3", "test/4")):
+        valid_sets.photograph(number, top / f"images/{place}.jpg")
+        if not place.startswith("test"):
+            (top / f"masks/{place}.png").parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(real_masks(number)).save(top / f"masks/{place}.png")
+    return top
+
+
 def test_masks_become_a_box_for_each_connected_region(tmp_path: Path) -> None:
-    top = tmp_path / "set"
-    valid_sets.masks(top)
+    top = painted(tmp_path / "set")
     results, _ = converted(tmp_path / "k", "UNET", "KITTI", top)
     for name, mask in masks_of(top).items():
-        _, regions = ndimage.label(mask, structure=np.ones((3, 3)))
+        regions = sum(ndimage.label(mask == class_, structure=np.ones((3, 3)))[1] for class_ in (1, 2))
         assert len((results / "labels" / f"{name}.txt").read_text().splitlines()) == regions
     whole, _ = converted(tmp_path / "c", "UNET", "COCO", top)
     parts, _ = converted(tmp_path / "p", "UNET", "COCO", top, regions=True)
     found = [json.loads((each / "annotations.json").read_text()) for each in (whole, parts)]
-    assert [each["categories"] for each in found] == [[{"id": 1, "name": "1", "supercategory": "1"}]] * 2
-    assert len(found[0]["annotations"]) == 4 < len(found[1]["annotations"])
+    named = [{"id": number, "name": str(number), "supercategory": str(number)} for number in (1, 2)]
+    assert [each["categories"] for each in found] == [named, named]
+    assert len(found[0]["annotations"]) < len(found[1]["annotations"])
     assert len({sum(each["area"] for each in one["annotations"]) for one in found}) == 1
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from runners.engine.data.check import write
 from runners.engine.errors import DataError
+from runners.engine.run import Run
 from taod.datasets.formats import coco, kitti, masks, segments, voc
 from taod.datasets.formats.found import Box, Found, Item, Label, Problem
 from taod.datasets.formats.picture import measure
@@ -84,6 +85,19 @@ def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
         elif one.picture:
             items.append(one)
     return sorted(items, key=lambda item: item.picture), problems
+
+
+def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
+    """A status line where segmentations are lost; returns how many."""
+    found = [found for item in items for label in item.labels if (found := segmentation_of(label)) is not None]
+    if found:
+        polygons = sum(bool(each.polygons) for each in found)
+        run.status.running(
+            f"{len(found)} segmentations are left out ({polygons} of polygons, {len(found) - polygons} masks): {why}; "
+            f"{remedy}",
+            kpi={"segmentations_left_out": len(found)},
+        )
+    return len(found)
 
 
 def require(items: list[Item], problems: list[Problem]) -> None:

@@ -170,7 +170,7 @@ def _write(job: _Job, wanted: str) -> int:
     else:
         count = boxes.write_voc(job.items, results / LABELS, images)
     if wanted != "COCO":
-        tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
+        boxes.tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
     if data.with_images:
         names = {item.picture: item.picture for item in job.items}
         bring(images, results / PICTURES, names, job.told, link=data.link_images)
@@ -202,19 +202,6 @@ def _to_masks(job: _Job) -> int:
     if data.with_images:
         bring(job.source.images, results / PICTURES, places, job.told, link=data.link_images)
     return painted.pictures
-
-
-def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
-    """A status line where segmentations are lost; returns how many."""
-    found = [found for item in items for label in item.labels if (found := segmentation_of(label)) is not None]
-    if found:
-        polygons = sum(bool(each.polygons) for each in found)
-        run.status.running(
-            f"{len(found)} segmentations are left out ({polygons} of polygons, {len(found) - polygons} masks): {why}; "
-            f"{remedy}",
-            kpi={"segmentations_left_out": len(found)},
-        )
-    return len(found)
 
 
 def _tell_problems(run: Run, problems: list[Problem]) -> None:

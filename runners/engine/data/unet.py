@@ -156,12 +156,24 @@ def paint(shown: Sequence[tuple[Segmentation, int]], size: tuple[int, int], back
     return mask
 
 
-def write_layout(results: Path, numbers: dict[str, int], background: int) -> None:
-    """The folders that the layout asks for, also where nothing is in them, and the classes."""
+def copy_layout(source: Path, results: Path) -> None:
+    """The folders of a data set in this layout, and the classes of another one."""
+    _make_folders(results)
+    if (source / masks.CLASSES).is_file():
+        write(results / masks.CLASSES, (source / masks.CLASSES).read_bytes())
+
+
+def _make_folders(results: Path) -> None:
+    """Those that the layout asks for, also where nothing is in them."""
     for split in SPLITS:
         (results / PICTURES / split).mkdir(parents=True, exist_ok=True)
         if split != "test":
             (results / MASKS / split).mkdir(parents=True, exist_ok=True)
+
+
+def write_layout(results: Path, numbers: dict[str, int], background: int) -> None:
+    """The folders of a data set in this layout, and its classes."""
+    _make_folders(results)
     names = [(background, masks.BACKGROUND), *((number, name) for name, number in numbers.items())]
     listed = [masks.TargetClass(name, number, name) for number, name in sorted(names)]
     write(results / masks.CLASSES, msgspec.json.format(msgspec.json.encode(listed), indent=2))
