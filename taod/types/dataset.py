@@ -259,6 +259,8 @@ class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     description: str = ""
     format: FormatName | None = None
+    type: TypeName | None = None
+    """That of the data set that the job has read, where the format can hold it; else `object_detection`."""
 
 
 class DatasetSample(msgspec.Struct):

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from taod.config import Config
+from taod.datasets.formats.examine import Examination
 from taod.types.event import EventType
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, server, tool_path
 from tests.datasets import valid_sets
+from tests.engine.test_data_masks import segmented
 
 __all__ = ["config", "gate", "server", "tool_path"]
 
@@ -38,9 +40,17 @@ async def finished(server: Server, job_id: str) -> dict[str, Any]:
     return (await server.call("GET", f"/job/{job_id}", 200))["job"]
 
 
-async def service(server: Server, arch: str, action: str, folder: Path, format_: str, spec: dict[str, Any]) -> Path:
+async def service(
+    server: Server,
+    arch: str,
+    action: str,
+    folder: Path,
+    format_: str,
+    spec: dict[str, Any],
+    type_: str = "object_detection",
+) -> Path:
     """Run a data service on a folder; returns the job's results."""
-    dataset_id = await server.ready_dataset(folder, type_="object_detection", format_=format_)
+    dataset_id = await server.ready_dataset(folder, type_=type_, format_=format_)
     model_id = await server.model(arch, inference_dataset=dataset_id)
     await server.call("POST", f"/model/{model_id}/specs/{action}", 201, json=spec)
     (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": [action]})
@@ -93,6 +103,55 @@ async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_
     assert {(each["width"], each["height"]) for each in document["images"]} == {(96, 96)}
     assert len(document["annotations"]) == 6
     assert (await taken(server, results, name="turned"))["name"] == "turned"
+
+
+async def test_a_set_with_polygons_is_augmented_with_its_masks(server: Server, tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path / "coco")
+    spec = {
+        "data": {"dataset_type": "coco", "include_masks": True, "output_image_width": 96, "output_image_height": 96},
+        "spatial_aug": {"rotation": {"angle": [0, 20, 90]}},
+    }
+    results = await service(
+        server, "augmentation", "generate", tmp_path / "coco", "coco", spec, "instance_segmentation"
+    )
+    document = json.loads((results / "annotations.json").read_text())
+    assert all(each["segmentation"] for each in document["annotations"])
+    made = await taken(server, results)
+    assert (made["type"], made["format"]) == ("instance_segmentation", "coco")
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    (source,) = [each["id"] for each in await server.call("GET", "/dataset", 200) if each["id"] != made["id"]]
+    assert (summary["parent_dataset"], summary["parent_job"]) == (source, results.parent.name)
+    report = Examination(server.services.root.dataset(made["id"]), made["type"], made["format"]).run()
+    assert (report.problems, report.items, report.labels) == (0, 3, len(document["annotations"]))
+
+
+async def test_a_coco_set_becomes_masks_and_masks_a_coco_set(server: Server, tmp_path: Path) -> None:
+    segmented(tmp_path / "coco")
+    spec = {"data": {"input_format": "COCO", "output_format": "UNET"}}
+    results = await service(server, "annotations", "convert", tmp_path / "coco", "coco", spec, "semantic_segmentation")
+    made = await taken(server, results, name="painted")
+    assert (made["type"], made["format"]) == ("semantic_segmentation", "unet")
+    top = server.services.root.dataset(made["id"])
+    report = Examination(top, "semantic_segmentation", "unet").run()
+    assert (report.problems, report.items, sorted(report.classes)) == (0, 5, ["background", "bright", "dark"])
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert summary["classes"] == ["background", "bright", "dark"]
+    assert sum(summary["shares"].values()) == pytest.approx(1, abs=1e-4)
+    model_id = await server.model("annotations", inference_dataset=made["id"])
+    await server.call(
+        "POST",
+        f"/model/{model_id}/specs/convert",
+        201,
+        json={"data": {"input_format": "UNET", "output_format": "COCO"}},
+    )
+    (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["convert"]})
+    assert (await finished(server, job_id))["status"] == "Done"
+    again = await taken(server, server.services.root.job(job_id).results)
+    assert (again["type"], again["format"]) == ("semantic_segmentation", "coco")
+    as_instances = await taken(server, server.services.root.job(job_id).results, type="instance_segmentation")
+    assert as_instances["type"] == "instance_segmentation"
+    said = await server.refused("POST", f"/job/{job_id}/dataset", json={"type": "image_classification"})
+    assert "Incompatible dataset format and type" in said
 
 
 async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Server, tmp_path: Path) -> None:
