@@ -30,6 +30,8 @@ class Classes(msgspec.Struct, frozen=True):
     """What has no object's number."""
     names: dict[int, str]
     """Of all others that are known."""
+    declared: dict[int, str] = {}
+    """All names, as the data set tells them."""
 
     def categories(self, seen: Iterable[int] = ()) -> list[Category]:
         """As COCO has them: ids are the numbers in the masks."""
@@ -43,7 +45,7 @@ def classes_of(top: Path) -> Classes:
     if isinstance(found, Problem):
         raise DataError(f"{top / found.file}: {found.what}; expected {found.expected}.")
     background = masks.background(found)
-    return Classes(background, {number: name for number, name in found.items() if number != background})
+    return Classes(background, {number: name for number, name in found.items() if number != background}, found)
 
 
 def opened(top: Path, path: str) -> Image.Image | Problem:
