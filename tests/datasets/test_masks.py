@@ -179,6 +179,24 @@ def test_masks_of_test_pictures_are_looked_into_where_there_are_some(top: Path) 
     assert "a class number that target_classes.json does not tell: 5 (576 pixels)" in what
 
 
+@pytest.mark.parametrize("type_", ["instance_segmentation", "semantic_segmentation"])
+def test_segmentations_of_coco_are_looked_into(type_: str, tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path)
+    assert Examination(tmp_path, type_, "coco").run().problems == 0
+    document = valid_sets.coco_document(3)
+    document["annotations"][1]["segmentation"] = [[1, 2, 3, 4]]
+    document["annotations"][4]["segmentation"] = {"size": [SIDE, SIDE], "counts": [SIDE, 7]}
+    (tmp_path / "annotations.json").write_text(json.dumps(document, indent=1))
+    report = Examination(tmp_path, type_, "coco").run()
+    assert [(each.file, each.what) for each in report.first] == [
+        ("annotations.json", "annotations[1]: a polygon has 4 numbers"),
+        ("annotations.json", f"annotations[4]: the mask's counts add up to {SIDE + 7} pixels"),
+    ]
+    assert all(each.line > 10 for each in report.first)
+    assert report.labels == 6
+    assert Examination(tmp_path, "object_detection", "coco").run().problems == 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6), cut=st.integers(0, 400))
 def test_whatever_a_mask_holds_is_counted_or_told(

@@ -138,7 +138,8 @@ def test_a_source_that_is_not_there_ends_in_failure(breaks: dict[str, Any], said
     [
         ("auto_label", "generate", ("no detector or segmenter", "[[runner.rule]]")),
         ("object_detection", "convert", ("TFRecords", "network_arch annotations")),
-        ("instance_segmentation", "convert", ("TFRecords", "[[runner.rule]]")),
+        ("instance_segmentation", "convert", ("TFRecords", "KITTI, PASCAL_VOC, UNET or a clean COCO file")),
+        ("semantic_segmentation", "convert", ("writes no masks into the data set", "data.output_format UNET")),
     ],
 )
 def test_what_the_engine_has_not_is_refused_with_the_remedy(network: str, action: str, words: tuple[str, ...]) -> None:

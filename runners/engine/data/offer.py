@@ -51,6 +51,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]]); to turn its COCO file into "
         "KITTI, PASCAL_VOC, UNET or a clean COCO file, run convert of a model with network_arch annotations.",
     ),
+    "semantic_segmentation": (
+        "The embedded engine writes no masks into the data set that it reads.",
+        "Run convert of a model with network_arch annotations on it, with data.output_format UNET, and make a data set "
+        "of the job's results; or configure another runner for it in taod.toml.",
+    ),
 }
 """What the engine has been asked for and has not: why, and what to do."""
 

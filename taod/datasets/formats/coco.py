@@ -209,6 +209,11 @@ def read(
     yield from _items(document, known, labels, there, file, images, lines)
 
 
+def read_segments(top: Path) -> Iterator[Found]:
+    """The items of a data set with their segmentations; one that is none is a problem."""
+    return read(top, segments=True)
+
+
 def _items(
     document: Document,
     known: dict[int, Any],
