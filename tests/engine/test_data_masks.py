@@ -220,6 +220,17 @@ def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_ar
     assert structure.check(results, "semantic_segmentation", "unet") == results
 
 
+def test_a_mask_of_another_size_than_its_picture_is_left_out_and_told(tmp_path: Path) -> None:
+    document = segmented(tmp_path / "set")
+    for each in document["images"]:
+        del each["width"], each["height"]
+    document["annotations"][0]["segmentation"] = {"size": [4, 5], "counts": [3, 17]}
+    valid_sets.text(tmp_path / "set" / "annotations.json", json.dumps(document))
+    _, lines = converted(tmp_path / "u", "COCO", "UNET", tmp_path / "set")
+    said = "annotations.json: the mask of bright has 5 x 4 pixels; expected 48 x 48, as 0.jpg has"
+    assert any(line["message"] == said for line in lines), lines
+
+
 def test_ids_that_a_mask_cannot_hold_are_numbered_anew_and_told(tmp_path: Path) -> None:
     segmented(tmp_path / "set", ids=(0, 4000))
     results, lines = converted(tmp_path / "u", "COCO", "UNET", tmp_path / "set")

@@ -57,6 +57,7 @@ def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
     [
         ([[1, 2, 3, 4]], "a polygon has 4 numbers"),
         ([[1, 2, 3, 4, 5, 6, 7]], "a polygon has 7 numbers"),
+        ([[1, 2, 3, -1e300, 5, 6]], "a polygon has the number -1e+300"),
         ([1, 2, 3, 4, 5, 6], "segmentation is '[1,2,3,4,5,6]'"),
         ({"size": [3, 4], "counts": [5, 6]}, "the mask's counts add up to 11 pixels"),
         ({"size": [3, 4], "counts": [13, -1]}, "the mask's counts add up to 12 pixels"),
@@ -90,6 +91,20 @@ def test_a_segmentation_is_written_as_it_was_read(value: Any) -> None:
     found = segments.parse(msgspec.Raw(msgspec.json.encode(value)), (4, 3))
     assert isinstance(found, Segmentation)
     assert segments.told(found) == value
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.sampled_from(["size", "counts", "a"]), inner),
+)
+
+
+@given(anything | st.fixed_dictionaries({"size": st.just([3, 4]), "counts": anything}))
+def test_any_value_is_a_segmentation_that_can_be_painted_or_told(value: Any) -> None:
+    found = segments.parse(msgspec.Raw(msgspec.json.encode(value)), (4, 3))
+    if isinstance(found, Segmentation):
+        assert shapes.mask(found, (4, 3)).size == (4, 3)
+        segments.bounds(found)
 
 
 @given(st.text(max_size=40))

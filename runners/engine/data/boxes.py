@@ -64,8 +64,23 @@ class Source(msgspec.Struct, frozen=True):
         for item in items:
             if isinstance(item, Item):
                 item.picture = item.picture.removeprefix(prefix)
+                yield from self._fit(item)
                 item.labels = [boxed(label) for label in item.labels]
             yield item
+
+    def _fit(self, item: Item) -> Iterator[Problem]:
+        """Take masks of another size than the picture's from its labels; a problem for each."""
+        if not item.picture or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
+            return
+        size = measure(self.images, item.picture)
+        if isinstance(size, Problem):
+            return  # told by whoever reads the picture
+        for at, label in enumerate(item.labels):
+            found = segmentation_of(label)
+            if found is not None and found.counts and found.size != size:
+                what = f"the mask of {label.name} has {found.size[0]} x {found.size[1]} pixels"
+                yield Problem(item.source, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has")
+                item.labels[at] = msgspec.structs.replace(label, segmentation=None)
 
 
 def boxed(label: Label) -> Label:

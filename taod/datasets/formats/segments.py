@@ -5,7 +5,6 @@ Source: the mask format of the COCO API (Lin et al., Microsoft COCO, ECCV 2014).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +14,9 @@ from taod.datasets.formats.picture import MOST_PIXELS
 
 LEAST_NUMBERS = 6
 """Of a polygon: three points."""
+
+FARTHEST = 1e7
+"""Pixels from a picture's corner to what may still be a point of a polygon."""
 
 
 class Segmentation(msgspec.Struct, frozen=True, gc=False):
@@ -74,8 +76,8 @@ def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tupl
                 f"a polygon has {len(ring)} numbers",
                 f"x, y of at least 3 points: an even number from {LEAST_NUMBERS}",
             )
-        if not all(map(math.isfinite, ring)):
-            return "a polygon has a number that is not finite", "x, y of each point in pixels"
+        if not all(abs(value) <= FARTHEST for value in ring):
+            return f"a polygon has the number {max(ring, key=abs):g}", "x, y of each point in pixels"
     return Segmentation(polygons) if polygons else None
 
 
