@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from taod.datasets import samples
 from taod.datasets.formats import masks
 from taod.datasets.formats.examine import Examination
 from taod.datasets.summary import summarise
@@ -177,6 +179,20 @@ def test_masks_of_test_pictures_are_looked_into_where_there_are_some(top: Path) 
     ((file, what, _),) = checked(top)
     assert file == "masks/test/1.png"
     assert "a class number that target_classes.json does not tell: 5 (576 pixels)" in what
+
+
+def test_a_thumbnail_shows_the_classes_and_a_damaged_mask_does_not_hinder_it(top: Path, tmp_path: Path) -> None:
+    items = samples.choose(top, "semantic_segmentation", "unet", tmp_path / "review", None)
+    item = next(each for each in items if each.picture == "images/train/0.jpg")
+    bare, tinted = (
+        np.asarray(Image.open(io.BytesIO(samples.thumbnail(top, item, tmp_path / "review", None, boxes=boxes))), int)
+        for boxes in (False, True)
+    )
+    apart = np.abs(bare - tinted).mean(axis=(0, 2))
+    assert apart[: SIDE // 4 - 1].min() > 20 > 5 > apart[SIDE // 2 :].max()
+    (top / item.mask).write_bytes(b"none")
+    made = samples.thumbnail(top, item, tmp_path / "other", None, boxes=True)
+    assert np.abs(np.asarray(Image.open(io.BytesIO(made)), int) - bare).max() == 0
 
 
 @pytest.mark.parametrize("type_", ["instance_segmentation", "semantic_segmentation"])

@@ -187,6 +187,25 @@ def test_masks_become_a_box_for_each_connected_region(tmp_path: Path) -> None:
     assert len({sum(each["area"] for each in one["annotations"]) for one in found}) == 1
 
 
+def test_masks_that_are_none_are_passed_over_and_told(tmp_path: Path) -> None:
+    top = painted(tmp_path / "set")
+    Image.fromarray(real_masks(0)[:20]).save(top / "masks/train/0.png")
+    Image.fromarray(np.stack([real_masks(1), real_masks(2), real_masks(1)], axis=-1)).save(top / "masks/train/1.png")
+    (top / "masks/val/2.png").write_bytes(b"none")
+    results, lines = converted(tmp_path / "c", "UNET", "COCO", top)
+    told = [line["message"] for line in lines]
+    assert "masks/train/0.png: the mask has 48 x 20 pixels; expected 48 x 48, as train/0.jpg has" in told
+    assert any(message.startswith("masks/train/1.png: the mask is in colours") for message in told)
+    assert any(message.startswith("masks/val/2.png: the mask cannot be read") for message in told)
+    assert told[-1].endswith("3 problems were passed over")
+    pictures = json.loads((results / "annotations.json").read_text())["images"]
+    assert [each["file_name"] for each in pictures] == ["test/4.jpg", "val/3.jpg"]
+    assert sorted(str(path.relative_to(results / "images")) for path in results.rglob("*.jpg")) == [
+        "test/4.jpg",
+        "val/3.jpg",
+    ]
+
+
 bits = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
     lambda size: st.binary(min_size=size[0] * size[1], max_size=size[0] * size[1]).map(
         lambda data: np.frombuffer(data, "uint8").reshape(size) % 2

@@ -27,6 +27,7 @@ from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats.coco import Category
 from taod.datasets.formats.found import Item, Problem
+from taod.datasets.formats.picture import measure
 from taod.datasets.formats.segments import segmentation_of
 
 PICTURES, LABELS, ANNOTATIONS = "images", "labels", "annotations.json"
@@ -130,6 +131,8 @@ def _traced(
     for done, item in enumerate(items):
         told(done, len(items))
         one = unet.traced(item, top, classes, regions=regions)
+        if isinstance(one, Item) and one.mask:
+            one = _fitting(one, source.images)
         if isinstance(one, Problem):
             problems.append(one)
         else:
@@ -137,6 +140,16 @@ def _traced(
     known = set(classes.names.values())
     seen = [int(name) for name in boxes.classes(found) if name not in known]
     return found, problems, classes.categories(seen)
+
+
+def _fitting(item: Item, images: Path) -> Item | Problem:
+    """The item, if its mask is as large as its picture."""
+    size = measure(images, item.picture)
+    if isinstance(size, Problem) or size == item.size:
+        return item if isinstance(size, tuple) else size
+    width, height = item.size or (0, 0)
+    expected = f"{size[0]} x {size[1]}, as {item.picture} has"
+    return Problem(item.mask, 0, f"the mask has {width} x {height} pixels", expected)
 
 
 def _source(settings: Settings, given: str) -> boxes.Source:
