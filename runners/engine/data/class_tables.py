@@ -6,12 +6,16 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runners.engine.data.check import write
-from runners.engine.data.convert import PICTURES, Settings, bring, needed, put
+from runners.engine.data.place import PICTURES, bring, needed, put
 from runners.engine.errors import DataError
 from taod.datasets.formats import tables
 from taod.datasets.formats.found import Problem, pictures
+
+if TYPE_CHECKING:
+    from runners.engine.data.convert import Settings
 
 TABLE = "labels.csv"
 

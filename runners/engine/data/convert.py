@@ -10,16 +10,12 @@ names of the same files, which costs nothing and is for pictures that nobody cha
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from runners.engine.data import boxes, offer, unet
+from runners.engine.data import boxes, class_tables, offer, unet
+from runners.engine.data.place import PICTURES, bring, needed
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
@@ -30,10 +26,9 @@ from taod.datasets.formats.found import Item, Problem
 from taod.datasets.formats.picture import measure
 from taod.datasets.formats.segments import segmentation_of
 
-PICTURES, LABELS, ANNOTATIONS = "images", "labels", "annotations.json"
+LABELS, ANNOTATIONS = "labels", "annotations.json"
 TOLD_S = 1.0
 VAL_SHARE = 0.2
-_FICLONE = 0x40049409
 
 
 class _Data(msgspec.Struct):
@@ -88,8 +83,6 @@ def run(run: Run) -> str:
 
     given, wanted = settings.data.input_format.upper(), settings.data.output_format.upper()
     if given in offer.TABLES:
-        from runners.engine.data import class_tables
-
         return class_tables.convert(settings, run.results, told)
     source = _source(settings, given)
     items, problems = boxes.sorted_out(source.found())
@@ -167,12 +160,6 @@ def _source(settings: Settings, given: str) -> boxes.Source:
     return boxes.Source(given, images, Path(needed(group.label_dir, f"{name}.label_dir")))
 
 
-def needed(value: str | None, name: str) -> str:
-    if not value:
-        raise DataError(f"{name}: it is not set; name the folder or file to read.")
-    return value
-
-
 def _write(job: _Job, wanted: str) -> int:
     """KITTI, COCO or VOC, with the pictures under the names that they had."""
     results, images, data = job.run.results, job.source.images, job.settings.data
@@ -221,26 +208,3 @@ def _tell_problems(run: Run, problems: list[Problem]) -> None:
     for problem in problems[: boxes.SHOWN]:
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file
         run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
-
-
-def bring(source: Path, into: Path, names: Mapping[str, str], told: unet.Told, *, link: bool) -> None:
-    """Put pictures below `into`, each under its new name: copies, or further names of the same files."""
-    for done, (picture, name) in enumerate(names.items()):
-        place = into / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        put(source / picture, place, link=link)
-        told(done, len(names))
-
-
-def put(source: Path, place: Path, *, link: bool) -> None:
-    """One file at a new place; see the module's first lines."""
-    if link:
-        with contextlib.suppress(OSError):
-            os.link(source, place)
-            return
-    with source.open("rb") as given, place.open("wb") as taken:
-        try:
-            fcntl.ioctl(taken, _FICLONE, given.fileno())
-        except OSError:  # the file system cannot share blocks
-            shutil.copyfileobj(given, taken, 1024 * 1024)
