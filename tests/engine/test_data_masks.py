@@ -146,6 +146,16 @@ def test_what_is_wrong_is_left_out_and_boxes_are_made_of_segmentations(tmp_path:
     assert any(line["message"].startswith(said) for line in lines), lines
 
 
+def test_keypoints_that_are_left_out_are_told(tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path / "set")
+    document = valid_sets.coco_document(3, keypoints=True)
+    valid_sets.text(tmp_path / "set" / "annotations.json", json.dumps(document))
+    _, lines = converted(tmp_path / "c", "COCO", "COCO", tmp_path / "set")
+    (said,) = [line for line in lines if "Keypoints" in line["message"]]
+    assert said["message"].startswith("Keypoints of 6 objects are left out: boxes and segmentations are carried")
+    assert said["kpi"] == {"keypoints_left_out": 6}
+
+
 @pytest.mark.parametrize("wanted", ["KITTI", "PASCAL_VOC"])
 def test_a_target_of_boxes_tells_what_it_leaves_out(wanted: str, tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")

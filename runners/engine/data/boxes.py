@@ -115,6 +115,17 @@ def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
     return len(found)
 
 
+def tell_keypoints(run: Run, items: list[Item]) -> None:
+    """A status line where objects have keypoints: no service carries them."""
+    count = sum(isinstance(label, Annotated) and label.keypoints for item in items for label in item.labels)
+    if count:
+        run.status.running(
+            f"Keypoints of {count} objects are left out: boxes and segmentations are carried; take the keypoints from "
+            "the data set itself, by the ids of its annotations",
+            kpi={"keypoints_left_out": count},
+        )
+
+
 def require(items: list[Item], problems: list[Problem]) -> None:
     """Raise DataError where there is nothing to work on."""
     if not items:

@@ -93,6 +93,7 @@ def run(run: Run) -> str:
         problems += wrong
         boxes.require(items, problems)
     _tell_problems(run, problems)
+    boxes.tell_keypoints(run, items)
     job = _Job(settings, run, source, items, categories, told)
     count = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
     objects = sum(len(item.labels) for item in items)

@@ -182,6 +182,7 @@ def _write(where: boxes.Source, items: list[Item], made: list[Item], folder: Pat
 
 def _tell(run: Run, settings: Settings, where: boxes.Source, items: list[Item], made: list[Item]) -> None:
     """Status lines of masks that did not go along, or were missing."""
+    boxes.tell_keypoints(run, items)
     include = settings.data.include_masks
     if not include:
         remedy = "set it to true to move them along"

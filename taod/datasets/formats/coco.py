@@ -204,7 +204,9 @@ def read(
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
             found = None
         area = float(one.area) if isinstance(one.area, int | float) else None
-        labels[one.image_id].append(segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found))
+        labels[one.image_id].append(
+            segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found, bool(one.keypoints))
+        )
     there = set(pictures(top, images))
     yield from _items(document, known, labels, there, file, images, lines)
 

@@ -39,6 +39,8 @@ class Annotated(Label, frozen=True, gc=False):
     area: float | None = None
     crowd: bool = False
     segmentation: Segmentation | None = None
+    keypoints: bool = False
+    """Whether the file has some, which are not read."""
 
 
 class Numbered(Item):
