@@ -21,6 +21,8 @@ MOST_JSON = 512 * 1024**2
 """A larger file is left to the full check: it would be read whole into memory."""
 MASKS = 50
 """Masks whose pixels are counted; the full check counts all."""
+MASK_PIXELS = 100_000_000
+"""Pixels after which no further mask is looked into."""
 MEASURED = 200
 """Pictures whose size is looked up; the full check measures all."""
 
@@ -94,6 +96,8 @@ def of_masks(top: Path) -> Painted:
     counts: Counter[int] = Counter()
     for path in evenly([path for split in masks.SPLITS for path in files(top, f"masks/{split}", PICTURES)], MASKS):
         counts.update(masks.look(top, path, {}).pixels)
+        if counts.total() > MASK_PIXELS:
+            break
     whole = counts.total()
     shares = {masks.class_name(number, names): round(count / whole, 6) for number, count in sorted(counts.items())}
     return Painted([names[number] for number in sorted(names)], shares)
