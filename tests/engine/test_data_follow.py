@@ -240,6 +240,38 @@ def test_masks_of_kitti_boxes_come_from_the_file_that_is_named_for_them(disc: Pa
     assert any("2 of 4 turned objects have no mask" in message for message in told)
 
 
+def test_a_segmentation_that_is_none_is_passed_over_and_told(disc: Path, tmp_path: Path) -> None:
+    document = json.loads((disc / "annotations.json").read_text())
+    document["annotations"][0]["segmentation"] = [[1, 2]]
+    document["annotations"][1]["segmentation"] = {"size": [40, 60], "counts": [7]}
+    valid_sets.text(disc / "annotations.json", json.dumps(document))
+    lines, results = augment(tmp_path / "a", disc, data={"include_masks": True})
+    told = [line["message"] for line in lines]
+    assert any("annotations[0]: a polygon has 2 numbers; expected x, y of at least 3 points" in each for each in told)
+    assert told[-1] == "Augmented 2 pictures; of 4 boxes 4 are still in view; 2 problems were passed over"
+    found = json.loads((results / "annotations.json").read_text())["annotations"]
+    assert [bool(each["segmentation"]) for each in found] == [False, False, True, True]
+
+
+def test_masks_of_another_size_in_the_file_that_is_named_are_passed_over(disc: Path, tmp_path: Path) -> None:
+    document = json.loads((disc / "annotations.json").read_text())
+    for each in document["images"]:
+        del each["width"], each["height"]
+    document["annotations"][1]["segmentation"] = {"size": [20, 30], "counts": [100, 300, 200]}
+    valid_sets.text(disc / "label.json", json.dumps(document))
+    for number in range(2):
+        valid_sets.text(disc / f"labels/{number}.txt", valid_sets.kitti_line("mask", 18, 8, 42, 32))
+    lines, _ = augment(
+        tmp_path / "a",
+        disc,
+        data={"ann_path": str(disc / "labels"), "dataset_type": "kitti"},
+        spatial_aug={"rotation": {"angle": 45, "refine_box": {"enabled": True, "gt_cache": str(disc / "label.json")}}},
+    )
+    told = [line["message"] for line in lines]
+    assert any("the mask of mask has 30 x 20 pixels; expected 60 x 40, as 0.png has" in each for each in told), told
+    assert any("refine_box: 1 of 2 turned objects have no mask" in each for each in told)
+
+
 def test_an_object_whose_mask_leaves_the_picture_is_lost(disc: Path, tmp_path: Path) -> None:
     _, results = augment(
         tmp_path / "a",

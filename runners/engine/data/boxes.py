@@ -64,11 +64,11 @@ class Source(msgspec.Struct, frozen=True):
         for item in items:
             if isinstance(item, Item):
                 item.picture = item.picture.removeprefix(prefix)
-                yield from self._fit(item)
+                yield from self.fit(item)
                 item.labels = [boxed(label) for label in item.labels]
             yield item
 
-    def _fit(self, item: Item) -> Iterator[Problem]:
+    def fit(self, item: Item) -> Iterator[Problem]:
         """Take masks of another size than the picture's from its labels; a problem for each."""
         if not item.picture or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
             return
@@ -113,6 +113,13 @@ def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
             kpi={"segmentations_left_out": len(found)},
         )
     return len(found)
+
+
+def tell_problems(run: Run, problems: list[Problem]) -> None:
+    """A status line for each of the first ones."""
+    for problem in problems[:SHOWN]:
+        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
 
 
 def tell_keypoints(run: Run, items: list[Item]) -> None:

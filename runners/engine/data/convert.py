@@ -92,7 +92,7 @@ def run(run: Run) -> str:
         items, wrong, categories = _traced(settings, wanted, items, source, told)
         problems += wrong
         boxes.require(items, problems)
-    _tell_problems(run, problems)
+    boxes.tell_problems(run, problems)
     boxes.tell_keypoints(run, items)
     job = _Job(settings, run, source, items, categories, told)
     count = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
@@ -203,9 +203,3 @@ def _to_masks(job: _Job) -> int:
     if data.with_images:
         bring(job.source.images, results / PICTURES, places, job.told, link=data.link_images)
     return painted.pictures
-
-
-def _tell_problems(run: Run, problems: list[Problem]) -> None:
-    for problem in problems[: boxes.SHOWN]:
-        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        run.status.running(f"{place}: {problem.what}; expected {problem.expected}")

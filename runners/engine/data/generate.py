@@ -133,7 +133,8 @@ def run(run: Run) -> str:
     if where.format == "UNET":
         background = unet.classes_of(where.labels.parent).background or 0
         items = [item for item in items if item.mask or item.picture.startswith("test/")]
-    items = _with_cache(run, settings, items)
+    items = _with_cache(settings, where, items, problems)
+    boxes.tell_problems(run, problems)
     made: list[Item] = []
     for number, item in enumerate(items):
         interrupt.check()
@@ -151,21 +152,23 @@ def run(run: Run) -> str:
         raise DataError(f"No picture in {where.images} could be read.")
     _write(where, items, made, folder)
     _tell(run, settings, where, items, made)
+    left = f"; {len(problems)} problems were passed over" if problems else ""
     if where.format == "UNET":
-        return f"Augmented {len(made)} pictures with their masks"
+        return f"Augmented {len(made)} pictures with their masks{left}"
     kept, were = (sum(len(item.labels) for item in some) for some in (made, items))
     run.status.running("Augmented", kpi={"pictures": len(made), "objects": kept, "lost": were - kept})
-    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view"
+    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view{left}"
 
 
-def _with_cache(run: Run, settings: Settings, items: list[Item]) -> list[Item]:
-    """The items with masks of the file that is named for them, if it is there."""
+def _with_cache(settings: Settings, where: boxes.Source, items: list[Item], problems: list[Problem]) -> list[Item]:
+    """The items with masks of the file that is named for them, if it is there; what is wrong in it is added."""
     refine = settings.spatial_aug.rotation.refine_box
     if not refine.enabled or not refine.gt_cache or not (file := Path(refine.gt_cache)).is_file():
         return items
-    found, problems = follow.with_shapes(items, file)
-    for problem in problems[: boxes.SHOWN]:
-        run.status.running(f"{problem.file}: {problem.what}; expected {problem.expected}")
+    found, wrong = follow.with_shapes(items, file)
+    problems += wrong
+    for item in found:
+        problems += where.fit(item)
     return found
 
 
