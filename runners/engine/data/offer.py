@@ -64,7 +64,7 @@ def check(service: str, action: str, document: dict[str, Any]) -> None:
     """Raise SpecError for a format that the engine does not read or write."""
     for path in _KNOWN.get((service, action), ()):
         value = lookup(document, path)
-        allowed = (*FORMATS, MASKS, *TABLES) if service == "annotations" else (*FORMATS, MASKS)
+        allowed: tuple[str, ...] = (*FORMATS, MASKS, *TABLES) if service == "annotations" else (*FORMATS, MASKS)
         if action == "validate":
             allowed = FORMATS
         if value is not None and str(value).upper() not in allowed:
