@@ -1,4 +1,4 @@
-"""Reading 100,000 labels: the summary of an upload and the full check, COCO beside pycocotools in the same run."""
+"""Reading 100,000 labels and 1,000 masks: an upload's summary and the full check, beside a peer in the same run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from taod.datasets.formats.examine import Examination
 from taod.datasets.summary import summarise
 
 PICTURES = 10_000
+MASKS = 1_000
+UNET = ("semantic_segmentation", "unet")
 EACH = 10
 """Objects of each picture."""
 
@@ -33,6 +35,14 @@ def run() -> Iterator[tuple[str, str, str]]:
             yield f"{format_}: summary of {PICTURES * EACH:,} labels", summary, peer
             whole = _seconds(lambda format_=format_: Examination(top, "object_detection", format_).run())
             yield f"{format_}: full check, with the headers of {PICTURES:,} pictures", whole, "–"
+
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        _paint(top)
+        yield f"unet: summary of {MASKS:,} masks", _seconds(lambda: summarise(top, *UNET)), "–"
+        whole = _seconds(lambda: Examination(top, *UNET).run())
+        plain = _seconds(lambda: _decoded(top))
+        yield f"unet: full check of {MASKS:,} masks of 640 x 480", whole, f"Pillow decodes them in {plain}"
 
 
 def _seconds(work: Callable[[], object]) -> str:
@@ -50,6 +60,31 @@ def _theirs(top: Path) -> object:
 
     with contextlib.redirect_stdout(io.StringIO()):
         return COCO(str(top / "annotations.json"))
+
+
+def _decoded(top: Path) -> None:
+    for path in sorted((top / "masks").rglob("*.png")):
+        with Image.open(path) as picture:
+            picture.load()
+
+
+def _paint(top: Path) -> None:
+    """Masks of 20 ellipses each, of 8 classes."""
+    chance = random.Random(0)
+    for folder in ("images/train", "images/val", "images/test", "masks/train", "masks/val"):
+        (top / folder).mkdir(parents=True)
+    Image.effect_noise((640, 480), 60).convert("RGB").save(top / "one.jpg")
+    for number in range(MASKS):
+        mask = Image.new("L", (640, 480))
+        draw = ImageDraw.Draw(mask)
+        for _ in range(20):
+            left, upper = chance.randint(0, 600), chance.randint(0, 440)
+            draw.ellipse(
+                (left, upper, left + chance.randint(5, 200), upper + chance.randint(5, 200)), chance.randint(0, 7)
+            )
+        mask.save(top / f"masks/train/{number:06d}.png")
+        os.link(top / "one.jpg", top / f"images/train/{number:06d}.jpg")
+    (top / "one.jpg").unlink()
 
 
 def _fill(top: Path) -> None:

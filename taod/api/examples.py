@@ -266,7 +266,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_dataset": {"pictures": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
     "put_dataset": {"renamed": {"name": "Flowers", "version": "1.1.0"}},
     "patch_dataset": {"renamed": {"name": "Flowers"}},
-    "make_dataset": {"named": DatasetFromJob(name="Flowers as COCO")},
+    "make_dataset": {"named": DatasetFromJob(name="Flowers as COCO", type="instance_segmentation")},
     "begin_check": {"whole": DatasetCheck(deep=True)},
     "link_dataset": {"folder": DatasetLink("~/data/flowers")},
     "create_model": {"classifier": _new_model, "least": {"network_arch": "detectnet_v2"}},

@@ -67,7 +67,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "automl": ("Only parameters that are swept by default, or only others", _FLAG),
     "hidden": ("Also parameters that the schema does not show", _FLAG),
     "tail": ("The last lines only, this many", _NUMBER),
-    "boxes": ("Draw the boxes; true without it", _FLAG),
+    "boxes": ("Draw the boxes or masks; true without it", _FLAG),
     "follow": ("Go on until the job has ended", _FLAG),
     "plain": ("As a terminal would show it: no colours, of a progress bar its last state", _FLAG),
     "mode": ("What becomes of the files that are there: replaced, or added to", _one_of(UploadMode)),

@@ -50,7 +50,7 @@ class ReviewController(Controller):
     async def get_sample(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText, number: PathText
     ) -> Response[bytes]:
-        """A JPEG of at most 256 pixels a side, with the boxes drawn unless `boxes=false`."""
+        """A JPEG of at most 256 pixels a side, with boxes or masks drawn unless `boxes=false`."""
         services.datasets.record(user.id, dataset_id)
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise NotFound(f"there is no sample {number[:40]!r}; GET …/samples lists them")

@@ -110,6 +110,7 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("files", f"{summary.state}: {_contents(summary)}"),
             ("path", summary.path),
             ("classes", summary.classes),
+            ("pixels", ", ".join(f"{name} {share:.1%}" for name, share in summary.shares.items())),
             ("upload", _upload(summary)),
             ("made by job", summary.parent_job),
             ("made from data set", summary.parent_dataset),

@@ -59,6 +59,10 @@ def _figures(found: DatasetReport) -> list[tuple[str, object]]:
     if found.state == "running":
         pairs.append(("progress", f"{found.progress:.0%}"))
     pairs.append(("classes", ", ".join(f"{name} {count}" for name, count in found.classes.items())))
+    if found.pixels:
+        whole = sum(found.pixels.values()) or 1
+        shares = ", ".join(f"{name} {count} ({count / whole:.1%})" for name, count in found.pixels.items())
+        pairs.append(("pixels", shares))
     if found.boxes is not None:
         pairs.append(("boxes", _boxes(found.boxes)))
     if found.sizes is not None:
@@ -82,7 +86,7 @@ def _spread(spread: Spread) -> str:
 @with_output
 async def from_job(client: Client, out: Output, job_: str, fields: tuple[str, ...]) -> None:
     """Make a data set of what a job of annotations, augmentation or analytics has left. Fields: name, description,
-    format."""
+    format, type."""
     body = await parse(client, fields, DatasetFromJob)
     made = await client.dataset_from_job(await job_id(client, job_), body)
     out.changed(made, f"Made {named('dataset', made.id, made.name)} of format {made.format}.")

@@ -9,15 +9,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from taod.datasets.formats import coco, kitti, quads, voc
+from taod.datasets.formats import coco, kitti, masks, quads, voc
 from taod.datasets.formats.figures import Gathered
 from taod.datasets.formats.found import Box, Label, Problem, files, text_of
 from taod.datasets.formats.picture import measure
+from taod.datasets.layouts import PICTURES
 from taod.errors import BadRequest
 from taod.types.dataset import BoxFigures, PictureFigures
 
 MOST_JSON = 512 * 1024**2
 """A larger file is left to the full check: it would be read whole into memory."""
+MASKS = 50
+"""Masks whose pixels are counted; the full check counts all."""
+MASK_PIXELS = 100_000_000
+"""Pixels after which no further mask is looked into."""
 MEASURED = 200
 """Pictures whose size is looked up; the full check measures all."""
 
@@ -75,6 +80,27 @@ def of_kitti(top: Path) -> Labelled:
 def of_quads(top: Path) -> Labelled:
     """Texts of ocdnet's ground truth."""
     return _of_texts(top, ("train/gt", "test/gt"), "quads")
+
+
+class Painted(NamedTuple):
+    """Classes that masks are told to have, and the share of pixels that each has, of at most `MASKS` of them."""
+
+    classes: list[str]
+    shares: dict[str, float]
+
+
+def of_masks(top: Path) -> Painted:
+    """Classes by number; what is wrong in masks is left to the full check."""
+    found = masks.declared(top)
+    names = {} if isinstance(found, Problem) else found
+    counts: Counter[int] = Counter()
+    for path in evenly([path for split in masks.SPLITS for path in files(top, f"masks/{split}", PICTURES)], MASKS):
+        counts.update(masks.look(top, path, {}).pixels)
+        if counts.total() > MASK_PIXELS:
+            break
+    whole = counts.total()
+    shares = {masks.class_name(number, names): round(count / whole, 6) for number, count in sorted(counts.items())}
+    return Painted([names[number] for number in sorted(names)], shares)
 
 
 def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:

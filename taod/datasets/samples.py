@@ -1,4 +1,4 @@
-"""Thumbnails of some of a data set's pictures, with their boxes drawn; made once and kept. In threads."""
+"""Thumbnails of some of a data set's pictures, with boxes or masks drawn; made once and kept. In threads."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import hashlib
 import random
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from taod.datasets.formats import reader
+from taod.datasets.formats import masks, reader
 from taod.datasets.formats.found import Item
 from taod.datasets.formats.picture import measure
 from taod.errors import NotFound
 from taod.types.dataset import DatasetSample
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MOST = 24
 SIDE = 256
 """Pixels of a thumbnail's longer side."""
+VEIL = 110
+"""Of 255: how thick a class's colour lies over its pixels."""
 BUDGET_S = 3.0
 """Seconds spent on choosing where no check has chosen; of a larger set the samples are from its beginning."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
@@ -84,6 +90,8 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
             width, height = item.size or _size_of(opened, top, item.picture)
             picture = opened.convert("RGB")
         picture.thumbnail((SIDE, SIDE))
+        if boxes and item.mask:
+            _tint(picture, top / item.mask)
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         raise NotFound(f"the picture {item.picture} cannot be read: {error}; the report says more") from None
     if boxes:
@@ -99,6 +107,24 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _tint(picture: Image, mask: Path) -> None:
+    """Lay a colour for each class over the picture; class 0 and masks that are none are left out."""
+    from PIL import Image
+
+    try:
+        with Image.open(mask) as opened:
+            found = masks.plain(opened)
+    except Exception:  # a damaged picture fails in as many ways as there are formats; the report tells it
+        return
+    if isinstance(found, str):
+        return
+    found = found.resize(picture.size, Image.Resampling.NEAREST)
+    for number, count in enumerate(found.histogram()):
+        if number and count:
+            veil = found.point([VEIL if value == number else 0 for value in range(256)], "L")
+            picture.paste(_COLOURS[number % len(_COLOURS)], (0, 0), veil)
 
 
 def _size_of(opened: object, top: Path, picture: str) -> tuple[int, int]:

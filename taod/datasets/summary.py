@@ -31,8 +31,8 @@ class _Walk(NamedTuple):
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     """Figures of a data set whose structure was found right; `folder` is its top. Blocks: for a thread.
 
-    Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI). The
-    fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
+    Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI,
+    masks). The fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
 
     Raises BadRequest when a classification set holds no pictures or some of 0 bytes, or annotations.json is not COCO.
     """
@@ -47,16 +47,18 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     labels = _labels(folder, type_, format_)
     if labels is not None:
         classes = _of_labels(labels.classes, splits)
+    painted = labelled.of_masks(folder) if format_ == "unet" else labelled.Painted([], {})
     return DatasetSummary(
         state="ready",
         images=sum(split.images for split in splits),
         bytes=walk.bytes,
         files=walk.files,
-        classes=classes,
+        classes=classes or painted.classes,
         splits=splits,
         fingerprint=walk.fingerprint,
         boxes=None if labels is None else labels.boxes,
         sizes=labelled.sizes(folder, walk.some),
+        shares=painted.shares,
     )
 
 

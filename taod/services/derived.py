@@ -40,8 +40,8 @@ class Derived:
         format_ = body.format or await asyncio.to_thread(_format, results)
         if format_ is None:
             raise BadRequest(
-                f"job {job.id} has left no data set: its results have no images/ with labels/ or annotations.json; "
-                "convert with data.with_images true, or augment"
+                f"job {job.id} has left no data set: its results have no images/ with labels/, annotations.json or "
+                "masks/; convert with data.with_images true, or augment"
             )
         source = self._source(job)
         name = body.name or f"{job.action} of {source[1] if source else job.owner_name}"
@@ -50,17 +50,29 @@ class Derived:
             results,
             name=name,
             format=format_,
-            type=DatasetType.OBJECT_DETECTION,
+            type=body.type or _type(format_, source[2] if source else None),
             description=body.description or f"Made by {job.network} {job.action}",
             parent_dataset=source[0] if source else None,
         )
 
-    def _source(self, job: JobRecord) -> tuple[str, str] | None:
-        """Id and name of the data set that the job has read."""
+    def _source(self, job: JobRecord) -> tuple[str, str, str] | None:
+        """Id, name and type of the data set that the job has read."""
         for seen in job.data:
-            if seen.role == "inference" and self._store.datasets.get(job.user_id, seen.dataset_id) is not None:
-                return seen.dataset_id, seen.name
+            if seen.role != "inference":
+                continue
+            record = self._store.datasets.get(job.user_id, seen.dataset_id)
+            if record is not None:
+                return seen.dataset_id, seen.name, record.type
         return None
+
+
+def _type(format_: str, source: str | None) -> str:
+    """What is made of a data set of segments is one again, where the format can hold them."""
+    if format_ == "unet":
+        return DatasetType.SEMANTIC_SEGMENTATION
+    if format_ == "coco" and source in (DatasetType.SEMANTIC_SEGMENTATION, DatasetType.INSTANCE_SEGMENTATION):
+        return source
+    return DatasetType.OBJECT_DETECTION
 
 
 def _format(results: Path) -> str | None:
@@ -68,4 +80,6 @@ def _format(results: Path) -> str | None:
         return None
     if (results / "annotations.json").is_file():
         return "coco"
+    if (results / "images" / "train").is_dir() and (results / "masks").is_dir():
+        return "unet"
     return "kitti" if (results / "labels").is_dir() else None

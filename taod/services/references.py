@@ -9,6 +9,7 @@ from store import Store
 from store.records import DatasetRecord
 from taod.catalogue import Network
 from taod.errors import BadRequest
+from taod.types.network import fitting_types
 
 SINGLE = ("eval_dataset", "inference_dataset", "calibration_dataset")
 LABELLED = ("train_datasets", "eval_dataset")
@@ -58,11 +59,10 @@ def _check_dataset(store: Store, user_id: str, network: Network, field: str, dat
     dataset = store.datasets.get(user_id, dataset_id)
     if dataset is None:
         raise _refused(field, f"there is no data set {dataset_id!r}; GET …/dataset lists yours")
-    if dataset.type != network.dataset_type:
-        raise _refused(
-            field,
-            f"data set {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {network.dataset_type!r}",
-        )
+    fitting = fitting_types(network.name, network.dataset_type)
+    if dataset.type not in fitting:
+        wanted = " or ".join(map(repr, fitting))
+        raise _refused(field, f"data set {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {wanted}")
     if field in LABELLED:
         _check_format(network, field, dataset)
 

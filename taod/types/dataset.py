@@ -184,6 +184,8 @@ class DatasetSummary(msgspec.Struct):
     path: str | None = None
     boxes: BoxFigures | None = None
     sizes: PictureFigures | None = None
+    shares: dict[str, float] = {}
+    """Share of the masks' pixels that each class has, from 0 to 1; of a large data set some masks are looked into."""
     upload: UploadProgress | None = None
     """The upload that is under way, or waits for its next part."""
     warnings: list[str] = []
@@ -252,6 +254,9 @@ class DatasetReport(msgspec.Struct):
     ended_on: Timestamp | None = None
     boxes: BoxFigures | None = None
     sizes: PictureFigures | None = None
+    pixels: dict[str, int] = {}
+    """Pixels of each class in the masks; `classes` counts the masks that have some. A class without a name in
+    `target_classes.json` goes by its number."""
 
 
 class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
@@ -267,6 +272,8 @@ class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     description: str = ""
     format: FormatName | None = None
+    type: TypeName | None = None
+    """That of the data set that the job has read, where the format can hold it; else `object_detection`."""
 
 
 class DatasetSample(msgspec.Struct):

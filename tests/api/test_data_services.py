@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taod.config import Config
+from taod.datasets.formats.examine import Examination
 from taod.types.event import EventType
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, server, tool_path
+from tests.api.test_reviews import checked
 from tests.datasets import valid_sets
+from tests.engine.test_data_masks import segmented
 
 __all__ = ["config", "gate", "server", "tool_path"]
 
@@ -38,9 +43,21 @@ async def finished(server: Server, job_id: str) -> dict[str, Any]:
     return (await server.call("GET", f"/job/{job_id}", 200))["job"]
 
 
-async def service(server: Server, arch: str, action: str, folder: Path, format_: str, spec: dict[str, Any]) -> Path:
+async def service(
+    server: Server,
+    arch: str,
+    action: str,
+    folder: Path,
+    format_: str,
+    spec: dict[str, Any],
+    type_: str = "object_detection",
+) -> Path:
     """Run a data service on a folder; returns the job's results."""
-    dataset_id = await server.ready_dataset(folder, type_="object_detection", format_=format_)
+    return await serve(server, arch, action, await server.ready_dataset(folder, type_=type_, format_=format_), spec)
+
+
+async def serve(server: Server, arch: str, action: str, dataset_id: str, spec: dict[str, Any]) -> Path:
+    """Run a data service on a data set; returns the job's results."""
     model_id = await server.model(arch, inference_dataset=dataset_id)
     await server.call("POST", f"/model/{model_id}/specs/{action}", 201, json=spec)
     (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": [action]})
@@ -93,6 +110,59 @@ async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_
     assert {(each["width"], each["height"]) for each in document["images"]} == {(96, 96)}
     assert len(document["annotations"]) == 6
     assert (await taken(server, results, name="turned"))["name"] == "turned"
+
+
+async def test_an_uploaded_set_is_augmented_with_its_masks_and_the_result_checked(
+    server: Server, tmp_path: Path
+) -> None:
+    document = segmented(tmp_path / "coco")
+    document["annotations"][0]["segmentation"] = [[4, 5, 30, 5, 30, 25, 4, 25]]
+    valid_sets.text(tmp_path / "coco" / "annotations.json", json.dumps(document))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(tmp_path / "coco", "coco")
+    source = await server.dataset("instance_segmentation", "coco")
+    files = {"file": ("coco.tar.gz", packed.getvalue())}
+    await server.call("POST", f"/dataset/{source}/upload", 201, files=files)
+    spec = {
+        "data": {"dataset_type": "coco", "include_masks": True, "output_image_width": 96, "output_image_height": 96},
+        "spatial_aug": {"rotation": {"angle": [0, 20, 90], "refine_box": {"enabled": True}}},
+    }
+    results = await serve(server, "augmentation", "generate", source, spec)
+    made = await taken(server, results)
+    assert (made["type"], made["format"]) == ("instance_segmentation", "coco")
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert (summary["parent_dataset"], summary["parent_job"]) == (source, results.parent.name)
+    kept = json.loads((server.services.root.dataset(made["id"]) / "annotations.json").read_text())
+    assert kept["categories"][0] == document["categories"][0]
+    assert all(each["segmentation"] for each in kept["annotations"])
+    async with server.services.bus.subscribe(server.user.id, None) as events:
+        await server.call("POST", f"/dataset/{made['id']}/check", 201, json={"deep": True})
+        report = await checked(server, made["id"], events)
+    assert (report["state"], report["problems"], report["items"]) == ("done", 0, 5), report
+    assert report["labels"] == len(kept["annotations"]) == len(document["annotations"])
+
+
+async def test_a_coco_set_becomes_masks_and_masks_a_coco_set(server: Server, tmp_path: Path) -> None:
+    segmented(tmp_path / "coco")
+    spec = {"data": {"input_format": "COCO", "output_format": "UNET"}}
+    results = await service(server, "annotations", "convert", tmp_path / "coco", "coco", spec, "semantic_segmentation")
+    made = await taken(server, results, name="painted")
+    assert (made["type"], made["format"]) == ("semantic_segmentation", "unet")
+    top = server.services.root.dataset(made["id"])
+    report = Examination(top, "semantic_segmentation", "unet").run()
+    assert (report.problems, report.items, sorted(report.classes)) == (0, 5, ["background", "bright", "dark"])
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert summary["classes"] == ["background", "bright", "dark"]
+    assert sum(summary["shares"].values()) == pytest.approx(1, abs=1e-4)
+    back = {"data": {"input_format": "UNET", "output_format": "COCO"}}
+    results = await serve(server, "annotations", "convert", made["id"], back)
+    again = await taken(server, results)
+    assert (again["type"], again["format"]) == ("semantic_segmentation", "coco")
+    as_instances = await taken(server, results, type="instance_segmentation")
+    assert as_instances["type"] == "instance_segmentation"
+    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={"type": "image_classification"})
+    assert "Incompatible dataset format and type" in said
 
 
 async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Server, tmp_path: Path) -> None:

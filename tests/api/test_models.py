@@ -56,6 +56,20 @@ async def test_what_cannot_be_made_is_refused_by_name(server) -> None:
     assert await server.call("GET", "/model?read_only=false", 200) == []
 
 
+async def test_data_services_take_sets_for_detection_and_segmentation(server) -> None:
+    for type_, format_ in (
+        ("object_detection", "kitti"), ("instance_segmentation", "coco"), ("semantic_segmentation", "unet"),
+    ):  # fmt: skip
+        dataset_id = await server.dataset(type_, format_)
+        await server.model("augmentation", inference_dataset=dataset_id)
+    digits = await server.dataset(name="digits")
+    body = {"network_arch": "augmentation", "inference_dataset": digits}
+    assert await server.refused("POST", "/model", json=body) == (
+        "Provided inference_dataset cannot be added: data set 'digits' is of type 'image_classification', augmentation "
+        "needs 'object_detection' or 'instance_segmentation' or 'semantic_segmentation'"
+    )
+
+
 async def test_data_sets_must_fit_the_network(server) -> None:
     boxes = await server.dataset("object_detection", "kitti", name="boxes")
     raw = await server.dataset("image_classification", "raw", name="unlabelled")

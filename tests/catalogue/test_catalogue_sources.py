@@ -172,6 +172,26 @@ def test_data_in_yaml(network: str, action: str, expected: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
+    ("network", "action", "data", "expected"),
+    [
+        (
+            "annotations",
+            "convert",
+            {"input_format": "unet"},
+            {"unet.image_dir": "/data/I/images", "unet.mask_dir": "/data/I/masks", "kitti.label_dir": "labels"},
+        ),
+        ("augmentation", "generate", {"dataset_type": "unet"}, {"data.ann_path": "/data/I/masks"}),
+        ("analytics", "analyze", {"input_format": "UNET"}, {"data.ann_path": "/data/I/masks"}),
+    ],
+)
+def test_masks_are_where_unet_has_them(
+    network: str, action: str, data: dict[str, str], expected: dict[str, Any]
+) -> None:
+    spec = yaml.safe_load(made(network, action, spec={"data": data}).spec_text or "")
+    assert {path: get(spec, path) for path in expected} == expected
+
+
+@pytest.mark.parametrize(
     ("network", "lines"),
     [
         ("detectnet_v2", ["data_sources {", 'tfrecords_path: "/data/T/tfrecords/*"', "validation_data_source {"]),

@@ -129,7 +129,7 @@ TYPES: dict[Any, Any] = {
     JobPatch: JobPatch(priority=3, held=True, spec={}),
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
-    DatasetFromJob: DatasetFromJob("x", "y", "coco"), dict[str, Any]: {"train": {}},
+    DatasetFromJob: DatasetFromJob("x", "y", "coco", "object_detection"), dict[str, Any]: {"train": {}},
     UploadMode: UploadMode.ADD, bytes: b"train {}",
     JobDetail: JobDetail(
         JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")

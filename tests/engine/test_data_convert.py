@@ -112,8 +112,8 @@ def test_what_is_written_is_read_by_pycocotools(tmp_path: Path) -> None:
     ("given_", "wanted", "said"),
     [
         ("KITTI", "KITTI", "data.output_format: it is KITTI, as data.input_format is; name another one."),
-        ("KITTI", "YOLO", "data.output_format: 'YOLO' is none of KITTI, COCO, PASCAL_VOC, CLASSIFICATION, CSV."),
-        ("COCO", "CSV", "data.output_format: COCO has no way to CSV; boxes and classes are not the same."),
+        ("KITTI", "YOLO", "data.output_format: 'YOLO' is none of KITTI, COCO, PASCAL_VOC, UNET, CLASSIFICATION, CSV."),
+        ("COCO", "CSV", "data.output_format: COCO has no way to CSV; objects and classes are not the same."),
     ],
 )
 def test_a_way_that_there_is_not_is_refused(given_: str, wanted: str, said: str) -> None:
@@ -138,7 +138,8 @@ def test_a_source_that_is_not_there_ends_in_failure(breaks: dict[str, Any], said
     [
         ("auto_label", "generate", ("no detector or segmenter", "[[runner.rule]]")),
         ("object_detection", "convert", ("TFRecords", "network_arch annotations")),
-        ("instance_segmentation", "convert", ("TFRecords", "[[runner.rule]]")),
+        ("instance_segmentation", "convert", ("TFRecords", "KITTI, PASCAL_VOC, UNET or a clean COCO file")),
+        ("semantic_segmentation", "convert", ("writes no masks into the data set", "data.output_format UNET")),
     ],
 )
 def test_what_the_engine_has_not_is_refused_with_the_remedy(network: str, action: str, words: tuple[str, ...]) -> None:

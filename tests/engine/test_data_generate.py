@@ -112,9 +112,7 @@ def test_colours_change_as_told(change: dict[str, Any], pixel: tuple[int, ...], 
     assert all(abs(one - other) <= 6 for one, other in zip(found, wanted, strict=True)), found
 
 
-def test_masks_and_what_makes_no_picture_are_refused(marked: Path, tmp_path: Path) -> None:
-    _, lines, _ = augment(tmp_path / "a", marked, data={"include_masks": True})
-    assert lines[-1]["message"].startswith("data.include_masks: the engine moves boxes, not masks; set it to false.")
+def test_what_makes_no_picture_is_refused(marked: Path, tmp_path: Path) -> None:
     _, lines, _ = augment(tmp_path / "b", marked, spatial_aug={"shear": {"shear_ratio_x": 1, "shear_ratio_y": 1}})
     assert lines[-1]["message"] == "spatial_aug.shear: its ratios press the picture onto a line; lower them."
     _, lines, _ = augment(tmp_path / "c", marked, data={"output_image_width": 0})

@@ -93,6 +93,11 @@ def test_each_cell_holds_one_pixel_over_another() -> None:
     assert (style.color.triplet.hex, style.bgcolor.triplet.hex) == ("#ff0000", "#0000ff")  # type: ignore[union-attr]
 
 
+def test_shares_of_masks_are_told_the_largest_first() -> None:
+    assert review.shares({"background": 0.123456, "roof": 0.876544}) == "roof 87.7%, background 12.3%"
+    assert review.shares({str(at): 0.1 for at in range(10)}).endswith("7 10.0% and 2 more")
+
+
 def test_what_is_no_picture_is_told_as_such() -> None:
     with pytest.raises(OSError, match="cannot identify"):
         opened(b"no picture")

@@ -72,6 +72,8 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
         row("sizes", review.sizes(summary.sizes))
     if summary.boxes is not None:
         row("boxes", review.boxes(summary.boxes))
+    if summary.shares:
+        row("pixels", review.shares(summary.shares))
     if summary.parent_dataset:
         row("made from", (names or {}).get(summary.parent_dataset, summary.parent_dataset))
     if summary.parent_job:

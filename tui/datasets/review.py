@@ -20,6 +20,7 @@ from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 
 BAR_CELLS = 24
 MOST_PROBLEMS = 30
+SHOWN_CLASSES = 8
 GOING = frozenset({CheckState.WAITING, CheckState.RUNNING})
 INK = {
     CheckState.DONE: GREEN,
@@ -54,6 +55,13 @@ def boxes(figures: BoxFigures) -> str:
 
 def sizes(figures: PictureFigures) -> str:
     return f"{spread(figures.width)} wide, {spread(figures.height)} high ({figures.measured:,} measured)"
+
+
+def shares(figures: dict[str, float]) -> str:
+    """Which part of the masks' pixels each class has, the largest first."""
+    ordered = sorted(figures.items(), key=lambda each: -each[1])
+    told = ", ".join(f"{name} {share:.1%}" for name, share in ordered[:SHOWN_CLASSES])
+    return f"{told} and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else told
 
 
 def upload(progress: UploadProgress) -> Text:

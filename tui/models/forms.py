@@ -12,7 +12,7 @@ from textual.widgets.selection_list import Selection
 from taod.client import Client, ClientError
 from taod.types.dataset import Dataset
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm
-from taod.types.network import NetworkInfo
+from taod.types.network import NetworkInfo, fitting_types
 from tui.forms.choices import Choices
 from tui.forms.form import Form, Row, choice
 from tui.models.sweep import SweepFields
@@ -72,7 +72,8 @@ class ModelForm(Form[Model]):
     def _offer(self) -> None:
         """Put the fitting data sets and pretrained models into the lists."""
         network = self.network
-        fitting = [each for each in self._datasets if network is not None and each.type == network.dataset_type]
+        types = fitting_types(network.name, network.dataset_type) if network is not None else ()
+        fitting = [each for each in self._datasets if each.type in types]
         named = [(f"{dataset.name}  {dataset.format}", dataset.id) for dataset in fitting]
         chosen = set(self._model.train_datasets) if self._model is not None else set()
         train = self.query_one("#train_datasets", Choices)

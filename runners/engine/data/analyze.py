@@ -1,4 +1,4 @@
-"""`analytics analyze`: figures of a data set's boxes and pictures as JSON, as charts, and pictures with boxes drawn."""
+"""`analytics analyze`: figures of a data set's boxes, segmentations and pictures as JSON, as charts, and drawn."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from pathlib import Path
 import msgspec
 from PIL import Image, ImageDraw
 
-from runners.engine.data import boxes, charts
+from runners.engine.data import boxes, charts, shapes, unet
 from runners.engine.data.check import write
+from runners.engine.data.segment_figures import Segments
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
-from taod.datasets.formats import kitti
+from taod.datasets.formats import kitti, masks
 from taod.datasets.formats.figures import Gathered
 from taod.datasets.formats.found import Item, Problem
 from taod.datasets.formats.picture import measure
+from taod.datasets.formats.segments import segmentation_of
 
 TOLD_S = 1.0
+VEIL = 110
+"""Of 255: how thick the colour of an object lies over its pixels."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
@@ -73,7 +77,9 @@ def run(run: Run) -> str:
     boxes.require(items, problems)
     counts: Counter[str] = Counter()
     pictures: Counter[str] = Counter()
-    gathered = Gathered()
+    gathered, segments = Gathered(), Segments()
+    top = where.labels.parent
+    classes = unet.classes_of(top) if where.format == "UNET" else unet.Classes(None, {})
     for done, item in enumerate(items):
         interrupt.check()
         objects = [label for label in item.labels if kitti.is_object(label)]
@@ -86,17 +92,32 @@ def run(run: Run) -> str:
         else:
             gathered.size(*size)
             item.size = size
+        segments.add(item)
+        if item.mask:
+            _count_mask(item, top, classes, segments, problems)
         if pace.due():
             run.status.running(f"{done} of {len(items)} pictures", cur_iter=done, kpi={"progress": done / len(items)})
+    # A class in a mask counts as one object of it, as in the check of a data set.
+    counts.update(segments.masks)
+    pictures.update(segments.masks)
     folder = output(settings.data, run)
     if settings.graph.generate_summary_and_graph:
-        _summary(folder, items, counts, pictures, gathered, len(problems))
-        _graphs(folder, settings.graph, items, counts)
-    drawn = _draw(folder, where.images, items, settings.image, interrupt) if _wants_pictures(settings) else 0
+        _summary(folder, items, counts, pictures, gathered, segments, len(problems))
+        _graphs(folder, settings.graph, items, counts, segments)
+    drawn = _draw(folder, where, classes, items, settings.image, interrupt) if _wants_pictures(settings) else 0
     figures = {"pictures": len(items), "objects": counts.total(), "classes": len(counts), "problems": len(problems)}
     run.status.running("Analysed", kpi=figures, categorical={"objects": dict(counts)})
     also = f", drew {drawn} pictures" if drawn else ""
     return f"Analysed {len(items)} pictures with {counts.total()} objects of {len(counts)} classes{also}"
+
+
+def _count_mask(item: Item, top: Path, classes: unet.Classes, segments: Segments, problems: list[Problem]) -> None:
+    looked = masks.look(top, item.mask, {})
+    problems += looked.problems
+    if looked.size is not None and item.size is not None and looked.size != item.size:
+        what = f"the mask has {looked.size[0]} x {looked.size[1]} pixels"
+        problems.append(Problem(item.mask, 0, what, f"{item.size[0]} x {item.size[1]}"))
+    segments.count({masks.class_name(number, classes.declared): count for number, count in looked.pixels.items()})
 
 
 def _wants_pictures(settings: Settings) -> bool:
@@ -104,26 +125,42 @@ def _wants_pictures(settings: Settings) -> bool:
 
 
 def _summary(
-    folder: Path, items: list[Item], counts: Counter[str], pictures: Counter[str], gathered: Gathered, problems: int
+    folder: Path,
+    items: list[Item],
+    counts: Counter[str],
+    pictures: Counter[str],
+    gathered: Gathered,
+    segments: Segments,
+    problems: int,
 ) -> None:
     document = {
         "pictures": len(items),
-        "pictures_without_objects": sum(not any(map(kitti.is_object, item.labels)) for item in items),
+        "pictures_without_objects": sum(not item.mask and not any(map(kitti.is_object, item.labels)) for item in items),
         "objects": counts.total(),
         "classes": {name: {"objects": counts[name], "pictures": pictures[name]} for name in sorted(counts)},
         "boxes": gathered.of_boxes(),
         "sizes": gathered.of_pictures(),
+        "segmentations": segments.figures(),
+        "pixels": segments.by_class(),
         "problems": problems,
     }
     write(folder / "summary.json", msgspec.json.format(msgspec.json.encode(document), indent=2))
 
 
-def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str]) -> None:
+def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str], segments: Segments) -> None:
     size = tuple(min(max(side, 4), 60) * charts.PIXELS_PER_UNIT for side in (graph.width, graph.height))
     place = folder / "graphs"
     place.mkdir(exist_ok=True)
     across, down = size
     charts.bars(place / "classes.png", "Objects of each class", dict(counts), (across, down), everything=graph.show_all)
+    if segments.pixels:
+        pixels = dict(segments.pixels)
+        charts.bars(
+            place / "class_pixels.png", "Pixels of each class", pixels, (across, down), everything=graph.show_all
+        )
+    if segments.picture_shares:
+        title = "Areas of segmentations, of the picture"
+        charts.histogram(place / "segment_areas.png", title, segments.picture_shares, (across, down), "%")
     found = [label.box for item in items for label in item.labels if label.box is not None and kitti.is_object(label)]
     sheet = (across, down)
     charts.histogram(place / "box_widths.png", "Widths of boxes", [box.width for box in found], sheet, "px")
@@ -140,22 +177,34 @@ def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str]
     charts.histogram(place / "objects_per_picture.png", "Objects of each picture", each, sheet)
 
 
-def _draw(folder: Path, images: Path, items: list[Item], image: _Image, interrupt: Interrupt) -> int:
+def _draw(
+    folder: Path,
+    where: boxes.Source,
+    classes: unet.Classes,
+    items: list[Item],
+    image: _Image,
+    interrupt: Interrupt,
+) -> int:
     chosen = random.Random(0).sample(items, min(max(image.sample_size, 0), len(items)))
     place = folder / "images_with_boxes"
     drawn = 0
     for item in chosen:
         interrupt.check()
         try:
-            with Image.open(images / item.picture) as opened:
+            with Image.open(where.images / item.picture) as opened:
                 picture = opened.convert("RGB")
         except Exception:  # counted among the problems already
             continue
+        traced = unet.traced(item, where.labels.parent, classes, regions=True)
+        labels = [] if isinstance(traced, Problem) else traced.labels
+        for label in labels:
+            if (found := segmentation_of(label)) is not None:
+                picture.paste(_colour(label.name), (0, 0), _veil(shapes.mask(found, picture.size), picture.size))
         draw = ImageDraw.Draw(picture)
-        for label in item.labels:
+        for label in labels:
             if label.box is None or label.box.right < label.box.left or label.box.bottom < label.box.top:
                 continue
-            colour = _COLOURS[sum(label.name.encode()) % len(_COLOURS)]
+            colour = _colour(label.name)
             draw.rectangle(tuple(label.box), outline=colour, width=2)
             draw.text((label.box.left + 3, label.box.top + 2), label.name, fill=colour)
         file = (place / item.picture).with_suffix(".jpg")
@@ -163,3 +212,12 @@ def _draw(folder: Path, images: Path, items: list[Item], image: _Image, interrup
         picture.save(file, quality=90)
         drawn += 1
     return drawn
+
+
+def _colour(name: str) -> str:
+    return _COLOURS[sum(name.encode()) % len(_COLOURS)]
+
+
+def _veil(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """How much of its colour an object's pixels get: a mask of another size is not laid over the picture."""
+    return mask.point([0] * 255 + [VEIL]) if mask.size == size else Image.new("L", size)

@@ -1,4 +1,4 @@
-"""Boxes of a data set in whatever format, read alike and written again: what conversions and augmentation work on."""
+"""Labels of a data set in whatever format, read alike and written again: for conversions and augmentation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import msgspec
 
 from runners.engine.data.check import write
 from runners.engine.errors import DataError
-from taod.datasets.formats import coco, kitti, voc
+from runners.engine.run import Run
+from taod.datasets.formats import coco, kitti, masks, segments, voc
 from taod.datasets.formats.found import Box, Found, Item, Label, Problem
 from taod.datasets.formats.picture import measure
+from taod.datasets.formats.segments import Annotated, Numbered, segmentation_of
 
 _REST = "0.00 0 0.00"
 _TAIL = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
@@ -24,7 +26,7 @@ SHOWN = 3
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where labels are: a folder of pictures, and a file (COCO) or a folder of labels."""
+    """Where labels are: a folder of pictures, and a file (COCO) or a folder of labels (UNET: of masks)."""
 
     format: str
     images: Path
@@ -37,12 +39,18 @@ class Source(msgspec.Struct, frozen=True):
         if self.format == "COCO":
             if not self.labels.is_file():
                 raise DataError(f"There is no annotations file {self.labels}.")
-            yield from self._below(coco.read(self.labels.parent, self.labels.name, self._images()))
+            yield from self._below(coco.read(self.labels.parent, self.labels.name, self._images(), segments=True))
             return
         if not self.labels.is_dir():
             raise DataError(f"There is no folder of labels {self.labels}.")
-        read = kitti.read if self.format == "KITTI" else voc.read
+        read = {"KITTI": kitti.read, "UNET": masks.read}.get(self.format, voc.read)
         yield from self._below(read(self.labels.parent, self._images(), self.labels.name))
+
+    def categories(self, items: Iterable[Item]) -> list[coco.Category]:
+        """Those of a COCO file as they are, else those that labels name, numbered from 1."""
+        if self.format == "COCO":
+            return coco.categories(self.labels.parent, self.labels.name)
+        return [coco.Category(number, name, name) for number, name in enumerate(classes(items), 1)]
 
     def _images(self) -> str:
         """The pictures' folder as a path below the labels' parent, which the readers go out from."""
@@ -56,7 +64,30 @@ class Source(msgspec.Struct, frozen=True):
         for item in items:
             if isinstance(item, Item):
                 item.picture = item.picture.removeprefix(prefix)
+                yield from self.fit(item)
+                item.labels = [boxed(label) for label in item.labels]
             yield item
+
+    def fit(self, item: Item) -> Iterator[Problem]:
+        """Take masks of another size than the picture's from its labels; a problem for each."""
+        if not item.picture or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
+            return
+        size = measure(self.images, item.picture)
+        if isinstance(size, Problem):
+            return  # told by whoever reads the picture
+        for at, label in enumerate(item.labels):
+            found = segmentation_of(label)
+            if found is not None and found.counts and found.size != size:
+                what = f"the mask of {label.name} has {found.size[0]} x {found.size[1]} pixels"
+                yield Problem(item.source, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has")
+                item.labels[at] = msgspec.structs.replace(label, segmentation=None)
+
+
+def boxed(label: Label) -> Label:
+    """The label, with the box around its segmentation where it has none of its own."""
+    if label.box is not None or (found := segmentation_of(label)) is None:
+        return label
+    return msgspec.structs.replace(label, box=segments.bounds(found))
 
 
 def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
@@ -69,6 +100,37 @@ def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
         elif one.picture:
             items.append(one)
     return sorted(items, key=lambda item: item.picture), problems
+
+
+def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
+    """A status line where segmentations are lost; returns how many."""
+    found = [found for item in items for label in item.labels if (found := segmentation_of(label)) is not None]
+    if found:
+        polygons = sum(bool(each.polygons) for each in found)
+        run.status.running(
+            f"{len(found)} segmentations are left out ({polygons} of polygons, {len(found) - polygons} masks): {why}; "
+            f"{remedy}",
+            kpi={"segmentations_left_out": len(found)},
+        )
+    return len(found)
+
+
+def tell_problems(run: Run, problems: list[Problem]) -> None:
+    """A status line for each of the first ones."""
+    for problem in problems[:SHOWN]:
+        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
+
+
+def tell_keypoints(run: Run, items: list[Item]) -> None:
+    """A status line where objects have keypoints: no service carries them."""
+    count = sum(isinstance(label, Annotated) and label.keypoints for item in items for label in item.labels)
+    if count:
+        run.status.running(
+            f"Keypoints of {count} objects are left out: boxes and segmentations are carried; take the keypoints from "
+            "the data set itself, by the ids of its annotations",
+            kpi={"keypoints_left_out": count},
+        )
 
 
 def require(items: list[Item], problems: list[Problem]) -> None:
@@ -100,14 +162,14 @@ def write_kitti(items: Iterable[Item], folder: Path) -> int:
             for label in item.labels
             if label.box is not None
         ]
-        file = _place(folder, item.picture, ".txt", seen)
+        file = place(folder, item.picture, ".txt", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(lines), encoding="utf-8")
         count += 1
     return count
 
 
-def _place(folder: Path, picture: str, suffix: str, seen: set[Path]) -> Path:
+def place(folder: Path, picture: str, suffix: str, seen: set[Path]) -> Path:
     """The label file of a picture. Raises DataError where it is another picture's as well."""
     file = folder / Path(picture).with_suffix(suffix)
     if file in seen:
@@ -120,39 +182,57 @@ def _corners(box: Box) -> str:
     return f"{box.left:.2f} {box.top:.2f} {box.right:.2f} {box.bottom:.2f}"
 
 
-def write_coco(items: Iterable[Item], file: Path, images: Path, names: list[str] | None = None) -> int:
+def write_coco(items: Iterable[Item], file: Path, images: Path, categories: list[coco.Category] | None = None) -> int:
     """One JSON file; sizes of pictures are looked up where no label tells them. Returns how many pictures it has.
 
-    Raises DataError for a picture that cannot be read.
+    Ids stay as they were where all have one. Raises DataError for a picture that cannot be read.
     """
     items = list(items)
-    names = classes(items) if names is None else names
-    ids = {name: number for number, name in enumerate(names, 1)}
+    if categories is None:
+        categories = [coco.Category(number, name, name) for number, name in enumerate(classes(items), 1)]
+    ids = {category.name: category.id for category in reversed(categories)}
+    kept = [[label for label in item.labels if label.box is not None and label.name in ids] for item in items]
+    numbers = _ids([item.id if isinstance(item, Numbered) else None for item in items])
+    own = iter(_ids([label.id if isinstance(label, Annotated) else None for labels in kept for label in labels]))
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, item in enumerate(items, 1):
+    for number, item, labels in zip(numbers, items, kept, strict=True):
         width, height = size_of(item, images)
         pictures.append({"id": number, "file_name": item.picture, "width": width, "height": height})
-        for label in item.labels:
-            if label.box is None or label.name not in ids:
-                continue
-            left, top, right, bottom = label.box
-            across, down = round(right - left, 4), round(bottom - top, 4)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": ids[label.name],
-                    "bbox": [left, top, across, down],
-                    "area": round(across * down, 4),
-                    "iscrowd": 0,
-                    "segmentation": [],
-                }
-            )
-    categories = [{"id": number, "name": name, "supercategory": name} for name, number in ids.items()]
-    document = {"images": pictures, "annotations": annotations, "categories": categories}
+        annotations += [_annotation(label, next(own), number, ids[label.name]) for label in labels]
+    document = {
+        "images": pictures,
+        "annotations": annotations,
+        "categories": [
+            {"id": each.id, "name": each.name, "supercategory": each.supercategory or each.name} for each in categories
+        ],
+    }
     write(file, json.dumps(document, ensure_ascii=False).encode())
     return len(pictures)
+
+
+def _ids(found: list[int | None]) -> list[int]:
+    """The ids themselves, or the numbers from 1 where one is missing or there twice."""
+    whole = [each for each in found if each is not None]
+    return whole if len(set(whole)) == len(found) else list(range(1, len(found) + 1))
+
+
+def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str, Any]:
+    left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
+    across, down = round(right - left, 4), round(bottom - top, 4)
+    found = segmentation_of(label)
+    area = label.area if isinstance(label, Annotated) else None
+    if area is None:
+        area = across * down if found is None else segments.area(found)
+    return {
+        "id": id_,
+        "image_id": picture,
+        "category_id": category,
+        "bbox": [left, top, across, down],
+        "area": round(area, 4),
+        "iscrowd": int(isinstance(label, Annotated) and label.crowd),
+        "segmentation": segments.told(found),
+    }
 
 
 def size_of(item: Item, images: Path) -> tuple[int, int]:
@@ -177,7 +257,7 @@ def write_voc(items: Iterable[Item], folder: Path, images: Path) -> int:
             f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
             f"  <segmented>0</segmented>\n{objects}</annotation>\n"
         )
-        file = _place(folder, item.picture, ".xml", seen)
+        file = place(folder, item.picture, ".xml", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         count += 1

@@ -1,4 +1,7 @@
-"""`annotations convert`: KITTI, COCO and Pascal VOC into each other; pictures by class folder into a table and back.
+"""`annotations convert`: KITTI, COCO and Pascal VOC into each other; COCO and the masks of unet; class folders, tables.
+
+COCO keeps segmentations and ids; what a target cannot hold is told with counts. Masks become run lengths, one a class
+and picture, or one a connected region (`data.regions`; always where only boxes are written).
 
 The results hold a whole data set: labels in the wanted format, and the pictures, unless `data.with_images` is false.
 They are copies, which share their blocks where the file system can do that; with `data.link_images` they are further
@@ -7,30 +10,25 @@ names of the same files, which costs nothing and is for pictures that nobody cha
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import fcntl
-import io
-import os
-import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
-from runners.engine.data import boxes, offer
-from runners.engine.data.check import write
-from runners.engine.errors import DataError
+from runners.engine.data import boxes, class_tables, offer, unet
+from runners.engine.data.place import PICTURES, bring, needed
+from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
-from taod.datasets.formats import tables
-from taod.datasets.formats.found import Item, Problem, pictures
+from taod.datasets.formats.coco import Category
+from taod.datasets.formats.found import Item, Problem
+from taod.datasets.formats.picture import measure
+from taod.datasets.formats.segments import segmentation_of
 
-PICTURES, LABELS, ANNOTATIONS, TABLE = "images", "labels", "annotations.json", "labels.csv"
+LABELS, ANNOTATIONS = "labels", "annotations.json"
 TOLD_S = 1.0
-_FICLONE = 0x40049409
+VAL_SHARE = 0.2
 
 
 class _Data(msgspec.Struct):
@@ -38,6 +36,10 @@ class _Data(msgspec.Struct):
     output_format: str = "KITTI"
     with_images: bool = True
     link_images: bool = False
+    regions: bool = False
+    """Of masks: an object a connected region, not one a class."""
+    val_share: float = VAL_SHARE
+    """Of the pictures that lie in no folder of a split: how many become validation data, from 0 to 1."""
 
 
 class _Labels(msgspec.Struct):
@@ -50,7 +52,12 @@ class _Coco(msgspec.Struct):
     image_dir: str | None = None
 
 
-class _Classes(msgspec.Struct):
+class _Masks(msgspec.Struct):
+    image_dir: str | None = None
+    mask_dir: str | None = None
+
+
+class Classes(msgspec.Struct):
     image_dir: str | None = None
     csv_file: str | None = None
 
@@ -60,7 +67,8 @@ class Settings(msgspec.Struct):
     kitti: _Labels = msgspec.field(default_factory=_Labels)
     pascal_voc: _Labels = msgspec.field(default_factory=_Labels)
     coco: _Coco = msgspec.field(default_factory=_Coco)
-    classification: _Classes = msgspec.field(default_factory=_Classes)
+    unet: _Masks = msgspec.field(default_factory=_Masks)
+    classification: Classes = msgspec.field(default_factory=Classes)
 
 
 def run(run: Run) -> str:
@@ -75,127 +83,123 @@ def run(run: Run) -> str:
 
     given, wanted = settings.data.input_format.upper(), settings.data.output_format.upper()
     if given in offer.TABLES:
-        return _classes(settings, given, run.results, told)
+        return class_tables.convert(settings, run.results, told)
     source = _source(settings, given)
     items, problems = boxes.sorted_out(source.found())
     boxes.require(items, problems)
-    _tell_problems(run, problems)
-    count = _write(items, wanted, run.results, source.images)
-    if settings.data.with_images:
-        names = [item.picture for item in items]
-        bring(source.images, run.results / PICTURES, names, told, link=settings.data.link_images)
+    categories = None if given == "UNET" else source.categories(items)
+    if categories is None:
+        items, wrong, categories = _traced(settings, wanted, items, source, told)
+        problems += wrong
+        boxes.require(items, problems)
+    boxes.tell_problems(run, problems)
+    boxes.tell_keypoints(run, items)
+    job = _Job(settings, run, source, items, categories, told)
+    count = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
     objects = sum(len(item.labels) for item in items)
     run.status.running("Converted", kpi={"pictures": count, "objects": objects, "problems": len(problems)})
     left = f"; {len(problems)} problems were passed over" if problems else ""
     return f"Converted {count} pictures with {objects} objects from {given} to {wanted}{left}"
 
 
+class _Job(msgspec.Struct):
+    """What is to be written."""
+
+    settings: Settings
+    run: Run
+    source: boxes.Source
+    items: list[Item]
+    categories: list[Category]
+    told: unet.Told
+
+
+def _traced(
+    settings: Settings, wanted: str, items: list[Item], source: boxes.Source, told: unet.Told
+) -> tuple[list[Item], list[Problem], list[Category]]:
+    """Masks as labels, problems with them, and the classes as categories."""
+    top = source.labels.parent
+    classes = unet.classes_of(top)
+    regions = settings.data.regions or wanted != "COCO"
+    found: list[Item] = []
+    problems: list[Problem] = []
+    for done, item in enumerate(items):
+        told(done, len(items))
+        one = unet.traced(item, top, classes, regions=regions)
+        if isinstance(one, Item) and one.mask:
+            one = _fitting(one, source.images)
+        if isinstance(one, Problem):
+            problems.append(one)
+        else:
+            found.append(one)
+    known = set(classes.names.values())
+    seen = [int(name) for name in boxes.classes(found) if name not in known]
+    return found, problems, classes.categories(seen)
+
+
+def _fitting(item: Item, images: Path) -> Item | Problem:
+    """The item, if its mask is as large as its picture."""
+    size = measure(images, item.picture)
+    if isinstance(size, Problem) or size == item.size:
+        return item if isinstance(size, tuple) else size
+    width, height = item.size or (0, 0)
+    expected = f"{size[0]} x {size[1]}, as {item.picture} has"
+    return Problem(item.mask, 0, f"the mask has {width} x {height} pixels", expected)
+
+
 def _source(settings: Settings, given: str) -> boxes.Source:
     if given == "COCO":
-        file = Path(_needed(settings.coco.ann_file, "coco.ann_file"))
+        file = Path(needed(settings.coco.ann_file, "coco.ann_file"))
         images = Path(settings.coco.image_dir) if settings.coco.image_dir else file.parent / PICTURES
         return boxes.Source(given, images, file)
+    if given == "UNET":
+        images = Path(needed(settings.unet.image_dir, "unet.image_dir"))
+        return boxes.Source(given, images, Path(needed(settings.unet.mask_dir, "unet.mask_dir")))
     # A VOC set is told to the tool in the place of a KITTI one, unless it has a group of its own.
     name = "pascal_voc" if given == "PASCAL_VOC" and settings.pascal_voc.label_dir else "kitti"
     group: _Labels = getattr(settings, name)
-    images = Path(_needed(group.image_dir, f"{name}.image_dir"))
-    return boxes.Source(given, images, Path(_needed(group.label_dir, f"{name}.label_dir")))
+    images = Path(needed(group.image_dir, f"{name}.image_dir"))
+    return boxes.Source(given, images, Path(needed(group.label_dir, f"{name}.label_dir")))
 
 
-def _needed(value: str | None, name: str) -> str:
-    if not value:
-        raise DataError(f"{name}: it is not set; name the folder or file to read.")
-    return value
-
-
-def _write(items: list[Item], wanted: str, results: Path, images: Path) -> int:
+def _write(job: _Job, wanted: str) -> int:
+    """KITTI, COCO or VOC, with the pictures under the names that they had."""
+    results, images, data = job.run.results, job.source.images, job.settings.data
     if wanted == "COCO":
-        return boxes.write_coco(items, results / ANNOTATIONS, images)
-    if wanted == "KITTI":
-        return boxes.write_kitti(items, results / LABELS)
-    return boxes.write_voc(items, results / LABELS, images)
+        count = boxes.write_coco(job.items, results / ANNOTATIONS, images, job.categories)
+    elif wanted == "KITTI":
+        count = boxes.write_kitti(job.items, results / LABELS)
+    else:
+        count = boxes.write_voc(job.items, results / LABELS, images)
+    if wanted != "COCO":
+        boxes.tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
+    if data.with_images:
+        names = {item.picture: item.picture for item in job.items}
+        bring(images, results / PICTURES, names, job.told, link=data.link_images)
+    return count
 
 
-def _tell_problems(run: Run, problems: list[Problem]) -> None:
-    for problem in problems[: boxes.SHOWN]:
-        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
-
-
-def bring(source: Path, into: Path, names: Iterable[str], told: Callable[[int, int], None], *, link: bool) -> None:
-    """Put pictures below `into`: copies, or further names of the same files where that can be."""
-    names = list(dict.fromkeys(names))
-    for done, picture in enumerate(names):
-        place = into / picture
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        put(source / picture, place, link=link)
-        told(done, len(names))
-
-
-def put(source: Path, place: Path, *, link: bool) -> None:
-    """One file at a new place; see the module's first lines."""
-    if link:
-        with contextlib.suppress(OSError):
-            os.link(source, place)
-            return
-    with source.open("rb") as given, place.open("wb") as taken:
-        try:
-            fcntl.ioctl(taken, _FICLONE, given.fileno())
-        except OSError:  # the file system cannot share blocks
-            shutil.copyfileobj(given, taken, 1024 * 1024)
-
-
-def _classes(settings: Settings, given: str, results: Path, told: Callable[[int, int], None]) -> str:
-    folder = Path(_needed(settings.classification.image_dir, "classification.image_dir"))
-    if not folder.is_dir():
-        raise DataError(f"classification.image_dir: there is no folder {folder}.")
-    if given == "CSV":
-        return _into_folders(settings, folder, results, told)
-    return _into_table(settings, folder, results, told)
-
-
-def _into_table(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
-    """`labels.csv` with the columns fname and class, a row a picture."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(("fname", "class"))
-    named = []
-    for path in pictures(folder, "."):
-        name, inside, _ = path.partition("/")
-        if inside:
-            named.append(path)
-            table.writerow((path, name))
-    if not named:
-        raise DataError(f"classification.image_dir: {folder} has no class folders with pictures.")
-    write(results / TABLE, out.getvalue().encode())
-    if settings.data.with_images:
-        bring(folder, results / PICTURES, named, told, link=settings.data.link_images)
-    return f"Wrote {TABLE} with {len(named)} pictures of {len({path.partition('/')[0] for path in named})} classes"
-
-
-def _into_folders(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
-    """A folder a class, and classes.txt."""
-    table = Path(_needed(settings.classification.csv_file, "classification.csv_file"))
-    rows: list[tuple[str, str]] = []
-    for row in tables.rows(table.parent, table.name, ("fname", "class")):
-        if isinstance(row, Problem):
-            raise DataError(f"{table}:{row.line}: {row.what}; expected {row.expected}.")
-        line, cells = row
-        name, kind = cells["fname"], cells["class"]
-        if not kind or "/" in kind or kind.startswith(".") or "\0" in kind:
-            raise DataError(f"{table}:{line}: class {kind!r} is no name of a folder.")
-        if ".." in name.split("/") or name.startswith("/") or not (folder / name).is_file():
-            raise DataError(f"{table}:{line}: there is no picture {name!r} in {folder}.")
-        rows.append((name, kind))
-    for done, (name, kind) in enumerate(rows):
-        parts = name.split("/")
-        inside = "/".join(parts[1:]) if len(parts) > 1 and parts[0] == kind else "_".join(parts)
-        place = results / PICTURES / kind / inside
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        put(folder / name, place, link=settings.data.link_images)
-        told(done, len(rows))
-    names = sorted({kind for _, kind in rows})
-    write(results / "classes.txt", "".join(f"{name}\n" for name in names).encode())
-    return f"Put {len(rows)} pictures into {len(names)} class folders"
+def _to_masks(job: _Job) -> int:
+    results, data = job.run.results, job.settings.data
+    if not 0 <= data.val_share <= 1:
+        raise SpecError(f"data.val_share: {data.val_share:g} is not between 0 and 1.")
+    if not any(segmentation_of(label) for item in job.items for label in item.labels):
+        raise DataError(
+            f"{job.source.labels}: no annotation has a segmentation, and masks cannot be made of boxes; "
+            "add polygons or masks, or convert to KITTI or PASCAL_VOC."
+        )
+    numbers, background, kept = unet.numbered(job.categories)
+    if not kept:
+        given = ", ".join(f"{name} {number}" for name, number in numbers.items())
+        job.run.status.running(f"Category ids do not fit into a mask's bytes; classes are numbered anew: {given}")
+    places = unet.placed(job.items, data.val_share)
+    unet.write_layout(results, numbers, background)
+    painted = unet.write_masks(job.items, places, results, job.source.images, numbers, background, job.told)
+    if painted.bare:
+        job.run.status.running(
+            f"{painted.bare} objects have no segmentation and are in no mask: a box tells no pixels; add polygons to "
+            "keep them",
+            kpi={"objects_left_out": painted.bare},
+        )
+    if data.with_images:
+        bring(job.source.images, results / PICTURES, places, job.told, link=data.link_images)
+    return painted.pictures

@@ -1,4 +1,4 @@
-"""`augmentation generate`: a changed copy of each picture, its boxes moved along: space, colour, blur.
+"""`augmentation generate`: a changed copy of each picture, its boxes and masks moved along: space, colour, blur.
 
 A parameter is one value or a list; picture number n takes value n of the list, counted around. Pictures are scaled to
 the wanted size last.
@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 from PIL import Image, ImageEnhance, ImageFilter
 
-from runners.engine.data import boxes, moves
+from runners.engine.data import boxes, follow, moves, shapes, unet
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats import kitti
-from taod.datasets.formats.found import Item, Label, Problem
+from taod.datasets.formats.found import Item, Problem
+from taod.datasets.formats.segments import segmentation_of
 
 Values = float | list[float]
 Flags = bool | list[bool]
@@ -35,10 +36,16 @@ class _Data(msgspec.Struct):
     output_image_width: int | None = None
     output_image_height: int | None = None
     dataset_type: str = "kitti"
+    include_masks: bool = False
+    """Whether segmentations of a COCO file go along; those of unet are the labels, and always do."""
 
 
 class _Refine(msgspec.Struct):
+    """The box of a turned object: that of its turned mask, not the one around its turned box."""
+
     enabled: bool = False
+    gt_cache: str | None = None
+    """A COCO file with masks of objects whose labels have none."""
 
 
 class _Rotation(msgspec.Struct):
@@ -122,12 +129,16 @@ def run(run: Run) -> str:
     folder = Path(data.output_dataset) if data.output_dataset else run.results
     if (folder / "images").resolve() == where.images.resolve():
         raise DataError(f"data.output_dataset: {folder} is where the pictures come from; name another folder.")
-    if settings.spatial_aug.rotation.refine_box.enabled:
-        run.status.running("spatial_aug.rotation.refine_box needs masks: boxes are those around the turned ones")
+    background = 0
+    if where.format == "UNET":
+        background = unet.classes_of(where.labels.parent).background or 0
+        items = [item for item in items if item.mask or item.picture.startswith("test/")]
+    items = _with_cache(settings, where, items, problems)
+    boxes.tell_problems(run, problems)
     made: list[Item] = []
     for number, item in enumerate(items):
         interrupt.check()
-        found = augment(where.images, item, number, settings, folder / "images")
+        found = augment(where, item, number, settings, folder, background)
         if isinstance(found, Problem):
             problems.append(found)
             run.status.running(f"{found.file}: {found.what}")
@@ -139,15 +150,66 @@ def run(run: Run) -> str:
             )
     if not made:
         raise DataError(f"No picture in {where.images} could be read.")
-    if where.format == "COCO":
-        boxes.write_coco(made, folder / "annotations.json", folder / "images", boxes.classes(items))
-    elif where.format == "KITTI":
-        boxes.write_kitti(made, folder / "labels")
-    else:
-        boxes.write_voc(made, folder / "labels", folder / "images")
+    _write(where, items, made, folder)
+    _tell(run, settings, where, items, made)
+    left = f"; {len(problems)} problems were passed over" if problems else ""
+    if where.format == "UNET":
+        return f"Augmented {len(made)} pictures with their masks{left}"
     kept, were = (sum(len(item.labels) for item in some) for some in (made, items))
     run.status.running("Augmented", kpi={"pictures": len(made), "objects": kept, "lost": were - kept})
-    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view"
+    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view{left}"
+
+
+def _with_cache(settings: Settings, where: boxes.Source, items: list[Item], problems: list[Problem]) -> list[Item]:
+    """The items with masks of the file that is named for them, if it is there; what is wrong in it is added."""
+    refine = settings.spatial_aug.rotation.refine_box
+    if not refine.enabled or not refine.gt_cache or not (file := Path(refine.gt_cache)).is_file():
+        return items
+    found, wrong = follow.with_shapes(items, file)
+    problems += wrong
+    for item in found:
+        problems += where.fit(item)
+    return found
+
+
+def _write(where: boxes.Source, items: list[Item], made: list[Item], folder: Path) -> None:
+    if where.format == "COCO":
+        boxes.write_coco(made, folder / "annotations.json", folder / "images", where.categories(items))
+    elif where.format == "KITTI":
+        boxes.write_kitti(made, folder / "labels")
+    elif where.format == "UNET":
+        unet.copy_layout(where.labels.parent, folder)
+    else:
+        boxes.write_voc(made, folder / "labels", folder / "images")
+
+
+def _tell(run: Run, settings: Settings, where: boxes.Source, items: list[Item], made: list[Item]) -> None:
+    """Status lines of masks that did not go along, or were missing."""
+    boxes.tell_keypoints(run, items)
+    include = settings.data.include_masks
+    if not include:
+        remedy = "set it to true to move them along"
+        boxes.tell_left_out(run, items, "data.include_masks is false", remedy)
+    elif where.format not in ("COCO", "UNET"):
+        boxes.tell_left_out(run, made, f"{where.format} holds boxes only", "augment a COCO set to keep them")
+    if include and where.format != "UNET" and not any(segmentation_of(each) for item in items for each in item.labels):
+        run.status.running("data.include_masks: no label has a mask; add polygons or masks to a COCO file")
+    rotation = settings.spatial_aug.rotation
+    turned = [
+        label
+        for number, item in enumerate(items)
+        if pick(rotation.angle, number)
+        for label in item.labels
+        if kitti.is_object(label)
+    ]
+    bare = sum(segmentation_of(label) is None for label in turned)
+    if rotation.refine_box.enabled and bare:
+        run.status.running(
+            f"spatial_aug.rotation.refine_box: {bare} of {len(turned)} turned objects have no mask, their boxes are "
+            "those around the turned boxes; add polygons or masks to the COCO file, or name one that has them in "
+            "spatial_aug.rotation.refine_box.gt_cache",
+            kpi={"boxes_not_refined": bare},
+        )
 
 
 def _check(settings: Settings) -> None:
@@ -163,36 +225,42 @@ def _check(settings: Settings) -> None:
             raise SpecError(f"data.{name}: {side} is not between 1 and {MOST_SIDE}.")
 
 
-def augment(images: Path, item: Item, number: int, settings: Settings, into: Path) -> Item | Problem:
-    """Write the changed picture below `into`; returns it with its labels, or why the picture cannot be read."""
+def augment(
+    where: boxes.Source, item: Item, number: int, settings: Settings, folder: Path, background: int = 0
+) -> Item | Problem:
+    """Write the changed picture, and its mask, below `folder`; returns it with its labels, or why it cannot be read."""
     try:
-        with Image.open(images / item.picture) as opened:
+        with Image.open(where.images / item.picture) as opened:
             picture = opened.convert("RGB")
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         return Problem(item.picture, 0, f"the picture cannot be read: {error}", "a whole picture")
-    size = (
-        settings.data.output_image_width or picture.width,
-        settings.data.output_image_height or picture.height,
-    )
-    matrix = space(picture.size, size, number, settings.spatial_aug)
+    came = picture.size
+    size = (settings.data.output_image_width or came[0], settings.data.output_image_height or came[1])
+    matrix = space(came, size, number, settings.spatial_aug)
     try:
         back = moves.inverse(matrix)
     except ZeroDivisionError:
         raise SpecError("spatial_aug.shear: its ratios press the picture onto a line; lower them.") from None
-    if matrix != moves.SAME or size != picture.size:
+    moved = matrix != moves.SAME or size != came
+    if item.mask:
+        mask = unet.opened(where.labels.parent, item.mask)
+        if isinstance(mask, Problem):
+            return mask
+        if mask.size != came:
+            return Problem(item.mask, 0, f"the mask has {mask.width} x {mask.height} pixels", f"{came[0]} x {came[1]}")
+        _save_mask(shapes.warp(mask, matrix, size, background) if moved else mask, folder, item.picture)
+    if moved:
         picture = picture.transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
     picture = colour(picture, number, settings.color_aug)
     std = pick(settings.blur_aug.std, number)
     if std > 0:
         picture = picture.filter(ImageFilter.GaussianBlur(std))
-    labels = []
-    for label in item.labels:
-        if label.box is None or not kitti.is_object(label):
-            continue
-        moved = moves.move(label.box, matrix, *size)
-        if moved is not None:
-            labels.append(Label(label.name, moved))
-    return Item(_save(picture, into, item.picture), labels=labels, size=size)
+    rotation = settings.spatial_aug.rotation
+    refine = rotation.refine_box.enabled and bool(pick(rotation.angle, number))
+    move = follow.Move(matrix, came, size, refine, settings.data.include_masks)
+    found = [follow.follow(label, move) for label in item.labels if kitti.is_object(label)]
+    name = _save(picture, folder / "images", item.picture)
+    return msgspec.structs.replace(item, picture=name, labels=[label for label in found if label], size=size)
 
 
 def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> moves.Matrix:
@@ -242,6 +310,13 @@ def pick(value: Any, number: int) -> Any:
     if isinstance(value, list):
         return value[number % len(value)] if value else 0
     return value
+
+
+def _save_mask(mask: Image.Image, folder: Path, name: str) -> None:
+    place = (folder / unet.MASKS / name).with_suffix(LOSSLESS)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)  # as below
+    mask.save(place)
 
 
 def _save(picture: Image.Image, into: Path, name: str) -> str:

@@ -24,6 +24,8 @@ MODULES = {
 """Where each is, below `runners.engine.data`."""
 
 FORMATS = ("KITTI", "COCO", "PASCAL_VOC")
+MASKS = "UNET"
+"""Pictures of class numbers beside the pictures."""
 TABLES = ("CLASSIFICATION", "CSV")
 """Formats of pictures by class: a folder a class, or a table."""
 _KNOWN = {
@@ -46,7 +48,13 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "instance_segmentation": (
         f"The embedded engine cannot convert segmentation data sets. {_TFRECORDS}",
-        "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]]).",
+        "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]]); to turn its COCO file into "
+        "KITTI, PASCAL_VOC, UNET or a clean COCO file, run convert of a model with network_arch annotations.",
+    ),
+    "semantic_segmentation": (
+        "The embedded engine writes no masks into the data set that it reads.",
+        "Run convert of a model with network_arch annotations on it, with data.output_format UNET, and make a data set "
+        "of the job's results; or configure another runner for it in taod.toml.",
     ),
 }
 """What the engine has been asked for and has not: why, and what to do."""
@@ -56,19 +64,22 @@ def check(service: str, action: str, document: dict[str, Any]) -> None:
     """Raise SpecError for a format that the engine does not read or write."""
     for path in _KNOWN.get((service, action), ()):
         value = lookup(document, path)
-        allowed = (*FORMATS, *TABLES) if service == "annotations" else FORMATS
+        allowed: tuple[str, ...] = (*FORMATS, MASKS, *TABLES) if service == "annotations" else (*FORMATS, MASKS)
+        if action == "validate":
+            allowed = FORMATS
         if value is not None and str(value).upper() not in allowed:
             raise SpecError(f"{path}: {value!r} is none of {', '.join(allowed)}.")
     if service == "annotations":
         _check_pair(document)
-    if service == "augmentation" and lookup(document, "data.include_masks") is True:
-        raise SpecError("data.include_masks: the engine moves boxes, not masks; set it to false.")
 
 
 def _check_pair(document: dict[str, Any]) -> None:
     given = str(lookup(document, "data.input_format") or "COCO").upper()
     wanted = str(lookup(document, "data.output_format") or "KITTI").upper()
-    if given == wanted:
+    if wanted == MASKS and given in ("KITTI", "PASCAL_VOC"):
+        raise SpecError(f"data.output_format: {given} has no way to {MASKS}: it holds boxes, and masks need polygons.")
+    # COCO into COCO leaves out what is wrong, and makes boxes where only segmentations are.
+    if given == wanted != "COCO":
         raise SpecError(f"data.output_format: it is {wanted}, as data.input_format is; name another one.")
     if (given in TABLES) != (wanted in TABLES):
-        raise SpecError(f"data.output_format: {given} has no way to {wanted}; boxes and classes are not the same.")
+        raise SpecError(f"data.output_format: {given} has no way to {wanted}; objects and classes are not the same.")

@@ -15,8 +15,10 @@ from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats import kitti
+from taod.datasets.formats.coco import Category
 from taod.datasets.formats.found import Box, Item, Label, Problem
 from taod.datasets.formats.picture import measure
+from taod.datasets.formats.segments import Annotated
 
 Fault = Literal["inverted", "outside", "empty"]
 TOLD_S = 1.0
@@ -62,14 +64,15 @@ def run(run: Run) -> str:
         if isinstance(size, Problem):
             problems.append(size)
             continue
-        corrected.append(Item(item.picture, item.source, _labels(item, size, counts, problems), size))
+        labels = _labels(item, size, counts, problems)
+        corrected.append(msgspec.structs.replace(item, labels=labels, size=size))
         if pace.due():
             run.status.running(f"{done} of {len(items)} pictures", cur_iter=done, kpi={"progress": done / len(items)})
     folder = output(settings.data, run)
     listed = [msgspec.to_builtins(problem) for problem in problems]
     write(folder / "problems.json", msgspec.json.format(msgspec.json.encode(listed), indent=2))
     if settings.apply_correction:
-        _save(where, corrected, folder, boxes.classes(items))
+        _save(where, corrected, folder, where.categories(items))
     wrong = sum(counts.values())
     run.status.running(
         "Validated", kpi={"pictures": len(items), "problems": len(problems)}, categorical={"boxes": counts}
@@ -94,13 +97,20 @@ def _labels(item: Item, size: tuple[int, int], counts: dict[Fault, int], problem
                 Problem(item.source, label.line, f"the box ({told}) is {fault}", f"within {size[0]} x {size[1]} pixels")
             )
         if box is not None:
-            kept.append(Label(label.name, box, label.line))
+            kept.append(_boxed_anew(label, box) if faults else label)
     return kept
 
 
-def _save(where: boxes.Source, items: list[Item], folder: Path, names: list[str]) -> None:
+def _boxed_anew(label: Label, box: Box) -> Label:
+    """The label with another box; an area that was the old box's is left out."""
+    if isinstance(label, Annotated) and label.segmentation is None:
+        return msgspec.structs.replace(label, box=box, area=None)
+    return msgspec.structs.replace(label, box=box)
+
+
+def _save(where: boxes.Source, items: list[Item], folder: Path, categories: list[Category]) -> None:
     if where.format == "COCO":
-        boxes.write_coco(items, folder / "annotations.json", where.images, names)
+        boxes.write_coco(items, folder / "annotations.json", where.images, categories)
     elif where.format == "KITTI":
         for item in items:
             _rewrite(where, item, folder / "labels")

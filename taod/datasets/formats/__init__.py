@@ -19,8 +19,8 @@ _BARE = ("folders", "read_bare")
 _DETECTION = {"kitti": ("kitti", "read"), "coco": ("coco", "read"), "pascal_voc": ("voc", "read"), "*": _BARE}
 _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "object_detection": _DETECTION,
-    "instance_segmentation": _DETECTION,
-    "semantic_segmentation": {"unet": ("masks", "read"), "coco": ("coco", "read"), "*": _BARE},
+    "instance_segmentation": _DETECTION | {"coco": ("coco", "read_segments")},
+    "semantic_segmentation": {"unet": ("masks", "read"), "coco": ("coco", "read_segments"), "*": _BARE},
     "image_classification": {
         "custom": ("classification", "read_tables"),
         "raw": ("classification", "read_flat"),

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from taod.datasets.formats.found import Box, Found, Item, Label, Problem, pictures, shown, unreadable
+from taod.datasets.formats import segments as segmentations
+from taod.datasets.formats.found import Box, Found, Label, Problem, pictures, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
 """A larger file is refused: it is read whole into memory."""
@@ -40,6 +41,7 @@ class Annotation(msgspec.Struct):
     bbox: list[float] | None = None
     """Left, top, width, height in pixels."""
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    area: Any = None
     iscrowd: int = 0
     keypoints: list[float] | None = None
 
@@ -164,9 +166,17 @@ def load(top: Path, file: str = "annotations.json") -> tuple[Document, list[Prob
 
 
 def read(
-    top: Path, file: str = "annotations.json", images: str = "images", *, keypoints: bool = False
+    top: Path,
+    file: str = "annotations.json",
+    images: str = "images",
+    *,
+    keypoints: bool = False,
+    segments: bool = False,
 ) -> Iterator[Found]:
-    """The items of a data set, one for each picture that the file names, in its order."""
+    """The items of a data set, one for each picture that the file names, in its order.
+
+    Items are `Numbered`. With `segments` labels are `Annotated`; a segmentation that is none is told and left out.
+    """
     document, problems, data = load(top, file)
     yield from problems
     lines = Lines(data, file)
@@ -180,14 +190,30 @@ def read(
         if what is not None:
             place = _place(document, "annotations", index)
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
-        elif one.bbox:
+            continue
+        name, box = names[one.category_id].name, None
+        if one.bbox:
             left, upper, width, height = one.bbox
             box = Box(left, upper, left + width, upper + height)
-            labels[one.image_id].append(Label(names[one.category_id].name, box))
-        else:
-            labels[one.image_id].append(Label(names[one.category_id].name))
+        if not segments:
+            labels[one.image_id].append(Label(name, box))
+            continue
+        found = segmentations.parse(one.segmentation, _size(known[one.image_id]))
+        if isinstance(found, tuple):
+            place = _place(document, "annotations", index)
+            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
+            found = None
+        area = float(one.area) if isinstance(one.area, int | float) else None
+        labels[one.image_id].append(
+            segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found, bool(one.keypoints))
+        )
     there = set(pictures(top, images))
     yield from _items(document, known, labels, there, file, images, lines)
+
+
+def read_segments(top: Path) -> Iterator[Found]:
+    """The items of a data set with their segmentations; one that is none is a problem."""
+    return read(top, segments=True)
 
 
 def _items(
@@ -210,10 +236,18 @@ def _items(
             yield Problem(file, lines.of("images", place), what, f"a picture of this name in {images}/")
         else:
             named.add(path)
-        size = None if picture.width is None or picture.height is None else (picture.width, picture.height)
-        yield Item(path or "", file, labels.get(picture.id, []), size)
+        yield segmentations.Numbered(path or "", file, labels.get(picture.id, []), _size(picture), id=picture.id)
     for path in sorted(there - named):
         yield Problem(path, 0, f"{file} does not name the picture", "an entry for it in images")
+
+
+def _size(picture: Picture) -> tuple[int, int] | None:
+    return None if picture.width is None or picture.height is None else (picture.width, picture.height)
+
+
+def categories(top: Path, file: str = "annotations.json") -> list[Category]:
+    """Those that a file has, in its order; none of one that is no COCO JSON."""
+    return load(top, file)[0].categories
 
 
 def find(name: str, images: str, there: set[str]) -> str | None:

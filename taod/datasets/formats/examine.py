@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from taod.datasets.formats import reader
+from taod.datasets.formats import masks, reader
 from taod.datasets.formats.figures import Gathered
 from taod.datasets.formats.found import Item, Label, Problem, shown
 from taod.datasets.formats.picture import measure
@@ -22,6 +22,8 @@ EDGE = 1.0
 TEXTS = frozenset({"character_recognition", "ocrnet"})
 """Types whose labels are texts: all are of one class."""
 IGNORED = frozenset({"dontcare"})
+MASKS = ("semantic_segmentation", "unet")
+"""Type and format whose labels are pictures of class numbers."""
 SAMPLES = 24
 
 OnItem = Callable[[int], None]
@@ -39,7 +41,11 @@ class Examination:
         self.classes: Counter[str] = Counter()
         self.samples: list[Item] = []
         """Some of the items, each as likely as any other."""
+        self.pixels: Counter[str] = Counter()
+        """Pixels of each class in masks."""
         self._figures = Gathered()
+        known = masks.declared(top) if (type_, format_) == MASKS else {}
+        self._names = {} if isinstance(known, Problem) else known
         self._top = top
         self._kind = (type_, format_)
         self._deep = deep
@@ -70,6 +76,7 @@ class Examination:
             progress=1.0,
             boxes=self._figures.of_boxes(),
             sizes=self._figures.of_pictures(),
+            pixels=dict(sorted(self.pixels.items())),
         )
 
     def _message(self) -> str:
@@ -136,9 +143,15 @@ class Examination:
             self._tell(Problem(item.source, label.line, f"{what} leaves the picture", expected))
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
-        found = measure(self._top, item.mask, deep=self._deep)
-        if isinstance(found, Problem):
-            self._tell(found)
-        elif size is not None and found != size:
-            what = f"the mask has {found[0]} x {found[1]} pixels"
+        """Each class that a mask has some pixels of counts as a label."""
+        found = masks.look(self._top, item.mask, self._names)
+        for problem in found.problems:
+            self._tell(problem)
+        if found.size is not None and size is not None and found.size != size:
+            what = f"the mask has {found.size[0]} x {found.size[1]} pixels"
             self._tell(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has"))
+        for number, count in found.pixels.items():
+            name = masks.class_name(number, self._names)
+            self.labels += 1
+            self.classes[name] += 1
+            self.pixels[name] += count

@@ -1,17 +1,49 @@
-"""Reader of segmentation masks: beside each picture of a split a picture of the same name that holds class numbers."""
+"""Reader of segmentation masks: beside each picture of a split a picture of the same name that holds class numbers.
+
+`target_classes.json` at the data set's top may tell which numbers there are. It is the list that unet's specification
+has as `dataset_config.data_class_config.target_classes`: `[{"name": "roof", "mapping_class": "roof", "label_id": 1}]`.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from taod.datasets.formats.found import Found, Item, Problem, by_stem, pictures
+import msgspec
+
+from taod.datasets.formats.found import Found, Item, Problem, by_stem, pictures, shown
+from taod.datasets.formats.picture import MOST_PIXELS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SPLITS = ("train", "val")
+CLASSES = "target_classes.json"
+BACKGROUND = "background"
+MOST_NUMBER = 255
+_MOST_BYTES = 1024**2
+_LISTED = 8
+"""Classes that a problem lists."""
+_LOSSY = frozenset({"JPEG", "JPEG2000"})
+_NUMBERS = "a PNG of 8 bits, grey or with a palette, whose values are class numbers"
+_FORM = "a list of {name, label_id}, each label_id from 0 to 255 and once, as target_classes in unet's specification"
+
+
+class TargetClass(msgspec.Struct):
+    """One class of masks."""
+
+    name: str
+    label_id: int
+    mapping_class: str = ""
 
 
 def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Found]:
     """The items of images/{train,val} with their masks, and those of images/test, which need none."""
+    known = declared(top)
+    if isinstance(known, Problem):
+        yield known
     for split in SPLITS:
         found, twice = by_stem(top, f"{images}/{split}")
         yield from twice
@@ -24,5 +56,110 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
             yield Item(found[key], mask, mask=mask)
         for key in sorted(painted):
             yield Problem(painted[key], 0, "there is no picture of this name", f"{images}/{split}/{key}.png or .jpg")
+    painted, twice = by_stem(top, f"{masks}/test")
+    yield from twice
     for path in pictures(top, f"{images}/test"):
-        yield Item(path)
+        mask = painted.get(path.removeprefix(f"{images}/test/").rpartition(".")[0], "")
+        yield Item(path, mask, mask=mask)
+
+
+def declared(top: Path) -> dict[int, str] | Problem:
+    """Names by class number, as the data set tells them; empty where it tells none."""
+    try:
+        data = (top / CLASSES).read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return Problem(CLASSES, 0, f"the file cannot be read: {error.strerror}", "a file that may be read")
+    try:
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f"it has {len(data)} bytes")
+        found = msgspec.json.decode(data, type=list[TargetClass])
+    except (ValueError, RecursionError) as error:
+        return Problem(CLASSES, 0, f"these are no classes: {error}", _FORM)
+    names: dict[int, str] = {}
+    for one in found:
+        if not 0 <= one.label_id <= MOST_NUMBER or one.label_id in names:
+            why = "was there before" if one.label_id in names else "is no class number"
+            return Problem(CLASSES, 0, f"label_id {one.label_id} of {shown(one.name)} {why}", _FORM)
+        names[one.label_id] = one.name
+    return names
+
+
+def background(names: dict[int, str]) -> int | None:
+    """The number of what is no object: the class of that name, else 0 where it has no other name."""
+    for number, name in names.items():
+        if name.lower() == BACKGROUND:
+            return number
+    return None if 0 in names else 0
+
+
+def class_name(number: int, names: dict[int, str]) -> str:
+    """How a class is called; by its number where nobody named it."""
+    return names.get(number, str(number))
+
+
+class Looked(msgspec.Struct):
+    """What one mask holds."""
+
+    size: tuple[int, int] | None = None
+    """Width and height; None where it cannot be read."""
+    pixels: dict[int, int] = {}
+    """By class number; empty where values are no class numbers."""
+    problems: list[Problem] = []
+
+
+def look(top: Path, path: str, names: dict[int, str]) -> Looked:
+    """Decode a mask and count its class numbers; where `names` has some, others are a problem."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures: they are told below
+            with Image.open(top / path) as opened:
+                size = opened.size
+                if size[0] * size[1] > MOST_PIXELS:
+                    what = f"the mask has {size[0]} x {size[1]} pixels"
+                    return Looked(problems=[Problem(path, 0, what, f"{MOST_PIXELS} at most")])
+                if opened.format in _LOSSY:
+                    what = f"the mask is a {opened.format}, whose compression changes class numbers"
+                    return Looked(size, problems=[Problem(path, 0, what, _NUMBERS)])
+                mask = plain(opened)
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        what = f"the picture cannot be read: {reason.replace(str(top / path), path)}"
+        return Looked(problems=[Problem(path, 0, what, "a whole picture")])
+    if isinstance(mask, str):
+        return Looked(size, problems=[Problem(path, 0, mask, _NUMBERS)])
+    pixels = {number: count for number, count in enumerate(mask.histogram()) if count}
+    unknown = {number: count for number, count in pixels.items() if number not in names} if names else {}
+    return Looked(size, pixels, [_unknown(path, unknown, names)] if unknown else [])
+
+
+def plain(opened: Image) -> Image | str:
+    """An opened mask as a picture of one channel with its class numbers, or why it is none. Raises what Pillow does."""
+    from PIL import ImageChops
+
+    if opened.mode in ("L", "P"):
+        opened.load()
+        return opened.copy()
+    if opened.mode == "1":
+        return opened.convert("L").point([0] + [1] * 255)
+    if opened.mode in ("LA", "PA"):
+        return opened.getchannel(0)
+    if opened.mode not in ("RGB", "RGBA"):
+        return f"the mask's pixels are of mode {opened.mode}"
+    red, green, blue = opened.split()[:3]
+    differing = ImageChops.lighter(ImageChops.difference(red, green), ImageChops.difference(red, blue))
+    count = red.width * red.height - differing.histogram()[0]
+    return f"the mask is in colours, {count} of its pixels are not grey" if count else red
+
+
+def _unknown(path: str, pixels: dict[int, int], names: dict[int, str]) -> Problem:
+    told = ", ".join(f"{number} ({count} pixels)" for number, count in list(pixels.items())[:_LISTED])
+    known = ", ".join(f"{number} ({name})" for number, name in sorted(names.items())[:_LISTED])
+    rest = len(names) - _LISTED
+    more = f" and {len(pixels) - _LISTED} more" if len(pixels) > _LISTED else ""
+    noun = "a class number" if len(pixels) == 1 else "class numbers"
+    what = f"the mask has {noun} that {CLASSES} does not tell: {told}{more}"
+    return Problem(path, 0, what, f"{known}{f' and {rest} more' if rest > 0 else ''}")

@@ -1,0 +1,181 @@
+"""Masks of unet's layout: pictures of class numbers into segmentations, and segmentations into such pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from PIL import Image
+
+from runners.engine.data import boxes, shapes
+from runners.engine.data.check import write
+from runners.engine.errors import DataError
+from taod.datasets.formats import kitti, masks, segments
+from taod.datasets.formats.coco import Category
+from taod.datasets.formats.found import Item, Label, Problem
+from taod.datasets.formats.segments import Annotated, Segmentation, segmentation_of
+
+SPLITS = ("train", "val", "test")
+PICTURES, MASKS = "images", "masks"
+BACKGROUND_ID = 0
+
+Told = Callable[[int, int], None]
+
+
+class Classes(msgspec.Struct, frozen=True):
+    """Class numbers of masks."""
+
+    background: int | None
+    """What has no object's number."""
+    names: dict[int, str]
+    """Of all others that are known."""
+    declared: dict[int, str] = {}
+    """All names, as the data set tells them."""
+
+    def categories(self, seen: Iterable[int] = ()) -> list[Category]:
+        """As COCO has them: ids are the numbers in the masks."""
+        names = self.names | {number: masks.class_name(number, self.names) for number in set(seen) - set(self.names)}
+        return [Category(number, names[number], names[number]) for number in sorted(names)]
+
+
+def classes_of(top: Path) -> Classes:
+    """What a data set tells of its classes. Raises DataError where that is wrong."""
+    found = masks.declared(top)
+    if isinstance(found, Problem):
+        raise DataError(f"{top / found.file}: {found.what}; expected {found.expected}.")
+    background = masks.background(found)
+    return Classes(background, {number: name for number, name in found.items() if number != background}, found)
+
+
+def opened(top: Path, path: str) -> Image.Image | Problem:
+    """A mask as a picture of class numbers."""
+    try:
+        with Image.open(top / path) as picture:
+            found = masks.plain(picture)
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        return Problem(path, 0, f"the mask cannot be read: {error}", "a whole picture")
+    return Problem(path, 0, found, "grey or palette, of class numbers") if isinstance(found, str) else found
+
+
+def traced(item: Item, top: Path, classes: Classes, *, regions: bool) -> Item | Problem:
+    """The item with a label for each class in its mask, or for each connected region of one, as run lengths."""
+    if not item.mask:
+        return item
+    mask = opened(top, item.mask)
+    if isinstance(mask, Problem):
+        return mask
+    columns = mask.transpose(Image.Transpose.TRANSPOSE).tobytes()
+    labels: list[Label] = []
+    for number, count in enumerate(mask.histogram()):
+        if not count or number == classes.background:
+            continue
+        table = bytes(255 if value == number else 0 for value in range(256))
+        counts = shapes.of_columns(columns.translate(table))
+        for part in shapes.parts(counts, mask.height) if regions else [counts]:
+            found = Segmentation(counts=part, size=mask.size)
+            name = masks.class_name(number, classes.names)
+            labels.append(Annotated(name, segments.bounds(found), segmentation=found))
+    return msgspec.structs.replace(item, labels=labels, size=mask.size)
+
+
+def numbered(categories: Sequence[Category]) -> tuple[dict[str, int], int, bool]:
+    """Class numbers by category, that of the background, and whether all are the categories' ids.
+
+    They are where each fits into a byte beside the background's; else they count from 1 in the order of the ids.
+    Raises DataError for more categories than a byte has numbers.
+    """
+    ordered = sorted(categories, key=lambda each: each.id)
+    own = next((each for each in ordered if each.name.lower() == masks.BACKGROUND), None)
+    rest = [each for each in ordered if each is not own]
+    background = BACKGROUND_ID if own is None or not 0 <= own.id <= masks.MOST_NUMBER else own.id
+    if all(0 <= each.id <= masks.MOST_NUMBER and each.id != background for each in rest):
+        return {each.name: each.id for each in reversed(rest)}, background, own is None or own.id == background
+    if len(rest) > masks.MOST_NUMBER:
+        raise DataError(f"There are {len(rest)} categories, and a mask tells {masks.MOST_NUMBER} apart; merge some.")
+    return {each.name: number for number, each in enumerate(rest, 1)}, BACKGROUND_ID, False
+
+
+class Painted(msgspec.Struct):
+    """What became of a set that was painted."""
+
+    pictures: int = 0
+    objects: int = 0
+    bare: int = 0
+    """Those without a segmentation, which no mask shows."""
+
+
+def placed(items: Sequence[Item], val_share: float) -> dict[str, str]:
+    """Where each picture goes below images/: into its split's folder; of those in none, evenly some into val."""
+    places: dict[str, str] = {}
+    loose = 0
+    for item in items:
+        if item.picture.partition("/")[0] in SPLITS and "/" in item.picture:
+            places[item.picture] = item.picture
+            continue
+        is_val = int((loose + 1) * val_share + 0.5) > int(loose * val_share + 0.5)
+        places[item.picture] = f"{'val' if is_val else 'train'}/{item.picture}"
+        loose += 1
+    return places
+
+
+def write_masks(
+    items: Sequence[Item],
+    places: dict[str, str],
+    into: Path,
+    images: Path,
+    numbers: dict[str, int],
+    background: int,
+    told: Told,
+) -> Painted:
+    """A mask a picture below `into`; pictures of test get one only where they have objects.
+
+    Of objects that overlap the smaller lies in front. Raises DataError for pictures that cannot be read, or would
+    have the same mask.
+    """
+    painted, seen = Painted(), set[Path]()
+    for done, item in enumerate(items):
+        told(done, len(items))
+        painted.pictures += 1
+        file = boxes.place(into / MASKS, places[item.picture], ".png", seen)
+        objects = [label for label in item.labels if kitti.is_object(label) and label.name in numbers]
+        shown = [(found, numbers[label.name]) for label in objects if (found := segmentation_of(label)) is not None]
+        painted.bare += len(objects) - len(shown)
+        if places[item.picture].startswith("test/") and not shown:
+            continue
+        mask = paint(shown, boxes.size_of(item, images), background)
+        painted.objects += len(shown)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        mask.save(file)
+    return painted
+
+
+def paint(shown: Sequence[tuple[Segmentation, int]], size: tuple[int, int], background: int) -> Image.Image:
+    """A mask of mode L: objects with their class numbers, the larger ones first."""
+    mask = Image.new("L", size, background)
+    for found, number in sorted(shown, key=lambda each: -segments.area(each[0])):
+        mask.paste(number, (0, 0), shapes.mask(found, size))
+    return mask
+
+
+def copy_layout(source: Path, results: Path) -> None:
+    """The folders of a data set in this layout, and the classes of another one."""
+    _make_folders(results)
+    if (source / masks.CLASSES).is_file():
+        write(results / masks.CLASSES, (source / masks.CLASSES).read_bytes())
+
+
+def _make_folders(results: Path) -> None:
+    """Those that the layout asks for, also where nothing is in them."""
+    for split in SPLITS:
+        (results / PICTURES / split).mkdir(parents=True, exist_ok=True)
+        if split != "test":
+            (results / MASKS / split).mkdir(parents=True, exist_ok=True)
+
+
+def write_layout(results: Path, numbers: dict[str, int], background: int) -> None:
+    """The folders of a data set in this layout, and its classes."""
+    _make_folders(results)
+    names = [(background, masks.BACKGROUND), *((number, name) for name, number in numbers.items())]
+    listed = [masks.TargetClass(name, number, name) for number, name in sorted(names)]
+    write(results / masks.CLASSES, msgspec.json.format(msgspec.json.encode(listed), indent=2))

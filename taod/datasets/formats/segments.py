@@ -1,0 +1,193 @@
+"""COCO segmentations as data: polygons, and masks as run lengths, plain or packed into text. Pure, without a picture.
+
+Source: the mask format of the COCO API (Lin et al., Microsoft COCO, ECCV 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from taod.datasets.formats.found import Box, Item, Label, shown
+from taod.datasets.formats.picture import MOST_PIXELS
+
+LEAST_NUMBERS = 6
+"""Of a polygon: three points."""
+
+FARTHEST = 1e7
+"""Pixels from a picture's corner to what may still be a point of a polygon."""
+
+
+class Segmentation(msgspec.Struct, frozen=True, gc=False):
+    """Which pixels an object has: polygons, or the runs of a mask."""
+
+    polygons: tuple[tuple[float, ...], ...] = ()
+    """Each x, y, x, y, … in pixels; the object is all of them together."""
+    counts: tuple[int, ...] = ()
+    """Lengths of runs down the columns, from the left: first of pixels outside, then inside, and so on."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the mask that the runs make."""
+    packed: bool = True
+    """Whether the runs stand in the file as text."""
+
+
+class Annotated(Label, frozen=True, gc=False):
+    """A label of a COCO file with what else is said of it."""
+
+    id: int | None = None
+    area: float | None = None
+    crowd: bool = False
+    segmentation: Segmentation | None = None
+    keypoints: bool = False
+    """Whether the file has some, which are not read."""
+
+
+class Numbered(Item):
+    """A picture of a COCO file."""
+
+    id: int = 0
+
+
+def segmentation_of(label: Label) -> Segmentation | None:
+    """What a label has of one."""
+    return label.segmentation if isinstance(label, Annotated) else None
+
+
+class _Mask(msgspec.Struct):
+    size: list[int]
+    counts: list[int] | str
+
+
+def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tuple[str, str] | None:
+    """A COCO `segmentation`, None where there is none, or what is wrong and what was expected.
+
+    `size` is the picture's width and height, if the file tells.
+    """
+    try:
+        found = msgspec.json.decode(raw, type=list[list[float]] | _Mask | None)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        told = bytes(raw)[:80].decode(errors="replace")
+        return f"segmentation is {shown(told)}", "polygons [[x, y, x, y, …], …], or a mask {size, counts}"
+    if isinstance(found, _Mask):
+        return _mask(found, size)
+    polygons = tuple(tuple(ring) for ring in found or () if ring)
+    for ring in polygons:
+        if len(ring) < LEAST_NUMBERS or len(ring) % 2:
+            return (
+                f"a polygon has {len(ring)} numbers",
+                f"x, y of at least 3 points: an even number from {LEAST_NUMBERS}",
+            )
+        if not all(abs(value) <= FARTHEST for value in ring):
+            return f"a polygon has the number {max(ring, key=abs):g}", "x, y of each point in pixels"
+    return Segmentation(polygons) if polygons else None
+
+
+def _mask(found: _Mask, size: tuple[int, int] | None) -> Segmentation | tuple[str, str]:
+    if len(found.size) != 2 or min(found.size) < 1 or found.size[0] * found.size[1] > MOST_PIXELS:
+        return f"the mask's size is {shown(found.size)}", f"height and width, together at most {MOST_PIXELS} pixels"
+    height, width = found.size
+    if size is not None and size != (width, height):
+        return f"the mask's size is {found.size}", f"[{size[1]}, {size[0]}]: the picture's height and width"
+    packed = isinstance(found.counts, str)
+    try:
+        counts = unpack(found.counts) if isinstance(found.counts, str) else found.counts
+    except ValueError as error:
+        return f"the mask's counts are no packed run lengths: {error}", "what pycocotools.mask.encode makes"
+    if any(count < 0 for count in counts) or sum(counts) != width * height:
+        return f"the mask's counts add up to {sum(counts)} pixels", f"{width * height}, for {width} x {height}"
+    return Segmentation(counts=tuple(counts), size=(width, height), packed=packed)
+
+
+def unpack(text: str) -> list[int]:
+    """Run lengths of COCO's text: five bits a character, from the third on as differences to the one before the last.
+
+    Raises ValueError for what is no such text.
+    """
+    counts: list[int] = []
+    value = place = 0
+    for at, character in enumerate(text):
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"character {at} is {character!r}")
+        value |= (bits & 31) << place
+        place += 5
+        if bits & 32:
+            if place > 60:
+                raise ValueError(f"the number at character {at} is too long")
+            continue
+        if bits & 16:
+            value -= 1 << place
+        if len(counts) > 2:
+            value += counts[-2]
+        counts.append(value)
+        value = place = 0
+    if place:
+        raise ValueError("the last number is cut off")
+    return counts
+
+
+def pack(counts: Sequence[int]) -> str:
+    """Run lengths as COCO's text."""
+    text: list[str] = []
+    for at, count in enumerate(counts):
+        value = count - counts[at - 2] if at > 2 else count
+        while True:
+            bits = value & 31
+            value >>= 5
+            more = value != (-1 if bits & 16 else 0)
+            text.append(chr(48 + bits + 32 * more))
+            if not more:
+                break
+    return "".join(text)
+
+
+def told(segmentation: Segmentation | None) -> list[list[float]] | dict[str, object]:
+    """The value as COCO files have it; an empty list stands for none."""
+    if segmentation is None:
+        return []
+    if segmentation.polygons:
+        return [list(ring) for ring in segmentation.polygons]
+    width, height = segmentation.size
+    counts = pack(segmentation.counts) if segmentation.packed else list(segmentation.counts)
+    return {"size": [height, width], "counts": counts}
+
+
+def bounds(segmentation: Segmentation) -> Box | None:
+    """The upright box around it; None where it has no pixel."""
+    if segmentation.polygons:
+        across = [x for ring in segmentation.polygons for x in ring[::2]]
+        down = [y for ring in segmentation.polygons for y in ring[1::2]]
+        return Box(min(across), min(down), max(across), max(down))
+    height = segmentation.size[1]
+    left = top = right = bottom = -1
+    at = 0
+    for number, count in enumerate(segmentation.counts):
+        if number % 2 and count:
+            first, last = divmod(at, height), divmod(at + count - 1, height)
+            whole = first[0] != last[0]
+            upper, lower = (0, height - 1) if whole else (first[1], last[1])
+            left = first[0] if left < 0 else left
+            right = last[0]
+            top = upper if top < 0 else min(top, upper)
+            bottom = max(bottom, lower)
+        at += count
+    return None if left < 0 else Box(float(left), float(top), float(right + 1), float(bottom + 1))
+
+
+def area(segmentation: Segmentation) -> float:
+    """Square pixels: of polygons by their corners, each by itself; of a mask the number of its pixels."""
+    if not segmentation.polygons:
+        return float(sum(segmentation.counts[1::2]))
+    return sum(abs(ring_area(ring)) for ring in segmentation.polygons)
+
+
+def ring_area(ring: Sequence[float]) -> float:
+    """Of one polygon, by its corners; the sign tells which way around it goes."""
+    across, down = ring[::2], ring[1::2]
+    # From the first corner on: large coordinates would take the small difference's digits away.
+    x, y = across[0], down[0]
+    return (
+        sum((across[at - 1] - x) * (down[at] - y) - (across[at] - x) * (down[at - 1] - y) for at in range(len(across)))
+        / 2
+    )
