@@ -262,8 +262,11 @@ class Checks:
 
     def _spec(self, record: DatasetRecord, deep: bool) -> dict[str, object]:
         summary = record.summary
-        place = record.path if record.state == "linked" and record.path else str(self._root.dataset(record.id))
-        dataset: dict[str, object] = {"root": place, "type": record.type, "format": record.format}
+        dataset: dict[str, object] = {
+            "root": str(self._datasets.folder(record)),
+            "type": record.type,
+            "format": record.format,
+        }
         if summary is not None:
             dataset |= {"images": summary.images, "fingerprint": summary.fingerprint}
         return {"dataset": dataset, "deep": deep, "with_parent": True}

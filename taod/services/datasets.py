@@ -73,6 +73,10 @@ class Datasets:
         self._config = config
         self._clock = clock
 
+    def folder(self, record: DatasetRecord) -> Path:
+        """Where its files lie: in the root, or where a linked folder is."""
+        return Path(record.path) if record.state == "linked" and record.path else self._root.dataset(record.id)
+
     def record(self, user_id: str, dataset_id: str) -> DatasetRecord:
         """The stored data set. Raises NotFound."""
         found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from store import Store
-from store.records import JobRecord
+from store.records import DatasetRecord, JobRecord
 from taod.errors import BadRequest
 from taod.services.datasets import Datasets
 from taod.services.jobs import Jobs
 from taod.services.needs import DATA_SERVICES
 from taod.types.dataset import Dataset, DatasetFromJob, DatasetType
 from taod.types.state import State
+
+LABELLED = "label.json"
+"""What auto_label leaves in its results: COCO annotations of the pictures that it read."""
 
 
 class Derived:
@@ -36,34 +42,51 @@ class Derived:
             )
         if job.state is not State.DONE:
             raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a data set")
-        results = self._jobs.folder(job).results
-        format_ = body.format or await asyncio.to_thread(_format, results)
-        if format_ is None:
-            raise BadRequest(
-                f"job {job.id} has left no data set: its results have no images/ with labels/, annotations.json or "
-                "masks/; convert with data.with_images true, or augment"
-            )
         source = self._source(job)
-        name = body.name or f"{job.action} of {source[1] if source else job.owner_name}"
-        return await self._datasets.create_from_job(
-            job,
-            results,
-            name=name,
-            format=format_,
-            type=body.type or _type(format_, source[2] if source else None),
-            description=body.description or f"Made by {job.network} {job.action}",
-            parent_dataset=source[0] if source else None,
-        )
+        with self._left(job, source) as folder:
+            format_ = body.format or await asyncio.to_thread(_format, folder)
+            if format_ is None:
+                raise BadRequest(
+                    f"job {job.id} has left no data set: its results have no images/ with labels/, annotations.json or "
+                    "masks/; convert with data.with_images true, or augment"
+                )
+            return await self._datasets.create_from_job(
+                job,
+                folder,
+                name=body.name or f"{job.action} of {source.name if source else job.owner_name}",
+                format=format_,
+                type=body.type or _type(format_, source.type if source else None),
+                description=body.description or f"Made by {job.network} {job.action}",
+                parent_dataset=source.id if source else None,
+            )
 
-    def _source(self, job: JobRecord) -> tuple[str, str, str] | None:
-        """Id, name and type of the data set that the job has read."""
-        for seen in job.data:
-            if seen.role != "inference":
-                continue
-            record = self._store.datasets.get(job.user_id, seen.dataset_id)
-            if record is not None:
-                return seen.dataset_id, seen.name, record.type
-        return None
+    @contextmanager
+    def _left(self, job: JobRecord, source: DatasetRecord | None) -> Iterator[Path]:
+        """What the job has left, laid out as a data set: labels alone are put beside the pictures that they are of.
+
+        Raises BadRequest where these are gone.
+        """
+        folder = self._jobs.folder(job)
+        labels = folder.results / LABELLED
+        if job.network != "auto_label" or not labels.is_file():
+            yield folder.results
+            return
+        pictures = None if source is None else self._datasets.folder(source) / "images"
+        if pictures is None or not pictures.is_dir():
+            raise BadRequest(
+                f"job {job.id} has labelled pictures that are gone, so no data set can be made of {LABELLED} alone; "
+                "upload them again, and label them again"
+            )
+        with TemporaryDirectory(prefix="labelled-", dir=folder.path) as together:
+            top = Path(together)
+            (top / "images").symlink_to(pictures, target_is_directory=True)
+            (top / "annotations.json").symlink_to(labels)
+            yield top
+
+    def _source(self, job: JobRecord) -> DatasetRecord | None:
+        """The data set that the job has read."""
+        read = (seen.dataset_id for seen in job.data if seen.role == "inference")
+        return next((found for each in read if (found := self._store.datasets.get(job.user_id, each))), None)
 
 
 def _type(format_: str, source: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from store.records import DatasetRecord
 from taod.datasets import samples
@@ -37,7 +36,9 @@ class Samples:
             raise NotFound(f"there is no sample {number} of data set {record.name!r}; GET …/samples lists them")
         mark = None if record.summary is None else record.summary.fingerprint
         review = self._root.review(record.id)
-        return await asyncio.to_thread(samples.thumbnail, self._place(record), items[number], review, mark, boxes=boxes)
+        return await asyncio.to_thread(
+            samples.thumbnail, self._datasets.folder(record), items[number], review, mark, boxes=boxes
+        )
 
     async def _items(self, record: DatasetRecord) -> list[Item]:
         if record.state not in WITH_DATA:
@@ -45,9 +46,10 @@ class Samples:
         mark = None if record.summary is None else record.summary.fingerprint
         async with self._one:
             return await asyncio.to_thread(
-                samples.choose, self._place(record), record.type, record.format, self._root.review(record.id), mark
+                samples.choose,
+                self._datasets.folder(record),
+                record.type,
+                record.format,
+                self._root.review(record.id),
+                mark,
             )
-
-    def _place(self, record: DatasetRecord) -> Path:
-        linked = record.state == "linked" and record.path
-        return Path(record.path or "") if linked else self._root.dataset(record.id)

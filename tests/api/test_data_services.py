@@ -25,7 +25,7 @@ __all__ = ["config", "gate", "server", "tool_path"]
 
 @pytest.fixture
 def config(config: Config) -> Config:  # noqa: F811
-    config.runner.order = ["embedded"]
+    config.runner.order = ["embedded", "native"]
     config.datasets.check = "off"
     return config
 
@@ -174,3 +174,39 @@ async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Se
     assert "[[runner.rule]]" in said
     found = (await server.client.get("/api/v1/networks/annotations")).json()
     assert [action["runners"] for action in found["actions"]] == [["embedded"]]
+
+
+LABELLER = """#!/bin/sh
+# Stands for NVIDIA's auto_label: reads what from and where to from its specification, and labels the first picture.
+for argument; do case $argument in --experiment_spec_file=*) spec=${argument#*=} ;; esac; done
+read_path() { sed -n "s/^ *$1: *//p" "$spec"; }
+ls "$(read_path img_dir)" > /dev/null && [ -f "$(read_path ann_path)" ] || exit 3
+cp "@LABELS@" "$(read_path label_dump_path)"
+echo '{"status": "SUCCESS", "message": "Labelled"}' >> "$(read_path results_dir)/status.json"
+"""
+
+
+async def test_what_a_tool_has_labelled_becomes_a_data_set_with_its_pictures(
+    server: Server, tool_path: Path, tmp_path: Path
+) -> None:
+    document = segmented(tmp_path / "coco")
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(document | {"annotations": document["annotations"][:1]}))
+    (tool_path / "auto_label").write_text(LABELLER.replace("@LABELS@", str(labels)))
+    (tool_path / "auto_label").chmod(0o755)
+    source = await server.ready_dataset(tmp_path / "coco", type_="instance_segmentation", format_="coco")
+    results = await serve(server, "auto_label", "generate", source, {})
+    made = await taken(server, results, name="labelled by machine")
+    assert (made["type"], made["format"]) == ("instance_segmentation", "coco")
+    summary = await server.call("GET", f"/dataset/{made['id']}/summary", 200)
+    assert (summary["parent_dataset"], summary["parent_job"]) == (source, results.parent.name)
+    assert summary["images"] == len(document["images"])
+    top = server.services.root.dataset(made["id"])
+    assert json.loads((top / "annotations.json").read_text())["annotations"] == document["annotations"][:1]
+    assert Examination(top, "instance_segmentation", "coco").run().problems == 0
+    assert not list(results.parent.glob("labelled-*"))
+    for picture in (tmp_path / "coco" / "images").iterdir():
+        picture.unlink()
+    (tmp_path / "coco" / "images").rmdir()
+    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
+    assert "has labelled pictures that are gone" in said
