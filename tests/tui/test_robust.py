@@ -19,6 +19,8 @@ from taod.types.state import State
 from tests.tui.test_dashboard import select, text, toasts
 from tests.tui.test_frame import drawn
 from tui.app import Dashboard
+from tui.devices.panel import DevicesPanel
+from tui.devices.row import DeviceRow
 from tui.feed import TAKEN_AT_ONCE, Barrier, Connected, Feed
 from tui.job.plot import MetricPlot
 
@@ -186,3 +188,19 @@ async def test_a_list_that_the_daemon_refuses_says_why(
         del server.world.refused["/dataset"]
         server.world.tell(EventType.RESET, {})
         await until(pilot, lambda: "No data sets yet" in str(empty.content))
+
+
+async def test_devices_that_are_told_while_others_are_being_mounted_come_after_them(
+    dashboard: Dashboard, contract: Any, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        panel = dashboard.screen.query_one(DevicesPanel)
+        two = [contract.gpu(0), contract.gpu(1)]
+        for _ in range(5):
+            await panel.show([])
+            # As the answer to a question and an event of the same moment do.
+            await asyncio.gather(panel.show(two), panel.show(two), panel.show(two))
+            assert len(panel.query(DeviceRow)) == 2
+            await asyncio.gather(panel.show(two), panel.show(two[:1]), panel.show([]))
+            assert len(panel.query(DeviceRow)) == 0

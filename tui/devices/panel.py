@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
@@ -17,6 +19,7 @@ class DevicesPanel(VerticalScroll):
         super().__init__(id="devices", classes="panel")
         self.can_focus = False
         self._devices: list[Device] = []
+        self._one = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         yield Static("Reading devices …", id="devices-empty", classes="empty")
@@ -30,19 +33,23 @@ class DevicesPanel(VerticalScroll):
         return {device.id: label(device) for device in self._devices}
 
     async def show(self, devices: list[Device]) -> None:
-        """Show these devices, and no others."""
-        same = [device.id for device in devices] == [device.id for device in self._devices]
-        self._devices = devices
-        if same and devices:
-            for row, device in zip(self.query(DeviceRow), devices, strict=True):
-                row.tell(device)
-        else:
-            await self.remove_children()
-            if devices:
-                longest = max(len(name(device)) for device in devices)
-                await self.mount(*(DeviceRow(device, longest) for device in devices))
+        """Show these devices, and no others. Whoever calls while another's are being mounted comes after them."""
+        async with self._one:
+            self._devices = devices
+            rows = list(self.query(DeviceRow))
+            if devices and [row.device.id for row in rows] == [device.id for device in devices]:
+                for row, device in zip(rows, devices, strict=True):
+                    row.tell(device)
             else:
-                await self.mount(Static("No devices: every job waits.", id="devices-empty", classes="empty"))
+                await self._mount(devices)
         slots = sum(device.slots for device in devices)
         held = sum(len(device.leases) for device in devices)
         self.border_subtitle = f"{held} of {slots} in use" if slots else ""
+
+    async def _mount(self, devices: list[Device]) -> None:
+        await self.remove_children()
+        if devices:
+            longest = max(len(name(device)) for device in devices)
+            await self.mount(*(DeviceRow(device, longest) for device in devices))
+        else:
+            await self.mount(Static("No devices: every job waits.", id="devices-empty", classes="empty"))
