@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 PICTURES = frozenset(
@@ -10,11 +11,28 @@ PICTURES = frozenset(
 """Suffixes, in lower case, of what counts as a picture."""
 
 
+class Content(NamedTuple):
+    """What at least one of some folders must hold, at any depth: a set may leave the others, its splits, empty."""
+
+    folders: tuple[str, ...]
+    what: str = "pictures"
+    suffixes: frozenset[str] = PICTURES
+
+    def takes(self, name: str) -> bool:
+        """Whether a file of this name is of the kind."""
+        return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 (as often as there are files)
+
+
 class Layout(NamedTuple):
     """Paths that must be there; a folder's ends in `/`. Of each choice in `one_of` one set of paths is enough."""
 
     needs: tuple[str, ...] = ()
     one_of: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    holds: tuple[Content, ...] = ()
+
+    def paths(self) -> list[str]:
+        """All paths, those of every choice too."""
+        return [*self.needs, *(path for choice in self.one_of for option in choice for path in option)]
 
     def words(self) -> str:
         """The layout as a sentence's part."""
@@ -24,12 +42,17 @@ class Layout(NamedTuple):
         return ", ".join(parts)
 
 
+def _texts(folder: str) -> Content:
+    return Content((folder,), "label files", frozenset({".txt"}))
+
+
+_IMAGES = (Content(("images/",)),)
 _DETECTION = {
-    "kitti": Layout(("images/", "labels/")),
-    "coco": Layout(("images/", "annotations.json")),
+    "kitti": Layout(("images/", "labels/"), holds=(*_IMAGES, _texts("labels/"))),
+    "coco": Layout(("images/", "annotations.json"), holds=_IMAGES),
     # The label map is read under either name.
-    "coco_raw": Layout(("images/",), ((("label_map.txt",), ("label_map.yaml",)),)),
-    "*": Layout(("images/",)),
+    "coco_raw": Layout(("images/",), ((("label_map.txt",), ("label_map.yaml",)),), _IMAGES),
+    "*": Layout(("images/",), holds=_IMAGES),
 }
 
 RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
@@ -41,13 +64,21 @@ def _pose(layout: str) -> tuple[str, ...]:
     return tuple(f"{layout}/{file}" for file in files)
 
 
+def _filled(*folders: str) -> Layout:
+    """Folders that must be there, pictures in at least one of them."""
+    return Layout(folders, holds=(Content(folders),))
+
+
 LAYOUTS: dict[str, dict[str, Layout]] = {
     "object_detection": _DETECTION,
     "instance_segmentation": _DETECTION,
     "semantic_segmentation": {
-        "unet": Layout(("images/train/", "images/val/", "images/test/", "masks/train/", "masks/val/")),
-        "coco": Layout(("images/", "annotations.json")),
-        "*": Layout(("images/",)),
+        "unet": Layout(
+            ("images/train/", "images/val/", "images/test/", "masks/train/", "masks/val/"),
+            holds=(Content(("images/train/", "images/val/", "images/test/")),),
+        ),
+        "coco": Layout(("images/", "annotations.json"), holds=_IMAGES),
+        "*": Layout(("images/",), holds=_IMAGES),
     },
     # The images* folder of a classification set is checked in code: which one it is, is open.
     "image_classification": {
@@ -56,13 +87,19 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "*": Layout(),
     },
     "character_recognition": {
-        "raw": Layout(("image/",)),
-        "*": Layout(("image/", "label/", "characters.txt")),
+        "raw": Layout(("image/",), holds=(Content(("image/",)),)),
+        "*": Layout(("image/", "label/", "characters.txt"), holds=(Content(("image/",)), _texts("label/"))),
     },
     "ocrnet": {"*": Layout(("character_list",), ((("train/gt_new.txt",), ("test/gt_new.txt",)),))},
-    "ocdnet": {"*": Layout((), ((("train/img/", "train/gt/"), ("test/img/", "test/gt/")),))},
-    "optical_inspection": {"*": Layout(("images/", "dataset.csv"))},
-    "ml_recog": {"*": Layout((f"{RETAIL}/known_classes/", f"{RETAIL}/unknown_classes/"))},
+    "ocdnet": {
+        "*": Layout(
+            (),
+            ((("train/img/", "train/gt/"), ("test/img/", "test/gt/")),),
+            (Content(("train/img/", "test/img/")),),
+        )
+    },
+    "optical_inspection": {"*": Layout(("images/", "dataset.csv"), holds=_IMAGES)},
+    "ml_recog": {"*": _filled(f"{RETAIL}/known_classes/", f"{RETAIL}/unknown_classes/")},
     "bpnet": {
         "*": Layout(
             (
@@ -73,14 +110,20 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
                 "coco_spec.json",
                 "bpnet_18joints.json",
                 "infer_spec.yaml",
-            )
+            ),
+            holds=(Content(("train2017/", "val2017/")),),
         )
     },
     "fpenet": {"*": Layout(("data.json",), ((("data/afw/afw.json",), ("data/afw_10/afw_10.json",)),))},
-    "action_recognition": {"*": Layout(("train/", "test/"))},
-    "pointpillars": {"*": Layout(("train/label/", "train/lidar/", "val/label/", "val/lidar/"))},
+    "action_recognition": {"*": _filled("train/", "test/")},
+    "pointpillars": {
+        "*": Layout(
+            ("train/label/", "train/lidar/", "val/label/", "val/lidar/"),
+            holds=(Content(("train/lidar/", "val/lidar/"), "scans", frozenset({".bin"})),),
+        )
+    },
     "pose_classification": {"*": Layout((), ((_pose("kinetics"), _pose("nvidia")),))},
-    "re_identification": {"*": Layout(("sample_train/", "sample_test/", "sample_query/"))},
+    "re_identification": {"*": _filled("sample_train/", "sample_test/", "sample_query/")},
 }
 
 

@@ -34,12 +34,12 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI,
     masks). The fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
 
-    Raises BadRequest when a classification set holds no pictures or some of 0 bytes, or annotations.json is not COCO.
+    Raises BadRequest when a classification set holds pictures of 0 bytes, or annotations.json is not COCO.
     """
     walk = _walk(folder)
     splits = _splits(walk, folder, type_)
     if type_ == "image_classification":
-        _check_pictures(walk, splits)
+        _check_pictures(walk)
     classes = sorted({name for split in splits for name in split.classes})
     if format_ == "classification_pyt":
         lines = (folder / "classes.txt").read_text("utf-8-sig").splitlines()
@@ -79,15 +79,10 @@ def _of_labels(counts: dict[str, int], splits: list[SplitSummary]) -> list[str]:
     return list(counts)
 
 
-def _check_pictures(walk: _Walk, splits: list[SplitSummary]) -> None:
+def _check_pictures(walk: _Walk) -> None:
     if walk.hollow:
         many = "is a picture" if len(walk.hollow) == 1 else f"are {len(walk.hollow)} pictures"
         raise BadRequest(f"{some(walk.hollow)}: there {many} of 0 bytes; replace or remove them and upload again")
-    if not any(split.images for split in splits):
-        raise BadRequest(
-            f"there are no pictures in {some([f'images_{split.name}' for split in splits])}; "
-            f"files that end in one of {', '.join(sorted(PICTURES))} are taken for pictures"
-        )
 
 
 def _walk(top: Path) -> _Walk:

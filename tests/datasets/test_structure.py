@@ -105,7 +105,8 @@ def test_the_whole_sentence_of_a_refusal(make_tree) -> None:
     with pytest.raises(BadRequest) as told:
         check(folder, "object_detection", "kitti")
     assert str(told.value) == (
-        "The files are not laid out as a data set of type object_detection, format kitti: missing: labels/.\n"
+        "The files are not laid out as a data set of type object_detection, format kitti: missing: labels/ "
+        "(there is Labels/, which differs in case).\n"
         "Expected at the top: images/, labels/.\n"
         "Found:\n"
         "Labels/\n"

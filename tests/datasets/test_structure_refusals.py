@@ -59,28 +59,37 @@ WAYS = ("gone", "of the other kind", "in capitals")
 CASES = [(*kind, path, way) for kind, (_, paths) in WORDS.items() for path in paths for way in WAYS]
 
 
-def hide(top: Path, path: str, way: str) -> None:
-    """Take a path away: altogether, by something of the other kind in its place, or by another case of its name."""
-    place = top / path.rstrip("/")
-    aside = place.with_name(place.name.upper() if way == "in capitals" else f"old_{place.name}")
-    place.rename(aside)
-    if way == "of the other kind":
-        if path.endswith("/"):
-            place.write_text("")
-        else:
-            place.mkdir()
+def hide(top: Path, path: str, way: str) -> str:
+    """Take a path away: altogether, by something of the other kind in its place, or by another case of its name.
+
+    Returns what the refusal says of it.
+    """
+    name, end = path.rstrip("/"), "/" if path.endswith("/") else ""
+    place = top / name
+    if way == "in capitals":
+        aside = place.with_name(place.name.upper())
+        place.rename(aside)
+        return f"{path} (there is {aside.relative_to(top)}{end}, which differs in case)"
+    place.rename(top / "beside" / "0")
+    if way == "gone":
+        return path
+    if end:
+        place.write_text("")
+        return f"{path} ({name} is a file, not a folder)"
+    place.mkdir()
+    return f"{path} ({name} is a folder, not a file)"
 
 
 @pytest.mark.parametrize(("type_", "format_", "path", "way"), CASES)
 def test_what_is_missing_is_named_in_these_words(type_: str, format_: str, path: str, way: str, tmp_path: Path) -> None:
     VALID[type_, format_](tmp_path)
     (tmp_path / "beside").mkdir()  # so that no folder is taken for a leading one
-    hide(tmp_path, path, way)
+    missing = hide(tmp_path, path, way)
     with pytest.raises(BadRequest) as told:
         check(tmp_path, type_, format_)
     expected, _ = WORDS[type_, format_]
     assert str(told.value) == (
-        f"The files are not laid out as a data set of type {type_}, format {format_}: missing: {path}.\n"
+        f"The files are not laid out as a data set of type {type_}, format {format_}: missing: {missing}.\n"
         f"Expected at the top: {expected}.\n"
         f"Found:\n{tree(tmp_path)}"
     )
@@ -99,12 +108,12 @@ def test_a_classification_set_without_its_pictures(type_: str, format_: str, exp
     VALID[type_, format_](tmp_path)
     (tmp_path / "beside").mkdir()
     for folder in list(tmp_path.glob("images*")):
-        folder.rename(tmp_path / f"old_{folder.name}")
+        folder.rename(tmp_path / "beside" / folder.name[-1])
     with pytest.raises(BadRequest) as told:
         check(tmp_path, type_, format_)
     assert str(told.value) == (
         f"The files are not laid out as a data set of type {type_}, format {format_}: "
-        "missing: images_train/ (or images/, images_val/, images_test/).\n"
+        "missing: images_train/ or images/ or images_val/ or images_test/.\n"
         f"Expected at the top: {expected}.\n"
         f"Found:\n{tree(tmp_path)}"
     )
