@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -46,7 +45,7 @@ def of_coco(file: Path) -> Labelled | None:
     try:
         document = msgspec.json.decode(data, type=_Coco)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        line = _line(data, file.name, str(error))
+        line = coco.line_of(data, file.name, str(error))
         place = f"line {line}: " if line else ""
         raise BadRequest(f"{file.name} is not COCO JSON: {place}{error}; correct it and upload again") from None
     names = {category.id: category.name for category in document.categories}
@@ -63,16 +62,6 @@ def of_coco(file: Path) -> Labelled | None:
     for boxes in by_picture.values():
         gathered.boxes(boxes)
     return Labelled(counts, gathered.of_boxes())
-
-
-def _line(data: bytes, file: str, reason: str) -> int:
-    """The line that msgspec's words point to, by a byte or by an element of a list; 0 where they tell none."""
-    if place := re.search(r"byte (\d+)", reason):
-        return data.count(b"\n", 0, int(place[1])) + 1
-    if "truncated" in reason:
-        return data.count(b"\n") + 1
-    element = re.search(r"\$\.(\w+)\[(\d+)\]", reason)
-    return coco.Lines(data, file).of(element[1], int(element[2])) if element else 0
 
 
 class _Annotation(msgspec.Struct, gc=False):

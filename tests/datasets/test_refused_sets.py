@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 
@@ -12,22 +11,11 @@ from taod.datasets.layouts import LAYOUTS
 from tests.api.conftest import config, gate, server, tool_path  # noqa: F401 (fixtures)
 from tests.datasets.broken_sets import BROKEN, SETS, broken
 from tests.datasets.conftest import packed
+from tests.datasets.told import sections
 
 LEAST = 3
-WORDS = Path(__file__).with_name("refusals.txt")
+REFUSALS = sections("refusals.txt")
 KINDS = ("tar", "tar.gz", "zip")
-
-
-def refusals() -> dict[tuple[str, str, str], str]:
-    """What is said of each broken set: below a heading `== type format: name`, up to the next one."""
-    told = {}
-    for section in WORDS.read_text().split("\n== ")[1:]:
-        heading, _, words = section.partition("\n")
-        kind, _, name = heading.partition(": ")
-        type_, format_ = kind.split()
-        assert (type_, format_, name) not in told, f"{heading} stands there twice"
-        told[type_, format_, name] = words.rstrip("\n")
-    return told
 
 
 def test_every_type_and_format_has_its_valid_and_broken_sets() -> None:
@@ -40,12 +28,11 @@ def test_every_type_and_format_has_its_valid_and_broken_sets() -> None:
     assert {type_ for type_, _ in pairs} == set(LAYOUTS)
     assert set(BROKEN) == set(SETS) == pairs
     assert [kind for kind, sets in BROKEN.items() if len(sets) < LEAST] == []
-    assert set(refusals()) == {(*kind, name) for kind, sets in BROKEN.items() for name in sets}
+    assert set(REFUSALS) == {(*kind, name) for kind, sets in BROKEN.items() for name in sets}
 
 
 @pytest.mark.parametrize(("type_", "format_"), SETS)
 async def test_a_valid_set_is_taken_in_and_broken_ones_leave_it(type_: str, format_: str, server) -> None:  # noqa: F811
-    told = refusals()
     dataset_id = await server.dataset(type_, format_)
     upload = f"/dataset/{dataset_id}/upload"
     await server.call("POST", upload, 201, content=packed(SETS[type_, format_]))
@@ -53,6 +40,6 @@ async def test_a_valid_set_is_taken_in_and_broken_ones_leave_it(type_: str, form
     assert before["files"] >= len(SETS[type_, format_])
     for name, kind in zip(BROKEN[type_, format_], itertools.cycle(KINDS), strict=False):
         words = await server.refused("POST", upload, content=packed(broken((type_, format_), name), kind))
-        assert words == told[type_, format_, name], name
+        assert words == REFUSALS[type_, format_, name], name
     assert await server.call("GET", f"/dataset/{dataset_id}/summary", 200) == before
     assert list(server.services.root.incoming.iterdir()) == []

@@ -180,11 +180,12 @@ def quads(top: Path) -> None:
 
 
 def inspection(top: Path) -> None:
-    for folder in ("golden", "board1"):
-        photograph(1, top / f"images/{folder}/C1_light.jpg")
+    for number, folder in enumerate(("golden", "board1", "board2")):
+        for light in ("SolderLight", "WhiteLight"):
+            photograph(number, top / f"images/{folder}/C1_{light}.jpg")
     text(
         top / "dataset.csv",
-        "input_path,golden_path,label,object_name\nboard1,golden,PASS,C1\nboard1,golden,MISSING,C1\n",
+        "input_path,golden_path,label,object_name\nboard1,golden,PASS,C1\nboard2,golden,MISSING,C1\n",
     )
 
 

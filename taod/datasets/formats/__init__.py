@@ -16,7 +16,13 @@ __all__ = ["Box", "Found", "Item", "Label", "Problem", "Reader", "reader"]
 Reader = Callable[[Path], Iterator[Found]]
 
 _BARE = ("folders", "read_bare")
-_DETECTION = {"kitti": ("kitti", "read"), "coco": ("coco", "read"), "pascal_voc": ("voc", "read"), "*": _BARE}
+_DETECTION = {
+    "kitti": ("kitti", "read"),
+    "coco": ("coco", "read"),
+    "coco_raw": ("label_map", "read"),
+    "pascal_voc": ("voc", "read"),
+    "*": _BARE,
+}
 _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "object_detection": _DETECTION,
     "instance_segmentation": _DETECTION | {"coco": ("coco", "read_segments")},

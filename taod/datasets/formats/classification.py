@@ -88,10 +88,12 @@ def read_tables(top: Path) -> Iterator[Found]:
 
 def _table(top: Path, table: str, folder: str | None) -> Iterator[Found]:
     named: set[str] = set()
+    rows = 0
     for row in tables.rows(top, table):
         if isinstance(row, Problem):
             yield row
             continue
+        rows += 1
         line, cells = row
         column = next((name for name in FILE_COLUMNS if name in cells), next(iter(cells)))
         name = cells.pop(column)
@@ -107,7 +109,9 @@ def _table(top: Path, table: str, folder: str | None) -> Iterator[Found]:
         yield Item(path or "", table, [Label(f"{task}={value}", line=line) for task, value in cells.items() if value])
     if folder is not None:
         for path in pictures(top, folder):
-            if path not in named:
+            if not rows:
+                yield Item(path)  # nothing is known of it: that the table cannot be read is told above
+            elif path not in named:
                 yield Problem(path, 0, f"{table} does not name the picture", "a row with its name")
 
 

@@ -79,8 +79,7 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
     try:
         loose = msgspec.json.decode(data, type=_Loose)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        place = re.search(r"byte (\d+)", str(error))
-        line = data.count(b"\n", 0, int(place[1])) + 1 if place else 0
+        line = line_of(data, file, str(error))
         return Document(), [Problem(file, line, f"this is no COCO JSON: {error}", "images, categories, annotations")]
     problems: list[Problem] = []
     lines = Lines(data, file)
@@ -98,10 +97,21 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
     return document, problems
 
 
+def line_of(data: bytes, file: str, reason: str) -> int:
+    """The line that msgspec's words point to, by a byte or by an element of a list; 0 where they tell none."""
+    if place := re.search(r"byte (\d+)", reason):
+        return data.count(b"\n", 0, int(place[1])) + 1
+    if "truncated" in reason:
+        return data.count(b"\n") + 1
+    element = re.search(r"\$\.(\w+)\[(\d+)\]", reason)
+    return Lines(data, file).of(element[1], int(element[2])) if element else 0
+
+
 class Lines:
     """Tells on which line an element of a list begins; looks through the text only when it is asked.
 
-    To be asked for growing indices of a list: it goes on from where it was.
+    The list is the value of a key, or with an empty key the document itself. To be asked for growing indices of a
+    list: it goes on from where it was.
     """
 
     MOST = 10_000
@@ -123,15 +133,13 @@ class Lines:
         if self._text is None:
             self._text = self._data.decode(errors="replace")
         text = self._text
-        found = re.search(rf'"{key}"\s*:\s*\[', text) if key not in self._at else None
-        if key not in self._at:
+        begun = self._at.get(key)
+        if begun is None or index < begun[0]:
+            found = re.search(rf'"{key}"\s*:\s*\[' if key else r"\s*\[", text)
             if found is None:
                 return 0
-            self._at[key] = (0, found.end(), 1, 0)
-        at, place, line, counted = self._at[key]
-        if index < at:
-            at, place = 0, (re.search(rf'"{key}"\s*:\s*\[', text) or [None]).end()  # type: ignore[union-attr]
-            line, counted = 1, 0
+            begun = (0, found.end(), 1, 0)
+        at, place, line, counted = begun
         try:
             while True:
                 place = _skip(text, place)
@@ -179,18 +187,24 @@ def read(
     """
     document, problems, data = load(top, file)
     yield from problems
+    if problems and not document.images:
+        # Nothing is known of the pictures: that none of them is named is told by the problems before.
+        yield from (segmentations.Numbered(path) for path in sorted(pictures(top, images)))
+        return
     lines = Lines(data, file)
     names, wrong = _unique(document, "categories", file, lines)
     yield from wrong
     known, wrong = _unique(document, "images", file, lines)
     yield from wrong
     labels: dict[int, list[Label]] = defaultdict(list)
+    places: dict[int, list[int]] = defaultdict(list)
     for index, one in enumerate(document.annotations):
         what = _wrong(one, names, known, keypoints)
+        place = _place(document, "annotations", index)
         if what is not None:
-            place = _place(document, "annotations", index)
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
             continue
+        places[one.image_id].append(place)
         name, box = names[one.category_id].name, None
         if one.bbox:
             left, upper, width, height = one.bbox
@@ -200,7 +214,6 @@ def read(
             continue
         found = segmentations.parse(one.segmentation, _size(known[one.image_id]))
         if isinstance(found, tuple):
-            place = _place(document, "annotations", index)
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
             found = None
         area = float(one.area) if isinstance(one.area, int | float) else None
@@ -208,7 +221,7 @@ def read(
             segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found, bool(one.keypoints))
         )
     there = set(pictures(top, images))
-    yield from _items(document, known, labels, there, file, images, lines)
+    yield from _items(document, known, labels, places, there, file, images, lines)
 
 
 def read_segments(top: Path) -> Iterator[Found]:
@@ -220,6 +233,7 @@ def _items(
     document: Document,
     known: dict[int, Any],
     labels: dict[int, list[Label]],
+    places: dict[int, list[int]],
     there: set[str],
     file: str,
     images: str,
@@ -236,7 +250,8 @@ def _items(
             yield Problem(file, lines.of("images", place), what, f"a picture of this name in {images}/")
         else:
             named.add(path)
-        yield segmentations.Numbered(path or "", file, labels.get(picture.id, []), _size(picture), id=picture.id)
+        found, at = labels.get(picture.id, []), places.get(picture.id, [])
+        yield segmentations.Numbered(path or "", file, found, _size(picture), places=at, id=picture.id)
     for path in sorted(there - named):
         yield Problem(path, 0, f"{file} does not name the picture", "an entry for it in images")
 
@@ -284,8 +299,10 @@ def _wrong(one: Annotation, names: dict[int, Any], known: dict[int, Any], keypoi
         return f"image_id {one.image_id} is not among the images", "the id of an image"
     if one.bbox is not None and len(one.bbox) not in (0, 4):
         return f"bbox has {len(one.bbox)} numbers", "4: left, top, width, height"
-    if keypoints and (one.keypoints is None or len(one.keypoints) % 3):
-        return "keypoints are missing or not in threes", "x, y and visibility of each keypoint"
+    if keypoints and not one.keypoints:
+        return "keypoints are missing", "x, y and visibility of each keypoint"
+    if keypoints and one.keypoints and len(one.keypoints) % 3:
+        return f"keypoints has {len(one.keypoints)} numbers", "x, y and visibility of each keypoint: threes"
     return None
 
 

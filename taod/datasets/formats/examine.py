@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from taod.datasets.formats import masks, reader
+import msgspec
+
+from taod.datasets.formats import coco, masks, reader
 from taod.datasets.formats.figures import Gathered
 from taod.datasets.formats.found import Item, Label, Problem, shown
 from taod.datasets.formats.picture import measure
@@ -43,6 +45,8 @@ class Examination:
         """Some of the items, each as likely as any other."""
         self.pixels: Counter[str] = Counter()
         """Pixels of each class in masks."""
+        self._places: dict[int, int] = {}
+        """Of problems in `first` without a line, where in the file's list of annotations they are."""
         self._figures = Gathered()
         known = masks.declared(top) if (type_, format_) == MASKS else {}
         self._names = {} if isinstance(known, Problem) else known
@@ -61,6 +65,7 @@ class Examination:
                 self._item(found)
             if on_item is not None:
                 on_item(self.items)
+        self._find_lines()
         return self.report()
 
     def report(self) -> DatasetReport:
@@ -85,10 +90,25 @@ class Examination:
             return f"{checked}: nothing is wrong"
         return f"{checked}: {self.problems} {'problem' if self.problems == 1 else 'problems'}"
 
-    def _tell(self, problem: Problem) -> None:
+    def _tell(self, problem: Problem, place: int | None = None) -> None:
         self.problems += 1
         if len(self.first) < FIRST:
+            if place is not None:
+                self._places[len(self.first)] = place
             self.first.append(problem)
+
+    def _find_lines(self) -> None:
+        """The lines of annotations that are known by their place in a COCO file, which is read once more for that."""
+        files = {self.first[at].file for at in self._places}
+        for file in files:
+            try:
+                lines = coco.Lines((self._top / file).read_bytes(), file)
+            except OSError:
+                continue
+            for at, place in sorted(self._places.items(), key=lambda found: found[1]):
+                if self.first[at].file == file:
+                    line = lines.of("annotations", place)
+                    self.first[at] = msgspec.structs.replace(self.first[at], line=line)
 
     def _item(self, item: Item) -> None:
         self.items += 1
@@ -103,11 +123,13 @@ class Examination:
         if size is not None and item.size is not None and size != item.size:
             what = f"the picture has {size[0]} x {size[1]} pixels"
             self._tell(Problem(item.picture, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
-        for label in item.labels:
+        for at, label in enumerate(item.labels):
             if label.box is not None:
-                self._box(item, label, size or item.size)
+                self._box(item, label, size or item.size, item.places[at] if item.places else None)
         if item.mask:
             self._mask(item, size)
+        for path in item.further:
+            self._measure(path)
 
     def _sample(self, item: Item) -> None:
         """Reservoir sampling: item n takes a place with probability SAMPLES / n (Vitter 1985, algorithm R)."""
@@ -130,17 +152,19 @@ class Examination:
         self._figures.size(*found)
         return found
 
-    def _box(self, item: Item, label: Label, size: tuple[int, int] | None) -> None:
+    def _box(self, item: Item, label: Label, size: tuple[int, int] | None, place: int | None) -> None:
         left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
         told = f"({left:g}, {top:g}, {right:g}, {bottom:g})"
-        what = f"the box {told} of {shown(label.name)}"
+        where = "" if place is None else f"annotations[{place}]: "
+        what = f"{where}the box {told} of {shown(label.name)}"
         if right <= left or bottom <= top:
             if label.name.lower() not in IGNORED:
-                self._tell(Problem(item.source, label.line, f"{what} is empty", "right > left and bottom > top"))
+                expected = "right > left and bottom > top"
+                self._tell(Problem(item.source, label.line, f"{what} is empty", expected), place)
         elif size is not None and (left < -EDGE or top < -EDGE or right > size[0] + EDGE or bottom > size[1] + EDGE):
             where = f" in {item.picture}" if item.picture else ""
             expected = f"within {size[0]} x {size[1]} pixels{where}"
-            self._tell(Problem(item.source, label.line, f"{what} leaves the picture", expected))
+            self._tell(Problem(item.source, label.line, f"{what} leaves the picture", expected), place)
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
         """Each class that a mask has some pixels of counts as a label."""

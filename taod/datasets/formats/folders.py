@@ -51,14 +51,15 @@ def _video(top: Path, place: str, action: str) -> Iterator[Found]:
     if not streams:
         yield Problem(place, 0, "the video has no frames", "folders rgb/, or u/ and v/, of frames")
         return
-    counts = {name: sum(1 for _ in pictures(top, f"{place}/{name}")) for name in streams}
+    frames = {name: list(pictures(top, f"{place}/{name}")) for name in streams}
+    counts = {name: len(found) for name, found in frames.items()}
     for name, count in counts.items():
         if not count:
             yield Problem(f"{place}/{name}", 0, "the folder has no frames", "a picture a frame")
     if len({counts[name] for name in ("u", "v") if name in counts}) > 1:
         yield Problem(place, 0, f"u/ has {counts['u']} frames, v/ has {counts['v']}", "as many in both")
-    first = next((path for name in streams for path in pictures(top, f"{place}/{name}")), "")
-    yield Item(first, labels=[Label(action)])
+    first, *further = [path for found in frames.values() for path in found] or [""]
+    yield Item(first, labels=[Label(action)], further=further)
 
 
 def read_persons(top: Path) -> Iterator[Found]:

@@ -55,6 +55,10 @@ class Item(msgspec.Struct):
     """Width and height in pixels, as the source tells them."""
     mask: str = ""
     """A picture of the same size that says the class of each pixel."""
+    places: list[int] = []
+    """Where each label stands in the source's list of them, counted from 0; empty where labels have lines."""
+    further: list[str] = []
+    """More pictures of the same sample, by path: other lights, its golden ones, the frames after the first."""
 
 
 class Problem(msgspec.Struct, frozen=True):

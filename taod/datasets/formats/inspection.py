@@ -1,36 +1,161 @@
-"""Reader of optical_inspection's table: a picture, its golden one, and whether they agree, a row."""
+"""Reader of optical_inspection's table: an object, where its pictures and its golden ones lie, and a verdict, a row.
+
+An object has a picture for each light that it was taken under: `<object_name>_<light>.jpg`, or `<object_name>.jpg`
+where there is one light only. All rows are read with the same lights and the same suffix, those of the specification's
+`dataset.input_map` and `dataset.image_ext`; here, those of the first object that has pictures.
+"""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from taod.datasets.formats import tables
 from taod.datasets.formats.found import Found, Item, Label, Problem, shown
+from taod.datasets.junk import is_junk
+from taod.datasets.layouts import PICTURES
 
+TABLE = "dataset.csv"
 COLUMNS = ("input_path", "golden_path", "label", "object_name")
+PASS = "PASS"
+"""The one verdict that is no defect."""
+HERE = "a path below images/"
+
+Pictures = dict[str, str]
+"""Of one object in one folder: light → path below the top; the light of `<object_name>.jpg` is empty."""
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: tables.Row
+
+
+class _Manner(NamedTuple):
+    """How the pictures of an object are named: the lights in order, the suffix, and where that was seen."""
+
+    lights: tuple[str, ...]
+    suffix: str
+    folder: str
+    name: str
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The rows of dataset.csv; both paths must be there below images/."""
-    for row in tables.rows(top, "dataset.csv", COLUMNS):
+    """The rows of dataset.csv with the pictures of both sides."""
+    rows: list[_Row] = []
+    for row in tables.rows(top, TABLE, COLUMNS):
         if isinstance(row, Problem):
             yield row
             continue
         line, cells = row
         empty = [name for name in COLUMNS if not cells[name]]
         if empty:
-            yield Problem("dataset.csv", line, f"{', '.join(empty)} is empty", "a value in each of the columns")
-            continue
-        for name in ("input_path", "golden_path"):
-            if not _there(top, cells[name]):
-                yield Problem("dataset.csv", line, f"{name} {shown(cells[name])} is not there", "a path below images/")
-        yield Item("", "dataset.csv", [Label(cells["label"], line=line)])
+            yield Problem(TABLE, line, f"{', '.join(empty)} is empty", "a value in each of the columns")
+        else:
+            rows.append(_Row(line, cells))
+    boards = _Boards(top, {row.cells["object_name"] for row in rows})
+    seen: dict[tuple[str, str, str], tuple[str, int]] = {}
+    manner: _Manner | None = None
+    for line, cells in rows:
+        verdict = cells["label"]
+        if verdict != PASS and verdict.upper() == PASS:
+            what = f"label {shown(verdict)} is a defect of that name, not {PASS}"
+            yield Problem(TABLE, line, what, f"{PASS} in capitals, or what is wrong with the object")
+        pair = (cells["input_path"], cells["golden_path"], cells["object_name"])
+        before, there = seen.setdefault(pair, (verdict, line))
+        if before != verdict:
+            what = f"label {shown(verdict)} contradicts line {there}, which has {shown(before)} for the same pictures"
+            yield Problem(TABLE, line, what, "one verdict for an object")
+        sides: list[Pictures] = []
+        for column in ("input_path", "golden_path"):
+            pictures = boards.pictures(cells[column], cells["object_name"])
+            if pictures is None:
+                yield Problem(TABLE, line, f"{column} {shown(cells[column])} is not there", HERE)
+                continue
+            if pictures and manner is None:
+                manner = _manner(pictures, cells[column], cells["object_name"])
+            yield from _compare(line, column, cells, pictures, manner)
+            sides.append(pictures)
+        first, *more = [path for side in sides for _, path in sorted(side.items())] or [""]
+        yield Item(first, TABLE, [Label(verdict, line=line)], further=more)
 
 
-def _there(top: Path, name: str) -> bool:
-    inside = name.removeprefix("images/").strip("/")
-    try:
-        return ".." not in inside.split("/") and (top / "images" / inside).exists()
-    except (OSError, ValueError):
-        return False
+def _manner(pictures: Pictures, folder: str, name: str) -> _Manner:
+    suffix = os.path.splitext(next(iter(pictures.values())))[1]  # noqa: PTH122
+    return _Manner(tuple(sorted(pictures)), suffix, folder, name)
+
+
+def _compare(
+    line: int, column: str, cells: tables.Row, pictures: Pictures, manner: _Manner | None
+) -> Iterator[Problem]:
+    """One side of a row against how the first object's pictures are named."""
+    folder, name = cells[column], cells["object_name"]
+    if not pictures:
+        expected = [f"{name}_<light>.jpg for each light, or {name}.jpg"]
+        if manner is not None:
+            expected = [_file(name, light, manner.suffix) for light in manner.lights]
+        yield Problem(TABLE, line, f"{column} {shown(folder)} has no picture of {shown(name)}", ", ".join(expected))
+        return
+    if manner is None:
+        return
+    as_first = f"as {manner.name} of {manner.folder} has"
+    absent = [_file(name, light, manner.suffix) for light in manner.lights if light not in pictures]
+    if absent:
+        yield Problem(
+            TABLE, line, f"{column} {shown(folder)} lacks {', '.join(absent)}", f"the same lights, {as_first}"
+        )
+    for light, path in sorted(pictures.items()):
+        suffix = os.path.splitext(path)[1]  # noqa: PTH122
+        if light in manner.lights and suffix != manner.suffix:
+            yield Problem(path, 0, f"the picture ends in {suffix}", f"{manner.suffix}, {as_first}")
+
+
+def _file(name: str, light: str, suffix: str) -> str:
+    return f"{name}_{light}{suffix}" if light else f"{name}{suffix}"
+
+
+class _Boards:
+    """The folders below images/, each listed once, with the pictures of every object in it."""
+
+    def __init__(self, top: Path, objects: set[str]) -> None:
+        self._top = top
+        self._objects = objects
+        self._listed: dict[str, dict[str, Pictures] | None] = {}
+
+    def pictures(self, folder: str, name: str) -> Pictures | None:
+        """An object's pictures by light; None where there is no such folder. A path may be the picture itself."""
+        inside = folder.removeprefix("images/").strip("/")
+        if inside not in self._listed:
+            self._listed[inside] = self._list(inside)
+        found = self._listed[inside]
+        return None if found is None else found.get(name, found.get("", {}))
+
+    def _list(self, inside: str) -> dict[str, Pictures] | None:
+        place = f"images/{inside}".rstrip("/")
+        try:
+            if ".." in inside.split("/") or not (self._top / place).exists():
+                return None
+            if (self._top / place).is_file():
+                return {"": {"": place}}
+            with os.scandir(self._top / place) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_file() and not is_junk(entry.name))
+        except (OSError, ValueError):
+            return None
+        found: dict[str, Pictures] = defaultdict(dict)
+        for file in names:
+            stem, suffix = os.path.splitext(file)  # noqa: PTH122
+            owner = self._owner(stem) if suffix.lower() in PICTURES else None
+            if owner is not None:
+                found[owner].setdefault(stem[len(owner) + 1 :], f"{place}/{file}")
+        return dict(found)
+
+    def _owner(self, stem: str) -> str | None:
+        """The object whose picture it is: the longest name that stands before the light."""
+        name = stem
+        while name not in self._objects:
+            name, parted, _ = name.rpartition("_")
+            if not parted:
+                return None
+        return name

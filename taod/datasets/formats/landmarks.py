@@ -25,44 +25,47 @@ def read_faces(top: Path) -> Iterator[Found]:
         if not (top / file).is_file():
             continue
         try:
-            entries = msgspec.json.decode((top / file).read_bytes())
+            data = (top / file).read_bytes()
+            entries = msgspec.json.decode(data)
         except OSError as error:
             yield unreadable(file, error)
             continue
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            yield Problem(file, 0, f"this is no JSON: {error}", "a list of pictures with their annotations")
+            line = coco.line_of(data, file, str(error))
+            yield Problem(file, line, f"this is no JSON: {error}", "a list of pictures with their annotations")
             continue
         if not isinstance(entries, list):
             yield Problem(file, 0, f"the document is a {type(entries).__name__}", "a list of pictures")
             continue
         there = {path.rpartition("/")[2]: path for path in pictures(top, folder)}
+        lines = coco.Lines(data, file)
         for index, entry in enumerate(entries):
-            yield from _face(entry, index, file, there)
+            yield from _face(entry, index, file, lines.of("", index), there)
 
 
-def _face(entry: Any, index: int, file: str, there: dict[str, str]) -> Iterator[Found]:
+def _face(entry: Any, index: int, file: str, line: int, there: dict[str, str]) -> Iterator[Found]:
     if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
-        yield Problem(file, 0, f"[{index}] is {shown(entry)}", "filename, and annotations")
+        yield Problem(file, line, f"[{index}] is {shown(entry)}", "filename, and annotations")
         return
     name = entry["filename"]
     path = there.get(name.replace("\\", "/").rpartition("/")[2], "")
     if not path:
         yield Problem(
-            file, 0, f"[{index}]: there is no picture {shown(name)}", "a picture of this name beside the list"
+            file, line, f"[{index}]: there is no picture {shown(name)}", "a picture of this name beside the list"
         )
     marks = entry.get("annotations")
     if not isinstance(marks, list) or not all(isinstance(mark, dict) for mark in marks):
-        yield Problem(file, 0, f"[{index}].annotations is {shown(marks)}", "a list of objects")
+        yield Problem(file, line, f"[{index}].annotations is {shown(marks)}", "a list of objects")
         marks = []
     labels = []
     for mark in marks:
         box = _rectangle(mark)
         if mark.get("class") == "FaceBbox" and box is None:
-            yield Problem(file, 0, f"[{index}]: the face's box is {shown(mark)}", "x, y, width and height")
+            yield Problem(file, line, f"[{index}]: the face's box is {shown(mark)}", "x, y, width and height")
         elif mark.get("class") == "FiducialPoints" and not any(str(key).startswith("P1") for key in mark):
-            yield Problem(file, 0, f"[{index}]: there are no points", "P1x, P1y, P2x, …")
+            yield Problem(file, line, f"[{index}]: there are no points", "P1x, P1y, P2x, …")
         if box is not None:
-            labels.append(Label("face", box))
+            labels.append(Label("face", box, line))
     yield Item(path, file, labels)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taod.datasets.formats.found import Found, Item, Problem, by_stem, pictures, shown
-from taod.datasets.formats.picture import MOST_PIXELS
+from taod.datasets.formats.picture import MOST_PIXELS, why
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -126,8 +126,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
                     return Looked(size, problems=[Problem(path, 0, what, _NUMBERS)])
                 mask = plain(opened)
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        what = f"the picture cannot be read: {reason.replace(str(top / path), path)}"
+        what = f"the picture cannot be read: {why(top, path, error)}"
         return Looked(problems=[Problem(path, 0, what, "a whole picture")])
     if isinstance(mask, str):
         return Looked(size, problems=[Problem(path, 0, mask, _NUMBERS)])

@@ -10,6 +10,8 @@ from taod.datasets.formats.found import Problem
 
 MOST_PIXELS = 400_000_000
 """A larger picture is not decoded."""
+MOST_WORDS = 300
+"""Characters of Pillow's own words that are told."""
 
 
 def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
@@ -27,7 +29,15 @@ def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Pr
                     picture.load()
                 return width, height
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        return Problem(
-            path, 0, f"the picture cannot be read: {reason.replace(str(top / path), path)}", "a whole picture"
-        )
+        return Problem(path, 0, f"the picture cannot be read: {why(top, path, error)}", "a whole picture")
+
+
+def why(top: Path, path: str, error: Exception) -> str:
+    """Why Pillow failed, in one line that tells the path below the top and nothing of what is above it."""
+    try:
+        if not (top / path).stat().st_size:
+            return "it has 0 bytes"
+    except OSError:
+        pass
+    reason = str(error).replace(str(top / path), path).strip()
+    return reason.splitlines()[0][:MOST_WORDS] if reason else type(error).__name__

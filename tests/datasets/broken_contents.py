@@ -1,0 +1,280 @@
+"""Data sets that are laid out rightly and hold something wrong: what was changed in a valid one, by type and format.
+
+What the check says of each, word for word, stands under the same names in problems.txt.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from taod.datasets.layouts import RETAIL
+from tests.datasets.valid_sets import coco_document, kitti_line, photograph, text
+
+Breaks = Callable[[Path], object]
+
+LATER = "later, "
+"""Begins the names of what an upload is refused for: a linked folder may come to it after it was taken in."""
+PICKLE = "kinetics/val_label.pkl"
+ARRAY = "kinetics/val_data.npy"
+FACES = "data/afw/afw.json"
+FLOW = ("u/0", "u/1", "v/0")
+BODIES = "annotations/person_keypoints_val2017.json"
+
+
+def write(name: str, content: str | bytes) -> Breaks:
+    def do(top: Path) -> None:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return do
+
+
+def add(name: str, content: str | bytes) -> Breaks:
+    def do(top: Path) -> None:
+        with (top / name).open("ab") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+    return do
+
+
+def remove(name: str) -> Breaks:
+    return lambda top: (top / name).unlink()
+
+
+def rename(name: str, to: str) -> Breaks:
+    return lambda top: (top / name).rename(top / to)
+
+
+def folder(name: str) -> Breaks:
+    return lambda top: (top / name).mkdir()
+
+
+def picture(name: str) -> Breaks:
+    return lambda top: photograph(5, top / name)
+
+
+def scale(name: str, side: int) -> Breaks:
+    def do(top: Path) -> None:
+        Image.open(top / name).resize((side, side)).save(top / name)
+
+    return do
+
+
+def cut(name: str) -> Breaks:
+    """Half of a file is left: its header tells what it was."""
+
+    def do(top: Path) -> None:
+        data = (top / name).read_bytes()
+        (top / name).write_bytes(data[: len(data) // 2])
+
+    return do
+
+
+def coco(part: str, at: int, **fields: object) -> Breaks:
+    """One element of a list of annotations.json has other fields; a field of None is left out."""
+
+    def do(top: Path) -> None:
+        document = coco_document(3)
+        told: dict[str, Any] = document[part][at] | fields
+        document[part][at] = {name: value for name, value in told.items() if value is not None}
+        text(top / "annotations.json", json.dumps(document, indent=1))
+
+    return do
+
+
+def bodies(**fields: object) -> Breaks:
+    def do(top: Path) -> None:
+        document = coco_document(2, keypoints=True)
+        document["annotations"][1] |= fields
+        text(top / BODIES, json.dumps(document, indent=1))
+
+    return do
+
+
+def faces(marks: object) -> Breaks:
+    """A list of one face, below another one that is right."""
+    points = {"class": "FiducialPoints", "P1x": 1, "P1y": 2}
+    entries = [{"filename": "face.jpg", "annotations": each} for each in ([points], marks)]
+    return write(FACES, json.dumps(entries, indent=1))
+
+
+def array(shape: tuple[int, ...], kind: str = "float32") -> Breaks:
+    return lambda top: np.save(top / ARRAY, np.zeros(shape, kind))
+
+
+def _pictures(place: str) -> dict[str, Breaks]:
+    """What can be wrong with any picture."""
+    return {
+        "a text as a picture": write(place, "x"),
+        "an empty picture": write(place, b""),
+        "a picture cut off": cut(place),
+    }
+
+
+_COCO = {
+    "a category that is not there": coco("annotations", 3, category_id=9),
+    "an image that is not there": coco("annotations", 0, image_id=9),
+    "a box of three numbers": coco("annotations", 1, bbox=[1, 2, 3]),
+    "a box outside the picture": coco("annotations", 1, bbox=[1, 2, 300, 4]),
+    "a box of no width": coco("annotations", 2, bbox=[1, 2, 0, 4]),
+    "a picture that is not there": remove("images/1.jpg"),
+    "a picture of another size": scale("images/1.jpg", 30),
+    "a picture that is not named": picture("images/other.jpg"),
+    "two images of one id": coco("images", 2, id=1),
+}
+_MAP = _pictures("images/0.jpg") | {
+    "a class twice": write("label_map.txt", "roof\ntree\nroof\n"),
+    "a class without a name": write("label_map.txt", "roof\n\ntree\n"),
+    "no class": write("label_map.txt", "\n"),
+    "a map that is no text": write("label_map.txt", b"roof\n\xff\n"),
+    "a broken map in YAML": write("label_map.yaml", "1: roof\n2: [tree\n"),
+    "a map in YAML that is a text": write("label_map.yaml", "roof\n"),
+    "a map in YAML with a class twice": write("label_map.yaml", "1: roof\n2: tree\n3: roof\n"),
+}
+
+BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
+    ("object_detection", "kitti"): {
+        "a line of three fields": add("labels/1.txt", "roof 0 0\n"),
+        "a box outside the picture": add("labels/1.txt", kitti_line("roof", 4, 5, 90, 15)),
+        "an empty box": add("labels/0.txt", kitti_line("roof", 20, 5, 10, 15)),
+        "a word for a number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "two")),
+        "an infinite number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "nan")),
+        "labels that are no text": write("labels/0.txt", b"\xff\xfe"),
+        "a picture without labels": remove("labels/2.txt"),
+        "labels without a picture": remove("images/2.jpg"),
+        "a text as a picture": write("images/1.jpg", "x"),
+    },
+    ("object_detection", "coco"): _COCO,
+    ("object_detection", "raw"): _pictures("images/0.jpg"),
+    ("object_detection", "coco_raw"): _MAP,
+    ("instance_segmentation", "coco"): _COCO
+    | {"a polygon of two points": coco("annotations", 1, segmentation=[[1, 2, 3, 4]])},
+    ("instance_segmentation", "raw"): _pictures("images/0.jpg"),
+    ("instance_segmentation", "coco_raw"): _MAP,
+    ("semantic_segmentation", "unet"): {
+        "a picture without a mask": remove("masks/train/1.png"),
+        "a mask of another size": scale("masks/val/0.png", 10),
+        "a mask without a picture": remove("images/val/1.jpg"),
+        "a text as a mask": write("masks/val/1.png", "x"),
+    },
+    ("semantic_segmentation", "coco"): _COCO,
+    ("semantic_segmentation", "raw"): _pictures("images/0.jpg"),
+    ("image_classification", "default"): {
+        "a picture in no class": picture("images_val/1.png"),
+        "a class without pictures": folder("images_val/cat"),
+        "a text as a picture": write("images_val/1/1.png", "x"),
+    },
+    ("image_classification", "custom"): {
+        "a row for a picture that is not there": add("val.csv", "9.png,1,yes\n"),
+        "a row of one cell": add("val.csv", "1.png\n"),
+        "an empty cell": add("val.csv", "1.png,1,\n"),
+        "a picture without a row": picture("images_val/9.png"),
+        "an empty table": write("val.csv", ""),
+        "a table that is no text": write("val.csv", b"fname,digit\n\xff,1\n"),
+    },
+    ("image_classification", "raw"): _pictures("images_test/0.png"),
+    ("image_classification", "classification_pyt"): {
+        LATER + "a class without a name": picture("images_val/cat/1.png"),
+        LATER + "a class named twice": add("classes.txt", "0\n"),
+        "a picture in no class": picture("images_val/1.png"),
+        "a picture cut off": cut("images_test/2/2.png"),
+        "a text as a picture": write("images_train/1/1.png", "x"),
+    },
+    ("character_recognition", "lprnet"): {
+        "an unknown character": write("label/0.txt", "0Z"),
+        "two lines of text": write("label/0.txt", "1\n2\n"),
+        "two characters on a line": add("characters.txt", "ab\n"),
+        "a character twice": add("characters.txt", "1\n"),
+        "a picture without a label": remove("label/1.txt"),
+        "a label without a picture": remove("image/1.png"),
+        "no characters": write("characters.txt", ""),
+    },
+    ("character_recognition", "raw"): _pictures("image/0.png"),
+    ("ocrnet", "default"): {
+        "a picture that is not there": add("train/gt_new.txt", "9.png\t1\n"),
+        "a line without a text": add("train/gt_new.txt", "1.png\n"),
+        "an unknown character": add("train/gt_new.txt", "1.png\té\n"),
+        "a list that is no text": add("test/gt_new.txt", b"\xff\n"),
+        "no characters": write("character_list", ""),
+    },
+    ("ocdnet", "default"): {
+        "a line of three fields": add("test/gt/gt_0.txt", "1,2,3\n"),
+        "a word for a number": add("test/gt/gt_0.txt", "1,2,3,4,5,6,7,x,t\n"),
+        "a word outside the picture": add("test/gt/gt_0.txt", "2,3,200,3,200,12,2,12,far\n"),
+        "truth without a picture": remove("test/img/0.jpg"),
+        "a picture without truth": remove("test/gt/gt_0.txt"),
+    },
+    ("optical_inspection", "default"): {
+        "a folder that is not there": add("dataset.csv", "board9,golden,PASS,C1\n"),
+        "a path that climbs out": add("dataset.csv", "board1,../golden,PASS,C1\n"),
+        "an empty cell": add("dataset.csv", "board1,golden,,C1\n"),
+        "a header without columns": write("dataset.csv", "input_path,label\n"),
+        "an object without pictures": add("dataset.csv", "board1,golden,PASS,C9\n"),
+        "a light that lacks": remove("images/board2/C1_WhiteLight.jpg"),
+        "a light that lacks on the golden side": remove("images/golden/C1_SolderLight.jpg"),
+        "another suffix": rename("images/board2/C1_WhiteLight.jpg", "images/board2/C1_WhiteLight.png"),
+        "a text as a picture": write("images/board1/C1_WhiteLight.jpg", "x"),
+        "a text as a golden picture": write("images/golden/C1_SolderLight.jpg", "x"),
+        "a golden picture cut off": cut("images/golden/C1_WhiteLight.jpg"),
+        "a verdict in small letters": add("dataset.csv", "board1,board2,pass,C1\n"),
+        "two verdicts": add("dataset.csv", "board1,golden,TOMBSTONE,C1\n"),
+    },
+    ("ml_recog", "default"): {
+        "a picture in no class": picture(f"{RETAIL}/known_classes/train/1.jpg"),
+        "a text as a picture": write(f"{RETAIL}/known_classes/val/tea/0.jpg", "x"),
+        "a picture cut off": cut(f"{RETAIL}/unknown_classes/test/tea/0.jpg"),
+    },
+    ("bpnet", "default"): {
+        "no keypoints": bodies(keypoints=None),
+        "keypoints that are not in threes": bodies(keypoints=[1, 2, 2, 4]),
+        "a picture that is not there": remove("val2017/1.jpg"),
+        "annotations that are no JSON": write(BODIES, '{"images": [\n\n{]'),
+    },
+    ("fpenet", "default"): {
+        "an object for a list": write(FACES, "{}"),
+        "a picture that is not there": remove("data/afw/face.jpg"),
+        "a list cut off": write(FACES, "["),
+        "an entry without a picture": write(FACES, '[{"annotations": []}]'),
+        "a face without points": faces([{"class": "FiducialPoints"}]),
+        "a face outside the picture": faces([{"class": "FaceBbox", "bbox": {"x": 4, "y": 4, "width": 90, "height": 9}}]),  # noqa: E501
+        "a face without a box": faces([{"class": "FaceBbox", "bbox": {"x": 4}}]),
+        "marks that are no list": faces(3),
+    },
+    ("action_recognition", "default"): {
+        "a video without frames": folder("test/wave/video2"),
+        "a stream without frames": folder("test/wave/video1/u"),
+        "streams of two lengths": lambda top: [picture(f"test/wave/video1/{each}.png")(top) for each in FLOW],
+        "a text as a frame": write("test/wave/video1/rgb/000002.png", "x"),
+        "a frame cut off": cut("train/wave/video1/rgb/000001.png"),
+    },
+    ("pointpillars", "default"): {
+        "a scan of half a point": write("val/lidar/0.bin", b"x" * 15),
+        "an empty scan": write("val/lidar/0.bin", b""),
+        "a scan without labels": remove("val/label/0.txt"),
+        "labels without a scan": remove("train/lidar/0.bin"),
+        "a line of two fields": write("val/label/0.txt", "Car 1\n"),
+    },
+    ("pose_classification", "default"): {
+        "fewer classes than samples": write(PICKLE, pickle.dumps((["a"], [0]))),
+        "fewer classes than names": write(PICKLE, pickle.dumps((["a", "b", "c"], [0, 1]))),
+        "a class that is no number": write(PICKLE, pickle.dumps((["a", "b", "c"], [0, 1, "wave"]))),
+        "a pickle that runs something": write(PICKLE, pickle.dumps(print)),
+        "an empty pickle": write(PICKLE, b""),
+        "an array that is none": write(ARRAY, "x"),
+        "an array of two dimensions": array((3, 4)),
+        "an array cut off": cut(ARRAY),
+        "an array of objects": lambda top: np.save(top / ARRAY, np.array([None, "a"], dtype=object)),
+    },
+    ("re_identification", "default"): {
+        "a name without a person": picture("sample_query/someone.jpg"),
+        "a text as a picture": write("sample_train/0002_c1s1_000451_03.jpg", "x"),
+        "a picture cut off": cut("sample_test/0007_c1s1_000451_03.jpg"),
+    },
+}  # fmt: skip
