@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from taod.datasets.junk import is_junk
+from taod.datasets.names import told
 
 ALIKE = 0.8
 """Share of letters in common (difflib's ratio) from which on a name is taken for another one's misspelling."""
@@ -43,17 +44,17 @@ def _alike(top: Path, above: str, name: str, is_folder: bool, wanted: Collection
     inside = f"{above}/" if above else ""
     for found in names:
         if found.casefold() == name.casefold():
-            return f"there is {inside}{found}{end}, which differs in case"
+            return f"there is {inside}{told(found)}{end}, which differs in case"
     free = [found for found in names if not any(_leads_to(path, f"{inside}{found}") for path in wanted)]
     close = get_close_matches(name, free, n=1, cutoff=ALIKE)
-    return f"there is {inside}{close[0]}{end}" if close else ""
+    return f"there is {inside}{told(close[0])}{end}" if close else ""
 
 
 def _elsewhere(top: Path, path: str, wanted: Collection[str]) -> str:
     """The same path in a folder at the top, or its end at the top."""
     for found, folder in _entries(top):
         if folder and _is_there(top, f"{found}/{path}"):
-            return f"there is {found}/{path}, a folder too deep"
+            return f"there is {told(found)}/{path}, a folder too deep"
     end = path
     while "/" in end.rstrip("/"):
         end = end.partition("/")[2]

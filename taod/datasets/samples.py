@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taod.datasets.formats import masks, reader
-from taod.datasets.formats.found import Item
+from taod.datasets.formats.found import Item, is_shown
 from taod.datasets.formats.picture import measure
 from taod.errors import NotFound
 from taod.types.dataset import DatasetSample
@@ -137,7 +137,7 @@ def _random_items(top: Path, type_: str, format_: str) -> list[Item]:
     chosen: list[Item] = []
     chance, seen, until = random.Random(0), 0, time.monotonic() + BUDGET_S
     for found in reader(type_, format_)(top):
-        if not isinstance(found, Item) or not found.picture:
+        if not isinstance(found, Item) or not is_shown(found):
             continue
         seen += 1
         if len(chosen) < MOST:

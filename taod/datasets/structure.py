@@ -9,6 +9,7 @@ from taod.datasets.fingerprint import folders
 from taod.datasets.hints import hint
 from taod.datasets.junk import is_junk
 from taod.datasets.layouts import Content, Layout, layout
+from taod.datasets.names import told
 from taod.errors import BadRequest
 
 LEADING = 8
@@ -115,7 +116,7 @@ def _holds(top: Path, content: Content) -> bool:
 def _hollow(content: Content) -> str:
     ends = ", ".join(sorted(content.suffixes))
     ends = f"one of {ends}" if len(content.suffixes) > 1 else ends
-    where = " or ".join(content.folders)
+    where = " or ".join(told(folder) for folder in content.folders)
     return f"there are no {content.what} in {where}; files that end in {ends} are taken for {content.what}"
 
 
@@ -149,7 +150,7 @@ def _check_classification(top: Path, format_: str) -> None:
             top,
             "image_classification",
             format_,
-            f"{' and '.join(f'{name}/' for name in found)} lie side by side, and which one is meant is open; "
+            f"{' and '.join(f'{told(name)}/' for name in found)} lie side by side, and which one is meant is open; "
             "keep one, or use only images_train/, images_val/ and images_test/",
         )
     if format_ == "custom" and "images_train" in found and not _there(top, "train.csv"):
@@ -166,7 +167,7 @@ def _check_classification(top: Path, format_: str) -> None:
                 top,
                 "image_classification",
                 format_,
-                f"{folder}/ has no subfolders: each class's pictures lie in its own",
+                f"{told(folder)}/ has no subfolders: each class's pictures lie in its own",
             )
         if names is not None:
             _compare(folder, classes, names)
@@ -194,10 +195,10 @@ def _compare(folder: str, classes: list[str], names: list[str]) -> None:
     said = []
     unnamed = sorted(set(classes) - set(names))
     if unnamed:
-        said.append(f"{folder}/ has {some(unnamed)}, which classes.txt does not name")
+        said.append(f"{told(folder)}/ has {some(unnamed)}, which classes.txt does not name")
     absent = sorted(set(names) - set(classes))
     if absent:
-        said.append(f"classes.txt names {some(absent)}, for which {folder}/ has no folder")
+        said.append(f"classes.txt names {some(absent)}, for which {told(folder)}/ has no folder")
     if said:
         raise BadRequest(f"{'; '.join(said)}. Make the class folders and the lines of classes.txt the same names")
 
@@ -237,7 +238,7 @@ def _lines(folder: Path, room: int, indent: str) -> list[str]:
     unshown = sum(not is_file for is_file, _ in shown)
     for is_file, name in shown:
         label = name if len(name) <= 60 else f"{name[:57]}…"
-        lines.append(f"{indent}{label if label.isprintable() else ascii(label)[1:-1]}{'' if is_file else '/'}")
+        lines.append(f"{indent}{told(label)}{'' if is_file else '/'}")
         if not is_file and len(indent) < DEEPEST and spare > 0:
             share = max(1, spare // unshown)
             inner = _lines(folder / name, share, f"{indent}  ")

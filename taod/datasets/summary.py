@@ -10,6 +10,7 @@ from typing import NamedTuple
 from taod.datasets import labelled
 from taod.datasets.fingerprint import Mark, folders
 from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
+from taod.datasets.names import is_text, raw
 from taod.datasets.structure import some
 from taod.errors import BadRequest
 from taod.types.dataset import DatasetSummary, SplitSummary
@@ -34,7 +35,8 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI,
     masks). The fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
 
-    Raises BadRequest when a classification set holds pictures of 0 bytes, or annotations.json is not COCO.
+    Raises BadRequest when a classification set holds pictures of 0 bytes, or annotations.json is not COCO; when
+    the name of a file is not UTF-8, as it may be in a folder of this machine.
     """
     walk = _walk(folder)
     splits = _splits(walk, folder, type_)
@@ -92,11 +94,15 @@ def _walk(top: Path) -> _Walk:
     hollow: list[str] = []
     chosen: list[str] = []
     for where, entries in folders(top):
+        if not is_text(where):
+            raise BadRequest(f"the name {raw(where)} is not UTF-8; rename the folder")
         seen.append(where)
         here = len(chosen)
         for entry in entries:
             told = entry.stat()
             path = f"{where}/{entry.name}" if where else entry.name
+            if not is_text(entry.name):
+                raise BadRequest(f"the name {raw(path)} is not UTF-8; rename the file")
             mark.add(path, told)
             if os.path.splitext(entry.name)[1].lower() in PICTURES:  # noqa: PTH122 (a million times)
                 pictures[where] += 1

@@ -198,9 +198,10 @@ def read(
     yield from wrong
     labels: dict[int, list[Label]] = defaultdict(list)
     places: dict[int, list[int]] = defaultdict(list)
+    kept = document.places.get("annotations")
     for index, one in enumerate(document.annotations):
         what = _wrong(one, names, known, keypoints)
-        place = _place(document, "annotations", index)
+        place = index if kept is None else kept[index]
         if what is not None:
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
             continue

@@ -11,8 +11,9 @@ import msgspec
 
 from taod.datasets.formats import coco, masks, reader
 from taod.datasets.formats.figures import Gathered
-from taod.datasets.formats.found import Item, Label, Problem, shown
+from taod.datasets.formats.found import Item, Label, Problem, is_shown, shown
 from taod.datasets.formats.picture import measure
+from taod.datasets.names import is_text, raw, told
 from taod.types.dataset import CheckState, DatasetProblem, DatasetReport
 
 FIRST = 200
@@ -95,6 +96,8 @@ class Examination:
         if len(self.first) < FIRST:
             if place is not None:
                 self._places[len(self.first)] = place
+            if not is_text(f"{problem.file}{problem.what}{problem.expected}"):
+                problem = Problem(told(problem.file), problem.line, told(problem.what), told(problem.expected))
             self.first.append(problem)
 
     def _find_lines(self) -> None:
@@ -115,7 +118,7 @@ class Examination:
         self.labels += len(item.labels)
         self._sample(item)
         for label in item.labels:
-            name = "text" if self._kind[0] in TEXTS else label.name
+            name = "text" if self._kind[0] in TEXTS else label.name if is_text(label.name) else told(label.name)
             if name.lower() not in IGNORED and (name in self.classes or len(self.classes) < MOST_CLASSES):
                 self.classes[name] += 1
         self._figures.boxes([label.box for label in item.labels if label.box and label.name.lower() not in IGNORED])
@@ -135,14 +138,15 @@ class Examination:
         """Reservoir sampling: item n takes a place with probability SAMPLES / n (Vitter 1985, algorithm R)."""
         if not item.picture:
             return
-        if len(self.samples) < SAMPLES:
-            self.samples.append(item)
-        elif (place := self._random.randrange(self.items)) < SAMPLES:
-            self.samples[place] = item
+        place = len(self.samples) if len(self.samples) < SAMPLES else self._random.randrange(self.items)
+        if place < SAMPLES and is_shown(item):
+            self.samples[place : place + 1] = [item]
 
     def _measure(self, path: str) -> tuple[int, int] | None:
         if path in self._sizes:
             return self._sizes[path]
+        if not is_text(path):
+            self._tell(Problem(raw(path), 0, "the name is not UTF-8", "a name in UTF-8: rename the file"))
         found = measure(self._top, path, deep=self._deep)
         if isinstance(found, Problem):
             self._tell(found)
@@ -154,9 +158,9 @@ class Examination:
 
     def _box(self, item: Item, label: Label, size: tuple[int, int] | None, place: int | None) -> None:
         left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
-        told = f"({left:g}, {top:g}, {right:g}, {bottom:g})"
+        edges = f"({left:g}, {top:g}, {right:g}, {bottom:g})"
         where = "" if place is None else f"annotations[{place}]: "
-        what = f"{where}the box {told} of {shown(label.name)}"
+        what = f"{where}the box {edges} of {shown(label.name)}"
         if right <= left or bottom <= top:
             if label.name.lower() not in IGNORED:
                 expected = "right > left and bottom > top"

@@ -12,6 +12,7 @@ import msgspec
 
 from taod.datasets.junk import is_junk
 from taod.datasets.layouts import PICTURES
+from taod.datasets.names import is_text
 
 MOST_TEXT = 64 * 1024**2
 """Bytes of one label file of text; a larger one is none."""
@@ -71,6 +72,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 Found = Item | Problem
+
+
+def is_shown(item: Item) -> bool:
+    """Whether an item can be a sample: it has a picture, and all its names are text."""
+    paths = (item.picture, item.source, item.mask, *item.further, *(label.name for label in item.labels))
+    return item.picture != "" and all(is_text(path) for path in paths)
 
 
 def shown(value: object) -> str:

@@ -39,5 +39,5 @@ def why(top: Path, path: str, error: Exception) -> str:
             return "it has 0 bytes"
     except OSError:
         pass
-    reason = str(error).replace(str(top / path), path).strip()
+    reason = str(error).replace(f"{top}/", "").strip()
     return reason.splitlines()[0][:MOST_WORDS] if reason else type(error).__name__
