@@ -30,6 +30,8 @@ class DeviceWatch:
         self._lost = lost
         self._told: list[LeaseRecord] = []
         self._busy: dict[str, str | None] = {}
+        """As the last look at the queue saw it, or the last reading that was told to it. Questions that runs ask before
+        they begin change what a look sees without being told."""
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,6 +41,12 @@ class DeviceWatch:
         leases = store.leases.all()
         jobs = [store.jobs.get(job_id) for job_id in {lease.job_id for lease in leases}]
         return self._ground.devices.snapshot(leases, [job for job in jobs if job is not None])
+
+    def for_a_look(self) -> list[Device]:
+        """The devices for a look at the queue, which is told when a reading differs from what it saw here."""
+        devices = self.devices()
+        self._busy = _busy(devices)
+        return devices
 
     def leases_changed(self) -> None:
         """Publish the devices if their leases are other ones than those told last."""
@@ -91,7 +99,7 @@ class DeviceWatch:
                 self._lost(
                     lease.job_id, f"{called(device)} was lost ({device.id}): its driver no longer answers for it"
                 )
-        busy = {device.id: device.busy_reason for device in devices}
+        busy = _busy(devices)
         if busy != self._busy:
             self._busy = busy
             self._changed()
@@ -99,3 +107,8 @@ class DeviceWatch:
 
     def _publish(self, devices: list[Device]) -> None:
         self._ground.bus.publish(EventType.DEVICES, devices, user_id=None)
+
+
+def _busy(devices: list[Device]) -> dict[str, str | None]:
+    """Why each device takes no run; None where it does."""
+    return {device.id: device.busy_reason for device in devices}

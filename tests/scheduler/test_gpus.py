@@ -7,6 +7,7 @@ import inspect
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,11 @@ async def world_of(tmp_path: Path, **devices: Any) -> AsyncIterator[World]:
 def stranger() -> Any:
     """A process that is not taod's."""
     with subprocess.Popen(["sleep", "60"]) as process:
+        # A fork has its parent's name until a moment after the pipe by which Popen waits for it was closed.
+        deadline = time.monotonic() + LIMIT_S
+        while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
         yield process
         process.kill()
 
@@ -253,3 +259,26 @@ async def test_a_real_daemon_sees_the_scenario(tmp_path: Path, stranger: Any) ->
     out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
     text = out.decode()
     assert f"pid {stranger.pid} (sleep)" in text and "MIG 1g.10gb" in text and "999.1" in text
+
+
+async def test_a_stranger_that_is_gone_before_the_next_reading_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: Any
+) -> None:
+    scenario = Scenario(tmp_path, gpu(0))
+    scenario.use(monkeypatch)
+    async with world_of(tmp_path) as world:
+        await world.until(world.post(GOOD), State.DONE)
+        ask, asked = world.pool.ask, 0
+
+        async def met_once() -> None:
+            """Sees the stranger the moment before the run begins; later readings do not."""
+            nonlocal asked
+            asked += 1
+            scenario.set("GPU-0", processes=[{"pid": stranger.pid}] if asked == 1 else [])
+            await ask()
+            scenario.set("GPU-0", processes=[])
+
+        monkeypatch.setattr(world.pool, "ask", met_once)
+        job_id = world.post(GOOD)
+        await world.until(job_id, State.DONE)
+        assert world.states(job_id)[:4] == [State.QUEUED, State.LEASED, State.QUEUED, State.LEASED]
