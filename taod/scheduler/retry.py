@@ -12,10 +12,13 @@ from store.records import JobRecord
 from taod.clock import iso
 from taod.scheduler.ground import Ground
 from taod.scheduler.guard import words
-from taod.scheduler.limits import LONGEST_BACKOFF_S, Limits, limits
+from taod.scheduler.limits import Limits, limits
 from taod.scheduler.outcome import Outcome
 from taod.types.job import DetailedStatus, Result
 from taod.types.state import State
+
+LOOK_AGAIN_S = 30.0
+"""After a look that failed (a full disk, a database that another process holds)."""
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Retries:
             waiting = [job for job in held if not self._due(job)]
         except Exception:
             log.exception("jobs that wait for another try could not be queued")
-            delay: float | None = LONGEST_BACKOFF_S
+            delay: float | None = LOOK_AGAIN_S
         else:
             delay = min((self._left_s(job) for job in waiting), default=None)
         if delay is not None:

@@ -219,10 +219,12 @@ class Scheduler:
         try:
             live = await adopt(self._ground, job)
         except Exception:
-            log.exception("job %s could not be adopted", job.id)
+            log.exception("job %s could not be adopted; it is looked for again", job.id)
+            supervision = self._supervisions[job.id] = Supervision(self._ground, job.id, self._over)
+            supervision.look_for()
             return
         if live is not None:
-            supervision = self._supervise(job.id)
+            supervision = self._supervisions[job.id] = Supervision(self._ground, job.id, self._over)
             now = self._ground.store.jobs.get(job.id)
             if now is not None and now.stop_intent is not None:
                 supervision.stop()
@@ -274,7 +276,7 @@ class Scheduler:
     def _decide(self) -> bool:
         """Whether all that was decided could be done."""
         complete = True
-        devices = self._watch.devices()
+        devices = self._watch.for_a_look()
         local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
         decisions = decide(self._snapshot(local))
         for site in devices:

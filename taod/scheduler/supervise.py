@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from runners.protocol import Ended
-from taod.scheduler.adopt import adopt
+from taod.scheduler.adopt import NOT_STARTED, adopt
 from taod.scheduler.asked import Asked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.guard import guard
@@ -35,11 +35,18 @@ class Supervision:
         self._ground = ground
         self._over = over
         self._asked = Asked()
+        self._never = ""
+        """What is said of a job that turns out not to have been started, where that is known before."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: Live | None = None) -> None:
         """Start the leased job, or watch a run that lives already."""
         self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
+
+    def look_for(self) -> None:
+        """Find out, a little later, what became of a job that a daemon before had on a device, and go on with it."""
+        self._never = NOT_STARTED
+        self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
 
     def stop(self, by: str = "user") -> None:
         """Ask the run to end; grace and force follow. Asked again, it changes nothing but who asked."""
@@ -62,12 +69,16 @@ class Supervision:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _carry(self, live: Live | None) -> None:
+    async def _carry(self, live: Live | None, *, over: bool | None = None) -> None:
+        """`over` False: what became of the job is to be found out first."""
         tries = 0
         try:
-            while not await self._carried(live, anew=tries > 0):
+            if over is None:
+                over = await self._carried(live, anew=False)
+            while not over:
                 await asyncio.sleep(TRY_AGAIN_S[min(tries, len(TRY_AGAIN_S) - 1)])
-                live, tries = None, tries + 1
+                tries += 1
+                over = await self._carried(None, anew=True)
         finally:
             self.live = None
             self.ended.set()
@@ -92,7 +103,11 @@ class Supervision:
         job = self._ground.store.jobs.get(self.job_id)
         if job is None or not job.state.on_device:
             return None
-        return await adopt(self._ground, job, never=f"It could not be started by {self._ground.now()}")
+        never = self._never or f"It could not be started by {self._ground.now()}"
+        live = await adopt(self._ground, job, never=never)
+        if job.stop_intent is not None:
+            self._asked.end()
+        return live
 
     async def _watch(self, live: Live) -> Ended:
         beside = [

@@ -10,8 +10,9 @@ import pytest
 from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
 
 from runners.protocol import Claim, RunIdentity, RunRequest
+from taod.config import SupervisionConfig
+from taod.scheduler import retry, supervise
 from taod.scheduler import scheduler as passes
-from taod.scheduler import supervise
 from taod.types.state import State
 
 
@@ -149,4 +150,36 @@ async def test_a_start_that_takes_long_is_broken_off_when_its_end_is_asked_for(
     request = RunRequest(job_id, 1, None, str(world.root.job(job_id).path))  # type: ignore[arg-type]
     assert request.run_folder.claim.exists(), "nobody can start this attempt any more"
     assert await runner.recover(request) == (Claim.NEVER, None)
+    await end_all(world)
+
+
+async def test_a_run_that_cannot_be_adopted_at_once_is_adopted_a_little_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = World(tmp_path / "root")
+    await before.scheduler.start()
+    job_id = before.post(LONG)
+    await before.until_epoch(job_id)
+    await before.close()
+    monkeypatch.setattr(passes, "adopt", once(OSError("database is locked"), passes.adopt))
+    world = World(tmp_path / "root")
+    await world.scheduler.start()
+    world.file(job_id, "go").touch()
+    job = await world.until(job_id, State.DONE)
+    assert (job.attempt, job.reason, world.store.leases.all()) == (1, "All went well", [])
+    await end_all(world)
+
+
+async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervision = SupervisionConfig(retries=1, retry_exits=[7], backoff_s=0.01)
+    world = World(tmp_path / "root", in_memory=True, supervision=supervision)
+    await world.scheduler.start()
+    monkeypatch.setattr(retry, "LOOK_AGAIN_S", 0.01)
+    to_retry = once(OSError("disk I/O error"), world.store.jobs.to_retry)
+    monkeypatch.setattr(world.store.jobs, "to_retry", to_retry)
+    job_id = world.post("[ -e again ] || { touch again; exit 7; }; say SUCCESS 'All went well'")
+    job = await world.until(job_id, State.DONE)
+    assert job.attempt == 2
     await end_all(world)
