@@ -68,6 +68,7 @@ class Datasets:
         self._scheduler = scheduler
         self._intake = intake
         self._uploads = uploads
+        uploads.on_end.append(scheduler.wake)
         self._announcer = announcer
         self._lineage = lineage
         self._config = config
@@ -191,7 +192,6 @@ class Datasets:
                 raise
         told(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
         self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
-        self._scheduler.wake()
         return UploadAnswer(
             message=f"Upload successful: {summary.files} files",
             files=summary.files,
@@ -227,7 +227,6 @@ class Datasets:
             # What was uploaded before is not what the data set is now.
             await self._intake.forget(record.id)
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
-        self._scheduler.wake()
         return summary
 
     def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:

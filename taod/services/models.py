@@ -117,6 +117,7 @@ class Models:
             with self._store.lasting():
                 record = self._store.models.update(record.id, **fields)
         self._announcer.model(user_id, record.id, "updated")
+        self._scheduler.wake()  # Jobs that wait for the data that it had may go on with what it has now.
         return self._view(user_id, [record])[0]
 
     async def delete(self, user_id: str, model_id: str) -> Model:
