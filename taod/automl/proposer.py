@@ -38,7 +38,10 @@ class Proposer:
         async with self._turn:
             for _ in range(2):
                 try:
-                    return await asyncio.wait_for(self._ask(question), PATIENCE_S)
+                    # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the answer comes, and
+                    # the daemon's end would wait for the sweep.
+                    async with asyncio.timeout(PATIENCE_S):
+                        return await self._ask(question)
                 except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as error:
                     log.warning("the proposer did not answer (%s: %s)", type(error).__name__, error)
                     await self._end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import statistics
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 from taod.automl.proposer import Proposer
-from taod.automl.suggest import Question, Seen, answer
+from taod.automl.suggest import Answer, Question, Seen, answer
 from taod.types.sweep import Dimension
 
 SPACE = [
@@ -100,3 +101,21 @@ def test_a_daemon_starts_without_optuna() -> None:
     code = "import sys, taod.daemon; print([m for m in ('optuna', 'torch', 'numpy', 'cmaes') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert said.stdout == "[]\n"
+
+
+async def test_an_end_that_is_asked_for_as_an_answer_comes_is_not_lost() -> None:
+    class Ready(Proposer):
+        async def _ask(self, question: Question) -> Answer:
+            await come.wait()
+            return Answer({})
+
+    for turns in range(10):  # somewhere among them the answer is there and not yet taken
+        come = asyncio.Event()
+        asking = asyncio.create_task(Ready().ask(question("random", [], 1)))
+        await asyncio.sleep(0)
+        come.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await asking
