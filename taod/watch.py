@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,8 @@ HEARTBEAT_MS = 1_000
 """Wakes without an event, for file systems that tell nothing (network shares) and events that raced a new folder."""
 POLL_MS = 200
 """Wakes where the kernel grants no inotify instance any more (`fs.inotify.max_user_instances`)."""
+
+log = logging.getLogger(__name__)
 
 
 class FolderWatch:
@@ -35,6 +39,8 @@ class FolderWatch:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._paths: set[str] = set()
+        self._all = False
+        """Anything may have changed."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -61,11 +67,12 @@ class FolderWatch:
         self._thread.join()  # It has nothing left to do.
 
     async def changed(self) -> set[str]:
-        """Wait for a change since the last call; the paths that changed, none where only the heartbeat came."""
+        """Wait for a change since the last call; the paths that changed, none where the heartbeat came: any may."""
         await self._changed.wait()
         self._changed.clear()
         with self._lock:
-            paths, self._paths = self._paths, set()
+            paths, self._paths = set() if self._all else self._paths, set()
+            self._all = False
         return paths
 
     def wake(self) -> None:
@@ -75,27 +82,31 @@ class FolderWatch:
     def _run(self) -> None:
         try:
             self._listen()
+        except BaseException as error:  # A panic of the extension is no Exception.
+            if not isinstance(error, OSError | WatchfilesRustInternalError):
+                log.exception("changes in %s are not told any more; it is looked at now and then", self._folder)
+            self._tell(self._armed)
+            while not self._stop.wait(POLL_MS / 1000):
+                self._tell(self._changed)
         finally:
             self._tell(self._armed, self._ended)
 
     def _listen(self) -> None:
-        try:
-            notify = RustNotify([os.fspath(self._folder)], False, False, 0, self._recursive, True)
-        except (OSError, WatchfilesRustInternalError):
+        """Tell of changes, and each second of all that may have changed untold, however much was told meanwhile."""
+        with RustNotify([os.fspath(self._folder)], False, False, 0, self._recursive, True) as notify:
             self._tell(self._armed)
-            while not self._stop.wait(POLL_MS / 1000):
-                self._tell(self._changed)
-            return
-        with notify:
-            self._tell(self._armed)
+            beat = time.monotonic()
             while not self._stop.is_set():
                 try:
                     changes = notify.watch(GATHER_MS, STEP_MS, HEARTBEAT_MS, self._stop)
                 except (OSError, WatchfilesRustInternalError):
                     changes = "timeout"
                     self._stop.wait(POLL_MS / 1000)
-                if isinstance(changes, set):
-                    with self._lock:
+                now = time.monotonic()
+                with self._lock:
+                    if not isinstance(changes, set) or now - beat >= HEARTBEAT_MS / 1000:
+                        beat, self._all = now, True
+                    else:
                         self._paths.update(path for _, path in changes)
                 self._tell(self._changed)
 

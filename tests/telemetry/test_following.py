@@ -166,3 +166,37 @@ def test_a_search_gives_up_in_a_large_tree(tmp_path: Path, monkeypatch: pytest.M
     for number in range(20):
         (tmp_path / str(number) / "sub").mkdir(parents=True)
     assert len(list(following._folders(tmp_path))) == 5
+
+
+async def test_what_the_kernel_does_not_tell_of_is_found_beside_a_flood(tmp_path: Path) -> None:
+    """As on a network share: here the file lies elsewhere, and the flood leaves no second without a change."""
+    folder, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(b"first\n")
+    (folder / NAME).symlink_to(elsewhere)
+    async with followed(folder) as (_, blocks):
+        assert await anext(blocks) == b"first\n"
+        coming = asyncio.ensure_future(anext(blocks))
+        flood = await asyncio.create_subprocess_exec("sh", "-c", f"while sleep 0.02; do echo x >>{folder}/other; done")
+        append(elsewhere, b"second\n")
+        try:
+            assert await coming == b"second\n"
+        finally:
+            flood.kill()
+            await flood.wait()
+
+
+async def test_a_watch_that_breaks_looks_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        """As the extension raises where no thread can be begun."""
+
+    def broken(*given: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr(watching, "RustNotify", broken)
+    monkeypatch.setattr(watching, "POLL_MS", 10)
+    async with followed(tmp_path) as (_, blocks):
+        coming = asyncio.ensure_future(anext(blocks))
+        await asyncio.sleep(0)
+        append(tmp_path / NAME, b"there\n")
+        assert await coming == b"there\n"
