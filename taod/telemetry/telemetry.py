@@ -24,6 +24,11 @@ STATUS_FILE = "status.json"
 REST = 10
 """After a batch the follower rests this many times as long as that took: a flooding run gets a tenth of a core."""
 LONGEST_REST_S = 0.25
+KEEP_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before what could not be kept is tried again, where the run says nothing more before; the last one from then
+on."""
+MOST_UNTOLD = 1_000
+"""So many updates that could not be kept yet are told later; older ones are in the figures alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +107,10 @@ class _Run:
         self._generation = 0
         self._odd = next((one for one in job.warnings if one.startswith(ODD)), None)
         self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)
+        self._untold: list[StatusUpdate] = []
+        self._failures = 0
+        self._again: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def read_history(self, *, fresh: bool) -> None:
         """Read what lies in the file now: lines before the mark are older attempts', those behind it are this one's."""
@@ -154,6 +163,9 @@ class _Run:
 
     def close(self) -> None:
         """Let go of the file; what was taken is kept."""
+        self._closed = True
+        if self._again is not None:
+            self._again.cancel()
         self._tail.close()
 
     def _take(self, chunk: bytes) -> None:
@@ -175,13 +187,29 @@ class _Run:
             self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
 
     def _tell(self, updates: list[StatusUpdate]) -> None:
-        """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next."""
+        """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next, or a
+        little later."""
+        self._untold = [*self._untold, *updates][-MOST_UNTOLD:]
         try:
             self._tell_odd()
-            if updates and self._save():
-                self._publish(updates)
+            if self._untold and self._save():
+                self._publish(self._untold)
         except Exception:
             _log.exception("what job %s reported could not be kept yet", self._job.id)
+            self._tell_again()
+        else:
+            self._untold = []
+            self._failures = 0
+
+    def _tell_again(self) -> None:
+        if self._again is None and not self._closed:
+            pause_s = KEEP_AGAIN_S[min(self._failures, len(KEEP_AGAIN_S) - 1)]
+            self._failures += 1
+            self._again = asyncio.get_running_loop().call_later(pause_s, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._again = None
+        self._tell([])
 
     def _publish(self, updates: list[StatusUpdate]) -> None:
         for update in updates:

@@ -16,6 +16,7 @@ import pytest
 
 from taod.errors import NotFound
 from taod.paths import JobFolder
+from taod.telemetry import telemetry as module
 from taod.telemetry.bus import Event, EventBus, Stream
 from taod.telemetry.telemetry import Final, Telemetry
 from taod.types.event import EventType, StatusUpdate
@@ -225,3 +226,27 @@ async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, t
     await asyncio.wait_for(telemetry.close(), 5)
     assert threading.active_count() == threads
     assert open_files("status.json") == 0
+
+
+async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more_is_told(
+    bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_AGAIN_S", (0.01,))
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    save, fails = bench.store.jobs.save_result, 3
+
+    def locked(*given: Any, **named: Any) -> Any:
+        nonlocal fails
+        fails -= 1
+        if fails >= 0:
+            raise OSError("database is locked")
+        return save(*given, **named)
+
+    monkeypatch.setattr(bench.store.jobs, "save_result", locked)
+    async with bus.subscribe(bench.user.id) as stream:
+        report(folder, line(epoch=1, max_epoch=2, status="RUNNING", kpi={"loss": 0.5}))
+        (event,) = await hear(stream, EventType.STATUS)
+    assert msgspec.json.decode(event.data, type=StatusUpdate).kpi == {"loss": 0.5}
+    assert bench.store.jobs.result(job.id).kpi[0].values == {"1": 0.5}
