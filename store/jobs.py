@@ -13,6 +13,7 @@ from store.columns import Columns, assign, insert
 from store.database import Database
 from store.owner import OWNER_NAME, owner_column, refresh_search
 from store.page import ORDER, Where, limit
+from store.queue import EVERY_LINE, STEP
 from store.records import JobFilter, JobRecord, NewJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
@@ -47,6 +48,8 @@ class Jobs:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
+        self._latest: int | None = None
+        """The place given last; None where none was since the start."""
 
     def add(self, jobs: builtins.list[NewJob]) -> builtins.list[JobRecord]:
         """Keep new jobs, all or none. Their dates are a microsecond apart, so that a chain lists in its order.
@@ -68,12 +71,22 @@ class Jobs:
             created_on=at,
             last_modified=at,
             queued_at=at if job.state is State.QUEUED else None,
-            place=_place(time_s) if job.state is State.QUEUED else 0,
+            place=self._place(time_s) if job.state is State.QUEUED else 0,
         )
         values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
         self._db.write(insert("jobs", values), [*values.values()])
         refresh_search(self._db, "id", job.id)
         self._remember(job.id, at, job.state, job.reason)
+
+    def _place(self, time_s: float) -> int:
+        """Behind all that are queued, also where the clock was set back since one of them came."""
+        place = _in_queue(time_s)
+        if self._latest is None or place < self._latest:
+            last = max(self._db.number(f"SELECT coalesce(max(place), 0) FROM {line}", []) for line in EVERY_LINE)
+            if last > place:
+                place = last + STEP
+        self._latest = place
+        return place
 
     def get(self, job_id: str) -> JobRecord | None:
         row = self._db.row(f"{_SELECT} WHERE id = ?", [job_id])
@@ -202,7 +215,7 @@ class Jobs:
             now = iso(time_s)
             follows = _follows(old, new, now)
             if "queued_at" in follows:
-                follows["place"] = _place(time_s)
+                follows["place"] = self._place(time_s)
             values = {"state": str(new), "reason": reason, "last_modified": now, **follows, **changes}
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             self._remember(job_id, now, new, reason)
@@ -318,7 +331,7 @@ def _public(row: tuple[Any, ...]) -> Job:
     return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
 
 
-def _place(time_s: float) -> int:
+def _in_queue(time_s: float) -> int:
     """The place of a job that enters the queue then: in nanoseconds, so that there is room between two of them."""
     return round(time_s * 1e9)
 

@@ -23,6 +23,8 @@ _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM"
 _IS_QUEUED = f"jobs.state = '{State.QUEUED}' AND jobs.site = ''"
 _IN_LINE = f"jobs INDEXED BY jobs_in_line WHERE {_IS_QUEUED}"
 _ELSEWHERE = f"jobs INDEXED BY jobs_elsewhere WHERE jobs.state = '{State.QUEUED}' AND jobs.site <> ''"
+EVERY_LINE = (_IN_LINE, _ELSEWHERE)
+"""The tables, with their conditions, in which the queued jobs are found."""
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
 _LINE = "priority, user_id, owner_kind"
 _PLACE = "place, created_on, id"
@@ -78,9 +80,14 @@ class Queue:
         return [HolderRecord(*row) for row in self._db.rows(sql)]
 
     def served(self, user_ids: Iterable[str]) -> dict[str, str]:
-        """When a job of each of these users was started last, for those who have any."""
-        sql = "SELECT max(started_at) FROM jobs WHERE user_id = ? AND started_at IS NOT NULL"
-        found = {user_id: self._db.row(sql, [user_id]) for user_id in set(user_ids)}
+        """When a job of each of these users was started last, for those who have any.
+
+        A start in the future, by a clock that was set back since, does not count: its user would be behind all others
+        until then.
+        """
+        sql = "SELECT max(started_at) FROM jobs WHERE user_id = ? AND started_at <= ?"
+        now = iso(self._clock.time())
+        found = {user_id: self._db.row(sql, [user_id, now]) for user_id in set(user_ids)}
         return {user_id: row[0] for user_id, row in found.items() if row is not None and row[0] is not None}
 
     def pending_of(self, user_id: str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from store import Store
 from store.records import PauseRecord, PendingJob
+from taod.clock import iso
 from taod.config import SchedulerConfig
 from taod.scheduler.policy import Decision, End, Lease, Snapshot, decide, most_wanted
 from taod.scheduler.slots import Holder
@@ -15,6 +17,7 @@ from taod.scheduler.turns import Line
 from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, short
 from taod.types.device import Device, DeviceKind
 from taod.types.state import State
+from tests.store.conftest import Maker
 
 PAUSED = STANDS[State.PAUSED]
 
@@ -244,3 +247,41 @@ def test_what_is_read_decides_as_all_of_it_would(
 
     assert len(read) < len(everything) and now(got) == now(wanted)
     assert seed == 2 or any(isinstance(each, Lease) for each in wanted)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["in a daemon's life", "over a restart"])
+def test_who_comes_after_the_clock_was_set_back_stands_behind_those_who_were_there(
+    tmp_path: Path, clock, restarted: bool
+) -> None:
+    store = Store.open(tmp_path / "clock.db", clock=clock)
+    make = Maker(store, clock)
+    model = make.model()
+    first, second = (make.job(model).id for _ in range(2))
+    waiting = make.job(model, state=State.WAITING).id
+    clock.now -= 86_400.0  # as a machine does that has begun with a wrong time
+    if restarted:
+        store.close()
+        store = Store.open(tmp_path / "clock.db", clock=clock)
+        make = Maker(store, clock)
+    third = make.job(model).id
+    store.jobs.transition(waiting, State.QUEUED, "its data is there")
+    fourth = make.job(model).id
+    (line,) = whole(store).values()
+    assert ids(line) == [first, second, third, waiting, fourth]
+    clock.now += 2 * 86_400.0
+    last = make.job(model).id
+    (line,) = whole(store).values()
+    assert ids(line)[-1] == last
+    store.close()
+
+
+def test_turns_are_not_counted_by_starts_of_a_time_that_has_not_come(store: Store, make, clock) -> None:
+    ada, bob = make.model(user_id=make.user("ada").id), make.model(user_id=make.user("bob").id)
+    users = [ada.user_id, bob.user_id]
+    for owner in (ada, bob):
+        job = make.job_in(State.LEASED, owner)
+        store.jobs.transition(job.id, State.STARTING, "starts", started_at=clock.advance())
+    assert store.queue.served(users)[users[0]] < store.queue.served(users)[users[1]]
+    # Bob's was started by a clock that was years ahead: he is not behind everybody until then.
+    store.jobs.update(job.id, started_at=iso(clock.now + 1e8))
+    assert [*store.queue.served(users)] == [ada.user_id]
