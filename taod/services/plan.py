@@ -12,7 +12,7 @@ import msgspec
 from runners.protocol import Command, place_of
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, PendingJob
+from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
@@ -22,14 +22,19 @@ from taod.errors import BadRequest
 from taod.masking import MASK
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
+from taod.scheduler.words import short
 from taod.services import reads
 from taod.services.lineage import Lineage
 from taod.services.needs import Machine, devices_wanted
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
+from taod.types.common import JobSort
+from taod.types.state import ACTIVE, State
 
 AnyJob = JobRecord | NewJob | PendingJob
 READY_STATES = frozenset({"ready", "linked"})
+CONVERSIONS = ("convert", "dataset_convert")
+"""How the actions begin that write into the data set itself."""
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
 
@@ -59,13 +64,22 @@ class Planner:
         self._lineage = lineage
 
     def ready(self, job: AnyJob) -> str | None:
-        """None when every data set that the job may read has its data; else which one it waits for."""
+        """None when every data set that the job may read has its data, whole; else which one it waits for."""
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
                 return f"its {role} data set {dataset.name!r} is still being uploaded"
             if dataset.state not in READY_STATES:
                 return f"its {role} data set {dataset.name!r} has no data yet: upload an archive or link a folder"
+            if job.owner_id != dataset.id and (converting := self._converting(dataset)) is not None:
+                held = " (held)" if converting.state is State.HELD else ""
+                return f"its {role} data set {dataset.name!r} is being converted by {short(converting)}{held}"
         return None
+
+    def _converting(self, dataset: DatasetRecord) -> JobRecord | None:
+        """The conversion of the data set that has not ended: what it writes lies in it, and is read with it."""
+        wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
+        jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
+        return next((job for job in jobs if job.action.startswith(CONVERSIONS)), None)
 
     def prepare(self, job: JobRecord) -> Command:
         """Make the job's folder with its spec and its results folder, and return the tool's command.

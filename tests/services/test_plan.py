@@ -117,6 +117,25 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
         house.planner.prepare(job)
 
 
+def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(house) -> None:
+    train = house.dataset("train")
+    house.model(train_datasets=[train])
+    job = house.job("train")
+    new = NewJob(
+        id="c0ffee00-convert", user_id=house.user, owner_kind="dataset", owner_id=train, network="object_detection",
+        action="convert", parent_id=None, state=State.QUEUED, reason="",
+    )  # fmt: skip
+    (convert,) = house.store.jobs.add([new])
+    assert house.planner.ready(convert) is None
+    words = "its train data set 'train' is being converted by convert c0ffee00"
+    assert house.planner.ready(job) == words
+    house.store.jobs.transition(convert.id, State.HELD, "held by the user")
+    assert house.planner.ready(job) == f"{words} (held)"
+    house.store.jobs.transition(convert.id, State.QUEUED, "released by the user")
+    house.store.jobs.transition(convert.id, State.FAILED, "its disk is full")
+    assert house.planner.ready(job) is None
+
+
 def test_a_file_is_replaced_whole(tmp_path) -> None:
     path = tmp_path / "deep" / "spec.yaml"
     write_atomically(path, b"one")
