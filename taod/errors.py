@@ -56,6 +56,12 @@ class TooLarge(TaodError):
     status = 413
 
 
+class Unavailable(TaodError):
+    """It cannot be done now, for a reason that passes."""
+
+    status = 503
+
+
 class NoSpace(TaodError):
     """The disk is full."""
 

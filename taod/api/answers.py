@@ -69,11 +69,17 @@ _TOLD = {
     413: ("TooLarge", "A body or an archive is over its limit", "the body is over limits.body_bytes"),
     416: ("RangeNotSatisfiable", "The range begins after the end", "Range: bytes=9-: there are 4 bytes"),
     500: ("Failure", "A fault of the server; its log says why, under the request's id", "the server failed to answer"),
+    503: (
+        "Unavailable",
+        "Another process holds the database of the root, for longer than 5 s",
+        "another process holds the database of the root, nothing was changed; send it again when it has let go",
+    ),
     507: ("NoSpace", "The disk of the root is full", "the disk of the root is full; free some space and try again"),
 }
-_EXTRA_HEADERS = {
+_EXTRA_HEADERS: dict[int, Document] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
     416: {"Content-Range": {"schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "In seconds", "schema": {"type": "integer"}}},
 }
 _SUCCESS = {200: "Request fulfilled", 201: "Created", 206: "The range that was asked for"}
 _ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
@@ -134,5 +140,5 @@ def codes(path: str, method: str, name: str) -> list[int]:
     if "{" in path:
         found.add(404)
     if method != "get":
-        found.add(507)
+        found |= {503, 507}
     return sorted(found)

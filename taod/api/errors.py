@@ -12,10 +12,13 @@ from litestar.exceptions import HTTPException
 
 from taod.api.refusals import FAILED, error_bytes
 from taod.api.trace import note_fault, request_id
-from taod.errors import Conflict, NoSpace, TaodError
+from taod.errors import Conflict, NoSpace, TaodError, Unavailable
 from taod.types.state import ImpossibleTransition
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
+
+PRIMARY = 0xFF
+"""The part of SQLite's error codes that tells what went wrong; the rest tells where."""
 
 
 def _answer(status: int, description: str, headers: Mapping[str, str] | None = None) -> Response[bytes]:
@@ -71,9 +74,13 @@ def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]
 
 
 def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Response[bytes]:
-    """The store could not write for want of space, or something unforeseen."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+    """The store could not write for want of space or of the lock, or something unforeseen."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    if code == sqlite3.SQLITE_FULL:
         return refused(request, NoSpace("the disk of the root is full; free some space and try again"))
+    if code == sqlite3.SQLITE_BUSY:
+        words = "another process holds the database of the root, nothing was changed; send it again when it has let go"
+        return refused(request, Unavailable(words, headers={"Retry-After": "5"}))
     return unforeseen(request, error)
 
 

@@ -1,0 +1,52 @@
+"""A database that another process holds for longer than the daemon waits: told as such, and nothing is half done."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.api.conftest import Server
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+database.execute("ROLLBACK")
+"""
+
+
+@asynccontextmanager
+async def held(server: Server) -> AsyncIterator[None]:
+    """Somebody with a transaction of their own that does not end."""
+    server.services.store._database.connection.execute("PRAGMA busy_timeout=20")
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLDER, str(server.services.root.database)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert other.stdin is not None and other.stdout is not None
+    assert await other.stdout.readline() == b"held\n"
+    try:
+        yield
+    finally:
+        other.stdin.close()
+        await other.wait()
+
+
+async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Server, pictures) -> None:
+    data = await server.ready_dataset(pictures("train"))
+    model = await server.model(train_datasets=[data])
+    async with held(server):
+        answer = await server.client.post(f"{server.base}/model/{model}/job", json=[{"actions": ["train"]}])
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        words = answer.json()["error_desc"]
+        assert "another process holds" in words and "nothing was changed" in words and "send it again" in words
+        assert str(server.services.root.database) not in words
+        assert await server.call("GET", "/job", 200) == []
+    (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
+    assert [job["id"] for job in await server.call("GET", "/job", 200)] == [train]
+    await server.call("POST", f"/job/{train}/cancel", 200)
