@@ -33,6 +33,26 @@ def running(daemon: Any) -> tuple[Any, str, str]:
     return daemon, first, second
 
 
+def test_a_second_daemon_is_refused_and_a_killed_one_leaves_no_lock(
+    daemon: Any, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    first = daemon.process
+    train = daemon.id("model", "run", daemon.model(name="alive", encryption_key="wait"), "train")
+    assert "starting" in daemon.first_words(train)
+    second = daemon.process_run("serve", "--port", "0", cwd=daemon.root)
+    words = " ".join(second.stderr.replace("│", " ").split())
+    assert second.returncode == 1 and "Traceback" not in second.stderr
+    assert f"is served by another daemon (pid {first.pid}, http://127.0.0.1:" in words
+    assert f"`taod tui --root {daemon.root}` attaches to it" in words
+    assert daemon.json("job", "show", train)["job"]["state"] == "running", "the first one is not touched"
+    first.kill()
+    first.wait(PATIENCE_S)
+    # The run lives on, and holds no lock of its daemon's.
+    daemon.process = start(daemon.root)
+    daemon.word()
+    assert daemon.json("job", "wait", train)["state"] == "done"
+
+
 @pytest.mark.slow
 def test_drain_waits_for_the_run_and_cancel_all_ends_everything(
     running: tuple[Any, str, str], start: Callable[..., subprocess.Popen[str]]

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from runners import memory_group
 from store import Store
+from store.migrations import SET, TABLE
 from store.records import DatasetRecord, NewJob
+from taod.cli import doctor as doctor_module
 from taod.cli.doctor import examine
 from taod.cli.finding import Finding
-from taod.config import Config, ServerConfig, StorageConfig
+from taod.config import Config, ServerConfig, StorageConfig, SupervisionConfig
+from taod.daemon import root_lock
 from taod.ids import new_id
 from taod.paths import Root
 from taod.types.state import State
+
+GIB = 1024**3
 
 
 @pytest.fixture
@@ -42,8 +52,15 @@ def job_of(root: Root) -> str:
 
 
 def found(root: Root, port: int = 0) -> dict[str, Finding]:
-    config = Config(storage=StorageConfig(root=str(root.path)), server=ServerConfig(port=port))
-    return {finding.what: finding for finding in examine(config)}
+    return {finding.what: finding for finding in examine(config_of(root, port))}
+
+
+def config_of(root: Root, port: int = 0, **supervision: int) -> Config:
+    return Config(
+        storage=StorageConfig(root=str(root.path)),
+        server=ServerConfig(port=port),
+        supervision=SupervisionConfig(**supervision),
+    )
 
 
 def test_a_root_in_order_is_said_to_be(root: Root) -> None:
@@ -124,3 +141,65 @@ def test_a_taken_port_and_a_stale_daemon_json_are_told(root: Root) -> None:
     assert "has died" in findings["lock"].found
     findings["lock"].mended()
     assert not root.daemon_file.exists()
+
+
+def test_a_newer_database_and_a_lease_of_nobody_are_told(root: Root) -> None:
+    job_id = job_of(root)
+    with closing(sqlite3.connect(root.database, isolation_level=None)) as database:
+        database.execute("INSERT INTO leases (device_id, slot, job_id, since) VALUES ('cpu:7', 0, ?, '2024')", [job_id])
+        finding = found(root)["database"]
+        assert not finding.ok and finding.found == "cpu:7 leased by a job that does not run"
+        database.execute(f"INSERT INTO {TABLE} (migration_set, name, applied_at) VALUES (?, 'tomorrow', '2099')", [SET])
+    finding = found(root)["database"]
+    assert not finding.ok and finding.found == "written by a newer taod (with tomorrow)"
+    assert "install that version" in finding.remedy
+
+
+def test_a_disk_with_little_room_and_a_root_that_cannot_be_written_are_told(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * GIB))
+    # Root may write everywhere: the kernel is asked as for somebody else.
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(root.path)))
+    findings = found(root)
+    assert (findings["disk"].ok, findings["disk"].found) == (False, "3 GiB free")
+    assert "free some, or move the root" in findings["disk"].remedy
+    assert not findings["root"].ok and f"make {root.path} writable" in findings["root"].remedy
+
+
+def test_what_the_engine_lacks_is_named_with_the_order_that_installs_it(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_module, "ENGINE", ("json", "no_such_library", "another_one"))
+    finding = found(root)["engine"]
+    assert (finding.ok, finding.found) == (False, "without no_such_library, another_one")
+    assert finding.remedy == "pip install 'taod[engine]'"
+
+
+@pytest.mark.parametrize("wanted", [0, 1024**3])
+def test_where_memory_cannot_be_limited_it_matters_only_to_who_wants_it(
+    root: Root, monkeypatch: pytest.MonkeyPatch, wanted: int
+) -> None:
+    monkeypatch.setattr(memory_group, "way", lambda: memory_group.Way(refusal="there are no control groups"))
+    finding = {one.what: one for one in examine(config_of(root, memory_bytes=wanted))}["memory"]
+    assert finding.ok is (wanted == 0) and finding.found == "runs cannot be limited: there are no control groups"
+    assert finding.ok or "supervision.memory_bytes = 0" in finding.remedy
+
+
+def test_a_machine_that_offers_no_device_is_told(root: Root) -> None:
+    config = config_of(root)
+    config.devices.gpus, config.devices.cpu_slots = False, 0
+    findings = {one.what: one for one in examine(config)}
+    assert not findings["devices"].ok and "devices.cpu_slots = 1" in findings["devices"].remedy
+    assert findings["nvml"].found == "not asked (devices.gpus)"
+
+
+def test_while_a_daemon_runs_nothing_is_mended_that_may_be_its_own(root: Root) -> None:
+    stray = new_id()
+    root.job(stray).path.mkdir()
+    with root_lock(root):
+        findings = found(root)
+        assert findings["lock"].found == "held by the daemon"
+        assert not findings["folders"].ok and findings["folders"].fix is None
+        assert "while no daemon is running" in findings["folders"].remedy
+    assert found(root)["folders"].fix is not None

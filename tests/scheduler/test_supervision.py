@@ -20,6 +20,7 @@ from taod.telemetry.log import plain
 from taod.types.event import EventType
 from taod.types.job import JobUsage
 from taod.types.state import State
+from taod.watch import FolderWatch
 
 MIB = 1024**2
 
@@ -270,7 +271,10 @@ async def test_old_logs_are_deleted_and_young_ones_kept(tmp_path: Path) -> None:
     async with world_of(tmp_path, in_memory=False, log_keep_days=30) as heir:
         after = heir.post(GOOD)
         await heir.until(after, State.DONE)
-        assert not heir.root.job(old).log.exists() and heir.root.job(young).log.exists()
+        async with asyncio.timeout(LIMIT_S), FolderWatch(heir.root.job(old).path) as watch:
+            while heir.root.job(old).log.exists():
+                await watch.changed()
+        assert heir.root.job(young).log.exists()
 
 
 def test_a_log_is_shown_as_a_terminal_would() -> None:
