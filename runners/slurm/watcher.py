@@ -52,6 +52,12 @@ class Watcher:
                     log.warning("the cluster does not answer: %s", error)
                 answered = False
                 continue
+            except Exception:
+                log.exception("the answer of the cluster cannot be read; it is asked again")
+                continue
             answered = True
             for heard, name in asked:
-                heard(seen.get(name))
+                try:
+                    heard(seen.get(name))
+                except Exception:
+                    log.exception("how job %s is on the cluster was not taken", name)

@@ -129,11 +129,14 @@ class Supervision:
     async def _guard(self, live: Live) -> None:
         job = self._ground.store.jobs.get(self.job_id)
         if job is None:
-            return
-        try:
-            await guard(self._ground, live, limits(self._ground.supervision, job.network, job.action), self.break_off)
-        except Exception:
-            log.exception("the limits of job %s are not watched any more", self.job_id)
+            return None
+        kept = limits(self._ground.supervision, job.network, job.action)
+        while True:
+            try:
+                return await guard(self._ground, live, kept, self.break_off)
+            except Exception:
+                log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
+                await asyncio.sleep(WAIT_AGAIN_S)
 
     async def _stop_when_asked(self, live: Live) -> None:
         """SIGTERM, the grace, SIGKILL; ended by the run's end."""

@@ -63,7 +63,6 @@ class Telemetry:
         run = _Run(self._store, self._bus, job, folder)
         run.read_history(fresh=fresh)
         task = asyncio.create_task(run.follow(), name=f"telemetry of job {job.id}")
-        task.add_done_callback(_report)
         self._followed[job.id] = (run, task)
 
     async def finish(self, job_id: str) -> Final:
@@ -142,7 +141,19 @@ class _Run:
         return lines
 
     async def follow(self) -> None:
-        """Take what is appended, until cancelled. Between reading and taking there is no await, so none is lost."""
+        """Take what is appended, until cancelled; where that is not possible now (no thread, no descriptor is left),
+        begin anew a little later."""
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+            except Exception:
+                _log.exception("the status of job %s cannot be followed now", self._job.id)
+                await asyncio.sleep(KEEP_AGAIN_S[min(failures, len(KEEP_AGAIN_S) - 1)])
+                failures += 1
+
+    async def _follow(self) -> None:
+        """Between reading and taking there is no await, so none is lost."""
         async with aclosing(follow(self._tail)) as chunks:
             async for chunk in chunks:
                 began = time.perf_counter()
@@ -225,8 +236,3 @@ class _Run:
         except NotFound:
             return False
         return True
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("%s stopped; its end will still be read", task.get_name(), exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from runners.docker.where import Facts
 from runners.protocol import Command, Ended, RunRequest
 from runners.slurm import script, state
 from runners.slurm.state import Seen
+from runners.slurm.watcher import Watcher
 from taod.config import DockerConfig, RunnerConfig, SlurmConfig, SlurmRule
 from tests.runners.engines import Dockerd
 
@@ -159,3 +161,28 @@ def test_doctor_on_gpus_without_the_toolkit_and_on_passwords(tmp_path: Path) -> 
     assert "which taod does not use" in doctor.login(file).found
     file.write_text(json.dumps({"credHelpers": {"nvcr.io": "pass"}}))
     assert "by a credential helper" in doctor.login(file).found
+
+
+async def test_the_watch_over_the_cluster_goes_on_whatever_one_answer_does_to_it() -> None:
+    class Answers:
+        """What a cluster says: once nothing that can be read, then of one job."""
+
+        asked = 0
+
+        async def mine(self) -> list[Seen]:
+            self.asked += 1
+            if self.asked == 1:
+                raise ValueError("squeue: a column is missing")
+            return [Seen("7", "one", "RUNNING")]
+
+    def deaf(_: Seen | None) -> None:
+        raise OSError("the disk is full")
+
+    told: asyncio.Queue[Seen | None] = asyncio.Queue()
+    watcher = Watcher(Answers(), 0.01)  # type: ignore[arg-type]
+    watcher.watch("other", deaf)
+    watcher.watch("one", told.put_nowait)
+    async with asyncio.timeout(20):
+        assert [await told.get(), await told.get()] == [Seen("7", "one", "RUNNING")] * 2
+    watcher.leave(deaf)
+    watcher.leave(told.put_nowait)

@@ -11,7 +11,7 @@ from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
 
 from runners.protocol import Claim, RunIdentity, RunRequest
 from taod.config import SupervisionConfig
-from taod.scheduler import retry, supervise
+from taod.scheduler import guard, retry, supervise
 from taod.scheduler import scheduler as passes
 from taod.types.state import State
 
@@ -182,4 +182,17 @@ async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
     job_id = world.post("[ -e again ] || { touch again; exit 7; }; say SUCCESS 'All went well'")
     job = await world.until(job_id, State.DONE)
     assert job.attempt == 2
+    await end_all(world)
+
+
+async def test_limits_are_watched_on_where_a_look_at_the_files_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "WAIT_AGAIN_S", 0.01)
+    monkeypatch.setattr(guard, "_signs", once(OSError("the folder is gone"), guard._signs))
+    supervision = SupervisionConfig(wall_s=0.3, stall_s=60)
+    world = World(tmp_path / "root", in_memory=True, supervision=supervision)
+    await world.scheduler.start()
+    job = await world.until(world.post(LONG), State.FAILED)
+    assert job.reason.startswith("ended by taod: its time limit of 0.3 s was over")
     await end_all(world)

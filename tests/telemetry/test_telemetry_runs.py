@@ -250,3 +250,26 @@ async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more
         (event,) = await hear(stream, EventType.STATUS)
     assert msgspec.json.decode(event.data, type=StatusUpdate).kpi == {"loss": 0.5}
     assert bench.store.jobs.result(job.id).kpi[0].values == {"1": 0.5}
+
+
+async def test_a_run_is_followed_on_where_its_folder_cannot_be_watched_at_first(
+    bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_AGAIN_S", (0.01,))
+    follow, fails = module.follow, 2
+
+    def followed(tail: Any) -> Any:
+        nonlocal fails
+        fails -= 1
+        if fails >= 0:
+            raise RuntimeError("can't start new thread")
+        return follow(tail)
+
+    monkeypatch.setattr(module, "follow", followed)
+    job = bench.job()
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    async with bus.subscribe(bench.user.id) as stream:
+        report(folder, line(epoch=1, max_epoch=2, status="RUNNING", kpi={"loss": 0.5}))
+        await hear(stream, EventType.STATUS)
+    assert fails < 0
