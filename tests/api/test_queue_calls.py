@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.queue import QueueState
 from taod.types.state import State
-from tests.api.conftest import HOST, Server
+from tests.api.conftest import HOST, PNG, Server
 
 
 async def until(server: Server, holds: Any) -> None:
@@ -242,6 +243,11 @@ class TestLimits:
 class TestData:
     """Jobs that wait for their data go on when it is there, however it came to be."""
 
+    @pytest.fixture
+    def config(self, config):
+        config.devices.cpu_slots = 2
+        return config
+
     async def test_an_upload_that_fails_lets_those_go_on_who_can_with_the_data_that_stayed(
         self, server, pictures
     ) -> None:
@@ -279,5 +285,24 @@ class TestData:
         await until(server, lambda: "'empty' has no data yet" in job(server, train).reason)
         await server.call("PATCH", f"/model/{model}", 200, json={"train_datasets": [ready]})
         await until(server, lambda: job(server, train).state is State.RUNNING)
+        server.word("go")
+        await until(server, lambda: job(server, train).state is State.DONE)
+
+    async def test_a_training_waits_for_the_conversion_of_its_data(self, server, tmp_path: Path) -> None:
+        images, labels = tmp_path / "set" / "images", tmp_path / "set" / "labels"
+        images.mkdir(parents=True)
+        labels.mkdir()
+        (images / "1.png").write_bytes(PNG)
+        (labels / "1.txt").write_text("car 0 0 0 0 0 1 1 0 0 0 0 0 0 0\n")
+        data = await server.ready_dataset(tmp_path / "set", type_="object_detection", format_="kitti", name="cars")
+        model = await server.model("detectnet_v2", train_datasets=[data])
+        (convert,) = await server.call("POST", f"/dataset/{data}/job", 201, json=[{"actions": ["convert"]}])
+        await until(server, lambda: job(server, convert).state is State.RUNNING)
+        (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
+        words = f"waits: its train data set 'cars' is being converted by convert {convert[:8]}"
+        await until(server, lambda: job(server, train).reason == words)
+        server.word("go")
+        await until(server, lambda: job(server, train).state is State.RUNNING)
+        assert job(server, convert).state is State.DONE
         server.word("go")
         await until(server, lambda: job(server, train).state is State.DONE)
