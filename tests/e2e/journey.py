@@ -96,8 +96,14 @@ async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool])
 
 
 def at_epoch(epoch: int) -> Callable[[JobDetail], bool]:
-    """Holds when a train has finished that epoch, or has ended."""
-    return lambda detail: detail.job.state.ended or (detail.job.result.epoch or 0) >= epoch
+    """Holds when a train has finished that epoch and is on record as running, or has ended."""
+
+    def holds(detail: JobDetail) -> bool:
+        # A tool may report before the engine has answered that its container is started.
+        begun = detail.job.state is not State.STARTING
+        return detail.job.state.ended or (begun and (detail.job.result.epoch or 0) >= epoch)
+
+    return holds
 
 
 def ended(detail: JobDetail) -> bool:
