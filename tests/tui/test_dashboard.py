@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.widgets import Static, TabbedContent
 
 from taod.client import Client
@@ -13,6 +14,7 @@ from taod.types.job import Result
 from taod.types.state import State
 from tui.app import Dashboard
 from tui.job.plot import MetricPlot
+from tui.jobs.table import JobsTable
 from tui.screens.confirm import Confirm
 from tui.screens.help import Help
 
@@ -371,3 +373,16 @@ async def test_a_small_terminal_keeps_what_matters(dashboard: Dashboard, busy: A
         await until(pilot, lambda: "device" in set(dashboard.screen.jobs.table.columns))
         assert dashboard.screen.jobs.table.selected_id == busy.train.id
         assert dashboard.screen.query_one(TabbedContent).active == "tab-log"
+
+
+async def test_what_is_typed_at_one_go_goes_into_the_filter(dashboard: Dashboard, busy: Any, until: Any) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
+        # As from a terminal that was stopped, or a paste: all keys are there before the first one is handled.
+        for key, sign in [("slash", "/"), *((sign, sign) for sign in "dino"), ("enter", "\r")]:
+            dashboard.post_message(Key(key, sign))
+        await until(pilot, lambda: dashboard.screen.jobs.filters.input.value == "dino")
+        await until(pilot, lambda: isinstance(dashboard.focused, JobsTable))
+        assert (len(dashboard.screen.jobs.table.rows), dashboard.screen.jobs.table.order.column) == (1, "age")
+        await pilot.press("escape", "l", "slash")
+        assert dashboard.screen.jobs.filters.input is not dashboard.focused, "the log has this key for itself"

@@ -38,7 +38,7 @@ class DatasetsPage(ListPage):
         Binding("v", "check", "Check", tooltip="Check all its files in the background, or end the check that goes on"),
         Binding("p", "pictures", "Pictures", show=False, tooltip="Show more of its pictures"),
         Binding("x", "delete", "Delete", tooltip="Delete the data set, after a question"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word of the list"),
+        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
 
@@ -136,6 +136,8 @@ class DatasetsPage(ListPage):
         return "No data set is selected; n makes one."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "filter":
+            return self.may_filter()
         if action in ("bring", "run", "delete", "check", "pictures"):
             return True if self.selected is not None else None
         return True

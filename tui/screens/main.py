@@ -46,7 +46,14 @@ class MainScreen(Page):
         Binding("u", "undo", "Undo", show=False, tooltip="Take back the last hold or change of priority"),
         Binding("R", "again", "Again", show=False, tooltip="Run its action again, after a look at what would happen"),
         Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files, after a question"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by id, model, network or action"),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            priority=True,
+            tooltip="Filter by id, model, network or action",
+        ),
         Binding("o", "order", "Order", show=False, tooltip="Order the list by the next column"),
         Binding("O", "turn", "Turn", show=False, tooltip="Turn the list's order around"),
         Binding("g", "group", "Group", show=False, tooltip="Put the jobs of each model together, or no more"),
@@ -190,6 +197,8 @@ class MainScreen(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what none of the jobs that it would be done to allows."""
+        if action == "filter":
+            return self.may_filter()
         if action in ALLOWED:
             return True if self._targets(action) else None
         if action == "trials":

@@ -38,7 +38,7 @@ class ModelsPage(ListPage):
         Binding("t", "run", "Run", tooltip="Run actions: train, evaluate, export, …"),
         Binding("c", "change", "Change", tooltip="Change its name, data sets, pretrained model, sweep"),
         Binding("x", "delete", "Delete", tooltip="Delete the model with its jobs, after a question"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word of the list"),
+        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
 
@@ -106,6 +106,8 @@ class ModelsPage(ListPage):
         return "No model is selected; n makes one."
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "filter":
+            return self.may_filter()
         if action in ("spec", "run", "change", "delete"):
             return True if self.selected is not None else None
         return True

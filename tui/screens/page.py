@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
+from textual.widgets import Input
 
 from taod.client import ClientError, NoDaemon
 from tui import feed
@@ -114,11 +115,8 @@ class Page(Screen[None]):
         self.header.show_counts(event.counts)
 
     def on_key(self, event: Key) -> None:
-        """Say why a key that is greyed out does nothing; a part that has the focus may have the key for itself."""
-        parts = self.focused.ancestors_with_self if self.focused is not None else []
-        if any(
-            event.key in part._bindings.key_to_bindings for part in parts if part is not self and part is not self.app
-        ):
+        """Say why a key that is greyed out does nothing."""
+        if self.taken(event.key):
             return
         for binding in (
             self._bindings.get_bindings_for_key(event.key) if event.key in self._bindings.key_to_bindings else ()
@@ -127,6 +125,16 @@ class Page(Screen[None]):
             if "." not in name and self.check_action(name, ()) is None and (why := self.why_not(name)):
                 self.notify(why, markup=False, timeout=4)
                 event.stop()
+
+    def taken(self, key: str) -> bool:
+        """Whether the part that has the focus has this key for itself."""
+        parts = self.focused.ancestors_with_self if self.focused is not None else []
+        return any(key in part._bindings.key_to_bindings for part in parts if part is not self and part is not self.app)
+
+    def may_filter(self) -> bool:
+        """Whether `/` goes to the list's filter. It does at once, before what is typed after it is given to anybody:
+        so the binding has priority, and must not take the sign from whoever types or searches."""
+        return not (isinstance(self.focused, Input) or self.taken("slash"))
 
     def why_not(self, action: str) -> str:
         """Why an action that is greyed out cannot be done now, as a sentence."""
