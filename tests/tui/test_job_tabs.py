@@ -137,17 +137,20 @@ async def test_eighty_classes_are_scrolled_and_come_anew_after_each_epoch(
             categorical=[Categorical("accuracy_top-1", values)],
         )
 
-    busy.results[busy.train.id] = result(1)
+    busy.results[busy.train.id] = Result(kpi=[contract.kpi("accuracy_top-1", 0.5)])
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("k")
-        await until(pilot, lambda: "80 classes, the lowest first mean 0.1395" in text(dashboard, "#class-head"))
+        await until(pilot, lambda: dashboard.screen.job.kpis.chosen == "accuracy_top-1")
         table = dashboard.screen.query_one("#kpi-classes")
+        assert not table.display
+        for epoch, mean in ((2, "0.2395"), (3, "0.3395")):
+            busy.results[busy.train.id] = result(epoch)
+            dashboard.screen.job.feed(StatusUpdate(busy.train.id, epoch=epoch, kpi={"accuracy_top-1": 0.5}))
+            await until(
+                pilot, lambda mean=mean: f"80 classes, the lowest first mean {mean}" in text(dashboard, "#class-head")
+            )
         await until(pilot, lambda: table.max_scroll_y > 0)
-        busy.results[busy.train.id] = result(2)
-        update = StatusUpdate(busy.train.id, epoch=2, kpi={"accuracy_top-1": 0.5})
-        dashboard.screen.job.feed(update)
-        await until(pilot, lambda: "mean 0.2395" in text(dashboard, "#class-head"))
 
 
 async def test_the_curve_of_a_marked_job_that_runs_grows(

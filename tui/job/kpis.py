@@ -30,6 +30,8 @@ COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
 DRAW_EVERY_S = 0.2
 """Curves that grow faster are drawn this often."""
+CLASSES_AFTER_S = 0.5
+"""So long after an epoch its values by class are read: what else it tells comes meanwhile."""
 
 
 class KpiPane(Vertical):
@@ -55,6 +57,8 @@ class KpiPane(Vertical):
         self._canvas: MetricPlot | None = None
         self._drawing = False
         """Whether what came is going to be drawn."""
+        self._asking = False
+        """Whether values by class are going to be read."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
@@ -92,8 +96,9 @@ class KpiPane(Vertical):
         curves = self.curves if update.job_id == self._job_id else self._others.get(update.job_id)
         if curves is None or not curves.feed(update):
             return
-        if update.job_id == self._job_id and self._categories:
-            self._read_classes(update.job_id)
+        if update.job_id == self._job_id and not self._asking:
+            self._asking = True
+            self.set_timer(CLASSES_AFTER_S, self._read_classes)
         if not self._drawing:
             self._drawing = True
             self.set_timer(DRAW_EVERY_S, self._grown)
@@ -137,9 +142,12 @@ class KpiPane(Vertical):
         self._draw()
 
     @work(group="classes", exclusive=True)
-    async def _read_classes(self, job_id: str) -> None:
+    async def _read_classes(self) -> None:
         """Lines tell no values by class: after an epoch they are read anew."""
-        await asyncio.sleep(DRAW_EVERY_S)
+        self._asking = False
+        job_id = self._job_id
+        if job_id is None:
+            return
         try:
             detail = await self._client.job(job_id)
         except ClientError:
