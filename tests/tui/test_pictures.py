@@ -20,6 +20,7 @@ from textual.widgets import Input, TabbedContent
 
 from taod.client import Client
 from taod.types.dataset import Dataset, DatasetFormat, DatasetSummary, DatasetType, SplitSummary
+from taod.types.event import ResourceChange
 from taod.types.job import Categorical, CategoryValue, Graphical, HistoryEntry, Job, Result
 from taod.types.model import Model
 from taod.types.queue import QueueState
@@ -342,6 +343,9 @@ async def to_be_swept(camera: Camera) -> None:
     (digits,) = camera.world.models
     before = camera.world.models[digits]
     camera.world.models[digits] = msgspec.structs.replace(before, automl_enabled=True, automl_algorithm="Bayesian")
+    app.post_message(feed.ModelChanged(ResourceChange(digits, "updated")))
+    await camera.pilot.pause()
+    await camera.settle()
     await press("c")
     await camera.until(lambda: type(app.screen).__name__ == "ModelForm")
     await camera.take("change-model")
