@@ -344,8 +344,7 @@ async def to_be_swept(camera: Camera) -> None:
     before = camera.world.models[digits]
     camera.world.models[digits] = msgspec.structs.replace(before, automl_enabled=True, automl_algorithm="Bayesian")
     app.post_message(feed.ModelChanged(ResourceChange(digits, "updated")))
-    await camera.pilot.pause()
-    await camera.settle()
+    await camera.until(lambda: app.screen.selected.automl_enabled)
     await press("c")
     await camera.until(lambda: type(app.screen).__name__ == "ModelForm")
     await camera.take("change-model")
