@@ -53,6 +53,27 @@ async def test_a_hold_and_a_priority_are_taken_back_one_by_one(dashboard: Dashbo
         assert asked(busy, "PATCH", queued.id) == before == 4
 
 
+async def test_what_the_daemon_refused_is_not_told_as_done_and_cannot_be_taken_back(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    queued = busy.add_job(state=State.QUEUED, seconds_ago=1)
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, queued.id)
+        await until(pilot, lambda: dashboard.screen.job.detail is not None)
+        busy.refused[f"/job/{queued.id}"] = "it has been started meanwhile"
+        for key in ("h", "plus"):
+            before = len(dashboard._notifications)
+            await pilot.press(key)
+            await until(pilot, lambda before=before: len(dashboard._notifications) > before)
+            await until(pilot, lambda: not any(work.group == "act" and work.is_running for work in dashboard.workers))
+        said = [note.message for note in dashboard._notifications]
+        assert len(said) == 2
+        assert all("it has been started meanwhile" in note for note in said)
+        await pilot.press("u")
+        said = [note.message for note in dashboard._notifications]
+        assert said[-1] == "There is nothing to take back."
+
+
 async def test_only_what_has_ended_is_deleted(dashboard: Dashboard, busy: Any, until: Any) -> None:
     failed = next(view for view in busy.jobs.values() if view.state is State.FAILED)
     async with dashboard.run_test(size=SIZE) as pilot:

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from taod.types.job import Categorical, CategoryValue, Result
+from taod.types.event import StatusUpdate
+from taod.types.job import Artifact, Categorical, CategoryValue, Result
 from tests.tui.test_dashboard import select, text
+from tui import format
 from tui.app import Dashboard
-from tui.job.files import FilesPane
-from tui.job.kpis import by_class
+from tui.job.classes import chosen_classes, class_head, class_table
+from tui.job.files import FilesPane, listed
 from tui.job.preview import preview
 from tui.job.spec import SpecPane, differences
 from tui.pictures import Picture
@@ -108,9 +110,74 @@ def test_files_are_shown_by_what_they_are() -> None:
     assert drawn(preview("r/x.pth", b"PK\0\0", 4)) == "No text: it can only be saved."
 
 
-def test_classes_are_told_worst_first() -> None:
-    values = [CategoryValue("cat", 0.9), CategoryValue("dog", 0.2), CategoryValue("bird", None)]
-    told = by_class("accuracy", [Categorical("precision", values)])
-    assert told is not None
-    assert " ".join(told.plain.split()) == "precision by class dog 0.2 cat 0.9 bird –"
-    assert by_class("accuracy", []) is None
+def test_classes_are_told_lowest_first_each_in_full() -> None:
+    values = [
+        CategoryValue("cat", 0.9),
+        CategoryValue("dog", 0.2),
+        CategoryValue("bird", None),
+        CategoryValue("ox", None),
+    ]
+    precision = Categorical("precision", values)
+    assert chosen_classes("accuracy", [Categorical("recall", []), precision]) is precision
+    assert chosen_classes("accuracy", [Categorical("recall", [])]) is None
+    assert drawn(class_table(precision)) == "dog 0.2 cat 0.9 bird – ox –"
+    assert drawn(class_head(precision)) == "precision by class 4 classes, the lowest first mean 0.55"
+    many = Categorical("accuracy", [CategoryValue(f"class{number}", number / 80) for number in range(80)])
+    told = drawn(class_table(many)).split()
+    assert all(f"class{number}" in told for number in range(80))
+
+
+async def test_eighty_classes_are_scrolled_and_come_anew_after_each_epoch(
+    dashboard: Dashboard, busy: Any, contract: Any, until: Any
+) -> None:
+    def result(epochs: int) -> Result:
+        values = [CategoryValue(f"class{number}", epochs / 10 + number / 1000) for number in range(80)]
+        return Result(
+            kpi=[contract.kpi("accuracy_top-1", *(0.5 for _ in range(epochs)))],
+            categorical=[Categorical("accuracy_top-1", values)],
+        )
+
+    busy.results[busy.train.id] = Result(kpi=[contract.kpi("accuracy_top-1", 0.5)])
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, busy.train.id)
+        await pilot.press("k")
+        await until(pilot, lambda: dashboard.screen.job.kpis.chosen == "accuracy_top-1")
+        table = dashboard.screen.query_one("#kpi-classes")
+        assert not table.display
+        for epoch, mean in ((2, "0.2395"), (3, "0.3395")):
+            busy.results[busy.train.id] = result(epoch)
+            dashboard.screen.job.feed(StatusUpdate(busy.train.id, epoch=epoch, kpi={"accuracy_top-1": 0.5}))
+            await until(
+                pilot, lambda mean=mean: f"80 classes, the lowest first mean {mean}" in text(dashboard, "#class-head")
+            )
+        await until(pilot, lambda: table.max_scroll_y > 0)
+
+
+async def test_the_curve_of_a_marked_job_that_runs_grows(
+    dashboard: Dashboard, busy: Any, contract: Any, until: Any
+) -> None:
+    other = busy.add_job(seconds_ago=5, metric="accuracy_top-1")
+    busy.results[other.id] = Result(kpi=[contract.kpi("accuracy_top-1", 0.5, 0.7)])
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, other.id)
+        await pilot.press("space")
+        await select(dashboard, pilot, until, busy.train.id)
+        await pilot.press("k")
+        await until(pilot, lambda: f"train {other.id[:8]} 0.7" in text(dashboard, "#kpi-head"))
+        dashboard.screen.job.feed(StatusUpdate(other.id, epoch=9, kpi={"accuracy_top-1": 0.8}))
+        await until(pilot, lambda: f"train {other.id[:8]} 0.8" in text(dashboard, "#kpi-head"))
+
+
+def test_files_are_a_tree_and_folders_tell_what_they_hold() -> None:
+    paths = ["results/train/b.pth", "log.txt", "results/a.csv", "results/train/a.pth"]
+    options = listed([Artifact(path, 1000, "2026-01-05T10:00:00+00:00") for path in paths])
+    assert [(str(option.prompt).split()[0], option.id, option.disabled) for option in options] == [
+        ("log.txt", "log.txt", False),
+        ("results/", None, True),
+        ("a.csv", "results/a.csv", False),
+        ("train/", None, True),
+        ("a.pth", "results/train/a.pth", False),
+        ("b.pth", "results/train/b.pth", False),
+    ]
+    assert str(options[1].prompt).split()[1:] == format.size(3000).split()
+    assert str(options[4].prompt).startswith("    a.pth")

@@ -13,17 +13,23 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from textual.widgets import Input, TabbedContent
 
 from taod.client import Client
 from taod.types.dataset import Dataset, DatasetFormat, DatasetSummary, DatasetType, SplitSummary
+from taod.types.event import ResourceChange
 from taod.types.job import Categorical, CategoryValue, Graphical, HistoryEntry, Job, Result
 from taod.types.model import Model
+from taod.types.queue import QueueState
 from taod.types.state import State, Status
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
+from tui import feed
 from tui.app import Dashboard
+from tui.job.spec import SpecPane
+from tui.queue.banner import QueueBanner
 
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 SCHEMA = {
@@ -53,6 +59,8 @@ SCHEMA = {
 
 PATIENCE_S = 20.0
 Look = Literal["dark", "light"]
+LOOKS: tuple[Look, ...] = ("dark", "light")
+SIZES = ((80, 24), (140, 44))
 
 
 @pytest.fixture
@@ -238,8 +246,15 @@ async def walk(camera: Camera) -> None:
         await press(key)
         await camera.until(lambda tab=tab: app.screen.query_one("#tabs", TabbedContent).active == f"tab-{tab}")
         await take(tab)
+        if tab == "spec":
+            await press("v", "v")
+            await camera.until(lambda: app.screen.query_one(SpecPane).way == "default")
+            await take("spec-default")
     await press("l", "enter")
     await take("log-zoomed")
+    await press("slash", *"epoch", "enter")
+    await camera.until(lambda: app.screen.job.log_view.has_focus)
+    await take("log-searched")
     await press("escape", "c")
     await camera.until(screen("Confirm"))
     await take("cancel")
@@ -266,19 +281,33 @@ async def walk(camera: Camera) -> None:
     await take("run")
     await press("escape", "e")
     await camera.until(screen("ChooseAction"))
+    await take("choose-action")
     await press("enter")
     await camera.until(screen("SpecEditor"))
     await take("spec-editor")
-    await press("enter")
+    await press("y")
+    await camera.until(screen("AsYaml"))
+    await take("spec-yaml")
+    await press("escape", "enter")
     await camera.until(screen("EditValue"))
     await take("edit-value")
-    await press("escape", "escape", "D", "u")
+    await press("escape", "escape")
+    await camera.until(screen("ModelsPage"))
+    await to_be_swept(camera)
+    await press("D", "u")
     await camera.until(screen("BringFiles"))
     await take("bring-files")
     await press("escape", "J", "Q")
     await camera.until(screen("PauseQueue"))
     await take("pause-queue")
-    await press("escape", "ctrl+p")
+    await press("escape")
+    await camera.until(screen("MainScreen"))
+    app.post_message(feed.QueueChanged(paused_queue(camera.world)))
+    await camera.until(lambda: app.screen.query_one(QueueBanner).display)
+    await take("queue-paused")
+    app.post_message(feed.QueueChanged(camera.world.queue))
+    await camera.until(lambda: not app.screen.query_one(QueueBanner).display)
+    await press("ctrl+p")
     await camera.until(screen("CommandPalette"))
     await press(*"group")
     await camera.until(lambda: app.screen.query_one("CommandList").option_count)
@@ -298,13 +327,47 @@ async def walk(camera: Camera) -> None:
     await take("trials")
     await press("v")
     await take("trials-values")
-    await press("escape", "T")
+    await press("v")
+    await take("trials-matter")
+    await press("x")
+    await camera.until(screen("Confirm"))
+    await take("stop-early")
+    await press("n", "escape", "T")
     await camera.until(lambda: len([row for row in app.screen.jobs.table.rows if row.startswith("000000b")]) == 5)
     await take("trials-listed")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 44)], ids=["80x24", "140x44"])
-@pytest.mark.parametrize("look", ["dark", "light"])
+async def to_be_swept(camera: Camera) -> None:
+    """The model with its sweep on: the form that says so, and the range of a parameter."""
+    app, press = camera.app, camera.press
+    (digits,) = camera.world.models
+    before = camera.world.models[digits]
+    camera.world.models[digits] = msgspec.structs.replace(before, automl_enabled=True, automl_algorithm="Bayesian")
+    app.post_message(feed.ModelChanged(ResourceChange(digits, "updated")))
+    await camera.until(lambda: app.screen.selected.automl_enabled)
+    await press("c")
+    await camera.until(lambda: type(app.screen).__name__ == "ModelForm")
+    await camera.take("change-model")
+    await press("escape", "e")
+    await camera.until(lambda: type(app.screen).__name__ == "ChooseAction")
+    await press("enter")
+    await camera.until(lambda: type(app.screen).__name__ == "SpecEditor")
+    await press("enter")
+    await camera.until(lambda: type(app.screen).__name__ == "EditValue")
+    await camera.take("edit-range")
+    await press("escape", "escape")
+    await camera.until(lambda: type(app.screen).__name__ == "ModelsPage")
+    camera.world.models[digits] = before
+
+
+def paused_queue(world: Any) -> QueueState:
+    return msgspec.structs.replace(
+        world.queue, paused=True, by="ann", since=world.stamp(600), reason="a new driver is put in"
+    )
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x44"])
+@pytest.mark.parametrize("look", LOOKS)
 async def test_every_page_looks_as_it_did(
     still: None, server: Any, scene: Any, snapshot: Any, look: Look, size: tuple[int, int]
 ) -> None:
@@ -314,11 +377,15 @@ async def test_every_page_looks_as_it_did(
         await walk(Camera(app, pilot, scene, snapshot, f"{look}-{size[0]}x{size[1]}"))
 
 
-async def test_an_empty_daemon_says_what_to_do(still: None, server: Any, world: Any, snapshot: Any) -> None:
-    app = Dashboard(Client(server.url, world.user, world.token), ascii_only=False)
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x44"])
+@pytest.mark.parametrize("look", LOOKS)
+async def test_an_empty_daemon_says_what_to_do(
+    still: None, server: Any, world: Any, snapshot: Any, look: Look, size: tuple[int, int]
+) -> None:
+    app = Dashboard(Client(server.url, world.user, world.token), look=look, ascii_only=False)
     app.animation_level = "none"
-    async with app.run_test(size=(80, 24)) as pilot:
-        camera = Camera(app, pilot, world, snapshot, "dark-80x24")
+    async with app.run_test(size=size) as pilot:
+        camera = Camera(app, pilot, world, snapshot, f"{look}-{size[0]}x{size[1]}")
         await camera.until(lambda: app.connected)
         for key, name in (("J", "jobs"), ("D", "datasets"), ("M", "models")):
             await camera.press(key)

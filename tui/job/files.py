@@ -1,4 +1,4 @@
-"""The files that a job has left: a list with sizes, the one under the cursor to look at, and a key that saves it."""
+"""The files that a job has left: a tree with sizes, the one under the cursor to look at, and a key that saves it."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class FilesPane(Horizontal):
         self._files = {file.path: file for file in files}
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options(Option(_entry(file), id=file.path) for file in files)
+        options.add_options(listed(files))
         if not files:
             self._say("No files yet.")
             return
-        paths = list(self._files)
-        options.highlighted = paths.index(kept.path) if kept is not None and kept.path in self._files else 0
+        first = kept.path if kept is not None and kept.path in self._files else in_order(files)[0].path
+        options.highlighted = options.get_option_index(first)
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
@@ -158,7 +158,36 @@ class FilesPane(Horizontal):
             self.notify(str(into), title="Saved", markup=False)
 
 
-def _entry(file: Artifact) -> Text:
-    name = file.path if len(file.path) <= NAME_CELLS else "…" + file.path[-NAME_CELLS + 1 :]
-    text = Text(name.ljust(NAME_CELLS), style=TEXT, no_wrap=True)
-    return text.append(format.size(file.size_bytes).rjust(10), style=SOFT)
+def in_order(files: Sequence[Artifact]) -> list[Artifact]:
+    """A folder's own files first, then its folders, each by name."""
+
+    def place(file: Artifact) -> list[tuple[bool, str]]:
+        *folders, name = PurePosixPath(file.path).parts
+        return [*((True, folder) for folder in folders), (False, name)]
+
+    return sorted(files, key=place)
+
+
+def listed(files: Sequence[Artifact]) -> list[Option]:
+    """The files as a tree: each folder once, with the size of all that it holds, its files indented below it."""
+    held: dict[PurePosixPath, int] = {}
+    for file in files:
+        for folder in PurePosixPath(file.path).parents:
+            held[folder] = held.get(folder, 0) + file.size_bytes
+    options, open_folders = [], {PurePosixPath()}
+    for file in in_order(files):
+        path = PurePosixPath(file.path)
+        for folder in reversed(path.parents):
+            if folder not in open_folders:
+                open_folders.add(folder)
+                options.append(Option(_line(folder, f"{folder.name}/", held[folder], SOFT), disabled=True))
+        options.append(Option(_line(path, path.name, file.size_bytes, TEXT), id=file.path))
+    return options
+
+
+def _line(path: PurePosixPath, name: str, size_bytes: int, style: str) -> Text:
+    shown = "  " * (len(path.parts) - 1) + name
+    if len(shown) > NAME_CELLS:
+        shown = shown[: NAME_CELLS - 1] + "…"
+    text = Text(shown.ljust(NAME_CELLS), style=style, no_wrap=True)
+    return text.append(format.size(size_bytes).rjust(10), style=SOFT)

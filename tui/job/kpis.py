@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -19,8 +19,9 @@ from taod.client import Client, ClientError
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
+from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.curves import Curves, Line
-from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, SOFT, TEAL, TEXT, YELLOW
+from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, TEAL, TEXT, YELLOW
 
 if TYPE_CHECKING:
     from tui.job.plot import MetricPlot
@@ -29,6 +30,8 @@ COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
 DRAW_EVERY_S = 0.2
 """Curves that grow faster are drawn this often."""
+CLASSES_AFTER_S = 0.5
+"""So long after an epoch its values by class are read: what else it tells comes meanwhile."""
 
 
 class KpiPane(Vertical):
@@ -47,18 +50,24 @@ class KpiPane(Vertical):
         self._beside: set[str] = set()
         """Metrics drawn beside the chosen one."""
         self._others: dict[str, Curves] = {}
-        """Curves of marked jobs, by how the job is called."""
+        """Curves of marked jobs, by id."""
+        self._names: dict[str, str] = {}
+        """How the marked jobs are called, by id."""
         self._categories: list[Categorical] = []
         self._canvas: MetricPlot | None = None
         self._drawing = False
         """Whether what came is going to be drawn."""
+        self._asking = False
+        """Whether values by class are going to be read."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
             yield OptionList(id="metrics", compact=True)
             with Vertical(id="kpi-plot"):
                 yield Static(id="kpi-head")
-                yield Static("", id="kpi-classes")
+                with VerticalScroll(id="kpi-classes"):
+                    yield Static("", id="class-head")
+                    yield Static("", id="class-values")
         yield Static("", id="kpi-empty", classes="empty")
 
     def on_mount(self) -> None:
@@ -84,7 +93,13 @@ class KpiPane(Vertical):
 
     def feed(self, update: StatusUpdate) -> None:
         """Let the curve grow."""
-        if update.job_id == self._job_id and self.curves.feed(update) and not self._drawing:
+        curves = self.curves if update.job_id == self._job_id else self._others.get(update.job_id)
+        if curves is None or not curves.feed(update):
+            return
+        if update.job_id == self._job_id and not self._asking:
+            self._asking = True
+            self.set_timer(CLASSES_AFTER_S, self._read_classes)
+        if not self._drawing:
             self._drawing = True
             self.set_timer(DRAW_EVERY_S, self._grown)
 
@@ -116,14 +131,30 @@ class KpiPane(Vertical):
     @work(group="others", exclusive=True)
     async def _read_others(self, job_ids: list[str]) -> None:
         found: dict[str, Curves] = {}
+        names: dict[str, str] = {}
         for job_id in job_ids:
             try:
                 detail = await self._client.job(job_id)
             except ClientError:
                 continue
-            found[f"{detail.job.action} {format.short(job_id)}"] = Curves.of(detail.job)
-        self._others = found
+            found[job_id], names[job_id] = Curves.of(detail.job), f"{detail.job.action} {format.short(job_id)}"
+        self._others, self._names = found, names
         self._draw()
+
+    @work(group="classes", exclusive=True)
+    async def _read_classes(self) -> None:
+        """Lines tell no values by class: after an epoch they are read anew."""
+        self._asking = False
+        job_id = self._job_id
+        if job_id is None:
+            return
+        try:
+            detail = await self._client.job(job_id)
+        except ClientError:
+            return  # those of the epoch before stay until the next
+        if job_id == self._job_id:
+            self._categories = detail.job.result.categorical
+            self._draw()
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
@@ -170,10 +201,11 @@ class KpiPane(Vertical):
         lines = self._lines(self._chosen)
         self.query_one("#kpi-head", Static).update(self._head(self._chosen, lines))
         self._plot(lines)
-        classes = self.query_one("#kpi-classes", Static)
-        table = by_class(self._chosen, self._categories)
-        classes.display = table is not None
-        classes.update(table or "")
+        classes = chosen_classes(self._chosen, self._categories)
+        self.query_one("#kpi-classes").display = classes is not None
+        if classes is not None:
+            self.query_one("#class-head", Static).update(class_head(classes))
+            self.query_one("#class-values", Static).update(class_table(classes))
 
     def _plot(self, lines: Sequence[Line]) -> None:
         if self._canvas is None:
@@ -193,7 +225,7 @@ class KpiPane(Vertical):
         """The chosen metric, those beside it, and the chosen one of the other jobs."""
         named = [chosen, *(metric for metric in self.curves.metrics if metric in self._beside and metric != chosen)]
         series = [(metric, *self.curves.series(metric)) for metric in named]
-        series += [(name, *curves.series(chosen)) for name, curves in self._others.items()]
+        series += [(self._names[job_id], *curves.series(chosen)) for job_id, curves in self._others.items()]
         return [
             Line(name, epochs, values, COLOURS[number % len(COLOURS)])
             for number, (name, epochs, values) in enumerate(series)
@@ -219,16 +251,3 @@ class KpiPane(Vertical):
             text.append(format.number(best[1]), style=TEXT)
             text.append(f" at epoch {best[0]}", style=DIM)
         return text
-
-
-def by_class(metric: str, categories: Sequence[Categorical]) -> Text | None:
-    """The latest value of each class, worst first; of the chosen metric where it has them, else of the first."""
-    chosen = next((each for each in categories if each.metric == metric), categories[0] if categories else None)
-    if chosen is None or not chosen.category_wise_values:
-        return None
-    text = Text(f"{chosen.metric} by class  ", style=SOFT, no_wrap=True, overflow="ellipsis")
-    ordered = sorted(chosen.category_wise_values, key=lambda each: (each.value is None, each.value))
-    for each in ordered:
-        text.append(f"{each.category} ", style=DIM)
-        text.append(f"{format.number(each.value)}  ", style=TEXT)
-    return text

@@ -254,21 +254,22 @@ class MainScreen(Page):
         held = not all(view.state is State.HELD for view in views)
         views = [view for view in views if (view.state is State.HELD) is not held]
         back = {view.id: JobPatch(held=not held) for view in views}
-        await self._change({view.id: JobPatch(held=held) for view in views})
-        self._remember(f"{'Held' if held else 'Released'} {named(views)}", back)
+        views = await self._change({view.id: JobPatch(held=held) for view in views})
+        self._remember(f"{'Held' if held else 'Released'} {named(views)}", views, back)
 
     @work(group="act")
     async def action_priority(self, direction: int) -> None:
         views = self._targets("priority")
         wanted = {view.id: max(LEAST, min(MOST, view.priority + direction * PRIORITY_STEP)) for view in views}
         back = {view.id: JobPatch(priority=view.priority) for view in views}
-        await self._change({job_id: JobPatch(priority=priority) for job_id, priority in wanted.items()})
-        told = ", ".join(str(priority) for priority in sorted(set(wanted.values())))
-        self._remember(f"Priority of {named(views)} is {told}", back)
+        views = await self._change({job_id: JobPatch(priority=priority) for job_id, priority in wanted.items()})
+        told = ", ".join(str(priority) for priority in sorted({wanted[view.id] for view in views}))
+        self._remember(f"Priority of {named(views)} is {told}", views, back)
 
-    def _remember(self, told: str, back: dict[str, JobPatch]) -> None:
-        if back:
-            self._undo.append((told, back))
+    def _remember(self, told: str, views: Sequence[JobView], back: dict[str, JobPatch]) -> None:
+        """`views` are those that the daemon has changed."""
+        if views:
+            self._undo.append((told, {view.id: back[view.id] for view in views}))
             self.notify(f"{escape(told)}\n[$dim]u takes it back[/]", timeout=3)
             self.refresh_bindings()
 
@@ -276,8 +277,8 @@ class MainScreen(Page):
     async def action_undo(self) -> None:
         if self._undo:
             told, back = self._undo.pop()
-            await self._change(back)
-            self.notify(escape(told), title="Taken back", timeout=3)
+            if await self._change(back):
+                self.notify(escape(told), title="Taken back", timeout=3)
             self.refresh_bindings()
 
     def _known(self, view: JobView) -> JobView:
@@ -285,12 +286,14 @@ class MainScreen(Page):
         shown = self.job.view
         return self.jobs.book.views.get(view.id, shown if shown is not None and shown.id == view.id else view)
 
-    async def _change(self, patches: dict[str, JobPatch]) -> None:
+    async def _change(self, patches: dict[str, JobPatch]) -> list[JobView]:
+        """Ask the daemon for each; those that it changed."""
+
         async def change(job_id: str) -> JobView:
             return await self._client.patch_job(job_id, patches[job_id])
 
         known = {view.id: view for view in (self._looked_into, *self.jobs.book.views.values()) if view is not None}
-        await self._do(change, [view for view in known.values() if view.id in patches])
+        return await self._do(change, [view for view in known.values() if view.id in patches])
 
     @work(group="ask", exclusive=True)
     async def action_again(self) -> None:
@@ -320,18 +323,24 @@ class MainScreen(Page):
                     await self._client.delete_job(view.id)
                 except ClientError as error:
                     self.complain(error)
+                    if isinstance(error, NoDaemon):
+                        return
                 else:
                     self.app.post_message(feed.JobGone(view.id))
 
-    async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> None:
-        """Ask the daemon for each; its answers are shown at once, as events would be."""
+    async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> list[JobView]:
+        """Ask the daemon for each; its answers are shown at once, as events would be. Those that it did not refuse."""
+        done = []
         for view in views:
             try:
                 self.app.post_message(feed.JobChanged(await verb(view.id)))
             except ClientError as error:
                 self.complain(error)
                 if isinstance(error, NoDaemon):
-                    return
+                    break
+            else:
+                done.append(view)
+        return done
 
     async def _waiting_for(self, job_ids: set[str]) -> int:
         """How many further jobs that have not ended wait for these, directly or not."""
