@@ -66,7 +66,7 @@ async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, nam
     daemons = Daemons(tmp_path / "root")
     end = time.monotonic() + STORM_S / (len(ALL) if STORM_S > 10 else 1)
     while time.monotonic() < end and not writer.job(job_id).state.ended:
-        daemons.live(draw.uniform(0.0, 0.7))
+        daemons.live(draw.uniform(0.0, 0.25))
     assert daemons.kills >= 3
     writer.store.close()
 
