@@ -50,6 +50,11 @@ class DatasetRecord(msgspec.Struct):
     parent_dataset: str | None = None
     """The data set that it was made from; remembered likewise."""
 
+    @property
+    def has_data(self) -> bool:
+        """Whether its files are there, in the root or in a linked folder."""
+        return self.state in ("ready", "linked")
+
 
 class ModelRecord(msgspec.Struct):
     """A model; also a pretrained one (`user_id` None, `ngc_path` set): an entry of the catalogue, or, not public, one

@@ -31,7 +31,6 @@ from taod.watch import FolderWatch
 
 log = logging.getLogger("taod.checks")
 
-WITH_DATA = frozenset({"ready", "linked"})
 TAIL = 4096
 """Bytes of status.json looked at for the progress."""
 GRACE_S = 10.0
@@ -94,7 +93,7 @@ class Checks:
         """Go on with what an earlier daemon did not finish."""
         for wanted in sorted(self._root.reviews.glob("*/wanted")):
             record = self._store.datasets.get(wanted.read_text().strip(), wanted.parent.name)
-            if record is not None and record.state in WITH_DATA:
+            if record is not None and record.has_data:
                 self._begin(record, deep=False)
             else:
                 wanted.unlink(missing_ok=True)
@@ -107,7 +106,7 @@ class Checks:
     def begin(self, user_id: str, dataset_id: str, *, deep: bool) -> DatasetReport:
         """Check now; a check that is under way is begun anew. Raises NotFound, BadRequest where there is no data."""
         record = self._datasets.record(user_id, dataset_id)
-        if record.state not in WITH_DATA:
+        if not record.has_data:
             raise BadRequest(f"data set {record.name!r} has no files to check: upload or link them first")
         self._begin(record, deep=deep)
         return self.report(user_id, record.id)
@@ -156,7 +155,7 @@ class Checks:
             remove_folder(self._root.review(dataset_id))
         elif change in ("uploaded", "created") and self._config.check == "auto" and not self._stopping:
             record = self._store.datasets.get(user_id, dataset_id)
-            if record is not None and record.state in WITH_DATA:
+            if record is not None and record.has_data:
                 self._begin(record, deep=False, after_s=self._config.check_after_s)
 
     def _begin(self, record: DatasetRecord, *, deep: bool, after_s: float = 0.0) -> None:

@@ -32,7 +32,6 @@ from taod.types.common import JobSort
 from taod.types.state import ACTIVE, State
 
 AnyJob = JobRecord | NewJob | PendingJob
-READY_STATES = frozenset({"ready", "linked"})
 CONVERSIONS = ("convert", "dataset_convert")
 """How the actions begin that write into the data set itself."""
 _CPU = "cpu:"
@@ -68,7 +67,7 @@ class Planner:
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
                 return f"its {role} data set {dataset.name!r} is still being uploaded"
-            if dataset.state not in READY_STATES:
+            if not dataset.has_data:
                 return f"its {role} data set {dataset.name!r} has no data yet: upload an archive or link a folder"
             if job.owner_id != dataset.id and (converting := self._converting(dataset)) is not None:
                 held = " (held)" if converting.state is State.HELD else ""
@@ -232,7 +231,7 @@ class Planner:
 
     def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
-        if dataset.state in READY_STATES and not root.is_dir():
+        if dataset.has_data and not root.is_dir():
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )

@@ -12,8 +12,6 @@ from taod.paths import Root
 from taod.services.datasets import Datasets
 from taod.types.dataset import DatasetSample
 
-WITH_DATA = frozenset({"ready", "linked"})
-
 
 class Samples:
     """Lists samples and gives their thumbnails."""
@@ -41,7 +39,7 @@ class Samples:
         )
 
     async def _items(self, record: DatasetRecord) -> list[Item]:
-        if record.state not in WITH_DATA:
+        if not record.has_data:
             return []
         mark = None if record.summary is None else record.summary.fingerprint
         async with self._one:

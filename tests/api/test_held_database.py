@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.api.conftest import Server
-
-HOLDER = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-database.execute("ROLLBACK")
-"""
+from tests.holding import database_held
 
 
 @asynccontextmanager
 async def held(server: Server) -> AsyncIterator[None]:
     """Somebody with a transaction of their own that does not end."""
     server.services.store._database.connection.execute("PRAGMA busy_timeout=20")
-    other = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HOLDER, str(server.services.root.database)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert other.stdin is not None and other.stdout is not None
-    assert await other.stdout.readline() == b"held\n"
-    try:
+    async with database_held(server.services.root.database):
         yield
-    finally:
-        other.stdin.close()
-        await other.wait()
 
 
 async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Server, pictures) -> None:

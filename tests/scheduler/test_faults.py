@@ -16,6 +16,7 @@ from sched_world import GOOD, LONG, SECRET, World, end_all
 from runners import processes
 from taod.scheduler import settle
 from taod.types.state import State
+from tests.holding import database_held
 
 SIZE_MIB = 3
 
@@ -124,31 +125,13 @@ async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
             raise
 
     monkeypatch.setattr(settle, "_record", seen)
-    other = await asyncio.create_subprocess_exec(
-        *("python3", "-c", HOLDER, str(world.root.database)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert other.stdin is not None and other.stdout is not None
-    assert await other.stdout.readline() == b"held\n"
-    world.file(job_id, "go").touch()
-    await asyncio.wait_for(locked.wait(), 20)
-    assert world.job(job_id).state is State.RUNNING
-    other.stdin.close()
+    async with database_held(world.root.database):
+        world.file(job_id, "go").touch()
+        await asyncio.wait_for(locked.wait(), 20)
+        assert world.job(job_id).state is State.RUNNING
     job = await world.until(job_id, State.DONE)
     assert (job.reason, world.store.leases.all()) == ("All went well", [])
-    await other.wait()
     await end_all(world)
-
-
-HOLDER = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-database.execute("ROLLBACK")
-"""
 
 
 async def test_a_killed_supervisor_is_told_and_nothing_of_its_run_lives_on(tmp_path: Path) -> None:

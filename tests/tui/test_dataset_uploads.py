@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from taod.client import Client
-from taod.types.dataset import CheckProgress, CheckState, DatasetCreate, UploadProgress
+from taod.types.dataset import CheckProgress, CheckState, Dataset, DatasetCreate, UploadProgress
 from taod.types.event import EventType, ResourceChange
 from tests.tui.test_dashboard import asked, text
 from tui.app import Dashboard
@@ -13,14 +15,21 @@ from tui.app import Dashboard
 SIZE = (140, 44)
 
 
-async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
-    dashboard: Dashboard, client: Client, world: Any, until: Any
-) -> None:
+@asynccontextmanager
+async def flowers(dashboard: Dashboard, client: Client, until: Any) -> AsyncIterator[tuple[Dataset, Any]]:
+    """A data set that the dashboard shows, selected, and the pilot."""
     made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.connected)
         await pilot.press("D")
-        await until(pilot, lambda: dashboard.screen.listing.table.row_count == 1)
+        await until(pilot, lambda: dashboard.screen.selected is not None)
+        yield made, pilot
+
+
+async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
+    dashboard: Dashboard, client: Client, world: Any, until: Any
+) -> None:
+    async with flowers(dashboard, client, until) as (made, pilot):
         world.tell(EventType.UPLOAD, UploadProgress(made.id, "receiving", 2**20, 2**22, files=3, unpacked=2**20))
         await until(pilot, lambda: "1.0 MiB of 4.0 MiB" in text(dashboard, ".upload"))
         assert text(dashboard, ".upload").startswith("flowers")
@@ -34,11 +43,7 @@ async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
 
 
 async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, world: Any, until: Any) -> None:
-    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
-    async with dashboard.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: dashboard.connected)
-        await pilot.press("D")
-        await until(pilot, lambda: dashboard.screen.selected is not None)
+    async with flowers(dashboard, client, until) as (made, pilot):
         world.tell(EventType.UPLOAD, UploadProgress(made.id, "failed", 5, 10, message="no archive"))
         await until(pilot, lambda: "was not taken no archive" in text(dashboard, "#dataset-upload"))
         assert not dashboard.screen.query(".upload")
@@ -47,11 +52,7 @@ async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, wo
 async def test_how_far_a_check_is_comes_by_events_and_nobody_asks(
     dashboard: Dashboard, client: Client, world: Any, until: Any
 ) -> None:
-    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
-    async with dashboard.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: dashboard.connected)
-        await pilot.press("D")
-        await until(pilot, lambda: dashboard.screen.selected is not None)
+    async with flowers(dashboard, client, until) as (made, pilot):
         await until(pilot, lambda: asked(world, "GET", "/report") == 1)
         for share in (0.25, 0.75):
             world.tell(EventType.CHECK, CheckProgress(made.id, CheckState.RUNNING, "300 items checked", share))

@@ -1,0 +1,33 @@
+"""Another process that holds a database: a transaction of its own that does not end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+database.execute("ROLLBACK")
+"""
+
+
+@asynccontextmanager
+async def database_held(path: Path) -> AsyncIterator[None]:
+    """For as long as the block goes on."""
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLDER, str(path)), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdin is not None and other.stdout is not None
+    assert await other.stdout.readline() == b"held\n"
+    try:
+        yield
+    finally:
+        other.stdin.close()
+        await other.wait()
