@@ -28,7 +28,8 @@ def decisions() -> dict[Place, Any]:
         if not line.startswith("#"):
             network, path, what, decided, why = line.split("\t")
             assert why and (network, path, what) not in found, line
-            found[network, path, what] = json.loads(decided)
+            if what != "evidence":
+                found[network, path, what] = json.loads(decided)
     return found
 
 
