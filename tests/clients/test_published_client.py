@@ -12,7 +12,7 @@ from tests.clients.networks import CONVERSIONS, DATA_SERVICES, Data, data_of
 from tests.clients.published import ClientFailed, InOneProcess, OneByOne, PublishedClient
 from tests.clients.world import Beside, World
 
-tao = pytest.importorskip("tao_cli.tao", reason="the published client is not installed (extra dev)")
+tao = pytest.importorskip("tao_cli.tao", reason="the published client is not installed (dependency group test)")
 
 GROUPS = {
     name.replace("-", "_"): frozenset(group.commands) for name, group in tao.cli.commands.items() if name != "login"
