@@ -11,12 +11,10 @@ from taod.telemetry.figures import Curves, Series, set_categories
 from taod.telemetry.numbers import count
 from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result
+from taod.types.warning import Warning, WarningCode
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes; a longer line is no status line and is skipped, so that memory stays bounded."""
-
-ODD = "Lines of status.json: "
-"""How the warning about them begins."""
 
 _TEXTS = ("eta", "time_per_epoch", "time_per_iter")
 _STEPS_BY_ITERATION = frozenset({"segformer"})
@@ -33,16 +31,10 @@ class Oddities(msgspec.Struct):
     mended: int = 0
     """With bytes that are no UTF-8, each shown as a replacement character."""
 
-    def words(self) -> str | None:
+    def warning(self) -> Warning | None:
         """A warning about them; None where there are none."""
-        parts = []
-        if self.broken:
-            parts.append(f"{self.broken} not read, no JSON object")
-        if self.oversized:
-            parts.append(f"{self.oversized} not read, longer than {LONGEST_LINE >> 20} MiB")
-        if self.mended:
-            parts.append(f"{self.mended} read with bytes that are no UTF-8")
-        return f"{ODD}{'; '.join(parts)}" if parts else None
+        counts = {name: count for name, count in msgspec.structs.asdict(self).items() if count}
+        return Warning(WarningCode.STATUS_LINES, "", {**counts, "limit_bytes": LONGEST_LINE}) if counts else None
 
 
 class StatusReader:

@@ -119,7 +119,7 @@ def test_every_command_of_a_network(network: str, world: World, beside: Beside, 
             play.defaults(model, action)
             detail = beside.call("GET", f"/job/{jobs[action]}")
             assert detail["spec"] == beside.call("GET", f"/model/{model}/specs/{action}")
-            assert detail["warnings"] == [f"no spec was saved for {action}: the schema's default is used"]
+            assert detail["warnings"][0] == {"code": "default_spec", "subject": action}
 
     ends = beside.end_of(jobs.values())
     assert [end for end in ends if not end.startswith("Done")] == []
