@@ -10,7 +10,6 @@ from taod.types.dataset import DatasetSummary
 from taod.types.job import DataSeen, Job, JobView, Result
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
-from taod.types.warning import Warning
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -127,7 +126,7 @@ class JobRecord(msgspec.Struct):
     """The short result: without kpi, graphical and categorical."""
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
-    warnings: list[Warning] = []
+    warnings: list[str] = []
     place: int = 0
     """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
     retries: int = 0
@@ -248,7 +247,7 @@ class NewJob(msgspec.Struct):
     priority: int = 0
     metric: str | None = None
     spec: dict[str, Any] | None = None
-    warnings: list[Warning] = []
+    warnings: list[str] = []
     site: str = ""
     asked_runner: str | None = None
     sweep_id: str | None = None

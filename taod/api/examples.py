@@ -74,7 +74,12 @@ _job = Job(
 
 _SPEC = {"train": {"train_config": {"runner": {"max_epochs": 10}}}}
 _FOLDER = f"~/.local/share/taod/jobs/{_JOB}"
-_ARGV = ["classification_pyt", "train", f"--experiment_spec_file={_FOLDER}/spec.yaml", "--key=***"]
+_ARGV = [
+    "classification_pyt",
+    "train",
+    f"--experiment_spec_file={_FOLDER}/spec.yaml",
+    f"--results_dir={_FOLDER}/results/",
+]
 _summary = DatasetSummary(
     "linked",
     images=640,

@@ -14,7 +14,7 @@ from taod.catalogue.network import of
 from taod.paths import JobFolder
 
 FOLDER = "best_model"
-_CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt", ".ckzip")
+_CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt")
 _STATUS = "status.json"
 
 
@@ -42,18 +42,13 @@ def place(network: str, trial: JobFolder, sweep: JobFolder, scores: dict[int, fl
 
 
 def begin_with(network: str, source: JobFolder, trial: JobFolder) -> Path | None:
-    """Copy another trial's last checkpoint to where this one looks for its own; its new path.
-
-    A checkpoint may be a folder (unet), or have its optimizer's state beside it (`.ckzip` of detectnet_v2).
-    """
+    """Copy another trial's last checkpoint to where this one looks for its own; its new path."""
     checkpoint = artifacts.resume(network, "train", source.results)
     if checkpoint is None:
         return None
-    parts = [checkpoint, *checkpoint.rglob("*"), *checkpoint.parent.glob(f"{checkpoint.stem}.*")]
-    for part in parts:
-        if part.is_file():
-            _link(part, trial.results / part.relative_to(source.results))
-    return trial.results / checkpoint.relative_to(source.results)
+    target = trial.results / checkpoint.relative_to(source.results)
+    _link(checkpoint, target)
+    return target
 
 
 def clear(trial: JobFolder) -> int:

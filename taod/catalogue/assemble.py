@@ -30,20 +30,15 @@ def assemble(facts: JobFacts) -> Assembled:
     moved = _move_to_command(spec, fields, action=facts.action, network=network)
     values: dict[str, Any] = {}
     for field, how in fields.items():
-        made, given = fill.value(how, known, field, fields), moved.pop(field, None)
-        values[field] = made if made is not None else given
+        values[field] = moved.pop(field, None) if how == "from_csv" else fill.value(how, known, field, fields)
     values |= moved
     if facts.network == "bpnet" and facts.action == "inference":
         values["dump_visualizations"] = True
-    image = command.image(facts, network)
-    if image == "tlt-pytorch":
-        values.setdefault("results_dir", known.output_dir)
-        values.setdefault("key", facts.key)
 
     text = _spec_text(facts, network, fields, spec)
     return Assembled(
         argv=[*command.program(network, facts.action), *command.options(values)],
-        image=image,
+        image=command.image(facts, network),
         spec_path=spec_path if text is not None else None,
         spec_text=text,
         reads=_reads(facts),
@@ -119,7 +114,7 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     That is what its fields ask for; for a data set's action and for a pruning that write no spec file of their own,
     everything that is no group: there is no other way from the user to the tool.
     """
-    names = {field for field, how in fields.items() if how in fill.USER_FUNCTIONS}
+    names = {field for field, how in fields.items() if how == "from_csv"}
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]

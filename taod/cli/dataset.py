@@ -27,7 +27,6 @@ from taod.types.dataset import (
     SplitSummary,
     UploadMode,
 )
-from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from taod.client.http import Client
@@ -115,7 +114,7 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("upload", _upload(summary)),
             ("made by job", summary.parent_job),
             ("made from data set", summary.parent_dataset),
-            *(("warning", text(warning)) for warning in summary.warnings),
+            *(("warning", warning) for warning in summary.warnings),
         ]
     )
     if summary.splits:

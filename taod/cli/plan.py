@@ -12,7 +12,6 @@ from taod.cli.output import Output, with_output
 from taod.cli.resolve import job_id, owner_id
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
-from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from taod.client.http import Client
@@ -48,14 +47,14 @@ def _show(out: Output, job: PlannedJob, *, with_spec: bool) -> None:
         (
             ("command", shlex.join(job.argv)),
             ("executes", shlex.join(job.executes)),
-            ("runner", job.runner),
+            ("runner", job.runner or "none"),
             ("image", job.image),
             ("devices", str(job.devices_wanted)),
             ("environment", "\n".join(f"{name}={value}" for name, value in job.environment.items())),
             ("reads", "\n".join(job.reads)),
             ("filled in later", "\n".join(job.later)),
             ("waits for", job.waits_for or ""),
-            ("warnings", "\n".join(map(text, job.warnings))),
+            ("warnings", "\n".join(job.warnings)),
             ("spec file", job.spec_path or ""),
         )
     )

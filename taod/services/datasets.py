@@ -41,7 +41,6 @@ from taod.types.dataset import (
     UploadProgress,
 )
 from taod.types.state import ON_DEVICE
-from taod.types.warning import Warning
 
 KIND = "dataset"
 
@@ -153,7 +152,7 @@ class Datasets:
             parent_dataset=record.parent_dataset,
         )
 
-    async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
+    async def warnings(self, user_id: str, dataset_id: str) -> list[str]:
         """What is noticed about a data set that is read: whether its linked folder has changed."""
         return await self._lineage.look([self.record(user_id, dataset_id)])
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from runners.protocol import DeviceGrant, Launch, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from store.records import NewJob
-from taod import masking
 from taod.catalogue.facts import Assembled
 from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest
@@ -41,7 +40,7 @@ class DryRun:
     def plan(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
         """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
         ids = _stand_ins()
-        jobs = self._posting.new_jobs(user_id, kind, owner_id, runs, lambda: next(ids))
+        jobs = self._posting.new_jobs(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
         planned = {job.id: job for job in jobs}
         return [self._planned(job, planned) for job in jobs]
 
@@ -61,7 +60,7 @@ class DryRun:
             devices_wanted=job.devices_wanted,
             argv=assembled.argv,
             executes=launch.argv,
-            environment=masking.environment(launch.environment),
+            environment=launch.environment,
             reads=[str(path) for path in assembled.reads],
             spec_path=str(assembled.spec_path) if has_spec else None,
             spec_format=assembled.spec_path.suffix.lstrip(".") if has_spec and assembled.spec_path else None,
@@ -80,11 +79,14 @@ class DryRun:
         return [DeviceGrant(f"<{kind} {place}>", kind, place) for place in range(job.devices_wanted)]
 
     def _launch(self, job: NewJob, assembled: Assembled, grants: list[DeviceGrant], gpus: int) -> tuple[str, Launch]:
-        """The runner, and what it would execute; the key in the command line is masked already."""
+        """The runner, and what it would execute; the key in the command line is masked already.
+
+        Without a runner the tool's own command line, as it is.
+        """
         whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
         choice = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner, place=job.site)
         if choice.runner is None:
-            raise BadRequest(choice.refusal)
+            return "", Launch(assembled.argv)
         command = command_of(assembled, job.action, [], gpus)
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:

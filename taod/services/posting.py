@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from runners.protocol import Elsewhere, Runner, place_of
-from runners.registry import RunnerRegistry
+from runners.registry import Choice, RunnerRegistry
 from store import Store
 from store.records import JobRecord, NewJob, SweepRecord
 from taod.automl.design import design
@@ -30,8 +30,6 @@ from taod.services.specs import Saved, Specs
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.state import State
-from taod.types.warning import Warning, WarningCode
-from taod.types.warning_text import text
 
 TRAIN = "train"
 
@@ -65,7 +63,7 @@ class Posting:
         self._automl = automl if automl is not None else AutomlConfig()
 
     def post(
-        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[Warning] = ()
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
     ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
 
@@ -82,20 +80,30 @@ class Posting:
                 if record.devices_wanted == 0:
                     self._store.sweeps.add(self._design(user_id, record))
                 for warning in record.warnings:
-                    self._store.jobs.note(record.id, text(warning))
+                    self._store.jobs.note(record.id, warning)
         for record in records:
             self._announcer.job(record)
         self._scheduler.wake()
         return [record.id for record in records]
 
     def new_jobs(
-        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], make_id: Callable[[], str] = new_id
+        self,
+        user_id: str,
+        kind: str,
+        owner_id: str,
+        runs: Sequence[JobRun],
+        make_id: Callable[[], str] = new_id,
+        *,
+        for_plan: bool = False,
     ) -> list[NewJob]:
-        """The jobs that `post` would make, none of them made. Raises as it does."""
+        """The jobs that `post` would create, none of them created. Raises as it does.
+
+        `for_plan`: a job that no runner can run here gets a warning instead of being rejected.
+        """
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
-        jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id)]
+        jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id, for_plan)]
         self._check_room(user_id, len(jobs))
         return jobs
 
@@ -108,7 +116,9 @@ class Posting:
                 f"scheduler.max_queued_per_user = {most} allows {most}; wait until some have, or cancel some"
             )
 
-    def _chain(self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str]) -> list[NewJob]:
+    def _chain(
+        self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str], for_plan: bool
+    ) -> list[NewJob]:
         """The jobs of one entry; its actions follow each other."""
         network = self._catalogue.network(owner.network)
         assert network is not None
@@ -126,7 +136,7 @@ class Posting:
                 existing=[] if given else self._existing(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
-            job = self._job(make_id(), user_id, owner, network, action, parent, run.runner)
+            job = self._job(make_id(), user_id, owner, network, action, parent, run.runner, for_plan)
             jobs.append(job)
             earlier.append(Link(job.id, action))
         return jobs
@@ -140,6 +150,7 @@ class Posting:
         action: str,
         parent: Link | None,
         asked_runner: str | None,
+        for_plan: bool,
     ) -> NewJob:
         model = owner.model
         if model is not None:
@@ -148,17 +159,21 @@ class Posting:
                 self._check_weights(user_id, model.ptm)
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
         whole = None if spec is None else merge(default(owner.network, action), spec.document)
-        runner = self._runner(owner, action, whole, asked_runner)
-        wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
         document = None if spec is None else spec.document
         warnings = [] if spec is None else spec.warnings
+        choice = self._runners.choose(owner.network, action, whole, wanted=asked_runner)
+        if choice.runner is None and for_plan:
+            wanted, site = devices_wanted(action, whole, self._machine()), ""
+            warnings = [*warnings, f"cannot run here: {choice.refusal}"]
+        else:
+            runner = self._offered(choice)
+            wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
         if spec is not None and model is not None and action == TRAIN:
             if model.automl_enabled:
                 sweep = design(
                     job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
                 )
-                document = sweep.base
-                warnings = [*warnings, *(Warning(WarningCode.NOT_SEARCHED, "", {"text": note}) for note in sweep.notes)]
+                document, warnings = sweep.base, [*warnings, *sweep.notes]
                 # The sweep itself holds no device; its trials do.
                 wanted = 0
             elif GROUP in spec.document:
@@ -266,7 +281,10 @@ class Posting:
     def _runner(
         self, owner: Owner, action: str, spec: dict[str, Any] | None, asked: str | None, site: str | None = None
     ) -> Runner:
-        choice = self._runners.choose(owner.network, action, spec, wanted=asked, place=site)
+        return self._offered(self._runners.choose(owner.network, action, spec, wanted=asked, place=site))
+
+    def _offered(self, choice: Choice) -> Runner:
+        """The chosen runner. Raises BadRequest where there is none, or where its slots are not offered."""
         if choice.runner is None:
             raise BadRequest(choice.refusal)
         if place_of(choice.runner) not in {"", *(device.id for device in self._devices.devices)}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from runners.embedded import Embedded
-from runners.environment import Rules
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.automl.controller import watch_of
@@ -96,7 +95,7 @@ class Services:
         self.checks = Checks(
             store=store,
             root=root,
-            engine=Embedded(config.runner.embedded, Rules.of(config.runner)),
+            engine=Embedded(config.runner.embedded),
             datasets=self.datasets,
             announcer=announcer,
             config=config.datasets,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from taod.types.warning import Warning
-
 
 class PlannedJob(msgspec.Struct):
     """One job as it would be made and run now. Its id and folder are stand-ins: `dry-run-1`, `dry-run-2`, …"""
@@ -16,6 +14,7 @@ class PlannedJob(msgspec.Struct):
     parent_id: str | None
     """A job that exists, or one of the same plan."""
     runner: str
+    """Empty where no runner can run it here; a warning names the reason and the remedy."""
     image: str
     devices_wanted: int
     argv: list[str]
@@ -35,5 +34,4 @@ class PlannedJob(msgspec.Struct):
     """Fields that get their value from what the parent leaves behind, once it is done."""
     waits_for: str | None = None
     """What it would wait for besides its parent and a device."""
-    warnings: list[Warning] = []
-    """What its job would warn of: the specification, the data it reads, one against the other."""
+    warnings: list[str] = []

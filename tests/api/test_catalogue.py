@@ -106,7 +106,7 @@ async def test_a_dry_run_shows_everything_and_makes_nothing(server, model) -> No
     ]
     train, evaluate = jobs[:2]
     assert train["argv"][:2] == ["classification_pyt", "train"]
-    assert train["argv"][-1] == "--key=***"
+    assert train["argv"][-1].startswith("--results_dir=")
     assert train["executes"][1:] == train["argv"][1:]
     assert train["environment"]["TAOD_RUN"] == "dry-run-1/1"
     assert train["environment"]["CUDA_VISIBLE_DEVICES"] == ""
@@ -115,7 +115,7 @@ async def test_a_dry_run_shows_everything_and_makes_nothing(server, model) -> No
     assert (train["spec_format"], train["runner"], train["devices_wanted"]) == ("yaml", "native", 1)
     assert (train["later"], evaluate["later"]) == ([], ["evaluate.checkpoint"])
     assert "very secret" not in json.dumps(jobs)
-    assert {"code": "default_spec", "subject": "train"} in train["warnings"]
+    assert any("the schema's default is used" in warning for warning in train["warnings"])
     assert await server.call("GET", "/job", 200) == []
     assert not any(server.services.root.job("x").path.parent.glob("*"))
 
@@ -198,6 +198,18 @@ async def client(server) -> Any:
         yield client
 
 
+async def test_a_dry_run_needs_no_executable_and_masks_the_key(server) -> None:
+    images = await server.dataset("object_detection", "coco")
+    detr = await server.model(
+        "deformable_detr", encryption_key="very secret", train_datasets=[images], eval_dataset=images
+    )
+    (train,) = await server.call("POST", f"/model/{detr}/job?dry_run=1", 200, json={"actions": ["train"]})
+    assert train["argv"][-1] == "--key=***"
+    assert (train["runner"], train["executes"]) == ("", train["argv"])
+    assert any("no executable 'deformable_detr'" in warning for warning in train["warnings"])
+    assert "very secret" not in json.dumps(train)
+
+
 async def test_the_plan_on_the_command_line(server, model, client, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     work = plan.callback.__wrapped__.__wrapped__
@@ -206,7 +218,6 @@ async def test_the_plan_on_the_command_line(server, model, client, capsys, monke
         await work(client, Output(), owner=name, actions=("train", "evaluate"), **options)
         out = capsys.readouterr().out
         assert "dry-run-2: classification_pyt evaluate on dry-run-1" in out
-        assert "'--key=***'" in out
         assert "evaluate.checkpoint" in out
         assert "data_prefix: " in out
     await work(client, Output(), owner="reader", actions=("train",), **{**options, "spec": False})

@@ -67,7 +67,7 @@ async def test_a_chain_runs_to_its_end(server, model) -> None:
     assert detail["children"] == [evaluate, export]
     assert detail["process"]["exit_code"] == 0
     assert detail["spec"]["model"]
-    assert detail["warnings"][0] == {"code": "default_spec", "subject": "train"}
+    assert detail["warnings"] == ["no spec was saved for train: the schema's default is used"]
     assert any("no spec was saved" in entry["reason"] for entry in detail["history"])
     assert (detail["job"]["metric"], detail["job"]["metric_value"]) == ("loss", 0.5)
     assert await server.call("GET", "/job/counts", 200) == {state: 3 * (state == "done") for state in State}
@@ -141,9 +141,7 @@ async def test_secrets_are_masked_in_what_is_shown(server, model) -> None:
     await reached(server, train, State.DONE)
     answer = await server.client.get(f"{server.base}/job/{train}/files/command.json")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    shown = answer.text
-    assert "very secret" not in shown
-    assert "***" in shown
+    assert "very secret" not in answer.text
     detail = await server.call("GET", f"/job/{train}", 200)
     assert "very secret" not in str(detail)
 

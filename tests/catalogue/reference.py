@@ -78,7 +78,15 @@ def facts(name: str) -> Facts:
             fact = Fact(path.replace(" ", ""), *rest)
             for action in cells[0].split(" "):
                 found.tables.setdefault(action.partition("__")[0], []).append(fact)
+    if found.network[2] == "tlt-pytorch" and found.network[0]:
+        # The service adds these to every command line of the PyTorch image.
+        for action, fields in found.commands.items():
+            if action != "gen_trt_engine":
+                found.commands[action] = {**_SERVICE_OPTIONS, **fields}
     return found
+
+
+_SERVICE_OPTIONS = {"results_dir": "output_dir", "key": "key"}
 
 
 def every_line() -> Iterator[tuple[str, str, Fact]]:

@@ -83,7 +83,6 @@ def test_train(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
         f"--experiment_spec_file={facts.folder}/spec.yaml",
         "--gpus=1",
         f"--results_dir={facts.results}/",
-        "--key=tlt_encode",
     ]
     assert made.image == "tlt-pytorch"
     assert made.spec_path == facts.folder / "spec.yaml"
@@ -138,7 +137,6 @@ def test_evaluate_takes_the_model_of_its_training(
         "evaluate",
         f"--experiment_spec_file={facts.folder}/spec.yaml",
         f"--results_dir={facts.results}/",
-        "--key=tlt_encode",
     ]
     spec = read(made)
     assert spec["evaluate"] == {"batch_size": 7, "checkpoint": str(trained.results / "train/epoch_3.pth")}

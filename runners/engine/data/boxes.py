@@ -39,9 +39,7 @@ class Source(msgspec.Struct, frozen=True):
         if self.format == "COCO":
             if not self.labels.is_file():
                 raise DataError(f"There is no annotations file {self.labels}.")
-            yield from self._below(
-                coco.read(self.labels.parent, self.labels.name, self._images(), segments=True, required=coco.READABLE)
-            )
+            yield from self._below(coco.read(self.labels.parent, self.labels.name, self._images(), segments=True))
             return
         if not self.labels.is_dir():
             raise DataError(f"There is no folder of labels {self.labels}.")
