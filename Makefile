@@ -1,16 +1,17 @@
-# make install | quickstart | test | check | bench | clean
+# make install | quickstart | test | fast | check | docs | coverage | bench | clean
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install quickstart test fast check format bench clean tools
+.PHONY: install quickstart test fast check docs coverage format bench clean tools
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,docker,web,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engine,docker,web]' --group dev
 	@$(BIN)/python -m compileall -q taod tui store runners
 	@touch $@
 
@@ -33,7 +34,13 @@ test: install tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 fast: install
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
+
+coverage: install tools
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check: install
 	$(BIN)/ruff format --check .
@@ -49,4 +56,4 @@ bench: install
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) site htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis

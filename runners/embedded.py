@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import runners
-from runners.environment import of_run, threads_per_slot
+from runners.environment import Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from taod.config import EmbeddedConfig
@@ -26,8 +26,8 @@ class Embedded(LocalRunner):
 
     name = "embedded"
 
-    def __init__(self, config: EmbeddedConfig | None = None, *, cpu_slots: int = 1) -> None:
-        super().__init__()
+    def __init__(self, config: EmbeddedConfig | None = None, rules: Rules | None = None, *, cpu_slots: int = 1) -> None:
+        super().__init__(rules)
         config = config or EmbeddedConfig()
         self._chosen = config.python
         self._python = _program(config.python) if config.python else sys.executable
@@ -49,20 +49,22 @@ class Embedded(LocalRunner):
     def describe(self, request: RunRequest) -> Launch:
         if self._python is None:
             raise StartFailed(f"runner.embedded.python = {self._chosen!r}: there is no such interpreter")
-        environment = of_run(request, threads=self._threads)
-        source = _source_folder()
-        if source is not None and not self._chosen:
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+        environment: dict[str, str] = {}
+        if not self._chosen and (path := _python_path()):
+            environment["PYTHONPATH"] = path
+        environment |= of_run(request, self.rules.extra, threads=self._threads)
         return Launch([self._python, "-m", "runners.engine", *request.command.argv], environment)
-
-    def inherited(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith("TAOD_")}
 
 
 def _program(name: str) -> str | None:
     """An absolute path, unresolved: the link in a virtual environment is what makes it that environment's."""
     found = shutil.which(str(Path(name).expanduser()))
     return None if found is None else str(Path(found).absolute())
+
+
+def _python_path() -> str:
+    """Where the daemon's own interpreter looks for modules besides its packages."""
+    return os.pathsep.join(filter(None, [_source_folder(), os.environ.get("PYTHONPATH", "")]))
 
 
 def _source_folder() -> str | None:

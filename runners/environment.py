@@ -1,29 +1,67 @@
-"""The environment of a local run: which devices it sees, how many threads it may use, who it is."""
+"""The environment of a run: what it inherits from the daemon, which devices it sees, what taod.toml adds."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from runners.protocol import DeviceGrant, RunRequest
+from taod.config import INHERIT, RunnerConfig
 
 GPU = "gpu"
+OWN = "TAOD_"
+"""Names that begin so are the daemon's own and are never inherited."""
+DEFAULTS = {"TELEMETRY_OPT_OUT": "yes", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""No run sends telemetry: NVIDIA's tools of 5.0 to 7.3 read the first, the Hugging Face libraries in them the other."""
 
 
-def of_run(request: RunRequest, *, threads: int) -> dict[str, str]:
-    """What taod sets for a run. GPUs are named by UUID, which does not renumber; `threads` counts on CPU slots only."""
-    gpus = [device for device in request.devices if device.kind == GPU]
-    visible = ",".join(device.id for device in gpus)
-    environment = {
-        "CUDA_VISIBLE_DEVICES": visible,
-        "NVIDIA_VISIBLE_DEVICES": visible,
-        "NUM_GPU_PER_NODE": str(len(gpus)),
+class Rules(msgspec.Struct, frozen=True):
+    """`runner.inherit` and `runner.environment` of taod.toml."""
+
+    inherit: list[str] = msgspec.field(default_factory=lambda: list(INHERIT))
+    extra: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, config: RunnerConfig) -> Rules:
+        return cls(list(config.inherit), dict(config.environment))
+
+
+def inherited(patterns: Sequence[str], source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables of `source` that a run gets: exact names, and prefixes that end in `*`."""
+    names = {pattern for pattern in patterns if not pattern.endswith("*")}
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return {
+        name: value
+        for name, value in source.items()
+        if (name in names or name.startswith(prefixes)) and not name.startswith(OWN)
+    }
+
+
+def of_every_run(request: RunRequest, extra: Mapping[str, str], *, gpus: int) -> dict[str, str]:
+    """What taod sets wherever a run is; `extra` is `runner.environment`, which wins over taod's defaults."""
+    return {
+        **DEFAULTS,
+        "NUM_GPU_PER_NODE": str(gpus),
         "PYTHONUNBUFFERED": "1",
+        **request.command.environment,
+        **extra,
         "TAOD_JOB_ID": request.job_id,
         "TAOD_RUN": f"{request.job_id}/{request.attempt}",
     }
-    if not gpus:
-        environment["OMP_NUM_THREADS"] = str(threads * max(1, _slots(request.devices)))
-    return environment | request.command.environment
+
+
+def of_run(request: RunRequest, extra: Mapping[str, str], *, threads: int) -> dict[str, str]:
+    """The same for a run on this machine's devices.
+
+    GPUs are named by UUID, which does not renumber; `threads` counts on CPU slots only.
+    """
+    gpus = [device for device in request.devices if device.kind == GPU]
+    visible = ",".join(device.id for device in gpus)
+    share = {} if gpus else {"OMP_NUM_THREADS": str(threads * max(1, _slots(request.devices)))}
+    devices = {"CUDA_VISIBLE_DEVICES": visible, "NVIDIA_VISIBLE_DEVICES": visible}
+    return share | of_every_run(request, extra, gpus=len(gpus)) | devices
 
 
 def threads_per_slot(configured: int, cpu_slots: int) -> int:

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from runners import memory_group, processes
+from runners import memory_group, ports, processes
+from runners.environment import Rules, inherited
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.paths import RunFolder
 
@@ -41,7 +42,8 @@ class LocalRunner(ABC):
 
     name: str
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         """Wrappers started by this daemon and not yet reaped."""
 
@@ -55,9 +57,9 @@ class LocalRunner(ABC):
         Raises StartFailed where the program is missing.
         """
 
-    @abstractmethod
     def inherited(self) -> dict[str, str]:
         """The part of the daemon's environment that a run gets."""
+        return inherited(self.rules.inherit)
 
     async def start(self, request: RunRequest) -> RunIdentity:
         launch = self.describe(request)
@@ -135,19 +137,28 @@ class LocalRunner(ABC):
         try:
             request.run_folder.path.mkdir(parents=True, exist_ok=True)
             before, group = self._bound(request)
+            port = ports.reserve()
+            port.record(request.run_folder.port)
             out = os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 return subprocess.Popen(
                     [*before, SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
                     cwd=request.folder,
-                    env=self.inherited() | launch.environment | dict([_mark(request).split("=", 1)]) | group,
+                    env=self.inherited()
+                    | ports.environment(port.number)
+                    | launch.environment
+                    | dict([_mark(request).split("=", 1)])
+                    | group,
                     stdin=tell,
                     stdout=out,
                     stderr=out,
+                    pass_fds=[port.fileno()],
                     start_new_session=True,
                 )
             finally:
                 os.close(out)
+                # The run's own processes hold the port from here on.
+                port.close()
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
 

@@ -8,7 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from runners.environment import of_run, threads_per_slot
+from runners.environment import Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from taod.config import NativeConfig
@@ -25,21 +25,14 @@ ENTRY_POINTS = {
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Actions with one entry point whatever the network."""
 
-KEPT = frozenset(
-    {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL"}
-    | {"TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME"}
-)
-KEPT_PREFIXES = ("CUDA_", "LC_", "NCCL_", "NVIDIA_", "TLT_", "TAO_", "OMP_", "HF_", "SSL_")
-"""What a run inherits; the rest (the daemon's PYTHONPATH, its virtual environment) is the daemon's own."""
-
 
 class Native(LocalRunner):
     """Runs `<network> <action> …` with the executable that is found for the network."""
 
     name = "native"
 
-    def __init__(self, config: NativeConfig | None = None, *, cpu_slots: int = 1) -> None:
-        super().__init__()
+    def __init__(self, config: NativeConfig | None = None, rules: Rules | None = None, *, cpu_slots: int = 1) -> None:
+        super().__init__(rules)
         config = config or NativeConfig()
         self._venv = Path(config.venv).expanduser().absolute() if config.venv else None
         folders = [Path(folder).expanduser().absolute() for folder in config.path]
@@ -61,14 +54,10 @@ class Native(LocalRunner):
         program = self._find(entry)
         if program is None:
             raise StartFailed(f"there is no executable {entry!r} in runner.native.path, runner.native.venv or PATH")
-        environment = of_run(request, threads=self._threads)
-        environment["PATH"] = self._search_path()
+        environment = {"PATH": self._search_path()}
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
-        return Launch([program, *rest], environment)
-
-    def inherited(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+        return Launch([program, *rest], environment | of_run(request, self.rules.extra, threads=self._threads))
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.

@@ -34,7 +34,7 @@ class Command(msgspec.Struct, frozen=True):
     reads: list[str] = []
     """Folders and files that the run reads (data sets, parents' results, weights): what a container mounts."""
     secrets: list[str] = []
-    """Values that are masked wherever the command is shown."""
+    """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
     gpus: int = 0
     """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
 

@@ -13,6 +13,7 @@ import msgspec
 
 from runners.docker.runner import Docker
 from runners.embedded import Embedded
+from runners.environment import Rules
 from runners.native import Native
 from runners.protocol import Elsewhere, Runner, Verdict, place_of
 from runners.slurm.runner import Slurm
@@ -53,11 +54,12 @@ class RunnerRegistry:
     @classmethod
     def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1) -> RunnerRegistry:
         """`cpu_slots`: among how many runs the cores are shared. Raises ConfigError naming the runners known."""
+        rules = Rules.of(config)
         makers: dict[str, Callable[[], Runner]] = {
-            "docker": lambda: Docker(config.docker, cpu_slots=cpu_slots),
-            "native": lambda: Native(config.native, cpu_slots=cpu_slots),
-            "embedded": lambda: Embedded(config.embedded, cpu_slots=cpu_slots),
-            "slurm": lambda: Slurm(config.slurm),
+            "docker": lambda: Docker(config.docker, rules, cpu_slots=cpu_slots),
+            "native": lambda: Native(config.native, rules, cpu_slots=cpu_slots),
+            "embedded": lambda: Embedded(config.embedded, rules, cpu_slots=cpu_slots),
+            "slurm": lambda: Slurm(config.slurm, rules),
         }
         for point in entry_points(group=GROUP):
             makers.setdefault(point.name, partial(_load, point, config))

@@ -10,6 +10,7 @@ from taod.types.dataset import DatasetSummary
 from taod.types.job import DataSeen, Job, JobView, Result
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
+from taod.types.warning import Warning
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -126,7 +127,7 @@ class JobRecord(msgspec.Struct):
     """The short result: without kpi, graphical and categorical."""
     spec: dict[str, Any] | None = None
     """The experiment spec as it was when the job was posted; None where the action takes none."""
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     place: int = 0
     """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
     retries: int = 0
@@ -247,7 +248,7 @@ class NewJob(msgspec.Struct):
     priority: int = 0
     metric: str | None = None
     spec: dict[str, Any] | None = None
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     site: str = ""
     asked_runner: str | None = None
     sweep_id: str | None = None

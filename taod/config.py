@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -209,6 +210,16 @@ class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
     rule: list[SlurmRule] = []
 
 
+_USER = ["HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"]
+_PLACES = ["LD_LIBRARY_PATH", "TEMP", "TMP", "TMPDIR", "XDG_CACHE_HOME"]
+_PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
+_FAMILIES = ["CUDA_*", "HF_*", "LC_*", "NCCL_*", "NVIDIA_*", "OMP_*", "PYTORCH_*", "SSL_*", "TAO_*", "TLT_*"]
+INHERIT = (*_USER, *_PLACES, *_PROXIES, *_FAMILIES)
+"""The rest (PYTHONPATH, a virtual environment, credentials) is the daemon's own."""
+LEASED = frozenset({"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"})
+"""Which devices a run sees is decided by its lease."""
+
+
 class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
     """The first rule that matches wins over `order`; `*` and `?` are wildcards."""
 
@@ -220,6 +231,10 @@ class RunnerRule(msgspec.Struct, forbid_unknown_fields=True):
 class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
     order: list[str] = msgspec.field(default_factory=lambda: ["docker", "native", "embedded"])
     """The first that can do an action does it."""
+    inherit: list[str] = msgspec.field(default_factory=lambda: list(INHERIT))
+    """Environment variables of the daemon that local runs and the cluster's commands get: names, prefixes with `*`."""
+    environment: dict[str, str] = {}
+    """Environment variables of every run, over taod's own: `{TELEMETRY_OPT_OUT = "no"}`."""
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
@@ -372,10 +387,28 @@ def _set(document: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _convert(document: dict[str, Any], origin: str) -> Config:
     try:
-        return msgspec.convert(document, Config)
+        config = msgspec.convert(document, Config)
     except msgspec.ValidationError as error:
         unknown = _unknown(document, Config, "")
         raise ConfigError(f"{origin}: {unknown or error}") from error
+    if wrong := _wrong_variable(config.runner):
+        raise ConfigError(f"{origin}: {wrong}")
+    return config
+
+
+def _wrong_variable(runner: RunnerConfig) -> str:
+    """What is wrong with the first name in `runner.inherit` or `runner.environment` that cannot be used, or empty."""
+    for pattern in runner.inherit:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", pattern):
+            return f"runner.inherit: {pattern!r} is no variable's name; write it as 'NAME', or 'PREFIX_*'"
+        if pattern.startswith("TAOD_"):
+            return f"runner.inherit: {pattern!r} is taod's own and is never inherited; leave it out"
+    for name, value in runner.environment.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+            return f"runner.environment: {name!r} = {value!r} cannot be a variable; write it as NAME = 'value'"
+        if name in LEASED or name.startswith("TAOD_"):
+            return f"runner.environment: {name!r} is set by taod for each run; leave it out"
+    return ""
 
 
 def _unknown(document: Any, kind: Any, prefix: str) -> str | None:

@@ -1,14 +1,37 @@
-"""The one mask over secrets, wherever a command, an environment or a log is shown."""
+"""The one mask over secrets. What is masked follows from where it stands (an option, a variable, a field), never from
+its text: a key `k` leaves the letter k alone everywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 MASK = "***"
+_NAME = r"(?:\w+\.)*(?:enc(?:ryption)?_key|key)"
+"""How the tools call the encryption key: option, override and field of a specification."""
+_OPTION = re.compile(rf"((?:--)?{_NAME}=).+", re.DOTALL)
+_FLAG = re.compile(rf"-k|--{_NAME}")
+_VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_NAMED = rf"(?<!\w)(?:-k|(?:--)?{_NAME})['\"]?(?:\s*[=:]\s*|\s+)['\"]?"
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret in it masked; empty ones say nothing."""
+def argv(words: Iterable[str]) -> list[str]:
+    """A command line with the values of its secret options masked: `--key=…`, `-k …`, `encryption_key=…`."""
+    shown: list[str] = []
+    flag = False
+    for word in words:
+        shown.append(MASK if flag else _OPTION.sub(rf"\1{MASK}", word, count=1) if _OPTION.fullmatch(word) else word)
+        flag = not flag and _FLAG.fullmatch(word) is not None
+    return shown
+
+
+def environment(values: Mapping[str, str]) -> dict[str, str]:
+    """An environment with the values of variables masked that are named `…KEY`, `…TOKEN`, `…SECRET`, `…PASSWORD`."""
+    return {name: MASK if value and _VARIABLE.search(name) else value for name, value in values.items()}
+
+
+def log(text: str, secrets: Iterable[str]) -> str:
+    """Lines of a log with each secret masked where it follows its name: `--key SECRET`, `encryption_key: SECRET`."""
     for secret in filter(None, secrets):
-        text = text.replace(secret, MASK)
+        text = re.sub(rf"({_NAMED}){re.escape(secret)}(?!\w)", rf"\1{MASK}", text)
     return text

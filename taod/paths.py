@@ -120,6 +120,11 @@ class RunFolder:
         return self.path / "memory"
 
     @property
+    def port(self) -> Path:
+        """The TCP port that was reserved for the attempt."""
+        return self.path / "port"
+
+    @property
     def exit(self) -> Path:
         """Written by the wrapper, atomically: the exit code."""
         return self.path / "exit"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Container(msgspec.Struct, frozen=True):
     ulimits: dict[str, int]
 
 
-def of(request: RunRequest, image: str, config: DockerConfig, *, threads: int) -> Container:
+def of(request: RunRequest, image: str, config: DockerConfig, extra: Mapping[str, str], *, threads: int) -> Container:
     """Raises ValueError for a size in the configuration that is none."""
     command = request.command
     return Container(
@@ -59,7 +59,7 @@ def of(request: RunRequest, image: str, config: DockerConfig, *, threads: int) -
         argv=command.argv,
         wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *command.argv],
         # The image's own user list knows nobody of this machine: tools that ask for a name or a home get these.
-        environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, threads=threads),
+        environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, extra, threads=threads),
         labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},
         mounts=mounts(request.folder, command.reads),
         folder=request.folder,

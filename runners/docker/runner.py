@@ -11,14 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runners import guest
+import msgspec
+
+from runners import guest, ports
 from runners.docker import container as containers
 from runners.docker import where
 from runners.docker.container import Container
 from runners.docker.engine import Engine, Gone, Refused, Taken, in_thread
 from runners.docker.progress import Progress
 from runners.docker.where import NoEngine
-from runners.environment import threads_per_slot
+from runners.environment import Rules, threads_per_slot
+from runners.ports import Reservation
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.catalogue import network as catalogue
 from taod.config import DockerConfig
@@ -43,8 +46,11 @@ class Docker:
 
     name = "docker"
 
-    def __init__(self, config: DockerConfig | None = None, *, cpu_slots: int = 1) -> None:
+    def __init__(self, config: DockerConfig | None = None, rules: Rules | None = None, *, cpu_slots: int = 1) -> None:
         self._config = config or DockerConfig()
+        self._rules = rules or Rules()
+        self._ports: dict[str, Reservation] = {}
+        """Of runs by their container's name: a container cannot hold a socket of this machine, so the daemon does."""
         self._threads = threads_per_slot(0, cpu_slots)
         self._engine: Engine | None = None
         self._known: dict[str, tuple[float, Verdict]] = {}
@@ -62,13 +68,20 @@ class Docker:
         return Launch(containers.command_line(container), container.environment)
 
     async def start(self, request: RunRequest) -> RunIdentity:
+        try:
+            return await self._start(request)
+        except BaseException:
+            self._release_port(request)
+            raise
+
+    async def _start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
         _sure_of_data(container)
         guest.open_folder(request)
         try:
             engine = self._answering()
             await self._have_image(engine, container.image, request)
-            handle = await _unless_left(_create, engine, container)
+            handle = await _unless_left(_create, engine, self._with_port(container, request))
         except Taken as error:
             raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from error
         except Gone as error:
@@ -105,6 +118,14 @@ class Docker:
         return claim, RunIdentity(runner=self.name, handle=name)
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
+        name = containers.name_of(request)
+        if name not in self._ports and (again := ports.reserve_again(request.run_folder.port)) is not None:
+            self._ports[name] = again
+        ended = await self._wait(identity, request)
+        self._release_port(request)
+        return ended
+
+    async def _wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         tries = 0
         while (ended := guest.settled(run)) is None:
@@ -136,6 +157,20 @@ class Docker:
             await in_thread(engine.kill, handle, "SIGKILL" if force else containers.STOP_SIGNAL)
         except Gone:
             pass
+
+    def _with_port(self, container: Container, request: RunRequest) -> Container:
+        """The container with a port of its own. Raises StartFailed."""
+        try:
+            port = ports.reserve()
+            port.record(request.run_folder.port)
+        except OSError as error:
+            raise StartFailed(f"no port for the run: {error}") from error
+        self._ports[container.name] = port
+        return msgspec.structs.replace(container, environment=ports.environment(port.number) | container.environment)
+
+    def _release_port(self, request: RunRequest) -> None:
+        if (port := self._ports.pop(containers.name_of(request), None)) is not None:
+            port.close()
 
     async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> Ended:
         state = await in_thread(engine.state, handle)
@@ -181,7 +216,7 @@ class Docker:
         if not image:
             raise StartFailed(f"runner.docker.images has no image of kind {kind!r}; name one")
         try:
-            return containers.of(request, image, self._config, threads=self._threads)
+            return containers.of(request, image, self._config, self._rules.extra, threads=self._threads)
         except ValueError as error:
             raise StartFailed(str(error)) from error
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 
-from runners.native import KEPT, KEPT_PREFIXES
+from runners.environment import Rules, inherited
 from runners.slurm import state
 from runners.slurm.state import Seen
 from taod.config import SlurmConfig
@@ -23,12 +22,9 @@ class NoCluster(Exception):
 class Commands:
     """Each method is one process, and raises NoCluster where it fails."""
 
-    def __init__(self, config: SlurmConfig) -> None:
-        self._environment = {
-            name: value
-            for name, value in os.environ.items()
-            if (name in KEPT or name.startswith((*KEPT_PREFIXES, "SLURM_CONF"))) and not name.startswith(SET_BY_CLUSTER)
-        }
+    def __init__(self, config: SlurmConfig, rules: Rules) -> None:
+        found = inherited([*rules.inherit, "SLURM_CONF*"])
+        self._environment = {name: value for name, value in found.items() if not name.startswith(SET_BY_CLUSTER)}
         if config.conf:
             self._environment["SLURM_CONF"] = config.conf
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from runners import guest
+from runners.environment import Rules
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from runners.slurm import script as scripts
 from runners.slurm import state
@@ -33,11 +34,12 @@ class Slurm:
 
     name = "slurm"
 
-    def __init__(self, config: SlurmConfig | None = None) -> None:
+    def __init__(self, config: SlurmConfig | None = None, rules: Rules | None = None) -> None:
         self._config = config or SlurmConfig()
+        self._rules = rules or Rules()
         self.slots = self._config.max_jobs
         self.gpus = self._config.max_gpus
-        self._commands = Commands(self._config)
+        self._commands = Commands(self._config, self._rules)
         self._watcher = Watcher(self._commands, self._config.poll_s)
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
@@ -48,7 +50,9 @@ class Slurm:
 
     def describe(self, request: RunRequest) -> Launch:
         words = ["sbatch", "--parsable", *scripts.options(request, self._config)]
-        return Launch([*words, *self._config.prefix, *request.command.argv], scripts.environment(request))
+        return Launch(
+            [*words, *self._config.prefix, *request.command.argv], scripts.environment(request, self._rules.extra)
+        )
 
     async def start(self, request: RunRequest) -> RunIdentity:
         guest.open_folder(request)
@@ -57,7 +61,7 @@ class Slurm:
         try:
             # Made once: it is what a second starter of the attempt fails over. It may hold the model's key.
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700), "w") as file:
-                file.write(scripts.script(request, self._config))
+                file.write(scripts.script(request, self._config, self._rules.extra))
         except FileExistsError:
             raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from None
         except OSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import msgspec
 
+from runners import ports
+from runners.environment import of_every_run
 from runners.guest import WRAPPER
 from runners.protocol import RunRequest
 from taod.config import SlurmConfig, SlurmRule
@@ -65,23 +67,19 @@ def options(request: RunRequest, config: SlurmConfig) -> list[str]:
     return found + wanted.options
 
 
-def environment(request: RunRequest) -> dict[str, str]:
+def environment(request: RunRequest, extra: Mapping[str, str]) -> dict[str, str]:
     """What taod sets for the tool; which GPUs it sees, the cluster says."""
-    return {
-        "NUM_GPU_PER_NODE": str(request.command.gpus),
-        "PYTHONUNBUFFERED": "1",
-        "TAOD_JOB_ID": request.job_id,
-        "TAOD_RUN": f"{request.job_id}/{request.attempt}",
-    } | request.command.environment
+    return of_every_run(request, extra, gpus=request.command.gpus)
 
 
-def script(request: RunRequest, config: SlurmConfig) -> str:
+def script(request: RunRequest, config: SlurmConfig, extra: Mapping[str, str]) -> str:
     """A batch script: environment, set-up, and the wrapper around the tool."""
-    lines = ["#!/bin/sh"]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request).items()]
+    lines = ["#!/bin/sh", *ports.SHELL.splitlines()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request, extra).items()]
     if config.path:
         lines.append(f'export PATH={shlex.quote(":".join(config.path))}:"$PATH"')
     lines += config.setup.splitlines()
+    lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
     tool = [*config.prefix, *request.command.argv]
     lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')

@@ -15,6 +15,7 @@ from store.migrations import (
     sweeps,
     uploads,
     visibility,
+    warnings_as_data,
 )
 from taod.errors import ConfigError
 
@@ -41,6 +42,7 @@ STEPS: Mapping[str, Step] = {
     "cluster_runs": _script(cluster_runs.SCRIPT),
     "uploads": _script(uploads.SCRIPT),
     "sweeps": _script(sweeps.SCRIPT),
+    "warnings_as_data": warnings_as_data.step,
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

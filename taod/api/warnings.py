@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taod.types.warning import Warning
+from taod.types.warning_text import text
+
 WARNINGS = "X-Taod-Warnings"
 _MOST_OF_A_HEADER = 4096
 """Clients refuse headers that are much longer."""
 
 
-def warned(warnings: Sequence[str]) -> dict[str, str]:
+def warned(warnings: Sequence[Warning]) -> dict[str, str]:
     """The header, where there is something to warn of."""
-    return {WARNINGS: in_header(warnings)} if warnings else {}
+    return {WARNINGS: in_header([text(warning) for warning in warnings])} if warnings else {}
 
 
 def in_header(warnings: Sequence[str]) -> str:

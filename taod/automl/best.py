@@ -14,7 +14,7 @@ from taod.catalogue.network import of
 from taod.paths import JobFolder
 
 FOLDER = "best_model"
-_CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt")
+_CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt", ".ckzip")
 _STATUS = "status.json"
 
 
@@ -42,13 +42,18 @@ def place(network: str, trial: JobFolder, sweep: JobFolder, scores: dict[int, fl
 
 
 def begin_with(network: str, source: JobFolder, trial: JobFolder) -> Path | None:
-    """Copy another trial's last checkpoint to where this one looks for its own; its new path."""
+    """Copy another trial's last checkpoint to where this one looks for its own; its new path.
+
+    A checkpoint may be a folder (unet), or have its optimizer's state beside it (`.ckzip` of detectnet_v2).
+    """
     checkpoint = artifacts.resume(network, "train", source.results)
     if checkpoint is None:
         return None
-    target = trial.results / checkpoint.relative_to(source.results)
-    _link(checkpoint, target)
-    return target
+    parts = [checkpoint, *checkpoint.rglob("*"), *checkpoint.parent.glob(f"{checkpoint.stem}.*")]
+    for part in parts:
+        if part.is_file():
+            _link(part, trial.results / part.relative_to(source.results))
+    return trial.results / checkpoint.relative_to(source.results)
 
 
 def clear(trial: JobFolder) -> int:

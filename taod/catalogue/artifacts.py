@@ -111,19 +111,14 @@ def _trained(separator: str, results: Path) -> Path | None:
 
 def _candidates(results: Path) -> Iterator[Path]:
     for parts in product(("", "best_model"), ("", "weights"), ("", "train")):
-        for path in _files(results.joinpath(*filter(None, parts))):
-            if path.suffix in _CHECKPOINTS:
-                yield path
+        folder = results.joinpath(*filter(None, parts))
+        if folder.is_dir():
+            # unet saves each checkpoint as a folder `model.epoch-N.tlt`.
+            yield from (path for path in sorted(folder.iterdir()) if path.suffix in _CHECKPOINTS and _whole(path))
 
 
 def _whole(path: Path) -> bool:
     return not path.name.startswith(".") and not path.name.endswith(".tmp")
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _whole(path) and path.is_file())
 
 
 def _below(folder: Path) -> Iterator[Path]:

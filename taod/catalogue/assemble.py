@@ -30,7 +30,8 @@ def assemble(facts: JobFacts) -> Assembled:
     moved = _move_to_command(spec, fields, action=facts.action, network=network)
     values: dict[str, Any] = {}
     for field, how in fields.items():
-        values[field] = moved.pop(field, None) if how == "from_csv" else fill.value(how, known, field, fields)
+        made, given = fill.value(how, known, field, fields), moved.pop(field, None)
+        values[field] = made if made is not None else given
     values |= moved
     if facts.network == "bpnet" and facts.action == "inference":
         values["dump_visualizations"] = True
@@ -114,7 +115,7 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     That is what its fields ask for; for a data set's action and for a pruning that write no spec file of their own,
     everything that is no group: there is no other way from the user to the tool.
     """
-    names = {field for field, how in fields.items() if how == "from_csv"}
+    names = {field for field, how in fields.items() if how in fill.USER_FUNCTIONS}
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]

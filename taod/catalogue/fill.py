@@ -13,6 +13,8 @@ from taod.catalogue.network import Network, of
 SPEC_NAME = "spec"
 SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
 """What a command line names its spec file by."""
+USER_FUNCTIONS = frozenset({"from_csv", "resume_epoch"})
+"""Fields whose value is the user's: of `from_csv` always, of the others while the function gives none."""
 _ENGINES = ("gen_trt_engine", "trtexec")
 _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 
@@ -36,6 +38,12 @@ class Known:
 
     def resume(self) -> str | None:
         return _text(artifacts.resume(self.network, self.facts.action, self.facts.results))
+
+    def resume_epoch(self) -> str | None:
+        """The epoch that a resumed training starts with, counted from 1: the one after its last checkpoint's."""
+        last = artifacts.resume(self.network, self.facts.action, self.facts.results)
+        epoch = artifacts.epoch_of(last.name, self.network.checkpoint_separator) if last is not None else None
+        return str(epoch + 1) if epoch is not None else None
 
     def ptm(self) -> str | None:
         found = [artifacts.pretrained(self.network, place) for place in self.facts.ptms]
@@ -203,7 +211,17 @@ def _own(known: Known) -> DatasetFacts | None:
     return known.facts.own
 
 
-_OF_PARENT = frozenset({"parent_model", "parent_model_evaluate", "parent_cal_cache", "parent_classmap", "pruned_model"})
+_OF_PARENT = frozenset(
+    {
+        "parent_model",
+        "parent_model_evaluate",
+        "parent_model_if_no_resume_model",
+        "resume_model_or_parent",
+        "parent_cal_cache",
+        "parent_classmap",
+        "pruned_model",
+    }
+)
 
 _MADE = {
     "create_hdf5_file": "model.hdf5",
@@ -245,6 +263,9 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "resume_model": lambda k: k.resume(),
     "resume_model_or_ptm": lambda k: k.resume() or k.ptm(),
     "ptm_if_no_resume_model": lambda k: None if k.resume() else k.ptm(),
+    "resume_model_or_parent": lambda k: k.resume() or _text(k.parent_weights()),
+    "parent_model_if_no_resume_model": lambda k: None if k.resume() else _text(k.parent_weights()),
+    "resume_epoch": lambda k: k.resume_epoch(),
     "pruned_model": _pruned_model,
     "framework": _framework,
     "framework_storetrue": lambda k: True if _framework(k) == "tensorrt" else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from taod.catalogue import chain
-from taod.catalogue.tables import IndexEntry, NetworkFile, Table, index, network_file, pretrained, table
+from taod.catalogue.tables import IndexEntry, NetworkFile, StatusFacts, Table, index, network_file, pretrained, table
 
 # Conversions work on what a format has: KITTI label files, or one annotations.json.
 _NEEDS_FORMAT = {
@@ -81,6 +81,16 @@ class Network:
     @property
     def checkpoint_separator(self) -> str:
         return self._entry.checkpoint_separator
+
+    @property
+    def first_checkpoint(self) -> int:
+        """The number in the name of the first epoch's checkpoint: 0 or 1."""
+        return self._entry.first_checkpoint
+
+    @property
+    def status(self) -> StatusFacts:
+        """How its training reports in status.json."""
+        return self._entry.status
 
     @property
     def file(self) -> NetworkFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,25 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class StatusFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a network's training reports in status.json."""
+
+    metrics: Literal["own", "before", "next", "after"] = "own"
+    """Which epoch the metrics of a line without an epoch belong to; curves in such lines likewise.
+
+    `own`: metrics stand in the line of their epoch, others belong to the last epoch seen. `before`: the tool writes
+    them first, then the line of their epoch, mostly with the same metrics. `next`: the line of an epoch is written
+    when it begins, counted from 0, and metrics at its end. `after`: metrics follow the line of their epoch. Under all
+    but `own` later lines repeat them.
+    """
+    curves: Literal["first", "last"] = "first"
+    """Which value of a curve stands for an epoch; `last` where the tool writes one per iteration."""
+    step: Literal["epoch", "cur_iter"] = "epoch"
+    """What the training counts."""
+    first_epoch: int = 1
+    """What the tool calls its first epoch."""
+
+
 class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is always known of a network: a line of the index."""
 
@@ -57,6 +76,9 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric_direction: str = "maximise"
     checkpoint_separator: str = "="
     """What stands before the epoch's number in the name of a checkpoint."""
+    first_checkpoint: int = 1
+    """The number in the name of the first epoch's checkpoint."""
+    status: StatusFacts = StatusFacts()
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from taod.catalogue import merge, words
 from taod.catalogue.network import Network, of
 from taod.catalogue.resources import FIELDS as RESOURCE_FIELDS
 from taod.catalogue.tables import Comparison, Node, Parameter, Table
+from taod.types.warning import Warning, WarningCode
 
 _MOST_WARNINGS = 50
 
@@ -37,7 +38,7 @@ class Checked(msgspec.Struct, frozen=True):
     """What was found. `violations` refuse the document, `warnings` do not."""
 
     violations: list[Violation]
-    warnings: list[str]
+    warnings: list[Warning]
 
     @property
     def ok(self) -> bool:
@@ -68,7 +69,7 @@ class _Walk:
         self.table = table
         self.strict = strict
         self.violations: list[Violation] = []
-        self.warnings: list[str] = []
+        self.warnings: list[Warning] = []
         self.known = known_beside_table(network, table.action)
 
     def group(self, node: Node, document: dict[str, Any], path: str) -> None:
@@ -128,12 +129,13 @@ class _Walk:
         if not self.strict and len(self.warnings) >= _MOST_WARNINGS:
             return
         near = words.nearest(self.table, dotted)
-        hint = f"; the nearest known parameter is $.{near}" if near else ""
-        text = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
+        of = {"network": self.table.network, "action": self.table.action} | ({"nearest": f"$.{near}"} if near else {})
         if self.strict:
-            self.violations.append(Violation(path, value, text))
+            hint = f"; the nearest known parameter is $.{near}" if near else ""
+            rule = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
+            self.violations.append(Violation(path, value, rule))
         else:
-            self.warnings.append(f"{path} {text}; it is passed on as it is")
+            self.warnings.append(Warning(WarningCode.UNKNOWN_PARAMETER, path, of))
 
 
 def known_beside_table(network: Network, action: str) -> set[str]:

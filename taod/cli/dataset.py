@@ -27,6 +27,7 @@ from taod.types.dataset import (
     SplitSummary,
     UploadMode,
 )
+from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from taod.client.http import Client
@@ -114,7 +115,7 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("upload", _upload(summary)),
             ("made by job", summary.parent_job),
             ("made from data set", summary.parent_dataset),
-            *(("warning", warning) for warning in summary.warnings),
+            *(("warning", text(warning)) for warning in summary.warnings),
         ]
     )
     if summary.splits:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taod.cli.output import Columns, Output, moment, number, short
 from taod.types.job import HistoryEntry, Job, JobDetail, JobView, Kpi
 from taod.types.state import State, Status
+from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -97,7 +98,7 @@ def show(out: Output, detail: JobDetail) -> None:
             ("pid", process and process.pid),
             ("exit code", process and process.exit_code),
             ("folder", detail.folder),
-            ("warnings", "\n".join(detail.warnings)),
+            ("warnings", "\n".join(map(text, detail.warnings))),
         ]
     )
     for rows, columns in ((job.result.kpi, KPIS), (detail.history, HISTORY)):

@@ -12,6 +12,7 @@ from taod.cli.output import Output, with_output
 from taod.cli.resolve import job_id, owner_id
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
+from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from taod.client.http import Client
@@ -54,7 +55,7 @@ def _show(out: Output, job: PlannedJob, *, with_spec: bool) -> None:
             ("reads", "\n".join(job.reads)),
             ("filled in later", "\n".join(job.later)),
             ("waits for", job.waits_for or ""),
-            ("warnings", "\n".join(job.warnings)),
+            ("warnings", "\n".join(map(text, job.warnings))),
             ("spec file", job.spec_path or ""),
         )
     )

@@ -45,9 +45,9 @@ def of_coco(file: Path) -> Labelled | None:
     try:
         document = msgspec.json.decode(data, type=_Coco)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        line = coco.line_of(data, file.name, str(error))
-        place = f"line {line}: " if line else ""
-        raise BadRequest(f"{file.name} is not COCO JSON: {place}{error}; correct it and upload again") from None
+        wrong = coco.malformed(data, file.name, error)
+        place = f", line {wrong.line}" if wrong.line else ""
+        raise BadRequest(f"{file.name}{place}: {wrong.what}; correct it and upload again") from None
     names = {category.id: category.name for category in document.categories}
     counts = dict.fromkeys(names.values(), 0)
     by_picture: dict[int, list[Box]] = {}

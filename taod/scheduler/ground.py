@@ -21,6 +21,7 @@ from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
 from taod.types.state import State
+from taod.types.warning import Warning, WarningCode
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +116,11 @@ class Ground:
         """Change the state and tell of it."""
         return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
 
-    def warn(self, job_id: str, kind: str, text: str | None) -> JobRecord:
-        """Set the job's one warning that begins with `kind`, or take it away (None), and tell of the job."""
+    def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:
+        """Replace the job's warning of this code, or remove it (None), and publish the job."""
         job = self.store.jobs.get(job_id)
-        kept = [one for one in (job.warnings if job else []) if not one.startswith(kind)]
-        return self.tell(self.store.jobs.update(job_id, warnings=kept if text is None else [*kept, text]))
+        kept = [one for one in (job.warnings if job else []) if one.code is not code]
+        return self.tell(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
         """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""

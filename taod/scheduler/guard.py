@@ -17,6 +17,8 @@ from runners import processes
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import STALL, WALL, Limits
 from taod.telemetry.telemetry import STATUS_FILE
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
 
 LOOKS = 4
 """So often within the time of a stall the files are looked at."""
@@ -58,16 +60,17 @@ async def _stall(ground: Ground, live: Live, limits: Limits, end: Callable[[str,
         elif not told and time.monotonic() - since >= limits.stall_s:
             told = True
             silence = f"no line of log or status for {words(limits.stall_s)}{await _stopped(live)}"
-            _tell(ground, live.job_id, f"Stalled: {silence}", f"Stalled: {silence}")
+            stalled = Warning(WarningCode.STALLED, "", {"silence": silence})
+            _tell(ground, live.job_id, stalled, text(stalled))
             if limits.kill_stalled:
                 end(STALL, f"ended by taod: {silence} (supervision.stall)")
 
 
-def _tell(ground: Ground, job_id: str, warning: str | None, note: str) -> None:
+def _tell(ground: Ground, job_id: str, warning: Warning | None, note: str) -> None:
     """In the history, among the warnings (instead of an older one of its kind), and as an event."""
     try:
         ground.store.jobs.note(job_id, note)
-        ground.warn(job_id, "Stalled: ", warning)
+        ground.warn(job_id, WarningCode.STALLED, warning)
     except Exception:
         log.exception("that job %s is silent could not be recorded: %s", job_id, note)
 

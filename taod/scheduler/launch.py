@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import msgspec
 
 from runners.local import LocalRunner
 from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
+from taod import masking
 from taod.errors import BadRequest, TaodError
-from taod.masking import masked
 from taod.scheduler.asked import Asked
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
@@ -206,14 +205,11 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
         ground.devices.grants(job.devices),
         memory_bytes=limits(ground.supervision, job.network, job.action).memory_bytes,
     )
-    return choice.runner, request, _masked(choice.runner.describe(request), command.secrets)
+    return choice.runner, request, _masked(choice.runner.describe(request))
 
 
-def _masked(launch: Launch, secrets: Sequence[str]) -> Launch:
-    return Launch(
-        [masked(word, secrets) for word in launch.argv],
-        {name: masked(text, secrets) for name, text in launch.environment.items()},
-    )
+def _masked(launch: Launch) -> Launch:
+    return Launch(masking.argv(launch.argv), masking.environment(launch.environment))
 
 
 def _intent(ground: Ground, job_id: str) -> str | None:

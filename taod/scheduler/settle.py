@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runners.protocol import Ended
 from store.records import JobRecord
-from taod.masking import masked
+from taod import masking
 from taod.scheduler import memory, retry
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import LOST
@@ -117,6 +117,6 @@ async def _close_log(ground: Ground, live: Live) -> None:
 
 def _tail(path: Path, secrets: list[str]) -> str:
     try:
-        return masked(logs.plain(logs.tail(path, memory.LINES)).decode(errors="replace"), secrets)
+        return masking.log(logs.plain(logs.tail(path, memory.LINES)).decode(errors="replace"), secrets)
     except OSError:
         return ""

@@ -41,6 +41,7 @@ from taod.types.dataset import (
     UploadProgress,
 )
 from taod.types.state import ON_DEVICE
+from taod.types.warning import Warning
 
 KIND = "dataset"
 
@@ -152,7 +153,7 @@ class Datasets:
             parent_dataset=record.parent_dataset,
         )
 
-    async def warnings(self, user_id: str, dataset_id: str) -> list[str]:
+    async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
         """What is noticed about a data set that is read: whether its linked folder has changed."""
         return await self._lineage.look([self.record(user_id, dataset_id)])
 

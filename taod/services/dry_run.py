@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from runners.protocol import DeviceGrant, Launch, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from store.records import NewJob
+from taod import masking
 from taod.catalogue.facts import Assembled
 from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest
@@ -60,7 +61,7 @@ class DryRun:
             devices_wanted=job.devices_wanted,
             argv=assembled.argv,
             executes=launch.argv,
-            environment=launch.environment,
+            environment=masking.environment(launch.environment),
             reads=[str(path) for path in assembled.reads],
             spec_path=str(assembled.spec_path) if has_spec else None,
             spec_format=assembled.spec_path.suffix.lstrip(".") if has_spec and assembled.spec_path else None,

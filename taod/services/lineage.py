@@ -16,6 +16,8 @@ from taod.datasets.fingerprint import figures, fingerprint
 from taod.services.announce import Announcer
 from taod.services.reads import datasets_read
 from taod.types.job import DataSeen
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +48,13 @@ class Lineage:
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
-    def known(self, dataset: DatasetRecord) -> list[str]:
+    def known(self, dataset: DatasetRecord) -> list[Warning]:
         """Warnings of what is known, without a look at the disk."""
         look = self._looks.get(dataset.id)
         if dataset.state != "linked" or look is None or look.registered != _registered(dataset):
             return []
         if look.found is None:
-            return [f"the folder {dataset.path} of linked data set {dataset.name!r} cannot be read any more"]
+            return [Warning(WarningCode.LINK_UNREADABLE, dataset.name, {"path": dataset.path})]
         if look.registered is None or look.found == look.registered:
             return []
         then, now = figures(look.registered), figures(look.found)
@@ -61,20 +63,19 @@ class Lineage:
             if then != now
             else f"its {now.files} files have the same sizes and other names or times"
         )
-        return [
-            f"linked data set {dataset.name!r} has changed since it was linked ({change}); "
-            "link it again to take the change in"
-        ]
+        remedy = "link it again to take the change in"
+        return [Warning(WarningCode.LINK_CHANGED, dataset.name, {"change": change}, remedy)]
 
-    async def look(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[str]:
+    async def look(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[Warning]:
         """Warnings after a look at what was not looked at lately; a look that takes longer goes on by itself."""
         linked = [dataset for dataset in datasets if dataset.state == "linked"]
         tasks = [task for dataset in linked if (task := self._look(dataset, self._check_s)) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=patience_s)
-        return list(dict.fromkeys(warning for dataset in linked for warning in self.known(dataset)))
+        found = [warning for dataset in linked for warning in self.known(dataset)]
+        return [warning for at, warning in enumerate(found) if warning not in found[:at]]
 
-    async def before(self, user_id: str, owner_kind: str, owner_id: str) -> list[str]:
+    async def before(self, user_id: str, owner_kind: str, owner_id: str) -> list[Warning]:
         """Warnings about all that jobs of this owner would read."""
         read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
         return await self.look([dataset for _, dataset in read], AT_POST_S)
@@ -122,7 +123,7 @@ class Lineage:
         self._looks[dataset.id] = _Look(_registered(dataset), found, self._clock.monotonic())
         now = self.known(dataset)
         if now and now != before:
-            self._announcer.dataset(dataset.user_id, dataset.id, "updated", now[0])
+            self._announcer.dataset(dataset.user_id, dataset.id, "updated", text(now[0]))
 
     async def _begin(self, job: JobRecord, read: list[tuple[str, DatasetRecord]], linked: list[DatasetRecord]) -> None:
         try:
@@ -137,7 +138,7 @@ class Lineage:
                     record = next(each for each in linked if each.id == dataset)
                     for warning in self.known(record):
                         if warning not in job.warnings:
-                            self._store.jobs.note(job.id, warning)
+                            self._store.jobs.note(job.id, text(warning))
         except Exception:
             log.exception("what job %s sees could not be recorded", job.id)
 

@@ -13,13 +13,13 @@ from runners.protocol import Command, place_of
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
+from taod import masking
 from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.merge import default, merge
 from taod.errors import BadRequest
-from taod.masking import MASK
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
 from taod.scheduler.words import short
@@ -94,7 +94,7 @@ class Planner:
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
-        write_atomically(folder.command, _shown(assembled, secrets))
+        write_atomically(folder.command, _shown(assembled))
         if self._lineage is not None:
             self._lineage.begin(job, self._datasets(job))
         return command_of(assembled, job.action, secrets, gpus)
@@ -113,7 +113,7 @@ class Planner:
         return None if job.spec is None else merge(default(job.network, job.action), job.spec)
 
     def secrets(self, job: JobRecord) -> list[str]:
-        """What `prepare` masks; empty where the job's model is gone."""
+        """The keys that are masked in its log; empty where the job's model is gone."""
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
 
@@ -126,7 +126,7 @@ class Planner:
         above = self._stored(planned, job.parent_id)
         facts = self._facts(job, model, None if above is None else self._chain(above, planned), gpus)
         if facts.key:
-            facts = msgspec.structs.replace(facts, key=MASK)
+            facts = msgspec.structs.replace(facts, key=masking.MASK)
         return assemble(facts), later(facts)
 
     def _stored(self, planned: Mapping[str, NewJob], job_id: str | None) -> JobRecord | NewJob | None:
@@ -264,19 +264,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
-def _shown(assembled: Assembled, secrets: list[str]) -> bytes:
+def _shown(assembled: Assembled) -> bytes:
     """command.json: what is run, secrets masked."""
-
-    def masked(text: str) -> str:
-        for secret in secrets:
-            if text == secret or text.endswith(f"={secret}"):
-                return text.removesuffix(secret) + MASK
-        return text
-
     shown = {
-        "argv": [masked(part) for part in assembled.argv],
+        "argv": masking.argv(assembled.argv),
         "image": assembled.image,
-        "environment": {name: masked(value) for name, value in assembled.environment.items()},
+        "environment": masking.environment(assembled.environment),
         "reads": [str(path) for path in assembled.reads],
     }
     return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"

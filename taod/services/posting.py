@@ -30,6 +30,8 @@ from taod.services.specs import Saved, Specs
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.state import State
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
 
 TRAIN = "train"
 
@@ -63,7 +65,7 @@ class Posting:
         self._automl = automl if automl is not None else AutomlConfig()
 
     def post(
-        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[str] = ()
+        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], noticed: Sequence[Warning] = ()
     ) -> list[str]:
         """Make one job for each action, in order, and wake the scheduler; returns their ids.
 
@@ -80,7 +82,7 @@ class Posting:
                 if record.devices_wanted == 0:
                     self._store.sweeps.add(self._design(user_id, record))
                 for warning in record.warnings:
-                    self._store.jobs.note(record.id, warning)
+                    self._store.jobs.note(record.id, text(warning))
         for record in records:
             self._announcer.job(record)
         self._scheduler.wake()
@@ -164,7 +166,7 @@ class Posting:
         choice = self._runners.choose(owner.network, action, whole, wanted=asked_runner)
         if choice.runner is None and for_plan:
             wanted, site = devices_wanted(action, whole, self._machine()), ""
-            warnings = [*warnings, f"cannot run here: {choice.refusal}"]
+            warnings = [*warnings, Warning(WarningCode.NO_RUNNER, "", {"text": choice.reason}, choice.remedy)]
         else:
             runner = self._offered(choice)
             wanted, site = self._devices_wanted(runner, action, whole), place_of(runner)
@@ -173,7 +175,8 @@ class Posting:
                 sweep = design(
                     job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
                 )
-                document, warnings = sweep.base, [*warnings, *sweep.notes]
+                document = sweep.base
+                warnings = [*warnings, *(Warning(WarningCode.NOT_SEARCHED, "", {"text": note}) for note in sweep.notes)]
                 # The sweep itself holds no device; its trials do.
                 wanted = 0
             elif GROUP in spec.document:

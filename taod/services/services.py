@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from runners.embedded import Embedded
+from runners.environment import Rules
 from runners.registry import RunnerRegistry
 from store import Store
 from taod.automl.controller import watch_of
@@ -95,7 +96,7 @@ class Services:
         self.checks = Checks(
             store=store,
             root=root,
-            engine=Embedded(config.runner.embedded),
+            engine=Embedded(config.runner.embedded, Rules.of(config.runner)),
             datasets=self.datasets,
             announcer=announcer,
             config=config.datasets,

@@ -17,6 +17,7 @@ from taod.catalogue.validate import check
 from taod.config import SpecsConfig
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.owner import Owner, Owners
+from taod.types.warning import Warning, WarningCode
 
 Document = dict[str, Any]
 TRAIN = "train"
@@ -26,7 +27,7 @@ class Saved(msgspec.Struct, frozen=True):
     """A stored document, and what was noticed about it."""
 
     document: Document
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     saved: bool = True
     """Whether a user saved it; else it is the schema's default."""
 
@@ -93,7 +94,7 @@ class Specs:
                 f"POST …/specs/{action} with values for them"
             )
         self._check(owner, action, document)
-        return Saved(document, [f"no spec was saved for {action}: the schema's default is used"], saved=False)
+        return Saved(document, [Warning(WarningCode.DEFAULT_SPEC, action)], saved=False)
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """A spec given for one job alone. Raises InvalidSpec."""
@@ -122,7 +123,7 @@ class Specs:
             self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
 
-    def _check(self, owner: Owner, action: str, document: Document) -> list[str]:
+    def _check(self, owner: Owner, action: str, document: Document) -> list[Warning]:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
         if narrows:
             # What a sweep searches is no matter of the tool's own parameters.

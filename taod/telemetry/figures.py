@@ -1,4 +1,4 @@
-"""Keeps the figures that status lines tell: metrics over epochs, curves with their axes, values by category. Pure."""
+"""Keeps the figures of status lines: metrics over epochs, curves with their axes, values by category. Pure."""
 
 from __future__ import annotations
 
@@ -8,90 +8,79 @@ from typing import Any
 
 import msgspec
 
-from taod.telemetry.numbers import NoNumber, count, number
+from taod.catalogue.tables import StatusFacts
+from taod.telemetry.epochs import EpochValues, Values
+from taod.telemetry.numbers import NoNumber, count, number, numbers
 from taod.types.job import Categorical, CategoryValue, Graphical, Kpi
 
 
 class Series:
-    """Adds to a list of Kpi. An epoch's first value wins.
+    """Adds to a list of Kpi."""
 
-    `repeating`: the tool tells a metric without its epoch and then again with it; the second telling is the same
-    value, moved to where it belongs.
-    """
-
-    def __init__(self, kpis: list[Kpi], *, repeating: bool = False) -> None:
+    def __init__(self, kpis: list[Kpi], facts: StatusFacts) -> None:
         self._kpis = kpis
         self._by_metric = {kpi.metric: kpi for kpi in kpis}
-        self._repeating = repeating
-        self._told_without_step: dict[str, str] = {}
-        """Metric → the step under which a telling without its own was kept."""
+        self._epochs = EpochValues(facts)
 
-    def add(self, block: Mapping[str, Any], step: int, *, stepped: bool) -> dict[str, float | None]:
-        """Keep a line's metrics under `step`; `stepped`: the line itself named it. What was read of them."""
-        read = _numbers(block)
-        for metric, value in read.items():
-            kpi = self._by_metric.get(metric)
-            if kpi is None:
-                kpi = self._by_metric[metric] = Kpi(metric)
-                self._kpis.append(kpi)
-            if self._repeating:
-                self._untell(kpi, str(step), value, stepped)
-            kpi.values.setdefault(str(step), value)
+    def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
+        """Keep a line's metrics, which may be none; what was read of them. `step` and `stepped` as in EpochValues."""
+        read = numbers(block)
+        self._epochs.keep(read, self._values, step, stepped=stepped)
         return read
 
-    def _untell(self, kpi: Kpi, step: str, value: float | None, stepped: bool) -> None:
-        """Before a value is kept: take away the same one's first telling, or remember that this is one."""
-        if not stepped:
-            if step not in kpi.values:
-                self._told_without_step[kpi.metric] = step
-            return
-        told = self._told_without_step.pop(kpi.metric, step)
-        if told != step and kpi.values.get(told) == value:
-            kpi.values.pop(told, None)
+    def _values(self, metric: str) -> Values:
+        kpi = self._by_metric.get(metric)
+        if kpi is None:
+            kpi = self._by_metric[metric] = Kpi(metric)
+            self._kpis.append(kpi)
+        return kpi.values
 
 
 class Curves:
     """Adds to a list of Graphical. Axes start at zero and reach the number of values and their maximum, unless the
-    tool says otherwise. A block that was seen before is skipped: tools write their last one again and again."""
+    tool reports bounds. A block that was seen before is skipped, since tools write their last one again and again; not
+    where the last value of an epoch counts."""
 
-    def __init__(self, curves: list[Graphical]) -> None:
+    def __init__(self, curves: list[Graphical], facts: StatusFacts) -> None:
         self._curves = curves
         self._by_metric = {curve.metric: curve for curve in curves}
         self._given: dict[str, set[str]] = {}
-        self._tops: dict[str, float] = {}
-        for curve in curves:
-            finite = [value for value in curve.values.values() if value is not None]
-            if finite:
-                self._tops[curve.metric] = max(finite)
+        self._epochs = EpochValues(facts, last=facts.curves == "last")
+        self._repeats_count = facts.curves == "last"
         self._seen: set[bytes] = set()
 
-    def add(self, block: Mapping[str, Any], step: int) -> dict[str, float | None]:
-        """Keep a line's curves under `step`; what was read of them, nothing where the block was seen before."""
-        key = _fingerprint(block)
-        if key in self._seen:
-            return {}
-        self._seen.add(key)
-        read = _numbers(block)
-        for metric, value in read.items():
-            curve = self._by_metric.get(metric)
-            if curve is None:
-                curve = self._by_metric[metric] = Graphical(metric)
-                self._curves.append(curve)
-            self._keep(curve, str(step), value)
-            given = self._given.setdefault(metric, set())
-            _take_axes(curve, block[metric], given)
-            if "x_max" not in given:
-                curve.x_max = len(curve.values)
-            if "y_max" not in given:
-                curve.y_max = self._tops.get(metric, 0.0)
+    def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
+        """Keep a line's curves, which may be none; what was read of them, nothing where the block was seen before."""
+        read = {} if self._seen_before(block) else numbers(block)
+        self._epochs.keep(read, self._values, step, stepped=stepped)
+        for metric in read:
+            if (curve := self._by_metric.get(metric)) is not None:
+                given = self._given.setdefault(metric, set())
+                _take_axes(curve, block.get(metric), given)
+                _extend_axes(curve, given)
         return read
 
-    def _keep(self, curve: Graphical, step: str, value: float | None) -> None:
-        if step in curve.values:
-            return
-        curve.values[step] = value
-        if value is not None:
-            self._tops[curve.metric] = max(value, self._tops.get(curve.metric, value))
+    def _seen_before(self, block: Mapping[str, Any]) -> bool:
+        if self._repeats_count or not block:
+            return False
+        key = _fingerprint(block)
+        seen = key in self._seen
+        self._seen.add(key)
+        return seen
+
+    def _values(self, metric: str) -> Values:
+        curve = self._by_metric.get(metric)
+        if curve is None:
+            curve = self._by_metric[metric] = Graphical(metric)
+            self._curves.append(curve)
+        return curve.values
+
+
+def _extend_axes(curve: Graphical, given: set[str]) -> None:
+    if "x_max" not in given:
+        curve.x_max = len(curve.values)
+    if "y_max" not in given:
+        curve.y_max = max((value for value in curve.values.values() if value is not None), default=0.0)
 
 
 def _take_axes(curve: Graphical, told: object, given: set[str]) -> None:
@@ -117,7 +106,7 @@ def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
     """Put a line's values by category in place of older ones of the same metric."""
     for metric, categories in block.items():
         if isinstance(categories, dict):
-            values = [CategoryValue(str(category), value) for category, value in _numbers(categories).items()]
+            values = [CategoryValue(str(category), value) for category, value in numbers(categories).items()]
             latest = Categorical(str(metric), values)
             for position, older in enumerate(kept):
                 if older.metric == metric:
@@ -125,16 +114,6 @@ def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
                     break
             else:
                 kept.append(latest)
-
-
-def _numbers(block: Mapping[str, Any]) -> dict[str, float | None]:
-    read = {}
-    for metric, value in block.items():
-        try:
-            read[str(metric)] = number(value)
-        except NoNumber:
-            continue
-    return read
 
 
 def _fingerprint(block: Mapping[str, Any]) -> bytes:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 LARGEST_COUNT = 2**53
 """Beyond it a whole number is a mistake (and JSON readers lose digits)."""
+
+DEEPEST = 8
+"""Levels of nested objects that are read."""
 
 
 class NoNumber(ValueError):
@@ -30,6 +34,23 @@ def number(value: object) -> float | None:
     except ValueError as error:
         raise NoNumber from error
     return read if math.isfinite(read) else None
+
+
+def numbers(block: Mapping[str, object], *, depth: int = DEEPEST) -> dict[str, float | None]:
+    """Every number in a block by its name. Nested objects are flattened: `{"a": {"b": 1}}` is `a.b`; an object with a
+    `value` is one number. What is no number is left out."""
+    read: dict[str, float | None] = {}
+    for key, value in block.items():
+        name = str(key).strip()
+        if isinstance(value, dict) and "value" not in value:
+            if depth:
+                read.update({f"{name}.{below}": one for below, one in numbers(value, depth=depth - 1).items()})
+            continue
+        try:
+            read[name] = number(value)
+        except NoNumber:
+            continue
+    return read
 
 
 def count(value: object) -> int | None:

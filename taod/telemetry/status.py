@@ -7,21 +7,20 @@ from typing import Any
 
 import msgspec
 
+from taod.catalogue.network import get
+from taod.catalogue.tables import StatusFacts
 from taod.telemetry.figures import Curves, Series, set_categories
 from taod.telemetry.numbers import count
 from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result
+from taod.types.warning import Warning, WarningCode
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes; a longer line is no status line and is skipped, so that memory stays bounded."""
 
-ODD = "Lines of status.json: "
-"""How the warning about them begins."""
-
 _TEXTS = ("eta", "time_per_epoch", "time_per_iter")
-_STEPS_BY_ITERATION = frozenset({"segformer"})
-_REPEATING = frozenset({"efficientdet_tf1", "ssd", "dssd", "retinanet", "yolo_v3", "yolo_v4", "yolo_v4_tiny"})
-"""These tell a metric in a line without its epoch, then again in the epoch's own line."""
+_NUMBERED_FROM_0 = "max_step"
+"""A line that has it counts its epochs from 0, the last one too: releases after 5 write such lines."""
 
 
 class Oddities(msgspec.Struct):
@@ -33,24 +32,19 @@ class Oddities(msgspec.Struct):
     mended: int = 0
     """With bytes that are no UTF-8, each shown as a replacement character."""
 
-    def words(self) -> str | None:
+    def warning(self) -> Warning | None:
         """A warning about them; None where there are none."""
-        parts = []
-        if self.broken:
-            parts.append(f"{self.broken} not read, no JSON object")
-        if self.oversized:
-            parts.append(f"{self.oversized} not read, longer than {LONGEST_LINE >> 20} MiB")
-        if self.mended:
-            parts.append(f"{self.mended} read with bytes that are no UTF-8")
-        return f"{ODD}{'; '.join(parts)}" if parts else None
+        counts = {name: count for name, count in msgspec.structs.asdict(self).items() if count}
+        return Warning(WarningCode.STATUS_LINES, "", {**counts, "limit_bytes": LONGEST_LINE}) if counts else None
 
 
 class StatusReader:
     """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
 
-    Metrics and curves are kept for the last epoch seen (segformer: iteration), `0` before the first; an epoch's first
-    value wins. A line that is not a JSON object is skipped and counted. `result` is what is known already: reading the
-    same lines into it again changes nothing but the latest figures.
+    Epochs are counted from 1, whatever the tool calls its first one. Which epoch metrics and curves belong to is told
+    by the network's `StatusFacts`; what came before any epoch is kept under `0`. A line that is not a JSON object is
+    skipped and counted. `result` is what is known already: reading the same lines into it again changes nothing but
+    the latest figures.
     """
 
     def __init__(self, network: str, result: Result | None = None, *, job_id: str = "") -> None:
@@ -59,10 +53,12 @@ class StatusReader:
         """What the last line of this attempt said; None before its first."""
         self.odd = Oddities()
         self._job_id = job_id
-        self._step_field = "cur_iter" if network in _STEPS_BY_ITERATION else "epoch"
-        self._step = 0
-        self._kpis = Series(self.result.kpi, repeating=network in _REPEATING)
-        self._curves = Curves(self.result.graphical)
+        known = get(network)
+        self._facts = StatusFacts() if known is None else known.status
+        self._step: int | None = None
+        """The last epoch or iteration reported."""
+        self._kpis = Series(self.result.kpi, self._facts)
+        self._curves = Curves(self.result.graphical, self._facts)
         self._half = bytearray()
         self._skipping = False
 
@@ -111,35 +107,50 @@ class StatusReader:
         if fields is None:
             return None
         update = StatusUpdate(job_id=self._job_id, status=_text(fields, "status"), message=_text(fields, "message"))
-        self._read_progress(fields, update)
-        self._read_figures(fields, update)
+        stepped = self._read_progress(fields, update)
+        self._read_figures(fields, update, stepped=stepped)
         self.last = self.result.detailed_status = DetailedStatus(
             date=_text(fields, "date"), time=_text(fields, "time"), status=update.status, message=update.message
         )
         return update
 
-    def _read_progress(self, fields: dict[str, Any], update: StatusUpdate) -> None:
-        for name in ("epoch", "max_epoch", "cur_iter"):
-            value = count(fields.get(name))
-            if value is not None:
-                setattr(self.result, name, value)
-                setattr(update, name, value)
-                if name == self._step_field:
-                    self._step = value
+    def _read_progress(self, fields: dict[str, Any], update: StatusUpdate) -> bool:
+        """Read how far the run is; whether the line reports what it counts."""
+        stepped = False
+        for name, value in _progress(fields, self._facts).items():
+            setattr(self.result, name, value)
+            setattr(update, name, value)
+            if name == self._facts.step:
+                self._step, stepped = value, True
         for name in _TEXTS:
             if text := _text(fields, name):
                 setattr(self.result, name, text)
         update.eta = _text(fields, "eta") or None
         update.time_per_epoch = _text(fields, "time_per_epoch") or None
+        return stepped
 
-    def _read_figures(self, fields: dict[str, Any], update: StatusUpdate) -> None:
-        stepped = count(fields.get(self._step_field)) is not None
-        if isinstance(kpi := fields.get("kpi"), dict) and fields.get("mode") != "train":
-            update.kpi = self._kpis.add(kpi, self._step, stepped=stepped)
-        if isinstance(graphical := fields.get("graphical"), dict):
-            update.graphical = self._curves.add(graphical, self._step)
-        if isinstance(categorical := fields.get("categorical"), dict):
-            set_categories(self.result.categorical, categorical)
+    def _read_figures(self, fields: dict[str, Any], update: StatusUpdate, *, stepped: bool) -> None:
+        kpi = {} if fields.get("mode") == "train" else _block(fields, "kpi")
+        update.kpi = self._kpis.add(kpi, self._step, stepped=stepped)
+        update.graphical = self._curves.add(_block(fields, "graphical"), self._step, stepped=stepped)
+        set_categories(self.result.categorical, _block(fields, "categorical"))
+
+
+def _progress(fields: dict[str, Any], facts: StatusFacts) -> dict[str, int]:
+    """epoch, max_epoch and cur_iter of a line, epochs counted from 1."""
+    read = {
+        name: value for name in ("epoch", "max_epoch", "cur_iter") if (value := count(fields.get(name))) is not None
+    }
+    if facts.step == "cur_iter" and fields.get("mode") == "val":
+        read.pop("cur_iter", None)  # There it counts the batches of the validation.
+    if _NUMBERED_FROM_0 in fields:
+        return {name: value + (name != "cur_iter") for name, value in read.items()}
+    return {name: value + (1 - facts.first_epoch if name == "epoch" else 0) for name, value in read.items()}
+
+
+def _block(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:

@@ -16,9 +16,10 @@ from taod.paths import JobFolder
 from taod.telemetry.bus import EventBus
 from taod.telemetry.follow import BLOCK, FileTail, follow
 from taod.telemetry.metric import latest_value
-from taod.telemetry.status import ODD, StatusReader
+from taod.telemetry.status import StatusReader
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import DetailedStatus, Result
+from taod.types.warning import WarningCode
 
 STATUS_FILE = "status.json"
 REST = 10
@@ -104,7 +105,7 @@ class _Run:
         self._job = job
         self._tail = FileTail(folder.results, STATUS_FILE)
         self._generation = 0
-        self._odd = next((one for one in job.warnings if one.startswith(ODD)), None)
+        self._odd = next((one for one in job.warnings if one.code is WarningCode.STATUS_LINES), None)
         self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)
         self._untold: list[StatusUpdate] = []
         self._failures = 0
@@ -187,14 +188,14 @@ class _Run:
 
     def _tell_odd(self) -> None:
         """Keep among the job's warnings how many lines could not be read, where that has changed."""
-        words = self._reader.odd.words()
-        if words == self._odd:
+        odd = self._reader.odd.warning()
+        if odd == self._odd:
             return
         job = self._store.jobs.get(self._job.id)
         if job is not None:
-            kept = [one for one in job.warnings if not one.startswith(ODD)]
-            self._job = self._store.jobs.update(job.id, warnings=kept if words is None else [*kept, words])
-            self._odd = words
+            kept = [one for one in job.warnings if one.code is not WarningCode.STATUS_LINES]
+            self._job = self._store.jobs.update(job.id, warnings=kept if odd is None else [*kept, odd])
+            self._odd = odd
             self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
 
     def _tell(self, updates: list[StatusUpdate]) -> None:

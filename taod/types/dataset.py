@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from taod.types.common import Id, Timestamp
 from taod.types.job import Job
+from taod.types.warning import Warning
 
 
 class DatasetType(StrEnum):
@@ -188,7 +189,7 @@ class DatasetSummary(msgspec.Struct):
     """Share of the masks' pixels that each class has, from 0 to 1; of a large data set some masks are looked into."""
     upload: UploadProgress | None = None
     """The upload that is under way, or waits for its next part."""
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     """What was noticed since: a linked folder that has changed."""
     parent_job: Id | None = None
     """The job that made this data set."""

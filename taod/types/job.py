@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from taod.types.common import Id, Timestamp
 from taod.types.state import State, Status
+from taod.types.warning import Warning
 
 Priority = Annotated[int, Meta(ge=-100, le=100)]
 
@@ -197,7 +198,7 @@ class JobDetail(msgspec.Struct):
     history: list[HistoryEntry] = []
     spec: dict[str, Any] | None = None
     process: ProcessInfo | None = None
-    warnings: list[str] = []
+    warnings: list[Warning] = []
     folder: str = ""
     """The job's folder on the daemon's machine."""
     children: list[Id] = []

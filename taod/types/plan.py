@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from taod.types.warning import Warning
+
 
 class PlannedJob(msgspec.Struct):
     """One job as it would be made and run now. Its id and folder are stand-ins: `dry-run-1`, `dry-run-2`, …"""
@@ -34,4 +36,5 @@ class PlannedJob(msgspec.Struct):
     """Fields that get their value from what the parent leaves behind, once it is done."""
     waits_for: str | None = None
     """What it would wait for besides its parent and a device."""
-    warnings: list[str] = []
+    warnings: list[Warning] = []
+    """What its job would warn of: the specification, the data it reads, one against the other."""

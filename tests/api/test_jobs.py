@@ -67,7 +67,7 @@ async def test_a_chain_runs_to_its_end(server, model) -> None:
     assert detail["children"] == [evaluate, export]
     assert detail["process"]["exit_code"] == 0
     assert detail["spec"]["model"]
-    assert detail["warnings"] == ["no spec was saved for train: the schema's default is used"]
+    assert detail["warnings"][0] == {"code": "default_spec", "subject": "train"}
     assert any("no spec was saved" in entry["reason"] for entry in detail["history"])
     assert (detail["job"]["metric"], detail["job"]["metric_value"]) == ("loss", 0.5)
     assert await server.call("GET", "/job/counts", 200) == {state: 3 * (state == "done") for state in State}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from taod.datasets.fingerprint import figures, fingerprint
 from taod.datasets.summary import summarise
 from taod.errors import BadRequest
 from taod.types.state import State
+from taod.types.warning import Warning
+from taod.types.warning_text import text
 
 
 @pytest.fixture
@@ -25,10 +28,11 @@ async def linked(server, pictures) -> tuple[str, Path]:
 
 
 async def changed(server, dataset_id: str) -> list[str]:
-    """Ask, wait for the look, and tell the warnings."""
+    """Ask, wait for the look, and return the warnings as text."""
     await server.call("GET", f"/dataset/{dataset_id}", 200)
     await server.services.lineage.settled()
-    return (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["warnings"]
+    summary = await server.call("GET", f"/dataset/{dataset_id}/summary", 200)
+    return [text(warning) for warning in msgspec.convert(summary["warnings"], list[Warning])]
 
 
 async def until(server, job_id: str, state: State) -> None:

@@ -34,6 +34,7 @@ GIVEN: dict[str, str | bool | list[str] | None] = {
     "resume_model": None,
     "resume_model_or_ptm": "start/weights.pth",
     "ptm_if_no_resume_model": "start/weights.pth",
+    "resume_epoch": None,
     "framework": "tlt",
     "framework_storetrue": None,
     "create_hdf5_file": "J/results/model.hdf5",
@@ -140,7 +141,7 @@ def shown(value: object, stage: Path) -> object:
     return value.replace(f"{stage}/", "") if isinstance(value, str) else value
 
 
-OF_PARENT = {"parent_model", "parent_model_evaluate"}
+OF_PARENT = {"parent_model", "parent_model_evaluate", "resume_model_or_parent", "parent_model_if_no_resume_model"}
 
 
 @pytest.mark.parametrize("name", sorted({name for name, *_ in PLACES}))

@@ -11,6 +11,7 @@ import pytest
 from taod.catalogue import merge
 from taod.catalogue.schema import schema
 from taod.catalogue.validate import check
+from taod.types.warning_text import text
 
 OPTIMIZER = "train.train_config.optimizer"
 
@@ -94,7 +95,7 @@ def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
     given = spec("train.train_config.runner.max_epoch", 5)
     checked = check("classification_pyt", "train", given)
     assert checked.ok
-    assert checked.warnings == [
+    assert [text(warning) for warning in checked.warnings] == [
         "$.train.train_config.runner.max_epoch is not a parameter of classification_pyt train; "
         "the nearest known parameter is $.train.train_config.runner.max_epochs; it is passed on as it is"
     ]

@@ -14,7 +14,7 @@ from taod.cli.quickstart import digits_spec
 from tests.clients.published import ClientFailed, InOneProcess
 from tests.clients.world import Beside, World
 
-pytest.importorskip("tao_cli.tao", reason="the published client is not installed (extra dev)")
+pytest.importorskip("tao_cli.tao", reason="the published client is not installed (dependency group test)")
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(400)]
 
 NETWORK = "classification-pyt"

@@ -99,3 +99,29 @@ def test_a_host_beyond_loopback_needs_to_be_meant() -> None:
 def test_a_given_file_that_is_not_there_is_told() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
         load(Path("nowhere.toml"), environ={})
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("inherit = ['MY *']", "runner.inherit: 'MY *' is no variable's name; write it as 'NAME', or 'PREFIX_*'"),
+        ("inherit = ['TAOD_ROOT']", "runner.inherit: 'TAOD_ROOT' is taod's own"),
+        ("environment = {'A-B' = '1'}", "runner.environment: 'A-B' = '1' cannot be a variable"),
+        (
+            "environment = {CUDA_VISIBLE_DEVICES = '0'}",
+            "'CUDA_VISIBLE_DEVICES' is set by taod for each run; leave it out",
+        ),
+    ],
+)
+def test_a_wrong_variable_of_runs_is_named_with_its_remedy(elsewhere: Path, line: str, told: str) -> None:
+    write(elsewhere, f"[runner]\n{line}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(environ={})
+    assert told in str(raised.value)
+
+
+def test_the_variables_of_runs_can_be_set_in_the_file_and_the_environment(elsewhere: Path) -> None:
+    write(elsewhere, "[runner]\ninherit = ['MY_*']\n[runner.environment]\nTELEMETRY_OPT_OUT = 'no'\n")
+    runner = load(environ={}).runner
+    assert (runner.inherit, runner.environment) == (["MY_*"], {"TELEMETRY_OPT_OUT": "no"})
+    assert load(environ={"TAOD_RUNNER_INHERIT": '["PATH"]'}).runner.inherit == ["PATH"]

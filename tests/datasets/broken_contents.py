@@ -89,6 +89,28 @@ def coco(part: str, at: int, **fields: object) -> Breaks:
     return do
 
 
+def subfolder(file_name: str) -> Breaks:
+    """The second image lies in images/more/1.jpg, and its entry has another file_name."""
+
+    def do(top: Path) -> None:
+        (top / "images" / "more").mkdir()
+        (top / "images" / "1.jpg").rename(top / "images" / "more" / "1.jpg")
+        coco("images", 1, file_name=file_name)(top)
+
+    return do
+
+
+def raw_text(old: str, new: bytes) -> Breaks:
+    """A piece of annotations.json replaced, byte by byte."""
+
+    def do(top: Path) -> None:
+        data = json.dumps(coco_document(3), indent=1).encode()
+        assert old.encode() in data
+        (top / "annotations.json").write_bytes(data.replace(old.encode(), new, 1))
+
+    return do
+
+
 def bodies(**fields: object) -> Breaks:
     def do(top: Path) -> None:
         document = coco_document(2, keypoints=True)
@@ -118,16 +140,40 @@ def _pictures(place: str) -> dict[str, Breaks]:
     }
 
 
-_COCO = {
+_COCO_FILES = {
+    "a file_name that begins at the dataset's top": coco("images", 1, file_name="images/1.jpg"),
+    "a bare file_name for an image in a folder": subfolder("1.jpg"),
+    "a file_name of another folder": subfolder("less/1.jpg"),
+    "an absolute file_name": coco("images", 1, file_name="/data/images/1.jpg"),
+    "a file_name that leads out of the images": coco("images", 1, file_name="../1.jpg"),
+    "a file_name with a backslash": subfolder("more\\1.jpg"),
+    "two images of one file_name": coco("images", 2, file_name="./1.jpg"),
     "a category that is not there": coco("annotations", 3, category_id=9),
     "an image that is not there": coco("annotations", 0, image_id=9),
+    "two annotations of one id": coco("annotations", 3, id=2),
+    "an annotation without an id": coco("annotations", 1, id=None),
+    "two categories of one name": coco("categories", 1, name="roof"),
+    "two categories of one id": coco("categories", 1, id=1),
+    "an image without a height": coco("images", 1, height=None),
+    "an image of no width": coco("images", 1, width=0),
     "a box of three numbers": coco("annotations", 1, bbox=[1, 2, 3]),
     "a box outside the picture": coco("annotations", 1, bbox=[1, 2, 300, 4]),
     "a box of no width": coco("annotations", 2, bbox=[1, 2, 0, 4]),
+    "a box of a negative size": coco("annotations", 2, bbox=[30, 20, -10, -5]),
+    "a name that is not UTF-8": raw_text("0.jpg", b"\xe9.jpg"),
     "a picture that is not there": remove("images/1.jpg"),
     "a picture of another size": scale("images/1.jpg", 30),
     "a picture that is not named": picture("images/other.jpg"),
     "two images of one id": coco("images", 2, id=1),
+}
+"""What can be wrong with any COCO set."""
+_COCO = _COCO_FILES | {
+    "an annotation without a box": coco("annotations", 1, bbox=None),
+    "an empty list as a box": coco("annotations", 1, bbox=[]),
+    "an annotation without an area": coco("annotations", 1, area=None),
+    "a negative area": coco("annotations", 1, area=-4),
+    "an area that is not a number": coco("annotations", 1, area="4"),
+    "an annotation without iscrowd": coco("annotations", 1, iscrowd=None),
 }
 _MAP = _pictures("images/0.jpg") | {
     "a class twice": write("label_map.txt", "roof\ntree\nroof\n"),
@@ -146,7 +192,8 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "an empty box": add("labels/0.txt", kitti_line("roof", 20, 5, 10, 15)),
         "a word for a number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "two")),
         "an infinite number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "nan")),
-        "labels that are no text": write("labels/0.txt", b"\xff\xfe"),
+        "a box of equal corners": add("labels/0.txt", kitti_line("roof", 20, 5, 20, 5)),
+        "labels that are not UTF-8": add("labels/0.txt", kitti_line("to\xeet", 2, 5, 10, 15).encode("latin-1")),
         "a picture without labels": remove("labels/2.txt"),
         "labels without a picture": remove("images/2.jpg"),
         "a text as a picture": write("images/1.jpg", "x"),
@@ -164,7 +211,8 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "a mask without a picture": remove("images/val/1.jpg"),
         "a text as a mask": write("masks/val/1.png", "x"),
     },
-    ("semantic_segmentation", "coco"): _COCO,
+    ("semantic_segmentation", "coco"): _COCO_FILES
+    | {"an annotation without a segmentation": coco("annotations", 1, segmentation=[])},
     ("semantic_segmentation", "raw"): _pictures("images/0.jpg"),
     ("image_classification", "default"): {
         "a picture in no class": picture("images_val/1.png"),

@@ -91,6 +91,8 @@ _COCO = {
     "annotations misspelt": moved(("annotations.json", "annotation.json")),
     "annotations in capitals": moved(("annotations.json", "annotations.JSON")),
     "annotations in a folder": moved(("annotations.json", "annotations/instances.json")),
+    "a box of NaN": put(annotations__json=b'{"annotations": [\n{"category_id": 1, "bbox": [NaN, 1, 2, 3]}]}'),
+    "a category that is not UTF-8": put(annotations__json=b'{"categories": [{"name": "caf\xe9"}]}'),
     "annotations cut off": put(annotations__json=b'{"images": [],\n"annotations": ['),
     "annotations are no JSON": put(annotations__json=b'{\n\n"images": [}'),
     "annotations of another form": put(annotations__json=b'{"annotations": [\n{"category_id": "car"}]}'),

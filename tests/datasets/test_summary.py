@@ -65,15 +65,20 @@ def test_a_coco_set_counts_its_categories(make_tree) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"{\n", "line 2: Input data was truncated"),
-        (b"[]", "Expected `object`, got `array`"),
-        (b'{"images": [\n{]', "line 2: JSON is malformed: expected '\"' (byte 14)"),
-        (b'{"categories": [\n\n{"id": "x"}]}', "line 3: Expected `int`, got `str` - at `$.categories[0].id`"),
-        (b"\xff", "line 1: JSON is malformed: invalid character (byte 0)"),
+        (b"{\n", ", line 2: this is not COCO JSON: Input data was truncated"),
+        (b"[]", ": this is not COCO JSON: Expected `object`, got `array`"),
+        (b'{"categories": [\n{"name": "\xff"}]}', ", line 2: the text is not UTF-8 at byte 27 (invalid start byte)"),
+        (b'{"annotations": [\n{"bbox": [1, NaN, 2, 3]}]}', ", line 2: NaN is not a number in JSON"),
+        (b'{"annotations": [\n{"area": -Infinity}]}', ", line 2: -Infinity is not a number in JSON"),
+        (b'{"images": [\n{]', ", line 2: this is not COCO JSON: JSON is malformed: expected '\"' (byte 14)"),
+        (
+            b'{"categories": [\n\n{"id": "x"}]}',
+            ", line 3: this is not COCO JSON: Expected `int`, got `str` - at `$.categories[0].id`",
+        ),
     ],
 )
 def test_annotations_that_are_not_coco_are_refused(content, words, make_tree) -> None:
-    whole = f"annotations.json is not COCO JSON: {words}; correct it and upload again"
+    whole = f"annotations.json{words}; correct it and upload again"
     with pytest.raises(BadRequest, match=f"^{re.escape(whole)}$"):
         summarise(make_tree({"images/1.png": b"x", "annotations.json": content}), "object_detection", "coco")
 

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runners.embedded import Embedded
-from runners.environment import threads_per_slot
+from runners.environment import Rules, threads_per_slot
 from runners.native import Native
 from runners.protocol import Command, DeviceGrant, RunRequest, StartFailed, Verdict
 from runners.registry import RunnerRegistry
@@ -186,6 +187,34 @@ def test_native_runs_do_not_inherit_the_daemons_python(monkeypatch: pytest.Monke
     inherited = Native().inherited()
     assert inherited["LC_ALL"] == "C.UTF-8"
     assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TAOD_ROOT"} & inherited.keys()
+
+
+@pytest.mark.parametrize("kind", [Native, Embedded])
+def test_the_list_of_inherited_variables_is_the_same_for_all_local_runners(
+    kind: type[Native] | type[Embedded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MY_KEY", "MY_OTHER", "WANDB_API_KEY", "TAOD_ROOT"):
+        monkeypatch.setenv(name, "x")
+    assert not {"MY_KEY", "WANDB_API_KEY", "TAOD_ROOT"} & kind().inherited().keys()
+    chosen = kind(None, Rules(inherit=["MY_*", "WANDB_API_KEY", "TAOD*"])).inherited()
+    assert chosen == {"MY_KEY": "x", "MY_OTHER": "x", "WANDB_API_KEY": "x"}
+
+
+def test_telemetry_is_off_in_every_runner_unless_taod_toml_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "dino")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    on = {"TELEMETRY_OPT_OUT": "no", "WANDB_MODE": "offline"}
+    for extra, wanted in (({}, "yes"), (on, "no")):
+        registry = RunnerRegistry.from_config(RunnerConfig(environment=extra))
+        for name in ("native", "embedded", "docker", "slurm"):
+            told = msgspec.structs.replace(
+                request(CPU, "dino"), command=Command("dino", "train", ["dino"], "tlt-pytorch")
+            )
+            environment = registry.get(name).describe(told).environment
+            assert environment["TELEMETRY_OPT_OUT"] == wanted, name
+            assert environment.get("WANDB_MODE") == extra.get("WANDB_MODE"), name
 
 
 def test_the_engine_itself_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

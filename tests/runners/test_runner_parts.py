@@ -87,7 +87,7 @@ def test_a_batch_script_is_one_and_keeps_every_word_whole() -> None:
     config = SlurmConfig(
         path=["/opt/tao bin"], setup="module load x\nulimit -n 1", prefix=["apptainer", "exec", "--nv"]
     )
-    text = script.script(request(KEY="a'b"), config)
+    text = script.script(request(KEY="a'b"), config, {})
     assert text.startswith("#!/bin/sh\n")
     assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
     assert """export KEY='a'"'"'b'""" in text

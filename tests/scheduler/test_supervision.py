@@ -20,6 +20,7 @@ from taod.telemetry.log import plain
 from taod.types.event import EventType
 from taod.types.job import JobUsage
 from taod.types.state import State
+from taod.types.warning_text import text
 from taod.watch import FolderWatch
 
 MIB = 1024**2
@@ -77,7 +78,7 @@ async def test_a_silent_run_is_warned_of_and_the_warning_goes_when_it_speaks(tmp
     async with world_of(tmp_path, stall_s=0.2) as world:
         job_id = world.post("say STARTED hi; touch ready; wait_for go; echo a line; wait_for on; say SUCCESS ok")
         await noted(world, job_id, "Stalled: no line of log or status for 0.2 s")
-        assert world.job(job_id).warnings == ["Stalled: no line of log or status for 0.2 s"]
+        assert [text(each) for each in world.job(job_id).warnings] == ["Stalled: no line of log or status for 0.2 s"]
         assert world.job(job_id).state is State.RUNNING
         world.file(job_id, "go").touch()
         await noted(world, job_id, "It reports again")

@@ -13,6 +13,7 @@ from taod.errors import Conflict, NotFound
 from taod.types.common import JobSort
 from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, HistoryEntry, Job, Kpi, Result
 from taod.types.state import ImpossibleTransition, State
+from taod.types.warning import Warning, WarningCode
 
 RESULT = Result(
     kpi=[Kpi("loss", {"1": 0.5, "2": None})],
@@ -24,17 +25,19 @@ RESULT = Result(
     detailed_status=DetailedStatus("1/2/2024", "3:4:5", "RUNNING", "going on"),
 )
 
+ODD = Warning(WarningCode.UNKNOWN_PARAMETER, "$.a.b", {"network": "dino", "action": "train"})
+
 
 def test_a_new_job_has_its_owners_name_its_dates_and_a_first_line_of_history(store: Store, make) -> None:
     model = make.model("my detector")
     at = make.clock.advance()
-    job = store.jobs.add([make.new_job(model, spec={"a": [1, 2]}, warnings=["odd"], metric="mAP")])[0]
+    job = store.jobs.add([make.new_job(model, spec={"a": [1, 2]}, warnings=[ODD], metric="mAP")])[0]
     assert (job.owner_name, job.created_on, job.queued_at, job.spec, job.warnings) == (
         "my detector",
         at,
         at,
         {"a": [1, 2]},
-        ["odd"],
+        [ODD],
     )
     assert store.jobs.get(job.id) == store.jobs.owned("model", model.id, job.id) == job
     assert store.jobs.history(job.id) == [HistoryEntry(at, State.QUEUED, "queued")]

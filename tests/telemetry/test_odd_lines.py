@@ -9,8 +9,11 @@ import pytest
 from taod.telemetry.bus import EventBus
 from taod.telemetry.status import LONGEST_LINE, StatusReader
 from taod.telemetry.telemetry import Telemetry
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
 
 PIECE = 1 << 20
+OTHER = Warning(WarningCode.DEFAULT_SPEC, "train")
 GOOD = b'{"status": "RUNNING", "epoch": 1, "kpi": {"loss": NaN, "top": 0.5, "far": Infinity}}\n'
 
 
@@ -30,7 +33,8 @@ def test_odd_lines_are_counted(lines: bytes, words: str | None) -> None:
     reader = StatusReader("dino")
     for start in range(0, len(lines), PIECE):
         reader.feed(lines[start : start + PIECE])
-    assert reader.odd.words() == (words and f"Lines of status.json: {words}")
+    warning = reader.odd.warning()
+    assert (warning and text(warning)) == (words and f"Lines of status.json: {words}")
 
 
 def test_a_line_with_foreign_bytes_is_read_all_the_same() -> None:
@@ -49,7 +53,7 @@ def test_a_half_line_of_an_older_attempt_counts_as_broken() -> None:
 async def test_they_are_among_the_warnings_once_however_often_they_are_read(bench: Any) -> None:
     job = bench.job()
     folder = bench.folder(job)
-    bench.store.jobs.update(job.id, warnings=["a warning of the spec"])
+    bench.store.jobs.update(job.id, warnings=[OTHER])
     path = folder.results / "status.json"
     path.write_bytes(b"nonsense\n" + GOOD)
     for lines in (1, 2):
@@ -58,9 +62,8 @@ async def test_they_are_among_the_warnings_once_however_often_they_are_read(benc
         with path.open("ab") as file:
             file.write(b"more nonsense\n" if lines == 1 else GOOD)
         await telemetry.finish(job.id)
-    assert bench.store.jobs.get(job.id).warnings == [
-        "a warning of the spec",
-        "Lines of status.json: 2 not read, no JSON object",
-    ]
+    kept = bench.store.jobs.get(job.id).warnings
+    assert kept[0] == OTHER
+    assert [text(warning) for warning in kept[1:]] == ["Lines of status.json: 2 not read, no JSON object"]
     values = {kpi.metric: kpi.values for kpi in bench.store.jobs.result(job.id).kpi}
     assert values == {"loss": {"1": None}, "top": {"1": 0.5}, "far": {"1": None}}

@@ -175,7 +175,7 @@ def test_a_line_without_an_epoch_belongs_to_the_last_one_seen() -> None:
 def test_segformer_counts_iterations() -> None:
     lines = (line(epoch=1, cur_iter=50, kpi={"Mean IOU": 0.4}), line(cur_iter=100, kpi={"Mean IOU": 0.5}))
     assert kpis(read(*lines, network="segformer")) == {"Mean IOU": {"50": 0.4, "100": 0.5}}
-    assert kpis(read(*lines, network="dino")) == {"Mean IOU": {"1": 0.4}}
+    assert kpis(read(*lines, network="unet")) == {"Mean IOU": {"1": 0.4}}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_values_come_in_many_clothes(told: object, value: float | None) -> None:
     assert kpis(read(line(epoch=1, kpi={"a": told}))) == {"a": {"1": value}}
 
 
-@pytest.mark.parametrize("told", ["good", [1], {"best": 1}, {}])
+@pytest.mark.parametrize("told", ["good", [1], {}, {"note": "x"}, {"value": "good"}])
 def test_what_says_no_number_is_left_out(told: object) -> None:
     reader = read(line(epoch=1, kpi={"a": told, "b": 1}))
     assert kpis(reader) == {"b": {"1": 1.0}}
@@ -246,22 +246,118 @@ def test_of_categories_the_latest_values_are_kept() -> None:
     ]
 
 
-@pytest.mark.parametrize("network", ["efficientdet_tf1", "ssd", "yolo_v4"])
-def test_a_metric_told_again_with_its_epoch_is_counted_once(network: str) -> None:
+@pytest.mark.parametrize("network", ["dino", "ocdnet", "ssd", "yolo_v4"])
+def test_a_metric_written_before_the_line_of_its_epoch_counts_once(network: str) -> None:
     reader = read(
         line(kpi={"mean average precision": 0.1}),
         line(epoch=1, kpi={"mean average precision": 0.1}),
         line(epoch=9),
         line(kpi={"mean average precision": 0.5}),
         line(epoch=10, kpi={"mean average precision": 0.5}),
+        line(status="SUCCESS", kpi={"mean average precision": 0.5}),
         network=network,
     )
     assert kpis(reader) == {"mean average precision": {"1": 0.1, "10": 0.5}}
 
 
-def test_other_networks_metrics_stay_where_they_were_told() -> None:
+@pytest.mark.parametrize("network", ["efficientdet_tf1", "mask_rcnn", "efficientdet_tf2"])
+def test_a_metric_written_after_the_line_of_its_epoch_stays_there(network: str) -> None:
+    reader = read(
+        line(epoch=1),
+        line(kpi={"AP50": 0.1}),
+        line(epoch=2, kpi={"AP50": 0.1}),
+        line(kpi={"AP50": 0.5}),
+        line(status="SUCCESS", kpi={"AP50": 0.5}),
+        network=network,
+    )
+    assert kpis(reader) == {"AP50": {"1": 0.1, "2": 0.5}}
+
+
+def test_a_metric_at_the_end_of_an_epoch_whose_line_came_when_it_began() -> None:
+    """detectnet_v2, validated after epochs 2 and 3: its lines are numbered from 0 and repeat the last metrics."""
+    reader = read(
+        line(epoch=0),
+        line(epoch=1),
+        line(kpi={"mean average precision": 10.0}),
+        line(epoch=2, kpi={"mean average precision": 10.0}),
+        line(kpi={"mean average precision": 20.0}),
+        line(status="SUCCESS", kpi={"size": 5.0}),
+        network="detectnet_v2",
+    )
+    assert kpis(reader) == {"mean average precision": {"2": 10.0, "3": 20.0}, "size": {"3": 5.0}}
+
+
+def test_a_metric_that_later_lines_merely_repeat_is_not_counted_for_their_epochs() -> None:
+    reader = read(
+        line(kpi={"hmean": 0.5}),
+        line(epoch=1, kpi={"hmean": 0.5}),
+        line(epoch=2, kpi={"hmean": 0.5}),
+        line(kpi={"hmean": 0.5}),
+        line(epoch=3, kpi={"hmean": 0.5}),
+        network="ocdnet",
+    )
+    assert kpis(reader) == {"hmean": {"1": 0.5, "3": 0.5}}
+
+
+def test_a_reading_between_the_two_lines_of_an_epoch_does_not_count_it_twice() -> None:
+    first, second = line(kpi={"hmean": 0.5}), line(epoch=1, kpi={"hmean": 0.5})
+    stored = msgspec.json.decode(msgspec.json.encode(read(first, network="ocdnet").result), type=Result)
+    reader = StatusReader("ocdnet", stored)
+    reader.feed(first + second)
+    assert kpis(reader) == {"hmean": {"1": 0.5}}
+
+
+def test_metrics_of_networks_that_write_them_in_their_epochs_line_stay_where_they_are() -> None:
     lines = (line(kpi={"a": 0.1}), line(epoch=1, kpi={"a": 0.1}))
-    assert kpis(read(*lines, network="dino")) == {"a": {"0": 0.1, "1": 0.1}}
+    assert kpis(read(*lines, network="classification_tf2")) == {"a": {"0": 0.1, "1": 0.1}}
+
+
+def test_the_last_of_an_epochs_iterations_counts_where_each_writes_a_line() -> None:
+    def lines(epoch: int, *losses: float) -> list[bytes]:
+        return [line(mode="train", epoch=epoch, loss=loss, graphical={"loss": loss}) for loss in losses for _ in "12"]
+
+    reader = read(*lines(1, 1.0, 0.8, 0.5), *lines(2, 0.5, 0.4, 0.8), network="classification_pyt")
+    assert reader.result.graphical == [Graphical("loss", {"1": 0.5, "2": 0.8}, x_max=2, y_max=0.8)]
+    assert latest_value(reader.result, "loss") == 0.8
+
+
+def test_a_validation_line_of_segformer_counts_batches_and_belongs_to_the_training_iteration_before() -> None:
+    reader = read(
+        line(mode="train", cur_iter=50, graphical={"loss": 1}),
+        line(mode="val", cur_iter=7, kpi={"Mean IOU": 0.4}),
+        line(mode="train", cur_iter=100, graphical={"loss": 0.5}),
+        line(mode="val", cur_iter=7, kpi={"Mean IOU": 0.6}),
+        network="segformer",
+    )
+    assert kpis(reader) == {"Mean IOU": {"50": 0.4, "100": 0.6}}
+    assert reader.result.cur_iter == 100
+
+
+def test_epochs_are_counted_from_1_where_the_tool_counts_from_0() -> None:
+    reader = read(line(epoch=0, max_epoch=2, kpi={"loss": 3}), line(epoch=1, kpi={"loss": 2}), network="pointpillars")
+    assert kpis(reader) == {"loss": {"1": 3, "2": 2}}
+    assert (reader.result.epoch, reader.result.max_epoch) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("block", "flat"),
+    [
+        ({"a": {"b": 1, "c": "2"}}, {"a.b": 1.0, "a.c": 2.0}),
+        ({"a": {"b": {"c": {"value": 3, "units": "%"}}}}, {"a.b.c": 3.0}),
+        ({"a": {"value": 1, "b": 2}}, {"a": 1.0}),
+        ({"a": {"b": [1], "c": "good", "d": float("nan")}}, {"a.d": None}),
+        ({"evaluation_cost ": 2.5}, {"evaluation_cost": 2.5}),
+    ],
+)
+def test_nested_metrics_are_flattened(block: dict[str, Any], flat: dict[str, float | None]) -> None:
+    assert kpis(read(line(epoch=1, kpi=block))) == {name: {"1": value} for name, value in flat.items()}
+    curves = read(line(epoch=1, graphical=block)).result.graphical
+    assert {curve.metric: curve.values for curve in curves} == {name: {"1": value} for name, value in flat.items()}
+
+
+def test_metrics_nested_without_end_are_cut() -> None:
+    reader = read(b'{"kpi": ' + b'{"a": ' * 500 + b"1" + b"}" * 500 + b', "status": "RUNNING"}\n')
+    assert reader.last is not None and kpis(reader) == {}
 
 
 def test_bare_nan_as_python_writes_it_is_read() -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from taod.client import Client
 from taod.types.dataset import Dataset, DatasetReport, DatasetSummary, UploadProgress
+from taod.types.warning_text import text
 from tui import format
 from tui.datasets import review
 from tui.datasets.samples import Samples
@@ -79,7 +80,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
     if summary.parent_job:
         row("made by", f"job {summary.parent_job}")
     for warning in summary.warnings:
-        row("warning", warning, YELLOW)
+        row("warning", text(warning), YELLOW)
     if dataset.actions:
         row("actions", ", ".join(dataset.actions), SOFT)
     return Group(table)

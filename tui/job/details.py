@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from taod.types.job import HistoryEntry, JobDetail, JobUsage, JobView, ProcessInfo
+from taod.types.warning_text import text
 from tui import format
 from tui.job.usage import Samples
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
@@ -43,7 +44,7 @@ def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     if view.devices:
         _row(table, "device", Text(", ".join(device_names.get(each, each) for each in view.devices), style=TEXT))
     for warning in detail.warnings:
-        _row(table, "warning", Text(warning, style=YELLOW))
+        _row(table, "warning", Text(text(warning), style=YELLOW))
     if detail.process is not None:
         _process(table, detail.process)
     if detail.folder:

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from taod.types.plan import PlannedJob
+from taod.types.warning_text import text
 from tui import format
 from tui.theme import BLUE, DIM, GREEN, SOFT, TEXT, YELLOW
 
@@ -30,7 +31,7 @@ def drawn(plan: Sequence[PlannedJob]) -> Group:
             parts.append(Text(f"   waits for {job.waits_for}", style=YELLOW))
         if job.later:
             parts.append(Text(f"   filled in once its parent is done: {', '.join(job.later)}", style=SOFT))
-        parts += [Text(f"   {warning}", style=YELLOW) for warning in job.warnings]
+        parts += [Text(f"   {text(warning)}", style=YELLOW) for warning in job.warnings]
     for job in plan:
         if job.spec_text:
             parts.append(Text(f"\n{job.action}: specification file ({job.spec_format})", style=f"bold {SOFT}"))

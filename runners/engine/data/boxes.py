@@ -39,7 +39,9 @@ class Source(msgspec.Struct, frozen=True):
         if self.format == "COCO":
             if not self.labels.is_file():
                 raise DataError(f"There is no annotations file {self.labels}.")
-            yield from self._below(coco.read(self.labels.parent, self.labels.name, self._images(), segments=True))
+            yield from self._below(
+                coco.read(self.labels.parent, self.labels.name, self._images(), segments=True, required=coco.READABLE)
+            )
             return
         if not self.labels.is_dir():
             raise DataError(f"There is no folder of labels {self.labels}.")

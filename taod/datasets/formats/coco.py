@@ -1,4 +1,7 @@
-"""Reader of COCO JSON: pictures, categories and annotations in one file.
+"""Reader of COCO JSON: images, categories and annotations in one file.
+
+A `file_name` is resolved as every COCO loader of TAO does it, `os.path.join(image_dir, file_name)`: a path below the
+image folder, folders included. None looks for a bare name, or from the dataset's top.
 
 Source: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014), the data format's description.
 """
@@ -6,6 +9,8 @@ Source: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014), the d
 from __future__ import annotations
 
 import json
+import math
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +20,7 @@ from typing import Any
 import msgspec
 
 from taod.datasets.formats import segments as segmentations
-from taod.datasets.formats.found import Box, Found, Label, Problem, pictures, shown, unreadable
+from taod.datasets.formats.found import Box, Found, Label, Problem, not_utf8, pictures, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
 """A larger file is refused: it is read whole into memory."""
@@ -42,7 +47,7 @@ class Annotation(msgspec.Struct):
     """Left, top, width, height in pixels."""
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
     area: Any = None
-    iscrowd: int = 0
+    iscrowd: int | None = None
     keypoints: list[float] | None = None
 
 
@@ -62,6 +67,13 @@ class _Loose(msgspec.Struct):
     annotations: list[msgspec.Raw] = []
 
 
+DETECTION = frozenset({"id", "bbox", "area", "iscrowd", "size"})
+"""Fields that the tools of object detection and instance segmentation index without asking; `size` is an image's."""
+SEGMENTATION = frozenset({"id", "segmentation", "size"})
+"""Those of semantic segmentation, which reads no boxes."""
+READABLE: frozenset[str] = frozenset()
+"""What the engine's data services need beside ids of images and categories: nothing; they fill in what is missing."""
+
 _KINDS: dict[str, Any] = {"images": Picture, "categories": Category, "annotations": Annotation}
 _EXPECTED = {
     "images": "id and file_name, width and height as whole numbers",
@@ -71,7 +83,13 @@ _EXPECTED = {
 
 
 def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
-    """The file's content. Elements of the wrong form are left out and told; what is no JSON gives an empty document."""
+    """The file's content, and problems: an element of the wrong form is left out, a file that no tool can read gives
+    an empty document."""
+    try:
+        if not data.isascii():
+            data.decode()
+    except UnicodeDecodeError as error:
+        return Document(), [not_utf8(file, data, error)]
     try:
         return msgspec.json.decode(data, type=Document), []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -79,8 +97,7 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
     try:
         loose = msgspec.json.decode(data, type=_Loose)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        line = line_of(data, file, str(error))
-        return Document(), [Problem(file, line, f"this is no COCO JSON: {error}", "images, categories, annotations")]
+        return Document(), [malformed(data, file, error)]
     problems: list[Problem] = []
     lines = Lines(data, file)
     document = Document()
@@ -95,6 +112,26 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
         setattr(document, key, kept)
         document.places[key] = places
     return document, problems
+
+
+_BARE_NUMBER = re.compile(rb"-?(?:NaN|Infinity)\b")
+
+
+def malformed(data: bytes, file: str, error: Exception) -> Problem:
+    """Why a file cannot be read as COCO JSON: text that is not UTF-8, NaN for a number, or what msgspec reports."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as wrong:
+        return not_utf8(file, data, wrong)
+    if place := re.search(r"byte (\d+)", str(error)):
+        at = int(place[1])
+        for match in _BARE_NUMBER.finditer(data, max(at - len(b"-Infinity"), 0)):
+            if match.start() <= at <= match.end():
+                line = data.count(b"\n", 0, match.start()) + 1
+                return Problem(file, line, f"{match[0].decode()} is not a number in JSON", "a finite number")
+            break
+    line = line_of(data, file, str(error))
+    return Problem(file, line, f"this is not COCO JSON: {error}", "images, categories, annotations")
 
 
 def line_of(data: bytes, file: str, reason: str) -> int:
@@ -180,10 +217,12 @@ def read(
     *,
     keypoints: bool = False,
     segments: bool = False,
+    required: frozenset[str] = DETECTION,
 ) -> Iterator[Found]:
-    """The items of a data set, one for each picture that the file names, in its order.
+    """The items of a dataset, one for each image that the file names, in its order.
 
-    Items are `Numbered`. With `segments` labels are `Annotated`; a segmentation that is none is told and left out.
+    Items are `Numbered`. With `segments` labels are `Annotated`; an invalid segmentation is a problem and left out.
+    A missing field of `required`, and with `id` an id that is used twice, is a problem; the label is kept.
     """
     document, problems, data = load(top, file)
     yield from problems
@@ -196,7 +235,11 @@ def read(
     yield from wrong
     known, wrong = _unique(document, "images", file, lines)
     yield from wrong
+    yield from _category_names(document, file, lines)
+    if "size" in required:
+        yield from _image_sizes(document, file, lines)
     labels: dict[int, list[Label]] = defaultdict(list)
+    used: dict[int, int] = {}
     places: dict[int, list[int]] = defaultdict(list)
     kept = document.places.get("annotations")
     for index, one in enumerate(document.annotations):
@@ -205,6 +248,8 @@ def read(
         if what is not None:
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
             continue
+        for what in _lacking(one, place, required, used):
+            yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {what[0]}", what[1])
         places[one.image_id].append(place)
         name, box = names[one.category_id].name, None
         if one.bbox:
@@ -217,7 +262,7 @@ def read(
         if isinstance(found, tuple):
             yield Problem(file, lines.of("annotations", place), f"annotations[{place}]: {found[0]}", found[1])
             found = None
-        area = float(one.area) if isinstance(one.area, int | float) else None
+        area = float(one.area) if is_area(one.area) else None
         labels[one.image_id].append(
             segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found, bool(one.keypoints))
         )
@@ -225,9 +270,14 @@ def read(
     yield from _items(document, known, labels, places, there, file, images, lines)
 
 
-def read_segments(top: Path) -> Iterator[Found]:
-    """The items of a data set with their segmentations; one that is none is a problem."""
+def read_instances(top: Path) -> Iterator[Found]:
+    """The items of a dataset of instance segmentation: boxes, and segmentations where there are some."""
     return read(top, segments=True)
+
+
+def read_segments(top: Path) -> Iterator[Found]:
+    """The items of a dataset of semantic segmentation: each annotation needs a segmentation, none a box."""
+    return read(top, segments=True, required=SEGMENTATION)
 
 
 def _items(
@@ -240,20 +290,26 @@ def _items(
     images: str,
     lines: Lines,
 ) -> Iterator[Found]:
-    named: set[str] = set()
+    named: dict[str, int] = {}
+    by_name: dict[str, str] = {}
     for index, picture in enumerate(document.images):
         if known.get(picture.id) is not picture:
             continue
-        path = find(picture.file_name, images, there)
-        if path is None:
-            place = _place(document, "images", index)
-            what = f"images[{place}]: there is no picture {shown(picture.file_name)}"
-            yield Problem(file, lines.of("images", place), what, f"a picture of this name in {images}/")
+        place = _place(document, "images", index)
+        path = resolve(picture.file_name, images)
+        if path not in there:
+            by_name = by_name or {each.rpartition("/")[2]: each for each in there}
+            what, expected = _absent(picture.file_name, path, images, there, by_name)
+            yield Problem(file, lines.of("images", place), f"images[{place}]: {what}", expected)
+            path = ""
+        elif path in named:
+            what = f"images[{place}]: file_name {shown(picture.file_name)} is already used by images[{named[path]}]"
+            yield Problem(file, lines.of("images", place), what, "one entry for each image file")
         else:
-            named.add(path)
+            named[path] = place
         found, at = labels.get(picture.id, []), places.get(picture.id, [])
-        yield segmentations.Numbered(path or "", file, found, _size(picture), places=at, id=picture.id)
-    for path in sorted(there - named):
+        yield segmentations.Numbered(path, file, found, _size(picture), places=at, id=picture.id)
+    for path in sorted(there - set(named)):
         yield Problem(path, 0, f"{file} does not name the picture", "an entry for it in images")
 
 
@@ -266,24 +322,88 @@ def categories(top: Path, file: str = "annotations.json") -> list[Category]:
     return load(top, file)[0].categories
 
 
-def find(name: str, images: str, there: set[str]) -> str | None:
-    """The path of a picture that a file names: below `images`, below the top, or by its bare name."""
-    for path in (f"{images}/{name}", name.removeprefix("./"), f"{images}/{name.rpartition('/')[2]}"):
-        if path in there:
-            return path
-    return None
+def resolve(name: str, images: str) -> str:
+    """The path below the dataset's top at which the tools look for a `file_name`; one that climbs out begins with .."""
+    return posixpath.normpath(posixpath.join(images, name))
+
+
+def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[str, str]) -> tuple[str, str]:
+    """Why a `file_name` leads to no image, and what was expected: the right name, where the image lies elsewhere.
+
+    `by_name`: the images that are there by their bare names.
+    """
+    if name.startswith("/"):
+        what = f"file_name {shown(name)} is an absolute path"
+    elif not posixpath.relpath(path, images).startswith("../"):
+        what = f"there is no image {shown(path)}, which file_name {shown(name)} stands for"
+    else:
+        what = f"file_name {shown(name)} leads out of {images}/"
+    plain = name.replace("\\", "/")
+    for meant in (resolve(plain, "."), resolve(plain, images), by_name.get(plain.rpartition("/")[2])):
+        if meant in there:
+            return what, f"{shown(posixpath.relpath(meant, images))}: tools read file_name as a path below {images}/"
+    return what, f"an image at this path below {images}/"
+
+
+def is_area(value: object) -> bool:
+    """Whether it can be an annotation's `area`: a finite number that is not negative."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _category_names(document: Document, file: str, lines: Lines) -> Iterator[Problem]:
+    """A problem for each category whose name another one has: tools map names to classes and merge the two."""
+    seen: dict[str, int] = {}
+    for index, one in enumerate(document.categories):
+        before = seen.setdefault(one.name, one.id)
+        if before != one.id:
+            place = _place(document, "categories", index)
+            what = f"categories[{place}]: name {shown(one.name)} is already used by category {before}"
+            yield Problem(file, lines.of("categories", place), what, "a unique name for each category")
+
+
+def _image_sizes(document: Document, file: str, lines: Lines) -> Iterator[Problem]:
+    for index, one in enumerate(document.images):
+        for side in ("width", "height"):
+            value = getattr(one, side)
+            if value is None or value < 1:
+                place = _place(document, "images", index)
+                what = f"images[{place}]: {side} is {'missing' if value is None else value}"
+                yield Problem(file, lines.of("images", place), what, "the image's size in pixels, from 1")
+
+
+def _lacking(one: Annotation, place: int, required: frozenset[str], used: dict[int, int]) -> Iterator[tuple[str, str]]:
+    """Required fields that an annotation lacks, and an id that another one has: what is wrong, what was expected."""
+    if "id" in required:
+        if one.id is None:
+            yield "id is missing", "a unique whole number"
+        elif used.setdefault(one.id, place) != place:
+            yield f"id {one.id} is already used by annotations[{used[one.id]}]", "a unique id for each annotation"
+    if "bbox" in required and not one.bbox:
+        yield f"bbox is {'missing' if one.bbox is None else 'empty'}", "4 numbers: left, top, width, height"
+    if "area" in required and not is_area(one.area):
+        what = "missing" if one.area is None else shown(one.area)
+        yield f"area is {what}", "the object's area in square pixels, from 0"
+    if "iscrowd" in required and one.iscrowd is None:
+        yield "iscrowd is missing", "0, or 1 for a group of objects"
+    if "segmentation" in required and bytes(one.segmentation) in _NO_SEGMENTATION:
+        yield "segmentation is missing", "polygons [[x, y, x, y, …], …], or a mask {size, counts}"
+
+
+_NO_SEGMENTATION = (b"null", b"[]", b"{}", b"[[]]")
 
 
 def _unique(document: Document, key: str, file: str, lines: Lines) -> tuple[dict[int, Any], list[Problem]]:
     found: dict[int, Any] = {}
+    places: dict[int, int] = {}
     problems = []
     for index, one in enumerate(getattr(document, key)):
+        place = _place(document, key, index)
         if one.id in found:
-            place = _place(document, key, index)
-            what = f"{key}[{place}]: id {one.id} was there before"
-            problems.append(Problem(file, lines.of(key, place), what, "an id of its own"))
+            what = f"{key}[{place}]: id {one.id} is already used by {key}[{places[one.id]}]"
+            problems.append(Problem(file, lines.of(key, place), what, "a unique id"))
         else:
             found[one.id] = one
+            places[one.id] = place
     return found, problems
 
 

@@ -161,10 +161,10 @@ class Examination:
         edges = f"({left:g}, {top:g}, {right:g}, {bottom:g})"
         where = "" if place is None else f"annotations[{place}]: "
         what = f"{where}the box {edges} of {shown(label.name)}"
-        if right <= left or bottom <= top:
+        if fault := _corner_fault(left, top, right, bottom):
             if label.name.lower() not in IGNORED:
-                expected = "right > left and bottom > top"
-                self._tell(Problem(item.source, label.line, f"{what} is empty", expected), place)
+                expected = "right > left and bottom > top" if place is None else "width > 0 and height > 0"
+                self._tell(Problem(item.source, label.line, f"{what} {fault}", expected), place)
         elif size is not None and (left < -EDGE or top < -EDGE or right > size[0] + EDGE or bottom > size[1] + EDGE):
             where = f" in {item.picture}" if item.picture else ""
             expected = f"within {size[0]} x {size[1]} pixels{where}"
@@ -183,3 +183,14 @@ class Examination:
             self.labels += 1
             self.classes[name] += 1
             self.pixels[name] += count
+
+
+def _corner_fault(left: float, top: float, right: float, bottom: float) -> str:
+    """What is wrong with the order of a box's corners, by name; empty where the box has an area."""
+    swapped = [f"left {left:g} > right {right:g}"] * (right < left) + [f"top {top:g} > bottom {bottom:g}"] * (
+        bottom < top
+    )
+    if swapped:
+        return f"has swapped corners: {', '.join(swapped)}"
+    equal = ["left = right"] * (right == left) + ["top = bottom"] * (bottom == top)
+    return f"is empty: {', '.join(equal)}" if equal else ""

@@ -103,8 +103,12 @@ def decoded(file: str, data: bytes) -> str | Problem:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return Problem(file, line, f"byte {error.start} is no UTF-8 text ({error.reason})", "text saved as UTF-8")
+        return not_utf8(file, data, error)
+
+
+def not_utf8(file: str, data: bytes, error: UnicodeDecodeError) -> Problem:
+    line = data.count(b"\n", 0, error.start) + 1
+    return Problem(file, line, f"the text is not UTF-8 at byte {error.start} ({error.reason})", "text saved as UTF-8")
 
 
 def unreadable(file: str, error: Exception) -> Problem:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from runners.protocol import Claim, Ended, RunIdentity, StartFailed
-from taod.masking import masked
+from taod import masking
 from tests.runners.conformance.conftest import Bench
 from tests.runners.conformance.waiting import go, log_of, ready, within
 
@@ -175,7 +175,7 @@ async def test_what_is_shown_can_be_masked_whole(bench: Bench) -> None:
     request = bench.request("exit:0", environment={"KEY": "s3cret"})
     launch = bench.runner.describe(request)
     assert any("s3cret" in word for word in launch.argv)
-    shown = [masked(text, request.command.secrets) for text in (*launch.argv, *launch.environment.values())]
+    shown = [*masking.argv(launch.argv), *masking.environment(launch.environment).values()]
     assert not any("s3cret" in text for text in shown)
     assert any(word.endswith("--do=exit:0") for word in launch.argv)
 

@@ -1,0 +1,52 @@
+"""Warnings as data: a code, what it is about, its values and the remedy; `warning_text.py` renders one for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class WarningCode(StrEnum):
+    """What a warning reports. Code recognises a warning by this, never by its text."""
+
+    RECORDED = "recorded"
+    """Kept as text by an earlier version."""
+    # Specifications
+    UNKNOWN_PARAMETER = "unknown_parameter"
+    DEFAULT_SPEC = "default_spec"
+    NOT_SEARCHED = "not_searched"
+    # Linked datasets
+    LINK_UNREADABLE = "link_unreadable"
+    LINK_CHANGED = "link_changed"
+    # Runs
+    STATUS_LINES = "status_lines"
+    STALLED = "stalled"
+    NO_RUNNER = "no_runner"
+    """Of a plan: nothing here can run the action."""
+    # Preflight
+    IMAGE_EXTENSION = "image_extension"
+    MIXED_EXTENSIONS = "mixed_extensions"
+    CLASS_COUNT = "class_count"
+    CLASS_ID = "class_id"
+    CLASSES_UNLISTED = "classes_unlisted"
+    BATCH_SIZE = "batch_size"
+    NO_BATCHES = "no_batches"
+    FEW_STEPS = "few_steps"
+    NO_VALIDATION = "no_validation"
+    PATH_MISSING = "path_missing"
+    UNREADABLE_IMAGES = "unreadable_images"
+    NO_INDEX_FILES = "no_index_files"
+
+
+class Warning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that was noticed and does not stop a request or a run."""
+
+    code: WarningCode
+    subject: str = ""
+    """The specification field (`dataset.num_classes`) or the dataset (its name) that it is about."""
+    arguments: dict[str, Any] = {}
+    """Values of the message, by name."""
+    remedy: str = ""
+    """What to change, as an imperative; empty where there is nothing to do."""

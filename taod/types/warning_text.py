@@ -1,0 +1,85 @@
+"""The one place where a warning becomes a sentence: for headers, terminals, the dashboard and a job's history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from taod.types.warning import Warning, WarningCode
+
+Arguments = Mapping[str, Any]
+
+
+def text(warning: Warning) -> str:
+    """Cause first, remedy last."""
+    said = _TEXTS[warning.code](warning.subject, warning.arguments)
+    return f"{said}; {warning.remedy}" if warning.remedy else said
+
+
+def _unknown_parameter(subject: str, of: Arguments) -> str:
+    near = f"; the nearest known parameter is {of['nearest']}" if of.get("nearest") else ""
+    return f"{subject} is not a parameter of {of['network']} {of['action']}{near}; it is passed on as it is"
+
+
+def _status_lines(_: str, of: Arguments) -> str:
+    parts = []
+    if of.get("broken"):
+        parts.append(f"{of['broken']} not read, no JSON object")
+    if of.get("oversized"):
+        parts.append(f"{of['oversized']} not read, longer than {of['limit_bytes'] >> 20} MiB")
+    if of.get("mended"):
+        parts.append(f"{of['mended']} read with bytes that are no UTF-8")
+    return f"Lines of status.json: {'; '.join(parts)}"
+
+
+_TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
+    WarningCode.RECORDED: lambda _, of: str(of["text"]),
+    WarningCode.UNKNOWN_PARAMETER: _unknown_parameter,
+    WarningCode.DEFAULT_SPEC: lambda subject, _: f"no spec was saved for {subject}: the schema's default is used",
+    WarningCode.NOT_SEARCHED: lambda _, of: str(of["text"]),
+    WarningCode.LINK_UNREADABLE: lambda subject, of: (
+        f"the folder {of['path']} of linked data set {subject!r} cannot be read any more"
+    ),
+    WarningCode.LINK_CHANGED: lambda subject, of: (
+        f"linked data set {subject!r} has changed since it was linked ({of['change']})"
+    ),
+    WarningCode.STATUS_LINES: _status_lines,
+    WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence']}",
+    WarningCode.NO_RUNNER: lambda _, of: str(of["text"]),
+    WarningCode.IMAGE_EXTENSION: lambda subject, of: (
+        f"{subject} = {of['value']!r}, and the images of dataset {of['dataset']!r} end in {of['found']}"
+    ),
+    WarningCode.MIXED_EXTENSIONS: lambda subject, of: (
+        f"the images of dataset {of['dataset']!r} have several extensions ({of['found']}), and the tool reads one: "
+        f"{subject} = {of['value']!r}"
+    ),
+    WarningCode.CLASS_COUNT: lambda subject, of: (
+        f"{subject} = {of['value']}, and dataset {of['dataset']!r} has {of['classes']} {of['counted']}"
+    ),
+    WarningCode.CLASS_ID: lambda subject, of: (
+        f"{subject} = {of['value']}, and the highest category id of dataset {of['dataset']!r} is {of['highest']}"
+    ),
+    WarningCode.CLASSES_UNLISTED: lambda subject, of: (
+        f"{subject} lacks {of['classes']}, of which dataset {of['dataset']!r} has samples"
+    ),
+    WarningCode.BATCH_SIZE: lambda subject, of: (
+        f"{subject} = {of['value']} is more than the {of['samples']} {of['unit']} of the {of['part']} data"
+    ),
+    WarningCode.NO_BATCHES: lambda subject, of: (
+        f"{subject} = {of['value']} is more than the {of['samples']} {of['unit']} of the {of['part']} data, and the "
+        "tool drops an incomplete batch: the training would have no step, report success and leave no weights"
+    ),
+    WarningCode.FEW_STEPS: lambda subject, of: (
+        f"{of['samples']} training images and {subject} = {of['value']} make {of['steps']} steps per epoch, and the "
+        f"tool refuses fewer than {of['minimum']}"
+    ),
+    WarningCode.NO_VALIDATION: lambda subject, of: f"the model has no {subject}: {of['effect']}",
+    WarningCode.PATH_MISSING: lambda subject, of: f"dataset {of['dataset']!r} lacks {of['paths']}, named by {subject}",
+    WarningCode.UNREADABLE_IMAGES: lambda subject, of: (
+        f"the check of dataset {subject!r} found {of['images']} that cannot be read, {of['first']} first"
+    ),
+    WarningCode.NO_INDEX_FILES: lambda subject, of: (
+        f"dataset {subject!r} was converted by {of['action']}, which writes no index files, and {of['network']} "
+        "reads its records by them"
+    ),
+}

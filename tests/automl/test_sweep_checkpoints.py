@@ -1,0 +1,28 @@
+"""What a trial that begins with another trial's checkpoint is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taod.automl.best import begin_with
+from taod.paths import JobFolder
+
+
+@pytest.mark.parametrize(
+    ("network", "left", "taken"),
+    [
+        ("detectnet_v2", ("model.epoch-1.hdf5", "model.epoch-1.ckzip"), {"model.epoch-1.hdf5", "model.epoch-1.ckzip"}),
+        ("unet", ("model.epoch-1.tlt/model.ckpt-1.index",), {"model.epoch-1.tlt/model.ckpt-1.index"}),
+        ("ssd", ("weights/ssd_resnet18_epoch_001.hdf5", "status.json"), {"weights/ssd_resnet18_epoch_001.hdf5"}),
+    ],
+)
+def test_the_whole_checkpoint_is_copied(tmp_path: Path, network: str, left: tuple[str, ...], taken: set[str]) -> None:
+    source, trial = JobFolder(tmp_path / "source"), JobFolder(tmp_path / "trial")
+    for name in left:
+        (source.results / name).parent.mkdir(parents=True, exist_ok=True)
+        (source.results / name).write_bytes(b"weights")
+    begun = begin_with(network, source, trial)
+    assert begun is not None and begun.exists()
+    assert {str(path.relative_to(trial.results)) for path in trial.results.rglob("*") if path.is_file()} == taken
