@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue import classwise, command, emit, fill, inherit, merge, resources, sources
+from taod.catalogue import classwise, command, emit, fill, inherit, merge, preflight, resources, sources
 from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 from taod.catalogue.sources.common import known_classes
@@ -44,6 +44,15 @@ def assemble(facts: JobFacts) -> Assembled:
         spec_text=text,
         reads=_reads(facts),
     )
+
+
+def complete(facts: JobFacts) -> merge.Document:
+    """The whole specification that the job would run with: defaults, inherited values, and what is filled in.
+
+    Raises as `assemble` does.
+    """
+    network = of(facts.network)
+    return _complete(facts, network, fill.Known(facts, facts.folder / fill.SPEC_NAME))
 
 
 def later(facts: JobFacts) -> list[str]:
@@ -86,6 +95,7 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
         merge.put(spec, _RESUME, last)
     _detectnet_inference(facts, spec, known)
     sources.fill(spec, facts)
+    preflight.fill(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
     spec.pop("version", None)
     return merge.tidy(table, merge.without_nulls(spec))

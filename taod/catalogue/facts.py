@@ -16,6 +16,14 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     format: str
     classes: list[str] = []
     """The classes that were found in it; empty: what its own class list says."""
+    name: str = ""
+    images: int | None = None
+    """None: not counted."""
+    parts: dict[str, int] = {}
+    """Images of each split."""
+    highest_class_id: int | None = None
+    extensions: dict[str, int] = {}
+    """Images by extension as written (`.jpg`), the most common first."""
 
 
 class ParentFacts(msgspec.Struct, frozen=True):

@@ -23,6 +23,8 @@ MASKS = 50
 """Masks whose pixels are counted; the full check counts all."""
 MASK_PIXELS = 100_000_000
 """Pixels after which no further mask is looked into."""
+IGNORED = 255
+"""A class number that the tools leave out."""
 MEASURED = 200
 """Pictures whose size is looked up; the full check measures all."""
 
@@ -32,6 +34,7 @@ class Labelled(NamedTuple):
 
     classes: dict[str, int]
     boxes: BoxFigures | None
+    highest_class_id: int | None = None
 
 
 def of_coco(file: Path) -> Labelled | None:
@@ -61,7 +64,9 @@ def of_coco(file: Path) -> Labelled | None:
     gathered = Gathered()
     for boxes in by_picture.values():
         gathered.boxes(boxes)
-    return Labelled(counts, gathered.of_boxes())
+    used = max((annotation.category_id for annotation in document.annotations), default=-1)
+    highest = max(used, *names, -1)
+    return Labelled(counts, gathered.of_boxes(), highest if highest >= 0 else None)
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -90,6 +95,8 @@ class Painted(NamedTuple):
 
     classes: list[str]
     shares: dict[str, float]
+    highest: int | None
+    """The highest class number: of those declared, else of those painted, 255 (ignored by the tools) apart."""
 
 
 def of_masks(top: Path) -> Painted:
@@ -103,7 +110,9 @@ def of_masks(top: Path) -> Painted:
             break
     whole = counts.total()
     shares = {masks.class_name(number, names): round(count / whole, 6) for number, count in sorted(counts.items())}
-    return Painted([names[number] for number in sorted(names)], shares)
+    return Painted(
+        [names[number] for number in sorted(names)], shares, max(names or counts.keys() - {IGNORED}, default=None)
+    )
 
 
 def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from taod.datasets import labelled
+from taod.datasets import extensions, labelled
 from taod.datasets.fingerprint import Mark, folders
 from taod.datasets.layouts import CLASS_FOLDERS, PICTURES, SPLITS
 from taod.datasets.names import is_text, raw
@@ -25,6 +25,8 @@ class _Walk(NamedTuple):
     folders: list[str]
     hollow: list[str]
     """Pictures of 0 bytes."""
+    extensions: Counter[tuple[str, str]]
+    """Images by folder and extension."""
     some: list[str]
     """Pictures to look into, of all folders."""
 
@@ -49,7 +51,7 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
     labels = _labels(folder, type_, format_)
     if labels is not None:
         classes = _of_labels(labels.classes, splits)
-    painted = labelled.of_masks(folder) if format_ == "unet" else labelled.Painted([], {})
+    painted = labelled.of_masks(folder) if format_ == "unet" else labelled.Painted([], {}, None)
     return DatasetSummary(
         state="ready",
         images=sum(split.images for split in splits),
@@ -58,6 +60,8 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
         classes=classes or painted.classes,
         splits=splits,
         fingerprint=walk.fingerprint,
+        extensions=extensions.of_roots(walk.extensions, _roots(walk, type_)),
+        highest_class_id=painted.highest if labels is None else labels.highest_class_id,
         boxes=None if labels is None else labels.boxes,
         sizes=labelled.sizes(folder, walk.some),
         shares=painted.shares,
@@ -92,6 +96,7 @@ def _walk(top: Path) -> _Walk:
     pictures: Counter[str] = Counter()
     seen: list[str] = []
     hollow: list[str] = []
+    suffixes: Counter[tuple[str, str]] = Counter()
     chosen: list[str] = []
     for where, entries in folders(top):
         if not is_text(where):
@@ -104,25 +109,29 @@ def _walk(top: Path) -> _Walk:
             if not is_text(entry.name):
                 raise BadRequest(f"the name {raw(path)} is not UTF-8; rename the file")
             mark.add(path, told)
-            if os.path.splitext(entry.name)[1].lower() in PICTURES:  # noqa: PTH122 (a million times)
+            suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122 (a million times)
+            if suffix.lower() in PICTURES:
                 pictures[where] += 1
+                suffixes[where, suffix] += 1
                 if not told.st_size:
                     hollow.append(path)
                 elif len(chosen) - here < labelled.MEASURED:
                     chosen.append(path)
-    return _Walk(mark.files, mark.bytes, str(mark), dict(pictures), seen, sorted(hollow), sorted(chosen))
+    return _Walk(mark.files, mark.bytes, str(mark), dict(pictures), seen, sorted(hollow), suffixes, sorted(chosen))
 
 
 def _splits(walk: _Walk, top: Path, type_: str) -> list[SplitSummary]:
-    if type_ == "image_classification":
-        roots = sorted(path for path in walk.folders if path.startswith("images") and "/" not in path)
-    else:
-        present = set(walk.folders)
-        roots = [path for path in SPLITS.get(type_, ()) if path in present]
-        if type_ == "semantic_segmentation" and not roots:
-            roots = ["images"]
     by_class = type_ in CLASS_FOLDERS
-    return [_split(walk, root, _name(root, type_), by_class) for root in roots]
+    return [_split(walk, root, _name(root, type_), by_class) for root in _roots(walk, type_)]
+
+
+def _roots(walk: _Walk, type_: str) -> list[str]:
+    """The folders whose images are counted."""
+    if type_ == "image_classification":
+        return sorted(path for path in walk.folders if path.startswith("images") and "/" not in path)
+    present = set(walk.folders)
+    roots = [path for path in SPLITS.get(type_, ()) if path in present]
+    return ["images"] if type_ == "semantic_segmentation" and not roots else roots
 
 
 def _name(root: str, type_: str) -> str:

@@ -19,6 +19,7 @@ from taod.catalogue import Catalogue, artifacts
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.merge import default, merge
+from taod.datasets import extensions
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
@@ -29,6 +30,7 @@ from taod.services.needs import Machine, devices_wanted
 from taod.services.uploads import Uploads
 from taod.telemetry import metric
 from taod.types.common import JobSort
+from taod.types.dataset import DatasetSummary
 from taod.types.state import ACTIVE, State
 
 AnyJob = JobRecord | NewJob | PendingJob
@@ -69,12 +71,12 @@ class Planner:
                 return f"its {role} data set {dataset.name!r} is still being uploaded"
             if not dataset.has_data:
                 return f"its {role} data set {dataset.name!r} has no data yet: upload an archive or link a folder"
-            if job.owner_id != dataset.id and (converting := self._converting(dataset)) is not None:
+            if job.owner_id != dataset.id and (converting := self.converting(dataset)) is not None:
                 held = " (held)" if converting.state is State.HELD else ""
                 return f"its {role} data set {dataset.name!r} is being converted by {short(converting)}{held}"
         return None
 
-    def _converting(self, dataset: DatasetRecord) -> JobRecord | None:
+    def converting(self, dataset: DatasetRecord) -> JobRecord | None:
         """The conversion of the data set that has not ended: what it writes lies in it, and is read with it."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
@@ -122,12 +124,15 @@ class Planner:
 
         Nothing is written. `planned` are jobs of the same plan by id, which parents may be among. Raises BadRequest.
         """
-        model = self._model(job)
-        above = self._stored(planned, job.parent_id)
-        facts = self._facts(job, model, None if above is None else self._chain(above, planned), gpus)
+        facts = self.facts(job, planned, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
         return assemble(facts), later(facts)
+
+    def facts(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> JobFacts:
+        """What is known of a job that does not run yet. Raises BadRequest for data or weights that are gone."""
+        above = self._stored(planned, job.parent_id)
+        return self._facts(job, self._model(job), None if above is None else self._chain(above, planned), gpus)
 
     def _stored(self, planned: Mapping[str, NewJob], job_id: str | None) -> JobRecord | NewJob | None:
         if job_id is None:
@@ -235,8 +240,18 @@ class Planner:
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
-        classes = list(dataset.summary.classes) if dataset.summary is not None else []
-        return DatasetFacts(root=root, type=dataset.type, format=dataset.format, classes=classes)
+        summary = dataset.summary or DatasetSummary(dataset.state)
+        return DatasetFacts(
+            root=root,
+            type=dataset.type,
+            format=dataset.format,
+            classes=list(summary.classes),
+            name=dataset.name,
+            images=summary.images or None,
+            parts={split.name: split.images for split in summary.splits},
+            highest_class_id=summary.highest_class_id,
+            extensions=summary.extensions or extensions.listed(root, dataset.type),
+        )
 
 
 def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:

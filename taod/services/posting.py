@@ -26,6 +26,7 @@ from taod.services.chains import Link, choose_parent
 from taod.services.models import KIND as MODEL
 from taod.services.needs import EVALUATIONS, Machine, check_datasets, devices_wanted
 from taod.services.owner import Owner, Owners
+from taod.services.preflight import Preflight
 from taod.services.specs import Saved, Specs
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
@@ -50,6 +51,7 @@ class Posting:
         owners: Owners,
         specs: Specs,
         announcer: Announcer,
+        preflight: Preflight,
         config: SchedulerConfig,
         automl: AutomlConfig | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._announcer = announcer
+        self._preflight = preflight
         self._config = config
         self._automl = automl if automl is not None else AutomlConfig()
 
@@ -107,6 +110,9 @@ class Posting:
             raise BadRequest('actions: name at least one, as in {"job": null, "actions": ["train"]}')
         jobs = [job for run in runs for job in self._chain(user_id, owner, run, make_id, for_plan)]
         self._check_room(user_id, len(jobs))
+        planned = {job.id: job for job in jobs}
+        for job in jobs:
+            job.warnings = [*job.warnings, *self._preflight.warnings(job, planned)]
         return jobs
 
     def _check_room(self, user_id: str, more: int) -> None:

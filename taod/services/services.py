@@ -30,6 +30,7 @@ from taod.services.networks import Networks
 from taod.services.owner import Owners
 from taod.services.plan import Planner
 from taod.services.posting import Posting
+from taod.services.preflight import Preflight
 from taod.services.ptms import Ptms
 from taod.services.queue import Queue
 from taod.services.samples import Samples
@@ -109,6 +110,7 @@ class Services:
         self.ptms = Ptms(store=store, catalogue=catalogue, announcer=announcer, config=config, clock=clock)
         owners = Owners(self.datasets, self.models)
         self.specs = Specs(store, catalogue, owners, config.specs)
+        planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint)
         self.posting = Posting(
             store=store,
             catalogue=catalogue,
@@ -118,6 +120,7 @@ class Services:
             owners=owners,
             specs=self.specs,
             announcer=announcer,
+            preflight=Preflight(store, planner, self.checks.report),
             config=config.scheduler,
             automl=config.automl,
         )
@@ -126,7 +129,7 @@ class Services:
             runners=runners,
             devices=devices,
             posting=self.posting,
-            planner=Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint),
+            planner=planner,
         )
         self.queue = Queue(store=store, scheduler=scheduler, bus=bus, config=config.scheduler)
         self.jobs = Jobs(

@@ -185,6 +185,10 @@ class DatasetSummary(msgspec.Struct):
     path: str | None = None
     boxes: BoxFigures | None = None
     sizes: PictureFigures | None = None
+    extensions: dict[str, int] = {}
+    """Images by extension as written (`.jpg`, `.JPG`), the most common first."""
+    highest_class_id: int | None = None
+    """The highest category id (COCO) or class number (masks) that is declared or used."""
     shares: dict[str, float] = {}
     """Share of the masks' pixels that each class has, from 0 to 1; of a large data set some masks are looked into."""
     upload: UploadProgress | None = None
@@ -255,6 +259,10 @@ class DatasetReport(msgspec.Struct):
     ended_on: Timestamp | None = None
     boxes: BoxFigures | None = None
     sizes: PictureFigures | None = None
+    unreadable: int = 0
+    """Images that cannot be read."""
+    unreadable_first: list[str] = []
+    """The first of them, by path below the dataset's top."""
     pixels: dict[str, int] = {}
     """Pixels of each class in the masks; `classes` counts the masks that have some. A class without a name in
     `target_classes.json` goes by its number."""

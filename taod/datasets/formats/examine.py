@@ -18,6 +18,7 @@ from taod.types.dataset import CheckState, DatasetProblem, DatasetReport
 
 FIRST = 200
 """Problems that a report lists."""
+FIRST_UNREADABLE = 5
 MOST_CLASSES = 10_000
 """Class names that a report counts."""
 EDGE = 1.0
@@ -44,6 +45,8 @@ class Examination:
         self.classes: Counter[str] = Counter()
         self.samples: list[Item] = []
         """Some of the items, each as likely as any other."""
+        self.unreadable = 0
+        self.unreadable_first: list[str] = []
         self.pixels: Counter[str] = Counter()
         """Pixels of each class in masks."""
         self._places: dict[int, int] = {}
@@ -82,6 +85,8 @@ class Examination:
             progress=1.0,
             boxes=self._figures.of_boxes(),
             sizes=self._figures.of_pictures(),
+            unreadable=self.unreadable,
+            unreadable_first=self.unreadable_first,
             pixels=dict(sorted(self.pixels.items())),
         )
 
@@ -150,6 +155,8 @@ class Examination:
         found = measure(self._top, path, deep=self._deep)
         if isinstance(found, Problem):
             self._tell(found)
+            self.unreadable += 1
+            self.unreadable_first += [told(path)] * (len(self.unreadable_first) < FIRST_UNREADABLE)
             self._sizes[path] = None
             return None
         self._sizes[path] = found

@@ -1,0 +1,382 @@
+"""Compares a job's specification with the data that it reads: a table of rules, each gives warnings.
+
+Pure: facts in, warnings out. Which rule applies to which network is data (`data/preflight.json`), as every fact of a
+network is. A new rule is a function in `RULES`, a code in `taod.types.warning`, its text in `taod.types.warning_text`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from taod.catalogue.facts import DatasetFacts, JobFacts
+from taod.catalogue.merge import Document, get, put
+from taod.catalogue.network import of as network_of
+from taod.catalogue.tables import DATA
+from taod.types.warning import Warning, WarningCode
+
+ClassRule = Literal["names", "ids", "identities", "label_map", "map_keys", "mapping", "palette", "list"]
+TRAINS = frozenset({"train", "retrain"})
+_LEARNS = TRAINS | {"evaluate"}
+_FILLED = frozenset({".jpg", ".jpeg", ".png"})
+"""Extensions that the tools can read, in any letter case."""
+_CONVERTED = frozenset({"tfrecords", "lmdb"})
+"""Folders that conversions write."""
+_SHOWN = 5
+
+
+class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the rules need to know of one network."""
+
+    image_extension: list[str] = []
+    """Parameters that hold the extension of the images; one whose default begins with a dot is written with it."""
+    batch_size: str = ""
+    """The parameter with the images of one training step per GPU."""
+    drop_last: bool = False
+    """The training drops an incomplete batch."""
+    train_part: str = ""
+    """The split that is trained on, where the dataset has several."""
+    minimum_steps: int = 0
+    """Fewer steps per epoch are refused."""
+    minimum_steps_field: str = ""
+    """The parameter that changes that number."""
+    validation: Literal["", "required", "measured"] = ""
+    """What the training does without an eval dataset: it stops, or it measures nothing."""
+    validation_fold: str = ""
+    """The parameter that makes a part of the training records the validation set."""
+    index_files: bool = False
+    """The training reads its records by index files."""
+    classes: dict[str, ClassRule] = {}
+    """Parameters that must fit the classes of the data, each with how."""
+    layouts: dict[str, dict[str, str]] = {}
+    """Parameters that choose a folder of the dataset: value -> folder."""
+    writes: list[str] = []
+    """Parameters that name what the action itself writes into the dataset."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """A path in a dataset that the specification names, and that is not there."""
+
+    field: str
+    dataset: str
+    path: str
+    """Below the dataset's top."""
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Images that the check of a dataset could not read."""
+
+    images: int
+    first: str
+
+
+class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, the specification that it would run with, and what is known of its data."""
+
+    job: JobFacts
+    spec: Document
+    """Complete: defaults, inherited and filled values."""
+    missing: list[Missing] = []
+    folders: dict[str, list[str]] = {}
+    """The folders at the top of each dataset of which something is missing, by its name."""
+    unreadable: dict[str, Unreadable] = {}
+    """By dataset."""
+    converting: frozenset[str] = frozenset()
+    """Datasets on which a conversion waits or runs, or is part of the same plan."""
+    converted_by: dict[str, str] = {}
+    """The last conversion that was completed on each dataset."""
+    identities: int | None = None
+    """Different persons or objects among the training images (re-identification)."""
+
+    @property
+    def applies(self) -> Applies:
+        return applies(self.job.network)
+
+    @property
+    def datasets(self) -> list[DatasetFacts]:
+        """All that the job may read, each once."""
+        job = self.job
+        found = [*job.train, *(each for each in (job.eval, job.inference, job.calibration, job.own) if each)]
+        return list({each.root: each for each in found}.values())
+
+
+Rule = Callable[[PreflightFacts], Iterator[Warning]]
+
+
+def check(facts: PreflightFacts) -> list[Warning]:
+    """Every warning of every rule, in the table's order."""
+    return [warning for rule in RULES for warning in rule(facts)]
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Applies]:
+    return msgspec.json.decode((DATA / "preflight.json").read_bytes(), type=dict[str, Applies])
+
+
+def applies(network: str) -> Applies:
+    """What the rules know of a network; a network without a line has none of them."""
+    return _table().get(network, Applies())
+
+
+def fill(spec: Document, job: JobFacts, given: Document) -> None:
+    """Set what follows from the data and was not given: the extension of the images."""
+    found = _extensions(job)
+    for field in _extension_fields(job.network, job.action):
+        if get(given, field) is None and (value := _written(job.network, job.action, field, found)) is not None:
+            put(spec, field, value)
+
+
+def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict[str, str]:
+    """The parameters of a default specification that follow from the data, with their values."""
+    found = Counter(extensions)
+    fields = _extension_fields(network, action)
+    return {field: value for field in fields if (value := _written(network, action, field, found)) is not None}
+
+
+def _extension_fields(network: str, action: str) -> list[str]:
+    rows = network_of(network).table(action).rows
+    return [field for field in applies(network).image_extension if field in rows]
+
+
+def _extensions(job: JobFacts) -> Counter[str]:
+    """Of the images that the action reads: what it trains on, else what it evaluates or infers on."""
+    by_action = {"evaluate": [job.eval], "inference": [job.inference or job.eval]}
+    chosen = [each for each in by_action.get(job.action, []) if each is not None] or job.train
+    found: Counter[str] = Counter()
+    for dataset in chosen or [each for each in (job.own, job.eval, job.inference) if each is not None]:
+        found.update(dataset.extensions)
+    return found
+
+
+def _written(network: str, action: str, field: str, found: Counter[str]) -> str | None:
+    """The most common extension as the parameter takes it; None where there is none that the tools read."""
+    common = next((extension for extension, _ in found.most_common() if extension.lower() in _FILLED), None)
+    if common is None:
+        return None
+    default = network_of(network).table(action).rows[field].default
+    return common if str(default or "").startswith(".") else common.removeprefix(".")
+
+
+def _image_extension(facts: PreflightFacts) -> Iterator[Warning]:
+    found = _extensions(facts.job)
+    dataset = next((each.name for each in [*facts.job.train, *facts.datasets] if each.extensions), "")
+    for field in _extension_fields(facts.job.network, facts.job.action):
+        value = get(facts.spec, field)
+        if value is None or not found:
+            continue
+        shown = ", ".join(f"{extension} ({count})" for extension, count in found.most_common(_SHOWN))
+        arguments = {"value": value, "dataset": dataset, "found": shown}
+        if f".{str(value).removeprefix('.')}" not in found:
+            best = _written(facts.job.network, facts.job.action, field, found)
+            remedy = f"set {field} to {best!r}" if best else "convert the images to .jpg or .png"
+            yield Warning(WarningCode.IMAGE_EXTENSION, field, arguments, remedy)
+        elif len(found) > 1:
+            yield Warning(WarningCode.MIXED_EXTENSIONS, field, arguments, "convert the images to one format")
+
+
+def _classes(facts: PreflightFacts) -> Iterator[Warning]:
+    job = facts.job
+    if job.action not in _LEARNS:
+        return
+    dataset = job.train[0] if job.train else job.eval
+    if dataset is None:
+        return
+    for field, how in facts.applies.classes.items():
+        value = get(facts.spec, field)
+        if value is not None:
+            yield from _CLASS_RULES[how](facts, dataset, field, value)
+
+
+def _count(field: str, value: Any, dataset: DatasetFacts, count: int | None, counted: str) -> Iterator[Warning]:
+    if count and value != count:
+        arguments = {"value": value, "dataset": dataset.name, "classes": count, "counted": counted}
+        yield Warning(WarningCode.CLASS_COUNT, field, arguments, f"set {field} to {count}")
+
+
+def _names(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    classes = {name for each in facts.job.train or [dataset] for name in each.classes}
+    yield from _count(field, value, dataset, len(classes), "classes")
+
+
+def _identities(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    yield from _count(field, value, dataset, facts.identities, "identities to train on")
+
+
+def _ids(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    for each in facts.job.train or [dataset]:
+        yield from _above(field, value, each, room=value)
+
+
+def _palette(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    ids = [entry["label_id"] for entry in value if isinstance(entry, dict) and isinstance(entry.get("label_id"), int)]
+    if ids:
+        yield from _above(field, f"label_id {max(ids)} at most", dataset, room=max(ids) + 1)
+
+
+def _above(field: str, shown: Any, dataset: DatasetFacts, room: Any) -> Iterator[Warning]:
+    """The highest class id of the data must lie below `room`."""
+    highest = dataset.highest_class_id
+    if highest is None or not isinstance(room, int) or highest < room:
+        return
+    arguments = {"value": shown, "dataset": dataset.name, "highest": highest}
+    remedy = f"set {field} to {highest + 1} or more" if shown == room else f"add label_id {highest} to {field}"
+    yield Warning(WarningCode.CLASS_ID, field, arguments, remedy)
+
+
+def _label_map(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    """A number of classes beside the specification's own label map."""
+    names = get(facts.spec, f"{field.rpartition('.')[0]}.label_map")
+    if isinstance(names, dict):
+        count = max((number + 1 for number in names.values() if isinstance(number, int)), default=0)
+        yield from _count(field, value, dataset, count, "classes in its label map")
+
+
+def _map_keys(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    """Every class of the data needs an entry."""
+    known = {str(key) for key in value} if isinstance(value, dict) else set()
+    lacking = [name for name in dataset.classes if name not in known]
+    yield from _unlisted(field, dataset, lacking)
+
+
+def _mapping(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
+    """Leaving classes out is a choice; naming none that the data has is not."""
+    entries = value if isinstance(value, list) else []
+    known = {str(entry.get("key") if isinstance(entry, dict) else entry).lower() for entry in entries}
+    if known and not any(name.lower() in known for name in dataset.classes):
+        yield from _unlisted(field, dataset, dataset.classes)
+
+
+def _unlisted(field: str, dataset: DatasetFacts, names: list[str]) -> Iterator[Warning]:
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        arguments = {"classes": shown, "dataset": dataset.name}
+        yield Warning(WarningCode.CLASSES_UNLISTED, field, arguments, f"add the classes of the dataset to {field}")
+
+
+_CLASS_RULES: dict[str, Callable[[PreflightFacts, DatasetFacts, str, Any], Iterator[Warning]]] = {
+    "names": _names,
+    "ids": _ids,
+    "identities": _identities,
+    "label_map": _label_map,
+    "map_keys": _map_keys,
+    "mapping": _mapping,
+    "palette": _palette,
+    "list": _mapping,
+}
+
+
+def _train_samples(facts: PreflightFacts) -> int | None:
+    """Images that are trained on, or more: None where one of the datasets does not know."""
+    part, total = facts.applies.train_part, 0
+    for dataset in facts.job.train:
+        count = dataset.parts.get(part, dataset.images)
+        if not count:
+            return None
+        total += count
+    return total or None
+
+
+def _batch_size(facts: PreflightFacts) -> Iterator[Warning]:
+    field = facts.applies.batch_size
+    value = get(facts.spec, field) if field and facts.job.action in TRAINS else None
+    samples = _train_samples(facts)
+    if samples is None or not isinstance(value, int):
+        return
+    minimum = get(facts.spec, facts.applies.minimum_steps_field or "-", facts.applies.minimum_steps)
+    steps = -(-samples // max(value, 1))
+    if minimum and steps < minimum:
+        fitting = max(samples // minimum, 1)
+        enough = samples >= minimum
+        remedy = f"set {field} to {fitting} or less" if enough else f"train on at least {minimum} images"
+        arguments = {"value": value, "samples": samples, "steps": steps, "minimum": minimum}
+        yield Warning(WarningCode.FEW_STEPS, field, arguments, remedy)
+    elif value * max(facts.job.gpus, 1) > samples:
+        arguments = {"value": value, "samples": samples, "unit": "images", "part": "training"}
+        dropped = facts.applies.drop_last
+        if facts.job.gpus > 1:
+            arguments["gpus"] = facts.job.gpus
+        fitting = max(samples // max(facts.job.gpus, 1), 1)
+        code = WarningCode.NO_BATCHES if dropped else WarningCode.BATCH_SIZE
+        yield Warning(code, field, arguments, f"set {field} to {fitting} or less")
+
+
+def _validation(facts: PreflightFacts) -> Iterator[Warning]:
+    how, job = facts.applies.validation, facts.job
+    if not how or job.action not in TRAINS or job.eval is not None:
+        return
+    fold = facts.applies.validation_fold
+    if fold and get(facts.spec, fold) is not None:
+        return
+    effect = {
+        "required": f"{job.network} stops at the start without validation data",
+        "measured": "the training is not validated, so it has no validation metric and no best checkpoint",
+    }[how]
+    yield Warning(WarningCode.NO_VALIDATION, "eval_dataset", {"effect": effect}, "set eval_dataset of the model")
+
+
+def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
+    """One warning a dataset, whatever number of paths it lacks."""
+    wanted = [
+        each
+        for each in facts.missing
+        if each.field not in facts.applies.writes
+        and not (each.dataset in facts.converting and _is_converted(each.path))
+    ]
+    for name in dict.fromkeys(each.dataset for each in wanted):
+        lacking = [each for each in wanted if each.dataset == name]
+        paths = list(dict.fromkeys(each.path for each in lacking))
+        shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+        arguments = {"dataset": name, "paths": shown}
+        fields = ", ".join(dict.fromkeys(each.field for each in lacking))
+        yield Warning(WarningCode.PATH_MISSING, fields, arguments, _remedy(facts, name, paths))
+
+
+def _is_converted(path: str) -> bool:
+    """Whether a conversion writes it."""
+    return not _CONVERTED.isdisjoint(path.split("/"))
+
+
+def _remedy(facts: PreflightFacts, name: str, paths: list[str]) -> str:
+    for field, folders in facts.applies.layouts.items():
+        if any(path.partition("/")[0] in folders.values() for path in paths):
+            there = [value for value, folder in folders.items() if folder in facts.folders.get(name, [])]
+            if there:
+                return f"set {field} to {there[0]!r}"
+    if any(_is_converted(path) for path in paths):
+        return "run the dataset's conversion first"
+    return "upload these files, or set the field to what the dataset has"
+
+
+def _unreadable(facts: PreflightFacts) -> Iterator[Warning]:
+    for dataset in facts.datasets:
+        found = facts.unreadable.get(dataset.name)
+        if found is not None and found.images:
+            many = "1 image" if found.images == 1 else f"{found.images} images"
+            arguments = {"images": many, "first": found.first}
+            yield Warning(WarningCode.UNREADABLE_IMAGES, dataset.name, arguments, "replace or remove them")
+
+
+def _index_files(facts: PreflightFacts) -> Iterator[Warning]:
+    if not facts.applies.index_files or facts.job.action not in TRAINS:
+        return
+    for dataset in facts.job.train:
+        action = facts.converted_by.get(dataset.name)
+        if action == "convert":
+            arguments = {"action": action, "network": facts.job.network}
+            remedy = "run convert_and_index on the dataset"
+            yield Warning(WarningCode.NO_INDEX_FILES, dataset.name, arguments, remedy)
+
+
+RULES: tuple[Rule, ...] = (
+    _image_extension,
+    _classes,
+    _batch_size,
+    _validation,
+    _missing_paths,
+    _unreadable,
+    _index_files,
+)
