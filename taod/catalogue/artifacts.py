@@ -1,4 +1,5 @@
-"""Finds what a job left behind that a later one works on: weights, ONNX models, engines. Looks only at names."""
+"""Finds what a job left behind that a later one works on: weights, ONNX models, engines. Goes by names; of checkpoints
+only whole ones count (`intact.py`)."""
 
 from __future__ import annotations
 
@@ -7,12 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 
+from taod.catalogue.intact import fault
 from taod.catalogue.network import Network, of
 
 _CHECKPOINTS = (".tlt", ".hdf5", ".pth")
-_LIGHTNING = "="
 _STEP = "step"
+_INCOMPLETE = ".incomplete"
+_STATES = (*_CHECKPOINTS, ".ckzip", ".ckpt", ".resume")
+"""What trainings resume from, by themselves or when it is passed to them."""
 _EXPORTED = (".onnx", ".uff", ".etlt")
+_TRAININGS = ("train", "retrain", "finetune")
 _LEADING_NUMBER = re.compile(r"\d+")
 _PTM_SUFFIXES = (".tlt", ".hdf5", ".pth", ".pth.tar")
 _PTM_FOLDERS = frozenset({"classification_tf2", "efficientdet_tf2"})
@@ -28,9 +33,8 @@ def weights(
     to checkpoints, else of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
     and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do not count.
     """
-    if action in ("train", "retrain", "finetune"):
-        separator = of(network).checkpoint_separator
-        return (best(network, results, scores) if scores else None) or _trained(separator, results)
+    if action in _TRAININGS:
+        return (best(network, results, scores) if scores else None) or _trained(of(network), results)
     if action == "prune":
         return _first(_below(results), _CHECKPOINTS)
     if action == "export":
@@ -42,35 +46,60 @@ def weights(
 
 
 def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> Path | None:
-    """The checkpoint of the epoch that scored best, of equals the later one; None where that cannot be told.
+    """The checkpoint of the epoch that scored best, of equals the later one; None where that cannot be told, as for
+    names that count steps.
 
-    It can where a checkpoint's name counts what the scores count. PyTorch Lightning's names (`epoch=011`) may count
-    from 0 and the status file from 1, which nothing tells; names with steps in them count no epochs.
+    A segformer checkpoint is named after an iteration, and the validation of it is reported under the last iteration
+    logged before: of a score between two checkpoints it is the later one's.
     """
-    separator = of(network).checkpoint_separator
-    if separator == _LIGHTNING:
-        return None
-    scored = [
-        (scores[epoch], epoch, path)
-        for epoch, path in checkpoints(separator, results)
-        if epoch in scores and _STEP not in path.name
-    ]
-    return max(scored, key=lambda one: one[:2])[2] if scored else None
+    entry = of(network)
+    found = [(epoch, path) for epoch, path in checkpoints(entry, results) if _STEP not in path.name]
+    if entry.status.step == "cur_iter":
+        scores = _at_checkpoints(scores, [number for number, _ in found])
+    scored = [(scores[epoch], epoch, path) for epoch, path in found if epoch in scores]
+    ordered = sorted(scored, key=lambda one: one[:2], reverse=True)
+    return next((path for _, _, path in ordered if fault(path) is None), None)
 
 
-def checkpoints(separator: str, results: Path) -> list[tuple[int, Path]]:
-    """(epoch, file) of everything that a training left behind where it may have, in the order of looking."""
-    found: list[tuple[int, Path]] = []
+def _at_checkpoints(scores: Mapping[int, float], numbers: list[int]) -> dict[int, float]:
+    """Each score under the number of the next checkpoint; of several the last."""
+    placed = {}
+    for step in sorted(scores):
+        later = [number for number in numbers if number >= step]
+        if later:
+            placed[min(later)] = scores[step]
+    return placed
+
+
+def checkpoints(network: Network | str, results: Path) -> list[tuple[int, Path]]:
+    """(epoch, file) of everything that a training left behind where it may have, in the order of looking. Epochs are
+    counted from 1, whatever the names count from; whether a file is whole is not checked."""
+    found = []
     for path in _candidates(results):
-        epoch = epoch_of(path.name, separator)
+        epoch = epoch_of(path.name, network)
         if epoch is not None:
             found.append((epoch, path))
     return found
 
 
 def resume(network: Network | str, action: str, results: Path) -> Path | None:
-    """The checkpoint that a stopped training goes on from: the last whole one of this same job, or None."""
-    return weights(network, action, results) if action in ("train", "retrain", "finetune") else None
+    """The checkpoint that a stopped training resumes from: the last whole one of this same job, or None."""
+    return weights(network, action, results) if action in _TRAININGS else None
+
+
+def incomplete(results: Path) -> list[tuple[Path, str]]:
+    """The checkpoints below `results` that their writer left incomplete, and what each lacks."""
+    found = []
+    for path in sorted(results.rglob("*")) if results.is_dir() else []:
+        if path.suffix in _STATES and not path.is_symlink() and _finished(path) and (lack := fault(path)) is not None:
+            found.append((path, lack))
+    return found
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an incomplete checkpoint, so that neither a later job nor a tool that searches its results folder takes
+    it; the new path."""
+    return path.rename(path.with_name(path.name + _INCOMPLETE))
 
 
 def pretrained(network: Network | str, place: Path) -> Path | None:
@@ -91,22 +120,24 @@ def pruned_to_keep(network: Network | str, action: str, parent_results: Path) ->
     return (found, f"pruned_model{found.suffix}") if found is not None else None
 
 
-def epoch_of(name: str, separator: str) -> int | None:
-    """The epoch in a checkpoint's name: `epoch_12.pth` with `_` -> 12, `dd_model_epoch=012.pth` with `=` -> 12."""
+def epoch_of(name: str, network: Network | str) -> int | None:
+    """The epoch in a checkpoint's name, counted from 1: classification_pyt's `epoch_12.pth` -> 12, dino's
+    `dino_model_epoch=011.pth` -> 12. Step and iteration numbers are left as they are."""
+    entry = of(network)
     stem = name.rpartition(".")[0]
-    _, found, last = stem.rpartition(separator)
+    _, found, last = stem.rpartition(entry.checkpoint_separator)
     number = _LEADING_NUMBER.match(last) if found else None
-    return int(number.group()) if number else None
+    return int(number.group()) + 1 - entry.first_checkpoint if number else None
 
 
-def _trained(separator: str, results: Path) -> Path | None:
-    """The checkpoint of the highest epoch, of equals the first; else one that is called `model`, else `…_latest`."""
-    found = checkpoints(separator, results)
-    if found:
-        return max(found, key=lambda one: one[0])[1]
+def _trained(network: Network, results: Path) -> Path | None:
+    """The whole checkpoint of the highest epoch, of equals the first; else one that is called `model`, else
+    `…_latest`."""
+    numbered = sorted(checkpoints(network, results), key=lambda one: -one[0])
     others = list(_candidates(results))
     named = [path for path in others if path.stem == "model"]
-    return next(iter(named + [path for path in others if path.stem.endswith("_latest")]), None)
+    latest = [path for path in others if path.stem.endswith("_latest")]
+    return next((path for path in [*(path for _, path in numbered), *named, *latest] if fault(path) is None), None)
 
 
 def _candidates(results: Path) -> Iterator[Path]:
@@ -114,15 +145,15 @@ def _candidates(results: Path) -> Iterator[Path]:
         folder = results.joinpath(*filter(None, parts))
         if folder.is_dir():
             # unet saves each checkpoint as a folder `model.epoch-N.tlt`.
-            yield from (path for path in sorted(folder.iterdir()) if path.suffix in _CHECKPOINTS and _whole(path))
+            yield from (path for path in sorted(folder.iterdir()) if path.suffix in _CHECKPOINTS and _finished(path))
 
 
-def _whole(path: Path) -> bool:
+def _finished(path: Path) -> bool:
     return not path.name.startswith(".") and not path.name.endswith(".tmp")
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if _whole(path) and path.is_file())
+    return (path for path in sorted(folder.rglob("*")) if _finished(path) and path.is_file())
 
 
 def _first(files: Iterable[Path], suffixes: tuple[str, ...]) -> Path | None:

@@ -42,7 +42,7 @@ class Known:
     def resume_epoch(self) -> str | None:
         """The epoch that a resumed training starts with, counted from 1: the one after its last checkpoint's."""
         last = artifacts.resume(self.network, self.facts.action, self.facts.results)
-        epoch = artifacts.epoch_of(last.name, self.network.checkpoint_separator) if last is not None else None
+        epoch = artifacts.epoch_of(last.name, self.network) if last is not None else None
         return str(epoch + 1) if epoch is not None else None
 
     def ptm(self) -> str | None:

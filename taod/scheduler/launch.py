@@ -12,6 +12,7 @@ from store.records import JobRecord, RunRecord
 from taod import masking
 from taod.errors import BadRequest, TaodError
 from taod.scheduler.asked import Asked
+from taod.scheduler.checkpoints import set_incomplete_aside
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
 from taod.scheduler.outcome import CANCEL, FINISH, PAUSE, paused_at
@@ -190,6 +191,7 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
     choice = ground.runners.choose(job.network, job.action, spec, wanted=job.asked_runner, place=job.site)
     if choice.runner is None:
         raise BadRequest(choice.refusal)
+    set_incomplete_aside(ground, job)
     command = ground.planner.prepare(job)
     folder = ground.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from store.records import JobRecord
 from taod.errors import BadRequest, NotFound
+from taod.scheduler.checkpoints import RESUMABLE
 from taod.scheduler.ground import Ground
 from taod.scheduler.launch import stopping
 from taod.scheduler.outcome import CANCEL, FINISH, PAUSE
@@ -12,7 +13,6 @@ from taod.scheduler.words import short
 from taod.types.job import DetailedStatus
 from taod.types.state import State
 
-RESUMABLE = frozenset({"train", "retrain"})
 RESUMED = "Resumed"
 
 

@@ -25,6 +25,7 @@ class WarningCode(StrEnum):
     STALLED = "stalled"
     NO_RUNNER = "no_runner"
     """Of a plan: nothing here can run the action."""
+    CHECKPOINT_INCOMPLETE = "checkpoint_incomplete"
     # Preflight
     IMAGE_EXTENSION = "image_extension"
     MIXED_EXTENSIONS = "mixed_extensions"

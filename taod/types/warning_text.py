@@ -32,6 +32,12 @@ def _status_lines(_: str, of: Arguments) -> str:
     return f"Lines of status.json: {'; '.join(parts)}"
 
 
+def _checkpoint_incomplete(_: str, of: Arguments) -> str:
+    files = "; ".join(f"{file['name']} {file['fault']}" for file in of["files"])
+    resumed = f"resumes from {of['resumed_from']}" if of["resumed_from"] else "no whole checkpoint is left to pass on"
+    return f"Incomplete checkpoint set aside: {files}; {resumed}"
+
+
 _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.RECORDED: lambda _, of: str(of["text"]),
     WarningCode.UNKNOWN_PARAMETER: _unknown_parameter,
@@ -46,6 +52,7 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.STATUS_LINES: _status_lines,
     WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence']}",
     WarningCode.NO_RUNNER: lambda _, of: str(of["text"]),
+    WarningCode.CHECKPOINT_INCOMPLETE: _checkpoint_incomplete,
     WarningCode.IMAGE_EXTENSION: lambda subject, of: (
         f"{subject} = {of['value']!r}, and the images of dataset {of['dataset']!r} end in {of['found']}"
     ),

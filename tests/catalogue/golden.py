@@ -228,7 +228,7 @@ def _make(folder: Path, names: Iterable[str]) -> None:
         name, _, text = entry.partition("=") if "epoch=" not in entry else (entry, "", "")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text or "content")
 
 
 def write() -> None:

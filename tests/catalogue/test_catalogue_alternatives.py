@@ -89,7 +89,7 @@ def test_an_evaluation_takes_over_the_choice_of_its_training(tmp_path: Path) -> 
 def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
     pruned = tmp_path / "pruned" / "model.hdf5"
     pruned.parent.mkdir()
-    pruned.write_bytes(b"")
+    pruned.write_bytes(b"weights")
     spec = {"training_config": {"pretrain_model_path": "/mine.hdf5"}}
     parent = ParentFacts("yolo_v4", "prune", pruned.parent)
     config = written(tmp_path, "yolo_v4", "retrain", spec, parent=parent)["training_config"]
@@ -99,7 +99,7 @@ def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["yolo_v3", "yolo_v4", "yolo_v4_tiny", "retinanet", "multitask_classification"])
 def test_a_later_rung_of_a_sweep_names_no_pretrained_weights_beside_its_checkpoint(name: str, tmp_path: Path) -> None:
     start = tmp_path / "start.hdf5"
-    start.write_bytes(b"")
+    start.write_bytes(b"weights")
     facts = JobFacts(
         network=name, action="train", folder=tmp_path, results=tmp_path / "results", spec=None, key="k", ptms=[start]
     )
@@ -107,7 +107,7 @@ def test_a_later_rung_of_a_sweep_names_no_pretrained_weights_beside_its_checkpoi
     assert new["training_config.pretrain_model_path"] == str(start)
     checkpoint = tmp_path / f"results/experiment_0/weights/{name}_resnet18_epoch_003.hdf5"
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"")
+    checkpoint.write_bytes(b"weights")
     later = filled(facts, Recommendation(number=0, epochs=9, done_epochs=3)).fields
     assert later["training_config.resume_model_path"] == str(checkpoint)
     assert "training_config.pretrain_model_path" not in later

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.artifacts import epoch_of, pretrained, pruned_to_keep, resume, weights
+from taod.catalogue.artifacts import (
+    epoch_of,
+    incomplete,
+    pretrained,
+    pruned_to_keep,
+    resume,
+    set_aside,
+    weights,
+)
 from taod.catalogue.network import of
 from taod.catalogue.tables import index
 
@@ -15,7 +23,9 @@ def fill(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+        path.write_bytes(b"weights")
+        if path.suffix == ".index":
+            path.with_suffix(".data-00000-of-00001").write_bytes(b"weights")
 
 
 @pytest.mark.parametrize(
@@ -59,10 +69,11 @@ def test_only_training_resumes(tmp_path: Path) -> None:
 
 
 def test_epochs_in_names() -> None:
-    assert epoch_of("epoch_12.pth", "_") == 12
-    assert epoch_of("ar_model_epoch=007.tlt", "=") == 7
-    assert epoch_of("model_latest.pth", "_") is None
-    assert epoch_of("model.pth", "_") is None
+    assert epoch_of("epoch_12.pth", "classification_pyt") == 12
+    assert epoch_of("ar_model_epoch=000.tlt", "action_recognition") == 1
+    assert epoch_of("dino_model_epoch=005-v1.pth", "dino") == 6
+    assert epoch_of("model_latest.pth", "classification_pyt") is None
+    assert epoch_of("model.pth", "classification_pyt") is None
 
 
 def test_weights_of_a_pretrained_model(tmp_path: Path) -> None:
@@ -90,7 +101,9 @@ def test_the_pruned_model_is_kept_beside_a_retrained_one(tmp_path: Path) -> None
         ("segformer", ["iter_200.pth", "iter_400.pth"], {200: 0.7, 400: 0.6}, "iter_200.pth"),
         ("detectnet_v2", ["weights/model.epoch-10.tlt", "weights/model.epoch-20.tlt"], {10: -0.1, 20: -0.3},
          "weights/model.epoch-10.tlt"),
-        ("dino", ["dd_epoch=000.pth", "dd_epoch=001.pth"], {0: 0.9, 1: 0.1}, "dd_epoch=001.pth"),
+        ("segformer", ["iter_200.pth", "iter_400.pth"], {150: 0.7, 350: 0.6}, "iter_200.pth"),
+        ("dino", ["dd_epoch=000.pth", "dd_epoch=001.pth"], {1: 0.9, 2: 0.1}, "dd_epoch=000.pth"),
+        ("dino", ["dd_epoch=001.pth", "dd_epoch=002.pth"], {1: 0.9, 2: 0.5, 3: 0.1}, "dd_epoch=001.pth"),
         ("mask_rcnn", ["model.step-1.tlt", "model.step-2.tlt"], {1: 0.9, 2: 0.1}, "model.step-2.tlt"),
     ],
 )  # fmt: skip
@@ -111,35 +124,36 @@ def test_which_metrics_are_better_when_lower() -> None:
         assert of(network).minimises(metric) is lower
 
 
-# How each network names its checkpoints: where the epoch (or step) stands, and whether names count what metrics count.
+# How each network names the checkpoint of an epoch, from which number on, and whether that can be held against the
+# epochs of metrics. Lightning counts from 0, though status.json counts from 1.
 NAMES = {
-    "action_recognition": ("ar_model_epoch={:03}.tlt", False),
-    "pose_classification": ("pc_model_epoch={:03}.tlt", False),
-    "re_identification": ("reid_model_epoch={:03}.tlt", False),
-    "deformable_detr": ("dd_model_epoch={:03}.pth", False),
-    "dino": ("dino_model_epoch={:03}.pth", False),
-    "ml_recog": ("ml_model_epoch={:03}.pth", False),
-    "ocdnet": ("ocd_model_epoch={:03}.pth", False),
-    "ocrnet": ("ocrnet_epoch={:03}.pth", False),
-    "optical_inspection": ("oi_model_epoch={:03}.pth", False),
-    "mal": ("vit-mae-base_epoch={:03}.pth", False),
-    "classification_pyt": ("epoch_{}.pth", True),
-    "segformer": ("iter_{}.tlt", True),
-    "pointpillars": ("checkpoint_epoch_{}.tlt", True),
-    "detectnet_v2": ("weights/model.epoch-{}.hdf5", True),
-    "mask_rcnn": ("model.step-{}.tlt", False),
-    "efficientdet_tf1": ("model.epoch-{}.tlt", True),
-    "lprnet": ("weights/lprnet_epoch-{:03}.hdf5", True),
-    "unet": ("weights/model.epoch-{}.tlt", True),
-    "bpnet": ("bpnet_model.step-{}.hdf5", False),
-    "fpenet": ("model.epoch-{}.hdf5", True),
-    "classification_tf2": ("train/classification_tf2_efficientnet-b0_{:03}.tlt", True),
-    "efficientdet_tf2": ("train/efficientdet_tf2_efficientdet-d0_{:03}.tlt", True),
+    "action_recognition": ("ar_model_epoch={:03}.tlt", 0, True),
+    "pose_classification": ("pc_model_epoch={:03}.tlt", 0, True),
+    "re_identification": ("reid_model_epoch={:03}.tlt", 0, True),
+    "deformable_detr": ("dd_model_epoch={:03}.pth", 0, True),
+    "dino": ("dino_model_epoch={:03}.pth", 0, True),
+    "ml_recog": ("ml_model_epoch={:03}.pth", 0, True),
+    "ocdnet": ("ocd_model_epoch={:03}.pth", 0, True),
+    "ocrnet": ("ocrnet_epoch={:03}.pth", 0, True),
+    "optical_inspection": ("oi_model_epoch={:03}.pth", 0, True),
+    "mal": ("vit-mae-base-16epoch={:03}.pth", 0, True),
+    "classification_pyt": ("epoch_{}.pth", 1, True),
+    "segformer": ("iter_{}.tlt", 1, True),
+    "pointpillars": ("checkpoint_epoch_{}.tlt", 1, True),
+    "detectnet_v2": ("weights/model.epoch-{}.hdf5", 1, True),
+    "mask_rcnn": ("model.step-{}.tlt", 1, False),
+    "efficientdet_tf1": ("model.epoch-{}.tlt", 1, True),
+    "lprnet": ("weights/lprnet_epoch-{:03}.hdf5", 1, True),
+    "unet": ("weights/model.epoch-{}.tlt", 1, True),
+    "bpnet": ("bpnet_model.step-{}.hdf5", 1, False),
+    "fpenet": ("model.epoch-{}.hdf5", 1, True),
+    "classification_tf2": ("train/classification_tf2_efficientnet-b0_{:03}.tlt", 1, True),
+    "efficientdet_tf2": ("train/efficientdet_tf2_efficientdet-d0_{:03}.tlt", 1, True),
 }
 for _name in ("classification_tf1", "multitask_classification", "faster_rcnn", "ssd", "dssd", "retinanet"):
-    NAMES[_name] = (f"weights/{_name}_resnet18_epoch_{{:03}}.hdf5", True)
+    NAMES[_name] = (f"weights/{_name}_resnet18_epoch_{{:03}}.hdf5", 1, True)
 for _name in ("yolo_v3", "yolo_v4", "yolo_v4_tiny"):
-    NAMES[_name] = (f"weights/{_name}_cspdarknet19_epoch_{{:03}}.tlt", True)
+    NAMES[_name] = (f"weights/{_name}_cspdarknet19_epoch_{{:03}}.tlt", 1, True)
 
 
 def test_the_names_of_all_networks_that_learn_are_listed() -> None:
@@ -148,16 +162,30 @@ def test_the_names_of_all_networks_that_learn_are_listed() -> None:
 
 @pytest.mark.parametrize("network", sorted(NAMES))
 def test_the_latest_and_the_best_checkpoint_of_each_network(network: str, tmp_path: Path) -> None:
-    pattern, counted = NAMES[network]
-    for epoch in (9, 10, 100, 11):
-        fill(tmp_path, pattern.format(epoch))
+    pattern, first, counted = NAMES[network]
+    names = {epoch: pattern.format(epoch - 1 + first) for epoch in (9, 10, 100, 11)}
+    fill(tmp_path, *names.values())
     fill(tmp_path, str(Path(pattern).parent / f"{network}_latest{Path(pattern).suffix}"), "status.json")
-    latest, best = tmp_path / pattern.format(100), tmp_path / pattern.format(10)
+    latest, best = tmp_path / names[100], tmp_path / names[10]
     scores = {9: 0.1, 10: 0.9, 11: 0.9 - 1e-9, 100: 0.5, 12: 1.0}
     for action in ("train", "retrain"):
         assert weights(network, action, tmp_path) == latest
         assert weights(network, action, tmp_path, scores) == (best if counted else latest)
     assert resume(network, "train", tmp_path) == latest
+
+
+@pytest.mark.parametrize("network", sorted(NAMES))
+def test_an_incomplete_checkpoint_is_skipped_for_the_one_before_it(network: str, tmp_path: Path) -> None:
+    pattern, first, _ = NAMES[network]
+    names = {epoch: pattern.format(epoch - 1 + first) for epoch in (1, 2, 3)}
+    fill(tmp_path, *names.values())
+    (tmp_path / names[3]).write_bytes(b"")
+    scores = {1: 0.1, 2: 0.2, 3: 0.9}
+    assert resume(network, "train", tmp_path) == tmp_path / names[2]
+    assert weights(network, "train", tmp_path, scores) == tmp_path / names[2]
+    assert incomplete(tmp_path) == [(tmp_path / names[3], "is empty")]
+    set_aside(tmp_path / names[3])
+    assert incomplete(tmp_path) == [] and not (tmp_path / names[3]).exists()
 
 
 def test_a_training_that_kept_only_its_latest(tmp_path: Path) -> None:
@@ -182,3 +210,19 @@ def test_what_the_other_actions_of_each_network_leave(network: str, tmp_path: Pa
             fill(tmp_path / action, name, "status.json", "log.txt")
             assert weights(network, action, tmp_path / action) == tmp_path / action / name
     assert weights(network, "evaluate", tmp_path) is None
+
+
+def test_no_whole_checkpoint_is_none_at_all(tmp_path: Path) -> None:
+    (tmp_path / "dino_model_epoch=000.pth").write_bytes(b"")
+    assert resume("dino", "train", tmp_path) is None
+
+
+def test_the_checkpoint_that_lightning_deleted_after_a_resume_is_not_taken_again(tmp_path: Path) -> None:
+    """It removes the one resumed from once a later one is written, also where that one scored best."""
+    fill(tmp_path, "pc_model_epoch=000.tlt", "pc_model_epoch=001.tlt")
+    assert resume("pose_classification", "train", tmp_path) == tmp_path / "pc_model_epoch=001.tlt"
+    (tmp_path / "pc_model_epoch=001.tlt").unlink()
+    fill(tmp_path, "pc_model_epoch=002.tlt")
+    scores = {1: 0.5, 2: 0.9, 3: 0.6}
+    assert weights("pose_classification", "train", tmp_path, scores) == tmp_path / "pc_model_epoch=002.tlt"
+    assert weights("pose_classification", "train", tmp_path) == tmp_path / "pc_model_epoch=002.tlt"

@@ -268,7 +268,7 @@ def test_a_training_goes_on_from_its_own_checkpoint_where_the_tool_has_a_field_f
     facts = job(tmp_path, action, {}, network=network)
     field = "train.resume_training_checkpoint_path"
     assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) is None
-    (facts.results / checkpoint).write_bytes(b"")
+    (facts.results / checkpoint).write_bytes(b"weights")
     assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) == str(facts.results / checkpoint)
 
 

@@ -108,7 +108,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stage")
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"")
+        (folder / name).write_bytes(b"weights")
     return folder
 
 
@@ -178,7 +178,7 @@ def test_weights_of_the_parent_go_where_their_kind_is_read(before: str, tmp_path
         results = tmp_path / name / "P/results"
         results.mkdir(parents=True, exist_ok=True)
         left = results / WEIGHTS[before][of(name).checkpoint_separator]
-        left.write_bytes(b"")
+        left.write_bytes(b"weights")
         beside = getattr(network_file(name), kind)[action]
         given = fill.value(how, known(tmp_path / name, name, before), field, beside)
         last, has_engine = field.rpartition(".")[2], any(each.endswith("trt_engine") for each in beside)

@@ -69,7 +69,7 @@ def facts(tmp_path: Path, name: str, action: str) -> JobFacts:
     start, pruned = tmp_path / "start/weights.hdf5", tmp_path / "pruned/results/model.hdf5"
     for path in (start, pruned):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+        path.write_bytes(b"weights")
     parent = ParentFacts(name, "prune", pruned.parent) if action == "retrain" else None
     return JobFacts(
         network=name,

@@ -246,7 +246,7 @@ def test_the_tool_of_a_conversion() -> None:
 def test_an_export_gets_the_spec_of_its_training(tmp_path: Path) -> None:
     results = tmp_path / "above" / "results"
     (results / "weights").mkdir(parents=True)
-    (results / "weights" / "yolov4_resnet18_epoch_080.hdf5").write_bytes(b"")
+    (results / "weights" / "yolov4_resnet18_epoch_080.hdf5").write_bytes(b"weights")
     (tmp_path / "above" / "spec.protobuf").write_text("training_config {\n}\n")
     job = made("yolo_v4", "export", parent=ParentFacts("yolo_v4", "train", results))
     assert job.spec_text == "training_config {\n}\n"
@@ -256,7 +256,7 @@ def test_an_export_gets_the_spec_of_its_training(tmp_path: Path) -> None:
 
 
 def test_retrain_is_called_train_and_starts_from_its_parent(tmp_path: Path) -> None:
-    (tmp_path / "model.hdf5").write_bytes(b"")
+    (tmp_path / "model.hdf5").write_bytes(b"weights")
     job = made("detectnet_v2", "retrain", parent=ParentFacts("detectnet_v2", "prune", tmp_path))
     assert job.argv[:2] == ["detectnet_v2", "train"]
     assert f'pretrained_model_file: "{tmp_path}/model.hdf5"' in (job.spec_text or "")
@@ -266,7 +266,7 @@ def test_retrain_is_called_train_and_starts_from_its_parent(tmp_path: Path) -> N
 def test_the_training_spec_is_under_an_evaluation_of_a_detr(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
-    (results / "dino_model_epoch=011.pth").write_bytes(b"")
+    (results / "dino_model_epoch=011.pth").write_bytes(b"weights")
     written = {"model": {"backbone": "fan_small"}, "train": {"num_epochs": 12}, "dataset": {"batch_size": 3}}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(written))
     above = ParentFacts("dino", "train", results, {"model": {"backbone": "fan_small"}, "dataset": {"batch_size": 3}})
@@ -278,7 +278,7 @@ def test_the_training_spec_is_under_an_evaluation_of_a_detr(tmp_path: Path) -> N
 
 
 def test_an_engine_of_a_tf1_network_is_evaluated_with_the_deploy_options(tmp_path: Path) -> None:
-    (tmp_path / "model.engine").write_bytes(b"")
+    (tmp_path / "model.engine").write_bytes(b"weights")
     job = made("ssd", "evaluate", parent=ParentFacts("ssd", "gen_trt_engine", tmp_path))
     assert job.image == "tao-deploy"
     assert not any(word.startswith("--key") for word in job.argv)
@@ -286,7 +286,7 @@ def test_an_engine_of_a_tf1_network_is_evaluated_with_the_deploy_options(tmp_pat
 
 
 def test_trtexec_is_called_by_itself(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "model.onnx").write_bytes(b"weights")
     job = made("bpnet", "trtexec", parent=ParentFacts("bpnet", "export", tmp_path))
     assert job.argv[0] == "trtexec"
     assert f"--onnx={tmp_path}/model.onnx" in job.argv
@@ -311,14 +311,14 @@ def test_records_of_bpnet_lie_where_its_training_looks() -> None:
 
 def test_trtexec_reads_the_cache_of_the_export(tmp_path: Path) -> None:
     for name in ("model.onnx", "cal.bin"):
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).write_bytes(b"weights")
     job = made("bpnet", "trtexec", parent=ParentFacts("bpnet", "export", tmp_path))
     assert f"--calib={tmp_path}/cal.bin" in job.argv
 
 
 def test_an_export_of_a_retrained_ocdnet_loads_its_pruned_graph(tmp_path: Path) -> None:
     for name in ("ocd_model_epoch=003.pth", "pruned_model.pth"):
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).write_bytes(b"weights")
     spec = yaml.safe_load(made("ocdnet", "export", parent=ParentFacts("ocdnet", "retrain", tmp_path)).spec_text or "")
     assert spec["model"]["load_pruned_graph"] is True
     assert spec["model"]["pruned_graph_path"] == f"{tmp_path}/pruned_model.pth"

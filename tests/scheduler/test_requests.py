@@ -13,6 +13,7 @@ from sched_world import GOOD, LONG, OBEDIENT, World, end_all
 from runners import processes
 from taod.errors import BadRequest, NotFound
 from taod.types.state import State
+from taod.types.warning_text import text
 
 STUBBORN = "trap '' TERM; " + LONG
 
@@ -191,6 +192,32 @@ async def test_a_failed_and_a_cancelled_train_can_be_resumed(world: World, scrip
     world.scheduler.resume(job_id)
     await world.until(job_id, State.DONE)
     assert world.job(child).state is before
+
+
+async def test_an_incomplete_checkpoint_is_set_aside_before_a_resume_and_reported(world: World) -> None:
+    script = (
+        "[ -e again ] || { touch again; echo weights >results/dino_model_epoch=000.pth; "
+        ": >results/dino_model_epoch=001.pth; exit 1; }; ls results; " + GOOD
+    )
+    job_id = world.post(script)
+    await world.until(job_id, State.FAILED)
+    world.scheduler.resume(job_id)
+    job = await world.until(job_id, State.DONE)
+    expected = (
+        "Incomplete checkpoint set aside: dino_model_epoch=001.pth is empty; resumes from dino_model_epoch=000.pth"
+    )
+    assert [text(warning) for warning in job.warnings] == [expected]
+    assert expected in [entry.reason for entry in world.store.jobs.history(job_id)]
+    assert "dino_model_epoch=001.pth.incomplete" in world.log(job_id)
+
+
+async def test_a_job_without_incomplete_checkpoints_gets_no_warning_of_them(world: World) -> None:
+    job_id = world.post(
+        "[ -e again ] || { touch again; echo weights >results/dino_model_epoch=000.pth; exit 1; }; " + GOOD
+    )
+    await world.until(job_id, State.FAILED)
+    world.scheduler.resume(job_id)
+    assert (await world.until(job_id, State.DONE)).warnings == []
 
 
 async def test_an_old_success_is_not_taken_for_the_end_of_a_later_attempt(world: World) -> None:
