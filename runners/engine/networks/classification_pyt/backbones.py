@@ -123,7 +123,8 @@ def resolve(name: str, custom: dict[str, Any], size: tuple[int, int] | None) -> 
 
 def _checked(key: str, value: Any, kind: _Kind) -> Any:
     whole = isinstance(value, list) and all(isinstance(item, int) and item > 0 for item in value) and value
-    if isinstance(value, bool) or not isinstance(value, kind) or (kind is list and not whole):
+    fits = isinstance(value, kind) and not isinstance(value, bool) and (kind is not list or whole)
+    if not fits:
         wanted = {int: "an integer", list: "a list of positive integers", str: "a text"}.get(kind, "a number")  # type: ignore[arg-type]
         raise SpecError(f"model.backbone.custom_args.{key} must be {wanted}, not {value!r}.")
     if kind is int and value < 1:

@@ -30,7 +30,8 @@ class Classifier(nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.model(pixel_values=pixels).logits
+        logits: torch.Tensor = self.model(pixel_values=pixels).logits
+        return logits
 
 
 def plan(backbone: str, custom: dict[str, Any], classes: int, size: tuple[int, int]) -> tuple[Architecture, list[str]]:
@@ -51,13 +52,13 @@ def _resnet(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
     from transformers.models.resnet.modeling_resnet import ResNetConvLayer, ResNetForImageClassification
 
     stride = options.pop("stem_stride")
-    config = ResNetConfig(num_labels=architecture.classes, **options)
+    config = ResNetConfig(**options, num_labels=architecture.classes)  # type: ignore[call-arg]
     model = ResNetForImageClassification(config)
     if stride < 4:
         stem = model.resnet.embedder
         stem.embedder = ResNetConvLayer(3, config.embedding_size, kernel_size=3, stride=stride)
         stem.embedder.apply(model._init_weights)
-        stem.pooler = nn.Identity()
+        stem.pooler = nn.Identity()  # type: ignore[assignment]
     return model
 
 
@@ -66,7 +67,8 @@ def _convnext(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
     from transformers.models.convnext.modeling_convnext import ConvNextForImageClassification
 
     stages = len(options["hidden_sizes"])
-    return ConvNextForImageClassification(ConvNextConfig(num_labels=architecture.classes, num_stages=stages, **options))
+    config = ConvNextConfig(**options, num_labels=architecture.classes, num_stages=stages)  # type: ignore[call-arg]
+    return ConvNextForImageClassification(config)
 
 
 def _vit(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
@@ -75,7 +77,8 @@ def _vit(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
 
     options.setdefault("intermediate_size", 4 * options["hidden_size"])
     size = (architecture.height, architecture.width)
-    return ViTForImageClassification(ViTConfig(num_labels=architecture.classes, image_size=size, **options))
+    config = ViTConfig(**options, num_labels=architecture.classes, image_size=size)  # type: ignore[call-arg]
+    return ViTForImageClassification(config)
 
 
 def layout(device: torch.device) -> torch.memory_format:

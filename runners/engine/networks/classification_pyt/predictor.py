@@ -76,7 +76,7 @@ def torch_logits(model: nn.Module, mean: list[float], std: list[float], device: 
     def ask(pixels: torch.Tensor) -> np.ndarray:
         was_training = model.training
         model.eval()
-        found = model(normalise(pixels.to(device, non_blocking=True), shift, scale)).float().cpu().numpy()
+        found: np.ndarray = model(normalise(pixels.to(device, non_blocking=True), shift, scale)).float().cpu().numpy()
         model.train(was_training)
         return found
 
@@ -107,7 +107,8 @@ def _from_onnx(source: Path, device: torch.device) -> Predictor:
     shift, scale = (torch.tensor(about[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     def ask(pixels: torch.Tensor) -> np.ndarray:
-        return session.run(None, {name: normalise(pixels, shift, scale).numpy()})[0]
+        logits: np.ndarray = session.run(None, {name: normalise(pixels, shift, scale).numpy()})[0]
+        return logits
 
     size = (int(about["input_size"][0]), int(about["input_size"][1]))
     return Predictor(source, about["classes"], about["mean"], about["std"], size, about["pipeline"], ask)

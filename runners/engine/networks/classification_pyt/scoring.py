@@ -59,4 +59,5 @@ class Score:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities float64 [n, classes]."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    probabilities: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities

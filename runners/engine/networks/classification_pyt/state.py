@@ -48,7 +48,8 @@ class Frame(msgspec.Struct, frozen=True):
 
 def capture(trainer: Trainer, frame: Frame, progress: Progress) -> dict[str, Any]:
     """Everything that the run depends on from here, in tensors and plain values."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    assert isinstance(keys, np.ndarray)
     return {
         "network": "classification_pyt",
         "frame": msgspec.to_builtins(frame),
@@ -59,7 +60,7 @@ def capture(trainer: Trainer, frame: Frame, progress: Progress) -> dict[str, Any
         "tally": trainer.tally.cpu(),
         "rng": {
             "python": random.getstate(),
-            "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
+            "numpy": ["MT19937", torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if trainer.device.type == "cuda" else [],
         },

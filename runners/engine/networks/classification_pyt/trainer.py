@@ -54,9 +54,9 @@ class Trainer:
         labels = batch.labels.to(self.device, non_blocking=True)
         with self._autocast():
             logits = self.model(pixels)
-            loss = self._criterion(logits, labels) * self._weight
+            loss: torch.Tensor = self._criterion(logits, labels) * self._weight
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self._max_norm is not None:
             self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(self.model.parameters(), self._max_norm)
