@@ -299,7 +299,7 @@ def test_masks_of_real_pictures_stay_with_them(tmp_path: Path) -> None:
             whole[found.annToMask(each) == 1] = {3: 1, 7: 2}[each["category_id"]]
         wanted = real_masks(number)
         wanted = wanted[:, ::-1] if number % 2 else wanted
-        assert np.array_equal(whole, np.rot90(wanted, max(number - 1, 0))), number
+        assert np.array_equal(whole, np.rot90(wanted, -max(number - 1, 0))), f"{number}: not rotated clockwise"
 
 
 def test_masks_of_unet_are_moved_with_their_pictures(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ CASES: list[tuple[dict[str, Any], tuple[float, ...]]] = [
     ({"flip": {"flip_vertical": True}}, (10, 25, 30, 35)),
     ({"translation": {"translate_x": 7, "translate_y": -3}}, (17, 2, 37, 12)),
     ({"rotation": {"angle": 180}}, (30, 25, 50, 35)),
-    ({"rotation": {"angle": 90}}, (15, 20, 25, 40)),
+    ({"rotation": {"angle": 90}}, (35, 0, 45, 20)),
+    ({"rotation": {"angle": -90}}, (15, 20, 25, 40)),
     ({"shear": {"shear_ratio_x": 0.5}}, (2.5, 5, 27.5, 15)),
 ]
 
@@ -63,6 +64,51 @@ def test_the_box_is_where_the_mark_is(
     white = Image.open(results / "images" / "0.png").convert("L").point(lambda level: 255 * (level > 127)).getbbox()
     assert white is not None
     assert all(abs(one - other) <= 1 for one, other in zip(white, wanted, strict=True)), (white, wanted)
+
+
+NVIDIA: list[tuple[dict[str, Any], list[tuple[float, ...]]]] = [
+    ({"rotation": {"angle": 30}}, [(30.36, 2.68, 61.34, 26.34), (62.32, 58.66, 80.98, 80)]),
+    ({"rotation": {"angle": -100}}, [(42.04, 51.58, 57.10, 80), (64.64, 5.25, 86.07, 18.57)]),
+    ({"rotation": {"angle": 0.4, "units": "radians"}}, [(27.05, 6, 58.58, 26.90), (66.74, 57, 83.74, 79.31)]),
+    ({"flip": {"flip_horizontal": True}}, [(70, 20, 100, 30), (30, 50, 40, 70)]),
+    ({"flip": {"flip_vertical": True}}, [(20, 50, 50, 60), (80, 10, 90, 30)]),
+    ({"shear": {"shear_ratio_x": 0.3}}, [(14, 20, 47, 30), (83, 50, 99, 70)]),
+    ({"shear": {"shear_ratio_y": 0.2}}, [(20, 12, 50, 28), (80, 54, 90, 76)]),
+    ({"shear": {"shear_ratio_x": 0.3, "shear_ratio_y": 0.2}}, [(14, 12, 47, 28), (83, 54, 99, 76)]),
+    ({"translation": {"translate_x": 7, "translate_y": -13}}, [(27, 7, 57, 17), (87, 37, 97, 57)]),
+    (
+        {"rotation": {"angle": 30}, "flip": {"flip_horizontal": True}},
+        [(58.66, 2.68, 89.64, 26.34), (39.02, 58.66, 57.68, 80)],
+    ),
+    (
+        {
+            "rotation": {"angle": 20},
+            "flip": {"flip_vertical": True},
+            "shear": {"shear_ratio_x": 0.3, "shear_ratio_y": 0.1},
+            "translation": {"translate_x": 5, "translate_y": 3},
+        },
+        [(37.76, 55.22, 69.11, 72.40), (63.02, 6.34, 83.87, 28.30)],
+    ),
+]
+"""What release 5.0 wrote for the boxes (20, 20)-(50, 30) and (80, 50)-(90, 70) of images of 120 x 80 pixels."""
+
+
+@pytest.mark.parametrize(("spatial", "wanted"), NVIDIA)
+def test_boxes_move_as_nvidia_moves_them(spatial: dict[str, Any], wanted: list[tuple[float, ...]]) -> None:
+    matrix = space((120, 80), (120, 80), 0, convert({"spatial_aug": spatial}, Settings).spatial_aug)
+    found = [moves.move(box, matrix, 120, 80) for box in (Box(20, 20, 50, 30), Box(80, 50, 90, 70))]
+    assert [tuple(box or ()) for box in found] == [pytest.approx(box, abs=0.006) for box in wanted]
+
+
+def test_a_fixed_size_scales_last_as_nvidia_does() -> None:
+    spatial = {
+        "rotation": {"angle": 20},
+        "flip": {"flip_vertical": True},
+        "shear": {"shear_ratio_x": 0.3},
+        "translation": {"translate_x": 5},
+    }
+    matrix = space((120, 80), (200, 90), 0, convert({"spatial_aug": spatial}, Settings).spatial_aug)
+    assert moves.move(Box(20, 20, 50, 30), matrix, 200, 90) == pytest.approx((62.93, 59.42, 115.18, 81.53), abs=0.006)
 
 
 def test_a_list_is_gone_through_picture_by_picture_and_sizes_are_scaled(marked: Path, tmp_path: Path) -> None:
@@ -103,7 +149,8 @@ def test_a_coco_set_is_augmented_into_one(tmp_path: Path) -> None:
         ({"brightness": {"offset": 20}}, (10, 100, 250), (30, 120, 255)),
         ({"contrast": {"contrast": 1.0, "center": 100}}, (90, 100, 160), (80, 100, 220)),
         ({"saturation": {"saturation_shift": 0.0}}, (200, 200, 200), (200, 200, 200)),
-        ({"hue": {"hue_rotation_angle": 120}}, (255, 0, 0), (0, 255, 0)),
+        ({"contrast": {"contrast": 0.5}, "brightness": {"offset": 20}}, (127, 107, 27), (157, 127, 7)),
+        ({"hue": {"hue_rotation_angle": 120}}, (255, 0, 0), (0, 0, 255)),
     ],
 )
 def test_colours_change_as_told(change: dict[str, Any], pixel: tuple[int, ...], wanted: tuple[int, ...]) -> None:

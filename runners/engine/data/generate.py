@@ -6,6 +6,7 @@ the wanted size last.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class _Refine(msgspec.Struct):
 
 class _Rotation(msgspec.Struct):
     angle: Values = 0.0
+    """Clockwise."""
     units: str = "degrees"
     refine_box: _Refine = msgspec.field(default_factory=_Refine)
 
@@ -79,7 +81,7 @@ class _Space(msgspec.Struct):
 
 class _Hue(msgspec.Struct):
     hue_rotation_angle: Values = 0.0
-    """Degrees on the circle of colours."""
+    """Degrees; red turns to blue at 120, as in NVIDIA's augmentation."""
 
 
 class _Saturation(msgspec.Struct):
@@ -95,7 +97,7 @@ class _Contrast(msgspec.Struct):
 
 class _Brightness(msgspec.Struct):
     offset: Values = 0.0
-    """Added to each value of 0 to 255."""
+    """Added to each value of 0 to 255 before the contrast's factor."""
 
 
 class _Colour(msgspec.Struct):
@@ -264,16 +266,18 @@ def augment(
 
 
 def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> moves.Matrix:
-    """Where the points of picture `number` go: flipped, turned, sheared, shifted, scaled, in this order."""
+    """Where the points of image `number` go: rotated, flipped, sheared, translated, scaled, in NVIDIA's order.
+
+    The first three are about the middle of the image as it came; the translation is in its pixels.
+    """
     width, height = came
     angle = pick(settings.rotation.angle, number)
     if settings.rotation.units == "radians":
-        angle *= 180.0 / 3.141592653589793
-    centred = moves.flip(
-        bool(pick(settings.flip.flip_horizontal, number)), bool(pick(settings.flip.flip_vertical, number))
-    )
-    if angle:
-        centred = moves.then(centred, moves.turn(angle))
+        angle = math.degrees(angle)
+    centred = moves.turn(angle) if angle else moves.SAME
+    flips = bool(pick(settings.flip.flip_horizontal, number)), bool(pick(settings.flip.flip_vertical, number))
+    if any(flips):
+        centred = moves.then(centred, moves.flip(*flips))
     across, down = pick(settings.shear.shear_ratio_x, number), pick(settings.shear.shear_ratio_y, number)
     if across or down:
         centred = moves.then(centred, moves.shear(across, down))
@@ -291,7 +295,7 @@ def colour(picture: Image.Image, number: int, settings: _Colour) -> Image.Image:
     angle = pick(settings.hue.hue_rotation_angle, number) % 360
     if angle:
         hue, saturation, value = picture.convert("HSV").split()
-        steps = round(angle * 256 / 360)
+        steps = round(-angle * 256 / 360)
         hue = hue.point([(level + steps) % 256 for level in range(256)])
         picture = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
     share = pick(settings.saturation.saturation_shift, number)
@@ -300,7 +304,8 @@ def colour(picture: Image.Image, number: int, settings: _Colour) -> Image.Image:
     contrast, offset = pick(settings.contrast.contrast, number), pick(settings.brightness.offset, number)
     if contrast or offset:
         centre = pick(settings.contrast.center, number)
-        table = [min(max(round((level - centre) * (1 + contrast) + centre + offset), 0), 255) for level in range(256)]
+        factor = 1 + contrast
+        table = [min(max(round((level + offset - centre) * factor + centre), 0), 255) for level in range(256)]
         picture = picture.point(table * 3)
     return picture
 

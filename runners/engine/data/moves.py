@@ -1,4 +1,4 @@
-"""How a picture's points move when it is flipped, turned, sheared, shifted and scaled, and its boxes with them. Pure.
+"""How the points and boxes of an image move when it is rotated, flipped, sheared, translated and scaled. Pure.
 
 A matrix (a, b, c, d, e, f) takes a point (x, y) to (a x + b y + c, d x + e y + f); y grows downwards.
 """
@@ -43,10 +43,10 @@ def scale(x: float, y: float) -> Matrix:
 
 
 def turn(degrees: float) -> Matrix:
-    """Against the clock, as it is seen."""
+    """Clockwise as seen on the screen, as NVIDIA's augmentation rotates: y grows downwards."""
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
-    return (cos, sin, 0.0, -sin, cos, 0.0)
+    return (cos, -sin, 0.0, sin, cos, 0.0)
 
 
 def shear(x: float, y: float) -> Matrix:
