@@ -262,6 +262,8 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
     ("optical_inspection", "default"): {
         "a folder that is not there": add("dataset.csv", "board9,golden,PASS,C1\n"),
         "a path that climbs out": add("dataset.csv", "board1,../golden,PASS,C1\n"),
+        "a path that begins at the dataset's top": add("dataset.csv", "images/board1,golden,MISSING,C1\n"),
+        "an image for a folder": add("dataset.csv", "board1/C1_WhiteLight.jpg,golden,PASS,C1\n"),
         "an empty cell": add("dataset.csv", "board1,golden,,C1\n"),
         "a header without columns": write("dataset.csv", "input_path,label\n"),
         "an object without pictures": add("dataset.csv", "board1,golden,PASS,C9\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,33 @@ def test_what_is_wrong_is_told_by_file_and_line(type_: str, format_: str, name: 
     if not name.startswith(LATER):
         assert check(tmp_path, type_, format_) == tmp_path
     assert "\n".join(lines(tmp_path, type_, format_)) == PROBLEMS[type_, format_, name]
+
+
+def test_inspection_paths_are_read_below_images_as_written(tmp_path: Path) -> None:
+    """Given `images/board1` in the table, the tool opens images/images/board1."""
+    VALID["optical_inspection", "default"](tmp_path / "set")
+    top = tmp_path / "top"
+    top.mkdir()
+    (tmp_path / "set" / "images").rename(top / "images")
+    (top / "images").rename(top / "inner")
+    (top / "images").mkdir()
+    (top / "inner").rename(top / "images" / "images")
+    rows = [
+        "input_path,golden_path,label,object_name",
+        "images/board1/,images/golden,PASS,C1",
+        "images,images,PASS,board2/C1",
+    ]
+    (top / "dataset.csv").write_text("\n".join(rows) + "\n")
+    assert check(top, "optical_inspection", "default") == top
+    assert lines(top, "optical_inspection", "default") == []
+
+
+def test_coco_file_names_with_folders_are_accepted(tmp_path: Path) -> None:
+    VALID["object_detection", "coco"](tmp_path)
+    document = json.loads((tmp_path / "annotations.json").read_text())
+    (tmp_path / "images" / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").rename(tmp_path / "images" / "images" / "1.jpg")
+    document["images"][1]["file_name"] = "images/1.jpg"
+    document["images"][2]["file_name"] = "./images/../2.jpg"
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    assert lines(tmp_path, "object_detection", "coco") == []

@@ -1,13 +1,15 @@
-"""Reader of optical_inspection's table: an object, where its pictures and its golden ones lie, and a verdict, a row.
+"""Reader of optical_inspection's table: an object, the folders of its images and of its golden ones, a verdict, a row.
 
-An object has a picture for each light that it was taken under: `<object_name>_<light>.jpg`, or `<object_name>.jpg`
-where there is one light only. All rows are read with the same lights and the same suffix, those of the specification's
-`dataset.input_map` and `dataset.image_ext`; here, those of the first object that has pictures.
+The tool opens `images/<path>/<object_name>_<light>.jpg`, or `<object_name>.jpg` where there is one light only; `path`
+is taken as it stands, so `images/board1` is the folder images/images/board1. All rows are read with the same lights,
+those of the specification's `dataset.input_map`; here, those of the first object that has images. Release 5.0 reads no
+suffix but .jpg: it does not use `dataset.image_ext`.
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,10 @@ TABLE = "dataset.csv"
 COLUMNS = ("input_path", "golden_path", "label", "object_name")
 PASS = "PASS"
 """The one verdict that is no defect."""
-HERE = "a path below images/"
+HERE = "a folder below images/"
+IMAGES = "images"
+SUFFIX = ".jpg"
+"""The one suffix that the tool appends, in this case."""
 
 Pictures = dict[str, str]
 """Of one object in one folder: light → path below the top; the light of `<object_name>.jpg` is empty."""
@@ -34,10 +39,9 @@ class _Row(NamedTuple):
 
 
 class _Manner(NamedTuple):
-    """How the pictures of an object are named: the lights in order, the suffix, and where that was seen."""
+    """The lights of an object, in order, and where they were seen."""
 
     lights: tuple[str, ...]
-    suffix: str
     folder: str
     name: str
 
@@ -55,7 +59,7 @@ def read(top: Path) -> Iterator[Found]:
             yield Problem(TABLE, line, f"{', '.join(empty)} is empty", "a value in each of the columns")
         else:
             rows.append(_Row(line, cells))
-    boards = _Boards(top, {row.cells["object_name"] for row in rows})
+    boards = _Boards(top, {posixpath.basename(row.cells["object_name"]) for row in rows})
     seen: dict[tuple[str, str, str], tuple[str, int]] = {}
     manner: _Manner | None = None
     for line, cells in rows:
@@ -72,19 +76,14 @@ def read(top: Path) -> Iterator[Found]:
         for column in ("input_path", "golden_path"):
             pictures = boards.pictures(cells[column], cells["object_name"])
             if pictures is None:
-                yield Problem(TABLE, line, f"{column} {shown(cells[column])} is not there", HERE)
+                yield boards.absent(line, column, cells[column])
                 continue
             if pictures and manner is None:
-                manner = _manner(pictures, cells[column], cells["object_name"])
+                manner = _Manner(tuple(sorted(pictures)), cells[column], cells["object_name"])
             yield from _compare(line, column, cells, pictures, manner)
             sides.append(pictures)
         first, *more = [path for side in sides for _, path in sorted(side.items())] or [""]
         yield Item(first, TABLE, [Label(verdict, line=line)], further=more)
-
-
-def _manner(pictures: Pictures, folder: str, name: str) -> _Manner:
-    suffix = os.path.splitext(next(iter(pictures.values())))[1]  # noqa: PTH122
-    return _Manner(tuple(sorted(pictures)), suffix, folder, name)
 
 
 def _compare(
@@ -95,29 +94,29 @@ def _compare(
     if not pictures:
         expected = [f"{name}_<light>.jpg for each light, or {name}.jpg"]
         if manner is not None:
-            expected = [_file(name, light, manner.suffix) for light in manner.lights]
+            expected = [_file(name, light) for light in manner.lights]
         yield Problem(TABLE, line, f"{column} {shown(folder)} has no picture of {shown(name)}", ", ".join(expected))
         return
     if manner is None:
         return
     as_first = f"as {manner.name} of {manner.folder} has"
-    absent = [_file(name, light, manner.suffix) for light in manner.lights if light not in pictures]
+    absent = [_file(name, light) for light in manner.lights if light not in pictures]
     if absent:
         yield Problem(
             TABLE, line, f"{column} {shown(folder)} lacks {', '.join(absent)}", f"the same lights, {as_first}"
         )
     for light, path in sorted(pictures.items()):
         suffix = os.path.splitext(path)[1]  # noqa: PTH122
-        if light in manner.lights and suffix != manner.suffix:
-            yield Problem(path, 0, f"the picture ends in {suffix}", f"{manner.suffix}, {as_first}")
+        if light in manner.lights and suffix != SUFFIX:
+            yield Problem(path, 0, f"the image ends in {suffix}", f"{SUFFIX}: the tool reads no other suffix")
 
 
-def _file(name: str, light: str, suffix: str) -> str:
-    return f"{name}_{light}{suffix}" if light else f"{name}{suffix}"
+def _file(name: str, light: str) -> str:
+    return f"{name}_{light}{SUFFIX}" if light else f"{name}{SUFFIX}"
 
 
 class _Boards:
-    """The folders below images/, each listed once, with the pictures of every object in it."""
+    """The folders below images/, each listed once, with the images of every object in it."""
 
     def __init__(self, top: Path, objects: set[str]) -> None:
         self._top = top
@@ -125,20 +124,31 @@ class _Boards:
         self._listed: dict[str, dict[str, Pictures] | None] = {}
 
     def pictures(self, folder: str, name: str) -> Pictures | None:
-        """An object's pictures by light; None where there is no such folder. A path may be the picture itself."""
-        inside = folder.removeprefix("images/").strip("/")
-        if inside not in self._listed:
-            self._listed[inside] = self._list(inside)
-        found = self._listed[inside]
-        return None if found is None else found.get(name, found.get("", {}))
+        """An object's images by light; None where the folder is missing. The name may have folders, as for the tool."""
+        place = posixpath.normpath(posixpath.join(IMAGES, folder, posixpath.dirname(name)))
+        if place not in self._listed:
+            self._listed[place] = self._list(place)
+        found = self._listed[place]
+        return None if found is None else found.get(posixpath.basename(name), {})
 
-    def _list(self, inside: str) -> dict[str, Pictures] | None:
-        place = f"images/{inside}".rstrip("/")
+    def absent(self, line: int, column: str, folder: str) -> Problem:
+        """The problem of a folder that is not there; where `images/` is written before its name, the right name."""
+        place = posixpath.normpath(posixpath.join(IMAGES, folder))
+        inside = posixpath.relpath(place, IMAGES)
+        if place.startswith("/") or inside.startswith(".."):
+            return Problem(TABLE, line, f"{column} {shown(folder)} is not there", HERE)
+        shorter = inside.removeprefix(f"{IMAGES}/")
+        expected = HERE
+        if shorter != inside and (self._top / IMAGES / shorter).is_dir():
+            expected = f"{shown(shorter)}: the tool reads it as a path below images/"
+        return Problem(TABLE, line, f"{column} {shown(folder)} is not there: there is no folder {place}", expected)
+
+    def _list(self, place: str) -> dict[str, Pictures] | None:
+        if place != IMAGES and not place.startswith(f"{IMAGES}/"):
+            return None
         try:
-            if ".." in inside.split("/") or not (self._top / place).exists():
+            if not (self._top / place).is_dir():
                 return None
-            if (self._top / place).is_file():
-                return {"": {"": place}}
             with os.scandir(self._top / place) as entries:
                 names = sorted(entry.name for entry in entries if entry.is_file() and not is_junk(entry.name))
         except (OSError, ValueError):
