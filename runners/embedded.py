@@ -25,6 +25,7 @@ class Embedded(LocalRunner):
     """
 
     name = "embedded"
+    uses_shell = False
 
     def __init__(self, config: EmbeddedConfig | None = None, rules: Rules | None = None, *, cpu_slots: int = 1) -> None:
         super().__init__(rules)

@@ -167,3 +167,11 @@ CLUSTER = "cluster:"
 def place_of(runner: Runner | Elsewhere) -> str:
     """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
     return f"{CLUSTER}{runner.name}" if isinstance(runner, Elsewhere) else ""
+
+
+def uses_shell(runner: Runner) -> bool:
+    """Whether its tools may hand their command line to a shell unquoted, as NVIDIA's entry points do.
+
+    So it is unless the runner has an attribute `uses_shell` that is false: its tools are its own.
+    """
+    return bool(getattr(runner, "uses_shell", True))

@@ -20,9 +20,14 @@ def argv(words: Iterable[str]) -> list[str]:
     shown: list[str] = []
     flag = False
     for word in words:
-        shown.append(MASK if flag else _OPTION.sub(rf"\1{MASK}", word, count=1) if _OPTION.fullmatch(word) else word)
+        shown.append(MASK if flag else _OPTION.sub(rf"\1{MASK}", word, count=1) if is_secret(word) else word)
         flag = not flag and _FLAG.fullmatch(word) is not None
     return shown
+
+
+def is_secret(word: str) -> bool:
+    """Whether a word of a command line is an option with a secret value."""
+    return _OPTION.fullmatch(word) is not None
 
 
 def environment(values: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def complete(facts: JobFacts) -> merge.Document:
     """
     network = of(facts.network)
     return _complete(facts, network, fill.Known(facts, facts.folder / fill.SPEC_NAME))
+
+
+@functools.cache
+def takes_key(name: str) -> str:
+    """The program of the network that is given the encryption key on its command line; empty where none is."""
+    nowhere, probe = Path("/"), "the-key"
+    for action in of(name).actions:
+        argv = assemble(
+            JobFacts(network=name, action=action, folder=nowhere, results=nowhere, spec=None, key=probe)
+        ).argv
+        if any(word.endswith(f"={probe}") for word in argv):
+            return argv[0]
+    return ""
 
 
 def later(facts: JobFacts) -> list[str]:

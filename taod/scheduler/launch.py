@@ -7,9 +7,10 @@ import logging
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed, uses_shell
 from store.records import JobRecord, RunRecord
 from taod import masking
+from taod.catalogue import shell
 from taod.errors import BadRequest, TaodError
 from taod.scheduler.asked import Asked
 from taod.scheduler.checkpoints import set_incomplete_aside
@@ -193,6 +194,8 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
         raise BadRequest(choice.refusal)
     set_incomplete_aside(ground, job)
     command = ground.planner.prepare(job)
+    if uses_shell(choice.runner) and (why := shell.refusal(command.argv, str(ground.root.path))):
+        raise BadRequest(why)
     folder = ground.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1

@@ -42,6 +42,7 @@ class DryRun:
         """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
         ids = _stand_ins()
         jobs = self._posting.new_jobs(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
+        self._posting.check_command_lines(jobs)
         planned = {job.id: job for job in jobs}
         return [self._planned(job, planned) for job in jobs]
 

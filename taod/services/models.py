@@ -11,7 +11,8 @@ from store import Store
 from store.records import ModelRecord, ResourceFilter
 from taod.automl.algorithms import algorithm
 from taod.automl.design import check_model
-from taod.catalogue import Catalogue, Network
+from taod.catalogue import Catalogue, Network, shell
+from taod.catalogue.assemble import takes_key
 from taod.clock import Clock, iso
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
@@ -163,6 +164,9 @@ class Models:
             raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
         if fields.get("automl_algorithm") is not None:
             fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
+        key = fields.get("encryption_key") or ""
+        if shell.found(key) and (program := takes_key(network.name)):
+            raise BadRequest(shell.key_refusal(key, program))
         for name in _LISTS:
             if name in fields:
                 fields[name] = name_list(name, fields[name])

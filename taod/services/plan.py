@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod import masking
 from taod.automl import fidelity
-from taod.catalogue import Catalogue, artifacts
+from taod.catalogue import Catalogue, artifacts, shell
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.merge import default, merge
@@ -118,6 +118,32 @@ class Planner:
         """The keys that are masked in its log; empty where the job's model is gone."""
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
+
+    def shell_refusal(self, job: NewJob, planned: Mapping[str, NewJob]) -> str:
+        """Why its tool's entry point cannot take its command line (`taod.catalogue.shell`); empty where it can.
+
+        What only the start knows (files of its parent, of a data set still uploaded) is checked then.
+        """
+        model = self._model(job)
+        if not any(map(shell.found, self._given(job, model))):
+            return ""
+        above = self._stored(planned, job.parent_id)
+        try:
+            facts = self._facts(job, model, None if above is None else self._chain(above, planned), gpus=1)
+            argv = assemble(facts).argv
+        except BadRequest:
+            return ""
+        return shell.refusal(argv, str(self._root.path))
+
+    def _given(self, job: NewJob, model: ModelRecord | None) -> Iterator[str]:
+        """Every text of a user that may come to stand on the job's command line."""
+        yield str(self._root.path)
+        if model is not None:
+            yield model.encryption_key
+            weights = self._store.models.weights(job.user_id) if model.ptm else {}
+            yield from (weights[ptm] for ptm in model.ptm if ptm in weights)
+        yield from (dataset.path or "" for _, dataset in self._datasets(job))
+        yield from _texts(job.spec)
 
     def preview(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> tuple[Assembled, list[str]]:
         """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
@@ -266,6 +292,15 @@ def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int 
         secrets=secrets,
         gpus=gpus,
     )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Elsewhere, Runner, place_of
+from runners.protocol import Elsewhere, Runner, place_of, uses_shell
 from runners.registry import Choice, RunnerRegistry
 from store import Store
 from store.records import JobRecord, NewJob, SweepRecord
@@ -26,6 +26,7 @@ from taod.services.chains import Link, choose_parent
 from taod.services.models import KIND as MODEL
 from taod.services.needs import EVALUATIONS, Machine, check_datasets, devices_wanted
 from taod.services.owner import Owner, Owners
+from taod.services.plan import Planner
 from taod.services.preflight import Preflight
 from taod.services.specs import Saved, Specs
 from taod.types.device import DeviceKind
@@ -50,6 +51,7 @@ class Posting:
         scheduler: Scheduler,
         owners: Owners,
         specs: Specs,
+        planner: Planner,
         announcer: Announcer,
         preflight: Preflight,
         config: SchedulerConfig,
@@ -62,6 +64,7 @@ class Posting:
         self._scheduler = scheduler
         self._owners = owners
         self._specs = specs
+        self._planner = planner
         self._announcer = announcer
         self._preflight = preflight
         self._config = config
@@ -77,6 +80,7 @@ class Posting:
         Raises BadRequest for the first thing that cannot be done as asked; then no job is made.
         """
         new = self.new_jobs(user_id, kind, owner_id, runs)
+        self.check_command_lines(new)
         for job in new:
             job.warnings = [*job.warnings, *noticed]
         with self._store.lasting():
@@ -114,6 +118,16 @@ class Posting:
         for job in jobs:
             job.warnings = [*job.warnings, *self._preflight.warnings(job, planned)]
         return jobs
+
+    def check_command_lines(self, jobs: Sequence[NewJob]) -> None:
+        """Raises BadRequest for a value that the entry point of a job's tool would hand to a shell unquoted."""
+        planned = {job.id: job for job in jobs}
+        for job in jobs:
+            if why := self._planner.shell_refusal(job, planned):
+                whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+                runner = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner).runner
+                if runner is None or uses_shell(runner):
+                    raise BadRequest(f"{job.action}: {why}")
 
     def _check_room(self, user_id: str, more: int) -> None:
         most = self._config.max_queued_per_user

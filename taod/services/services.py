@@ -119,6 +119,7 @@ class Services:
             scheduler=scheduler,
             owners=owners,
             specs=self.specs,
+            planner=planner,
             announcer=announcer,
             preflight=Preflight(store, planner, self.checks.report),
             config=config.scheduler,

@@ -27,7 +27,7 @@ async def model(server, pictures) -> str:
     val = await server.ready_dataset(pictures("val"))
     test = await server.ready_dataset(pictures("test"))
     return await server.model(
-        name="reader", encryption_key="very secret", train_datasets=[train], eval_dataset=val, inference_dataset=test
+        name="reader", encryption_key="very-secret", train_datasets=[train], eval_dataset=val, inference_dataset=test
     )
 
 
@@ -114,7 +114,7 @@ async def test_a_dry_run_shows_everything_and_makes_nothing(server, model) -> No
     assert spec["dataset"]["data"]["train"]["data_prefix"].endswith("pictures-train/images_train")
     assert (train["spec_format"], train["runner"], train["devices_wanted"]) == ("yaml", "native", 1)
     assert (train["later"], evaluate["later"]) == ([], ["evaluate.checkpoint"])
-    assert "very secret" not in json.dumps(jobs)
+    assert "very-secret" not in json.dumps(jobs)
     assert {"code": "default_spec", "subject": "train"} in train["warnings"]
     assert await server.call("GET", "/job", 200) == []
     assert not any(server.services.root.job("x").path.parent.glob("*"))
@@ -129,7 +129,7 @@ async def test_a_dry_run_shows_what_a_real_one_runs(server, model) -> None:
     assert planned["argv"] == [part.replace(job_id, planned["id"]) for part in shown["argv"]]
     assert planned["reads"] == shown["reads"]
     written = (folder.path / "spec.yaml").read_text().replace(job_id, planned["id"])
-    assert planned["spec_text"] == written.replace("very secret", "***")
+    assert planned["spec_text"] == written.replace("very-secret", "***")
     detail = await server.call("GET", f"/job/{job_id}", 200)
     environment = {k: v.replace(job_id, planned["id"]) for k, v in detail["process"]["environment"].items()}
     assert planned["environment"] == environment

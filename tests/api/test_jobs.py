@@ -135,15 +135,15 @@ async def test_the_detail_of_a_running_job_tells_what_it_uses(server, model) -> 
 
 
 async def test_secrets_are_masked_in_what_is_shown(server, model) -> None:
-    await server.call("PATCH", f"/model/{model}", 200, json={"encryption_key": "very secret"})
+    await server.call("PATCH", f"/model/{model}", 200, json={"encryption_key": "very-secret"})
     (train,) = await post(server, model, "train")
     server.word("go")
     await reached(server, train, State.DONE)
     answer = await server.client.get(f"{server.base}/job/{train}/files/command.json")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert "very secret" not in answer.text
+    assert "very-secret" not in answer.text
     detail = await server.call("GET", f"/job/{train}", 200)
-    assert "very secret" not in str(detail)
+    assert "very-secret" not in str(detail)
 
 
 async def test_before_anything_exists_there_is_nothing_to_read(server, model) -> None:

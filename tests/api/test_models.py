@@ -125,7 +125,7 @@ async def test_read_only_and_public_models_are_kept(server) -> None:
 
 
 async def test_a_public_model_is_read_without_its_key_and_not_written(server) -> None:
-    model_id = await server.model(public=True, encryption_key="mine alone")
+    model_id = await server.model(public=True, encryption_key="mine-alone")
     other, _ = server.services.users.add("other")
     bearer = {"Authorization": f"Bearer {server.services.users.issue(other.id, kind='bearer', label='t')}"}
     path = f"/api/v1/user/{other.id}/model/{model_id}"

@@ -68,6 +68,7 @@ say(status="SUCCESS", message="All went well")
 
 class ToolRunner(LocalRunner):
     name = "script"
+    uses_shell = False
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         return Verdict(True)

@@ -246,12 +246,12 @@ class TestForms:
         assert name.strip() in listed.stdout
 
     def test_a_table_shows_no_empty_column_and_no_secret(self, daemon) -> None:
-        model = daemon.model(name="secretive", encryption_key="do not show")
+        model = daemon.model(name="secretive", encryption_key="do-not-show")
         listed = daemon.run("model", "ls", "--name", "secretive").stdout
         assert listed.splitlines()[0].split() == ["id", "name", "network", "made"]
         assert daemon.run("model", "ls", "--name", "nobody is called so").stdout.strip() == "none"
-        assert "do not show" not in daemon.run("model", "show", model).stdout
-        assert daemon.json("model", "show", model)["encryption_key"] == "do not show"
+        assert "do-not-show" not in daemon.run("model", "show", model).stdout
+        assert daemon.json("model", "show", model)["encryption_key"] == "do-not-show"
 
     def test_brackets_in_a_name_are_no_markup(self, daemon) -> None:
         new_dataset(daemon, "[red]careful[/]")

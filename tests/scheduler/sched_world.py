@@ -43,6 +43,7 @@ OBEDIENT = "trap 'echo saved; exit 143' TERM; " + LONG
 
 class ScriptRunner(LocalRunner):
     name = "script"
+    uses_shell = False
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         return Verdict(action != "confmat", "the script runner has no confmat", "write one")
