@@ -30,6 +30,11 @@ def coloured(state: State | Status) -> Text:
     return Text(state.value, COLOURS.get(state, ""))
 
 
+def first_line(words: str) -> str:
+    """What a list shows of a message: a failure's further lines are for the job itself."""
+    return words.partition("\n")[0]
+
+
 def _epoch(job: Job | JobView) -> str:
     return f"{job.result.epoch}/{job.result.max_epoch or '?'}" if job.result.epoch is not None else ""
 
@@ -46,7 +51,7 @@ VIEWS: Columns[JobView] = {
     "epoch": _epoch,
     "metric": _metric,
     "place": lambda view: "" if view.position is None else str(view.position),
-    "reason": lambda view: view.reason,
+    "reason": lambda view: first_line(view.reason),
 }
 JOBS: Columns[Job] = {
     "job": lambda job: short(job.id),
@@ -54,7 +59,9 @@ JOBS: Columns[Job] = {
     "status": lambda job: coloured(job.status),
     "epoch": _epoch,
     "made": lambda job: moment(job.created_on),
-    "message": lambda job: job.result.detailed_status.message if job.result.detailed_status else "",
+    "message": lambda job: (
+        first_line(job.result.detailed_status.message) if job.result.detailed_status is not None else ""
+    ),
 }
 HISTORY: Columns[HistoryEntry] = {
     "at": lambda entry: moment(entry.at),

@@ -6,6 +6,7 @@ import msgspec
 
 from runners.protocol import Ended
 from taod.scheduler import memory
+from taod.scheduler.explain import explain, reported, useful
 from taod.scheduler.limits import OOM
 from taod.types.state import State
 
@@ -13,6 +14,7 @@ CANCEL = "cancel"
 PAUSE = "pause"
 FINISH = "finish"
 """Of a sweep: end now, with the best trial so far."""
+RUNNING = "RUNNING"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
 
@@ -52,7 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     """Last epoch that it reported."""
     log: str = ""
-    """The last lines of its log, some dozens; the end of them is shown."""
+    """The last lines of its log, `explain.LINES` of them."""
     by: str = "user"
     """Who cancelled it."""
     action: str = ""
@@ -73,7 +75,7 @@ def judge(facts: Facts) -> Outcome:
     """The state that follows. A run is done only if it both reported success, where it reports, and exited with 0."""
     code = facts.ended.exit_code
     unreported = facts.action in UNREPORTED and facts.status is None
-    succeeded = code == 0 and (facts.status == SUCCESS or unreported)
+    succeeded = code == 0 and (facts.status == SUCCESS or _finished(facts) or unreported)
     if facts.stop_intent == CANCEL:
         return Outcome(State.CANCELLED, f"Cancelled by {facts.by}")
     if facts.stop_intent == PAUSE and not succeeded:
@@ -83,6 +85,11 @@ def judge(facts: Facts) -> Outcome:
     return _failed(facts)
 
 
+def _finished(facts: Facts) -> bool:
+    """Tools of releases after 5 never write SUCCESS: they end with RUNNING and this message."""
+    return facts.status == RUNNING and facts.message.rstrip(". ").endswith("finished successfully")
+
+
 def paused_at(epoch: int | None) -> str:
     """The words for a pause."""
     return "Paused before its first epoch" if epoch is None else f"Paused at epoch {epoch}"
@@ -90,8 +97,8 @@ def paused_at(epoch: int | None) -> str:
 
 def _failed(facts: Facts) -> Outcome:
     if facts.broken is not None:
-        return Outcome(State.FAILED, _with_log(facts.broken.words, facts.log), facts.broken.cause)
-    short = memory.named(facts.log) or memory.named(facts.message)
+        return Outcome(State.FAILED, _with_log(facts.broken.words, facts.log, explained=True), facts.broken.cause)
+    short = memory.named("\n".join(facts.log.splitlines()[-memory.LINES :])) or memory.named(facts.message)
     oom = facts.ended.out_of_memory or bool(short)
     return Outcome(State.FAILED, _failure(facts, short), OOM if oom else "")
 
@@ -99,17 +106,18 @@ def _failed(facts: Facts) -> Outcome:
 def _failure(facts: Facts, short: str) -> str:
     """`short`: which memory the log says was not enough."""
     code, said = facts.ended.exit_code, facts.ended.message
-    if facts.status == FAILURE and facts.message:
-        return facts.message
+    if facts.status == FAILURE and (why := reported(facts.message, facts.log)):
+        return why
     if code == 0:
         return _with_log(f"ended without reporting success: it exited with 0, {_last_word(facts)}", facts.log)
     if code is None:
         why = "ended, and its exit code is not known: its supervisor was killed or the machine stopped"
-        return _with_log(f"{why} ({said})" if said else why, facts.log)
+        return _with_log(f"{why} ({said})" if said else why, facts.log, explained=True)
     meaning = said or short or MEANINGS.get(code, f"ended by signal {code - 128}" if 128 < code < 193 else "")
     if facts.status == SUCCESS:
         meaning = f"{meaning}, after it had reported success".removeprefix(", ")
-    return _with_log(f"exit code {code}" + (f": {meaning}" if meaning else ""), facts.log)
+    sentence = f"exit code {code}" + (f": {meaning}" if meaning else "")
+    return _with_log(sentence, facts.log, explained=bool(meaning))
 
 
 def _last_word(facts: Facts) -> str:
@@ -119,7 +127,10 @@ def _last_word(facts: Facts) -> str:
     return f"but its last status was {facts.status}" + (f" ({facts.message})" if facts.message else "")
 
 
-def _with_log(sentence: str, log: str) -> str:
-    """The sentence with the end of the log below it."""
-    excerpt = "\n".join(log.strip().splitlines()[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]
-    return f"{sentence}\n{excerpt}" if excerpt else sentence
+def _with_log(sentence: str, log: str, *, explained: bool = False) -> str:
+    """The sentence with the log's line that explains the failure, which goes below a sentence that explains it too;
+    where no line does, with the end of the log below it."""
+    if (why := explain(log)) and not explained:
+        return f"{sentence}: {why}"
+    below = why or "\n".join(useful(log)[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]
+    return f"{sentence}\n{below}" if below else sentence

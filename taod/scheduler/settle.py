@@ -9,7 +9,8 @@ from pathlib import Path
 from runners.protocol import Ended
 from store.records import JobRecord
 from taod import masking
-from taod.scheduler import memory, retry
+from taod.scheduler import retry
+from taod.scheduler.explain import LINES
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import LOST
 from taod.scheduler.outcome import SUCCESS, Broken, Facts, Outcome, judge
@@ -117,6 +118,6 @@ async def _close_log(ground: Ground, live: Live) -> None:
 
 def _tail(path: Path, secrets: list[str]) -> str:
     try:
-        return masking.log(logs.plain(logs.tail(path, memory.LINES)).decode(errors="replace"), secrets)
+        return masking.log(logs.plain(logs.tail(path, LINES)).decode(errors="replace"), secrets)
     except OSError:
         return ""

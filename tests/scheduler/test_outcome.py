@@ -16,6 +16,8 @@ from taod.types.state import State
         (0, "SUCCESS", "", None, State.DONE, "Done"),
         (0, "RUNNING", "Epoch 3", None, State.FAILED, "ended without reporting success: it exited with 0, but its last"
          " status was RUNNING (Epoch 3)"),
+        (0, "RUNNING", "Train finished successfully.", None, State.DONE, "Train finished successfully."),
+        (1, "RUNNING", "Train finished successfully.", None, State.FAILED, "exit code 1"),
         (0, None, "", None, State.FAILED, "ended without reporting success: it exited with 0, and reported"
          " no status at all"),
         (0, "FAILURE", "CUDA out of memory", None, State.FAILED, "CUDA out of memory"),

@@ -140,4 +140,4 @@ def _message(view: JobView) -> str:
 
 
 def _cell(words: str, colour: str) -> Text:
-    return Text(words, style=colour, no_wrap=True, overflow="ellipsis")
+    return Text(words.partition("\n")[0], style=colour, no_wrap=True, overflow="ellipsis")

@@ -104,7 +104,7 @@ def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:
             Text(format.short(job.id), style=SOFT),
             Text(job.action, style=TEXT),
             Text(job.status.value, style=COLOURS[job.status]),
-            Text(message, style=SOFT, no_wrap=True, overflow="ellipsis"),
+            Text(message.partition("\n")[0], style=SOFT, no_wrap=True, overflow="ellipsis"),
         )
     if len(newest) > MOST_JOBS:
         table.add_row(Text(f"and {len(newest) - MOST_JOBS} more", style=DIM))
