@@ -47,7 +47,7 @@ class OwnedJobsController(Controller):
             return Response(plan, status_code=200)
         noticed = await services.lineage.before(user.id, self.kind, owner_id)
         made = services.posting.post(user.id, self.kind, owner_id, runs, noticed)
-        return Response(made, status_code=201, headers=warned(noticed))
+        return Response(made, status_code=201, headers=warned(services.jobs.warnings(made)))
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:

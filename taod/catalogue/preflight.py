@@ -131,10 +131,11 @@ def fill(spec: Document, job: JobFacts, given: Document) -> None:
 
 
 def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict[str, str]:
-    """The parameters of a default specification that follow from the data, with their values."""
+    """The parameters of a default specification that follow from the data, with values that their options allow."""
     found = Counter(extensions)
-    fields = _extension_fields(network, action)
-    return {field: value for field in fields if (value := _written(network, action, field, found)) is not None}
+    rows = network_of(network).table(action).rows
+    values = {field: _written(network, action, field, found) for field in _extension_fields(network, action)}
+    return {field: value for field, value in values.items() if value and value in (rows[field].options or [value])}
 
 
 def _extension_fields(network: str, action: str) -> list[str]:

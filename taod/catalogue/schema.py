@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from taod.catalogue import classwise, words
-from taod.catalogue.merge import default, get, group_default
+from taod.catalogue.merge import default, get, group_default, put
 from taod.catalogue.network import Network, of
 from taod.catalogue.tables import Node, Parameter, Table
 
@@ -65,6 +65,14 @@ def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str
             for name in ("key", "value") if path == classwise.MAPPING else ("key",):
                 if name in items.get("properties", {}):
                     items["properties"][name]["examples"] = classes
+
+
+def set_defaults(described: dict[str, Any], values: dict[str, str]) -> None:
+    """Put values into a schema's whole default and into their parameters' own."""
+    for path, value in values.items():
+        put(described["default"], path, value)
+        if (part := _part(described, path)) is not None:
+            part["default"] = value
 
 
 def _part(whole: dict[str, Any], path: str) -> dict[str, Any] | None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from taod.cli.options import with_client
-from taod.cli.output import Form, Output, print_json, short, with_output
+from taod.cli.output import Form, Output, print_json, short, warn, with_output
 from taod.cli.resolve import job_id, owner_id
 from taod.types.job import JobRun
 from taod.types.state import State
+from taod.types.warning_text import text
 
 if TYPE_CHECKING:
     from taod.client.http import Client
@@ -47,6 +48,8 @@ def run_command(kind: str) -> click.Command:
         else:
             for action, id in zip(actions, ids, strict=True):
                 out.say(f"{action} {id}")
+                for warning in (await client.job(id)).warnings:
+                    warn(f"warning: {action}: {text(warning)}")
         if follow:
             await _follow(client, out, ids)
 

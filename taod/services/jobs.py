@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -28,6 +28,7 @@ from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
 from taod.types.state import ACTIVE, State, Status
+from taod.types.warning import Warning
 
 RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
 RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
@@ -127,6 +128,12 @@ class Jobs:
             children=[child.id for child in self._store.jobs.children(job.id)],
             data=job.data,
         )
+
+    def warnings(self, job_ids: Sequence[str]) -> list[Warning]:
+        """The warnings of these jobs, each once."""
+        jobs = self._store.jobs.named(job_ids)
+        found = [warning for job_id in job_ids if job_id in jobs for warning in jobs[job_id].warnings]
+        return [warning for at, warning in enumerate(found) if warning not in found[:at]]
 
     def folder(self, job: JobRecord) -> JobFolder:
         return self._root.job(job.id)

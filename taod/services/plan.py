@@ -155,7 +155,7 @@ class Planner:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
         return assemble(facts), later(facts)
 
-    def facts(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> JobFacts:
+    def facts(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob], gpus: int) -> JobFacts:
         """What is known of a job that does not run yet. Raises BadRequest for data or weights that are gone."""
         above = self._stored(planned, job.parent_id)
         return self._facts(job, self._model(job), None if above is None else self._chain(above, planned), gpus)

@@ -28,7 +28,7 @@ from taod.services.needs import EVALUATIONS, Machine, check_datasets, devices_wa
 from taod.services.owner import Owner, Owners
 from taod.services.plan import Planner
 from taod.services.preflight import Preflight
-from taod.services.specs import Saved, Specs
+from taod.services.specs import Specs
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.state import State
@@ -36,6 +36,8 @@ from taod.types.warning import Warning, WarningCode
 from taod.types.warning_text import text
 
 TRAIN = "train"
+_OF_LINKS = frozenset({WarningCode.LINK_CHANGED, WarningCode.LINK_UNREADABLE})
+"""Warnings that do not depend on a job's specification."""
 
 
 class Posting:
@@ -232,14 +234,15 @@ class Posting:
             job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
         )
 
-    def check_spec(
-        self, owner: Owner, action: str, document: dict[str, Any], *, asked_runner: str | None = None, site: str = ""
-    ) -> tuple[Saved, int]:
-        """A new spec for a job that waits: checked as if it were posted; with the devices that it now wants."""
-        saved = self._specs.check_for_job(owner, action, document)
-        whole = merge(default(owner.network, action), document)
-        runner = self._runner(owner, action, whole, asked_runner, site)
-        return saved, self._devices_wanted(runner, action, whole)
+    def check_spec(self, owner: Owner, job: JobRecord, document: dict[str, Any]) -> tuple[list[Warning], int]:
+        """Check a new spec for a job that waits as if it were posted; its warnings, and the devices it now wants."""
+        saved = self._specs.check_for_job(owner, job.action, document)
+        whole = merge(default(owner.network, job.action), document)
+        runner = self._runner(owner, job.action, whole, job.asked_runner, job.site)
+        wanted = self._devices_wanted(runner, job.action, whole)
+        changed = msgspec.structs.replace(job, spec=document, devices_wanted=wanted)
+        of_links = [warning for warning in job.warnings if warning.code in _OF_LINKS]
+        return [*saved.warnings, *self._preflight.warnings(changed), *of_links], wanted
 
     def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
         """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from store import Store
-from store.records import DatasetRecord, JobFilter, NewJob
+from store.records import DatasetRecord, JobFilter, JobRecord, NewJob
 from taod.catalogue import preflight
 from taod.catalogue.assemble import complete
 from taod.catalogue.facts import DatasetFacts, JobFacts
@@ -42,8 +43,11 @@ class Preflight:
         self._planner = planner
         self._report = report
 
-    def warnings(self, job: NewJob, planned: Mapping[str, NewJob]) -> list[Warning]:
-        """What the rules find; nothing where the job cannot be assembled yet, which its start reports."""
+    def warnings(self, job: NewJob | JobRecord, planned: Mapping[str, NewJob] = MappingProxyType({})) -> list[Warning]:
+        """What the rules find; nothing where the job cannot be assembled yet, which its start reports.
+
+        `planned` are jobs of the same request by id.
+        """
         gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
         try:
             facts = self._planner.facts(job, planned, gpus)
@@ -72,7 +76,7 @@ class Preflight:
             return dataset.name, Unreadable(0, "")
         return dataset.name, Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
 
-    def _converts(self, dataset: DatasetRecord, job: NewJob, planned: Mapping[str, NewJob]) -> bool:
+    def _converts(self, dataset: DatasetRecord, job: NewJob | JobRecord, planned: Mapping[str, NewJob]) -> bool:
         earlier = [each for each in planned.values() if each is not job and each.action.startswith(CONVERSIONS)]
         return bool(earlier) or self._planner.converting(dataset) is not None
 

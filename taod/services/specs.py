@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,9 +11,10 @@ from store import Store
 from store.records import DatasetRecord
 from taod.automl.space import GROUP, narrowed
 from taod.catalogue import Catalogue
-from taod.catalogue.merge import default, merge, missing
+from taod.catalogue.merge import default, merge, missing, put
 from taod.catalogue.parse import ParseError, parse
-from taod.catalogue.schema import schema
+from taod.catalogue.preflight import data_defaults
+from taod.catalogue.schema import schema, set_defaults
 from taod.catalogue.validate import check
 from taod.config import SpecsConfig
 from taod.errors import BadRequest, InvalidSpec, NotFound
@@ -44,7 +46,11 @@ class Specs:
     def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
-        return schema(owner.network, action, self._classes(owner) if owner.user_id == user_id else None)
+        if owner.user_id != user_id:
+            return schema(owner.network, action, None)
+        described = schema(owner.network, action, self._classes(owner))
+        set_defaults(described, self._data_defaults(owner, action))
+        return described
 
     def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
         """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
@@ -87,6 +93,8 @@ class Specs:
         if saved is not None:
             return Saved(saved, self._check(owner, action, saved))
         document = default(owner.network, action, self._classes(owner))
+        for field, value in self._data_defaults(owner, action).items():
+            put(document, field, value)
         absent = missing(owner.network, action, document)
         if absent:
             raise BadRequest(
@@ -133,6 +141,21 @@ class Specs:
         if checked.violations:
             raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
         return list(checked.warnings)
+
+    def _data_defaults(self, owner: Owner, action: str) -> dict[str, str]:
+        """Parameters whose default follows from the files of the data that the action reads."""
+        model = owner.model
+        read = [owner.dataset]
+        if model is not None and owner.user_id is not None:
+            evaluated = [model.eval_dataset] if action == "evaluate" else []
+            inferred = [model.inference_dataset, model.eval_dataset] if action == "inference" else []
+            ids = [each for each in (*evaluated, *inferred) if each][:1] or model.train_datasets
+            read = [self._store.datasets.get(owner.user_id, each) for each in ids]
+        counts: Counter[str] = Counter()
+        for dataset in read:
+            if dataset is not None and dataset.summary is not None:
+                counts.update(dataset.summary.extensions)
+        return data_defaults(owner.network, action, counts)
 
     def _classes(self, owner: Owner) -> list[str] | None:
         """The classes of the data that the owner works on: of all train sets in order, else of another set it has."""

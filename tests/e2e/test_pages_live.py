@@ -105,6 +105,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, pic
         await pilot.press("t")
         await shown(pilot, lambda: isinstance(app.screen, RunDialogue))
         await shown(pilot, lambda: "classification_pyt train" in words(app, "#plan"))
+        assert "the model has no eval_dataset" in words(app, "#plan")
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: getattr(app.screen, "NAME", "") == "jobs" and app.screen.jobs.selected is not None)
         job_id = app.screen.jobs.selected.id
