@@ -50,14 +50,16 @@ class Native(LocalRunner):
         )
 
     def describe(self, request: RunRequest) -> Launch:
-        entry, *rest = request.command.argv
+        entry = request.command.argv[0]
         program = self._find(entry)
         if program is None:
             raise StartFailed(f"there is no executable {entry!r} in runner.native.path, runner.native.venv or PATH")
         environment = {"PATH": self._search_path()}
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
-        return Launch([program, *rest], environment | of_run(request, self.rules.extra, threads=self._threads))
+        return Launch(
+            request.command.words(program), environment | of_run(request, self.rules.extra, threads=self._threads)
+        )
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.

@@ -5,6 +5,7 @@ A runner knows commands, processes and the job's folder. It knows nothing of the
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -37,6 +38,15 @@ class Command(msgspec.Struct, frozen=True):
     """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
     gpus: int = 0
     """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
+    then: list[list[str]] = []
+    """Further command lines of the same run, each started after the one before has exited with 0."""
+
+    def words(self, program: str | None = None) -> list[str]:
+        """What is executed: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""
+        first = self.argv if program is None else [program, *self.argv[1:]]
+        if not self.then:
+            return first
+        return ["/bin/sh", "-c", " && ".join(shlex.join(line) for line in [first, *self.then])]
 
 
 class RunRequest(msgspec.Struct, frozen=True):

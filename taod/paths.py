@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,14 @@ class JobFolder:
     @property
     def command(self) -> Path:
         return self.path / "command.json"
+
+    def status_folder(self) -> Path:
+        """Where the job's tool writes status.json: below its results, unless its command.json names another folder."""
+        try:
+            found = json.loads(self.command.read_bytes()).get("status_folder")
+        except (OSError, ValueError):
+            found = None
+        return self.results if found is None else Path(found)
 
     def run(self, attempt: int) -> RunFolder:
         """The folder of one attempt; each start of the job, resumes included, has its own."""

@@ -53,11 +53,12 @@ class Container(msgspec.Struct, frozen=True):
 def of(request: RunRequest, image: str, config: DockerConfig, extra: Mapping[str, str], *, threads: int) -> Container:
     """Raises ValueError for a size in the configuration that is none."""
     command = request.command
+    words = command.words()
     return Container(
         name=name_of(request),
         image=image,
-        argv=command.argv,
-        wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *command.argv],
+        argv=words,
+        wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *words],
         # The image's own user list knows nobody of this machine: tools that ask for a name or a home get these.
         environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, extra, threads=threads),
         labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},

@@ -51,7 +51,7 @@ class Slurm:
     def describe(self, request: RunRequest) -> Launch:
         words = ["sbatch", "--parsable", *scripts.options(request, self._config)]
         return Launch(
-            [*words, *self._config.prefix, *request.command.argv], scripts.environment(request, self._rules.extra)
+            [*words, *self._config.prefix, *request.command.words()], scripts.environment(request, self._rules.extra)
         )
 
     async def start(self, request: RunRequest) -> RunIdentity:

@@ -81,7 +81,7 @@ def script(request: RunRequest, config: SlurmConfig, extra: Mapping[str, str]) -
     lines += config.setup.splitlines()
     lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
-    tool = [*config.prefix, *request.command.argv]
+    tool = [*config.prefix, *request.command.words()]
     lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')
     return "\n".join(lines) + "\n"
 

@@ -38,13 +38,27 @@ def assemble(facts: JobFacts) -> Assembled:
         values["dump_visualizations"] = True
 
     text = _spec_text(facts, network, fields, spec)
+    argv = [*command.program(network, facts.action), *command.options(values)]
+    further = sources.further(facts)
     return Assembled(
-        argv=[*command.program(network, facts.action), *command.options(values)],
+        argv=argv,
         image=command.image(facts, network),
         spec_path=spec_path if text is not None else None,
         spec_text=text,
         reads=_reads(facts),
+        then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in further],
+        status_folder=_status_folder(network, facts.action, spec, further),
     )
+
+
+def _status_folder(network: Network, action: str, spec: merge.Document, further: list[dict[str, str]]) -> Path | None:
+    """Where the tool's last command line writes status.json; None where that is below the results, as usual."""
+    place = network.file.status.get(action)
+    if place is None:
+        return None
+    field, _, below = place.partition("/")
+    folder = (further[-1].get(field) if further else None) or merge.get(spec, field)
+    return Path(folder) / below if isinstance(folder, str) else None
 
 
 def complete(facts: JobFacts) -> merge.Document:

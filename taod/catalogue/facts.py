@@ -73,3 +73,7 @@ class Assembled(msgspec.Struct, frozen=True):
     reads: list[Path]
     """Folders and files that the run reads."""
     environment: dict[str, str] = {}
+    then: list[list[str]] = []
+    """Further command lines of the same run, one after the other, each of the same tool."""
+    status_folder: Path | None = None
+    """Where the tool writes status.json, where that is not below the results."""

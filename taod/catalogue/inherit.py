@@ -10,7 +10,11 @@ from taod.catalogue.fill import spec_file, trained_ancestor
 from taod.catalogue.network import Network
 from taod.documents import read_yaml
 
-_AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat"})
+_AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
+# Of these the PyTorch tools build the network from the configuration before they load its weights.
+_PRUNING = frozenset({"prune", "retrain"})
+_MODEL = "model"
+"""A pruning needs it even where its table has none (ocdnet)."""
 # Groups that say what is done rather than what the model is.
 _OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
 # Arguments that only fit the architecture they were written for.
@@ -25,6 +29,8 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     """
     ancestor = trained_ancestor(facts.parent)
     if ancestor is None or ancestor.network != network.name or facts.action not in _AFTER_TRAINING:
+        return spec
+    if facts.action in _PRUNING and network.image != "tlt-pytorch":
         return spec
     defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
     theirs = _trained_spec(network, ancestor)
@@ -66,6 +72,10 @@ def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
 def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
     ours, theirs = network.table(action).root.children, network.table(trained).root.children
     both = [name for name, node in ours.items() if name in theirs and node.is_group and theirs[name].is_group]
+    if action == "retrain":
+        return [name for name in both if name == _MODEL]
+    if action == "prune" and _MODEL in theirs and _MODEL not in ours:
+        both.append(_MODEL)
     return [name for name in both if not name.startswith(_OWN)]
 
 

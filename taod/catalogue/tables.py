@@ -91,6 +91,9 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: msgspec.Raw
     sweep_commands: dict[str, str] = {}
     sweep_fields: dict[str, str] = {}
+    status: dict[str, str] = {}
+    """For an action that writes status.json elsewhere than below its results: the spec field that has the folder, and
+    after a slash what is below it (`results_dir/dataset_convert`)."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 

@@ -97,6 +97,8 @@ class Planner:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
         write_atomically(folder.command, _shown(assembled))
+        if assembled.status_folder is not None:
+            _make_folder(assembled.status_folder)
         if self._lineage is not None:
             self._lineage.begin(job, self._datasets(job))
         return command_of(assembled, job.action, secrets, gpus)
@@ -291,6 +293,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int 
         reads=[str(path) for path in assembled.reads],
         secrets=secrets,
         gpus=gpus,
+        then=assembled.then,
     )
 
 
@@ -301,6 +304,16 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(
+            f"the tool writes into {path}, and that cannot be created: {error.strerror}; "
+            "use an uploaded dataset, or make the folder writable"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -318,6 +331,8 @@ def _shown(assembled: Assembled) -> bytes:
     """command.json: what is run, secrets masked."""
     shown = {
         "argv": masking.argv(assembled.argv),
+        "then": [masking.argv(line) for line in assembled.then],
+        "status_folder": None if assembled.status_folder is None else str(assembled.status_folder),
         "image": assembled.image,
         "environment": masking.environment(assembled.environment),
         "reads": [str(path) for path in assembled.reads],

@@ -103,7 +103,7 @@ class _Run:
         self._store = store
         self._bus = bus
         self._job = job
-        self._tail = FileTail(folder.results, STATUS_FILE)
+        self._tail = FileTail(folder.status_folder(), STATUS_FILE)
         self._generation = 0
         self._odd = next((one for one in job.warnings if one.code is WarningCode.STATUS_LINES), None)
         self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)

@@ -273,3 +273,20 @@ async def test_a_run_is_followed_on_where_its_folder_cannot_be_watched_at_first(
         report(folder, line(epoch=1, max_epoch=2, status="RUNNING", kpi={"loss": 0.5}))
         await hear(stream, EventType.STATUS)
     assert fails < 0
+
+
+async def test_a_run_is_followed_where_its_command_says_that_it_reports(
+    bench, bus: EventBus, telemetry: Telemetry
+) -> None:
+    job = bench.job()
+    folder = bench.folder(job)
+    elsewhere = folder.path / "data" / "train" / "lmdb"
+    folder.command.parent.mkdir(parents=True, exist_ok=True)
+    folder.command.write_text(json.dumps({"status_folder": str(elsewhere)}))
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "status.json").write_bytes(line(status="FAILURE", message="of an earlier conversion"))
+    telemetry.start(job, folder, fresh=True)
+    with (elsewhere / "status.json").open("ab") as file:
+        file.write(line(status="SUCCESS", message="converted"))
+    final = await telemetry.finish(job.id)
+    assert (final.status, final.message) == ("SUCCESS", "converted")

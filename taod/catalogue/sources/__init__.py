@@ -48,6 +48,13 @@ _FILLS: dict[str, Fill] = {
 }
 
 
+def further(facts: JobFacts) -> list[dict[str, str]]:
+    """Spec fields with the values of each further command line that the job needs; mostly none."""
+    if (facts.network, facts.action) == ("ocrnet", "dataset_convert"):
+        return language.ocrnet_parts(facts)[1:]
+    return []
+
+
 def fill(spec: dict[str, Any], facts: JobFacts) -> None:
     """Write the places of the job's data into its specification; a data set that the model lacks leaves no trace."""
     network = _FILLS.get(facts.network)

@@ -37,7 +37,8 @@ def ocdnet(spec: Spec, facts: JobFacts) -> None:
 
 def ocrnet(spec: Spec, facts: JobFacts) -> None:
     if facts.action == "dataset_convert":
-        _ocrnet_conversion(spec, facts)
+        for part in ocrnet_parts(facts)[:1]:
+            put_all(spec, part)
         return
     train, owner = first(facts), first(facts) or facts.eval
     put_all(
@@ -54,17 +55,17 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
         put_all(spec, {"inference.inference_dataset_dir": at(facts.eval or facts.inference, "test")})
 
 
-def _ocrnet_conversion(spec: Spec, facts: JobFacts) -> None:
-    """The part that the data set has, `train` or `test`, becomes an lmdb within it."""
+def ocrnet_parts(facts: JobFacts) -> list[dict[str, str]]:
+    """The fields of one conversion for each part that the dataset has, `train` and `test`: an lmdb within it."""
     dataset = facts.own or first(facts)
     if dataset is None:
-        return
-    part = "train" if (dataset.root / "train").is_dir() else "test"
-    put_all(
-        spec,
+        return []
+    there = [part for part in ("train", "test") if (dataset.root / part).is_dir()]
+    return [
         {
-            "dataset_convert.input_img_dir": at(dataset, part),
-            "dataset_convert.gt_file": at(dataset, f"{part}/gt_new.txt"),
-            "dataset_convert.results_dir": at(dataset, f"{part}/lmdb"),
-        },
-    )
+            "dataset_convert.input_img_dir": f"{dataset.root}/{part}",
+            "dataset_convert.gt_file": f"{dataset.root}/{part}/gt_new.txt",
+            "dataset_convert.results_dir": f"{dataset.root}/{part}/lmdb",
+        }
+        for part in there or ["test"]
+    ]

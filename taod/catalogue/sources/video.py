@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taod.catalogue.facts import JobFacts
+from taod.catalogue.facts import DatasetFacts, JobFacts
 from taod.catalogue.merge import drop, get, put
 from taod.catalogue.sources.common import Spec, at, first, put_all
 
@@ -24,7 +24,7 @@ def action_recognition(spec: Spec, facts: JobFacts) -> None:
     elif facts.action == "evaluate":
         put_all(spec, {"evaluate.test_dataset_dir": at(facts.eval or train, "test")})
     elif facts.action == "inference":
-        put_all(spec, {"inference.inference_dataset_dir": at(facts.inference or facts.eval or train, "test")})
+        put_all(spec, {"inference.inference_dataset_dir": _videos(facts.inference or facts.eval or train)})
     model_type = get(spec, "model.model_type", "rgb")
     for other in {"rgb", "of"} - ({"rgb", "of"} if model_type == "joint" else {model_type}):
         for group in ("model", "dataset"):
@@ -33,6 +33,20 @@ def action_recognition(spec: Spec, facts: JobFacts) -> None:
     _drop_starting(spec, "dataset", "label_map_")
     if chosen is not None:
         put(spec, "dataset.label_map", chosen)
+
+
+def _videos(dataset: DatasetFacts | None) -> str | None:
+    """The folder whose direct children are videos, as the inference reads it: `test` itself, else its first class."""
+    if dataset is None:
+        return None
+    test = dataset.root / "test"
+    children = sorted(path for path in test.iterdir() if path.is_dir()) if test.is_dir() else []
+    is_video = any((child / kind).is_dir() for child in children for kind in _FRAMES)
+    return str(test if is_video or not children else children[0])
+
+
+_FRAMES = ("rgb", "u", "v")
+"""Folders of a video's frames: images, and the two directions of the optical flow."""
 
 
 def pose_classification(spec: Spec, facts: JobFacts) -> None:
