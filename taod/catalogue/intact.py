@@ -33,7 +33,7 @@ def _of_file(path: Path) -> str | None:
         head = file.read(_HDF5_SUPERBLOCK)
         file.seek(-1, 2)
         last = file.read(1)
-    if head.startswith(_ZIP) or path.suffix == ".ckzip":
+    if head.startswith(_ZIP):
         return _of_zip(path)
     if head.startswith(_HDF5):
         return _of_hdf5(head, size)

@@ -9,12 +9,14 @@ import pytest
 from taod.automl.best import begin_with
 from taod.paths import JobFolder
 
+UNET = ("model.epoch-1.tlt/model.ckpt-1.index", "model.epoch-1.tlt/model.ckpt-1.data-00000-of-00001")
+
 
 @pytest.mark.parametrize(
     ("network", "left", "taken"),
     [
         ("detectnet_v2", ("model.epoch-1.hdf5", "model.epoch-1.ckzip"), {"model.epoch-1.hdf5", "model.epoch-1.ckzip"}),
-        ("unet", ("model.epoch-1.tlt/model.ckpt-1.index",), {"model.epoch-1.tlt/model.ckpt-1.index"}),
+        ("unet", UNET, set(UNET)),
         ("ssd", ("weights/ssd_resnet18_epoch_001.hdf5", "status.json"), {"weights/ssd_resnet18_epoch_001.hdf5"}),
     ],
 )
