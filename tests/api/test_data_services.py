@@ -100,7 +100,7 @@ async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_
     results = await service(server, "analytics", "analyze", tmp_path / "coco", "coco", spec)
     assert json.loads((results / "summary.json").read_text())["objects"] == 6
     said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
-    assert "has left no data set: its results have no images/" in said
+    assert "has left no dataset: its results have no annotations.json" in said
     spec = {
         "data": {"dataset_type": "coco", "output_image_width": 96, "output_image_height": 96},
         "spatial_aug": {"rotation": {"angle": [0, 90, 180]}},
@@ -204,9 +204,56 @@ async def test_what_a_tool_has_labelled_becomes_a_data_set_with_its_pictures(
     top = server.services.root.dataset(made["id"])
     assert json.loads((top / "annotations.json").read_text())["annotations"] == document["annotations"][:1]
     assert Examination(top, "instance_segmentation", "coco").run().problems == 0
-    assert not list(results.parent.glob("labelled-*"))
+    assert not list(results.parent.glob("from-job-*"))
     for picture in (tmp_path / "coco" / "images").iterdir():
         picture.unlink()
     (tmp_path / "coco" / "images").rmdir()
     said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
-    assert "has labelled pictures that are gone" in said
+    assert "has left labels without images, and the images that it read are gone" in said
+
+
+async def test_labels_without_images_become_a_dataset_with_the_images_of_their_source(
+    server: Server, tmp_path: Path
+) -> None:
+    """Given what NVIDIA's converters leave, `<dataset-id>.json` or flat .txt files, the images are linked to it."""
+    valid_sets.kitti(tmp_path / "kitti")
+    source = await server.ready_dataset(tmp_path / "kitti", type_="object_detection", format_="kitti")
+    results = await serve(server, "annotations", "convert", source, {"data": {"with_images": False}})
+    assert not (results / "images").exists()
+    (results / "annotations.json").rename(results / f"{source}.json")
+    (results / "skipped_files.txt").write_text("7.jpg\n")
+    made = await taken(server, results)
+    top = server.services.root.dataset(made["id"])
+    assert (made["format"], Examination(top, "object_detection", "coco").run().problems) == ("coco", 0)
+    assert (top / "images" / "1.jpg").samefile(tmp_path / "kitti" / "images" / "1.jpg")
+    back = await serve(server, "annotations", "convert", made["id"], {"data": {"with_images": False}})
+    for file in (back / "labels").iterdir():
+        file.rename(back / file.name)
+    (back / "labels").rmdir()
+    again = await taken(server, back)
+    top = server.services.root.dataset(again["id"])
+    assert (again["format"], Examination(top, "object_detection", "kitti").run().problems) == ("kitti", 0)
+    assert sorted(path.name for path in top.iterdir()) == ["images", "labels"]
+    summary = await server.call("GET", f"/dataset/{again['id']}/summary", 200)
+    assert summary["parent_dataset"] == made["id"]
+
+
+async def test_corrected_labels_become_a_dataset(server: Server, tmp_path: Path) -> None:
+    valid_sets.coco(tmp_path / "coco")
+    results = await service(server, "analytics", "validate", tmp_path / "coco", "coco", {})
+    made = await taken(server, results)
+    assert made["format"] == "coco"
+    assert (await server.call("GET", f"/dataset/{made['id']}/summary", 200))["images"] == 3
+
+
+async def test_a_service_starts_from_the_format_of_its_dataset(server: Server, tmp_path: Path) -> None:
+    """Given no specification, or one of another format, the dataset's own format is read."""
+    valid_sets.kitti(tmp_path / "kitti")
+    valid_sets.coco(tmp_path / "coco")
+    for format_, given, wanted in (("kitti", "KITTI", "COCO"), ("coco", "COCO", "KITTI")):
+        dataset_id = await server.ready_dataset(tmp_path / format_, type_="object_detection", format_=format_)
+        results = await serve(server, "annotations", "convert", dataset_id, {})
+        last = (results / "status.json").read_text().splitlines()[-1]
+        assert json.loads(last)["message"] == f"Converted 3 pictures with 6 objects from {given} to {wanted}"
+        await serve(server, "augmentation", "generate", dataset_id, {})
+        await serve(server, "analytics", "analyze", dataset_id, {})

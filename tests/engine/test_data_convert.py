@@ -211,3 +211,63 @@ def test_any_boxes_come_through_all_three_formats(
         assert boxes_of(format_, place) == wanted
         labels = place / ("annotations.json" if format_ == "COCO" else "labels")
         items, _ = boxes.sorted_out(boxes.Source(format_, place / "images", labels).found())
+
+
+def kitti_lines(*lines: str) -> str:
+    return "".join(f"{name} 0 0 0 {box} 0 0 0 0 0 0 0\n" for name, box in (line.split(" ", 1) for line in lines))
+
+
+@pytest.fixture
+def untidy(tmp_path: Path) -> Path:
+    """A KITTI dataset of one image of 48 x 48, with every box that NVIDIA's conversion does not write as it is."""
+    top = tmp_path / "untidy"
+    valid_sets.photograph(0, top / "images/0.jpg")
+    text = kitti_lines(
+        "roof 4.123456 5.5 24.654321 15", "roof 4.123456 5.5 24.654321 15", "roof -3 2 60.5 9", "tree 30 20 10 40",
+        "tree 7 7 7 20", "tree 60 0 70 9", "DontCare -1 -1 -1 -1",
+    )  # fmt: skip
+    valid_sets.text(top / "labels/0.txt", text)
+    return top
+
+
+def test_boxes_are_clipped_and_empty_ones_and_duplicates_dropped_with_counts(untidy: Path, tmp_path: Path) -> None:
+    code, lines = engine(tmp_path / "c", "annotations", "convert", spec("KITTI", "COCO", untidy))
+    assert code == 0
+    said = "boxes: 1 clipped to their image, 3 dropped as empty, 1 dropped as duplicates"
+    assert lines[-1]["message"] == f"Converted 1 pictures with 2 objects from KITTI to COCO; {said}"
+    document = json.loads((tmp_path / "c" / "results" / "annotations.json").read_text())
+    # As the conversion of releases 5.0 and 7.3 writes them, to the last digit that a label has.
+    assert [each["bbox"] for each in document["annotations"]] == [[4.123456, 5.5, 20.530865, 9.5], [0, 2, 48, 7]]
+    assert [each["area"] for each in document["annotations"]] == [pytest.approx(195.0432175), 336]
+    kpis = {name: value for line in lines for name, value in line.get("kpi", {}).items()}
+    assert (kpis["objects"], kpis["boxes_clipped"], kpis["boxes_empty"], kpis["boxes_duplicate"]) == (2, 1, 3, 1)
+
+
+@pytest.mark.parametrize("wanted", ["COCO", "PASCAL_VOC"])
+def test_conversion_there_and_back_keeps_every_digit(wanted: str, untidy: Path, tmp_path: Path) -> None:
+    engine(tmp_path / "there", "annotations", "convert", spec("KITTI", wanted, untidy))
+    engine(tmp_path / "back", "annotations", "convert", spec(wanted, "KITTI", tmp_path / "there" / "results"))
+    written = (tmp_path / "back" / "results" / "labels" / "0.txt").read_text().splitlines()
+    assert [line.split()[4:8] for line in written] == [
+        ["4.123456", "5.50", "24.654321", "15.00"],
+        ["0.00", "2.00", "48.00", "9.00"],
+    ]
+
+
+def test_what_is_not_written_is_not_counted(tmp_path: Path) -> None:
+    top = tmp_path / "set"
+    valid_sets.coco(top)
+    document = json.loads((top / "annotations.json").read_text())
+    document["annotations"][0] |= {"bbox": None, "segmentation": []}
+    document["annotations"][1]["bbox"] = [50, 50, -30, -30]
+    (top / "annotations.json").write_text(json.dumps(document))
+    (top / "images" / "2.jpg").write_bytes(b"not an image")
+    document["images"][2] |= {"width": None, "height": None}
+    (top / "annotations.json").write_text(json.dumps(document))
+    for wanted in ("KITTI", "PASCAL_VOC", "COCO"):
+        folder = tmp_path / wanted
+        code, lines = engine(folder, "annotations", "convert", spec("COCO", wanted, top))
+        found = boxes_of(wanted, folder / "results")
+        assert code == 0
+        assert lines[-1]["message"].startswith(f"Converted 2 pictures with 2 objects from COCO to {wanted}; ")
+        assert (len(found), sum(map(len, found.values()))) == (2, 2)

@@ -21,6 +21,8 @@ from taod.datasets.formats.segments import Annotated, Numbered, segmentation_of
 
 _REST = "0.00 0 0.00"
 _TAIL = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"
+DIGITS = 10
+"""Behind the point: more than any label has, fewer than the noise of adding two."""
 SHOWN = 3
 """Problems that an error names."""
 
@@ -152,23 +154,29 @@ def classes(items: Iterable[Item]) -> list[str]:
     return sorted({label.name for item in items for label in item.labels if kitti.is_object(label)})
 
 
-def write_kitti(items: Iterable[Item], folder: Path) -> int:
-    """A label file a picture; returns how many. Labels without a box are left out.
+class Written(msgspec.Struct):
+    """What a writer has put into its files."""
 
-    Raises DataError for two pictures that would have one label file.
+    images: int = 0
+    objects: int = 0
+    """Those with a box; regions to be ignored are not counted."""
+
+
+def write_kitti(items: Iterable[Item], folder: Path) -> Written:
+    """A label file for each image. Labels without a box are left out.
+
+    Raises DataError for two images that would have one label file.
     """
-    count, seen = 0, set[Path]()
+    written, seen = Written(), set[Path]()
     for item in items:
-        lines = [
-            f"{class_name(label.name)} {_REST} {_corners(label.box)} {_TAIL}\n"
-            for label in item.labels
-            if label.box is not None
-        ]
+        labels = [label for label in item.labels if label.box is not None]
+        lines = [f"{class_name(label.name)} {_REST} {_corners(label.box)} {_TAIL}\n" for label in labels if label.box]
         file = place(folder, item.picture, ".txt", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(lines), encoding="utf-8")
-        count += 1
-    return count
+        written.images += 1
+        written.objects += sum(map(kitti.is_object, labels))
+    return written
 
 
 def place(folder: Path, picture: str, suffix: str, seen: set[Path]) -> Path:
@@ -181,11 +189,24 @@ def place(folder: Path, picture: str, suffix: str, seen: set[Path]) -> Path:
 
 
 def _corners(box: Box) -> str:
-    return f"{box.left:.2f} {box.top:.2f} {box.right:.2f} {box.bottom:.2f}"
+    return " ".join(map(decimal, box))
 
 
-def write_coco(items: Iterable[Item], file: Path, images: Path, categories: list[coco.Category] | None = None) -> int:
-    """One JSON file; sizes of pictures are looked up where no label tells them. Returns how many pictures it has.
+def decimal(value: float) -> str:
+    """A coordinate with two digits behind the point, as KITTI has them, or with as many as it needs."""
+    short = f"{value:.2f}"
+    return short if float(short) == value else repr(denoised(value))
+
+
+def denoised(value: float) -> float:
+    """Without the last bits' noise of a sum or difference."""
+    return round(value, DIGITS)
+
+
+def write_coco(
+    items: Iterable[Item], file: Path, images: Path, categories: list[coco.Category] | None = None
+) -> Written:
+    """One JSON file; sizes of images are looked up where no label tells them.
 
     Ids stay as they were where all have one. Raises DataError for a picture that cannot be read.
     """
@@ -210,7 +231,7 @@ def write_coco(items: Iterable[Item], file: Path, images: Path, categories: list
         ],
     }
     write(file, json.dumps(document, ensure_ascii=False).encode())
-    return len(pictures)
+    return Written(len(pictures), len(annotations))
 
 
 def _ids(found: list[int | None]) -> list[int]:
@@ -221,7 +242,7 @@ def _ids(found: list[int | None]) -> list[int]:
 
 def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str, Any]:
     left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
-    across, down = round(right - left, 4), round(bottom - top, 4)
+    across, down = denoised(right - left), denoised(bottom - top)
     found = segmentation_of(label)
     area = label.area if isinstance(label, Annotated) else None
     if area is None:
@@ -231,7 +252,7 @@ def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str
         "image_id": picture,
         "category_id": category,
         "bbox": [left, top, across, down],
-        "area": round(area, 4),
+        "area": denoised(area),
         "iscrowd": int(isinstance(label, Annotated) and label.crowd),
         "segmentation": segments.told(found),
     }
@@ -247,12 +268,13 @@ def size_of(item: Item, images: Path) -> tuple[int, int]:
     return found
 
 
-def write_voc(items: Iterable[Item], folder: Path, images: Path) -> int:
-    """An XML file a picture; returns how many."""
-    count, seen = 0, set[Path]()
+def write_voc(items: Iterable[Item], folder: Path, images: Path) -> Written:
+    """An XML file for each image."""
+    written, seen = Written(), set[Path]()
     for item in items:
         width, height = size_of(item, images)
-        objects = "".join(_object(label) for label in item.labels if label.box is not None and kitti.is_object(label))
+        labels = [label for label in item.labels if label.box is not None and kitti.is_object(label)]
+        objects = "".join(map(_object, labels))
         text = (
             f"<annotation>\n  <folder>{escape(images.name)}</folder>\n"
             f"  <filename>{escape(Path(item.picture).name)}</filename>\n"
@@ -262,13 +284,14 @@ def write_voc(items: Iterable[Item], folder: Path, images: Path) -> int:
         file = place(folder, item.picture, ".xml", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        count += 1
-    return count
+        written.images += 1
+        written.objects += len(labels)
+    return written
 
 
 def _object(label: Label) -> str:
     edges = "".join(
-        f"<{edge}>{value:g}</{edge}>" if value == int(value) else f"<{edge}>{value:.2f}</{edge}>"
+        f"<{edge}>{int(value)}</{edge}>" if value == int(value) else f"<{edge}>{decimal(value)}</{edge}>"
         for edge, value in zip(("xmin", "ymin", "xmax", "ymax"), label.box or (), strict=True)
     )
     name = escape(re.sub(r"[\x00-\x08\x0b-\x1f]", "", label.name))

@@ -1,6 +1,7 @@
 """`annotations convert`: KITTI, COCO and Pascal VOC into each other; COCO and the masks of unet; class folders, tables.
 
-COCO keeps segmentations and ids; what a target cannot hold is told with counts. Masks become run lengths, one a class
+Boxes are clipped to their image, empty ones and duplicates dropped, with counts. COCO keeps segmentations and ids; what
+a target cannot hold is reported with counts. Masks become run lengths, one a class
 and picture, or one a connected region (`data.regions`; always where only boxes are written).
 
 The results hold a whole data set: labels in the wanted format, and the pictures, unless `data.with_images` is false.
@@ -16,6 +17,7 @@ import msgspec
 
 from runners.engine.data import boxes, class_tables, offer, unet
 from runners.engine.data.place import PICTURES, bring, needed
+from runners.engine.data.tidy import tidy
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
@@ -94,12 +96,20 @@ def run(run: Run) -> str:
         boxes.require(items, problems)
     boxes.tell_problems(run, problems)
     boxes.tell_keypoints(run, items)
+    items, tidied, unreadable = tidy(items, source.images)
+    problems += unreadable
+    boxes.require(items, unreadable)
+    boxes.tell_problems(run, unreadable)
+    if said := tidied.message():
+        run.status.running(said, kpi=tidied.kpi())
     job = _Job(settings, run, source, items, categories, told)
-    count = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
-    objects = sum(len(item.labels) for item in items)
-    run.status.running("Converted", kpi={"pictures": count, "objects": objects, "problems": len(problems)})
-    left = f"; {len(problems)} problems were passed over" if problems else ""
-    return f"Converted {count} pictures with {objects} objects from {given} to {wanted}{left}"
+    written = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
+    kpi = {"pictures": written.images, "objects": written.objects, "problems": len(problems)}
+    run.status.running("Converted", kpi=kpi)
+    notes = [f"; {said[0].lower()}{said[1:]}"] if said else []
+    notes += [f"; {len(problems)} problems were passed over"] if problems else []
+    counts = f"{written.images} pictures with {written.objects} objects"
+    return f"Converted {counts} from {given} to {wanted}{''.join(notes)}"
 
 
 class _Job(msgspec.Struct):
@@ -161,24 +171,24 @@ def _source(settings: Settings, given: str) -> boxes.Source:
     return boxes.Source(given, images, Path(needed(group.label_dir, f"{name}.label_dir")))
 
 
-def _write(job: _Job, wanted: str) -> int:
+def _write(job: _Job, wanted: str) -> boxes.Written:
     """KITTI, COCO or VOC, with the pictures under the names that they had."""
     results, images, data = job.run.results, job.source.images, job.settings.data
     if wanted == "COCO":
-        count = boxes.write_coco(job.items, results / ANNOTATIONS, images, job.categories)
+        written = boxes.write_coco(job.items, results / ANNOTATIONS, images, job.categories)
     elif wanted == "KITTI":
-        count = boxes.write_kitti(job.items, results / LABELS)
+        written = boxes.write_kitti(job.items, results / LABELS)
     else:
-        count = boxes.write_voc(job.items, results / LABELS, images)
+        written = boxes.write_voc(job.items, results / LABELS, images)
     if wanted != "COCO":
         boxes.tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
     if data.with_images:
         names = {item.picture: item.picture for item in job.items}
         bring(images, results / PICTURES, names, job.told, link=data.link_images)
-    return count
+    return written
 
 
-def _to_masks(job: _Job) -> int:
+def _to_masks(job: _Job) -> boxes.Written:
     results, data = job.run.results, job.settings.data
     if not 0 <= data.val_share <= 1:
         raise SpecError(f"data.val_share: {data.val_share:g} is not between 0 and 1.")
@@ -202,4 +212,4 @@ def _to_masks(job: _Job) -> int:
         )
     if data.with_images:
         bring(job.source.images, results / PICTURES, places, job.told, link=data.link_images)
-    return painted.pictures
+    return boxes.Written(painted.pictures, painted.objects)

@@ -10,6 +10,7 @@ import msgspec
 from runners.engine.data import boxes
 from runners.engine.data.analyze import Data, output, source
 from runners.engine.data.check import write
+from runners.engine.data.tidy import reboxed
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
@@ -18,7 +19,6 @@ from taod.datasets.formats import kitti
 from taod.datasets.formats.coco import Category
 from taod.datasets.formats.found import Box, Item, Label, Problem
 from taod.datasets.formats.picture import measure
-from taod.datasets.formats.segments import Annotated
 
 Fault = Literal["inverted", "outside", "empty"]
 TOLD_S = 1.0
@@ -97,15 +97,8 @@ def _labels(item: Item, size: tuple[int, int], counts: dict[Fault, int], problem
                 Problem(item.source, label.line, f"the box ({told}) is {fault}", f"within {size[0]} x {size[1]} pixels")
             )
         if box is not None:
-            kept.append(_boxed_anew(label, box) if faults else label)
+            kept.append(reboxed(label, box) if faults else label)
     return kept
-
-
-def _boxed_anew(label: Label, box: Box) -> Label:
-    """The label with another box; an area that was the old box's is left out."""
-    if isinstance(label, Annotated) and label.segmentation is None:
-        return msgspec.structs.replace(label, box=box, area=None)
-    return msgspec.structs.replace(label, box=box)
 
 
 def _save(where: boxes.Source, items: list[Item], folder: Path, categories: list[Category]) -> None:
@@ -125,7 +118,7 @@ def _rewrite(where: boxes.Source, item: Item, folder: Path) -> None:
     for label in item.labels:
         words = lines[label.line - 1].split()
         if label.box is not None:
-            words[4:8] = (f"{edge:.2f}" for edge in label.box)
+            words[4:8] = map(boxes.decimal, label.box)
         kept.append(" ".join(words) + "\n")
     file = folder / item.source.removeprefix(f"{where.labels.name}/")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from taod.catalogue.facts import JobFacts
-from taod.catalogue.merge import get
+from taod.catalogue.merge import get, put
 from taod.catalogue.sources.common import Spec, at, put_all
 
 _LABELS = {"COCO": "annotations.json", "UNET": "masks"}
 """Where a format has its labels; the others have them in labels/."""
 
 
+_FORMATS = {"coco": "COCO", "kitti": "KITTI", "pascal_voc": "PASCAL_VOC", "unet": "UNET"}
+"""Of a dataset: what the services call its format."""
+
+
+def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
+    """The format at `path` as the tool will read it: the dataset's own, where that differs from the specification's.
+
+    A tool that looks for another format finds no labels, so the published default never stands against the data.
+    """
+    given = str(get(spec, path, "COCO"))
+    own = _FORMATS.get(facts.inference.format) if facts.inference else None
+    if own is None or own == given.upper():
+        return given.upper()
+    put(spec, path, own.lower() if given.islower() else own)
+    return own
+
+
 def analytics(spec: Spec, facts: JobFacts) -> None:
-    given = str(get(spec, "data.input_format", "COCO")).upper()
-    put_all(
-        spec,
-        {
-            "data.image_dir": at(facts.inference, "images"),
-            "data.ann_path": at(facts.inference, _LABELS.get(given, "labels")),
-        },
-    )
+    _labels(spec, facts, _own_format(spec, facts, "data.input_format"))
 
 
 def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
-    given = str(get(spec, "data.input_format", "COCO")).upper()
+    before = str(get(spec, "data.input_format", "COCO")).upper()
+    given = _own_format(spec, facts, "data.input_format")
+    if given != before and given == str(get(spec, "data.output_format", "KITTI")).upper():
+        put(spec, "data.output_format", "KITTI" if given == "COCO" else "COCO")
     if given == "COCO":
         put_all(spec, {"coco.ann_file": at(facts.inference, "annotations.json")})
     elif given == "UNET":  # a group that the published tool does not have; the embedded engine reads it
@@ -35,7 +48,10 @@ def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
 
 
 def augmentation(spec: Spec, facts: JobFacts) -> None:
-    given = str(get(spec, "data.dataset_type", "kitti")).upper()
+    _labels(spec, facts, _own_format(spec, facts, "data.dataset_type"))
+
+
+def _labels(spec: Spec, facts: JobFacts, given: str) -> None:
     put_all(
         spec,
         {
