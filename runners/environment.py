@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from runners.gpu_index import ORDER
 from runners.protocol import DeviceGrant, RunRequest
 from taod.config import INHERIT, RunnerConfig
 
@@ -60,7 +61,7 @@ def of_run(request: RunRequest, extra: Mapping[str, str], *, threads: int) -> di
     gpus = [device for device in request.devices if device.kind == GPU]
     visible = ",".join(device.id for device in gpus)
     share = {} if gpus else {"OMP_NUM_THREADS": str(threads * max(1, _slots(request.devices)))}
-    devices = {"CUDA_VISIBLE_DEVICES": visible, "NVIDIA_VISIBLE_DEVICES": visible}
+    devices = {"CUDA_VISIBLE_DEVICES": visible, "NVIDIA_VISIBLE_DEVICES": visible, **ORDER}
     return share | of_every_run(request, extra, gpus=len(gpus)) | devices
 
 

@@ -8,7 +8,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from runners.environment import Rules, of_run, threads_per_slot
+from runners import gpu_index
+from runners.environment import GPU, Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from taod.config import NativeConfig
@@ -57,9 +58,10 @@ class Native(LocalRunner):
         environment = {"PATH": self._search_path()}
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
-        return Launch(
-            request.command.words(program), environment | of_run(request, self.rules.extra, threads=self._threads)
-        )
+        gpus = [device for device in request.devices if device.kind == GPU]
+        words, visible = gpu_index.hold(request.command, gpus)
+        environment |= of_run(request, self.rules.extra, threads=self._threads) | visible
+        return Launch(request.command.followed_by(words).words(program), environment)
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.

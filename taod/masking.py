@@ -18,8 +18,13 @@ _NAMED = rf"(?<!\w)(?:-k|(?:--)?{_NAME})['\"]?(?:\s*[=:]\s*|\s+)['\"]?"
 def argv(words: Iterable[str]) -> list[str]:
     """A command line with the values of its secret options masked: `--key=…`, `-k …`, `encryption_key=…`."""
     shown: list[str] = []
+    before = ""
     flag = False
     for word in words:
+        if before == "-c":
+            # A shell's own command line: several of the tool's, joined.
+            word = re.sub(rf"({_NAMED})\S+", rf"\1{MASK}", word)
+        before = word
         shown.append(MASK if flag else _OPTION.sub(rf"\1{MASK}", word, count=1) if is_secret(word) else word)
         flag = not flag and _FLAG.fullmatch(word) is not None
     return shown

@@ -194,8 +194,9 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
         raise BadRequest(choice.refusal)
     set_incomplete_aside(ground, job)
     command = ground.planner.prepare(job)
-    if uses_shell(choice.runner) and (why := shell.refusal(command.argv, str(ground.root.path))):
-        raise BadRequest(why)
+    for line in [command.argv, *command.then] if uses_shell(choice.runner) else []:
+        if why := shell.refusal(line, str(ground.root.path)):
+            raise BadRequest(why)
     folder = ground.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1

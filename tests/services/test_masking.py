@@ -33,6 +33,12 @@ def test_a_key_may_hold_anything_and_is_masked_whole() -> None:
     assert masking.argv(["--key="]) == ["--key="]
 
 
+def test_command_lines_joined_for_a_shell_are_masked_too() -> None:
+    joined = "/bin/ocrnet convert --key=k --out=/k/k && /bin/ocrnet convert --key=k"
+    shown = masking.argv(["/bin/sh", "-c", joined, "k"])
+    assert shown == ["/bin/sh", "-c", joined.replace("--key=k", "--key=***"), "k"]
+
+
 def test_variables_are_masked_by_their_names() -> None:
     shown = masking.environment({"WANDB_API_KEY": "1", "HF_TOKEN": "1", "KEY": "1", "MONKEY": "1", "A_KEY": ""})
     assert shown == {"WANDB_API_KEY": "***", "HF_TOKEN": "***", "KEY": "***", "MONKEY": "1", "A_KEY": ""}
