@@ -201,13 +201,13 @@ async def client(server) -> Any:
 async def test_a_dry_run_needs_no_executable_and_masks_the_key(server) -> None:
     images = await server.dataset("object_detection", "coco")
     detr = await server.model(
-        "deformable_detr", encryption_key="very secret", train_datasets=[images], eval_dataset=images
+        "deformable_detr", encryption_key="very-secret", train_datasets=[images], eval_dataset=images
     )
     (train,) = await server.call("POST", f"/model/{detr}/job?dry_run=1", 200, json={"actions": ["train"]})
     assert train["argv"][-1] == "--key=***"
     assert (train["runner"], train["executes"]) == ("", train["argv"])
     assert "no executable 'deformable_detr'" in str(train["warnings"])
-    assert "very secret" not in json.dumps(train)
+    assert "very-secret" not in json.dumps(train)
 
 
 async def test_the_plan_on_the_command_line(server, model, client, capsys, monkeypatch) -> None:
