@@ -11,7 +11,9 @@ from runners.protocol import Claim, Ended, RunRequest, StartFailed
 from taod.paths import RunFolder
 
 WRAPPER = "\n".join(
-    line for line in (Path(__file__).parent / "guest.sh").read_text().splitlines() if line and line.lstrip()[0] != "#"
+    line
+    for line in (Path(__file__).parent / "guest.sh").read_text(encoding="utf-8").splitlines()
+    if line and line.lstrip()[0] != "#"
 )
 """The wrapper's text; its comments stay in the file."""
 SIGNALLED = 128

@@ -23,7 +23,9 @@ from taod.paths import RunFolder
 
 SHELL = "/bin/sh"
 WRAPPER = "\n".join(
-    line for line in (Path(__file__).parent / "wrapper.sh").read_text().splitlines() if line and line[0] != "#"
+    line
+    for line in (Path(__file__).parent / "wrapper.sh").read_text(encoding="utf-8").splitlines()
+    if line and line[0] != "#"
 )
 """The wrapper's text; its comments stay in the file."""
 START_LIMIT_S = 30.0

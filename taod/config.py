@@ -339,7 +339,7 @@ def load(
     document: dict[str, Any] = {}
     if source is not None:
         try:
-            document = tomllib.loads(source.read_text())
+            document = tomllib.loads(source.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise ConfigError(f"{source}: {error}") from error
     config = _convert(document, str(source))

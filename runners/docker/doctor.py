@@ -94,7 +94,7 @@ def disk(folder: Path) -> Check:
 def login(file: Path) -> Check:
     """How the registry of the images is logged in to: by a credential helper, or not at all."""
     try:
-        document = json.loads(file.read_text())
+        document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         document = {}
     if document.get("credsStore") or REGISTRY in document.get("credHelpers", {}):

@@ -12,6 +12,7 @@ from taod.cli.fields import parse
 from taod.cli.jobs_table import JOBS, with_jobs
 from taod.cli.options import absolute, list_options, one_of, with_client
 from taod.cli.output import Columns, Output, confirm, moment, number, short, size, with_output, yes_option
+from taod.cli.pipes import STANDARD_INPUT, pipe
 from taod.cli.resolve import dataset_id, named
 from taod.cli.run import run_command
 from taod.cli.spec import spec_group
@@ -171,7 +172,7 @@ async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ..
 
 @dataset.command("upload")
 @click.argument("dataset_", metavar="DATASET")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path))
 @click.option("--add", is_flag=True, help="Keep the files that are there; of two of one name the new one counts.")
 @click.option("--checksum/--no-checksum", default=True, help="Have the daemon compare SHA-256.", show_default=True)
 @click.option("--restart", is_flag=True, help="Begin anew, where an earlier upload broke off.")
@@ -182,24 +183,31 @@ async def upload(
 ) -> None:
     """Send an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the files that are there.
 
-    A large one that broke off goes on where it was: give the same command again.
+    A large one that broke off is resumed: give the same command again. FILE may be a pipe, and `-` is standard input:
+    these are sent as they come, without a checksum, and cannot be resumed.
     """
     from taod.cli.progress import transfer
 
+    file = STANDARD_INPUT if str(file) == "-" else file
+    piped = pipe(file)
     whole_id = await dataset_id(client, dataset_)
     waiting = (await client.dataset_summary(whole_id)).upload
     if restart and waiting is not None:
         await client.give_up_upload(whole_id)
     mode = UploadMode.ADD if add else UploadMode.REPLACE
-    with transfer(f"upload {file.name}", out.aside) as tell:
+    name = file.name
+    with transfer(f"upload {name}", out.aside) as tell:
         try:
-            answer = await client.upload(whole_id, file, tell, mode=mode, checksum=checksum)
+            if piped is not None:
+                answer = await client.upload_pipe(whole_id, piped, name, tell, mode=mode)
+            else:
+                answer = await client.upload(whole_id, file, tell, mode=mode, checksum=checksum)
         except NoDaemon as error:
             raise NoDaemon(
                 f"{error}; {await _waiting(client, whole_id)}give the same command again when there is a daemon"
             ) from error
     understood = f": {_contents(answer.summary)}" if answer.summary else ""
-    out.changed(answer, f"Uploaded {file.name}{understood}.", id=whole_id)
+    out.changed(answer, f"Uploaded {name}{understood}.", id=whole_id)
 
 
 @dataset.command("link")

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from taod import __version__
+from taod.cli.encoding import tolerate
 
 DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 """Exit codes of every command."""
@@ -65,6 +66,8 @@ def command() -> Any:
                 raise
             except (ClientError, TaodError, OSError) as error:
                 code = _told(error, FAILED)
+            except UnicodeEncodeError as error:  # a request with what the shell gave us; output never raises it
+                code = _told(ValueError(f"{error.object!r} is not UTF-8; write it in UTF-8"), USAGE)
             raise SystemExit(code)
 
     @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,6 +89,7 @@ def load(name: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 no daemon."""
+    tolerate()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments in (["--version"], ["-V"]):
         print(f"taod {__version__}")

@@ -13,6 +13,7 @@ from taod.cli.options import connected, daemon_options, with_client
 from taod.cli.output import Columns, Output, print_json, with_output
 from taod.errors import NotFound
 from taod.types.network import ActionInfo, NetworkInfo
+from taod.types.parameter import notable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,6 +54,8 @@ class Parameter(msgspec.Struct):
     default: Any = None
     limits: str = ""
     popular: bool = False
+    notable: bool = False
+    """Whether it is listed before all are asked for."""
     required: bool = False
     description: str = ""
 
@@ -91,7 +94,7 @@ async def ls(client: Client, out: Output, runnable: bool) -> None:
 @click.option(
     "--popular",
     is_flag=True,
-    help="Only what is changed most; where nothing is marked so, what is required or what sweeps vary.",
+    help="Only what the dashboard shows first: popular, usual, required, or varied by sweeps.",
 )
 @daemon_options
 @with_output
@@ -144,9 +147,9 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     if out.form is out.form.JSON and not popular:
         print_json(document)
         return
-    rows = list(parameters(document))
+    rows = list(parameters(document, frozenset(document["automl_default_parameters"])))
     if popular:
-        rows = _changed_most(rows, document["automl_default_parameters"])
+        rows = [each for each in rows if each.notable]
     if out.form is out.form.IDS:
         out.ids(each.path for each in rows)
     elif out.form is out.form.JSON:
@@ -154,7 +157,7 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     elif rows:
         out.table(rows, PARAMETERS)
     else:
-        out.say(f"Nothing of {name} {action} is popular, required or swept; without --popular all are shown.")
+        out.say(f"Nothing of {name} {action} is popular, usual, required or swept; without --popular all are shown.")
 
 
 def _meant(name: str, known: list[str]) -> str:
@@ -164,26 +167,22 @@ def _meant(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _changed_most(rows: list[Parameter], swept: list[str]) -> list[Parameter]:
-    """Those marked as popular; of a network that marks none, those that are required or that sweeps vary."""
-    marked = [each for each in rows if each.popular]
-    return marked or [each for each in rows if each.required or each.path in swept]
-
-
-def parameters(schema: dict[str, Any], prefix: str = "", *, required: bool = False) -> Iterator[Parameter]:
+def parameters(
+    schema: dict[str, Any], swept: frozenset[str], prefix: tuple[str, ...] = (), *, required: bool = False
+) -> Iterator[Parameter]:
     """The values that a JSON Schema describes, whole paths, in its order."""
     inner = schema.get("properties")
     if inner:
         for name, child in inner.items():
-            path = f"{prefix}.{name}" if prefix else name
-            yield from parameters(child, path, required=name in schema.get("required", ()))
+            yield from parameters(child, swept, (*prefix, name), required=name in schema.get("required", ()))
     elif prefix:
         yield Parameter(
-            path=prefix,
+            path=".".join(prefix),
             type=str(schema.get("type", "")),
             default=schema.get("default"),
             limits=_limits(schema),
             popular=bool(schema.get("popular")),
+            notable=notable(prefix, schema, required=required, swept=".".join(prefix) in swept),
             required=required,
             description=str(schema.get("description", "")),
         )

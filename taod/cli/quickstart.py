@@ -83,16 +83,24 @@ def _start_daemon(root: Path) -> subprocess.Popen[str]:
     """
     errors = root / "serve.err"
     command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0"]
-    with errors.open("w") as stderr:
+    with errors.open("w", encoding="utf-8") as stderr:
         daemon = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
         )
     assert daemon.stdout is not None
     line = daemon.stdout.readline().strip()
     daemon.stdout.close()
     if not line:
         daemon.wait(START_S)
-        raise QuickstartFailed(f"the daemon did not start: {errors.read_text().strip()}")
+        raise QuickstartFailed(
+            f"the daemon did not start: {errors.read_text(encoding='utf-8', errors='replace').strip()}"
+        )
     console.print(line, style="green", highlight=False)
     return daemon
 

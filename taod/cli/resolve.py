@@ -1,4 +1,4 @@
-"""The one way from what a user types, the beginning of an id or a name, to a whole id."""
+"""The one way from what a user types to a whole id: an id, a name, or the beginning of an id, in this order."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{0,35}", re.IGNORECASE)
 
 
 async def dataset_id(client: Client, text: str) -> str:
-    """Id of the data set whose id begins so, or whose name it is. Raises BadRequest for none or several."""
+    """Id of the dataset with this id or name, or whose id begins so. Raises BadRequest for none or several."""
     return await _by_id_or_name("dataset", client.datasets, text)
 
 
 async def model_id(client: Client, text: str) -> str:
-    """Id of the model or pretrained model whose id begins so, or whose name it is. Raises BadRequest."""
+    """Id of the model or pretrained model with this id or name, or whose id begins so. Raises BadRequest."""
     return await _by_id_or_name("model", client.models, text)
 
 
@@ -66,7 +66,8 @@ async def _by_id_or_name(kind: str, fetch: Callable[..., Awaitable[Any]], text: 
     async for item in everything(fetch, name=None if beginning else text):
         if item.name == text or (beginning and item.id.startswith(text.lower())):
             found[item.id] = item.name
-    return _only(kind, text, found)
+    exact = {id: name for id, name in found.items() if name == text}
+    return _only(kind, text, exact or found)
 
 
 def _only(kind: str, text: str, found: dict[str, str]) -> str:

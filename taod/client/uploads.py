@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.transport import UNBOUNDED, Transport, decode
@@ -24,6 +24,8 @@ GOES_ON, BUSY, OUT_OF_PLACE = 308, 409, 416
 
 Progress = Callable[[int, int], None]
 """Told (bytes sent, bytes in all) after each piece."""
+PipeProgress = Callable[[int, None], None]
+"""The same where the length is not known."""
 
 
 class UploadCalls(Transport):
@@ -49,6 +51,29 @@ class UploadCalls(Transport):
         with await asyncio.to_thread(path.open, "rb") as file:
             sending = _Sending(file, path.name, size, mode, hashlib.sha256() if checksum else None)
             return await self._in_parts(dataset_id, sending, progress)
+
+    async def upload_pipe(
+        self,
+        dataset_id: str,
+        source: BinaryIO,
+        name: str,
+        progress: PipeProgress | None = None,
+        *,
+        mode: UploadMode = UploadMode.REPLACE,
+    ) -> UploadAnswer:
+        """Send an archive from a pipe as it arrives, without a length and a digest; it cannot be resumed.
+
+        `name` is what the daemon calls it. Closes `source`. Raises ClientError, NoDaemon.
+        """
+        async with self.stream(
+            "POST",
+            self._place(dataset_id),
+            query={"mode": mode, "filename": name},
+            headers={"Content-Type": "application/octet-stream"},
+            content=_piped(source, progress),
+            patience=UNBOUNDED,
+        ) as response:
+            return decode(await response.aread(), UploadAnswer)
 
     async def give_up_upload(self, dataset_id: str) -> DatasetSummary:
         """Drop what has come of an upload in parts."""
@@ -202,6 +227,23 @@ class _Sending:
         if not piece:
             raise OSError(f"{self.name} became shorter while it was sent")
         return piece
+
+
+async def _piped(source: BinaryIO, progress: PipeProgress | None) -> AsyncIterator[bytes]:
+    """What comes through a pipe. It is awaited, not read by a thread, which nothing could end while nothing comes."""
+    reader = asyncio.StreamReader(limit=CHUNK_BYTES)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), source
+    )
+    sent = 0
+    try:
+        while piece := await reader.read(CHUNK_BYTES):
+            yield piece
+            sent += len(piece)
+            if progress is not None:
+                progress(sent, None)
+    finally:
+        transport.close()
 
 
 def _sha256(path: Path) -> str:

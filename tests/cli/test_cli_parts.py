@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -76,7 +75,7 @@ def test_parameters_are_the_leaves_of_a_schema() -> None:
             }
         }
     }
-    epochs, policy = parameters(schema)
+    epochs, policy = parameters(schema, frozenset())
     assert (epochs.path, epochs.limits, epochs.popular, epochs.required) == ("train.epochs", "≥ 1 ≤ 9", True, False)
     assert (policy.path, policy.limits, policy.required) == ("train.policy", "step | poly", True)
 
@@ -103,18 +102,18 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert ran.stdout.splitlines()[-1] == "loaded []"
 
 
-def test_the_version_comes_at_once() -> None:
-    """The fastest of a few, less what the interpreter itself takes: other work on the machine is not what is meant."""
-
-    def fastest(*arguments: str) -> float:
-        def once() -> float:
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-            return time.perf_counter() - began
-
-        return min(once() for _ in range(5))
-
-    assert fastest("-m", "taod", "--version") - fastest("-c", "pass") < 0.1
+def test_the_version_loads_nothing_that_is_slow_to_load() -> None:
+    """What makes it slow is what it imports; how long that takes depends on the machine."""
+    code = (
+        "import sys\nfrom taod.cli.main import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit:\n    print(*sorted(sys.modules))"
+    )
+    told, modules = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert told.startswith("taod ")
+    slow = {"asyncio", "click", "httpx", "litestar", "msgspec", "numpy", "rich", "rich_click", "textual", "yaml"}
+    assert not slow & set(modules.split())
 
 
 def test_protobuf_text_is_told_by_its_name_else_by_being_no_yaml() -> None:
@@ -125,7 +124,7 @@ def test_protobuf_text_is_told_by_its_name_else_by_being_no_yaml() -> None:
     assert not documents.is_protobuf("<stdin>", b"train: {num_epochs: 3}\n")
 
 
-def test_popular_parameters_else_those_that_sweeps_vary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_popular_parameters_are_those_that_the_dashboard_shows_first(capsys: pytest.CaptureFixture[str]) -> None:
     from taod.cli.main import main
 
     def shown(*words: str) -> list[str]:
@@ -134,15 +133,10 @@ def test_popular_parameters_else_those_that_sweeps_vary(capsys: pytest.CaptureFi
         assert ended.value.code == 0
         return capsys.readouterr().out.split()
 
-    assert shown("unet", "train") == ["training_config.epochs"]
-    assert shown("dino", "train") == [
-        "model.num_queries",
-        "model.num_select",
-        "train.optim.lr",
-        "train.optim.momentum",
-    ]
+    assert {"training_config.epochs", "training_config.batch_size"} <= set(shown("unet", "train"))
+    assert {"model.num_queries", "train.optim.lr", "train.num_epochs"} <= set(shown("dino", "train"))
 
 
 def test_limits_tell_constants_and_multiples() -> None:
     schema = {"properties": {"size": {"type": "integer", "minimum": 480, "multipleOf": 32}, "version": {"const": 1}}}
-    assert [each.limits for each in parameters(schema)] == ["≥ 480 a multiple of 32", "= 1"]
+    assert [each.limits for each in parameters(schema, frozenset())] == ["≥ 480 a multiple of 32", "= 1"]

@@ -8,16 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from taod.types.parameter import notable
+
 Path = tuple[str, ...]
 Document = dict[str, Any]
-USUAL = frozenset(
-    (
-        *("num_epochs", "max_epochs", "n_epochs", "epochs", "batch_size", "batch_size_per_gpu", "samples_per_gpu"),
-        *("lr", "learning_rate", "num_classes", "num_gpus", "gpus", "arch", "backbone", "input_width", "input_height"),
-        *("checkpoint_interval", "validation_interval", "data_type", "max_batch_size", "seed"),
-    )
-)
-"""Last parts of the names of parameters that most users look for first, in every network."""
 MISSING = object()
 """Stands for no value at all; null is a value."""
 
@@ -62,7 +56,7 @@ class Field:
     @property
     def notable(self) -> bool:
         """Whether it is shown before anybody asks for all."""
-        return self.required or self.swept or bool(self.schema.get("popular")) or _usual(self)
+        return notable(self.path, self.schema, required=self.required, swept=self.swept)
 
     @property
     def rule(self) -> str:
@@ -126,10 +120,6 @@ class Field:
             outside = (low is not None and value < low) or (high is not None and value > high)
             if value != value or outside or (step and value % step):
                 raise Wrong(f"{written(value)} is not {self.rule}")
-
-
-def _usual(one: Field) -> bool:
-    return one.path[-1] in USUAL or one.path[-2:] == ("backbone", "type")
 
 
 def written(value: Any) -> str:
