@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib
 import locale
+import sys
 from collections.abc import Sequence
 from copy import copy
 from typing import ClassVar, Literal
@@ -55,7 +56,9 @@ class Dashboard(App[None]):
         """`bell`: ring the terminal's when a job ends. `ascii_only`: None asks the locale."""
         self._light = LightInk(enabled=look == "light")
         if ascii_only is None:
-            ascii_only = "utf" not in locale.getpreferredencoding(False).lower()
+            # The driver writes to standard error; PYTHONIOENCODING may give that another encoding than the locale's.
+            encodings = (locale.getpreferredencoding(False), getattr(sys.__stderr__, "encoding", None) or "utf-8")
+            ascii_only = not all("utf" in each.lower() for each in encodings)
         self._ascii = AsciiSigns(enabled=ascii_only)
         super().__init__()
         self.client = client

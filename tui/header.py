@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from taod.types.state import State
+from tui.live import Live, delivery
 from tui.theme import DIM, GLYPHS, GREEN, RED, SOFT, TEXT
 
 ORDER = (
@@ -31,7 +32,7 @@ GAP = 5
 """Cells of padding and distance in the line."""
 
 
-class HeaderBar(Horizontal):
+class HeaderBar(Live, Horizontal):
     """One line over everything."""
 
     def __init__(self, url: str, page: str) -> None:
@@ -51,10 +52,12 @@ class HeaderBar(Horizontal):
     def on_resize(self) -> None:
         self._draw()
 
+    @delivery
     def connection(self, up: bool, url: str) -> None:
         self._up, self._url = up, url
         self._draw()
 
+    @delivery
     def show_counts(self, counts: Mapping[State, int]) -> None:
         self._counts = dict(counts)
         self._draw()

@@ -69,6 +69,8 @@ class World:
     """Files of every job beside the one that all have."""
     unheard: dict[str, int] = field(default_factory=dict)
     """End of a path → of how many more requests the line breaks before the answer is there."""
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
+    """End of a path → the event before which its requests get no answer."""
     refused: dict[str, str] = field(default_factory=dict)
     """End of a path → what its requests are told with a 503."""
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -518,6 +520,9 @@ def breaking(world: World, app: Litestar) -> Any:
     """The application, but for requests whose line breaks."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
+        held = next((event for end, event in world.held.items() if scope.get("path", "").endswith(end)), None)
+        if held is not None:
+            await held.wait()
         end = next((end for end in world.unheard if scope.get("path", "").endswith(end)), None)
         if end is None or not world.unheard[end]:
             await app(scope, receive, send)

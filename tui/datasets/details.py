@@ -17,6 +17,7 @@ from taod.types.warning_text import text
 from tui import format
 from tui.datasets import review
 from tui.datasets.samples import Samples
+from tui.live import Live, delivery
 from tui.theme import DIM, GREEN, SOFT, TEXT, YELLOW
 
 MOST_CLASSES = 24
@@ -110,7 +111,7 @@ def _classes(counts: dict[str, int]) -> Table:
     return table
 
 
-class DatasetDetails(VerticalScroll):
+class DatasetDetails(Live, VerticalScroll):
     """Draws one data set: facts, its upload, the full check, pictures, classes."""
 
     def __init__(self, client: Client) -> None:
@@ -132,6 +133,7 @@ class DatasetDetails(VerticalScroll):
     def on_mount(self) -> None:
         self.show(None, None)
 
+    @delivery
     def show(
         self, dataset: Dataset | None, summary: DatasetSummary | None, names: Mapping[str, str] | None = None
     ) -> None:
@@ -146,12 +148,14 @@ class DatasetDetails(VerticalScroll):
         self.border_title = dataset.name.replace("[", r"\[") if dataset else "Data set"
         self.query_one("#dataset-facts", Static).update(facts(dataset, summary, names) if dataset else "")
 
+    @delivery
     def uploading(self, progress: UploadProgress | None) -> None:
         """How far its upload is; None: there is none."""
         line = self.query_one("#dataset-upload", Static)
         line.display = progress is not None
         line.update(Text("upload        ", style=DIM).append_text(review.upload(progress)) if progress else "")
 
+    @delivery
     def report(self, found: DatasetReport | None) -> None:
         """What its full check found."""
         block = self.query_one("#dataset-report", Static)

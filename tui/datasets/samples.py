@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from taod.client import Client, ClientError
 from taod.types.dataset import DatasetSample
+from tui.live import Live, delivery
 from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT
 
@@ -25,7 +26,7 @@ SHOWN = 6
 MOST_LINES = 12
 
 
-class Samples(Vertical):
+class Samples(Live, Vertical):
     """A few at a time; asked for only when a data set has been looked at for a moment."""
 
     def __init__(self, client: Client) -> None:
@@ -36,6 +37,7 @@ class Samples(Vertical):
         self._known: list[DatasetSample] = []
         self._first = 0
 
+    @delivery
     def show(self, dataset_id: str | None, fingerprint: str | None) -> None:
         """Show pictures of a data set as it is now; of None, none."""
         wanted = None if dataset_id is None or fingerprint is None else (dataset_id, fingerprint)
@@ -44,6 +46,7 @@ class Samples(Vertical):
         self._of, self._known, self._first = wanted, [], 0
         self._read()
 
+    @delivery
     def more(self) -> None:
         """The next ones, then the first again."""
         if len(self._known) > SHOWN:

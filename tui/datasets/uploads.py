@@ -15,13 +15,14 @@ from taod.client import Client, ClientError
 from taod.types.dataset import UploadProgress
 from tui import format
 from tui.datasets import review
+from tui.live import Live, delivery
 from tui.theme import DIM, SOFT, TEXT
 
 DRAW_EVERY_S = 0.1
 BAR_CELLS = 30
 
 
-class Uploads(Vertical):
+class Uploads(Live, Vertical):
     """Sends archives, side by side."""
 
     class Done(Message):
@@ -46,6 +47,7 @@ class Uploads(Vertical):
         self._others: dict[str, Static] = {}
         """Lines of uploads that come from elsewhere, by data set."""
 
+    @delivery
     def told(self, progress: UploadProgress, name: str) -> None:
         """An upload has come further; one from here has its line already."""
         over = progress.stage in ("done", "failed")
@@ -60,6 +62,7 @@ class Uploads(Vertical):
             self.mount(line)
         line.update(Text(f"{name}  ", style=TEXT).append_text(review.upload(progress)))
 
+    @delivery
     def send(self, dataset_id: str, name: str, archive: Path) -> None:
         """Begin with an archive."""
         line = Static(Text(f"{name}  starting …", style=SOFT), classes="upload")

@@ -10,9 +10,10 @@ from textual.widgets import Static
 
 from taod.types.device import Device
 from tui.devices.row import DeviceRow, label, name
+from tui.live import Live, async_delivery
 
 
-class DevicesPanel(VerticalScroll):
+class DevicesPanel(Live, VerticalScroll):
     """Shows devices in the daemon's order."""
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class DevicesPanel(VerticalScroll):
         """From the id of each device to its short name."""
         return {device.id: label(device) for device in self._devices}
 
+    @async_delivery
     async def show(self, devices: list[Device]) -> None:
         """Show these devices, and no others. Whoever calls while another's are being mounted comes after them."""
         async with self._one:

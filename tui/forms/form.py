@@ -14,11 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static
 
 from taod.client import ClientError
+from tui.live import Live, delivery
 
 T = TypeVar("T")
 
 
-class Row(Vertical):
+class Row(Live, Vertical):
     """A field with its label, and a line that says more about it."""
 
     def __init__(self, label: str, widget: Widget, note: str = "") -> None:
@@ -34,6 +35,7 @@ class Row(Vertical):
     def on_mount(self) -> None:
         self.note(self._note)
 
+    @delivery
     def note(self, words: str, *, wrong: bool = False) -> None:
         line = self.query_one(".note", Static)
         line.update(words)
@@ -41,7 +43,7 @@ class Row(Vertical):
         line.set_class(wrong, "-wrong")
 
 
-class Form(ModalScreen[T | None], Generic[T]):
+class Form(Live, ModalScreen[T | None], Generic[T]):
     """Dismissed with what `submit` returns, or None. Subclasses give `rows` and `submit`.
 
     A ClientError of `submit` is shown in the form, which stays open with all that was typed.
@@ -115,6 +117,7 @@ class Form(ModalScreen[T | None], Generic[T]):
         finally:
             self._busy = False
 
+    @delivery
     def say(self, trouble: str) -> None:
         """Show why it cannot be done; nothing hides the line."""
         line = self.query_one("#refusal", Static)

@@ -16,6 +16,7 @@ from taod.types.job import HistoryEntry, JobDetail, JobUsage, JobView, ProcessIn
 from taod.types.warning_text import text
 from tui import format
 from tui.job.usage import Samples
+from tui.live import Live, delivery
 from tui.theme import BLUE, DIM, GLYPHS, GREEN, SOFT, TEXT, YELLOW
 
 NAME_CELLS = 10
@@ -107,7 +108,7 @@ def _history(history: list[HistoryEntry]) -> list[Text | Table]:
     return [Text("\nHistory", style=f"bold {SOFT}"), table]
 
 
-class DetailsPane(VerticalScroll):
+class DetailsPane(Live, VerticalScroll):
     """Facts, and the history below them."""
 
     def __init__(self) -> None:
@@ -118,6 +119,7 @@ class DetailsPane(VerticalScroll):
         yield Static(id="usage")
         yield Static(id="facts")
 
+    @delivery
     def clear(self) -> None:
         self._samples = Samples()
         self.query_one("#usage").display = False
@@ -126,6 +128,7 @@ class DetailsPane(VerticalScroll):
     def on_mount(self) -> None:
         self.query_one("#usage").display = False
 
+    @delivery
     def used(self, usage: JobUsage) -> None:
         """Another sample of what its run uses."""
         self._samples.add(usage)
@@ -133,6 +136,7 @@ class DetailsPane(VerticalScroll):
         line.update(self._samples.drawn())
         line.display = True
 
+    @delivery
     def show(self, detail: JobDetail, device_names: Mapping[str, str]) -> None:
         if detail.job.state.ended:
             self.query_one("#usage").display = False

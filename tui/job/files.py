@@ -20,6 +20,7 @@ from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
 from tui.job.preview import PICTURE_BYTES, TEXT_BYTES, is_picture, preview
+from tui.live import Live, delivery
 from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT, TEXT
 
@@ -27,7 +28,7 @@ SETTLE_S = 0.1
 NAME_CELLS = 44
 
 
-class FilesPane(Horizontal):
+class FilesPane(Live, Horizontal):
     """Read when it is opened; of a running job, anew each time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,6 +48,7 @@ class FilesPane(Horizontal):
         with VerticalScroll(id="file-scroll"):
             yield Static("", id="file-preview")
 
+    @delivery
     def show(self, view: JobView | None) -> None:
         """Another job; its files are read when the tab is opened."""
         self._view, self._read_for = view, None
@@ -54,6 +56,7 @@ class FilesPane(Horizontal):
         self.query_one(OptionList).clear_options()
         self._say("")
 
+    @delivery
     def opened(self) -> None:
         """The tab is in front: read the list, unless it is known and stays."""
         view = self._view

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -21,10 +19,9 @@ from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
 from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.curves import Curves, Line
+from tui.lazy_plot import LazyPlot
+from tui.live import Live, delivery
 from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, TEAL, TEXT, YELLOW
-
-if TYPE_CHECKING:
-    from tui.job.plot import MetricPlot
 
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
@@ -34,7 +31,7 @@ CLASSES_AFTER_S = 0.5
 """So long after an epoch its values by class are read: what else it tells comes meanwhile."""
 
 
-class KpiPane(Vertical):
+class KpiPane(Live, Vertical):
     """Keeps the curves of the selected job, and draws the one that was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,7 +51,6 @@ class KpiPane(Vertical):
         self._names: dict[str, str] = {}
         """How the marked jobs are called, by id."""
         self._categories: list[Categorical] = []
-        self._canvas: MetricPlot | None = None
         self._drawing = False
         """Whether what came is going to be drawn."""
         self._asking = False
@@ -65,6 +61,7 @@ class KpiPane(Vertical):
             yield OptionList(id="metrics", compact=True)
             with Vertical(id="kpi-plot"):
                 yield Static(id="kpi-head")
+                yield LazyPlot("tui.job.plot.MetricPlot", "plot")
                 with VerticalScroll(id="kpi-classes"):
                     yield Static("", id="class-head")
                     yield Static("", id="class-values")
@@ -78,12 +75,14 @@ class KpiPane(Vertical):
         """The metric that is drawn."""
         return self._chosen
 
+    @delivery
     def clear(self) -> None:
         """Show nothing: another job is coming."""
         self._job_id, self.curves, self._chosen, self._categories = None, Curves(), None, []
         self._list()
         self._draw()
 
+    @delivery
     def show(self, detail: JobDetail) -> None:
         """Show the curves of a job; the chosen metric stays when it has that too."""
         self._job_id, self.curves = detail.job.id, Curves.of(detail.job)
@@ -91,6 +90,7 @@ class KpiPane(Vertical):
         self._list()
         self._draw()
 
+    @delivery
     def feed(self, update: StatusUpdate) -> None:
         """Let the curve grow."""
         curves = self.curves if update.job_id == self._job_id else self._others.get(update.job_id)
@@ -108,6 +108,7 @@ class KpiPane(Vertical):
         self._list()
         self._draw()
 
+    @delivery
     def next_metric(self) -> None:
         """Draw the next of the metrics."""
         metrics = self.curves.metrics
@@ -124,6 +125,7 @@ class KpiPane(Vertical):
             self._list()
             self._draw()
 
+    @delivery
     def compare_with(self, others: Sequence[JobView]) -> None:
         """Draw the chosen metric of these jobs too."""
         self._read_others([view.id for view in others[:MOST_COMPARED]])
@@ -200,26 +202,12 @@ class KpiPane(Vertical):
             return
         lines = self._lines(self._chosen)
         self.query_one("#kpi-head", Static).update(self._head(self._chosen, lines))
-        self._plot(lines)
+        self.query_one(LazyPlot).draw(lines)
         classes = chosen_classes(self._chosen, self._categories)
         self.query_one("#kpi-classes").display = classes is not None
         if classes is not None:
             self.query_one("#class-head", Static).update(class_head(classes))
             self.query_one("#class-values", Static).update(class_table(classes))
-
-    def _plot(self, lines: Sequence[Line]) -> None:
-        if self._canvas is None:
-            self._make_canvas()
-        else:
-            self._canvas.draw(lines)
-
-    @work(group="plot", exclusive=True)
-    async def _make_canvas(self) -> None:
-        module = await asyncio.to_thread(importlib.import_module, "tui.job.plot")
-        if self._canvas is None:  # Known before it is mounted: whoever draws meanwhile makes no second one.
-            self._canvas = module.MetricPlot(id="plot")
-            await self.query_one("#kpi-plot").mount(self._canvas, before="#kpi-classes")
-            self._draw()
 
     def _lines(self, chosen: str) -> list[Line]:
         """The chosen metric, those beside it, and the chosen one of the other jobs."""

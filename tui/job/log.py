@@ -24,6 +24,7 @@ from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import JobView
 from tui.job.lines import LogLines
 from tui.job.scan import Scan
+from tui.live import Live, delivery
 from tui.theme import DIM, GREEN, RED, SURFACE, TEXT, YELLOW
 
 TAIL_LINES = 1_000
@@ -67,7 +68,7 @@ def _marked(text: str, style: Style, sought: re.Pattern[str]) -> Iterator[Segmen
     yield Segment(text[at:], style)
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(Live, ScrollView, can_focus=True):
     """Follows a log while it is scrolled to the end; stays where the reader scrolled to otherwise."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -125,6 +126,7 @@ class LogView(ScrollView, can_focus=True):
         """Whether the window reaches to where the stream is."""
         return self._lines.end == self._offset
 
+    @delivery
     def show(self, view: JobView | None) -> None:
         """Show the log of this job, and stop showing the one before."""
         self._job_id = view.id if view is not None else None
@@ -137,6 +139,7 @@ class LogView(ScrollView, can_focus=True):
         else:
             self._follow(view.id, view.reason)
 
+    @delivery
     def more(self, view: JobView) -> None:
         """The job went on: follow again where the stream had ended."""
         self._reason = view.reason
@@ -282,6 +285,7 @@ class LogView(ScrollView, can_focus=True):
     def action_search(self) -> None:
         self.post_message(self.SearchAsked())
 
+    @delivery
     def search(self, words: str) -> None:
         """Mark these words, in any case, and go to where they stand last; none: stop searching."""
         self._sought = re.compile(re.escape(words), re.IGNORECASE) if words else None

@@ -21,13 +21,14 @@ from tui.job.kpis import KpiPane
 from tui.job.log import SETTLE_S, LogView
 from tui.job.search import SearchLine
 from tui.job.spec import SpecPane
+from tui.live import Live, delivery
 from tui.sweep.pane import TrialsPane
 from tui.theme import GLYPHS
 
 TABS = ("log", "kpis", "spec", "files", "details", "trials")
 
 
-class JobPanel(Vertical):
+class JobPanel(Live, Vertical):
     """Shows one job, and goes on showing it as it changes."""
 
     class Failed(Message):
@@ -77,6 +78,7 @@ class JobPanel(Vertical):
     def trials(self) -> TrialsPane:
         return self.query_one(TrialsPane)
 
+    @delivery
     def show(self, view: JobView | None) -> None:
         """Show another job, or none."""
         self.view, self.detail = view, None
@@ -96,6 +98,7 @@ class JobPanel(Vertical):
         else:
             self.workers.cancel_group(self, "detail")
 
+    @delivery
     def changed(self, view: JobView) -> None:
         """Take a change of the job that is shown, or of a trial of it."""
         self.trials.changed(view)
@@ -108,9 +111,11 @@ class JobPanel(Vertical):
             self.log_view.more(view)
             self._read(view.id)
 
+    @delivery
     def feed(self, update: StatusUpdate) -> None:
         self.kpis.feed(update)
 
+    @delivery
     def used(self, usage: JobUsage) -> None:
         """What the job that is shown uses now."""
         if self.view is not None and usage.job_id == self.view.id:
@@ -126,15 +131,18 @@ class JobPanel(Vertical):
             tabs.active = "tab-log"
         tabs.hide_tab("tab-trials")
 
+    @delivery
     def name_devices(self, names: Mapping[str, str]) -> None:
         self.device_names = dict(names)
         self._title()
 
+    @delivery
     def open(self, tab: str) -> None:
         """Bring a tab to the front and give it the keys."""
         self.query_one("#tabs", TabbedContent).active = f"tab-{tab}"
         self.focus_tab()
 
+    @delivery
     def focus_tab(self) -> None:
         """Give the keys to the tab in front."""
         target = {
@@ -158,8 +166,6 @@ class JobPanel(Vertical):
             if error.status != 404:
                 self.post_message(self.Failed(error))
             return
-        if not self.app.is_running:
-            return
         self.detail = detail
         self.kpis.show(detail)
         self.query_one(DetailsPane).show(detail, self.device_names)
@@ -179,6 +185,7 @@ class JobPanel(Vertical):
         elif event.pane.id == "tab-trials":
             self.trials.opened()
 
+    @delivery
     def compare_with(self, others: list[JobView]) -> None:
         """Marked jobs, whose curves and specifications are shown beside this one's."""
         self.others = others

@@ -11,8 +11,10 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tui.live import Live, delivery
 
-class SearchLine(Horizontal):
+
+class SearchLine(Live, Horizontal):
     """Hidden until it is asked for, and again when it is left with nothing typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", tooltip="Stop searching")]
@@ -33,11 +35,13 @@ class SearchLine(Horizontal):
         yield Input(placeholder="search the log", id="search-text", compact=True)
         yield Static("", id="search-state")
 
+    @delivery
     def ask(self) -> None:
         """Let the reader type."""
         self.display = True
         self.query_one(Input).focus()
 
+    @delivery
     def say(self, words: str) -> None:
         """Tell how the search goes."""
         self.display = self.display or bool(words)

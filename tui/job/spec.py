@@ -18,6 +18,7 @@ from taod.client import Client, ClientError
 from taod.types.job import JobDetail, JobView
 from tui import format
 from tui.job.tree import tree
+from tui.live import Live, delivery
 from tui.spec.fields import MISSING, written
 from tui.theme import DIM, GREEN, ORANGE, SOFT, TEXT
 
@@ -63,7 +64,7 @@ def _value(value: Any, colour: str) -> Text:
     return Text("–", style=DIM) if value is MISSING else Text(written(value), style=colour)
 
 
-class SpecPane(VerticalScroll):
+class SpecPane(Live, VerticalScroll):
     """`v` goes through the ways to look at it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -81,10 +82,12 @@ class SpecPane(VerticalScroll):
         yield Static("", id="spec-way")
         yield Static("", id="spec-text")
 
+    @delivery
     def clear(self) -> None:
         self._detail = None
         self.query_one("#spec-text", Static).update("")
 
+    @delivery
     def show(self, detail: JobDetail, others: list[JobView]) -> None:
         """`others` are marked jobs, to compare with."""
         self._detail, self._others = detail, [view for view in others if view.id != detail.job.id]

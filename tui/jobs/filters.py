@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from taod.types.state import State, Status
 from tui.jobs.book import Filter
+from tui.live import Live, delivery
 
 CHOICES: tuple[Status | None, ...] = (None, Status.PENDING, Status.RUNNING, Status.DONE, Status.ERROR)
 
@@ -36,7 +37,7 @@ class Chip(Static):
         self.post_message(self.Chosen(self.status))
 
 
-class FilterBar(Horizontal):
+class FilterBar(Live, Horizontal):
     """Tells its owner which filter the user wants."""
 
     class Changed(Message):
@@ -66,26 +67,31 @@ class FilterBar(Horizontal):
     def input(self) -> Input:
         return self.query_one("#filter-text", Input)
 
+    @delivery
     def show_counts(self, counts: Mapping[State, int]) -> None:
         """Count jobs by their public status."""
         for chip in self.query(Chip):
             chip.count(sum(n for state, n in counts.items() if chip.status in (None, state.public)))
 
+    @delivery
     def choose(self, status: Status | None) -> None:
         """Filter by a status; None lets all through."""
         self._status = status
         self._mark()
         self._tell()
 
+    @delivery
     def toggle_trials(self) -> None:
         """Let trials of sweeps through, or no more."""
         self.trials = not self.trials
         self._tell()
 
+    @delivery
     def start_typing(self) -> None:
         """Give the keys to the text, at once: the next may be here already."""
         self.screen.set_focus(self.input)
 
+    @delivery
     def reset(self) -> None:
         """Let everything through."""
         self._status = None

@@ -18,6 +18,7 @@ from tui.jobs.book import Book
 from tui.jobs.filters import FilterBar
 from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
+from tui.live import Live, delivery
 
 PAGE_JOBS = 200
 REST_JOBS = 2_000
@@ -32,7 +33,7 @@ NO_JOBS = (
 )
 
 
-class JobsPanel(Vertical):
+class JobsPanel(Live, Vertical):
     """Keeps the list true: first a page of the API, then every event; more pages as the reader scrolls."""
 
     class Selected(Message):
@@ -95,6 +96,7 @@ class JobsPanel(Vertical):
             return [view for view in self.book.views.values() if view.id in marked]
         return [self.selected] if self.selected is not None else []
 
+    @delivery
     def mark(self) -> None:
         """Mark the selected job, or take its mark away; the cursor goes on to the next."""
         if (job_id := self.table.selected_id) is not None:
@@ -102,11 +104,13 @@ class JobsPanel(Vertical):
             self.table.action_cursor_down()
         self._show()
 
+    @delivery
     def mark_all(self) -> None:
         """Mark all that are loaded."""
         self.table.mark(set(self.book.views))
         self._show()
 
+    @delivery
     def unmark(self) -> None:
         """Take all marks away."""
         self.table.mark(set())
@@ -122,7 +126,7 @@ class JobsPanel(Vertical):
             skip=0,
             size=max(PAGE_JOBS, len(self.book.views)),
         )
-        if asked is not self.book.filter or not self.app.is_running:
+        if asked is not self.book.filter:
             return
         self._connected = True
         first = not self.book.views
@@ -134,6 +138,7 @@ class JobsPanel(Vertical):
         if first and running is not None:
             self.table.select(running)
 
+    @delivery
     def changed(self, view: JobView) -> JobView | None:
         """Take a job from an event; returns what was known of it before."""
         before = self.book.views.get(view.id)
@@ -148,6 +153,7 @@ class JobsPanel(Vertical):
             self._show()
         return before
 
+    @delivery
     def go_to(self, job_id: str) -> None:
         """Select a job; one that is not in the list yet, when it comes."""
         self._expected = job_id
@@ -158,6 +164,7 @@ class JobsPanel(Vertical):
             self.table.select(self._expected)
             self._expected = None
 
+    @delivery
     def gone(self, job_id: str) -> None:
         """A job was deleted."""
         if job_id in self.book.views:
@@ -165,11 +172,13 @@ class JobsPanel(Vertical):
             self._forget([job_id])
             self._show()
 
+    @delivery
     def lost(self, reason: str) -> None:
         """The daemon does not answer."""
         self._connected = False
         self._show(reason)
 
+    @delivery
     def show_counts(self, counts: Mapping[State, int]) -> None:
         self.filters.show_counts(counts)
 
@@ -223,7 +232,7 @@ class JobsPanel(Vertical):
             except ClientError as error:
                 self.post_message(self.Failed(error))
                 return
-            if asked is not self.book.filter or not self.app.is_running:
+            if asked is not self.book.filter:
                 return
             known = len(self.book.views)
             self.book.total = page.total

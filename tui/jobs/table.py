@@ -19,6 +19,7 @@ from taod.types.job import JobView
 from tui import format
 from tui.jobs import rows
 from tui.jobs.order import SAME, Heading, Order, Row, arranged
+from tui.live import Live, delivery
 from tui.theme import DIM, GREEN, SOFT, TEXT
 
 NEAR_END_ROWS = 20
@@ -27,7 +28,7 @@ REARRANGE_S = 0.3
 KEPT_STRIPS = 400
 
 
-class JobsTable(ScrollView, can_focus=True):
+class JobsTable(Live, ScrollView, can_focus=True):
     """Draws jobs; which ones, its owner decides. The cursor belongs to a job, wherever its row goes."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"jobs--cursor", "jobs--head"}
@@ -118,6 +119,7 @@ class JobsTable(ScrollView, can_focus=True):
 
     # What the owner says
 
+    @delivery
     def put(self, views: Sequence[JobView]) -> None:
         """Add jobs, or change their rows in place."""
         known = len(self._views)
@@ -130,28 +132,33 @@ class JobsTable(ScrollView, can_focus=True):
             self._strips.pop(view.id, None)
             self._refresh_row(view.id)
 
+    @delivery
     def drop(self, job_ids: Sequence[str]) -> None:
         """Remove jobs; a cursor on one of them goes to the job that takes its place."""
         gone = [job_id for job_id in job_ids if self._views.pop(job_id, None) is not None]
         if gone:
             self._arrange()
 
+    @delivery
     def select(self, job_id: str) -> None:
         """Move the cursor to a job that is here."""
         if job_id in self._places:
             self._go(self._places[job_id])
 
+    @delivery
     def mark(self, marked: set[str]) -> None:
         """Mark these, and no others."""
         self.marked = marked
         self.refresh()
 
+    @delivery
     def name_devices(self, names: Mapping[str, str]) -> None:
         """Show devices by these names from now on."""
         if names != self.device_names:
             self.device_names = dict(names)
             self._draw_anew()
 
+    @delivery
     def arrange_by(self, order: Order) -> None:
         """Show the jobs in this order; the cursor stays on its job."""
         if order != self.order:
@@ -159,6 +166,7 @@ class JobsTable(ScrollView, can_focus=True):
             self._arrange()
             self._show_cursor()
 
+    @delivery
     def grow_older(self) -> None:
         """Bring ages up to date."""
         self.refresh()

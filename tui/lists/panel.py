@@ -12,9 +12,10 @@ from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
 from tui.lists.table import ThingsTable
+from tui.live import Live, delivery
 
 
-class ListPanel(Vertical):
+class ListPanel(Live, Vertical):
     """Filters what it was given by the words that are typed; its owner reads and draws the rows."""
 
     class Selected(Message):
@@ -59,13 +60,15 @@ class ListPanel(Vertical):
 
     @property
     def selected_id(self) -> str | None:
-        return self.table.selected_id if self.table.row_count else None
+        return self.table.selected_id if self.is_ready and self.table.row_count else None
 
+    @delivery
     def show(self, rows: Mapping[str, Sequence[Text]], empty: str) -> None:
         """Show these; `empty` is said where there are none."""
         self._rows, self._empty = rows, empty
         self._draw()
 
+    @delivery
     def reset(self) -> None:
         """Let everything through again."""
         self.input.value = ""

@@ -9,11 +9,13 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from tui.live import Live, delivery
+
 ROOM_CELLS, LEAST_CELLS = 20, 10
 """Cells that a flexible column should have, and that the others keep."""
 
 
-class ThingsTable(DataTable[Text]):
+class ThingsTable(Live, DataTable[Text]):
     """Rows by id. `columns` are key, title and width; a width of 0 takes what is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -55,6 +57,7 @@ class ThingsTable(DataTable[Text]):
             return None
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
+    @delivery
     def show(self, rows: Mapping[str, Sequence[Text]]) -> None:
         """Show these rows in their order, and no others."""
         kept = self.selected_id
@@ -70,7 +73,9 @@ class ThingsTable(DataTable[Text]):
                 if self.get_cell(key, column) != cell:
                     self.update_cell(key, column, cell)
 
-    def select(self, key: str) -> None:
-        """Move the cursor to a row, where it is there."""
+    @delivery
+    def select(self, key: str) -> bool:
+        """Move the cursor to a row; whether it is there."""
         if key in self.rows:
             self.move_cursor(row=self.get_row_index(key))
+        return key in self.rows

@@ -16,6 +16,7 @@ from taod.types.job import Job
 from taod.types.model import Model
 from taod.types.state import Status
 from tui import format
+from tui.live import Live, delivery
 from tui.models.sweep import BOUNDS, algorithm_of, named
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT
 
@@ -111,7 +112,7 @@ def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:
     return [Text("\nJobs", style=f"bold {SOFT}"), table]
 
 
-class ModelDetails(VerticalScroll):
+class ModelDetails(Live, VerticalScroll):
     """Draws one model."""
 
     def __init__(self) -> None:
@@ -120,6 +121,7 @@ class ModelDetails(VerticalScroll):
     def compose(self) -> ComposeResult:
         yield Static(id="model-facts")
 
+    @delivery
     def show(self, model: Model | None, names: Mapping[str, str]) -> None:
         self.border_title = model.name.replace("[", r"\[") if model else "Model"
         self.query_one("#model-facts", Static).update(facts(model, names) if model else "")

@@ -60,40 +60,29 @@ class DatasetsPage(ListPage):
     def empty(self) -> bool:
         return not self._datasets
 
-    @work(group="list", exclusive=True)
-    async def _read(self, then_select: str | None = None) -> None:
-        try:
-            page = await self.dashboard.client.datasets()
-        except ClientError as error:
-            if error.status:  # without an answer the feed tells of it
-                self.complain(error)
-                self.lost(error.description)
-            return
+    async def fetch(self) -> None:
+        page = await self.dashboard.client.datasets()
         self._datasets = {dataset.id: dataset for dataset in page.items}
-        self.draw()
-        if then_select is not None:
-            self.listing.table.select(then_select)
-        self._show()
 
     def draw(self) -> None:
         self.listing.show({dataset.id: rows(dataset) for dataset in self._datasets.values()}, EMPTY)
 
     @on(feed.DatasetChanged)
     def _changed(self, event: feed.DatasetChanged) -> None:
-        self._read()
+        self.read()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
         if event.view.owner_id in self._datasets and event.view.state.ended:
-            self._read()
+            self.read()
 
     @on(ListPanel.Selected)
     def _selected(self) -> None:
-        self._show()
+        self.show_selected()
         self.refresh_bindings()
 
     @work(group="details", exclusive=True)
-    async def _show(self) -> None:
+    async def show_selected(self) -> None:
         dataset = self.selected
         details = self.query_one(DatasetDetails)
         if dataset is None:
@@ -135,9 +124,7 @@ class DatasetsPage(ListPage):
     def why_not(self, action: str) -> str:
         return "No data set is selected; n makes one."
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "filter":
-            return self.may_filter()
+    def allows(self, action: str) -> bool | None:
         if action in ("bring", "run", "delete", "check", "pictures"):
             return True if self.selected is not None else None
         return True
@@ -161,19 +148,19 @@ class DatasetsPage(ListPage):
     def _bring(self, files: Files | None) -> None:
         if files is None:
             return
-        self._read(files.dataset_id)
+        self.read(files.dataset_id)
         if files.archive is not None:
             self.query_one(Uploads).send(files.dataset_id, files.name, files.archive)
 
     @on(Uploads.Done)
     def _uploaded(self, event: Uploads.Done) -> None:
         self.notify(escape(event.words), title=escape(event.name))
-        self._read(event.dataset_id)
+        self.read(event.dataset_id)
 
     @on(Uploads.Failed)
     def _refused(self, event: Uploads.Failed) -> None:
         self.notify(escape(event.reason), title=f"{escape(event.name)} was not taken", severity="error", timeout=20)
-        self._read(event.dataset_id)
+        self.read(event.dataset_id)
 
     @work(group="ask", exclusive=True)
     async def action_run(self) -> None:
@@ -197,7 +184,7 @@ class DatasetsPage(ListPage):
                 await self.dashboard.client.delete_dataset(dataset.id)
             except ClientError as error:
                 self.complain(error)
-            self._read()
+            self.read()
 
     @work(group="ask", exclusive=True)
     async def action_check(self) -> None:
@@ -210,7 +197,7 @@ class DatasetsPage(ListPage):
         except ClientError as error:
             self.complain(error)
             return
-        self._show()
+        self.show_selected()
 
     def action_pictures(self) -> None:
         self.query_one(DatasetDetails).samples.more()

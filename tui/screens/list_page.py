@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from rich.markup import escape
+from textual import work
 
+from taod.client import ClientError
 from tui.lists.panel import ListPanel
+from tui.live import delivery
 from tui.screens.page import Page
 
 AGE_S = 10.0
@@ -12,7 +15,14 @@ AGE_S = 10.0
 
 
 class ListPage(Page):
-    """Subclasses read the things and draw them; `reload` and a change call `_read`."""
+    """Subclasses read the things and draw them; `reload` and a change call `read`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stale = False
+        self._reading = False
+        self._expected: str | None = None
+        """Id of the thing to select as soon as the list has it."""
 
     @property
     def listing(self) -> ListPanel:
@@ -23,7 +33,12 @@ class ListPage(Page):
         """Whether nothing has been read yet, or there is nothing."""
         raise NotImplementedError
 
-    def _read(self, then_select: str | None = None) -> object:
+    async def fetch(self) -> None:
+        """Read the things. Raises ClientError."""
+        raise NotImplementedError
+
+    def show_selected(self) -> None:
+        """Show the details of the thing under the cursor."""
         raise NotImplementedError
 
     def draw(self) -> None:
@@ -39,13 +54,45 @@ class ListPage(Page):
             self.draw()
 
     def reload(self) -> None:
-        self._read()
+        self.read()
+
+    @delivery
+    def read(self, then_select: str | None = None) -> None:
+        """Read the list anew, and select this thing when the list has it.
+
+        Calls during a reading are answered by one more reading after it, so that no stream of changes can keep the
+        list from being shown, and the last change is read.
+        """
+        self._expected = then_select or self._expected
+        self._stale = True
+        if not self._reading:
+            self._reading = True
+            self._read()
+
+    @work(group="list")
+    async def _read(self) -> None:
+        try:
+            while self._stale:
+                self._stale = False
+                try:
+                    await self.fetch()
+                except ClientError as error:
+                    if error.status:  # without an answer the feed tells of it
+                        self.complain(error)
+                        self.lost(error.description)
+                    continue
+                self.draw()
+                if self._expected is not None and self.listing.table.select(self._expected):
+                    self._expected = None
+                self.show_selected()
+        finally:
+            self._reading = False
 
     def lost(self, reason: str) -> None:
         if self.empty:
             self.listing.show({}, escape(reason))
 
-    def action_filter(self) -> None:
+    def start_filter(self) -> None:
         self.set_focus(self.listing.input)
 
     def action_back(self) -> None:

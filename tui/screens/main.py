@@ -22,6 +22,7 @@ from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
 from tui.jobs.panel import JobsPanel
 from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named, why_not
+from tui.live import delivery
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page
 from tui.sweep.pane import TrialsPane
@@ -106,6 +107,7 @@ class MainScreen(Page):
     def reload(self) -> None:
         self._read_everything()
 
+    @delivery
     def go_to(self, job_id: str) -> None:
         """Select a job, now or when the list has it."""
         self.jobs.go_to(job_id)
@@ -144,8 +146,6 @@ class MainScreen(Page):
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
                 self.complain(error)
-            return
-        if not self.app.is_running:
             return
         await self._show_devices(devices)
         self.job.show(self.jobs.selected)
@@ -195,14 +195,12 @@ class MainScreen(Page):
 
     # What the keys ask
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def allows(self, action: str) -> bool | None:
         """Grey out what none of the jobs that it would be done to allows."""
-        if action == "filter":
-            return self.may_filter()
         if action in ALLOWED:
             return True if self._targets(action) else None
         if action == "trials":
-            view = self.job.view if self.is_mounted else None
+            view = self.job.view
             return True if view is not None and view.trials is not None else None
         if action == "undo":
             return True if self._undo else None
@@ -364,7 +362,7 @@ class MainScreen(Page):
         self.job.compare_with(self.jobs.targets if self.jobs.marked else [])
         self.refresh_bindings()
 
-    def action_filter(self) -> None:
+    def start_filter(self) -> None:
         self.set_class(False, "-zoomed")
         self.jobs.filters.start_typing()
 

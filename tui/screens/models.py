@@ -60,22 +60,11 @@ class ModelsPage(ListPage):
     def empty(self) -> bool:
         return not self._models
 
-    @work(group="list", exclusive=True)
-    async def _read(self, then_select: str | None = None) -> None:
+    async def fetch(self) -> None:
         client = self.dashboard.client
-        try:
-            models, datasets = await asyncio.gather(client.models(read_only=False), client.datasets())
-        except ClientError as error:
-            if error.status:  # without an answer the feed tells of it
-                self.complain(error)
-                self.lost(error.description)
-            return
+        models, datasets = await asyncio.gather(client.models(read_only=False), client.datasets())
         self._models = {model.id: model for model in models.items if not model.ngc_path}
         self._names = {dataset.id: dataset.name for dataset in datasets.items}
-        self.draw()
-        if then_select is not None:
-            self.listing.table.select(then_select)
-        self._show()
 
     def draw(self) -> None:
         self.listing.show({model.id: rows(model) for model in self._models.values()}, EMPTY)
@@ -83,7 +72,7 @@ class ModelsPage(ListPage):
     @on(feed.ModelChanged)
     @on(feed.DatasetChanged)
     def _changed(self) -> None:
-        self._read()
+        self.read()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
@@ -92,22 +81,20 @@ class ModelsPage(ListPage):
             return
         known = {job.id: job.status for job in model.jobs}
         if known.get(event.view.id) is not event.view.status:
-            self._read()
+            self.read()
 
     @on(ListPanel.Selected)
     def _selected(self) -> None:
-        self._show()
+        self.show_selected()
         self.refresh_bindings()
 
-    def _show(self) -> None:
+    def show_selected(self) -> None:
         self.query_one(ModelDetails).show(self.selected, self._names)
 
     def why_not(self, action: str) -> str:
         return "No model is selected; n makes one."
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "filter":
-            return self.may_filter()
+    def allows(self, action: str) -> bool | None:
         if action in ("spec", "run", "change", "delete"):
             return True if self.selected is not None else None
         return True
@@ -130,7 +117,7 @@ class ModelsPage(ListPage):
             return
         made = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
         if made is not None:
-            self._read(made.id)
+            self.read(made.id)
 
     @work(group="ask", exclusive=True)
     async def action_spec(self) -> None:
@@ -175,7 +162,7 @@ class ModelsPage(ListPage):
                 await self.dashboard.client.delete_model(model.id)
             except ClientError as error:
                 self.complain(error)
-            self._read()
+            self.read()
 
 
 class ChooseAction(ModalScreen[str | None]):

@@ -16,6 +16,7 @@ from taod.client import ClientError, NoDaemon
 from tui import feed
 from tui.footer import KeyLine
 from tui.header import HeaderBar
+from tui.live import Live, delivery
 from tui.queue.banner import QueueBanner
 from tui.screens.help import Help
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tui.app import Dashboard
 
 
-class Page(Screen[None]):
+class Page(Live, Screen[None]):
     """Made when it is first shown, kept from then on. Subclasses say what is below the header in `parts`.
 
     `reload` is called when the page is made, when the daemon is there (again), and when events were missed.
@@ -73,6 +74,7 @@ class Page(Screen[None]):
             self.reload()
         elif app.trouble:
             self.lost(app.trouble)
+        self.refresh_bindings()
 
     def ready(self) -> None:
         """The parts are there: give one the focus."""
@@ -116,7 +118,7 @@ class Page(Screen[None]):
 
     def on_key(self, event: Key) -> None:
         """Say why a key that is greyed out does nothing."""
-        if self.taken(event.key):
+        if not self.is_ready or self.taken(event.key):
             return
         for binding in (
             self._bindings.get_bindings_for_key(event.key) if event.key in self._bindings.key_to_bindings else ()
@@ -131,10 +133,27 @@ class Page(Screen[None]):
         parts = self.focused.ancestors_with_self if self.focused is not None else []
         return any(key in part._bindings.key_to_bindings for part in parts if part is not self and part is not self.app)
 
-    def may_filter(self) -> bool:
-        """Whether `/` goes to the list's filter. It does at once, before what is typed after it is given to anybody:
-        so the binding has priority, and must not take the sign from whoever types or searches."""
-        return not (isinstance(self.focused, Input) or self.taken("slash"))
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The one answer of all pages; what a page itself allows, it says in `allows`.
+
+        `/` goes to the list's filter at once, before what is typed after it is given to anybody: so the binding has
+        priority, and must not take the sign from whoever types or searches.
+        """
+        if action == "filter":
+            return not (isinstance(self.focused, Input) or self.taken("slash"))
+        return self.allows(action) if self.is_ready else None
+
+    def allows(self, action: str) -> bool | None:
+        """Whether an action can be done now; None greys it out. Asked only while the parts are there."""
+        return True
+
+    @delivery
+    def action_filter(self) -> None:
+        """Give the filter the keys; asked for before the parts are there, once they are."""
+        self.start_filter()
+
+    def start_filter(self) -> None:
+        """Give the filter the keys."""
 
     def why_not(self, action: str) -> str:
         """Why an action that is greyed out cannot be done now, as a sentence."""

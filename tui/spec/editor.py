@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 from taod.client import Client, ClientError
 from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
+from tui.live import Live
 from tui.models.sweep import named
 from tui.screens.confirm import Confirm
 from tui.spec import search
@@ -43,7 +44,7 @@ class Typed:
     range: Range | None = None
 
 
-class EditValue(ModalScreen[Typed | None]):
+class EditValue(Live, ModalScreen[Typed | None]):
     """One value: typed, or chosen where there are options; with the range of a sweep where the model is swept."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -136,7 +137,7 @@ class EditValue(ModalScreen[Typed | None]):
             self.dismiss(Typed(event.option.id or "", self._typed_range()))
 
 
-class SpecEditor(ModalScreen[bool]):
+class SpecEditor(Live, ModalScreen[bool]):
     """Dismissed with True when something was saved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -20,13 +19,12 @@ from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import JobDetail, JobView
 from taod.types.sweep import SweepView, TrialView
 from tui import format
+from tui.lazy_plot import LazyPlot
+from tui.live import Live, delivery
 from tui.screens.confirm import Confirm
 from tui.sweep import facts
 from tui.sweep.parallel import ParallelPlot
 from tui.sweep.table import TrialTable
-
-if TYPE_CHECKING:
-    from tui.sweep.plot import ValuePlot
 
 GATHER_S = 0.3
 """All that changes within this time is read at once."""
@@ -37,7 +35,7 @@ BESIDE_WIDTH = 100
 """Cells from which they stand beside the table."""
 
 
-class TrialsPane(Vertical):
+class TrialsPane(Live, Vertical):
     """Reads the sweep when it is opened and when one of its trials changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +61,6 @@ class TrialsPane(Vertical):
         self.order = facts.ORDERS[0]
         self.side = SIDES[0]
         self.in_front = False
-        self._values: ValuePlot | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="sweep-head")
@@ -71,7 +68,7 @@ class TrialsPane(Vertical):
             yield TrialTable()
             with Vertical(id="sweep-sides"):
                 yield ParallelPlot()
-                yield Vertical(id="values")
+                yield LazyPlot("tui.sweep.plot.ValuePlot", "values")
                 with VerticalScroll(id="matters", can_focus=False):
                     yield Static(id="matters-text")
 
@@ -88,10 +85,11 @@ class TrialsPane(Vertical):
     @property
     def chosen(self) -> TrialView | None:
         """The trial under the cursor."""
-        key = self.table.selected_id if self.table.row_count else None
+        key = self.table.selected_id if self.is_ready and self.table.row_count else None
         trials = self.sweep.trials if self.sweep is not None else []
         return next((trial for trial in trials if str(trial.number) == key), None)
 
+    @delivery
     def clear(self) -> None:
         """Another job is coming."""
         self._detail, self.sweep, self._stale = None, None, True
@@ -99,17 +97,20 @@ class TrialsPane(Vertical):
         self.table.show({})
         self._draw()
 
+    @delivery
     def show(self, detail: JobDetail) -> None:
         """The sweep's job, as it is now; read when the tab is in front."""
         self._detail = detail if detail.job.trials is not None else None
         self._want()
 
+    @delivery
     def opened(self) -> None:
         """The tab is in front."""
         self.in_front = True
         if self._stale:
             self._want()
 
+    @delivery
     def changed(self, view: JobView) -> None:
         """A job has changed, of this sweep or not."""
         if self._detail is not None and self._detail.job.id in (view.id, view.sweep_id):
@@ -137,7 +138,7 @@ class TrialsPane(Vertical):
             except ClientError as error:
                 self.query_one("#sweep-head", Static).update(Text(error.description))
                 return
-            if not self.app.is_running or self._detail is None or self._detail.job.id != detail.job.id:
+            if self._detail is None or self._detail.job.id != detail.job.id:
                 return
             self.sweep = sweep
             self._fill()
@@ -178,19 +179,7 @@ class TrialsPane(Vertical):
         chosen = self.chosen
         number = chosen.number if chosen is not None else None
         self.query_one(ParallelPlot).draw(self.sweep, number)
-        if self._values is not None:
-            self._values.draw(self.sweep, number)
-        elif self.sweep is not None:
-            self._make_values()
-
-    @work(group="plot", exclusive=True)
-    async def _make_values(self) -> None:
-        """The plotting library is read when there is something to plot, not when the dashboard starts."""
-        module = await asyncio.to_thread(importlib.import_module, "tui.sweep.plot")
-        if self._values is None:  # Known before it is mounted: whoever draws meanwhile makes no second one.
-            self._values = module.ValuePlot()
-            await self.query_one("#values").mount(self._values)
-            self._draw_plots()
+        self.query_one(LazyPlot).draw(self.sweep, number)
 
     def _lay_out(self) -> None:
         """All three where there is room, else the one that was chosen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tui.lists.table import ThingsTable
+from tui.live import delivery
 
 
 class TrialTable(ThingsTable):
@@ -13,6 +14,7 @@ class TrialTable(ThingsTable):
     def __init__(self) -> None:
         super().__init__((), id="trials-table")
 
+    @delivery
     def lay_out(self, columns: Sequence[tuple[str, str, int]]) -> None:
         """Have these columns; other ones than before make an empty table."""
         if list(columns) == list(self._columns):

@@ -1,0 +1,42 @@
+"""The place of a plot: the plotting library is imported when there is something to draw, not at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Any
+
+from textual import work
+from textual.containers import Vertical
+
+from tui.live import Live, delivery
+
+
+class LazyPlot(Live, Vertical):
+    """Holds one plot, created once; it always gets the newest figures."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        """`kind` is module and class of a `tui.plot.Plot`."""
+        super().__init__(id=id)
+        self._kind = kind
+        self._plot: Any = None
+        self._importing = False
+        self._newest: tuple[Any, ...] = ()
+
+    @delivery
+    def draw(self, *figures: Any) -> None:
+        """Show these; while the first of them is empty, no plot is created."""
+        self._newest = figures
+        if self._plot is not None:
+            self._plot.draw(*figures)
+        elif figures[0] and not self._importing:
+            self._importing = True
+            self._create()
+
+    @work(group="plot")
+    async def _create(self) -> None:
+        module, _, kind = self._kind.rpartition(".")
+        plot = getattr(await asyncio.to_thread(importlib.import_module, module), kind)()
+        await self.mount(plot)
+        self._plot = plot
+        plot.draw(*self._newest)

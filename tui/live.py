@@ -1,0 +1,145 @@
+"""The lifecycle gate of every screen and widget that shows data: data waits for the mount and is dropped on removal.
+
+Data arrives from workers, messages and timers at any time; a widget's children exist only between its compose and its
+removal. `Live` is the one place that knows which of the three it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial, wraps
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from textual.events import Mount
+
+if TYPE_CHECKING:
+    from textual.message import Message
+    from textual.widget import Widget
+    from textual.worker import Worker
+
+    Node = Widget
+else:
+    Node = object  # A mixin: a widget as its base would come before the real one and take its styles away.
+
+T = TypeVar("T")
+L = TypeVar("L", bound="Live")
+P = ParamSpec("P")
+
+DELIVERIES: set[str] = set()
+"""Class and name of every marked method that is imported."""
+
+
+class Live(Node):
+    """Mixin, first in the bases of a widget or screen.
+
+    Its workers start when it is mounted and end at their next step once it is being removed. Methods marked with
+    `delivery` are queued before the mount and run in order on mount; after the removal they do nothing.
+    """
+
+    _live_composed = False
+    _live_event: asyncio.Event | None = None
+    _live_queue: list[Callable[[], Any]] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its children exist and stay for now."""
+        return self._live_composed and not self.is_gone
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is removed or being removed, alone or with what it is in."""
+        return self._pruning or self._closing or self._closed
+
+    @property
+    def _live_mounted(self) -> asyncio.Event:
+        if self._live_event is None:
+            self._live_event = asyncio.Event()
+        return self._live_event
+
+    async def _dispatch_message(self, message: Message) -> None:
+        """A widget that is removed while it is being mounted has lost its parts when its turn to mount comes."""
+        if not (isinstance(message, Mount) and self.is_gone):
+            await super()._dispatch_message(message)
+
+    async def mount_composed_widgets(self, widgets: list[Widget]) -> None:
+        await super().mount_composed_widgets(widgets)
+        self._live_composed = True
+
+    def on_mount(self) -> None:
+        """Called after those of the subclasses: what arrived before is newer than what they begin with."""
+        queued, self._live_queue = self._live_queue or [], None
+        for each in queued:
+            if iscoroutine(result := each()):
+                self.run_worker(result, group="delivery")
+        self._live_mounted.set()
+
+    def queue_delivery(self, deliver: Callable[[], Any]) -> None:
+        """Keep it until the mount; nothing is kept of what is gone."""
+        if not self.is_gone:
+            self._live_queue = [*(self._live_queue or ()), deliver]
+
+    def run_worker(self, work: Any, *args: Any, **kwargs: Any) -> Worker[Any]:
+        return super().run_worker(partial(self._live_work, work), *args, **kwargs)
+
+    async def _live_work(self, work: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T]) -> T:
+        await self._live_mounted.wait()
+        return await _Gate(self, work() if callable(work) else work)
+
+
+class _Gate(Awaitable[T]):
+    """Steps a coroutine; before a step, throws CancelledError into it if its widget is gone meanwhile."""
+
+    def __init__(self, node: Live, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._node, self._coroutine = node, coroutine
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        error: BaseException | None = None
+        cancelled = False
+        try:
+            while True:
+                if error is None and not cancelled and self._node.is_gone:
+                    error, cancelled = asyncio.CancelledError("the widget was removed"), True
+                try:
+                    waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                error = None
+                try:
+                    yield waits_for
+                except BaseException as raised:
+                    error = raised
+        finally:
+            self._coroutine.close()
+
+
+def delivery(method: Callable[Concatenate[L, P], T]) -> Callable[Concatenate[L, P], T | None]:
+    """Mark a method of a `Live` by which data arrives. Returns None where it is not called at once."""
+
+    @wraps(method)
+    def deliver(self: L, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        if self.is_ready:
+            return method(self, *args, **kwargs)
+        self.queue_delivery(partial(method, self, *args, **kwargs))
+        return None
+
+    DELIVERIES.add(method.__qualname__)
+    return deliver
+
+
+def async_delivery(
+    method: Callable[Concatenate[L, P], Awaitable[None]],
+) -> Callable[Concatenate[L, P], Coroutine[Any, Any, None]]:
+    """`delivery` for a coroutine method."""
+
+    @wraps(method)
+    async def deliver(self: L, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.is_ready:
+            await method(self, *args, **kwargs)
+        else:
+            self.queue_delivery(partial(method, self, *args, **kwargs))
+
+    DELIVERIES.add(method.__qualname__)
+    return deliver

@@ -1,0 +1,41 @@
+"""What all plots in characters share: colours, axes, ticks. Import it through `LazyPlot`: its library loads slowly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual_plotext import PlotextPlot
+
+from tui.theme import SURFACE
+
+INK_RGB = (105, 117, 110)
+GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
+MOST_TICKS = 10
+
+
+class Plot(PlotextPlot):
+    """Subclasses draw on what `cleared` returns, then call `refresh`."""
+
+    def cleared(self) -> Any:
+        """The figure, empty, in the dashboard's colours, without a grid and a frame."""
+        figure = self.plt
+        figure.clear_figure()
+        figure.canvas_color(GROUND_RGB)
+        figure.axes_color(GROUND_RGB)
+        figure.ticks_color(INK_RGB)
+        figure.grid(False, False)
+        figure.xaxes(True, False)
+        figure.yaxes(True, False)
+        return figure
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """`#rrggbb` as numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def ticks(numbers: list[int]) -> list[int]:
+    """Whole numbers to write under the axis, ten or so."""
+    first, last = numbers[0], numbers[-1]
+    step = max(1, -(-(last - first) // MOST_TICKS))
+    return list(range(first, last + 1, step))
