@@ -62,10 +62,10 @@ from tui.sweep.pane import TrialsPane
 from tui.sweep.table import TrialTable
 
 SIZE = (150, 50)
-STEPS = 30
+STEPS = 9
 """Turns of the event loop over which an answer and a removal are moved against each other."""
 WALKS = int(os.environ.get("TAOD_WALKS", "1"))
-ACTIONS = int(os.environ.get("TAOD_WALK_ACTIONS", "80"))
+ACTIONS = int(os.environ.get("TAOD_WALK_ACTIONS", "30"))
 COLUMNS = (("id", "Id", 8), ("name", "Name", 0))
 NOW = "2026-01-01T00:00:00+00:00"
 ROWS = {"a1": (Text("a1"), Text("the newest row"))}
