@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -62,9 +63,9 @@ class Missing(msgspec.Struct, frozen=True):
     """A path in a dataset that the specification names, and that is not there."""
 
     field: str
-    dataset: str
+    root: Path
     path: str
-    """Below the dataset's top."""
+    """Below the dataset's root."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -81,13 +82,12 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
     spec: Document
     """Complete: defaults, inherited and filled values."""
     missing: list[Missing] = []
-    folders: dict[str, list[str]] = {}
-    """The folders at the top of each dataset of which something is missing, by its name."""
-    unreadable: dict[str, Unreadable] = {}
-    """By dataset."""
-    converting: frozenset[str] = frozenset()
+    folders: dict[Path, list[str]] = {}
+    """The folders at the top of each dataset of which something is missing, by its root: names are not unique."""
+    unreadable: dict[Path, Unreadable] = {}
+    converting: frozenset[Path] = frozenset()
     """Datasets on which a conversion waits or runs, or is part of the same plan."""
-    converted_by: dict[str, str] = {}
+    converted_by: dict[Path, str] = {}
     """The last conversion that was completed on each dataset."""
     identities: int | None = None
     """Different persons or objects among the training images (re-identification)."""
@@ -324,16 +324,17 @@ def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
     wanted = [
         each
         for each in facts.missing
-        if each.field not in facts.applies.writes
-        and not (each.dataset in facts.converting and _is_converted(each.path))
+        if each.field not in facts.applies.writes and not (each.root in facts.converting and _is_converted(each.path))
     ]
-    for name in dict.fromkeys(each.dataset for each in wanted):
-        lacking = [each for each in wanted if each.dataset == name]
+    for dataset in facts.datasets:
+        lacking = [each for each in wanted if each.root == dataset.root]
+        if not lacking:
+            continue
         paths = list(dict.fromkeys(each.path for each in lacking))
         shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
-        arguments = {"dataset": name, "paths": shown}
+        arguments = {"dataset": dataset.name, "paths": shown}
         fields = ", ".join(dict.fromkeys(each.field for each in lacking))
-        yield Warning(WarningCode.PATH_MISSING, fields, arguments, _remedy(facts, name, paths))
+        yield Warning(WarningCode.PATH_MISSING, fields, arguments, _remedy(facts, dataset.root, paths))
 
 
 def _is_converted(path: str) -> bool:
@@ -341,10 +342,10 @@ def _is_converted(path: str) -> bool:
     return not _CONVERTED.isdisjoint(path.split("/"))
 
 
-def _remedy(facts: PreflightFacts, name: str, paths: list[str]) -> str:
+def _remedy(facts: PreflightFacts, root: Path, paths: list[str]) -> str:
     for field, folders in facts.applies.layouts.items():
         if any(path.partition("/")[0] in folders.values() for path in paths):
-            there = [value for value, folder in folders.items() if folder in facts.folders.get(name, [])]
+            there = [value for value, folder in folders.items() if folder in facts.folders.get(root, [])]
             if there:
                 return f"set {field} to {there[0]!r}"
     if any(_is_converted(path) for path in paths):
@@ -354,7 +355,7 @@ def _remedy(facts: PreflightFacts, name: str, paths: list[str]) -> str:
 
 def _unreadable(facts: PreflightFacts) -> Iterator[Warning]:
     for dataset in facts.datasets:
-        found = facts.unreadable.get(dataset.name)
+        found = facts.unreadable.get(dataset.root)
         if found is not None and found.images:
             many = "1 image" if found.images == 1 else f"{found.images} images"
             arguments = {"images": many, "first": found.first}
@@ -365,7 +366,7 @@ def _index_files(facts: PreflightFacts) -> Iterator[Warning]:
     if not facts.applies.index_files or facts.job.action not in TRAINS:
         return
     for dataset in facts.job.train:
-        action = facts.converted_by.get(dataset.name)
+        action = facts.converted_by.get(dataset.root)
         if action == "convert":
             arguments = {"action": action, "network": facts.job.network}
             remedy = "run convert_and_index on the dataset"

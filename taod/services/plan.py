@@ -262,8 +262,12 @@ class Planner:
         """(role, data set) of everything that the job may read."""
         return reads.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
+    def folder(self, dataset: DatasetRecord) -> Path:
+        """Where the dataset's files are, or will be."""
+        return Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
+
     def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
-        root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
+        root = self.folder(dataset)
         if dataset.has_data and not root.is_dir():
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"

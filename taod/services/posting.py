@@ -36,7 +36,16 @@ from taod.types.warning import Warning, WarningCode
 from taod.types.warning_text import text
 
 TRAIN = "train"
-_OF_LINKS = frozenset({WarningCode.LINK_CHANGED, WarningCode.LINK_UNREADABLE})
+_KEPT = frozenset(
+    {
+        WarningCode.CHECKPOINT_INCOMPLETE,
+        WarningCode.LINK_CHANGED,
+        WarningCode.LINK_UNREADABLE,
+        WarningCode.RECORDED,
+        WarningCode.STALLED,
+        WarningCode.STATUS_LINES,
+    }
+)
 """Warnings that do not depend on a job's specification."""
 
 
@@ -241,8 +250,8 @@ class Posting:
         runner = self._runner(owner, job.action, whole, job.asked_runner, job.site)
         wanted = self._devices_wanted(runner, job.action, whole)
         changed = msgspec.structs.replace(job, spec=document, devices_wanted=wanted)
-        of_links = [warning for warning in job.warnings if warning.code in _OF_LINKS]
-        return [*saved.warnings, *self._preflight.warnings(changed), *of_links], wanted
+        kept = [warning for warning in job.warnings if warning.code in _KEPT]
+        return [*saved.warnings, *self._preflight.warnings(changed), *kept], wanted
 
     def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
         """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""

@@ -15,7 +15,7 @@ from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, NewJob
 from taod.catalogue import preflight
 from taod.catalogue.assemble import complete
-from taod.catalogue.facts import DatasetFacts, JobFacts
+from taod.catalogue.facts import JobFacts
 from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
 from taod.errors import BadRequest
 from taod.services import reads
@@ -55,26 +55,26 @@ class Preflight:
         except BadRequest:
             return []
         read = [dataset for _, dataset in reads.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)]
-        missing = list(_missing(spec, [each for each in read if each.has_data], facts))
-        lacking = {each.dataset for each in missing}
+        roots = {self._planner.folder(each): each for each in read}
+        missing = list(_missing(spec, [root for root, each in roots.items() if each.has_data]))
         return preflight.check(
             PreflightFacts(
                 job=facts,
                 spec=spec,
                 missing=missing,
-                folders={each.name: _folders(each.root) for each in _datasets(facts) if each.name in lacking},
-                unreadable=dict(self._unreadable(each) for each in read),
-                converting=frozenset(each.name for each in read if self._converts(each, job, planned)),
-                converted_by={each.name: action for each in read if (action := self._converted_by(each))},
+                folders={each.root: _folders(each.root) for each in missing},
+                unreadable={root: self._unreadable(each) for root, each in roots.items()},
+                converting=frozenset(root for root, each in roots.items() if self._converts(each, job, planned)),
+                converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each))},
                 identities=_identities(facts),
             )
         )
 
-    def _unreadable(self, dataset: DatasetRecord) -> tuple[str, Unreadable]:
+    def _unreadable(self, dataset: DatasetRecord) -> Unreadable:
         report = self._report(dataset.user_id, dataset.id)
         if report.state is not CheckState.DONE:
-            return dataset.name, Unreadable(0, "")
-        return dataset.name, Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
+            return Unreadable(0, "")
+        return Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
 
     def _converts(self, dataset: DatasetRecord, job: NewJob | JobRecord, planned: Mapping[str, NewJob]) -> bool:
         earlier = [each for each in planned.values() if each is not job and each.action.startswith(CONVERSIONS)]
@@ -86,24 +86,18 @@ class Preflight:
         return next((job.action for job in jobs if job.action.startswith(CONVERSIONS)), None)
 
 
-def _datasets(facts: JobFacts) -> list[DatasetFacts]:
-    found = [*facts.train, facts.eval, facts.inference, facts.calibration, facts.own]
-    return [each for each in found if each is not None]
-
-
-def _missing(spec: dict[str, Any], read: list[DatasetRecord], facts: JobFacts) -> Iterator[Missing]:
+def _missing(spec: dict[str, Any], read: list[Path]) -> Iterator[Missing]:
     """The paths of the specification that lie in a dataset with data and are not there."""
-    names = {record.name for record in read}
-    roots = {f"{each.root}/": each.name for each in _datasets(facts) if each.name in names}
     looked: dict[str, bool] = {}
     for field, path in _paths(spec):
-        root = next((root for root in roots if path.startswith(root)), None)
+        root = next((root for root in read if path.startswith(f"{root}/")), None)
         if root is None or (path not in looked and len(looked) >= MOST_PATHS):
             continue
+        below = path.removeprefix(f"{root}/")
         if path not in looked:
-            looked[path] = _exists(root, path)
+            looked[path] = _exists(root, below)
         if not looked[path]:
-            yield Missing(field, roots[root], path.removeprefix(root))
+            yield Missing(field, root, below)
 
 
 def _paths(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
@@ -118,10 +112,10 @@ def _paths(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
         yield field, value
 
 
-def _exists(root: str, path: str) -> bool:
-    if _GLOB.isdisjoint(path.removeprefix(root)):
-        return Path(path).exists()
-    return next(Path(root).glob(path.removeprefix(root)), None) is not None
+def _exists(root: Path, path: str) -> bool:
+    if _GLOB.isdisjoint(path):
+        return (root / path).exists()
+    return next(root.glob(path), None) is not None
 
 
 def _folders(root: Path) -> list[str]:

@@ -42,6 +42,7 @@ def warned(facts: JobFacts, **known: Any) -> dict[WarningCode, str]:
 
 
 JPG = {".jpg": 40}
+CARS = Path("/data/cars")
 VALID = data("valid", extensions=JPG)
 ONE = {"images": 1}
 CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any], str]] = [
@@ -131,8 +132,8 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         job("pose_classification", train=[data()]),
         {},
         {
-            "missing": [Missing("dataset.train_dataset.data_path", "cars", "kinetics/train_data.npy")],
-            "folders": {"cars": ["nvidia"]},
+            "missing": [Missing("dataset.train_dataset.data_path", CARS, "kinetics/train_data.npy")],
+            "folders": {CARS: ["nvidia"]},
         },
         "dataset 'cars' lacks kinetics/train_data.npy, named by dataset.train_dataset.data_path; "
         "set model.graph_layout to 'nvidia'",
@@ -141,16 +142,16 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         WarningCode.UNREADABLE_IMAGES,
         job("unet", train=[data()], eval=VALID),
         job("unet", train=[data()], eval=VALID),
-        {"unreadable": {"cars": Unreadable(0, "")}},
-        {"unreadable": {"cars": Unreadable(2, "images/a.jpg")}},
+        {"unreadable": {CARS: Unreadable(0, "")}},
+        {"unreadable": {CARS: Unreadable(2, "images/a.jpg")}},
         "the check of dataset 'cars' found 2 images that cannot be read, images/a.jpg first; replace or remove them",
     ),
     (
         WarningCode.NO_INDEX_FILES,
         job("retinanet", train=[data()], eval=VALID),
         job("retinanet", train=[data()], eval=VALID),
-        {"converted_by": {"cars": "convert_and_index"}},
-        {"converted_by": {"cars": "convert"}},
+        {"converted_by": {CARS: "convert_and_index"}},
+        {"converted_by": {CARS: "convert"}},
         "dataset 'cars' was converted by convert, which writes no index files, and retinanet reads its records by "
         "them; run convert_and_index on the dataset",
     ),
@@ -243,9 +244,9 @@ def test_identities_are_counted_where_the_tool_counts_them() -> None:
 
 def test_what_a_conversion_will_write_is_not_missing() -> None:
     facts = job("yolo_v3", train=[data()])
-    missing = [Missing("dataset_config.data_sources.tfrecords_path", "cars", "tfrecords/*")]
+    missing = [Missing("dataset_config.data_sources.tfrecords_path", CARS, "tfrecords/*")]
     assert "run the dataset's conversion first" in warned(facts, missing=missing)[WarningCode.PATH_MISSING]
-    assert WarningCode.PATH_MISSING not in warned(facts, missing=missing, converting=frozenset({"cars"}))
+    assert WarningCode.PATH_MISSING not in warned(facts, missing=missing, converting=frozenset({CARS}))
 
 
 @pytest.mark.parametrize(
