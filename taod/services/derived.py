@@ -28,7 +28,9 @@ LABELLED = "label.json"
 """What auto_label leaves in its results: COCO annotations of the images that it read."""
 AUGMENTED = Path("labels") / "output.json"
 """COCO annotations as release 5.0's augmentation leaves them, beside the images."""
-NOT_LABELS = frozenset({"status.json", "skipped_files.txt", "summary.json", "problems.json", "log.txt"})
+NOT_LABELS = frozenset(
+    {"status.json", "skipped_files.txt", "not_kitti.txt", "summary.json", "problems.json", "log.txt"}
+)
 """Files of results that have a label file's suffix."""
 NOTHING = (
     "its results have no annotations.json or another COCO file, no labels/ or KITTI .txt files, and no images/ with "

@@ -35,10 +35,6 @@ MISSING = frozenset(
         "object_detection",
         "instance_segmentation",
         "semantic_segmentation",
-        "annotations",
-        "analytics",
-        "augmentation",
-        "auto_label",
     ]
 )
 """Networks without evidence yet; it only shrinks."""
