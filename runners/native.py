@@ -26,6 +26,14 @@ ENTRY_POINTS = {
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Actions with one entry point whatever the network."""
 
+DEPLOYED = "gen_trt_engine"
+DEPLOY_TOOLS = "nvidia-tao-deploy"
+"""The distribution that builds TensorRT engines."""
+DEPLOY_PACKAGE = b"nvidia_tao_deploy"
+_SCRIPT_BYTES = 4096
+DEPLOY_IMAGE = "tao-deploy"
+"""The kind of image of command lines that only the deploy tools understand."""
+
 
 class Native(LocalRunner):
     """Runs `<network> <action> …` with the executable that is found for the network."""
@@ -42,8 +50,15 @@ class Native(LocalRunner):
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
-        if self._find(entry) is not None:
+        deployed = action == DEPLOYED
+        if self._find(entry, deployed=deployed) is not None:
             return Verdict(True)
+        if deployed:
+            return Verdict(
+                False,
+                f"there is no executable {entry!r} of {DEPLOY_TOOLS}",
+                f"install {DEPLOY_TOOLS} in an environment of its own, and name its bin folder in runner.native.path",
+            )
         return Verdict(
             False,
             f"there is no executable {entry!r}",
@@ -52,7 +67,7 @@ class Native(LocalRunner):
 
     def describe(self, request: RunRequest) -> Launch:
         entry = request.command.argv[0]
-        program = self._find(entry)
+        program = self._find(entry, deployed=request.command.image == DEPLOY_IMAGE)
         if program is None:
             raise StartFailed(f"there is no executable {entry!r} in runner.native.path, runner.native.venv or PATH")
         environment = {"PATH": self._search_path()}
@@ -69,19 +84,38 @@ class Native(LocalRunner):
         Read from what was installed beside it; nothing is run.
         """
         program = self._find(network)
-        if program is None:
-            return None
-        # In an environment the executables lie beside the packages; a link leads there.
-        folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
-        packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]
-        for distribution in distributions(path=packages):
-            if any(p.group == "console_scripts" and p.name == network for p in distribution.entry_points):
-                return f"{distribution.name} {distribution.version}"
-        return None
+        return None if program is None else _package(program, network)
 
-    def _find(self, entry: str) -> str | None:
-        found = shutil.which(entry, path=self._search_path())
-        return None if found is None else str(Path(found).absolute())
+    def _find(self, entry: str, *, deployed: bool = False) -> str | None:
+        """The first executable of that name; `deployed`: of those of the deploy tools, else of the others."""
+        for folder in self._search_path().split(os.pathsep):
+            found = shutil.which(entry, path=folder)
+            if found is not None and _is_deploy_tool(found, entry) == deployed:
+                return str(Path(found).absolute())
+        return None
 
     def _search_path(self) -> str:
         return os.pathsep.join([*map(str, self._folders), os.environ.get("PATH", os.defpath)])
+
+
+def _package(program: str, entry: str) -> str | None:
+    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of, read from what lies beside it."""
+    # In an environment the executables lie beside the packages; a link leads there.
+    folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
+    packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]
+    for distribution in distributions(path=packages):
+        if any(p.group == "console_scripts" and p.name == entry for p in distribution.entry_points):
+            return f"{distribution.name} {distribution.version}"
+    return None
+
+
+def _is_deploy_tool(program: str, entry: str) -> bool:
+    """Whether an executable is of the deploy tools: a script that names their package, or installed with it."""
+    try:
+        with Path(program).open("rb") as file:
+            if DEPLOY_PACKAGE in file.read(_SCRIPT_BYTES):
+                return True
+    except OSError:
+        return False
+    package = _package(program, entry)
+    return package is not None and package.startswith(DEPLOY_TOOLS)

@@ -41,7 +41,7 @@ class World:
             f'[storage]\nlink_roots = ["{self.weights}"]\n\n'
             "[devices]\ngpus = false\ncpu_slots = 2\n\n"
             f"[runner]\norder = {list(order)}\n\n"
-            f'[runner.native]\npath = ["{folder / "bin"}"]\n'
+            f'[runner.native]\npath = ["{folder / "bin"}", "{folder / "deploy"}"]\n'
         )
         self._process: subprocess.Popen[str] | None = None
         self._folder = folder
@@ -54,6 +54,10 @@ class World:
         script.chmod(0o755)
         for name in (*Catalogue().networks(), "augment", "trtexec"):
             (folder / "bin" / name).symlink_to(script)
+        (folder / "deploy").mkdir()
+        for name in Catalogue().networks():
+            (folder / "deploy" / name).write_text(f"#!{sys.executable} -IS\n# nvidia_tao_deploy\n{TOOL.read_text()}")
+            (folder / "deploy" / name).chmod(0o755)
 
     def start(self) -> None:
         with (self._folder / "serve.err").open("w") as errors:

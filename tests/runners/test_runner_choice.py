@@ -158,6 +158,29 @@ def test_native_tells_which_wheel_a_tool_is_of(tmp_path: Path) -> None:
     assert native.version("mal") is None
 
 
+def tool(folder: Path, name: str, text: str = "#!/bin/sh\n") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return folder / name
+
+
+def test_native_builds_engines_with_the_deploy_tools_alone(tmp_path: Path) -> None:
+    training = tool(tmp_path / "train/bin", "dino")
+    native = Native(NativeConfig(path=[str(training.parent)]))
+    verdict = native.can("dino", "gen_trt_engine")
+    assert (native.can("dino", "train").can, verdict.can) == (True, False)
+    assert verdict.reason == "there is no executable 'dino' of nvidia-tao-deploy"
+
+    deploy = tool(tmp_path / "deploy/bin", "dino", "#!/usr/bin/python3\nfrom nvidia_tao_deploy.cv.dino import main\n")
+    for folders in ([training, deploy], [deploy, training]):
+        native = Native(NativeConfig(path=[str(each.parent) for each in folders]))
+        assert (native.can("dino", "train").can, native.can("dino", "gen_trt_engine").can) == (True, True)
+        for action, image, program in (("train", "tlt-pytorch", training), ("evaluate", "tao-deploy", deploy)):
+            command = Command("dino", action, ["dino", action], image)
+            assert native.describe(RunRequest("j", 1, command, str(tmp_path))).argv == [str(program), action]
+
+
 PLUGIN = """
 from runners.local import LocalRunner
 from runners.protocol import Launch, Verdict
