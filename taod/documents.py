@@ -69,7 +69,7 @@ def read_yaml(text: str) -> Any:
     references that make a small text a huge document.
     """
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)
         _measure(value, [0])
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue import classwise, command, emit, fill, inherit, merge, preflight, resources, sources
+from taod.catalogue import classwise, command, emit, fill, inherit, merge, normalise, preflight, resources, sources
 from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 from taod.catalogue.sources.common import known_classes
@@ -126,7 +126,7 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
     preflight.fill(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
     spec.pop("version", None)
-    return merge.tidy(table, merge.without_nulls(spec))
+    return normalise.normalise(table, merge.without_nulls(spec))
 
 
 def _only(field: str, value: Any) -> merge.Document:

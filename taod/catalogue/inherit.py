@@ -8,6 +8,7 @@ from taod.catalogue import merge
 from taod.catalogue.facts import JobFacts, ParentFacts
 from taod.catalogue.fill import spec_file, trained_ancestor
 from taod.catalogue.network import Network
+from taod.catalogue.tables import Node
 from taod.documents import read_yaml
 
 _AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
@@ -19,6 +20,7 @@ _MODEL = "model"
 _OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
 # Arguments that only fit the architecture they were written for.
 _WHOLE = "custom_args"
+_UNKNOWN = Node("", "")
 
 
 def from_training(network: Network, facts: JobFacts, spec: merge.Document, classes: list[str]) -> merge.Document:
@@ -35,12 +37,17 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
     theirs = _trained_spec(network, ancestor)
     inherited = dict(spec)
+    root = network.table(facts.action).root
     for group in _shared_groups(network, facts.action, ancestor.action):
         if isinstance(theirs.get(group), dict):
-            own = {group: _set_by_user(spec.get(group) or {}, [d.get(group) for d in defaults])}
+            own = {
+                group: _set_by_user(
+                    spec.get(group) or {}, [d.get(group) for d in defaults], root.children.get(group, _UNKNOWN)
+                )
+            }
             trained = {group: theirs[group]}
-            laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained)
-            inherited[group] = merge.merge(merge.choose(network, laid, own), own)[group]
+            laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
+            inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
     return inherited
 
 
@@ -79,13 +86,14 @@ def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
     return [name for name in both if not name.startswith(_OWN)]
 
 
-def _set_by_user(values: merge.Document, defaults: list[Any]) -> merge.Document:
+def _set_by_user(values: merge.Document, defaults: list[Any], node: Node) -> merge.Document:
     """What differs from each of the defaults."""
     own: merge.Document = {}
     for key, value in values.items():
         others = [d.get(key) if isinstance(d, dict) else None for d in defaults]
-        if isinstance(value, dict):
-            below = _set_by_user(value, others)
+        child = node.children.get(key, _UNKNOWN)
+        if isinstance(value, dict) and not child.free_keys:
+            below = _set_by_user(value, others, child)
             if below or not value:
                 own[key] = below
         elif value is not None and value not in others:
@@ -93,12 +101,13 @@ def _set_by_user(values: merge.Document, defaults: list[Any]) -> merge.Document:
     return own
 
 
-def _lay(base: merge.Document, over: merge.Document) -> merge.Document:
+def _lay(base: merge.Document, over: merge.Document, node: Node) -> merge.Document:
     laid = dict(base)
     for key, value in over.items():
         below = laid.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and key != _WHOLE:
-            laid[key] = _lay(below, value)
+        child = node.children.get(key, _UNKNOWN)
+        if isinstance(value, dict) and isinstance(below, dict) and key != _WHOLE and not child.free_keys:
+            laid[key] = _lay(below, value, child)
         else:
             laid[key] = value
     return laid

@@ -9,18 +9,22 @@ import msgspec
 
 from taod.catalogue import classwise
 from taod.catalogue.network import Network, of
-from taod.catalogue.tables import Node, Table
+from taod.catalogue.tables import Node
 
 Document = dict[str, Any]
 
 
-def merge(base: Document, over: Document) -> Document:
-    """`base` with `over` laid upon it: objects are merged, anything else is replaced; null stays and means unset."""
+def merge(base: Document, over: Document, node: Node | None = None) -> Document:
+    """`base` with `over` laid upon it: objects are merged, anything else is replaced; null stays and means unset.
+
+    With the `node` of the table that both describe, an object with free keys is replaced as well.
+    """
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            merged[key] = merge(below, value)
+        child = node.children.get(key) if node is not None else None
+        if isinstance(value, dict) and isinstance(below, dict) and not (child is not None and child.free_keys):
+            merged[key] = merge(below, value, child)
         else:
             merged[key] = value
     return merged
@@ -82,8 +86,10 @@ def over_default(network: Network | str, action: str, document: Document, classe
     """The whole specification that a partial one stands for.
 
     Of what a tool reads only one of (an optimiser, a schedule), the default's gives way to the one in the document.
+    A map with free keys is the document's alone.
     """
-    return merge(choose(of(network), default(network, action, classes), document), document)
+    chosen, root = of(network), of(network).table(action).root
+    return merge(choose(chosen, default(network, action, classes), document), document, root)
 
 
 def choose(network: Network, base: Document, over: Document) -> Document:
@@ -156,18 +162,3 @@ def _node_default(node: Node) -> Any:
     if not below:
         return None
     return [below] if node.is_list else below
-
-
-def tidy(table: Table, document: Document) -> Document:
-    """The document with whole numbers written as such where the table wants them (`40.0` -> `40`)."""
-    tidied: Document = _tidy(table.root, document)
-    return tidied
-
-
-def _tidy(node: Node, value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _tidy(node.children[k], v) if k in node.children else v for k, v in value.items()}
-    if isinstance(value, list) and node.children:
-        return [_tidy(node, item) if isinstance(item, dict) else item for item in value]
-    whole = isinstance(value, float) and node.parameter is not None and node.parameter.type == "int"
-    return int(value) if whole and value.is_integer() else value

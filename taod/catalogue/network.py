@@ -55,6 +55,11 @@ class Network:
         return self._entry.spec_format
 
     @property
+    def resolves_references(self) -> bool:
+        """Whether the tool reads its specification with OmegaConf; bpnet and fpenet read plain YAML."""
+        return self._entry.spec_format == "yaml" and self.name not in ("bpnet", "fpenet", "pointpillars")
+
+    @property
     def classwise(self) -> bool:
         return self._entry.classwise
 

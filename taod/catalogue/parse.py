@@ -9,6 +9,7 @@ import msgspec
 
 from taod.catalogue import classwise, prototext
 from taod.catalogue.network import Network, of
+from taod.catalogue.normalise import normalise
 from taod.catalogue.prototext import ParseError
 from taod.catalogue.tables import Node
 from taod.documents import DocumentError, read_yaml
@@ -25,18 +26,19 @@ def parse(spec_format: str, text: str, network: Network | str, action: str) -> d
     Raises ParseError naming the line.
     """
     table = of(network).table(action)
+    text = text.removeprefix("\ufeff")
     if spec_format == "protobuf":
         message = _from_protobuf(table.root, prototext.read(text))
         if classwise.CONFIG in table.rows:
             message = _listed(table.root, classwise.gather(message))
-        return message
+        return normalise(table, message)
     document = _json(text) if spec_format == "json" else _yaml(text)
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ParseError("line 1: a specification is a mapping of names to values")
     typed: dict[str, Any] = _typed(table.root, document)
-    return typed
+    return normalise(table, typed)
 
 
 def _json(text: str) -> Any:
@@ -72,12 +74,26 @@ def _from_protobuf(node: Node | None, message: prototext.Message) -> dict[str, A
     document: dict[str, Any] = {}
     for name, values in message.items():
         child = below.get(name)
+        declared = child.field if child is not None else None
+        if declared is not None and not declared.repeated and len(values) > 1:
+            values = [_given_again(values)]
         items = [
             _from_protobuf(child, value) if isinstance(value, dict) else _from_scalar(child, value) for value in values
         ]
         many = len(items) != 1 or (child is not None and child.repeats)
         document[name] = items if many else items[0]
     return document
+
+
+def _given_again(values: list[Any]) -> Any:
+    """The value of a field that is declared once and given several times: messages are merged, else the last counts."""
+    if not all(isinstance(value, dict) for value in values):
+        return values[-1]
+    merged: prototext.Message = {}
+    for value in values:
+        for name, given in value.items():
+            merged[name] = [*merged.get(name, []), *given]
+    return merged
 
 
 def _listed(node: Node, value: Any) -> Any:

@@ -143,4 +143,4 @@ def _items(table: Table, node: Node, row: Parameter) -> dict[str, Any]:
         template = group_default(node)
         return items | ({"default": template} if template else {})
     bounds = _range(row)
-    return {"type": "number", **bounds} if row.items == "float" or bounds else {}
+    return {"type": _TYPES[node.items], **bounds} if node.items else {}

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from taod.catalogue import messages
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -28,6 +30,8 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: int | float | None = None
     maximum: int | float | None = None
     options: list[Any] = []
+    free_keys: bool = False
+    """An object whose keys are the user's own (`label_map`): a user's object replaces the default's as a whole."""
     items: str = ""
     """Type of the elements of a list, where it is known."""
     required: bool = False
@@ -106,17 +110,24 @@ class Comparison(msgspec.Struct, frozen=True):
     other: str
 
 
+_SCALARS = {"string": "string", "bool": "bool", "int": "int", "uint": "int", "float": "float"}
+
+
 class Node:
     """A place in a spec: a parameter, or a group that no line of the table names."""
 
-    __slots__ = ("children", "free", "hidden", "name", "parameter", "path")
+    __slots__ = ("children", "field", "free", "hidden", "listed", "name", "parameter", "path")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
         self.path = path
         self.parameter: Parameter | None = None
         self.children: dict[str, Node] = {}
+        self.field: messages.Field | None = None
+        """What the tool's protobuf message declares here; None for other formats, and where it declares nothing."""
         self.hidden = False
+        self.listed = True
+        """Whether the table has a line for it or for something below; else only the tool's message has it."""
         self.free = False
         """Takes anything below it without a word."""
 
@@ -127,7 +138,28 @@ class Node:
     @property
     def repeats(self) -> bool:
         """Whether a specification may have several of it."""
+        if self.field is not None:
+            return self.field.repeated
         return self.is_list or (self.parameter is None and self.name.endswith("data_sources"))
+
+    @property
+    def declares_list(self) -> bool:
+        """Whether the tool's message makes a list of a single value. Data sources may be either: they are filled in."""
+        return self.field is not None and self.field.repeated and not self.name.endswith("data_sources")
+
+    @property
+    def items(self) -> str:
+        """The type of a list's items, by the table or else by the tool's message; empty where neither has one."""
+        row = self.parameter
+        if row is not None and (row.items or row.minimum is not None or row.maximum is not None):
+            return row.items or "float"
+        declared = self.field.kind if self.field is not None else ""
+        return _SCALARS.get(declared, "")
+
+    @property
+    def free_keys(self) -> bool:
+        """Whether an object's keys are the user's own."""
+        return self.parameter is not None and self.parameter.free_keys
 
     @property
     def must_be_given(self) -> bool:
@@ -148,7 +180,7 @@ class Node:
 class Table:
     """The parameters of one action of one network, in order and as a tree."""
 
-    def __init__(self, network: str, action: str, rows: list[Parameter]) -> None:
+    def __init__(self, network: str, action: str, rows: list[Parameter], message: str | None = None) -> None:
         self.network = network
         self.action = action
         self.rows = {row.path: row for row in rows}
@@ -156,6 +188,8 @@ class Table:
         for row in rows:
             self._place(row).parameter = row
         _settle(self.root)
+        if message is not None:
+            _declare(self.root, message)
         self.comparisons = [_comparison(row.path, rule) for row in rows for rule in row.compare]
         self.required = [row for row in rows if row.required and self._asked_for(row)]
         self.automl = [row.path for row in rows if row.automl]
@@ -186,14 +220,6 @@ class Table:
         above = (self.rows.get(".".join(parts[:end])) for end in range(1, len(parts)))
         return any(row is not None and row.type == "list" for row in above)
 
-    def leaves(self, node: Node | None = None) -> Iterator[Node]:
-        """Every parameter that is no group, in the table's order."""
-        for child in (node or self.root).children.values():
-            if child.is_group and child.children:
-                yield from self.leaves(child)
-            else:
-                yield child
-
 
 def _settle(node: Node) -> None:
     for child in node.children.values():
@@ -206,6 +232,18 @@ def _settle(node: Node) -> None:
     else:
         node.hidden = own.hidden or (own.type == "object" and bool(below) and all(c.hidden for c in below))
         node.free = (own.type == "object" and not below) or node.name == "custom_args"
+
+
+def _declare(node: Node, message: str) -> None:
+    """Lay the tool's message over the tree; fields that no line of the table names are known and not shown."""
+    for name, field in messages.fields(message).items():
+        child = node.children.get(name)
+        if child is None:
+            child = node.children[name] = Node(name, f"{node.path}.{name}" if node.path else name)
+            child.hidden, child.listed = True, False
+        child.field = field
+        if field.message:
+            _declare(child, field.message)
 
 
 def _comparison(path: str, rule: str) -> Comparison:
@@ -243,4 +281,6 @@ def _parameters(name: str) -> list[Parameter]:
 def table(network: str, action: str) -> Table:
     """The parameter table of an action; an action without a spec has an empty one."""
     rows = [p for p in _parameters(network) if not p.actions or action in p.actions.split()]
-    return Table(network, action, rows if action in index()[network].specs else [])
+    if action not in index()[network].specs:
+        return Table(network, action, [])
+    return Table(network, action, rows, messages.root(network, action))

@@ -13,6 +13,7 @@ import msgspec
 
 from taod.catalogue import merge, words
 from taod.catalogue.network import Network, of
+from taod.catalogue.normalise import normalise
 from taod.catalogue.resources import FIELDS as RESOURCE_FIELDS
 from taod.catalogue.tables import Comparison, Node, Parameter, Table
 from taod.types.warning import Warning, WarningCode
@@ -48,16 +49,19 @@ class Checked(msgspec.Struct, frozen=True):
 def check(network: Network | str, action: str, document: Any, *, strict: bool = False) -> Checked:
     """Check a document as the user gave it; what it leaves out is taken from the action's default.
 
-    Null means unset. Keys that no table has are told as warnings, or as violations if `strict`.
+    Violations are what the tool itself refuses: a wrong type, a missing value, an unknown member of an enum. Values
+    outside the documented ranges and options, and keys that no table has, are warnings, or violations if `strict`:
+    the tools take some of them, and NVIDIA's own files have such values. Null means unset.
     """
     of_network = of(network)
     table = of_network.table(action)
     if not isinstance(document, dict):
         return Checked([Violation("$", document, "must be an object")], [])
     walk = _Walk(table, of_network, strict)
+    document = normalise(table, document)
     walk.group(table.root, document, "$")
     _check_required(of_network, table, document, walk.violations)
-    _check_comparisons(table, document, walk.violations)
+    _check_comparisons(table, document, walk)
     _check_alternatives(of_network, document, walk.violations)
     return Checked(walk.violations, walk.warnings)
 
@@ -74,13 +78,34 @@ class _Walk:
 
     def group(self, node: Node, document: dict[str, Any], path: str) -> None:
         children = node.children
+        tabled = self.strict and any(child.listed for child in children.values())
         for key, value in document.items():
             child = children.get(key)
-            if child is None:
+            if child is None or (tabled and not child.listed):
                 if not node.free:
                     self.unknown(f"{node.path}.{key}" if node.path else key, value, f"{path}.{key}")
-            elif value is not None and not child.hidden:
+            elif value is None or self.member(child, value, f"{path}.{key}"):
+                continue
+            elif not child.hidden:
                 self.value(child, value, f"{path}.{key}")
+            elif not child.listed and isinstance(value, dict):
+                self.group(child, value, f"{path}.{key}")
+
+    def member(self, node: Node, value: Any, path: str) -> bool:
+        """Whether the tool declares an enum here; a value that is no member of it is a violation."""
+        if node.field is None or node.field.kind != "enum":
+            return False
+        for item in value if isinstance(value, list) else [value]:
+            if node.field.member(item) is None:
+                self.violations.append(Violation(path, item, f"must be one of {', '.join(node.field.members)}"))
+        return True
+
+    def outside(self, path: str, value: Any, rule: str) -> None:
+        """A value that the reference does not document, and that the tool may take all the same."""
+        if self.strict:
+            self.violations.append(Violation(path, value, rule))
+        elif len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(Warning(WarningCode.OUTSIDE_REFERENCE, path, {"value": value, "rule": rule}))
 
     def value(self, node: Node, value: Any, path: str) -> None:
         row = node.parameter
@@ -92,23 +117,31 @@ class _Walk:
         elif row.type == "list":
             self.list(node, row, value, path)
         else:
-            broken = _SCALARS[row.type](row, value)
-            if broken:
-                self.violations.append(Violation(path, value, words.rule(row)))
+            self.scalar(node, row, value, path, words.rule(row))
+
+    def scalar(self, node: Node, row: Parameter, value: Any, path: str, rule: str) -> None:
+        kind = node.items if row.type == "list" else row.type
+        unsigned = node.field is not None and node.field.kind == "uint"
+        if not _TYPES[kind](value):
+            self.violations.append(Violation(path, value, rule))
+        elif unsigned and value < 0:
+            ranged = row.minimum is not None and row.minimum >= 0
+            self.violations.append(Violation(path, value, rule if ranged else "must be a whole number of at least 0"))
+        elif _undocumented(row, value):
+            self.outside(path, value, rule)
 
     def list(self, node: Node, row: Parameter, value: Any, path: str) -> None:
         if not isinstance(value, list):
             self.violations.append(Violation(path, value, words.rule(row)))
             return
-        numbers = row.items == "float" or row.minimum is not None or row.maximum is not None
+        items = node.items
+        rule = f"must be {_ITEMS[items]}{words.span(row.minimum, row.maximum)}" if items else ""
         for place, item in enumerate(value):
             where = f"{path}[{place}]"
             if node.children:
                 self.item(node, item, where)
-            elif numbers and _wrong_float(row, item):
-                self.violations.append(
-                    Violation(where, item, f"must be a number{words.span(row.minimum, row.maximum)}")
-                )
+            elif items:
+                self.scalar(node, row, item, where, rule)
 
     def item(self, node: Node, item: Any, path: str) -> None:
         if not isinstance(item, dict):
@@ -118,6 +151,11 @@ class _Walk:
         for name, child in node.children.items():
             if child.must_be_given and not child.hidden and item.get(name) is None:
                 self.violations.append(Violation(f"{path}.{name}", None, "is required"))
+
+    def refuses(self, dotted: str) -> bool:
+        """Whether the tool declares its message here and has no such field in it."""
+        above = self.table.node(dotted.rpartition(".")[0]) if "." in dotted else self.table.root
+        return above is not None and any(child.field is not None for child in above.children.values())
 
     def unknown(self, dotted: str, value: Any, path: str) -> None:
         if dotted in self.known:
@@ -129,7 +167,9 @@ class _Walk:
         if not self.strict and len(self.warnings) >= _MOST_WARNINGS:
             return
         near = words.nearest(self.table, dotted)
-        of = {"network": self.table.network, "action": self.table.action} | ({"nearest": f"$.{near}"} if near else {})
+        of: dict[str, Any] = {"network": self.table.network, "action": self.table.action}
+        of |= {"nearest": f"$.{near}"} if near else {}
+        of |= {"refused": True} if self.refuses(dotted) else {}
         if self.strict:
             hint = f"; the nearest known parameter is $.{near}" if near else ""
             rule = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
@@ -148,54 +188,36 @@ def known_beside_table(network: Network, action: str) -> set[str]:
 
 def _is_device_count(value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
-    return all(v is None or (not _wrong_int(None, v) and v >= 0) for v in values)
+    return all(v is None or (_is_whole(v) and v >= 0) for v in values)
 
 
-def _wrong_int(row: Parameter | None, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
+def _undocumented(row: Parameter, value: Any) -> bool:
+    """Whether the reference's range, options or constant leave a value of the right type out."""
+    if row.const and value != row.default:
         return True
-    if isinstance(value, float) and not value.is_integer():
-        return True
-    return row is not None and _out_of_bounds(row, value)
-
-
-def _wrong_float(row: Parameter, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return True
-    return _out_of_bounds(row, value)
-
-
-def _out_of_bounds(row: Parameter, value: float) -> bool:
+    if row.options and row.type != "list":
+        return value not in row.options
+    if not _is_number(value):
+        return False
     if row.minimum is not None and value < row.minimum:
         return True
     if row.maximum is not None and value > row.maximum:
         return True
-    if row.const and value != row.default:
-        return True
-    if row.multiple_of is not None and value % row.multiple_of:
-        return True
-    return bool(row.options) and row.type != "list" and value not in row.options
+    return bool(row.multiple_of and value % row.multiple_of)
 
 
-def _wrong_bool(_row: Parameter, value: Any) -> bool:
-    return not isinstance(value, bool)
-
-
-def _wrong_string(row: Parameter, value: Any) -> bool:
-    if not isinstance(value, str):
-        return True
-    if row.const and value != row.default:
-        return True
-    return bool(row.options) and value not in row.options
-
-
-_SCALARS: dict[str, Callable[[Parameter, Any], bool]] = {
-    "int": _wrong_int,
-    "float": _wrong_float,
-    "bool": _wrong_bool,
-    "string": _wrong_string,
-    "any": lambda _row, _value: False,
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "int": _is_whole,
+    "float": lambda value: _is_number(value) and math.isfinite(value),
+    "bool": lambda value: isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "any": lambda _value: True,
 }
+_ITEMS = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text"}
 
 
 def _check_required(network: Network, table: Table, document: dict[str, Any], found: list[Violation]) -> None:
@@ -205,8 +227,8 @@ def _check_required(network: Network, table: Table, document: dict[str, Any], fo
         )
 
 
-def _check_comparisons(table: Table, document: dict[str, Any], found: list[Violation]) -> None:
-    wrong = {violation.path for violation in found}
+def _check_comparisons(table: Table, document: dict[str, Any], walk: _Walk) -> None:
+    wrong = {violation.path for violation in walk.violations} | {warning.subject for warning in walk.warnings}
     for wanted in table.comparisons:
         if f"$.{wanted.path}" in wrong or f"$.{wanted.other}" in wrong:
             continue
@@ -215,12 +237,12 @@ def _check_comparisons(table: Table, document: dict[str, Any], found: list[Viola
         if given is None and given_other is None:
             continue
         other_default = other.default if other is not None else None
-        value = given if given is not None else row.default
-        bound = given_other if given_other is not None else other_default
-        if value == row.default and bound == other_default:
+        value = _first(given) if given is not None else _first(row.default)
+        bound = _first(given_other if given_other is not None else other_default)
+        if value == _first(row.default) and bound == _first(other_default):
             continue  # The facts' own defaults are never refused.
         if _is_number(value) and _is_number(bound) and not _holds(wanted, row, value, bound):
-            found.append(Violation(f"$.{wanted.path}", value, words.comparison(wanted, bound)))
+            walk.outside(f"$.{wanted.path}", value, words.comparison(wanted, bound))
 
 
 def _check_alternatives(network: Network, document: dict[str, Any], found: list[Violation]) -> None:
@@ -230,6 +252,11 @@ def _check_alternatives(network: Network, document: dict[str, Any], found: list[
         if len(given) > 1:
             rule = f"must have only one of {', '.join(names)}; take the others out or set them to null"
             found.append(Violation(f"$.{group}" if group else "$", given, rule))
+
+
+def _first(value: Any) -> Any:
+    """The first of a list: a schedule's points rise."""
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

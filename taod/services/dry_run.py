@@ -9,7 +9,7 @@ from runners.registry import RunnerRegistry
 from store.records import NewJob
 from taod import masking
 from taod.catalogue.facts import Assembled
-from taod.catalogue.merge import default, merge
+from taod.catalogue.merge import over_default
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
@@ -85,7 +85,7 @@ class DryRun:
 
         Without a runner the tool's own command line, as it is.
         """
-        whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        whole = None if job.spec is None else over_default(job.network, job.action, job.spec)
         choice = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner, place=job.site)
         if choice.runner is None:
             return "", Launch(assembled.argv)

@@ -79,9 +79,9 @@ class Editing:
         if body.spec is not msgspec.UNSET:
             if spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            warnings, wanted = self._posting.check_spec(owner, job, body.spec)
-            spec = body.spec
-            fields |= {"spec": spec, "warnings": warnings, "devices_wanted": wanted}
+            saved, wanted = self._posting.check_spec(owner, job, body.spec)
+            spec = saved.document
+            fields |= {"spec": spec, "warnings": saved.warnings, "devices_wanted": wanted}
             notes.append("spec")
         if body.devices_wanted is not msgspec.UNSET:
             fields["devices_wanted"] = self._posting.check_devices(owner, job.action, spec, body.devices_wanted)

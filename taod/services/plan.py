@@ -18,7 +18,7 @@ from taod.automl import fidelity
 from taod.catalogue import Catalogue, artifacts, shell
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.merge import default, merge
+from taod.catalogue.merge import over_default
 from taod.datasets import extensions
 from taod.errors import BadRequest
 from taod.paths import Root
@@ -108,13 +108,13 @@ class Planner:
         if not job.site:
             held = job.devices if isinstance(job, JobRecord) else []
             return sum(1 for device in held if not device.startswith(_CPU))
-        whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        whole = None if job.spec is None else over_default(job.network, job.action, job.spec)
         most = next((each.gpus for each in self._runners.elsewhere() if place_of(each) == job.site), 1)
         return devices_wanted(job.action, whole, Machine(gpus=most, cpu_slots=1))
 
     def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
         """The job's specification over the defaults of its action; None where it takes none."""
-        return None if job.spec is None else merge(default(job.network, job.action), job.spec)
+        return None if job.spec is None else over_default(job.network, job.action, job.spec)
 
     def secrets(self, job: JobRecord) -> list[str]:
         """The keys that are masked in its log; empty where the job's model is gone."""

@@ -14,7 +14,7 @@ from store.records import JobRecord, NewJob, SweepRecord
 from taod.automl.design import design
 from taod.automl.space import GROUP
 from taod.catalogue import Catalogue, Network
-from taod.catalogue.merge import default, merge
+from taod.catalogue.merge import over_default
 from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
@@ -28,7 +28,7 @@ from taod.services.needs import EVALUATIONS, Machine, check_datasets, devices_wa
 from taod.services.owner import Owner, Owners
 from taod.services.plan import Planner
 from taod.services.preflight import Preflight
-from taod.services.specs import Specs
+from taod.services.specs import Saved, Specs
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.state import State
@@ -135,7 +135,7 @@ class Posting:
         planned = {job.id: job for job in jobs}
         for job in jobs:
             if why := self._planner.shell_refusal(job, planned):
-                whole = None if job.spec is None else merge(default(job.network, job.action), job.spec)
+                whole = None if job.spec is None else over_default(job.network, job.action, job.spec)
                 runner = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner).runner
                 if runner is None or uses_shell(runner):
                     raise BadRequest(f"{job.action}: {why}")
@@ -191,7 +191,7 @@ class Posting:
             if parent is None or action == TRAIN:
                 self._check_weights(user_id, model.ptm)
         spec = self._specs.for_job(owner, action) if self._specs.takes_spec(owner, action) else None
-        whole = None if spec is None else merge(default(owner.network, action), spec.document)
+        whole = None if spec is None else over_default(owner.network, action, spec.document)
         document = None if spec is None else spec.document
         warnings = [] if spec is None else spec.warnings
         choice = self._runners.choose(owner.network, action, whole, wanted=asked_runner)
@@ -236,26 +236,27 @@ class Posting:
         owner = self._owners.writable(user_id, job.owner_kind, job.owner_id)
         assert owner.model is not None
         spec = self._specs.for_job(owner, job.action)
-        whole = merge(default(owner.network, job.action), spec.document)
+        whole = over_default(owner.network, job.action, spec.document)
         runner = self._runner(owner, job.action, whole, job.asked_runner)
         wanted, site = self._devices_wanted(runner, job.action, whole), place_of(runner)
         return design(
             job.id, owner.model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
         )
 
-    def check_spec(self, owner: Owner, job: JobRecord, document: dict[str, Any]) -> tuple[list[Warning], int]:
-        """Check a new spec for a job that waits as if it were posted; its warnings, and the devices it now wants."""
+    def check_spec(self, owner: Owner, job: JobRecord, document: dict[str, Any]) -> tuple[Saved, int]:
+        """Check a new spec for a job that waits as if it were posted; what is kept of it, and the devices it wants."""
         saved = self._specs.check_for_job(owner, job.action, document)
-        whole = merge(default(owner.network, job.action), document)
+        document = saved.document
+        whole = over_default(owner.network, job.action, document)
         runner = self._runner(owner, job.action, whole, job.asked_runner, job.site)
         wanted = self._devices_wanted(runner, job.action, whole)
         changed = msgspec.structs.replace(job, spec=document, devices_wanted=wanted)
         kept = [warning for warning in job.warnings if warning.code in _KEPT]
-        return [*saved.warnings, *self._preflight.warnings(changed), *kept], wanted
+        return Saved(document, [*saved.warnings, *self._preflight.warnings(changed), *kept]), wanted
 
     def check_devices(self, owner: Owner, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
         """How many devices a job is to take, where that is no more than its spec asks for. Raises BadRequest."""
-        whole = None if spec is None else merge(default(owner.network, action), spec)
+        whole = None if spec is None else over_default(owner.network, action, spec)
         most = devices_wanted(action, whole, self._machine())
         if wanted > most:
             asks = "its spec asks for" if most > 1 else f"a run of {action} takes"

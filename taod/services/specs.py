@@ -10,8 +10,9 @@ import msgspec
 from store import Store
 from store.records import DatasetRecord
 from taod.automl.space import GROUP, narrowed
-from taod.catalogue import Catalogue
-from taod.catalogue.merge import default, merge, missing, put
+from taod.catalogue import Catalogue, references
+from taod.catalogue.merge import default, merge, missing, over_default, put
+from taod.catalogue.network import of
 from taod.catalogue.parse import ParseError, parse
 from taod.catalogue.preflight import data_defaults
 from taod.catalogue.schema import schema, set_defaults
@@ -82,7 +83,8 @@ class Specs:
     def put(self, user_id: str, kind: str, owner_id: str, action: str, changes: Document) -> Saved:
         """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        return self._save(owner, action, merge(self._saved(owner, action), changes))
+        root = of(owner.network).table(action).root
+        return self._save(owner, action, merge(self._saved(owner, action), changes, root))
 
     def for_job(self, owner: Owner, action: str) -> Saved:
         """The spec that a job of this action starts with; the schema's default, with a warning, where none was saved.
@@ -106,6 +108,7 @@ class Specs:
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
         """A spec given for one job alone. Raises InvalidSpec."""
+        document = self._resolved(owner, action, document)
         return Saved(document, self._check(owner, action, document))
 
     def takes_spec(self, owner: Owner, action: str) -> bool:
@@ -126,10 +129,23 @@ class Specs:
         return document
 
     def _save(self, owner: Owner, action: str, document: Document) -> Saved:
+        document = self._resolved(owner, action, document)
         warnings = self._check(owner, action, document)
         with self._store.lasting():
             self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
+
+    def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
+        """The document with references to its own values resolved, for tools that read with OmegaConf."""
+        network = of(owner.network)
+        if not network.resolves_references or not isinstance(document, dict):
+            return document
+        whole = over_default(network, action, document)
+        resolved, problems = references.resolve(document, whole)
+        if problems:
+            said = "; ".join(f"{each.path}: {each.why}" for each in problems)
+            raise InvalidSpec(f"Invalid specs: {said}")
+        return resolved
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[Warning]:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)

@@ -15,6 +15,7 @@ class WarningCode(StrEnum):
     """Kept as text by an earlier version."""
     # Specifications
     UNKNOWN_PARAMETER = "unknown_parameter"
+    OUTSIDE_REFERENCE = "outside_reference"
     DEFAULT_SPEC = "default_spec"
     NOT_SEARCHED = "not_searched"
     # Linked datasets

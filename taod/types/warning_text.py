@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from taod.types.warning import Warning, WarningCode
 
 Arguments = Mapping[str, Any]
@@ -18,7 +20,14 @@ def text(warning: Warning) -> str:
 
 def _unknown_parameter(subject: str, of: Arguments) -> str:
     near = f"; the nearest known parameter is {of['nearest']}" if of.get("nearest") else ""
-    return f"{subject} is not a parameter of {of['network']} {of['action']}{near}; it is passed on as it is"
+    refused = ", and the tool of release 5.0 refuses fields that its message lacks" if of.get("refused") else ""
+    return f"{subject} is not a parameter of {of['network']} {of['action']}{near}; it is passed on as it is{refused}"
+
+
+def _outside_reference(subject: str, of: Arguments) -> str:
+    shown = msgspec.json.encode(of["value"], enc_hook=repr).decode()
+    value = shown if len(shown) <= 80 else shown[:77] + "..."
+    return f"{subject} {of['rule']} by the reference, not {value}; it is passed on as it is"
 
 
 def _status_lines(_: str, of: Arguments) -> str:
@@ -41,6 +50,7 @@ def _checkpoint_incomplete(_: str, of: Arguments) -> str:
 _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.RECORDED: lambda _, of: str(of["text"]),
     WarningCode.UNKNOWN_PARAMETER: _unknown_parameter,
+    WarningCode.OUTSIDE_REFERENCE: _outside_reference,
     WarningCode.DEFAULT_SPEC: lambda subject, _: f"no spec was saved for {subject}: the schema's default is used",
     WarningCode.NOT_SEARCHED: lambda _, of: str(of["text"]),
     WarningCode.LINK_UNREADABLE: lambda subject, of: (

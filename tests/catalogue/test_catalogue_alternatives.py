@@ -21,11 +21,16 @@ from taod.catalogue.validate import check
 
 RULED = [name for name in index() if network_file(name).one_of]
 PLACES = [
-    (name, action, f"{group}." if group else "", [each for each in names if each in node.children])
+    (
+        name,
+        action,
+        f"{group}." if group else "",
+        [each for each in names if each in node.children and node.children[each].listed],
+    )
     for name in RULED
     for action in index()[name].specs
     for group, *names in network_file(name).one_of
-    if (node := table(name, action).node(group) if group else table(name, action).root) is not None
+    if (node := table(name, action).node(group) if group else table(name, action).root) is not None and node.listed
 ]
 SGD = {"training_config": {"optimizer": {"sgd": {"momentum": 0.8}}}}
 

@@ -10,7 +10,9 @@ import pytest
 
 from taod.catalogue import merge
 from taod.catalogue.schema import schema
+from taod.catalogue.tables import table
 from taod.catalogue.validate import check
+from taod.types.warning import WarningCode
 from taod.types.warning_text import text
 
 OPTIMIZER = "train.train_config.optimizer"
@@ -40,7 +42,7 @@ def spec(path: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_broken_rule_is_told_with_its_place(path: str, value: Any, said: str) -> None:
-    checked = check("classification_pyt", "train", spec(path, value))
+    checked = check("classification_pyt", "train", spec(path, value), strict=True)
     assert [str(v) for v in checked.violations] == [f"$.{path}: {said}"]
 
 
@@ -64,18 +66,62 @@ def test_what_is_fine(path: str, value: Any) -> None:
     assert checked.violations == []
 
 
+@pytest.mark.parametrize(
+    ("network", "action", "path", "value", "rule"),
+    [
+        ("classification_pyt", "train", f"{OPTIMIZER}.lr", 2, "must be a number between 0 and 1"),
+        ("classification_pyt", "gen_trt_engine", "gen_trt_engine.tensorrt.data_type", "fp8", "must be one of fp32"),
+        ("detectnet_v2", "train", "augmentation_config.preprocessing.output_image_height", 730, "multiple of 16"),
+        ("classification_pyt", "train", "train.train_config.checkpoint_config.interval", 50, "must be less than"),
+        ("faster_rcnn", "train", "model_config.freeze_blocks", [7], "must be a number between 0 and 3"),
+    ],
+)
+def test_a_value_outside_the_reference_is_a_warning(
+    network: str, action: str, path: str, value: Any, rule: str
+) -> None:
+    checked = check(network, action, spec(path, value))
+    assert checked.violations == []
+    assert [warning.code for warning in checked.warnings] == [WarningCode.OUTSIDE_REFERENCE]
+    said = text(checked.warnings[0])
+    assert f"$.{path}" in said and rule in said and said.endswith("; it is passed on as it is")
+    strict = check(network, action, spec(path, value), strict=True)
+    assert rule in strict.violations[0].rule and strict.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("network", "path", "value"),
+    [
+        ("classification_pyt", f"{OPTIMIZER}.lr", "fast"),
+        ("classification_pyt", "train.train_config.runner.max_epochs", 1.5),
+        ("classification_pyt", "train.train_config.validate", "yes"),
+        ("ssd", "training_config.regularizer.type", "L3"),
+        ("ssd", "training_config.visualizer.wandb_config.mode", "__AWAY__"),
+        ("ssd", "training_config.num_epochs", -1),
+        ("ssd", "training_config.visualizer.wandb_config.tags", [3]),
+    ],
+)
+def test_what_the_tool_refuses_is_a_violation(network: str, path: str, value: Any) -> None:
+    checked = check(network, "train", spec(path, value))
+    assert [violation.path.split("[")[0] for violation in checked.violations] == [f"$.{path}"]
+    assert checked.warnings == []
+
+
 def test_options_and_multiples() -> None:
-    checked = check("classification_pyt", "gen_trt_engine", spec("gen_trt_engine.tensorrt.data_type", "fp8"))
+    given = spec("gen_trt_engine.tensorrt.data_type", "fp8")
+    checked = check("classification_pyt", "gen_trt_engine", given, strict=True)
     assert checked.violations[0].rule == "must be one of fp32, fp16, int8"
-    checked = check("detectnet_v2", "train", spec("augmentation_config.preprocessing.output_image_height", 730))
+    given = spec("augmentation_config.preprocessing.output_image_height", 730)
+    checked = check("detectnet_v2", "train", given, strict=True)
     assert "multiple of 16" in checked.violations[0].rule
 
 
 def test_rules_between_two_parameters() -> None:
     interval, epochs = "train.train_config.checkpoint_config.interval", "train.train_config.runner.max_epochs"
-    checked = check("classification_pyt", "train", merge.merge(spec(interval, 9), spec(epochs, 5)))
+    checked = check("classification_pyt", "train", merge.merge(spec(interval, 9), spec(epochs, 5)), strict=True)
     assert [str(v) for v in checked.violations] == [f"$.{interval}: must be less than {epochs} (5), not 9"]
-    assert not check("classification_pyt", "train", spec(interval, 50)).ok  # against the default of 40 epochs
+    assert not check(
+        "classification_pyt", "train", spec(interval, 50), strict=True
+    ).ok  # against the default of 40 epochs
     assert check("classification_pyt", "train", spec(epochs, 1)).ok  # an interval of 1 cannot be any lower
 
 
@@ -115,9 +161,12 @@ def test_both_validators_refuse_the_same(name: str) -> None:
     validator = jsonschema.Draft202012Validator(made)
     for path, value in leaves(made["default"]):
         for wrong in ("certainly wrong", [[]], -123456789, 0.123456):
+            place = table(name, "train").node(path)
+            if place is not None and place.declares_list and not isinstance(wrong, list):
+                continue  # A single value stands for a list of one, which a schema cannot say.
             document = merge.default(name, "train")
             merge.put(document, path, wrong)
-            alone = [v for v in check(name, "train", document).violations if "(" not in v.rule]
+            alone = [v for v in check(name, "train", document, strict=True).violations if "(" not in v.rule]
             assert bool(alone) == (not validator.is_valid(document)), (path, value, wrong, alone)
 
 

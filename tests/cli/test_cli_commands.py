@@ -144,7 +144,11 @@ class TestSpecs:
         warned = daemon.run("model", "spec", "edit", model, "train", "train.seeed=1", "--json")
         assert "seeed" in warned.stderr
         assert json.loads(warned.stdout)["train"]["seeed"] == 1
-        said = daemon.refused("model", "spec", "edit", model, "train", "train.train_config.runner.max_epochs=0")
+        outside = daemon.run(
+            "model", "spec", "edit", model, "train", "train.train_config.runner.max_epochs=0", "--json"
+        )
+        assert "max_epochs must be a whole number of at least 1 by the reference, not 0" in outside.stderr
+        said = daemon.refused("model", "spec", "edit", model, "train", "train.train_config.runner.max_epochs=two")
         assert "Invalid specs" in said
         assert "train.train_config.runner.max_epochs" in said
 
