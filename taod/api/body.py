@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Collection
@@ -22,7 +23,7 @@ _SHOWN = 80
 
 async def read_json(request: Request[Any, Any, Any]) -> Any:
     """The body as JSON values; an empty one is `{}`. Raises BadRequest for what is no JSON."""
-    raw = await request.body()
+    raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
     if not raw.strip():
         return {}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 from taod.api.body import read_object
@@ -24,14 +25,14 @@ async def read_spec(request: Call, services: Services, place: tuple[str, str, st
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in (*_YAML, _TEXT):
         return await read_object(request)
-    raw = await request.body()
+    raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
     if raw.lstrip().startswith(b"{"):
         try:
             return await read_object(request)
         except BadRequest:
             pass  # A flow mapping of YAML begins like this too.
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is no UTF-8 text: {error.reason} at byte {error.start}") from error
     return services.specs.read(*place, text, "yaml" if content_type in _YAML else None)

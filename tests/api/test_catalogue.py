@@ -56,6 +56,16 @@ async def test_the_file_of_a_tool_is_taken_as_a_spec(server) -> None:
     assert await server.call("GET", path, 200) == saved
 
 
+async def test_references_are_resolved_in_any_form_of_body(server) -> None:
+    path = f"/model/{await server.model('dino')}/specs/train"
+    body = b'\xef\xbb\xbf{"train": {"num_epochs": 3, "checkpoint_interval": "${.num_epochs}"}}'
+    for kind in ("application/json", "text/plain"):
+        saved = await server.call("POST", path, 201, content=body, headers={"Content-Type": kind})
+        assert saved == {"train": {"num_epochs": 3, "checkpoint_interval": 3}}
+    refused = await server.refused("POST", path, json={"train": {"num_epochs": "${oc.env:HOME}"}})
+    assert "$.train.num_epochs: ${oc.env:HOME} would run a function of OmegaConf" in refused
+
+
 async def test_a_file_that_is_none_is_refused_with_its_line(server) -> None:
     path = f"/model/{await server.model('detectnet_v2')}/specs/train"
     said = await server.refused("POST", path, **sent(PROTOBUF + "}", "text/plain"))
