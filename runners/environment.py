@@ -15,7 +15,7 @@ GPU = "gpu"
 OWN = "TAOD_"
 """Names that begin so are the daemon's own and are never inherited."""
 DEFAULTS = {"TELEMETRY_OPT_OUT": "yes", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""No run sends telemetry: NVIDIA's tools of 5.0 to 7.3 read the first, the Hugging Face libraries in them the other."""
+"""No run sends telemetry: NVIDIA's tools read the first, the Hugging Face libraries in them the other."""
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """A TCP port for each run: reserved in the kernel before the run starts, and for as long as the run lives.
 
-torchrun takes it from `PET_MASTER_PORT` (1.9 and later; without it all before 2.12 take 29500, and two side by side
-collide); Lightning and scripts that initialise torch.distributed themselves take it from `MASTER_PORT`. Horovod and MPI
-choose their own ports.
+torchrun takes it from `PET_MASTER_PORT` (without it torch 1.12.1 takes 29500, and two side by side collide; 2.13.0
+takes a random port); Lightning and scripts that initialise torch.distributed themselves take it from `MASTER_PORT`.
+Horovod and MPI choose their own ports.
 """
 
 from __future__ import annotations

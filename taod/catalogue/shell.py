@@ -1,6 +1,7 @@
 """Words that NVIDIA's entry points cannot take: they join their command line and give it to a shell unquoted. Pure.
 
-Read in the sources of releases 5.0 to 7.3: `subprocess.check_call(" ".join(…), shell=True)` (PyTorch, data services),
+Read in the sources of PyTorch and data services 5.0, TF1, TF2 5.3 and deploy 5.1:
+`subprocess.check_call(" ".join(…), shell=True)` (PyTorch, data services),
 `bash -c '…'` (TF1, TF2, deploy). A `;` in a value starts a command of its own, and a space ends the value.
 """
 
