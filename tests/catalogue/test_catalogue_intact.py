@@ -86,6 +86,7 @@ def test_a_file_that_breaks_off(name: str, tmp_path: Path) -> None:
         ("a.hdf5", hdf5(0)[:1000], "breaks off: 1000 of 2048 bytes"),
         ("a.hdf5", hdf5(2, end=2**64 - 1), "was not closed by its writer"),
     ],
+    ids=["empty", "zip", "short zip", "pickle", "legacy torch", "hdf5", "open hdf5"],
 )
 def test_what_a_broken_file_lacks(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
