@@ -129,6 +129,11 @@ class RunFolder:
         return self.path / "memory"
 
     @property
+    def log_start(self) -> Path:
+        """The size of the job's log when the attempt started, as text: what lies behind it is this attempt's."""
+        return self.path / "log_start"
+
+    @property
     def port(self) -> Path:
         """The TCP port that was reserved for the attempt."""
         return self.path / "port"

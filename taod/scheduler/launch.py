@@ -17,6 +17,7 @@ from taod.scheduler.checkpoints import set_incomplete_aside
 from taod.scheduler.ground import Ground, Live
 from taod.scheduler.limits import limits
 from taod.scheduler.outcome import CANCEL, FINISH, PAUSE, paused_at
+from taod.telemetry import log as logs
 from taod.types.state import State
 
 QUICK = (LocalRunner, Elsewhere)
@@ -59,6 +60,7 @@ async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
         _note_unbounded(ground, request, runner)
         # Inside: the mark of where this attempt's lines begin is on record with it.
         ground.follow(job, fresh=True)
+    _mark_log(request)
     ground.tell(job)
     try:
         identity = await _start(runner, request, asked)
@@ -69,6 +71,16 @@ async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
         await _not_begun(ground, request, asked, why)
         return None
     return begun(ground, Live(job_id, runner, request, identity))
+
+
+def _mark_log(request: RunRequest) -> None:
+    """Record where the attempt's part of the log begins; without that its end is explained from the whole log."""
+    mark = request.run_folder.log_start
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(str(logs.size(request.job_folder.log)))
+    except OSError:
+        log.exception("the start of the log of %s could not be recorded", request.run_folder.path)
 
 
 async def _start(runner: Runner, request: RunRequest, asked: Asked) -> RunIdentity | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
-from runners.protocol import Ended
+from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking
 from taod.scheduler import retry
@@ -32,11 +31,12 @@ async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Brok
     """
     final = await _finish(ground, live)
     lost = await _look_at_gpus(ground, live)
-    await _close_log(ground, live)
     tail = ""
     if ended.exit_code != 0 or final.status != SUCCESS:
-        tail = await asyncio.to_thread(_tail, ground.root.job(live.job_id).log, live.request.command.secrets)
+        tail = await asyncio.to_thread(_tail, live.request)
         broken = broken or lost
+    # After its tail was read: closing the log up moves the start of the attempt's part.
+    await _close_log(ground, live)
     tries = 0
     while True:
         try:
@@ -116,8 +116,14 @@ async def _close_log(ground: Ground, live: Live) -> None:
         log.exception("the log of job %s could not be made smaller", live.job_id)
 
 
-def _tail(path: Path, secrets: list[str]) -> str:
+def _tail(request: RunRequest) -> str:
+    """The last lines that this attempt wrote: an earlier attempt's errors explain nothing."""
     try:
-        return masking.log(logs.plain(logs.tail(path, LINES)).decode(errors="replace"), secrets)
+        since = int(request.run_folder.log_start.read_text())
+    except (OSError, ValueError):
+        since = 0
+    try:
+        lines = logs.tail(request.job_folder.log, LINES, since)
     except OSError:
         return ""
+    return masking.log(logs.plain(lines).decode(errors="replace"), request.command.secrets)

@@ -24,9 +24,12 @@ def size(path: Path) -> int:
         return 0
 
 
-def tail(path: Path, lines: int) -> bytes:
+def tail(path: Path, lines: int, since: int = 0) -> bytes:
     """The last lines, whole, the last one with or without its line break; at most MOST_TAIL bytes, from a line's start
-    where there is one in them. Empty where there is no log."""
+    where there is one in them. Empty where there is no log.
+
+    `since`: the byte offset of the first line to read; 0 where the log is shorter than that, as it was cut since.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -36,15 +39,16 @@ def tail(path: Path, lines: int) -> bytes:
         return b""
     with file:
         start = end = file.seek(0, os.SEEK_END)
+        first = since if since <= end else 0
         blocks: list[bytes] = []
         breaks = 0
-        while start > 0 and breaks <= lines and end - start < MOST_TAIL:
-            step = min(BLOCK, start, MOST_TAIL - (end - start))
+        while start > first and breaks <= lines and end - start < MOST_TAIL:
+            step = min(BLOCK, start - first, MOST_TAIL - (end - start))
             start -= step
             file.seek(start)
             blocks.append(file.read(step))
             breaks += blocks[-1].count(b"\n")
-    return _last_lines(b"".join(reversed(blocks)), lines, whole=start == 0)
+    return _last_lines(b"".join(reversed(blocks)), lines, whole=start == first)
 
 
 def _last_lines(data: bytes, lines: int, *, whole: bool) -> bytes:

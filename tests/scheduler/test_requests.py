@@ -229,6 +229,15 @@ async def test_an_old_success_is_not_taken_for_the_end_of_a_later_attempt(world:
     assert job.reason.startswith("ended without reporting success")
 
 
+async def test_an_old_error_in_the_log_does_not_explain_a_later_attempt(world: World) -> None:
+    """A log holds all attempts; a killed process writes nothing into it."""
+    job_id = world.post("[ -e again ] || { touch again; echo 'ValueError: the first'; exit 1; }; kill -9 $$")
+    assert (await world.until(job_id, State.FAILED)).reason == "exit code 1: ValueError: the first"
+    world.scheduler.resume(job_id)
+    await world.until(job_id, State.QUEUED, State.LEASED, State.STARTING, State.RUNNING)
+    assert "ValueError" not in (await world.until(job_id, State.FAILED)).reason
+
+
 async def test_what_cannot_be_resumed_is_refused_with_the_reason(hasty: World) -> None:
     evaluate = hasty.post("exit 1", action="evaluate")
     await hasty.until(evaluate, State.FAILED)

@@ -91,6 +91,16 @@ def test_the_end_of_a_gigabyte_is_read_at_once(tmp_path: Path) -> None:
     assert time.perf_counter() - start < 0.5
 
 
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [(0, b"old\nnew\nlast\n"), (4, b"new\nlast\n"), (13, b""), (14, b"old\nnew\nlast\n")],
+)
+def test_a_tail_begins_at_an_attempts_first_byte(tmp_path: Path, since: int, expected: bytes) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"old\nnew\nlast\n")
+    assert logs.tail(path, 9, since) == expected
+
+
 async def collect(path: Path, offset: int, until: asyncio.Event) -> bytes:
     found = b""
     async with aclosing(logs.follow(path, offset, until)) as blocks:
