@@ -1,4 +1,4 @@
-"""A real daemon as a process, a tool that does what a model's encryption key says, and the command line to drive it."""
+"""A real daemon as a process, a tool that does what its specification says, and the command line to drive it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 60
 
 TOOL = """#!/bin/sh
-# A network's entry point. Its key tells what to do: `wait` for a word at the gate, `fail`, anything else: be done.
+# A network's entry point. The name of the loss says what it does: `wait` for a word at the gate, `fail`, else succeed.
 action=$1
 while [ $# -gt 0 ]; do
   case $1 in
     --results_dir=*) results=${1#--results_dir=} ;;
     --results_dir) results=$2 ;;
-    --key=*) key=${1#--key=} ;;
-    -k|--key) key=$2 ;;
+    --experiment_spec_file=*) spec=${1#--experiment_spec_file=} ;;
   esac
   shift
 done
@@ -41,8 +40,8 @@ results=${results%/}
 mkdir -p "$results/train"
 trap 'echo stopped; exit 143' TERM
 echo "starting $action"
-if [ "$key" = wait ]; then read word < "@GATE@"; fi
-if [ "$key" = fail ]; then
+if grep -q 'type: wait$' "$spec"; then read word < "@GATE@"; fi
+if grep -q 'type: fail$' "$spec"; then
   echo '{"status": "FAILURE", "message": "CUDA out of memory [GPU 0]"}' >> "$results/status.json"
   exit 1
 fi
@@ -116,11 +115,14 @@ class Daemon:
             timeout=PATIENCE_S,
         )
 
-    def model(self, **fields: str) -> str:
-        """A model that can be trained at once; `encryption_key` says what its tool does."""
+    def model(self, does: str = "", **fields: str) -> str:
+        """A model that can be trained at once; `does` says what its tool does in a training."""
         data = self.ids("dataset", "ls", "--name", "ready pictures")[0]
         pairs = {"train_datasets": data, "eval_dataset": data, **fields}
-        return self.id("model", "create", "classification_pyt", *(f"{name}={value}" for name, value in pairs.items()))
+        model = self.id("model", "create", "classification_pyt", *(f"{name}={value}" for name, value in pairs.items()))
+        if does:
+            self.run("model", "spec", "edit", model, "train", f"model.head.loss.type={does}")
+        return model
 
     def first_words(self, job_id: str) -> str:
         """What a run writes to its log first: it lives then."""

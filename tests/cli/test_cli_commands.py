@@ -382,7 +382,7 @@ def test_a_wait_survives_a_restart_of_the_daemon(
     process = start(root)
     try:
         other = type(daemon)(root, process, daemon.gate).with_pictures(pictures)
-        train = other.id("model", "run", other.model(encryption_key="wait"), "train")
+        train = other.id("model", "run", other.model("wait"), "train")
         other.first_words(train)
         with subprocess.Popen(
             [sys.executable, "-m", "taod", "job", "wait", train],

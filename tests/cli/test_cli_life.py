@@ -50,7 +50,7 @@ def test_run_with_follow_shows_the_chain_and_exits_0(daemon) -> None:
 
 
 def test_a_run_that_fails_exits_1_and_says_why(daemon) -> None:
-    result = daemon.run("model", "run", daemon.model(encryption_key="fail"), "train", "evaluate", "-f", code=1)
+    result = daemon.run("model", "run", daemon.model("fail"), "train", "evaluate", "-f", code=1)
     assert "CUDA out of memory [GPU 0]" in result.stdout, "brackets are no markup"
     assert "evaluate: failed. Failed because its parent train" in result.stdout
     assert "taod job log" in result.stdout
@@ -66,7 +66,7 @@ def test_with_json_the_answer_stands_alone_and_progress_goes_aside(daemon) -> No
 
 def test_wait_exits_1_when_one_of_the_jobs_failed(daemon) -> None:
     good = daemon.id("model", "run", daemon.model(), "train")
-    bad = daemon.id("model", "run", daemon.model(encryption_key="fail"), "train")
+    bad = daemon.id("model", "run", daemon.model("fail"), "train")
     assert daemon.run("job", "wait", good).exit_code == 0
     views = daemon.run("job", "wait", good, bad, "--json", code=1).stdout
     decoder, states = json.JSONDecoder(), []
@@ -78,14 +78,14 @@ def test_wait_exits_1_when_one_of_the_jobs_failed(daemon) -> None:
 
 
 def test_wait_gives_up_after_its_time(daemon) -> None:
-    train = daemon.id("model", "run", daemon.model(encryption_key="wait"), "train")
+    train = daemon.id("model", "run", daemon.model("wait"), "train")
     assert f"train {train} is still" in daemon.refused("job", "wait", train, "--timeout", "0.1")
     daemon.run("job", "cancel", train)
     assert "cancelled. Cancelled by user" in daemon.run("job", "wait", train, code=1).stdout
 
 
 def test_queued_jobs_are_held_released_and_ranked_and_their_spec_is_changed(daemon, tmp_path: Path) -> None:
-    model = daemon.model(encryption_key="wait", name="queue")
+    model = daemon.model("wait", name="queue")
     first, second = (daemon.id("model", "run", model, "train") for _ in range(2))
     assert daemon.json("job", "hold", second)["state"] == "held"
     assert "priority -3" in daemon.run("job", "priority", second, "-3").stdout
@@ -123,7 +123,7 @@ def test_the_queue_is_paused_listed_reordered_and_opened(daemon) -> None:
 
 
 def test_a_training_is_paused_and_goes_on(daemon) -> None:
-    train = daemon.id("model", "run", daemon.model(encryption_key="wait"), "train")
+    train = daemon.id("model", "run", daemon.model("wait"), "train")
     assert daemon.first_words(train) == "starting train\n"
     daemon.run("job", "pause", train)
     assert daemon.run("job", "log", train, "--follow").stdout == "starting train\nstopped\n"

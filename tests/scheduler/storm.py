@@ -40,14 +40,13 @@ PNG = bytes.fromhex(
     "08d763f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
 )
 TOOL = """#!/bin/sh
-# A network's entry point; its key says what it does: `fail`, `long` (a second) or be done at once.
+# A network's entry point; the name of its loss says what it does: `fail`, `long` (a second) or be done at once.
 echo "$TAOD_RUN" >> "@STARTS@"
 while [ $# -gt 0 ]; do
   case $1 in
     --results_dir=*) results=${1#--results_dir=} ;;
     --results_dir) results=$2 ;;
-    --key=*) key=${1#--key=} ;;
-    -k|--key) key=$2 ;;
+    --experiment_spec_file=*) spec=${1#--experiment_spec_file=} ;;
   esac
   shift
 done
@@ -56,7 +55,8 @@ mkdir -p "$results/train"
 trap 'exit 143' TERM
 say() { echo "{\\"status\\": \\"$1\\", \\"message\\": \\"$2\\", \\"epoch\\": 1}" >> "$results/status.json"; }
 say RUNNING working
-case $key in
+kind=$(grep -o 'type: kind_.*' "$spec")
+case ${kind#type: kind_} in
   fail) say FAILURE boom; exit 3 ;;
   long) sleep 1 ;;
   short) sleep 0.1 ;;
@@ -202,16 +202,16 @@ class Storm:
                 ModelCreate(
                     network_arch="classification_pyt",
                     name=kind,
-                    encryption_key=kind,
                     train_datasets=[data.id],
                     eval_dataset=data.id,
                 )
             )
+            if kind == "wide" and self.ground == "cpu slots":
+                continue  # A machine without GPUs refuses it.
             self._models[kind] = model.id
-        if self.ground == "cpu slots":
-            del self._models["wide"]  # A machine without GPUs refuses it.
-        else:
-            await self.client.save_spec("model", self._models["wide"], "train", {"train": {"num_gpus": 2}})
+            loss = {"head": {"loss": {"type": f"kind_{kind}"}}}
+            spec = {"model": loss, "train": {"num_gpus": 2 if kind == "wide" else 1}}
+            await self.client.save_spec("model", model.id, "train", spec)
 
     async def _kill_and_restart(self) -> None:
         while self.figures.kills < self.kills:
