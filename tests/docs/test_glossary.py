@@ -1,0 +1,86 @@
+"""The words that docs/glossary.md rejects appear in no source, text or document."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REJECTED = (
+    r"data[ -]sets?",
+    r"pictures?",
+    r"told",
+    r"tells?",
+    r"goes on|go on|went on",
+    r"begun",
+    r"anew",
+    r"look(?:s|ed)? (?:into|at)",
+    r"hangs? on",
+    r"whose turn",
+    r"nobody|somebody",
+    r"truth value",
+    r"but for",
+    r"strangers?",
+)
+"""Words and phrases that are never right in this project's texts, with any capitalisation, also inside names."""
+EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "LICENSE"}
+SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
+PENDING = {
+    "bench",
+    "docs",
+    "runners",
+    "store",
+    "taod",
+    "tests",
+    "tui",
+    ".",
+}
+"""Folders that still have rejected words; each is removed when its words are gone."""
+
+PATTERN = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(REJECTED)})(?![A-Za-z])", re.IGNORECASE)
+
+
+def files() -> list[Path]:
+    """The tracked files that people read."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    paths = [ROOT / name for name in listed if name not in EXEMPT]
+    texts = [ROOT / "taod/catalogue/data/words.json"]
+    return [path for path in paths if (path.suffix in SUFFIXES or path in texts) and path.exists()]
+
+
+def rejected(text: str) -> list[tuple[int, str]]:
+    """Line numbers and words. Underscores separate words as blanks do."""
+    return [
+        (number, match[0])
+        for number, line in enumerate(text.replace("_", " ").splitlines(), 1)
+        for match in PATTERN.finditer(line)
+    ]
+
+
+def pending(path: Path) -> bool:
+    parent = str(path.parent.relative_to(ROOT))
+    return any(parent == folder or parent.startswith(f"{folder}/") for folder in PENDING)
+
+
+def test_no_text_has_a_rejected_word() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {word}"
+        for path in files()
+        if not pending(path)
+        for number, word in rejected(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("folder", sorted(PENDING))
+def test_a_pending_folder_still_has_some(folder: str) -> None:
+    inside = [path for path in files() if folder == "." or path.is_relative_to(ROOT / folder)]
+    assert any(rejected(path.read_text(encoding="utf-8")) for path in inside), f"remove {folder!r} from PENDING"
+
+
+def test_words_inside_names_are_found() -> None:
+    assert [word for _, word in rejected("def is_told(data_set): ...")] == ["told", "data set"]
+    assert rejected("a foretold dataset") == []
