@@ -134,6 +134,11 @@ class RunFolder:
         return self.path / "log_start"
 
     @property
+    def resumed_from(self) -> Path:
+        """The epoch that the attempt resumed from, as text, where its tool counts its epochs from 1 again."""
+        return self.path / "resumed_from"
+
+    @property
     def port(self) -> Path:
         """The TCP port that was reserved for the attempt."""
         return self.path / "port"

@@ -62,6 +62,8 @@ class StatusFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the training counts."""
     first_epoch: int = 1
     """What the tool calls its first epoch."""
+    resumes_at_first: bool = False
+    """A resumed training calls its first epoch so again, not by the number that it has in the whole training."""
 
 
 class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

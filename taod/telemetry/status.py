@@ -61,6 +61,7 @@ class StatusReader:
         self._curves = Curves(self.result.graphical, self._facts)
         self._half = bytearray()
         self._skipping = False
+        self._resumed_from = 0
 
     def feed(self, chunk: bytes) -> list[StatusUpdate]:
         """Read further bytes; an update for each line that ended in them. The rest is kept until its end comes."""
@@ -91,10 +92,14 @@ class StatusReader:
         self._half.clear()
         self._skipping = False
 
-    def new_attempt(self) -> None:
-        """From here on the lines are a new run's: a half line and the last status of the old run are forgotten."""
+    def new_attempt(self, resumed_from: int = 0) -> None:
+        """From here on the lines are a new run's: a half line and the last status of the old run are forgotten.
+
+        `resumed_from`: the epochs that were done before, where the tool does not count them.
+        """
         self.drop_half()
         self.last = None
+        self._resumed_from = resumed_from
 
     def _line(self, line: bytes) -> StatusUpdate | None:
         if not line.strip():
@@ -117,7 +122,7 @@ class StatusReader:
     def _read_progress(self, fields: dict[str, Any], update: StatusUpdate) -> bool:
         """Read how far the run is; whether the line reports what it counts."""
         stepped = False
-        for name, value in _progress(fields, self._facts).items():
+        for name, value in _progress(fields, self._facts, self._resumed_from).items():
             setattr(self.result, name, value)
             setattr(update, name, value)
             if name == self._facts.step:
@@ -136,7 +141,7 @@ class StatusReader:
         set_categories(self.result.categorical, _block(fields, "categorical"))
 
 
-def _progress(fields: dict[str, Any], facts: StatusFacts) -> dict[str, int]:
+def _progress(fields: dict[str, Any], facts: StatusFacts, resumed_from: int) -> dict[str, int]:
     """epoch, max_epoch and cur_iter of a line, epochs counted from 1."""
     read = {
         name: value for name in ("epoch", "max_epoch", "cur_iter") if (value := count(fields.get(name))) is not None
@@ -145,7 +150,8 @@ def _progress(fields: dict[str, Any], facts: StatusFacts) -> dict[str, int]:
         read.pop("cur_iter", None)  # There it counts the batches of the validation.
     if _NUMBERED_FROM_0 in fields:
         return {name: value + (name != "cur_iter") for name, value in read.items()}
-    return {name: value + (1 - facts.first_epoch if name == "epoch" else 0) for name, value in read.items()}
+    before = 1 - facts.first_epoch + resumed_from
+    return {name: value + (before if name == "epoch" else 0) for name, value in read.items()}
 
 
 def _block(fields: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import msgspec
 
 from store import Store
 from store.records import JobRecord
+from taod.catalogue import artifacts
+from taod.catalogue.network import get
 from taod.errors import NotFound
 from taod.paths import JobFolder
 from taod.telemetry.bus import EventBus
@@ -103,6 +105,9 @@ class _Run:
         self._store = store
         self._bus = bus
         self._job = job
+        self._folder = folder
+        network = get(job.network)
+        self._resumes_at_first = network is not None and network.status.resumes_at_first
         self._tail = FileTail(folder.status_folder(), STATUS_FILE)
         self._generation = 0
         self._odd = next((one for one in job.warnings if one.code is WarningCode.STATUS_LINES), None)
@@ -116,8 +121,17 @@ class _Run:
         """Read what lies in the file now: lines before the mark are older attempts', those behind it are this one's."""
         known = self._reader.result.detailed_status
         end = self._tail.size()
-        lines = self._read_up_to(self._mark(end, fresh))
-        self._reader.new_attempt()
+        mark = self._mark(end, fresh)
+        lines = 0
+        for attempt in range(1, self._job.attempt if self._resumes_at_first else 1):
+            earlier = self._store.jobs.status_mark(self._job.id, attempt)
+            if earlier is not None and earlier[0] == (self._tail.path or ""):
+                lines += self._read_up_to(min(earlier[1], mark))
+                self._reader.new_attempt(self._resumed_from(attempt))
+        lines += self._read_up_to(mark)
+        if fresh and self._resumes_at_first:
+            self._keep_resumed_from()
+        self._reader.new_attempt(self._resumed_from(self._job.attempt))
         lines += self._read_up_to(end)
         self._generation = self._tail.generation
         if self._reader.last is None:
@@ -134,6 +148,22 @@ class _Run:
             return end
         mark = self._store.jobs.status_mark(job.id, job.attempt)
         return mark[1] if mark is not None and mark[0] == path and mark[1] <= end else 0
+
+    def _keep_resumed_from(self) -> None:
+        """Record the epoch of the last checkpoint, which this attempt resumes from."""
+        found = artifacts.checkpoints(self._job.network, self._folder.results)
+        run = self._folder.run(self._job.attempt)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.resumed_from.write_text(str(max((epoch for epoch, _ in found), default=0)))
+        except OSError:
+            _log.exception("the epoch that job %s resumes from could not be recorded", self._job.id)
+
+    def _resumed_from(self, attempt: int) -> int:
+        try:
+            return int(self._folder.run(attempt).resumed_from.read_text()) if self._resumes_at_first else 0
+        except (OSError, ValueError):
+            return 0
 
     def _read_up_to(self, end: int) -> int:
         lines = 0

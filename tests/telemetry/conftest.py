@@ -40,13 +40,13 @@ class Bench:
         )
         self.store.datasets.add(self.dataset)
 
-    def job(self, *, metric: str | None = None, attempt: int = 1) -> JobRecord:
+    def job(self, *, metric: str | None = None, attempt: int = 1, network: str = "dino") -> JobRecord:
         new = NewJob(
             id=new_id(),
             user_id=self.user.id,
             owner_kind="dataset",
             owner_id=self.dataset.id,
-            network="dino",
+            network=network,
             action="train",
             parent_id=None,
             state=State.QUEUED,

@@ -122,6 +122,33 @@ async def test_an_old_success_is_not_a_new_attempts(bench, bus: EventBus, teleme
     )
 
 
+@pytest.mark.parametrize(("network", "epochs"), [("mal", {"1", "2", "3", "4"}), ("ocdnet", {"1", "2"})])
+async def test_epochs_of_a_resumed_training_follow_those_before(
+    bench, bus: EventBus, network: str, epochs: set[str]
+) -> None:
+    """mal counts from 1 again in each attempt, also for a daemon that was restarted meanwhile."""
+    job = bench.job(network=network)
+    folder = bench.folder(job)
+    first = Telemetry(bench.store, bus)
+    first.start(job, folder, fresh=True)
+    report(folder, *(line(epoch=epoch, status="RUNNING", kpi={"mIoU": epoch / 10}) for epoch in (1, 2)))
+    await first.finish(job.id)
+    for epoch in (0, 1):
+        (folder.results / f"vit-mae-base-malepoch=00{epoch}.pth").write_bytes(b"weights")
+    job = bench.store.jobs.update(job.id, attempt=2)
+    first.start(job, folder, fresh=True)
+    report(folder, line(epoch=1, status="RUNNING", kpi={"mIoU": 0.7}))
+    await first.close()
+    (folder.results / "vit-mae-base-malepoch=002.pth").write_bytes(b"weights")
+
+    restarted = Telemetry(bench.store, bus)
+    restarted.start(job, folder)
+    report(folder, line(epoch=2, status="RUNNING", kpi={"mIoU": 0.9}))
+    found = (await restarted.finish(job.id)).result
+    assert set(found.kpi[0].values) == epochs
+    assert found.epoch == len(epochs)
+
+
 async def test_a_restarted_daemon_still_knows_where_the_attempt_began(bench, bus: EventBus) -> None:
     job = bench.job(attempt=2)
     folder = bench.folder(job)
