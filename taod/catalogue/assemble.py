@@ -13,9 +13,6 @@ from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 from taod.catalogue.sources.common import known_classes
 
-_RESUME = "train.resume_training_checkpoint_path"
-"""Where the PyTorch tools are told what to go on from; not every network's fields list it, though its table does."""
-
 
 def assemble(facts: JobFacts) -> Assembled:
     """The job as its tool wants it: `[network, action, --field=value, …]` and the text of the spec file.
@@ -119,8 +116,9 @@ def _complete(facts: JobFacts, network: Network, known: fill.Known) -> merge.Doc
         if found is not None:
             merge.put(spec, field, found)
             spec = merge.choose(network, spec, _only(field, found))
-    if _RESUME in table.rows and (last := known.resume()) is not None:
-        merge.put(spec, _RESUME, last)
+    # Not every network's fields list it, though its table does.
+    if inherit.RESUME in table.rows and (last := known.resume()) is not None:
+        merge.put(spec, inherit.RESUME, last)
     _detectnet_inference(facts, spec, known)
     sources.fill(spec, facts)
     preflight.fill(spec, facts, facts.spec or {})

@@ -14,6 +14,8 @@ from taod.documents import read_yaml
 _AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
 # Of these the PyTorch tools build the network from the configuration before they load its weights.
 _PRUNING = frozenset({"prune", "retrain"})
+RESUME = "train.resume_training_checkpoint_path"
+"""The checkpoint that a training on Lightning resumes from."""
 _MODEL = "model"
 """A pruning needs it even where its table has none (ocdnet)."""
 # Groups that say what is done rather than what the model is.
@@ -52,11 +54,17 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
 
 
 def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
-    """The training's spec file with this action's own group and `dataset` in place of its own."""
+    """The training's spec file with this action's own group and `dataset` in place of its own.
+
+    Without the checkpoint that the training resumed from: Lightning deletes it, and only a training reads it.
+    """
     ancestor = trained_ancestor(facts.parent)
     if ancestor is None:
         return spec
-    return {**_written_spec(ancestor), **{k: v for k, v in spec.items() if k in (facts.action, "dataset")}}
+    return {
+        **merge.without(_written_spec(ancestor), RESUME),
+        **{k: v for k, v in spec.items() if k in (facts.action, "dataset")},
+    }
 
 
 def _written_spec(ancestor: ParentFacts) -> merge.Document:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from taod.catalogue import merge
 from taod.catalogue.assemble import assemble
 from taod.catalogue.facts import JobFacts, ParentFacts
+from taod.catalogue.network import of
 from taod.catalogue.parse import parse
 from taod.catalogue.tables import index
 
@@ -135,3 +137,38 @@ def test_a_first_epoch_that_the_user_sets_holds_until_there_is_a_checkpoint(tmp_
     assert options(assemble(own).argv)["initial_epoch"] == "4"
     interrupt(own)
     assert options(assemble(own).argv)["initial_epoch"] == "8"
+
+
+COPYING = [
+    (name, action)
+    for name, entry in sorted(index().items())
+    for action in entry.actions
+    if "parent_spec_copied" in of(name).file.commands.get(action, {}).values()
+]
+"""Actions that are given their training's specification as it was written."""
+
+
+@pytest.mark.parametrize(("name", "action"), COPYING)
+def test_a_child_does_not_inherit_the_checkpoint_its_training_resumed_from(
+    name: str, action: str, tmp_path: Path
+) -> None:
+    """Lightning deletes it after the resume; no job but the training reads it."""
+    trained = tmp_path / "T"
+    (trained / "results").mkdir(parents=True)
+    written = merge.default(name, "train")
+    merge.put(written, "train.resume_training_checkpoint_path", str(trained / "results/gone_epoch=003.pth"))
+    merge.put(written, "model.num_queries", 77)
+    (trained / "spec.yaml").write_text(yaml.safe_dump(written))
+    (trained / "results/model_epoch=009.pth").write_bytes(b"weights")
+    job = JobFacts(
+        network=name,
+        action=action,
+        folder=tmp_path / "J",
+        results=tmp_path / "J/results",
+        spec=None,
+        key="k",
+        parent=ParentFacts(name, "train", trained / "results"),
+    )
+    text = assemble(job).spec_text or ""
+    assert "num_queries: 77" in text
+    assert "gone" not in text
