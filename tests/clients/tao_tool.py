@@ -58,8 +58,13 @@ CHECKPOINTS = {
 """How a network calls its checkpoints; the rest write `weights/<network>_resnet18_epoch_NNN.hdf5`."""
 WEIGHTS = re.compile(r"\.(tlt|hdf5|pth|onnx|engine|etlt)$")
 WORKS_ON_WEIGHTS = frozenset({"evaluate", "inference", "prune", "export", "gen_trt_engine"})
-FIND_THEIR_OWN = frozenset({"classification_tf2", "efficientdet_tf2", "mal"})
-"""Trains that look for checkpoints in their results folder themselves."""
+FIND_THEIR_OWN = frozenset(
+    (
+        *("bpnet", "detectnet_v2", "efficientdet_tf1", "fpenet", "mask_rcnn", "unet"),
+        *("classification_tf2", "efficientdet_tf2", "mal", "segformer"),
+    )
+)
+"""Trainings that search their results folder for checkpoints themselves."""
 EPOCHS = 2
 
 

@@ -20,7 +20,8 @@ GROUPS = {
 """Network → its commands."""
 WHOLE = ("detectnet_v2", "classification_pyt", "ocrnet")
 """Networks whose commands are each a process of the client, as people run them, with every spec saved before."""
-KEY = "a key of one's own"
+KEY = "own+key,of=letters:1.0/@%^-_!"
+"""Of what every network takes: some pass their command line to a shell unquoted."""
 PARENTS = {"prune": "train", "retrain": "prune", "gen_trt_engine": "export", "trtexec": "export"}
 """Which job a person names at an action; at the rest it is the train."""
 BEYOND = {("lprnet", "prune"), ("lprnet", "retrain")}

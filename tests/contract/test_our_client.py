@@ -7,6 +7,7 @@ is only the document: it checks what it is asked against it, and answers with th
 from __future__ import annotations
 
 import inspect
+import io
 import re
 import tempfile
 import typing
@@ -162,6 +163,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
             kind = typing.Union[tuple(bare)]  # noqa: UP007
         if kind is Path:
             given[name] = folder / "archive.tar"
+        elif kind is typing.BinaryIO:
+            given[name] = io.BytesIO(b"archive")
         elif kind is str and name in ("path", "kind"):
             given[name] = "model" if name == "kind" else "results/log.txt"
         elif callable(kind) and "Callable" in str(kind):

@@ -17,7 +17,7 @@ __all__ = ["config", "gate", "pictures", "server", "tool_path"]
 ABSENT = str(uuid.uuid4())
 ARCH = {"network_arch": "classification_pyt"}
 KIND = {"type": "bpnet", "format": "default"}
-EPOCHS = {"train": {"train_config": {"runner": {"max_epochs": -1}}}}
+EPOCHS = {"train": {"train_config": {"runner": {"max_epochs": "many"}}}}
 WEIGHT_DECAY = ["train.train_config.optimizer.weight_decay"]
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -128,7 +128,7 @@ BODIES: list[Row] = [
     ("PATCH", "/job/{held}", 400, body({"priority": 10**9}), ("priority = 1000000000", "<= 100")),
     ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: after", "held")),
     ("PATCH", "/job/{held}", 400, body({"priority": -101}), ("priority = -101", ">= -100")),
-    ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "-1")),
+    ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "many")),
     ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a job that is queued")),
     ("PATCH", "/job/{held}", 400, body({"position": "first"}), ("position", "'first'")),
     ("PATCH", "/job/{held}", 400, body({"before": ABSENT, "after": ABSENT}), ("before and after", "one of them")),
@@ -138,7 +138,7 @@ BODIES: list[Row] = [
 ]
 
 SPECS: list[Row] = [
-    ("POST", "/model/{model}/specs/train", 400, body(EPOCHS), ("$.train.train_config.runner.max_epochs", "not -1")),
+    ("POST", "/model/{model}/specs/train", 400, body(EPOCHS), ("$.train.train_config.runner.max_epochs", "not 'many'")),
     ("POST", "/model/{model}/specs/train", 400, body([]), ("the body is []", "JSON object")),
     (
         "PUT",

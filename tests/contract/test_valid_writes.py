@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import string
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -47,6 +48,8 @@ quick = settings(
 )
 
 texts = st.text(max_size=40)
+keys = st.text(string.ascii_letters + string.digits + "@%+=:,./_^!-", max_size=40)
+"""Some networks pass their key to a shell unquoted; other characters are refused for these."""
 shown = {"name": texts, "description": texts, "logo": texts, "version": texts}
 kinds = st.sampled_from(KINDS)
 counts = st.integers(1, MOST)
@@ -54,7 +57,7 @@ algorithms = st.sampled_from([None, *ALGORITHMS, *(each.name for each in ALGORIT
 names = st.just([])
 """Names of parameters depend on the network; those that it lacks are refused."""
 free = shown | {
-    "encryption_key": texts, "public": st.just(False), "ngc_path": texts, "metric": texts, "read_only": st.just(False),
+    "encryption_key": keys, "public": st.just(False), "ngc_path": texts, "metric": texts, "read_only": st.just(False),
     "additional_id_info": st.none() | texts, "automl_delete_intermediate_ckpt": st.booleans(),
     "automl_algorithm": algorithms, "epoch_multiplier": counts, "automl_max_recommendations": counts,
     "automl_R": counts, "automl_nu": st.integers(2, MOST),
