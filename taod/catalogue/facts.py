@@ -22,6 +22,7 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     parts: dict[str, int] = {}
     """Images of each split."""
     highest_class_id: int | None = None
+    lowest_class_id: int | None = None
     extensions: dict[str, int] = {}
     """Images by extension as written (`.jpg`), the most common first."""
 

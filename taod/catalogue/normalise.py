@@ -7,6 +7,8 @@ from typing import Any
 from taod.catalogue.tables import Node, Table
 
 Document = dict[str, Any]
+_AS_WRITTEN = ("image_extension", "image_ext")
+"""Parameters whose value is part of a file's name, so that its letter case counts."""
 
 
 def normalise(table: Table, document: Document) -> Document:
@@ -39,7 +41,7 @@ def _one(node: Node, value: Any) -> Any:
         return value
     if isinstance(value, float):
         return int(value) if row.type == "int" and value.is_integer() else value
-    if isinstance(value, str) and row.options and value not in row.options:
+    if isinstance(value, str) and row.options and value not in row.options and not row.path.endswith(_AS_WRITTEN):
         same = [each for each in row.options if isinstance(each, str) and each.casefold() == value.casefold()]
         return same[0] if len(same) == 1 else value
     return value

@@ -35,6 +35,12 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     image_extension: list[str] = []
     """Parameters that hold the extension of the images; one whose default begins with a dot is written with it."""
+    only_extension: str = ""
+    """The only extension that the tool reads, whatever its parameters say."""
+    first_class_id: int = 0
+    """The conversion of the data refuses lower category ids."""
+    read_if: dict[str, str] = {}
+    """Parameters whose path is read only while another parameter is true: that one."""
     batch_size: str = ""
     """The parameter with the images of one training step per GPU."""
     drop_last: bool = False
@@ -46,7 +52,10 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum_steps_field: str = ""
     """The parameter that changes that number."""
     validation: Literal["", "required", "measured"] = ""
-    """What the training does without an eval dataset: it stops, or it measures nothing."""
+    """What the training does without an eval dataset: it stops, at the start or when it first validates, or it
+    measures nothing. Empty: it does not read one, or finds its validation data in the train dataset."""
+    validation_switch: str = ""
+    """The parameter that turns the validation off."""
     validation_fold: str = ""
     """The parameter that makes a part of the training records the validation set."""
     index_files: bool = False
@@ -179,6 +188,26 @@ def _image_extension(facts: PreflightFacts) -> Iterator[Warning]:
             yield Warning(WarningCode.MIXED_EXTENSIONS, field, arguments, "convert the images to one format")
 
 
+def _only_extension(facts: PreflightFacts) -> Iterator[Warning]:
+    only = facts.applies.only_extension
+    for dataset in facts.datasets if only else []:
+        others = {extension: count for extension, count in dataset.extensions.items() if extension != only}
+        if others:
+            shown = ", ".join(f"{extension} ({count})" for extension, count in list(others.items())[:_SHOWN])
+            arguments = {"found": shown, "only": only, "network": facts.job.network}
+            yield Warning(WarningCode.EXTENSION_UNREAD, dataset.name, arguments, f"convert the images to {only}")
+
+
+def _first_class_id(facts: PreflightFacts) -> Iterator[Warning]:
+    first = facts.applies.first_class_id
+    for dataset in facts.datasets:
+        lowest = dataset.lowest_class_id
+        if lowest is not None and lowest < first:
+            arguments = {"lowest": lowest, "first": first}
+            remedy = f"number its categories from {first}"
+            yield Warning(WarningCode.CLASS_ID_REFUSED, dataset.name, arguments, remedy)
+
+
 def _classes(facts: PreflightFacts) -> Iterator[Warning]:
     job = facts.job
     if job.action not in _LEARNS:
@@ -309,11 +338,13 @@ def _validation(facts: PreflightFacts) -> Iterator[Warning]:
     how, job = facts.applies.validation, facts.job
     if not how or job.action not in TRAINS or job.eval is not None:
         return
-    fold = facts.applies.validation_fold
+    switch, fold = facts.applies.validation_switch, facts.applies.validation_fold
+    if switch and get(facts.spec, switch) is False:
+        return
     if fold and get(facts.spec, fold) is not None:
         return
     effect = {
-        "required": f"{job.network} stops at the start without validation data",
+        "required": f"NVIDIA's {job.network} stops without validation data",
         "measured": "the training is not validated, so it has no validation metric and no best checkpoint",
     }[how]
     yield Warning(WarningCode.NO_VALIDATION, "eval_dataset", {"effect": effect}, "set eval_dataset of the model")
@@ -324,7 +355,9 @@ def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
     wanted = [
         each
         for each in facts.missing
-        if each.field not in facts.applies.writes and not (each.root in facts.converting and _is_converted(each.path))
+        if each.field not in facts.applies.writes
+        and _is_read(facts, each.field)
+        and not (each.root in facts.converting and _is_converted(each.path))
     ]
     for dataset in facts.datasets:
         lacking = [each for each in wanted if each.root == dataset.root]
@@ -334,7 +367,14 @@ def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
         shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
         arguments = {"dataset": dataset.name, "paths": shown}
         fields = ", ".join(dict.fromkeys(each.field for each in lacking))
-        yield Warning(WarningCode.PATH_MISSING, fields, arguments, _remedy(facts, dataset.root, paths))
+        switches = [facts.applies.read_if[each.field] for each in lacking if each.field in facts.applies.read_if]
+        remedy = f"upload these files, or set {switches[0]} to false" if switches else ""
+        yield Warning(WarningCode.PATH_MISSING, fields, arguments, remedy or _remedy(facts, dataset.root, paths))
+
+
+def _is_read(facts: PreflightFacts, field: str) -> bool:
+    switch = facts.applies.read_if.get(field)
+    return switch is None or get(facts.spec, switch) is not False
 
 
 def _is_converted(path: str) -> bool:
@@ -375,6 +415,8 @@ def _index_files(facts: PreflightFacts) -> Iterator[Warning]:
 
 RULES: tuple[Rule, ...] = (
     _image_extension,
+    _only_extension,
+    _first_class_id,
     _classes,
     _batch_size,
     _validation,

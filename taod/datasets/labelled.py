@@ -35,6 +35,7 @@ class Labelled(NamedTuple):
     classes: dict[str, int]
     boxes: BoxFigures | None
     highest_class_id: int | None = None
+    lowest_class_id: int | None = None
 
 
 def of_coco(file: Path) -> Labelled | None:
@@ -64,9 +65,9 @@ def of_coco(file: Path) -> Labelled | None:
     gathered = Gathered()
     for boxes in by_picture.values():
         gathered.boxes(boxes)
-    used = max((annotation.category_id for annotation in document.annotations), default=-1)
-    highest = max(used, *names, -1)
-    return Labelled(counts, gathered.of_boxes(), highest if highest >= 0 else None)
+    ids = {*names, *(annotation.category_id for annotation in document.annotations)}
+    highest = max(ids, default=-1)
+    return Labelled(counts, gathered.of_boxes(), highest if highest >= 0 else None, min(ids, default=None))
 
 
 class _Annotation(msgspec.Struct, gc=False):

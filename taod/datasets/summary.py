@@ -62,6 +62,7 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
         fingerprint=walk.fingerprint,
         extensions=extensions.of_roots(walk.extensions, _roots(walk, type_)),
         highest_class_id=painted.highest if labels is None else labels.highest_class_id,
+        lowest_class_id=None if labels is None else labels.lowest_class_id,
         boxes=None if labels is None else labels.boxes,
         sizes=labelled.sizes(folder, walk.some),
         shares=painted.shares,

@@ -282,6 +282,7 @@ class Planner:
             images=summary.images or None,
             parts={split.name: split.images for split in summary.splits},
             highest_class_id=summary.highest_class_id,
+            lowest_class_id=summary.lowest_class_id,
             extensions=summary.extensions or extensions.listed(root, dataset.type),
         )
 

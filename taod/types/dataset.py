@@ -189,6 +189,8 @@ class DatasetSummary(msgspec.Struct):
     """Images by extension as written (`.jpg`, `.JPG`), the most common first."""
     highest_class_id: int | None = None
     """The highest category id (COCO) or class number (masks) that is declared or used."""
+    lowest_class_id: int | None = None
+    """The lowest category id (COCO) that is declared or used."""
     shares: dict[str, float] = {}
     """Share of the masks' pixels that each class has, from 0 to 1; of a large data set some masks are looked into."""
     upload: UploadProgress | None = None

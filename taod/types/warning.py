@@ -30,8 +30,10 @@ class WarningCode(StrEnum):
     # Preflight
     IMAGE_EXTENSION = "image_extension"
     MIXED_EXTENSIONS = "mixed_extensions"
+    EXTENSION_UNREAD = "extension_unread"
     CLASS_COUNT = "class_count"
     CLASS_ID = "class_id"
+    CLASS_ID_REFUSED = "class_id_refused"
     CLASSES_UNLISTED = "classes_unlisted"
     BATCH_SIZE = "batch_size"
     NO_BATCHES = "no_batches"

@@ -70,6 +70,14 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
         f"the images of dataset {of['dataset']!r} have several extensions ({of['found']}), and the tool reads one: "
         f"{subject} = {of['value']!r}"
     ),
+    WarningCode.EXTENSION_UNREAD: lambda subject, of: (
+        f"dataset {subject!r} has images that end in {of['found']}, and release 5.0 of {of['network']} reads only "
+        f"{of['only']}"
+    ),
+    WarningCode.CLASS_ID_REFUSED: lambda subject, of: (
+        f"dataset {subject!r} has category id {of['lowest']}, and the conversion to TFRecords refuses ids below "
+        f"{of['first']}"
+    ),
     WarningCode.CLASS_COUNT: lambda subject, of: (
         f"{subject} = {of['value']}, and dataset {of['dataset']!r} has {of['classes']} {of['counted']}"
     ),

@@ -117,7 +117,7 @@ async def test_what_a_dataset_was_converted_by(server, tmp_path) -> None:
     model_id = await server.model("ssd", train_datasets=[dataset_id])
     warnings = (await planned(server, model_id))[1]
     assert "lacks tfrecords/tfrecords-*" in warnings["path_missing"]
-    assert "ssd stops at the start" in warnings["no_validation"]
+    assert "ssd stops without validation data" in warnings["no_validation"]
     for action, warned in (("convert", True), ("convert_and_index", False)):
         (job_id,) = await server.call("POST", f"/dataset/{dataset_id}/job", 201, json={"actions": [action]})
         # What it will write is not missing.
@@ -194,4 +194,4 @@ async def test_the_command_line_shows_them_in_a_plan(server, pictures, capsys, m
     async with client:
         work = plan.callback.__wrapped__.__wrapped__
         await work(client, Output(), owner="reader", actions=("train",), dataset=False, parent=None, spec=False)
-    assert "the model has no eval_dataset: the training is not validated" in capsys.readouterr().out
+    assert "the model has no eval_dataset: NVIDIA's classification_pyt stops" in capsys.readouterr().out

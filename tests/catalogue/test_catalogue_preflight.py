@@ -65,6 +65,24 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         "dataset.image_ext = '.png'; convert the images to one format",
     ),
     (
+        WarningCode.EXTENSION_UNREAD,
+        job("optical_inspection", train=[data(extensions={".jpg": 3})]),
+        job("optical_inspection", train=[data(extensions={".png": 3})]),
+        {},
+        {},
+        "dataset 'cars' has images that end in .png (3), and release 5.0 of optical_inspection reads only .jpg; "
+        "convert the images to .jpg",
+    ),
+    (
+        WarningCode.CLASS_ID_REFUSED,
+        job("instance_segmentation", "convert", own=data(lowest_class_id=1)),
+        job("instance_segmentation", "convert", own=data(lowest_class_id=0)),
+        {},
+        {},
+        "dataset 'cars' has category id 0, and the conversion to TFRecords refuses ids below 1; "
+        "number its categories from 1",
+    ),
+    (
         WarningCode.CLASS_COUNT,
         job("classification_tf2", spec=nested("dataset.num_classes", 2), train=[data(classes=["a", "b"])]),
         job("classification_tf2", spec=nested("dataset.num_classes", 5), train=[data(classes=["a", "b"])]),
@@ -124,7 +142,7 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         job("ssd", train=[data()]),
         {},
         {},
-        "the model has no eval_dataset: ssd stops at the start without validation data; set eval_dataset of the model",
+        "the model has no eval_dataset: NVIDIA's ssd stops without validation data; set eval_dataset of the model",
     ),
     (
         WarningCode.PATH_MISSING,
@@ -173,9 +191,49 @@ def test_a_rule_accepts_and_warns(
     assert warned(violating, **badly)[code] == words
 
 
+REQUIRED = (
+    *("classification_pyt", "classification_tf1", "classification_tf2", "deformable_detr", "dino", "dssd"),
+    *("efficientdet_tf1", "efficientdet_tf2", "mal", "mask_rcnn", "ocdnet", "ocrnet", "optical_inspection"),
+    *("retinanet", "segformer", "ssd"),
+)
+"""Their tools open, build or assert the validation data at the start or at the first validation, as read in NVIDIA's
+sources of 5.0 (TF2: 5.3)."""
+MEASURED = ("detectnet_v2", "lprnet")
+"""Their tools train without it, and measure nothing (faster_rcnn only where its default fold is unset)."""
+
+
+@pytest.mark.parametrize("name", sorted(name for name, entry in index().items() if "train" in entry.actions))
+def test_what_a_training_without_validation_data_does(name: str) -> None:
+    """The rest finds it in the train dataset (yolo: fold 0 where none is given) or never validates (unet)."""
+    said = warned(job(name, train=[data()])).get(WarningCode.NO_VALIDATION, "")
+    stops, silent = "stops without validation data" in said, "is not validated" in said
+    assert (stops, silent) == (name in REQUIRED, name in MEASURED)
+
+
+AUGMENT = "spatial_aug.rotation.refine_box.enabled"
+MASKS = Missing("spatial_aug.rotation.refine_box.gt_cache", CARS, "label.json")
+
+
+def test_masks_are_needed_only_to_refine_boxes() -> None:
+    """NVIDIA's augmentation logs an error without them, exits with 0 and writes nothing."""
+    refining = job("augmentation", "generate", own=data(), train=[data()])
+    assert warned(refining, missing=[MASKS])[WarningCode.PATH_MISSING] == (
+        "dataset 'cars' lacks label.json, named by spatial_aug.rotation.refine_box.gt_cache; "
+        "upload these files, or set spatial_aug.rotation.refine_box.enabled to false"
+    )
+    plain = job("augmentation", "generate", own=data(), train=[data()], spec=nested(AUGMENT, False))
+    assert WarningCode.PATH_MISSING not in warned(plain, missing=[MASKS])
+
+
 KITTI_EXTENSION = nested("kitti_config.image_extension", ".png")
 WITHIN: list[tuple[str, JobFacts, WarningCode, bool]] = [
     ("a fold is a validation set", job("faster_rcnn", train=[data()]), WarningCode.NO_VALIDATION, False),
+    (
+        "a training that does not validate needs no validation data",
+        job("classification_pyt", train=[data()], spec=nested("train.train_config.validate", False)),
+        WarningCode.NO_VALIDATION,
+        False,
+    ),
     ("detectnet has no default fold", job("detectnet_v2", train=[data()]), WarningCode.NO_VALIDATION, True),
     ("an evaluation does not train", job("dino", "evaluate", eval=data(images=1)), WarningCode.NO_BATCHES, False),
     ("unknown counts", job("dino", train=[data()]), WarningCode.NO_BATCHES, False),
