@@ -138,7 +138,7 @@ BODIES: list[Row] = [
 ]
 
 SPECS: list[Row] = [
-    ("POST", "/model/{model}/specs/train", 400, body(EPOCHS), ("$.train.train_config.runner.max_epochs", "not 'many'")),
+    ("POST", "/model/{model}/specs/train", 400, body(EPOCHS), ("$.train.train_config.runner.max_epochs", 'not "many"')),
     ("POST", "/model/{model}/specs/train", 400, body([]), ("the body is []", "JSON object")),
     (
         "PUT",

@@ -97,20 +97,16 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     assert (tail.read(), tail.size(), tail.path) == (b"", 0, None)
 
 
-async def test_latency_from_the_write_to_the_reader(tmp_path: Path) -> None:
+async def test_each_write_wakes_the_reader(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    times = []
     async with followed(tmp_path) as (_, blocks):
         coming = asyncio.ensure_future(anext(blocks))
         for _ in range(15):
-            start = time.perf_counter()
             append(tmp_path / "train" / NAME, b"line\n")
-            await coming
-            times.append(time.perf_counter() - start)
+            assert await coming == b"line\n"
             coming = asyncio.ensure_future(anext(blocks))
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
-    assert sorted(times)[len(times) // 2] < 0.05
 
 
 async def test_a_flood_beside_the_file_costs_little_and_hides_nothing(tmp_path: Path) -> None:

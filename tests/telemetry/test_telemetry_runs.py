@@ -75,18 +75,15 @@ async def test_a_line_reaches_the_store_and_the_listeners(bench, bus: EventBus, 
     assert bench.store.jobs.result(job.id) == final.result
 
 
-async def test_lines_come_within_50_ms(bench, bus: EventBus, telemetry: Telemetry) -> None:
+async def test_each_line_comes_as_an_event_of_its_own(bench, bus: EventBus, telemetry: Telemetry) -> None:
     job = bench.job()
     folder = bench.folder(job)
     telemetry.start(job, folder, fresh=True)
-    times = []
     async with bus.subscribe(bench.user.id) as stream:
         for epoch in range(15):
-            start = time.perf_counter()
             report(folder, line(epoch=epoch, status="RUNNING", kpi={"loss": epoch}))
-            await hear(stream, EventType.STATUS)
-            times.append(time.perf_counter() - start)
-    assert sorted(times)[len(times) // 2] < 0.05
+            (event,) = await hear(stream, EventType.STATUS)
+            assert msgspec.json.decode(event.data, type=StatusUpdate).epoch == epoch
 
 
 async def test_what_was_written_before_the_end_is_read_though_nothing_was_followed_yet(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
+import socket
+import subprocess
 
 import msgspec
 import pytest
@@ -14,9 +15,6 @@ from runners.protocol import Claim, Ended, RunIdentity, StartFailed
 from taod import masking
 from tests.runners.conformance.conftest import Bench
 from tests.runners.conformance.waiting import go, log_of, ready, within
-
-TOLD_S = 2.0
-"""An end is told by then."""
 
 
 async def test_an_end_has_the_tools_own_exit_code(bench: Bench) -> None:
@@ -57,15 +55,13 @@ async def test_a_run_gets_its_arguments_and_environment_and_none_of_the_daemons(
     assert "TAOD_SERVER_PORT" not in environment
 
 
-async def test_a_stop_asks_the_tool_to_end_and_its_end_is_told_at_once(bench: Bench) -> None:
+async def test_a_stop_asks_the_tool_to_end_and_its_end_is_reported(bench: Bench) -> None:
     request = bench.request("wait")
     identity = await bench.start(request)
     await ready(request)
     waiting = asyncio.create_task(bench.runner.wait(identity, request))
     await bench.runner.stop(identity, request, force=False)
-    begun = time.monotonic()
     assert (await within(waiting)).exit_code == 143
-    assert time.monotonic() - begun < TOLD_S
     assert "saved" in log_of(request)
     # Safe to call again.
     await bench.runner.stop(identity, request, force=False)
@@ -187,12 +183,16 @@ async def test_a_folder_that_cannot_be_written_fails_the_start_in_words(bench: B
         await bench.start(request)
 
 
-async def test_it_can_tell_quickly_what_it_can(bench: Bench) -> None:
+async def test_what_it_can_do_is_looked_up_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan asks for every action of every network."""
     bench.runner.can("classification_pyt", "train")
-    begun = time.monotonic()
-    for _ in range(200):
-        assert bench.runner.can("classification_pyt", "train").can
-    assert time.monotonic() - begun < 1.0
+
+    def look_up(*_: object, **__: object) -> None:
+        raise AssertionError("it starts a process, or asks a server, for a known answer")
+
+    monkeypatch.setattr(subprocess, "Popen", look_up)
+    monkeypatch.setattr(socket.socket, "connect", look_up)
+    assert bench.runner.can("classification_pyt", "train").can
 
 
 def _left(job_id: str) -> list[int]:
