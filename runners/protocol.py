@@ -34,6 +34,8 @@ class Command(msgspec.Struct, frozen=True):
     environment: dict[str, str] = {}
     reads: list[str] = []
     """Folders and files that the run reads (data sets, parents' results, weights): what a container mounts."""
+    writes: list[str] = []
+    """Folders outside the job's own that the run writes to: a dataset that is converted."""
     secrets: list[str] = []
     """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
     gpus: int = 0

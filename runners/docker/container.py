@@ -62,7 +62,7 @@ def of(request: RunRequest, image: str, config: DockerConfig, extra: Mapping[str
         # The image's own user list knows nobody of this machine: tools that ask for a name or a home get these.
         environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, extra, threads=threads),
         labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},
-        mounts=mounts(request.folder, command.reads),
+        mounts=mounts(request.folder, command.reads, command.writes),
         folder=request.folder,
         gpus=[device.id for device in request.devices if device.kind == GPU],
         user=config.user or f"{os.getuid()}:{os.getgid()}",
@@ -79,14 +79,15 @@ def name_of(request: RunRequest) -> str:
     return f"taod-{request.job_id}-{request.attempt}"
 
 
-def mounts(folder: str, reads: Iterable[str]) -> list[Mount]:
-    """The job's folder to write, and what it reads to read; what lies in another of them needs none of its own."""
+def mounts(folder: str, reads: Iterable[str], writes: Iterable[str] = ()) -> list[Mount]:
+    """The job's folder and `writes` to write, what it reads to read; what lies in another needs none of its own."""
     own = Path(folder)
+    written = set(writes)
     found: list[Path] = []
     for path in sorted(set(map(Path, reads))):
         if path != own and own not in path.parents and not any(above in (path, *path.parents) for above in found):
             found.append(path)
-    return [Mount(str(path), True) for path in found] + [Mount(folder, False)]
+    return [Mount(str(path), str(path) not in written) for path in found] + [Mount(folder, False)]
 
 
 def size(text: str, key: str) -> int:

@@ -8,10 +8,23 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue import classwise, command, emit, fill, inherit, merge, normalise, preflight, resources, sources
+from taod.catalogue import (
+    classwise,
+    command,
+    conversions,
+    emit,
+    fill,
+    inherit,
+    merge,
+    normalise,
+    preflight,
+    resources,
+    sources,
+)
 from taod.catalogue.facts import Assembled, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 from taod.catalogue.sources.common import known_classes
+from taod.errors import BadRequest
 
 
 def assemble(facts: JobFacts) -> Assembled:
@@ -45,6 +58,8 @@ def assemble(facts: JobFacts) -> Assembled:
         reads=_reads(facts),
         then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in further],
         status_folder=_status_folder(network, facts.action, spec, further),
+        files=_files(facts, fields),
+        writes=_writes(facts),
     )
 
 
@@ -199,9 +214,27 @@ def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
     )
 
 
+def _files(facts: JobFacts, fields: dict[str, str]) -> dict[Path, str]:
+    if "class_names_file" not in fields.values():
+        return {}
+    names = known_classes(facts)
+    if not names:
+        raise BadRequest(
+            f"{facts.action} needs the names of the dataset's classes, and none were found; "
+            "check its label files, or add a classes.txt with one name a line"
+        )
+    return {facts.folder / fill.CLASS_NAMES: "".join(f"{name}\n" for name in names)}
+
+
+def _writes(facts: JobFacts) -> list[Path]:
+    datasets = [facts.own, *facts.train] if conversions.writes(facts.network, facts.action) else []
+    return [dataset.root for dataset in datasets if dataset is not None]
+
+
 def _reads(facts: JobFacts) -> list[Path]:
     datasets = [*facts.train, facts.eval, facts.inference, facts.calibration, facts.own]
     found = [d.root for d in datasets if d is not None] + list(facts.ptms)
+    found += [d.linked for d in datasets if d is not None and d.linked is not None]
     parent = facts.parent
     while parent is not None:
         found.append(parent.results)

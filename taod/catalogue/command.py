@@ -29,6 +29,7 @@ _CONVERSION_FIELDS = {
         "results_dir": "output_dir",
     },
     ("object_detection", "convert_and_index"): {
+        "class_names_file": "class_names_file",
         "dataset_export_spec": "experiment_spec",
         "output_filename": "tfrecords_prefix",
         "results_dir": "output_dir",

@@ -25,6 +25,8 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     lowest_class_id: int | None = None
     extensions: dict[str, int] = {}
     """Images by extension as written (`.jpg`), the most common first."""
+    linked: Path | None = None
+    """The linked folder that the names in `root` lead to, where `root` is a view of it."""
 
 
 class ParentFacts(msgspec.Struct, frozen=True):
@@ -78,3 +80,7 @@ class Assembled(msgspec.Struct, frozen=True):
     """Further command lines of the same run, one after the other, each of the same tool."""
     status_folder: Path | None = None
     """Where the tool writes status.json, where that is not below the results."""
+    files: dict[Path, str] = {}
+    """Other files in the job's folder that the command line names, with their text."""
+    writes: list[Path] = []
+    """Folders outside the job's own that the run writes to: the dataset that a conversion works on."""

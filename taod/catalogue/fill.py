@@ -11,6 +11,8 @@ from taod.catalogue.facts import DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import Network, of
 
 SPEC_NAME = "spec"
+CLASS_NAMES = "class_names.txt"
+"""In a job's folder: the classes of its dataset, one a line, for the conversions that read them from a file."""
 SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
 """What a command line names its spec file by."""
 USER_FUNCTIONS = frozenset({"from_csv", "resume_epoch"})
@@ -252,6 +254,7 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "bpnet_records": lambda k: _bpnet_records(k),
     "eval_csv": lambda k: _place(k.facts.eval, "val.csv"),
     "eval_images": lambda k: _in(k.facts.eval, "images_val", "images"),
+    "class_names_file": lambda k: str(k.facts.folder / CLASS_NAMES),
     "tfrecords_prefix": lambda k: _place(_own(k), "tfrecords/tfrecords"),
     "own_masks": lambda k: _place(_own(k), "masks"),
     "pose_classification_ds_convert_op_dir": lambda k: _pose_output(k),

@@ -15,11 +15,12 @@ from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod import masking
 from taod.automl import fidelity
-from taod.catalogue import Catalogue, artifacts, shell
+from taod.catalogue import Catalogue, artifacts, conversions, shell
 from taod.catalogue.assemble import assemble, later
 from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.merge import over_default
 from taod.datasets import extensions
+from taod.datasets.view import refresh
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices import DevicePool
@@ -96,6 +97,12 @@ class Planner:
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
         secrets = [facts.key] if facts.key else []
+        for path, text in assembled.files.items():
+            write_atomically(path, text.encode())
+        for path in assembled.writes:
+            for pattern in conversions.stale(job.network, job.action):
+                for file in path.glob(pattern):
+                    file.unlink(missing_ok=True)
         write_atomically(folder.command, _shown(assembled))
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
@@ -173,6 +180,7 @@ class Planner:
         folder = self._root.job(job.id)
         single = [] if model is None else reads.single(self._store, job.user_id, model)
         train = [] if model is None else reads.train(self._store, job.user_id, model)
+        writing = conversions.writes(job.network, job.action)
         named = {role: self._facts_of(dataset) for role, dataset in single}
         trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
         spec = job.spec
@@ -188,11 +196,11 @@ class Planner:
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
             parent=parent,
-            train=[self._facts_of(dataset) for dataset in train],
+            train=[self._facts_of(dataset, writing=writing) for dataset in train],
             eval=named.get("eval"),
             inference=named.get("inference"),
             calibration=named.get("calibration"),
-            own=None if own is None else self._facts_of(own),
+            own=None if own is None else self._facts_of(own, writing=writing),
             gpus=gpus,
         )
 
@@ -266,18 +274,25 @@ class Planner:
         """Where the dataset's files are, or will be."""
         return Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
 
-    def _facts_of(self, dataset: DatasetRecord) -> DatasetFacts:
+    def _facts_of(self, dataset: DatasetRecord, *, writing: bool = False) -> DatasetFacts:
+        """`writing`: the job writes into the dataset; what it writes for a linked folder goes to a view of it."""
         root = self.folder(dataset)
         if dataset.has_data and not root.is_dir():
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
             )
+        linked = None
+        view = self._root.dataset(dataset.id)
+        if dataset.state == "linked" and (writing or view.is_dir()):
+            refresh(view, root, conversions.OUTPUTS.get(dataset.type, ()))
+            root, linked = view, root
         summary = dataset.summary or DatasetSummary(dataset.state)
         return DatasetFacts(
             root=root,
             type=dataset.type,
             format=dataset.format,
             classes=list(summary.classes),
+            linked=linked,
             name=dataset.name,
             images=summary.images or None,
             parts={split.name: split.images for split in summary.splits},
@@ -296,6 +311,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int 
         image=assembled.image,
         environment=assembled.environment,
         reads=[str(path) for path in assembled.reads],
+        writes=[str(path) for path in assembled.writes],
         secrets=secrets,
         gpus=gpus,
         then=assembled.then,

@@ -113,7 +113,8 @@ class Stage:
         self.folder = folder
         self.network = of(name)
         self.data = {letter: self._dataset(letter) for letter in "TEIC"}
-        self.own = DatasetFacts(self.data["T"].root, name, "any") if self.network.kind == "dataset" else None
+        is_dataset = self.network.kind == "dataset"
+        self.own = DatasetFacts(self.data["T"].root, name, "any", classes=["car"]) if is_dataset else None
         _make(folder, ["start/weights.pth" if self.network.image == "tlt-pytorch" else "start/weights.hdf5"])
         self._jobs: dict[tuple[str, ...], tuple[ParentFacts, Assembled, dict[str, Any]]] = {}
 

@@ -157,7 +157,11 @@ def test_the_table_names_what_is_named_anywhere() -> None:
     assert named - set(GIVEN) == OF_PARENT
     made_up = {"parent_classmap", "framework", "augment_out", "merged_json", "output_dir_inference_json"}
     assert set(GIVEN) - named <= made_up | fill.functions()
-    assert fill.functions() - named - set(GIVEN) == {"tfrecords_prefix", "own_masks"}  # of conversions, in command.py
+    assert fill.functions() - named - set(GIVEN) == {
+        "class_names_file",
+        "tfrecords_prefix",
+        "own_masks",
+    }  # of conversions, in command.py
 
 
 WEIGHTS = {

@@ -42,6 +42,12 @@ def test_a_container_sees_each_folder_once_and_writes_only_its_own() -> None:
     ]  # fmt: skip
 
 
+def test_a_container_may_write_to_the_dataset_that_it_converts() -> None:
+    assert mounts("/jobs/1", ["/data/a", "/data/b"], ["/data/b"]) == [
+        Mount("/data/a", True), Mount("/data/b", False), Mount("/jobs/1", False),
+    ]  # fmt: skip
+
+
 def test_a_download_that_tells_no_bytes_is_told_in_layers() -> None:
     progress = Progress("tao:5")
     reports = [(each, status) for status in ("Pulling fs layer", "Download complete") for each in ("a", "b")]

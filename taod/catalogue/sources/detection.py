@@ -10,8 +10,15 @@ from taod.catalogue.sources.common import Spec, at, first, put_all
 
 
 def _records(dataset: DatasetFacts) -> dict[str, Any]:
+    """All record files; the `idx-…` files that `convert_and_index` writes beside them are no records."""
     root = dataset.root
-    return {"tfrecords_path": f"{root}/tfrecords/*", "image_directory_path": f"{root}/"}
+    names = "[!i]*" if is_indexed(dataset) else "*"
+    return {"tfrecords_path": f"{root}/tfrecords/{names}", "image_directory_path": f"{root}/"}
+
+
+def is_indexed(dataset: DatasetFacts) -> bool:
+    """Whether the dataset's records have index files, without which ssd, dssd and retinanet refuse them."""
+    return any((dataset.root / "tfrecords").glob("idx-*"))
 
 
 def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
