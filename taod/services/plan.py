@@ -271,12 +271,13 @@ class Planner:
         return reads.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
     def folder(self, dataset: DatasetRecord) -> Path:
-        """Where the dataset's files are, or will be."""
-        return Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
+        """Where jobs read the dataset's files, or will: for a linked folder that a conversion wrote to, its view."""
+        own = self._root.dataset(dataset.id)
+        return Path(dataset.path) if dataset.path and not own.is_dir() else own
 
     def _facts_of(self, dataset: DatasetRecord, *, writing: bool = False) -> DatasetFacts:
         """`writing`: the job writes into the dataset; what it writes for a linked folder goes to a view of it."""
-        root = self.folder(dataset)
+        root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
         if dataset.has_data and not root.is_dir():
             raise BadRequest(
                 f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
