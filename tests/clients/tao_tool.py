@@ -65,6 +65,8 @@ FIND_THEIR_OWN = frozenset(
     )
 )
 """Trainings that search their results folder for checkpoints themselves."""
+COUNTS_AGAIN = frozenset({"mal"})
+"""Trainings whose status lines begin with epoch 1 after a resume too; their checkpoints are named from 0."""
 EPOCHS = 2
 
 
@@ -154,14 +156,15 @@ def train(network: str, results: str, status: Status, weights: list) -> None:
     """Epochs up to the last; after a stop those that are not there yet."""
     resumed = next((path for path in weights if path.startswith(results)), "")
     print("goes on from", resumed, flush=True) if resumed else print("starts afresh", flush=True)
-    begun = int(re.findall(r"\d+", Path(resumed).stem)[-1]) if resumed else 0
+    first = 0 if network in COUNTS_AGAIN else 1
+    begun = int(re.findall(r"\d+", Path(resumed).stem)[-1]) + 1 - first if resumed else 0
     name = CHECKPOINTS.get(network, f"weights/{network}_resnet18_epoch_{{0:03}}.hdf5")
     for epoch in range(begun + 1, EPOCHS + 1):
         if epoch > 1:
             hold(network)
-        write(Path(results, name.format(epoch)))
+        write(Path(results, name.format(epoch - 1 + first)))
         status.say(
-            epoch=epoch,
+            epoch=epoch - begun if network in COUNTS_AGAIN else epoch,
             max_epoch=EPOCHS,
             eta=f"0:00:0{EPOCHS - epoch}.5",
             time_per_epoch="0:00:01.25",
