@@ -85,8 +85,9 @@ def test_a_file_that_breaks_off(name: str, tmp_path: Path) -> None:
         ("a.pth", legacy_torch()[:15], "breaks off: its pickle has no end"),
         ("a.hdf5", hdf5(0)[:1000], "breaks off: 1000 of 2048 bytes"),
         ("a.hdf5", hdf5(2, end=2**64 - 1), "was not closed by its writer"),
+        ("a.hdf5", hdf5(0, end=2048, size=59648), "was not closed by its writer"),
     ],
-    ids=["empty", "zip", "short zip", "pickle", "legacy torch", "hdf5", "open hdf5"],
+    ids=["empty", "zip", "short zip", "pickle", "legacy torch", "hdf5", "open hdf5", "killed hdf5"],
 )
 def test_what_a_broken_file_lacks(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
