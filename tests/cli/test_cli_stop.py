@@ -27,7 +27,7 @@ def states(root: Path) -> dict[str, State]:
 @pytest.fixture
 def running(daemon: Any) -> tuple[Any, str, str]:
     """A daemon whose one slot has a run that waits at the gate, and a job that waits behind it."""
-    first = daemon.id("model", "run", daemon.model(name="first", encryption_key="wait"), "train")
+    first = daemon.id("model", "run", daemon.model("wait", name="first"), "train")
     second = daemon.id("model", "run", daemon.model(name="second"), "train")
     assert "starting" in daemon.first_words(first)
     return daemon, first, second
@@ -37,7 +37,7 @@ def test_a_second_daemon_is_refused_and_a_killed_one_leaves_no_lock(
     daemon: Any, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     first = daemon.process
-    train = daemon.id("model", "run", daemon.model(name="alive", encryption_key="wait"), "train")
+    train = daemon.id("model", "run", daemon.model("wait", name="alive"), "train")
     assert "starting" in daemon.first_words(train)
     second = daemon.process_run("serve", "--port", "0", cwd=daemon.root)
     words = " ".join(second.stderr.replace("│", " ").split())
@@ -71,7 +71,7 @@ def test_drain_waits_for_the_run_and_cancel_all_ends_everything(
 
     daemon.process = start(daemon.root)
     daemon.json("job", "wait", second)
-    third = daemon.id("model", "run", daemon.model(name="third", encryption_key="wait"), "train")
+    third = daemon.id("model", "run", daemon.model("wait", name="third"), "train")
     fourth = daemon.id("model", "run", daemon.model(name="fourth"), "train")
     assert "starting" in daemon.first_words(third)
     assert "Its runs have ended." in daemon.process_run("stop", "--cancel-all", cwd=daemon.root).stdout

@@ -73,14 +73,15 @@ EPOCHS = 2
 def main() -> int:
     network = Path(sys.argv[0]).name
     action, rest = (network, sys.argv[1:]) if network in ("trtexec", "augment") else (sys.argv[1], sys.argv[2:])
-    options = dict(word[2:].partition("=")[::2] for word in rest)
+    options = dict(word.removeprefix("--").partition("=")[::2] for word in rest)
     spec = read_spec(options)
-    given = [*options.items(), *spec]
+    words = [(name, value) for name, value in options.items() if "." in name]
+    given = [*options.items(), *spec, *words]
     print(f"{network} {action}: {len(options)} options, {len(spec)} fields of a spec", flush=True)
     if action == "trtexec":
         write(Path(options["saveEngine"]))
         return 0
-    results = results_of(given)
+    results = results_of(network, action, given)
     status = Status(results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status.say(status="STARTED", message=f"Starting {network} {action}")
@@ -107,9 +108,12 @@ def read_spec(options: dict) -> list:
     return [(name, value.strip().strip("\"'")) for name, value in found]
 
 
-def results_of(given: list) -> str:
+def results_of(network: str, action: str, given: list) -> str:
     """The folder for results, as the command line or the spec tells it."""
     fields = dict(reversed(given))
+    if network == "ocrnet" and action == "dataset_convert":
+        # Its conversion reports into the dataset: the last value, which is that of its own group or of an override.
+        fields["results_dir"] = [value for name, value in given if name.rpartition(".")[2] == "results_dir"][-1]
     folder = next((fields[name] for name in RESULTS if fields.get(name)), None)
     if folder is None:
         written = (fields[name] for names in WRITTEN.values() for name in names if fields.get(name))

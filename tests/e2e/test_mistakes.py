@@ -58,7 +58,9 @@ async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
 async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
     default = (await client.schema("model", model.id, "train"))["default"]
-    document = merge(default, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": 0}}}})
+    document = merge(
+        default, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": "many"}}}}
+    )
     error = await refused(client.save_spec("model", model.id, "train", document))
     assert error.status == 400
     for said in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):

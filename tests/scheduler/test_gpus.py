@@ -87,7 +87,7 @@ def test_mig_instances_stand_in_the_place_of_their_gpu(tmp_path: Path, monkeypat
         assert [one.id for one in left.devices] == ["GPU-1"]
     assert [one.id for one in DevicePool.detect(DevicesConfig(exclude=["MIG-2"])).devices] == ["MIG-1", "GPU-1"]
     request = RunRequest("j", 1, Command("n", "a", [], ""), "/", pool.grants(["MIG-2"]))
-    environment = of_run(request, threads=1)
+    environment = of_run(request, {}, threads=1)
     assert environment["CUDA_VISIBLE_DEVICES"] == environment["NVIDIA_VISIBLE_DEVICES"] == "MIG-2"
 
 
