@@ -67,6 +67,8 @@ FIND_THEIR_OWN = frozenset(
 """Trainings that search their results folder for checkpoints themselves."""
 COUNTS_AGAIN = frozenset({"mal"})
 """Trainings whose status lines begin with epoch 1 after a resume too; their checkpoints are named from 0."""
+COUNTS_FROM_0 = frozenset({"pointpillars"})
+"""Trainings whose status lines begin with epoch 0."""
 EPOCHS = 2
 
 
@@ -168,7 +170,7 @@ def train(network: str, results: str, status: Status, weights: list) -> None:
             hold(network)
         write(Path(results, name.format(epoch - 1 + first)))
         status.say(
-            epoch=epoch - begun if network in COUNTS_AGAIN else epoch,
+            epoch=epoch - begun if network in COUNTS_AGAIN else epoch - 1 if network in COUNTS_FROM_0 else epoch,
             max_epoch=EPOCHS,
             eta=f"0:00:0{EPOCHS - epoch}.5",
             time_per_epoch="0:00:01.25",
