@@ -34,8 +34,9 @@ DELIVERIES: set[str] = set()
 class Live(Node):
     """Mixin, first in the bases of a widget or screen.
 
-    Its workers start when it is mounted and end at their next step once it is being removed. Methods marked with
-    `delivery` are queued before the mount and run in order on mount; after the removal they do nothing.
+    Its workers start when it is mounted and end at their next step once it is being removed. What a worker hands to
+    `asyncio.gather` is a task of its own, outside the gate, so it must be calls of the client only. Methods marked
+    with `delivery` are queued before the mount and run in order on mount; after the removal they do nothing.
     """
 
     _live_composed = False
@@ -99,7 +100,7 @@ class _Gate(Awaitable[T]):
         cancelled = False
         try:
             while True:
-                if error is None and not cancelled and self._node.is_gone:
+                if not cancelled and self._node.is_gone:  # an error of what it waited for counts no more, either
                     error, cancelled = asyncio.CancelledError("the widget was removed"), True
                 try:
                     waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)

@@ -59,7 +59,7 @@ async def test_the_first_paint_shows_devices_jobs_and_counts(dashboard: Dashboar
         ]
         assert cell(dashboard, busy.train.id, "word") == "running"
         assert "3/8" in cell(dashboard, busy.train.id, "progress")
-        assert cell(dashboard, busy.train.id, "device") == "cpu0"
+        await until(pilot, lambda: cell(dashboard, busy.train.id, "device") == "cpu0")
         await until(pilot, lambda: "1 running" in text(dashboard, "#header-counts"))
         assert "live" in text(dashboard, "#header-daemon")
         assert str(dashboard.screen.query_one("#devices").border_subtitle) == "1 of 1 in use"

@@ -23,6 +23,7 @@ from textual.widgets import Static
 
 import tui
 from taod.client import Client
+from taod.client.transport import Page
 from taod.ids import new_id
 from taod.types.dataset import CheckState, Dataset, DatasetReport, DatasetSummary, DatasetType, UploadProgress
 from taod.types.event import EventType, ResourceChange, StatusUpdate
@@ -44,6 +45,7 @@ from tui.job.log import LogView
 from tui.job.panel import JobPanel
 from tui.job.search import SearchLine
 from tui.job.spec import SpecPane
+from tui.jobs.book import Filter
 from tui.jobs.filters import FilterBar
 from tui.jobs.order import Order
 from tui.jobs.panel import JobsPanel
@@ -141,7 +143,8 @@ def deliveries(world: Any, contract: Any, client: Client, folder: Path) -> Itera
     other = msgspec.structs.replace(view, id=new_id())
     yield jobs, [
         lambda: jobs.changed(view), lambda: jobs.changed(other), lambda: jobs.gone(other.id), lambda: jobs.lost("x"),
-        lambda: jobs.go_to(view.id), lambda: jobs.show_counts({State.RUNNING: 3}), jobs.mark_all, jobs.unmark,
+        lambda: jobs.take(Filter(), Page([], 0)), lambda: jobs.go_to(view.id),
+        lambda: jobs.show_counts({State.RUNNING: 3}), jobs.mark_all, jobs.unmark,
         jobs.mark,
     ], view.id[:8]  # fmt: skip
     rows = JobsTable()

@@ -12,9 +12,10 @@ from textual.message import Message
 from textual.widgets import Static
 
 from taod.client import Client, ClientError
+from taod.client.transport import Page
 from taod.types.job import JobView
 from taod.types.state import State
-from tui.jobs.book import Book
+from tui.jobs.book import Book, Filter
 from tui.jobs.filters import FilterBar
 from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
@@ -116,8 +117,8 @@ class JobsPanel(Live, Vertical):
         self.table.mark(set())
         self._show()
 
-    async def reload(self) -> None:
-        """Read as many jobs as are shown, and forget those that are not there any more. Raises ClientError."""
+    async def fetch(self) -> tuple[Filter, Page[JobView]]:
+        """Read as many jobs as are shown: what was asked for, and the answer. Raises ClientError."""
         asked = self.book.filter
         page = await self._client.jobs(
             status=asked.status,
@@ -126,6 +127,11 @@ class JobsPanel(Live, Vertical):
             skip=0,
             size=max(PAGE_JOBS, len(self.book.views)),
         )
+        return asked, page
+
+    @delivery
+    def take(self, asked: Filter, page: Page[JobView]) -> None:
+        """Show the jobs of an answer, and forget those that are not there any more."""
         if asked is not self.book.filter:
             return
         self._connected = True
@@ -197,7 +203,7 @@ class JobsPanel(Live, Vertical):
     async def _read_filtered(self) -> None:
         await asyncio.sleep(TYPING_PAUSE_S)
         try:
-            await self.reload()
+            self.take(*await self.fetch())
         except ClientError as error:
             self.post_message(self.Failed(error))
 

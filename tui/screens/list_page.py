@@ -46,7 +46,7 @@ class ListPage(Page):
         raise NotImplementedError
 
     def ready(self) -> None:
-        self.listing.table.focus()
+        self.set_focus(self.listing.table)  # at once: `focus` would come after what was asked for meanwhile
         self.set_interval(AGE_S, self._grow_old)
 
     def _grow_old(self) -> None:

@@ -92,7 +92,7 @@ class MainScreen(Page):
             yield JobPanel(self._client)
 
     def ready(self) -> None:
-        self.jobs.table.focus()
+        self.set_focus(self.jobs.table)
 
     @property
     def jobs(self) -> JobsPanel:
@@ -142,11 +142,12 @@ class MainScreen(Page):
     async def _read_everything(self) -> None:
         """Devices, counts and jobs; the selected job is shown anew."""
         try:
-            devices, _ = await asyncio.gather(self._client.devices(), self.jobs.reload())
+            devices, jobs = await asyncio.gather(self._client.devices(), self.jobs.fetch())
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
                 self.complain(error)
             return
+        self.jobs.take(*jobs)
         await self._show_devices(devices)
         self.job.show(self.jobs.selected)
 
