@@ -10,10 +10,10 @@ import msgspec
 
 from store.records import PendingJob
 from taod.config import SchedulerConfig
-from taod.scheduler.policy import Decision, End, Explain, Lease, Snapshot, decide
-from taod.scheduler.slots import Holder
-from taod.scheduler.turns import NANOSECONDS, Line
-from taod.scheduler.words import FURTHER_BACK
+from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Snapshot, decide
+from taod.scheduler.policy.fair_share import NANOSECONDS, Line
+from taod.scheduler.policy.reservations import Holder
+from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.state import State
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from taod.automl.place import values
+from taod.automl.encoding import values
 from taod.automl.suggest import Question, Seen, answer
 from taod.types.sweep import Dimension
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import jsonschema
 
-from taod.catalogue import classwise, emit, merge, parse, schema, tables, words
-from taod.catalogue.validate import check
+from taod.catalogue.schema import classwise, descriptions, json_schema, merge, tables
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles import emit, parse
 
 ROUNDS = 5
 CLASSES = [f"class {number}" for number in range(26)]
@@ -23,7 +24,7 @@ def run() -> list[tuple[str, str, str]]:
     defaults = {place: merge.default(*place) for place in every}
     checks = [_best(lambda place=place: check(*place, defaults[place])) for place in every]
     document = merge.default("detectnet_v2", "train", CLASSES)
-    validator = jsonschema.Draft202012Validator(schema.schema("detectnet_v2", "train", CLASSES))
+    validator = jsonschema.Draft202012Validator(json_schema.schema("detectnet_v2", "train", CLASSES))
     text = emit.protobuf_text(classwise.split(document))
     large = f"{_values(document)} values"
     own, peer = (
@@ -49,11 +50,11 @@ def run() -> list[tuple[str, str, str]]:
 
 def _first_schema(name: str, action: str) -> float:
     """Nothing has been read before, neither of the network nor of what they share."""
-    caches = (tables.index, tables.network_file, tables.table, tables._parameters, words.written)
-    for cached in (*caches, schema._schema, merge._default):
+    caches = (tables.index, tables.network_file, tables.table, tables._parameters, descriptions.written)
+    for cached in (*caches, json_schema._schema, merge._default):
         cached.cache_clear()
     started = time.perf_counter()
-    schema.schema(name, action)
+    json_schema.schema(name, action)
     return time.perf_counter() - started
 
 

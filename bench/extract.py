@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from taod.config import LimitsConfig
-from taod.datasets.extract import extract
+from taod.datasets.archive.extract import extract
 
 ROUNDS = 5
 SETS = [

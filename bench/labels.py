@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from taod.datasets.formats.examine import Examination
-from taod.datasets.summary import summarise
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation.summary import summarise
 
 PICTURES = 10_000
 MASKS = 1_000

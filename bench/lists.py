@@ -17,11 +17,11 @@ from bench import _filled
 from store.records import JobFilter, ResourceFilter
 from taod.config import Config
 from taod.paths import Root
-from taod.scheduler.policy import Snapshot, decide, most_wanted
-from taod.scheduler.turns import Line
-from taod.scheduler.words import FURTHER_BACK
+from taod.scheduler.policy.dispatch import Snapshot, decide, most_wanted
+from taod.scheduler.policy.fair_share import Line
+from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.services import Services
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.services.page import PageRequest
 from taod.types.common import JobSort, Sort
 from taod.types.dataset import DatasetCreate

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from runners import memory_group, ports, processes
+from runners import cgroup, ports, processes
 from runners.environment import Rules, inherited
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.paths import RunFolder
@@ -166,21 +166,21 @@ class LocalRunner(ABC):
 
     def memory_refusal(self) -> str:
         """Why a run's memory cannot be limited here; empty where it can."""
-        return memory_group.way().refusal
+        return cgroup.way().refusal
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
         """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""
-        note = _Memory(memory_group.machine_kills())
+        note = _Memory(cgroup.machine_kills())
         words: list[str] = []
         if request.memory_bytes:
-            found, name = memory_group.way(), f"{request.job_id}-{request.attempt}"
-            group = memory_group.make(found, name, request.memory_bytes)
-            words = memory_group.systemd_words(found, name, request.memory_bytes)
+            found, name = cgroup.way(), f"{request.job_id}-{request.attempt}"
+            group = cgroup.make(found, name, request.memory_bytes)
+            words = cgroup.systemd_words(found, name, request.memory_bytes)
             note = msgspec.structs.replace(
                 note, group=None if group is None else str(group), limit=request.memory_bytes
             )
         request.run_folder.memory.write_bytes(msgspec.json.encode(note))
-        return words, {} if note.group is None else {memory_group.VARIABLE: note.group}
+        return words, {} if note.group is None else {cgroup.VARIABLE: note.group}
 
     async def _why_not(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
         await asyncio.to_thread(child.wait)
@@ -238,15 +238,15 @@ def _ended(run: RunFolder) -> Ended:
     code, note = _read_exit(run), _read_memory(run)
     words = _killed(note) if code in (None, KILLED) else ""
     if note.group is not None:
-        memory_group.remove(Path(note.group))
+        cgroup.remove(Path(note.group))
     return Ended(code, words, out_of_memory=bool(words))
 
 
 def _killed(note: _Memory) -> str:
     """How the kernel killed processes for memory since the run began, in words; empty where it did not."""
-    if note.group is not None and memory_group.kills(Path(note.group)):
+    if note.group is not None and cgroup.kills(Path(note.group)):
         return f"killed for its memory: more than the {note.limit / MIB:.0f} MiB of supervision.memory_bytes"
-    now = memory_group.machine_kills()
+    now = cgroup.machine_kills()
     if note.kills is not None and now is not None and now > note.kills:
         return "killed: the machine was out of memory"
     return ""

@@ -1,6 +1,6 @@
 """The daemon as a process: one a root (a lock), a bound socket, daemon.json, uvicorn, and a quiet end.
 
-It wires nothing itself; `taod.services.compose` does that, and `taod.api` answers.
+It wires nothing itself; `taod.services.composition` does that, and `taod.api` answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from taod.config import Config
 from taod.errors import ConfigError, Conflict
 from taod.paths import Root
 from taod.services import Services
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.types.common import DaemonInfo
 
 log = logging.getLogger("taod")
@@ -204,7 +204,7 @@ def _log_to(path: Path) -> None:
 
 
 def quiet_uvicorn() -> None:
-    """Leave out uvicorn's entry for a failed request: `taod.api.trace` has made one, with the request's id."""
+    """Drop uvicorn's log entry for a failed request: `request_id_middleware` logs one with the request's id."""
     logging.getLogger("uvicorn.error").addFilter(_of_no_request)
 
 

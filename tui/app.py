@@ -24,7 +24,7 @@ from taod.types.queue import QueueState
 from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
-from tui.looks import AsciiSigns, LightInk
+from tui.render_filters import AsciiSigns, LightInk
 from tui.screens.main import MainScreen
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT

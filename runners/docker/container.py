@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from runners.environment import GPU, of_run
-from runners.guest import WRAPPER
 from runners.protocol import RunRequest
+from runners.remote_wrapper import WRAPPER
 from taod.config import DockerConfig
 
 JOB, ATTEMPT = "taod.job", "taod.attempt"

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from runners.docker import where
-from runners.docker.where import Facts, NoEngine
+from runners.docker import endpoint
+from runners.docker.endpoint import Facts, NoEngine
 from taod.config import DockerConfig, RunnerConfig
 
 GIB = 1024**3
@@ -40,8 +40,8 @@ def examine(config: RunnerConfig) -> Iterator[Check]:
         yield Check(not meant, "docker", "the Docker SDK is not installed", "pip install 'taod[docker]'")
         return
     try:
-        url = where.find(docker.socket)
-        facts = where.facts(url)
+        url = endpoint.find(docker.socket)
+        facts = endpoint.facts(url)
     except NoEngine as error:
         yield Check(not meant, "docker", str(error), "start Docker or podman, or set runner.docker.socket")
         return
@@ -69,7 +69,7 @@ def toolkit(facts: Facts, *, gpus: bool) -> Check:
 def images(url: str, config: DockerConfig, *, meant: bool) -> Check:
     """Which of the images are there."""
     try:
-        missing = [image for image in config.images.values() if not where.has_image(url, image)]
+        missing = [image for image in config.images.values() if not endpoint.has_image(url, image)]
     except NoEngine as error:
         return Check(False, "images", str(error))
     if not missing:

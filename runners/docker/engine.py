@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from runners.docker.container import STOP_SIGNAL, Container, host_options
-from runners.docker.where import NoEngine
+from runners.docker.endpoint import NoEngine
 
 Value = TypeVar("Value")
 ANSWER_S = 60

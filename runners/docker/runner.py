@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runners import guest, ports
+from runners import ports, remote_wrapper
 from runners.docker import container as containers
-from runners.docker import where
+from runners.docker import endpoint
 from runners.docker.container import Container
+from runners.docker.endpoint import NoEngine
 from runners.docker.engine import Engine, Gone, Refused, Taken, in_thread
 from runners.docker.progress import Progress
-from runners.docker.where import NoEngine
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
@@ -77,7 +77,7 @@ class Docker:
     async def _start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
         _sure_of_data(container)
-        guest.open_folder(request)
+        remote_wrapper.open_folder(request)
         try:
             engine = self._answering()
             await self._have_image(engine, container.image, request)
@@ -92,21 +92,24 @@ class Docker:
             await in_thread(engine.start, handle)
         except (NoEngine, Refused, Gone) as error:
             # It is not known whether it was started: it is once nobody can start it any more.
-            guest.take_claim(request.run_folder)
+            remote_wrapper.take_claim(request.run_folder)
             await self._remove(engine, handle)
             raise StartFailed(_with_remedy(str(error))) from error
         return RunIdentity(runner=self.name, handle=handle)
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
         name = containers.name_of(request)
-        if guest.take_claim(request.run_folder) or guest.claimant(request.run_folder) == guest.DAEMON:
+        if (
+            remote_wrapper.take_claim(request.run_folder)
+            or remote_wrapper.claimant(request.run_folder) == remote_wrapper.DAEMON
+        ):
             # A container that is there, or that the engine is just making, finds the claim taken and ends.
             try:
                 await self._remove(self._answering(), name)
             except NoEngine as error:
                 log.warning("container %s could not be looked for: %s", name, error)
             return Claim.NEVER, None
-        claim = guest.over(request.run_folder)
+        claim = remote_wrapper.over(request.run_folder)
         if claim is Claim.LIVES:
             try:
                 state = await in_thread(self._answering().state, name)
@@ -128,17 +131,17 @@ class Docker:
     async def _wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         tries = 0
-        while (ended := guest.settled(run)) is None:
+        while (ended := remote_wrapper.settled(run)) is None:
             try:
                 engine = self._answering()
                 await in_thread(engine.wait, handle)
                 ended = await self._ending(engine, handle, request)
                 return await self._finish(engine, handle, request, ended)
             except Gone:
-                code = guest.exit_code(run)
-                return guest.settle(run, Ended(code, "" if code is not None else "its container was removed"))
+                code = remote_wrapper.exit_code(run)
+                return remote_wrapper.settle(run, Ended(code, "" if code is not None else "its container was removed"))
             except (NoEngine, Refused) as error:
-                code = guest.exit_code(run)
+                code = remote_wrapper.exit_code(run)
                 if code is not None and tries:
                     return Ended(code)
                 log.warning("container %s cannot be waited for now: %s", handle, error)
@@ -149,7 +152,7 @@ class Docker:
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         engine = self._answering()
-        if not force and guest.claimant(run) is None:
+        if not force and remote_wrapper.claimant(run) is None:
             # The first process of a container is told nothing that it has not asked to be told: a SIGTERM before the
             # wrapper's trap would be lost.
             await _claimed(run)
@@ -174,19 +177,19 @@ class Docker:
 
     async def _ending(self, engine: Engine, handle: str, request: RunRequest) -> Ended:
         state = await in_thread(engine.state, handle)
-        code = guest.exit_code(request.run_folder)
+        code = remote_wrapper.exit_code(request.run_folder)
         message = state.error
         if state.out_of_memory and (code or state.exit_code):
             limit = f" of {self._config.memory} (runner.docker.memory)" if self._config.memory else ""
             message = f"out of memory: more than the container's limit{limit}" if limit else "out of memory"
-        elif code is None and 0 < (state.exit_code or 0) < guest.SIGNALLED:
+        elif code is None and 0 < (state.exit_code or 0) < remote_wrapper.SIGNALLED:
             # The wrapper started nothing, because it could not write.
             message = message or await in_thread(engine.last_words, handle) or f"{request.folder} cannot be written"
         return Ended(state.exit_code if code is None else code, message)
 
     async def _finish(self, engine: Engine, handle: str, request: RunRequest, ended: Ended) -> Ended:
         try:
-            guest.settle(request.run_folder, ended)
+            remote_wrapper.settle(request.run_folder, ended)
         except OSError as error:
             log.warning("the end of container %s could not be kept: %s", handle, error)
             return ended
@@ -200,9 +203,9 @@ class Docker:
             return
         if pull == "never":
             raise StartFailed(_missing(image))
-        guest.say(request, f"downloading {image}")
+        remote_wrapper.say(request, f"downloading {image}")
         await _unless_left(_download, engine, image, request)
-        guest.say(request, f"{image} is there")
+        remote_wrapper.say(request, f"{image} is there")
 
     async def _remove(self, engine: Engine, handle: str) -> None:
         try:
@@ -222,7 +225,7 @@ class Docker:
 
     def _answering(self) -> Engine:
         if self._engine is None:
-            self._engine = Engine(where.find(self._config.socket))
+            self._engine = Engine(endpoint.find(self._config.socket))
         return self._engine
 
     def _look(self, kind: str) -> Verdict:
@@ -237,10 +240,10 @@ class Docker:
         if find_spec("docker") is None:
             return Verdict(False, "the Docker SDK is not installed", "pip install 'taod[docker]'")
         try:
-            url = where.find(self._config.socket)
-            if self._config.pull == "never" and not where.has_image(url, image):
+            url = endpoint.find(self._config.socket)
+            if self._config.pull == "never" and not endpoint.has_image(url, image):
                 return Verdict(False, *_missing(image).split("; ", 1))
-            where.ask(url, "/_ping")
+            endpoint.ask(url, "/_ping")
         except NoEngine as error:
             verdict = Verdict(False, str(error), "start Docker or podman, or set runner.docker.socket")
             # One that hangs is asked once for all kinds.
@@ -258,7 +261,7 @@ async def _claimed(run: RunFolder) -> None:
     """Wait until the run has its claim, but not for ever: it may have ended without."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLAIM_LIMIT_S), FolderWatch(run.path) as watch:
-            while guest.claimant(run) is None:
+            while remote_wrapper.claimant(run) is None:
                 await watch.changed()
 
 
@@ -285,7 +288,7 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
         if left.is_set():
             return  # The engine ends a download that nobody listens to.
         if line := progress.hear(report):
-            guest.say(request, line)
+            remote_wrapper.say(request, line)
 
 
 def _sure_of_data(container: Container) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from runners.engine.data import offer as data
+from runners.engine.data import capabilities as data
 from runners.engine.errors import SpecError
-from runners.engine.networks.classification_pyt import offer as classification_pyt
+from runners.engine.networks.classification_pyt import capabilities as classification_pyt
 
 _OFFERS = {"classification_pyt": classification_pyt}
 

@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from typing import Any
 
-from runners import guest
+from runners import remote_wrapper
 from runners.environment import Rules
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from runners.slurm import script as scripts
@@ -55,7 +55,7 @@ class Slurm:
         )
 
     async def start(self, request: RunRequest) -> RunIdentity:
-        guest.open_folder(request)
+        remote_wrapper.open_folder(request)
         options = scripts.options(request, self._config)
         path = request.run_folder.path / "job.sh"
         try:
@@ -70,20 +70,21 @@ class Slurm:
             handle = await self._commands.submit(options, str(path))
         except NoCluster as error:
             # What it may have taken nevertheless finds the claim taken, and ends.
-            guest.take_claim(request.run_folder)
+            remote_wrapper.take_claim(request.run_folder)
             raise StartFailed(f"the cluster does not take the run: {error}") from error
-        guest.say(request, f"job {handle} of the cluster")
+        remote_wrapper.say(request, f"job {handle} of the cluster")
         return RunIdentity(runner=self.name, handle=handle)
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
         known = await self._known(request)
         if known is None and (
-            guest.take_claim(request.run_folder) or guest.claimant(request.run_folder) == guest.DAEMON
+            remote_wrapper.take_claim(request.run_folder)
+            or remote_wrapper.claimant(request.run_folder) == remote_wrapper.DAEMON
         ):
             # A job that comes to the cluster only now finds the claim taken, and ends.
             return Claim.NEVER, None
-        handle = known.number if known is not None else guest.claimant(request.run_folder)
-        claim = guest.over(request.run_folder)
+        handle = known.number if known is not None else remote_wrapper.claimant(request.run_folder)
+        claim = remote_wrapper.over(request.run_folder)
         if claim is Claim.NEVER:
             return claim, None
         if claim is Claim.LIVES and known is not None and not known.lives:
@@ -92,7 +93,7 @@ class Slurm:
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or ""
-        if (ended := guest.settled(run)) is not None:
+        if (ended := remote_wrapper.settled(run)) is not None:
             return ended
         while True:
             code, seen = await self._until_over(handle, request)
@@ -102,10 +103,10 @@ class Slurm:
             if not (self._config.requeue and seen is not None and seen.state in AGAIN):
                 break
             run.exit.unlink(missing_ok=True)
-            guest.say(request, f"job {handle} was put back into the queue of the cluster and starts again")
+            remote_wrapper.say(request, f"job {handle} was put back into the queue of the cluster and starts again")
         ended = state.ended(seen, code, handle)
         with suppress(OSError):
-            guest.settle(run, ended)
+            remote_wrapper.settle(run, ended)
         return ended
 
     async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
@@ -120,14 +121,14 @@ class Slurm:
                 if seen is not None and seen.state == "PENDING" and seen.reason not in ("", reason):
                     reason = seen.reason
                     with suppress(OSError):
-                        guest.say(request, f"job {handle} waits on the cluster: {reason}")
+                        remote_wrapper.say(request, f"job {handle} waits on the cluster: {reason}")
                 if seen is None or not seen.lives:
                     told.extend([seen] * (1 if seen is None else LOOKS))
                     watch.wake()
 
             self._watcher.watch(name, heard)
             try:
-                while (code := guest.exit_code(run)) is None and len(told) < LOOKS:
+                while (code := remote_wrapper.exit_code(run)) is None and len(told) < LOOKS:
                     await watch.changed()
             finally:
                 self._watcher.leave(heard)
@@ -136,7 +137,7 @@ class Slurm:
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         handle = identity.handle or ""
         try:
-            if guest.claimant(request.run_folder) is None:
+            if remote_wrapper.claimant(request.run_folder) is None:
                 # It has not begun; if it is just beginning, the cluster's own SIGTERM reaches it.
                 await self._commands.cancel([handle])
             elif force:

@@ -10,8 +10,8 @@ import msgspec
 
 from runners import ports
 from runners.environment import of_every_run
-from runners.guest import WRAPPER
 from runners.protocol import RunRequest
+from runners.remote_wrapper import WRAPPER
 from taod.config import SlurmConfig, SlurmRule
 
 MARKS = ("partition", "account", "qos", "time")

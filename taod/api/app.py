@@ -10,11 +10,11 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
 from taod.api.dependencies import dependencies
-from taod.api.docs import DocsController
-from taod.api.errors import HANDLERS
-from taod.api.gate import Gate
-from taod.api.routes import CONTROLLERS
-from taod.api.trace import Trace
+from taod.api.error_handlers import HANDLERS
+from taod.api.middleware.auth_middleware import Gate
+from taod.api.middleware.request_id_middleware import Trace
+from taod.api.routes.all_routes import CONTROLLERS
+from taod.api.routes.docs import DocsController
 from taod.services import Services
 
 

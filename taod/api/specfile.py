@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import Any
 
-from taod.api.body import read_object
 from taod.api.dependencies import Call
+from taod.api.request_parsing import read_object
 from taod.errors import BadRequest
 from taod.services import Services
 

@@ -9,8 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-from taod.catalogue import artifacts, emit, fill
+from taod.catalogue.commands import artifacts, placeholders
 from taod.catalogue.network import of
+from taod.catalogue.specfiles import emit
 from taod.paths import JobFolder
 
 FOLDER = "best_model"
@@ -35,7 +36,7 @@ def place(network: str, trial: JobFolder, sweep: JobFolder, scores: dict[int, fl
     target = sweep.results / FOLDER
     shutil.rmtree(target, ignore_errors=True)
     aside.replace(target)
-    name = f"{fill.SPEC_NAME}{emit.SUFFIXES[of(network).spec_format]}"
+    name = f"{placeholders.SPEC_NAME}{emit.SUFFIXES[of(network).spec_format]}"
     if (trial.path / name).is_file():
         _link(trial.path / name, sweep.path / name)
     return None if checkpoint is None else target / checkpoint.relative_to(trial.results)

@@ -13,16 +13,16 @@ import msgspec
 from store import Store
 from store.records import JobRecord, NewJob, SweepRecord, TrialRecord
 from taod.automl import best as files
-from taod.automl import place, trials
+from taod.automl import encoding, trials
+from taod.automl.actions import Begin, Finish, Promote, Prune, Step
 from taod.automl.algorithms import algorithm
-from taod.automl.ending import Ending
+from taod.automl.finalize import Ending
 from taod.automl.log import SweepLog
 from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
-from taod.automl.steps import Begin, Finish, Promote, Prune, Step
 from taod.clock import seconds_of
-from taod.scheduler.ground import Ground, Live, Watch
+from taod.scheduler.context import Ground, Live, Watch
 from taod.scheduler.scheduler import OF_SWEEP, MakeWatch
 from taod.telemetry.metric import values
 from taod.types.device import DeviceKind
@@ -287,15 +287,15 @@ class SweepWatch:
         if source is not None:
             draw = random.Random(trials.seed(sweep, number))
             at = perturbed(sweep.space, source.coordinates, draw)
-            return at, {}, place.values(sweep.space, at, sweep.base)
+            return at, {}, encoding.values(sweep.space, at, sweep.base)
         defaults = {each.path: each.default for each in sweep.space}
         if number == 0 and sweep.settings.try_default and None not in defaults.values():
-            return place.coordinates(sweep.space, defaults, sweep.base), {}, defaults
+            return encoding.coordinates(sweep.space, defaults, sweep.base), {}, defaults
         asked = await self._proposer.ask(trials.question(sweep, algorithm(sweep.settings.algorithm), known))
         if asked.note and asked.note not in sweep.notes:
             self._ground.store.sweeps.update(sweep.job_id, notes=[*sweep.notes, asked.note])
             self._ground.store.jobs.note(sweep.job_id, asked.note)
-        return asked.coordinates, asked.memory, place.values(sweep.space, asked.coordinates, sweep.base)
+        return asked.coordinates, asked.memory, encoding.values(sweep.space, asked.coordinates, sweep.base)
 
     def _job(self, parent: JobRecord, sweep: SweepRecord, trial: TrialRecord) -> NewJob:
         assert trial.job_id is not None
@@ -312,7 +312,7 @@ class SweepWatch:
             devices_wanted=sweep.devices,
             priority=parent.priority,
             metric=sweep.settings.metric,
-            spec=place.put(sweep.base, trial.params),
+            spec=encoding.put(sweep.base, trial.params),
             site=sweep.settings.site,
             asked_runner=parent.asked_runner,
             sweep_id=parent.id,

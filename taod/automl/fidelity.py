@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from taod.catalogue import merge
+from taod.catalogue.commands.sweep import const_value
 from taod.catalogue.network import Network, of
-from taod.catalogue.sweep import const_value
+from taod.catalogue.schema import merge
 
 _INTERVAL = "assign_const_value"
 _FIRST_EPOCH = "automl_assign_resume_epoch"

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from store.records import TrialRecord
-from taod.automl.steps import Begin, Promote, Step
+from taod.automl.actions import Begin, Promote, Step
 from taod.types.sweep import Dimension, SweepSettings
 
 GENERATIONS = 5

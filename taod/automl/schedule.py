@@ -9,8 +9,8 @@ import msgspec
 
 from store.records import TrialRecord
 from taod.automl import population, rungs
+from taod.automl.actions import Begin, Finish, Promote, Prune, Step
 from taod.automl.algorithms import algorithm
-from taod.automl.steps import Begin, Finish, Promote, Prune, Step
 from taod.types.sweep import SweepSettings
 
 FAILURES = 5

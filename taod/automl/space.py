@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from taod.catalogue import merge
 from taod.catalogue.network import Network, of
-from taod.catalogue.tables import Parameter, Table
-from taod.catalogue.words import nearest
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.descriptions import nearest
+from taod.catalogue.schema.tables import Parameter, Table
 from taod.errors import BadRequest, InvalidSpec
 from taod.types.sweep import Dimension
 

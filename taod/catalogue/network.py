@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from taod.catalogue import chain
-from taod.catalogue.tables import IndexEntry, NetworkFile, StatusFacts, Table, index, network_file, pretrained, table
+from taod.catalogue.schema.tables import (
+    IndexEntry,
+    NetworkFile,
+    StatusFacts,
+    Table,
+    index,
+    network_file,
+    pretrained,
+    table,
+)
 
 # Conversions work on what a format has: KITTI label files, or one annotations.json.
 _NEEDS_FORMAT = {

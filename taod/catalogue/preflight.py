@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from taod.catalogue.facts import DatasetFacts, JobFacts
-from taod.catalogue.merge import Document, get, put
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import of as network_of
-from taod.catalogue.tables import DATA
+from taod.catalogue.schema.merge import Document, get, put
+from taod.catalogue.schema.tables import DATA
 from taod.types.warning import Warning, WarningCode
 
 ClassRule = Literal["names", "ids", "identities", "label_map", "map_keys", "mapping", "palette", "list"]

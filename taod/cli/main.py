@@ -7,29 +7,33 @@ import sys
 from typing import Any
 
 from taod import __version__
-from taod.cli.encoding import tolerate
+from taod.cli.support.encoding import tolerate
 
 DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 """Exit codes of every command."""
 
 COMMANDS = {
-    "serve": ("taod.cli.serve", "serve", "Serve the API until Ctrl-C; runs outlive it."),
-    "stop": ("taod.cli.stop", "stop", "Stop the daemon; runs go on."),
-    "tui": ("taod.cli.tui", "tui", "Open the dashboard of a running daemon."),
-    "quickstart": ("taod.cli.quickstart", "quickstart", "Train, evaluate, export and try a model on real pictures."),
-    "dataset": ("taod.cli.dataset", "dataset", "Data sets: make, upload, link, show, convert, delete."),
-    "model": ("taod.cli.model", "model", "Models: make, set, specify, run, show, delete."),
-    "job": ("taod.cli.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
-    "sweep": ("taod.cli.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),
-    "queue": ("taod.cli.queue", "queue", "The queue: who comes next, pause, resume."),
-    "ptm": ("taod.cli.ptm", "ptm", "Pretrained models, and weights for them."),
-    "network": ("taod.cli.network", "network", "Networks: actions, parameters, and what can run them here."),
-    "device": ("taod.cli.device", "device", "GPUs and CPU slots, and who is on them."),
-    "user": ("taod.cli.user", "user", "Users, their keys and tokens."),
-    "config": ("taod.cli.config", "config", "The configuration in force."),
-    "doctor": ("taod.cli.doctor", "doctor", "Look at this machine and say what is missing."),
-    "openapi": ("taod.cli.openapi", "openapi", "The document that describes the API."),
-    "completion": ("taod.cli.completion", "completion", "The completion script of bash, zsh or fish."),
+    "serve": ("taod.cli.commands.serve", "serve", "Serve the API until Ctrl-C; runs outlive it."),
+    "stop": ("taod.cli.commands.stop", "stop", "Stop the daemon; runs go on."),
+    "tui": ("taod.cli.commands.tui", "tui", "Open the dashboard of a running daemon."),
+    "quickstart": (
+        "taod.cli.commands.quickstart",
+        "quickstart",
+        "Train, evaluate, export and try a model on real pictures.",
+    ),
+    "dataset": ("taod.cli.commands.dataset", "dataset", "Data sets: make, upload, link, show, convert, delete."),
+    "model": ("taod.cli.commands.model", "model", "Models: make, set, specify, run, show, delete."),
+    "job": ("taod.cli.commands.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
+    "sweep": ("taod.cli.commands.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),
+    "queue": ("taod.cli.commands.queue", "queue", "The queue: who comes next, pause, resume."),
+    "ptm": ("taod.cli.commands.ptm", "ptm", "Pretrained models, and weights for them."),
+    "network": ("taod.cli.commands.network", "network", "Networks: actions, parameters, and what can run them here."),
+    "device": ("taod.cli.commands.device", "device", "GPUs and CPU slots, and who is on them."),
+    "user": ("taod.cli.commands.user", "user", "Users, their keys and tokens."),
+    "config": ("taod.cli.commands.config", "config", "The configuration in force."),
+    "doctor": ("taod.cli.commands.doctor", "doctor", "Look at this machine and say what is missing."),
+    "openapi": ("taod.cli.commands.openapi", "openapi", "The document that describes the API."),
+    "completion": ("taod.cli.commands.completion", "completion", "The completion script of bash, zsh or fish."),
 }
 """Name of each command → module, attribute, one line of help."""
 

@@ -15,30 +15,21 @@ from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
-from taod.scheduler import elsewhere
-from taod.scheduler.adopt import adopt
-from taod.scheduler.devices import DevicePool
-from taod.scheduler.ground import Ground, Live, Planner, Watch
-from taod.scheduler.limits import LOST, check, limits
-from taod.scheduler.policy import (
-    Decision,
-    End,
-    Explain,
-    Lease,
-    Promote,
-    Snapshot,
-    decide,
-    most_wanted,
-)
-from taod.scheduler.requests import Requests
-from taod.scheduler.retention import keep_logs
-from taod.scheduler.retry import Retries
-from taod.scheduler.slots import Holder
-from taod.scheduler.supervise import Supervision
-from taod.scheduler.turns import Job, Line, Turns
-from taod.scheduler.usage import UsageWatch
-from taod.scheduler.watch_devices import DeviceWatch
-from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
+from taod.scheduler.context import Ground, Live, Planner, Watch
+from taod.scheduler.devices.device_monitor import DeviceWatch
+from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.job_commands import Requests
+from taod.scheduler.policy import cluster_queue
+from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Promote, Snapshot, decide, most_wanted
+from taod.scheduler.policy.fair_share import Job, Line, Turns
+from taod.scheduler.policy.reservations import Holder
+from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
+from taod.scheduler.supervision.adoption import adopt
+from taod.scheduler.supervision.log_retention import keep_logs
+from taod.scheduler.supervision.retry import Retries
+from taod.scheduler.supervision.run_limits import LOST, check, limits
+from taod.scheduler.supervision.supervisor import Supervision
+from taod.scheduler.supervision.usage import UsageWatch
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
@@ -301,9 +292,9 @@ class Scheduler:
         return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
-        queue = self._ground.store.queue.elsewhere(site.id, elsewhere.looked_at(site), told=FURTHER_BACK)
+        queue = self._ground.store.queue.elsewhere(site.id, cluster_queue.looked_at(site), told=FURTHER_BACK)
         pause = self._ground.store.queue.paused()
-        return elsewhere.serve(queue, site, None if pause is None else of_pause(pause.by, pause.reason))
+        return cluster_queue.serve(queue, site, None if pause is None else of_pause(pause.by, pause.reason))
 
     def _promoted_elsewhere(self, decision: Decision) -> bool:
         job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None

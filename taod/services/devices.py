@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from store import Store
-from taod.scheduler.devices import DevicePool
+from taod.scheduler.devices.inventory import DevicePool
 from taod.types.device import Device, DeviceLease
 
 

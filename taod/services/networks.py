@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from runners.registry import RunnerRegistry
-from taod.catalogue import Catalogue, Network, words
-from taod.catalogue.tables import Node, Parameter, Table
+from taod.catalogue import Catalogue, Network
+from taod.catalogue.schema import descriptions
+from taod.catalogue.schema.tables import Node, Parameter, Table
 from taod.errors import NotFound
 from taod.types.network import ActionInfo, NetworkInfo, ParameterInfo
 
@@ -86,8 +87,8 @@ class Networks:
 def _info(table: Table, row: Parameter) -> ParameterInfo:
     return ParameterInfo(
         path=row.path,
-        title=words.title(row.path),
-        description=words.description(table, row),
+        title=descriptions.title(row.path),
+        description=descriptions.description(table, row),
         type=row.type,
         actions=[],
         default=row.default,

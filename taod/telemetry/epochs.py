@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from taod.catalogue.tables import StatusFacts
+from taod.catalogue.schema.tables import StatusFacts
 
 Values = dict[str, float | None]
 """Epoch (or iteration) as text → value; None where it was not finite."""

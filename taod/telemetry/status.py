@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from taod.catalogue.network import get
-from taod.catalogue.tables import StatusFacts
-from taod.telemetry.figures import Curves, Series, set_categories
+from taod.catalogue.schema.tables import StatusFacts
+from taod.telemetry.metric_series import Curves, Series, set_categories
 from taod.telemetry.numbers import count
 from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result

@@ -11,7 +11,7 @@ import msgspec
 
 from store import Store
 from store.records import JobRecord
-from taod.catalogue import artifacts
+from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get
 from taod.errors import NotFound
 from taod.paths import JobFolder

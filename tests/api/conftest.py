@@ -16,7 +16,7 @@ from store.records import UserRecord
 from taod.api.app import create_app
 from taod.config import Config
 from taod.services import Services
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.services.users import KEY
 
 HOST = "http://127.0.0.1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taod.api.body import to_struct
-from taod.api.jobs import to_runs
+from taod.api.request_parsing import to_struct
+from taod.api.routes.jobs import to_runs
 from taod.errors import BadRequest
 from taod.types.dataset import Dataset, DatasetPatch
 from taod.types.job import JobRun

@@ -9,9 +9,9 @@ import httpx
 import pytest
 import yaml
 
-from taod.catalogue.schema import schema
-from taod.cli.output import Form, Output
-from taod.cli.plan import plan
+from taod.catalogue.schema.json_schema import schema
+from taod.cli.commands.plan import plan
+from taod.cli.support.output import Form, Output
 from taod.client.http import Client
 from taod.errors import BadRequest
 from taod.types.state import State

@@ -13,10 +13,10 @@ from store import Store
 SLOW = ["httpx", "numpy", "prometheus_client", "pydantic", "sqlite_utils", "textual", "torch"]
 _START = f"""
 import sys
-import taod.cli.main, taod.cli.serve, taod.daemon
+import taod.cli.main, taod.cli.commands.serve, taod.daemon
 from taod.api.app import create_app
 from taod.config import Config
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 
 config = Config()
 config.storage.root = sys.argv[1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from taod.config import Config
-from taod.datasets.formats.examine import Examination
+from taod.datasets.formats.validate import Examination
 from taod.types.event import EventType
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, server, tool_path

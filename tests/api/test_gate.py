@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from taod.api.gate import host_name, known_hosts
+from taod.api.middleware.auth_middleware import host_name, known_hosts
 from taod.config import ServerConfig
 
 OTHER = "951fb45c-f82d-4e86-b288-af11c19b5959"

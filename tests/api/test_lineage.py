@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from taod.datasets.fingerprint import figures, fingerprint
-from taod.datasets.summary import summarise
+from taod.datasets.validation.fingerprint import figures, fingerprint
+from taod.datasets.validation.summary import summarise
 from taod.errors import BadRequest
 from taod.types.state import State
 from taod.types.warning import Warning

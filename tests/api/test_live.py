@@ -14,10 +14,10 @@ import pytest
 import uvicorn
 from httpx_sse import aconnect_sse
 
-from taod.api import events as stream
 from taod.api.app import create_app
+from taod.api.routes import events as stream
 from taod.api.streams import written_by
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.types.event import EventType, ResourceChange
 
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from PIL import Image
 
-from taod.cli.output import Output
-from taod.cli.plan import plan
+from taod.cli.commands.plan import plan
+from taod.cli.support.output import Output
 from taod.client.http import Client
 from taod.types.state import State
 from taod.types.warning import Warning

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 
 PUBLISHED = 291
 FAN = "pretrained_fan_classification_imagenet:fan_hybrid_tiny"

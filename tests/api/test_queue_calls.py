@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from taod.api.app import create_app
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.queue import QueueState

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from taod.api.trace import Trace
+from taod.api.middleware.request_id_middleware import Trace
 from taod.daemon import quiet_uvicorn
 
 MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

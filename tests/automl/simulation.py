@@ -9,9 +9,9 @@ import random
 import msgspec
 
 from store.records import TrialRecord
+from taod.automl.actions import Begin, Finish, Promote, Prune
 from taod.automl.algorithms import algorithm
 from taod.automl.schedule import Snapshot, decide
-from taod.automl.steps import Begin, Finish, Promote, Prune
 from taod.types.sweep import SweepSettings
 
 

@@ -20,14 +20,14 @@ from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord, TrialRecord
 from taod.automl import fidelity
+from taod.automl.builder import design
 from taod.automl.controller import watch_of
-from taod.automl.design import design
 from taod.automl.proposer import Proposer
-from taod.catalogue.merge import default, merge
+from taod.catalogue.schema.merge import default, merge
 from taod.config import AutomlConfig, DevicesConfig, RunnerRule, SchedulerConfig
 from taod.ids import new_id
 from taod.paths import Root
-from taod.scheduler.devices import DevicePool
+from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry

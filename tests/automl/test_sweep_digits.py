@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.merge import merge
-from taod.cli import digits
-from taod.cli.quickstart import digits_spec
+from taod.catalogue.schema.merge import merge
+from taod.cli.commands.quickstart import digits_spec
+from taod.cli.support import sample_dataset
 from taod.client.http import Client
 from taod.ids import new_id
 from taod.types.dataset import DatasetCreate
@@ -29,7 +29,7 @@ def few(folder: Path, split: str, into: Path, *, each: int) -> Path:
     """A folder with the first pictures of every class of a split."""
     (into / "classes.txt").parent.mkdir(parents=True, exist_ok=True)
     (into / "classes.txt").write_text((folder / "classes.txt").read_text())
-    for digit in digits.CLASSES:
+    for digit in sample_dataset.CLASSES:
         target = into / f"images_{split}" / digit
         target.mkdir(parents=True)
         for picture in sorted((folder / f"images_{split}" / digit).iterdir())[:each]:
@@ -48,7 +48,7 @@ async def linked(client: Client, folder: Path) -> str:
 async def test_eight_recommendations_beat_the_specification_that_they_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digits.write(tmp_path / "digits")
+    sample_dataset.write(tmp_path / "digits")
     monkeypatch.setenv("TAOD_DEVICES_CPU_SLOTS", "2")
     monkeypatch.setenv("TAOD_DEVICES_GPUS", "false")
     monkeypatch.setenv("TAOD_STORAGE_LINK_ROOTS", f'["{tmp_path}"]')

@@ -15,9 +15,9 @@ from simulation import settings, simulate
 
 from store.records import TrialRecord
 from taod.automl import rungs
+from taod.automl.actions import Begin, Finish, Promote, Prune
 from taod.automl.algorithms import ALGORITHMS, algorithm
 from taod.automl.schedule import Snapshot, best, decide
-from taod.automl.steps import Begin, Finish, Promote, Prune
 from taod.errors import BadRequest
 
 RUNGED = ("HyperBand", "BOHB", "ASHA", "PBT")

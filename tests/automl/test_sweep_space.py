@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taod.automl import fidelity, place, space
-from taod.catalogue import merge
-from taod.catalogue.tables import index, network_file
-from taod.catalogue.validate import check
+from taod.automl import encoding, fidelity, space
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index, network_file
+from taod.catalogue.schema.validate import check
 from taod.errors import BadRequest, InvalidSpec
 from taod.types.sweep import Dimension
 
@@ -40,11 +40,11 @@ def test_every_point_of_every_networks_space_is_a_specification_that_validates(n
             each.path: float(draw.randrange(len(each.choices))) if each.choices else draw.random()
             for each in found.dimensions
         }
-        chosen = place.values(found.dimensions, at, document)
-        spec = place.put(document, chosen)
+        chosen = encoding.values(found.dimensions, at, document)
+        spec = encoding.put(document, chosen)
         assert not check(network, "train", spec).violations, chosen
         assert {path: space.first_value(spec, path) for path in chosen} == chosen
-        back = place.values(found.dimensions, place.coordinates(found.dimensions, chosen, document), document)
+        back = encoding.values(found.dimensions, encoding.coordinates(found.dimensions, chosen, document), document)
         assert back == pytest.approx(chosen) if all(isinstance(v, float) for v in chosen.values()) else back
         fidelity.for_rung(network, spec, epochs=3, done_epochs=1)
 
@@ -79,17 +79,17 @@ def test_parents_are_drawn_before_those_that_depend_on_them() -> None:
 def test_a_dependent_value_stays_below_its_parent_wherever_that_lies(first: float, second: float) -> None:
     dimensions = by_name(built("detectnet_v2"))
     two = [dimensions[f"{SCHEDULE}.annealing"], dimensions[f"{SCHEDULE}.soft_start"]]
-    chosen = place.values(two, {two[0].path: first, two[1].path: second}, {})
+    chosen = encoding.values(two, {two[0].path: first, two[1].path: second}, {})
     assert chosen[two[1].path] <= chosen[two[0].path]
 
 
 @given(st.floats(0, 1))
 def test_numbers_are_snapped_to_what_the_network_takes(at: float) -> None:
     width = by_name(built("yolo_v3"))["augmentation_config.output_width"]
-    value = place.values([width], {width.path: at}, {})[width.path]
+    value = encoding.values([width], {width.path: at}, {})[width.path]
     assert isinstance(value, int) and value % 32 == 0 and 640 <= value <= 2560
     batch = Dimension(path="b", kind="int", low=4, high=100, power_of=2)
-    assert place.values([batch], {"b": at}, {})["b"] in (4, 8, 16, 32, 64)
+    assert encoding.values([batch], {"b": at}, {})["b"] in (4, 8, 16, 32, 64)
 
 
 def test_added_removed_deleted_and_unset_parameters() -> None:
@@ -111,7 +111,7 @@ def test_added_removed_deleted_and_unset_parameters() -> None:
 def test_classwise_values_are_set_for_every_class() -> None:
     path = "classwise_config.postprocessing_config.clustering_config.dbscan_confidence_threshold"
     document = merge.default("detectnet_v2", "train", ["cat", "dog"])
-    spec = place.put(document, {path: 0.37})
+    spec = encoding.put(document, {path: 0.37})
     found = [
         one["postprocessing_config"]["clustering_config"]["dbscan_confidence_threshold"]
         for one in spec["classwise_config"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sweep_world import World
 
-from taod.automl import place
+from taod.automl import encoding
 from taod.automl.algorithms import algorithm
 from taod.automl.schedule import epochs_trained
 from taod.automl.suggest import answer
@@ -95,4 +95,4 @@ async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, nam
         sweep = world.sweep(job_id)
         for trial in trials[1:]:
             alone = answer(question(sweep, algorithm(name), trials[: trial.number]))
-            assert trial.params == place.values(sweep.space, alone.coordinates, sweep.base)
+            assert trial.params == encoding.values(sweep.space, alone.coordinates, sweep.base)

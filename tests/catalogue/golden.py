@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from taod.catalogue import merge, parse
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import of
-from taod.catalogue.tables import index
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index
+from taod.catalogue.specfiles import parse
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(name for name, entry in index().items() if entry.actions)

@@ -9,15 +9,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from taod.catalogue import merge
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import JobFacts, ParentFacts
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import JobFacts, ParentFacts
+from taod.catalogue.commands.sweep import Recommendation, filled
 from taod.catalogue.network import of
-from taod.catalogue.parse import parse
-from taod.catalogue.schema import schema
-from taod.catalogue.sweep import Recommendation, filled
-from taod.catalogue.tables import index, network_file, table
-from taod.catalogue.validate import check
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.tables import index, network_file, table
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles.parse import parse
 
 RULED = [name for name in index() if network_file(name).one_of]
 PLACES = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.artifacts import (
+from taod.catalogue.commands.artifacts import (
     epoch_of,
     incomplete,
     pretrained,
@@ -16,7 +16,7 @@ from taod.catalogue.artifacts import (
     weights,
 )
 from taod.catalogue.network import of
-from taod.catalogue.tables import index
+from taod.catalogue.schema.tables import index
 
 
 def fill(folder: Path, *names: str) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from taod.catalogue import merge
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.resources import devices_wanted
-from taod.catalogue.tables import index
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.commands.resources import devices_wanted
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index
 from taod.errors import BadRequest
 
 NETWORK = "classification_pyt"

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taod.catalogue.parse import parse
-from taod.cli import documents
+from taod.catalogue.specfiles.parse import parse
+from taod.cli.support import documents
 from taod.documents import DocumentError, read_value, read_yaml, write_yaml
 
 # What Hydra 1.3 with OmegaConf 2.3 makes of each scalar in a file; noted from running them.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.tables import index
+from taod.catalogue.schema.tables import index
 
 KINDS = ("ran", "parsed", "read")
 """Ran: the tool was run with it. Parsed: the tool's own parser and configuration accepted it. Read: in its source."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from taod.catalogue import merge, words
-from taod.catalogue.schema import schema
-from taod.catalogue.tables import Node, Parameter, index, network_file, table
+from taod.catalogue.schema import descriptions, merge
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.tables import Node, Parameter, index, network_file, table
 from tests.catalogue import reference
 from tests.catalogue.reference import Fact
 
@@ -133,7 +133,7 @@ def test_the_schema_shows_every_parameter_with_its_facts(name: str) -> None:
                 assert shown is None, path
                 continue
             assert shown is not None, path
-            assert shown["title"] == words.title(path)
+            assert shown["title"] == descriptions.title(path)
             assert shown["type"] == {"int": "integer", "float": "number", "bool": "boolean"}.get(
                 row.type, {"list": "array"}.get(row.type, row.type)
             )
@@ -195,18 +195,18 @@ def test_what_matters_most_is_described() -> None:
     important = {fact.path for _, _, fact in lines if set("rp") & set(fact.flags)}
     important |= {fact.path for name, _, fact in lines if name in SERVICES or name == "classification_pyt"}
     important |= {path for path, names in networks.items() if len(names) >= 3}
-    assert {path for path in important if words.said(path) is None} == set()
+    assert {path for path in important if descriptions.said(path) is None} == set()
 
 
 def test_most_lines_are_described() -> None:
     shown = [fact.path for _, _, fact in reference.every_line() if fact.type != "hidden"]
-    assert sum(words.said(path) is not None for path in shown) / len(shown) > 0.78
+    assert sum(descriptions.said(path) is not None for path in shown) / len(shown) > 0.78
 
 
 def test_every_written_title_and_description_is_used_and_whole() -> None:
     places = {path for name, action in TABLES for path in _places(table(name, action).root)}
-    used = {words.said(path) for path in places}
-    for key, said in words.written().items():
+    used = {descriptions.said(path) for path in places}
+    for key, said in descriptions.written().items():
         assert said in used, key
         title, description = said
         assert title[:1] == title[:1].upper() or title == "int8", key
@@ -215,10 +215,10 @@ def test_every_written_title_and_description_is_used_and_whole() -> None:
 
 def test_the_end_of_a_path_says_what_it_is() -> None:
     same = ("train.num_epochs", "training_config.num_epochs", "num_epochs")
-    assert len({words.said(path) for path in same}) == 1
-    assert words.said("key") is not None
-    assert words.said("image_mean.key") != words.said("key")  # `$.key` is the top of a specification only
-    assert words.said("train.bn_config.momentum") != words.said("train.optim.momentum")
+    assert len({descriptions.said(path) for path in same}) == 1
+    assert descriptions.said("key") is not None
+    assert descriptions.said("image_mean.key") != descriptions.said("key")  # `$.key` is the top of a specification only
+    assert descriptions.said("train.bn_config.momentum") != descriptions.said("train.optim.momentum")
 
 
 def _places(node: Node) -> Iterator[str]:

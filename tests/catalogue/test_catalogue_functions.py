@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue import fill
-from taod.catalogue.facts import DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.commands import placeholders
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import of
-from taod.catalogue.tables import index, network_file
+from taod.catalogue.schema.tables import index, network_file
 
 SHOP = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
 PLACES = [
@@ -112,7 +112,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def known(stage: Path, network: str, parent_action: str = "train") -> fill.Known:
+def known(stage: Path, network: str, parent_action: str = "train") -> placeholders.Known:
     """A job P -> J whose parent has left a file of every kind, on every kind of data."""
     sets = {letter: DatasetFacts(stage / letter, "any", "any") for letter in "TEICO"}
     above = ParentFacts("bpnet", "train", stage / "Q/results")
@@ -131,7 +131,7 @@ def known(stage: Path, network: str, parent_action: str = "train") -> fill.Known
         calibration=sets["C"],
         own=sets["O"],
     )
-    return fill.Known(facts, stage / "J/spec")
+    return placeholders.Known(facts, stage / "J/spec")
 
 
 def shown(value: object, stage: Path) -> object:
@@ -148,7 +148,7 @@ OF_PARENT = {"parent_model", "parent_model_evaluate", "resume_model_or_parent", 
 def test_every_field_is_given_what_its_function_says(name: str, stage: Path) -> None:
     for _, kind, action, field, how in (place for place in PLACES if place[0] == name):
         if how not in OF_PARENT:
-            given = fill.value(how, known(stage, name), field, {})
+            given = placeholders.value(how, known(stage, name), field, {})
             assert shown(given, stage) == OTHERWISE.get((name, how), GIVEN[how]), (name, kind, action, field, how)
 
 
@@ -156,8 +156,8 @@ def test_the_table_names_what_is_named_anywhere() -> None:
     named = {how for *_, how in PLACES}
     assert named - set(GIVEN) == OF_PARENT
     made_up = {"parent_classmap", "framework", "augment_out", "merged_json", "output_dir_inference_json"}
-    assert set(GIVEN) - named <= made_up | fill.functions()
-    assert fill.functions() - named - set(GIVEN) == {
+    assert set(GIVEN) - named <= made_up | placeholders.functions()
+    assert placeholders.functions() - named - set(GIVEN) == {
         "class_names_file",
         "tfrecords_prefix",
         "own_masks",
@@ -184,7 +184,7 @@ def test_weights_of_the_parent_go_where_their_kind_is_read(before: str, tmp_path
         left = results / WEIGHTS[before][of(name).checkpoint_separator]
         left.write_bytes(b"weights")
         beside = getattr(network_file(name), kind)[action]
-        given = fill.value(how, known(tmp_path / name, name, before), field, beside)
+        given = placeholders.value(how, known(tmp_path / name, name, before), field, beside)
         last, has_engine = field.rpartition(".")[2], any(each.endswith("trt_engine") for each in beside)
         if how == "parent_model" and last == "trt_engine":
             assert given == (str(left) if before == "gen_trt_engine" else None), (name, action, field)
@@ -197,12 +197,12 @@ def test_weights_of_the_parent_go_where_their_kind_is_read(before: str, tmp_path
 def test_without_a_parent_an_evaluation_takes_the_pretrained_model(stage: Path) -> None:
     alone = known(stage, "yolo_v4")
     facts = JobFacts(**{**{f: getattr(alone.facts, f) for f in alone.facts.__struct_fields__}, "parent": None})
-    assert fill.value("parent_model_evaluate", fill.Known(facts, stage / "J/spec"), "model_path", {}) == str(
-        stage / "start/weights.pth"
-    )
+    assert placeholders.value(
+        "parent_model_evaluate", placeholders.Known(facts, stage / "J/spec"), "model_path", {}
+    ) == str(stage / "start/weights.pth")
 
 
 @pytest.mark.parametrize("before", ["export", "gen_trt_engine", "trtexec"])
 def test_the_framework_of_a_parent_that_exported(before: str, stage: Path) -> None:
-    assert fill.value("framework", known(stage, "detectnet_v2", before), "framework", {}) == "tensorrt"
-    assert fill.value("framework_storetrue", known(stage, "lprnet", before), "trt", {}) is True
+    assert placeholders.value("framework", known(stage, "detectnet_v2", before), "framework", {}) == "tensorrt"
+    assert placeholders.value("framework_storetrue", known(stage, "lprnet", before), "trt", {}) is True

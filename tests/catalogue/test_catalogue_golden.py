@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.tables import index
+from taod.catalogue.schema.tables import index
 from tests.catalogue import golden
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.intact import fault
+from taod.catalogue.commands.checkpoint_check import fault
 
 
 def zipped() -> bytes:

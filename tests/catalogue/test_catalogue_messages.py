@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taod.catalogue import emit, merge, messages
-from taod.catalogue.messages import Field
-from taod.catalogue.normalise import normalise
-from taod.catalogue.parse import parse
-from taod.catalogue.tables import Node, Table, index, network_file, table
-from taod.catalogue.validate import check
+from taod.catalogue.schema import merge, messages
+from taod.catalogue.schema.messages import Field
+from taod.catalogue.schema.normalise import normalise
+from taod.catalogue.schema.tables import Node, Table, index, network_file, table
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles import emit
+from taod.catalogue.specfiles.parse import parse
 
 DECLARED = [(name, action) for name, entry in index().items() for action in entry.specs if messages.root(name, action)]
 TYPES = {"string": "string", "bool": "bool", "int": "int", "uint": "int", "float": "float", "enum": "string"}

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taod.catalogue import classwise, emit, merge
-from taod.catalogue.parse import ParseError, parse
-from taod.catalogue.tables import Node, index, table
-from taod.catalogue.validate import check
+from taod.catalogue.schema import classwise, merge
+from taod.catalogue.schema.tables import Node, index, table
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles import emit
+from taod.catalogue.specfiles.parse import ParseError, parse
 
 SPECS = {name: entry.specs for name, entry in index().items() if entry.specs}
 EVERY = [(name, action) for name, actions in SPECS.items() for action in actions]

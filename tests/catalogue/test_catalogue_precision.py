@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taod.catalogue.tables import index, table
+from taod.catalogue.schema.tables import index, table
 
 BUILDS = sorted(name for name, entry in index().items() if "gen_trt_engine" in entry.actions)
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from taod.catalogue import preflight
-from taod.catalogue.assemble import complete
-from taod.catalogue.facts import DatasetFacts, JobFacts
+from taod.catalogue.commands.assemble import complete
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import get as network
 from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable, applies, check
-from taod.catalogue.tables import index
+from taod.catalogue.schema.tables import index
 from taod.types.warning import WarningCode
 from taod.types.warning_text import _TEXTS, text
 

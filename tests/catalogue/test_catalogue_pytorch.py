@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from taod.catalogue import merge
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.tables import index, network_file
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index, network_file
 
 WITHOUT_KEY = {"classification_pyt", "mal", "ml_recog", "ocdnet", "segformer"}
 PYTORCH = sorted(name for name, entry in index().items() if entry.image == "tlt-pytorch")

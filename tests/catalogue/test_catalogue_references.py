@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from taod.catalogue import merge
 from taod.catalogue.network import of
-from taod.catalogue.parse import parse
-from taod.catalogue.references import resolve
-from taod.catalogue.tables import index, table
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index, table
+from taod.catalogue.specfiles.parse import parse
+from taod.catalogue.specfiles.references import resolve
 
 DOCUMENT: dict[str, Any] = {"train": {"num_epochs": 5, "name": "a", "steps": [1, 2]}, "which": "num_epochs"}
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from taod.catalogue import merge
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import JobFacts, ParentFacts
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.network import of
-from taod.catalogue.parse import parse
-from taod.catalogue.tables import index
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import index
+from taod.catalogue.specfiles.parse import parse
 
 TENSORFLOW = {
     name for name, entry in index().items() if entry.image in ("tlt-tf1", "tlt-tf2") and entry.kind != "dataset"

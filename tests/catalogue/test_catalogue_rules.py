@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from taod.catalogue import merge
-from taod.catalogue.tables import Comparison, index, table
-from taod.catalogue.validate import check
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import Comparison, index, table
+from taod.catalogue.schema.validate import check
 
 RULES = [
     (name, action, rule) for name, entry in index().items() for action in entry.specs

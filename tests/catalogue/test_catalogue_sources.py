@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.merge import get
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.schema.merge import get
 
 T, E, I = (DatasetFacts(root=Path(f"/data/{name}"), type="any", format="any") for name in "TEI")  # noqa: E741
 RECORDS_T = {"tfrecords_path": "/data/T/tfrecords/*", "image_directory_path": "/data/T/"}

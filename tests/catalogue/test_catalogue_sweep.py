@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from taod.catalogue import fill, sweep
-from taod.catalogue.facts import JobFacts
-from taod.catalogue.sweep import Recommendation, const_value, filled
-from taod.catalogue.tables import index, network_file
+from taod.catalogue.commands import placeholders, sweep
+from taod.catalogue.commands.inputs import JobFacts
+from taod.catalogue.commands.sweep import Recommendation, const_value, filled
+from taod.catalogue.schema.tables import index, network_file
 
 SWEPT = [name for name in index() if network_file(name).sweep_commands or network_file(name).sweep_fields]
 
@@ -55,7 +55,7 @@ def test_every_function_is_known_and_gives_what_its_name_says(name: str, tmp_pat
     for fields, values in ((file.sweep_commands, made.commands), (file.sweep_fields, made.fields)):
         for field, how in fields.items():
             function = how.partition(",")[0]
-            assert function in sweep.functions() | fill.functions()
+            assert function in sweep.functions() | placeholders.functions()
             if function != "assign_const_value":
                 assert values.get(field) == expected[function], (field, how)
 

@@ -9,10 +9,13 @@ import jsonschema
 import pytest
 import yaml
 
-from taod.catalogue import Catalogue, chain, classwise, command, emit, fill, merge, words
-from taod.catalogue.schema import schema
-from taod.catalogue.tables import index, network_file, table
-from taod.catalogue.validate import check
+from taod.catalogue import Catalogue, chain
+from taod.catalogue.commands import command, placeholders
+from taod.catalogue.schema import classwise, descriptions, merge
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.tables import index, network_file, table
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles import emit
 
 EVERY = [(name, action) for name, entry in index().items() for action in entry.specs]
 VALIDATOR = jsonschema.Draft202012Validator
@@ -63,7 +66,7 @@ def test_protobufs_own_tokenizer_reads_what_is_written() -> None:
 def test_every_field_names_a_known_function(name: str) -> None:
     file = network_file(name)
     for fields in (*file.commands.values(), *file.fields.values()):
-        assert set(fields.values()) <= fill.functions()
+        assert set(fields.values()) <= placeholders.functions()
 
 
 @pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
@@ -92,7 +95,7 @@ def test_the_training_schema_of_the_main_network() -> None:
 
 @pytest.mark.parametrize("action", index()["classification_pyt"].specs)
 def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
-    described = {path for path in table("classification_pyt", action).rows if words.said(path)}
+    described = {path for path in table("classification_pyt", action).rows if descriptions.said(path)}
     undescribed = [path for path in table("classification_pyt", action).rows if path not in described]
     assert undescribed == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.tables import index, network_file, table
+from taod.catalogue.schema.tables import index, network_file, table
 
 HERE = Path(__file__).parent
 DEPLOYED = ("gen_trt_engine", "trtexec")

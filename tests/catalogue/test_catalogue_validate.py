@@ -7,10 +7,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from taod.catalogue import merge
-from taod.catalogue.schema import schema
-from taod.catalogue.tables import table
-from taod.catalogue.validate import check
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.tables import table
+from taod.catalogue.schema.validate import check
 from taod.types.warning import WarningCode
 from taod.types.warning_text import text
 

@@ -11,9 +11,9 @@ import pytest
 
 from store import Store
 from taod import __version__
-from taod.cli import digits
-from taod.cli.doctor import examine
+from taod.cli.commands.doctor import examine
 from taod.cli.main import COMMANDS
+from taod.cli.support import sample_dataset
 from taod.clock import SystemClock
 from taod.config import Config, StorageConfig
 from taod.paths import Root
@@ -108,8 +108,8 @@ def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 def test_digits_are_written_split_and_packed(tmp_path: Path) -> None:
-    counts = digits.write(tmp_path)
+    counts = sample_dataset.write(tmp_path)
     assert sum(counts.values()) == 1797
     assert len(list((tmp_path / "images_val").rglob("*.png"))) == counts["val"]
-    assert sorted(path.name for path in (tmp_path / "images_train").iterdir()) == digits.CLASSES
-    assert digits.pack(tmp_path, "test", tmp_path).stat().st_size > 10_000
+    assert sorted(path.name for path in (tmp_path / "images_train").iterdir()) == sample_dataset.CLASSES
+    assert sample_dataset.pack(tmp_path, "test", tmp_path).stat().st_size > 10_000

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import rich_click as click
 
-from taod.cli import documents
-from taod.cli.network import parameters
-from taod.cli.output import number, size, words
+from taod.cli.commands.network import parameters
+from taod.cli.support import documents
+from taod.cli.support.output import number, size, words
 from taod.documents import read_value
 
 

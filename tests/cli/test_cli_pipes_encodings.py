@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from taod.catalogue import Catalogue
-from taod.catalogue.schema import schema
-from taod.cli.network import parameters
+from taod.catalogue.schema.json_schema import schema
+from taod.cli.commands.network import parameters
 from taod.types.parameter import notable
 from tests.cli.test_cli_commands import new_dataset
 from tui.spec.fields import fields
@@ -56,7 +56,7 @@ class TestPipes:
     ) -> None:
         dataset, fifo = new_dataset(daemon, "named"), tmp_path / "fifo"
         os.mkfifo(fifo)
-        monkeypatch.setattr("taod.cli.pipes.WRITER_S", 0)
+        monkeypatch.setattr("taod.cli.support.pipes.WRITER_S", 0)
         assert "start its writer first" in daemon.refused("dataset", "upload", dataset, str(fifo))
         monkeypatch.undo()
         with subprocess.Popen(["sh", "-c", f"cat {archive} > {fifo}"]) as writer:

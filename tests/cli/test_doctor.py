@@ -13,13 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from runners import memory_group
+from runners import cgroup
 from store import Store
 from store.migrations import SET, TABLE
 from store.records import DatasetRecord, NewJob
-from taod.cli import doctor as doctor_module
-from taod.cli.doctor import examine
-from taod.cli.finding import Finding
+from taod.cli.commands import doctor as doctor_module
+from taod.cli.commands.doctor import examine
+from taod.cli.support.check_result import Finding
 from taod.config import Config, ServerConfig, StorageConfig, SupervisionConfig
 from taod.daemon import root_lock
 from taod.ids import new_id
@@ -180,7 +180,7 @@ def test_what_the_engine_lacks_is_named_with_the_order_that_installs_it(
 def test_where_memory_cannot_be_limited_it_matters_only_to_who_wants_it(
     root: Root, monkeypatch: pytest.MonkeyPatch, wanted: int
 ) -> None:
-    monkeypatch.setattr(memory_group, "way", lambda: memory_group.Way(refusal="there are no control groups"))
+    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(refusal="there are no control groups"))
     finding = {one.what: one for one in examine(config_of(root, memory_bytes=wanted))}["memory"]
     assert finding.ok is (wanted == 0) and finding.found == "runs cannot be limited: there are no control groups"
     assert finding.ok or "supervision.memory_bytes = 0" in finding.remedy

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.merge import merge
-from taod.cli import digits
-from taod.cli.quickstart import digits_spec
+from taod.catalogue.schema.merge import merge
+from taod.cli.commands.quickstart import digits_spec
+from taod.cli.support import sample_dataset
 from tests.clients.published import ClientFailed, InOneProcess
 from tests.clients.world import Beside, World
 
@@ -30,12 +30,12 @@ def engine_world(tmp_path: Path) -> Iterator[World]:
 
 def test_train_evaluate_export_and_infer(engine_world: World, tmp_path: Path) -> None:
     beside, client = Beside(engine_world), InOneProcess(engine_world.environment())
-    digits.write(tmp_path / "digits")
+    sample_dataset.write(tmp_path / "digits")
     kind = ("--dataset_type", "image_classification", "--dataset_format", "classification_pyt")
     sets = {}
     for split in ("val", "test"):
         sets[split] = client.run(NETWORK, "dataset-create", *kind)
-        with digits.pack(tmp_path / "digits", split, tmp_path).open("rb") as archive:
+        with sample_dataset.pack(tmp_path / "digits", split, tmp_path).open("rb") as archive:
             answer = beside.http.post(f"/dataset/{sets[split]}/upload", files={"file": archive})
         assert answer.status_code == 201, answer.text
     model = client.run(NETWORK, "model-create", "--network_arch", "classification_pyt", "--encryption_key", "k")

@@ -23,9 +23,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from taod.api.docs import document
-from taod.cli import options
+from taod.api.routes.docs import document
 from taod.cli.main import COMMANDS, command, load
+from taod.cli.support import options
 from taod.client.errors import ClientError
 from taod.client.http import Client
 from taod.client.transport import Transport

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from taod.api.docs import document, page
-from taod.api.examples import SCHEMAS
+from taod.api.openapi.examples import SCHEMAS
+from taod.api.routes.docs import document, page
 from taod.catalogue import Catalogue
 from taod.types.network import NetworkArch
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from store.records import JobFilter
-from taod.api.events import flow
-from taod.api.openapi import Operation, operations
+from taod.api.openapi.document import Operation, operations
+from taod.api.routes.events import flow
 from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.state import State

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taod.api.app import create_app
-from taod.api.docs import document
+from taod.api.routes.docs import document
 from taod.automl.algorithms import ALGORITHMS
 from taod.catalogue import Catalogue
-from taod.catalogue.merge import missing
-from taod.services.compose import open_services
-from taod.services.models import NO_AUTOML
-from taod.services.references import LABELLED_FORMATS, UNLABELLED_FORMATS
+from taod.catalogue.schema.merge import missing
+from taod.services.composition import open_services
+from taod.services.models.model_references import LABELLED_FORMATS, UNLABELLED_FORMATS
+from taod.services.models.model_service import NO_AUTOML
 from taod.types.model import MOST
 from taod.types.network import NetworkArch
 from tests.api.conftest import HOST, config, pictures, tool_path

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from taod.datasets.layouts import RETAIL
+from taod.datasets.validation.layouts import RETAIL
 from tests.datasets.valid_sets import coco_document, kitti_line, photograph, text
 
 Breaks = Callable[[Path], object]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.datasets.layouts import RETAIL, layout
+from taod.datasets.validation.layouts import RETAIL, layout
 from tests.datasets.told import sections
 from tests.datasets.valid_sets import VALID
 

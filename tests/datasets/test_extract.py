@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taod.config import LimitsConfig
-from taod.datasets import tree as tree_module
-from taod.datasets.extract import extract
-from taod.datasets.tree import Stopped
+from taod.datasets.archive import tree_writer as tree_module
+from taod.datasets.archive.extract import extract
+from taod.datasets.archive.tree_writer import Stopped
 from taod.errors import BadRequest, NoSpace
 
 KINDS = ["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip"]

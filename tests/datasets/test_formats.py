@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from taod.catalogue import Catalogue
-from taod.datasets.formats.examine import Examination
-from taod.datasets.structure import check
-from taod.datasets.summary import summarise
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation.structure import check
+from taod.datasets.validation.summary import summarise
 from tests.datasets.broken_contents import BROKEN, LATER
 from tests.datasets.told import sections
 from tests.datasets.valid_sets import VALID

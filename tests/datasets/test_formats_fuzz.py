@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from taod.datasets.formats import Item, Problem, arrays, coco, kitti, quads, reader, voc
-from taod.datasets.formats.examine import Examination
+from taod.datasets.formats.validate import Examination
 from tests.datasets.valid_sets import VALID
 
 LABELS = {

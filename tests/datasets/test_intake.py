@@ -12,10 +12,10 @@ import pytest
 
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
-from taod.datasets import arrival as arrival_module
-from taod.datasets import swap
-from taod.datasets.intake import Intake
-from taod.datasets.progress import Stage
+from taod.datasets.upload import atomic_replace
+from taod.datasets.upload import upload_session as arrival_module
+from taod.datasets.upload.ingest import Intake
+from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NoSpace, TooLarge
 from taod.ids import new_id
 from taod.paths import Root
@@ -172,14 +172,14 @@ async def test_who_leaves_during_the_swap_is_too_late(
     intake, root, dataset, digits, pack, monkeypatch, files_of
 ) -> None:
     loop, swapping, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    real = swap.replace
+    real = atomic_replace.replace
 
     def held(*args):
         loop.call_soon_threadsafe(swapping.set)
         assert go_on.wait(10)
         return real(*args)
 
-    monkeypatch.setattr(swap, "replace", held)
+    monkeypatch.setattr(atomic_replace, "replace", held)
     task = asyncio.create_task(intake.accept(dataset, body(pack(digits))))
     await asyncio.wait_for(swapping.wait(), 10)
     task.cancel()
@@ -290,7 +290,7 @@ def test_a_crash_after_any_step_of_the_swap_leaves_old_or_new(intake, root, monk
         with monkeypatch.context() as patch:
             patch.setattr(Path, "rename", counted)
             try:
-                swap.replace(root, dataset_id, new)
+                atomic_replace.replace(root, dataset_id, new)
             except Crash:
                 assert steps < 3
         intake.clean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taod.datasets.view import refresh
+from taod.datasets.linked_view import refresh
 
 KITTI = ("images/1.png", "labels/1.txt")
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from taod.datasets import samples
 from taod.datasets.formats import masks
-from taod.datasets.formats.examine import Examination
-from taod.datasets.summary import summarise
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation import samples
+from taod.datasets.validation.summary import summarise
 from tests.datasets import valid_sets
 
 SIDE = valid_sets.SIDE

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taod.datasets import samples
-from taod.datasets.formats.examine import Examination
-from taod.datasets.layouts import LAYOUTS
-from taod.datasets.structure import check
-from taod.datasets.summary import summarise
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation import samples
+from taod.datasets.validation.layouts import LAYOUTS
+from taod.datasets.validation.structure import check
+from taod.datasets.validation.summary import summarise
 from taod.errors import BadRequest
 from tests.datasets.conftest import PNG
 

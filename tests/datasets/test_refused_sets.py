@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from taod.catalogue import Catalogue
-from taod.datasets.layouts import LAYOUTS
+from taod.datasets.validation.layouts import LAYOUTS
 from tests.api.conftest import config, gate, server, tool_path  # noqa: F401 (fixtures)
 from tests.datasets.broken_sets import BROKEN, SETS, broken
 from tests.datasets.conftest import packed

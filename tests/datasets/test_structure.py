@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taod.datasets.layouts import LAYOUTS
-from taod.datasets.structure import TREE_LINES, check, tree
+from taod.datasets.validation.layouts import LAYOUTS
+from taod.datasets.validation.structure import TREE_LINES, check, tree
 from taod.errors import BadRequest
 from taod.types.dataset import DatasetFormat, DatasetType
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.datasets.structure import check, tree
+from taod.datasets.validation.structure import check, tree
 from taod.errors import BadRequest
 from tests.datasets.valid_sets import VALID
 

@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from taod.datasets.summary import summarise
+from taod.datasets.validation.summary import summarise
 from taod.errors import BadRequest
 from taod.types.dataset import SplitSummary
 

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taod.config import LimitsConfig
-from taod.datasets import spool
-from taod.datasets.spool import BATCH
-from taod.datasets.upload import receive
+from taod.datasets.upload import growing_file
+from taod.datasets.upload.growing_file import BATCH
+from taod.datasets.upload.receiver import receive
 from taod.errors import BadRequest, NoSpace, TooLarge
 
 BOUNDARY = "----form7MA4YWxk"
@@ -145,7 +145,7 @@ async def test_a_full_disk_is_told_and_leaves_nothing(into, monkeypatch) -> None
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool.os, "writev", full)
+    monkeypatch.setattr(growing_file.os, "writev", full)
     with pytest.raises(NoSpace):
         await receive(chunks([bytes(MIB)] * 10), RAW, None, into, LimitsConfig())
     assert not into.exists()
@@ -203,7 +203,7 @@ async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> No
                 loop.call_later(0, stalled.set)
             yield bytes(MIB)
 
-    monkeypatch.setattr(spool.os, "writev", held)
+    monkeypatch.setattr(growing_file.os, "writev", held)
     task = asyncio.create_task(receive(body(), RAW, None, into, LimitsConfig()))
     await asyncio.wait_for(stalled.wait(), 10)
     for _ in range(20):

@@ -12,8 +12,8 @@ import pytest
 
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
-from taod.datasets.intake import Intake, Wish
-from taod.datasets.parts import Part
+from taod.datasets.upload.content_range import Part
+from taod.datasets.upload.ingest import Intake, Wish
 from taod.errors import NoSpace
 from taod.paths import Root
 

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taod.config import LimitsConfig
-from taod.datasets.arrival import Arrival
-from taod.datasets.extract import extract
-from taod.datasets.room import Room
+from taod.datasets.archive.extract import extract
+from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.upload_session import Arrival
 from taod.errors import BadRequest
 
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from taod.client.find import find
-from taod.datasets.summary import summarise
+from taod.datasets.validation.summary import summarise
 from taod.paths import Root
 from taod.types.dataset import DatasetCreate, DatasetSummary
 from tests.e2e.journey import Daemon

@@ -13,11 +13,11 @@ import pytest
 
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
-from taod.datasets import parts
-from taod.datasets.digests import parse, parse_hex
-from taod.datasets.intake import Intake, Wish
-from taod.datasets.parts import Part, RangeRefused
-from taod.datasets.progress import Stage
+from taod.datasets.upload import content_range
+from taod.datasets.upload.content_range import Part, RangeRefused
+from taod.datasets.upload.digests import parse, parse_hex
+from taod.datasets.upload.ingest import Intake, Wish
+from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, NoSpace, NotFound, TooLarge
 from taod.paths import Root
 from taod.types.dataset import DatasetSummary, UploadMode, UploadProgress
@@ -252,7 +252,7 @@ async def test_after_a_power_cut_only_what_was_flushed_counts(root, dataset, arc
     again = Intake(root, LimitsConfig())
     again.clean()
     assert again.progress(dataset.id).received == 80
-    monkeypatch.setattr(parts, "boot", lambda: "another")
+    monkeypatch.setattr(content_range, "boot", lambda: "another")
     again = Intake(root, LimitsConfig())
     again.clean()
     assert again.progress(dataset.id).received == 50
@@ -293,7 +293,7 @@ async def test_limits_are_looked_at_before_a_byte_is_read(root, dataset) -> None
     ],
 )
 def test_content_ranges(header, part) -> None:
-    assert parts.parse(header) == part
+    assert content_range.parse(header) == part
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_content_ranges(header, part) -> None:
 )
 def test_content_ranges_that_are_none(header) -> None:
     with pytest.raises(BadRequest, match="Content-Range"):
-        parts.parse(header)
+        content_range.parse(header)
 
 
 def test_digest_headers() -> None:

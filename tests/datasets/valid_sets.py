@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from taod.datasets.layouts import RETAIL
+from taod.datasets.validation.layouts import RETAIL
 
 SIDE = 48
 

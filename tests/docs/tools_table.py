@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from taod.catalogue.tables import index
+from taod.catalogue.schema.tables import index
 from tests.catalogue.test_catalogue_evidence import evidence
 
 README = Path(__file__).parents[2] / "README.md"

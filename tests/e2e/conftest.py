@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.cli import digits
+from taod.cli.support import sample_dataset
 from taod.client.http import Client
 from tests.e2e.journey import Daemon, until
 
@@ -37,5 +37,5 @@ async def client(daemon: Daemon) -> AsyncIterator[Client]:
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The digits as pictures, written once."""
     folder = tmp_path_factory.mktemp("digits")
-    digits.write(folder)
+    sample_dataset.write(folder)
     yield folder

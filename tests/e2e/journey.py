@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
-from taod.catalogue.merge import merge
-from taod.cli import digits
-from taod.cli.quickstart import digits_spec
+from taod.catalogue.schema.merge import merge
+from taod.cli.commands.quickstart import digits_spec
+from taod.cli.support import sample_dataset
 from taod.client.find import find
 from taod.client.http import Client
 from taod.client.watch import watch_job
@@ -115,7 +115,7 @@ async def upload(client: Client, pictures: Path, split: str, into: Path) -> str:
     made = await client.create_dataset(
         DatasetCreate(type="image_classification", format="classification_pyt", name=f"digits {split}")
     )
-    await client.upload(made.id, digits.pack(pictures, split, into))
+    await client.upload(made.id, sample_dataset.pack(pictures, split, into))
     return made.id
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taod.catalogue.merge import merge
-from taod.cli import digits
-from taod.cli.quickstart import digits_spec
+from taod.catalogue.schema.merge import merge
+from taod.cli.commands.quickstart import digits_spec
+from taod.cli.support import sample_dataset
 from taod.client.errors import ClientError
 from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
@@ -44,7 +44,7 @@ async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
     client: Client, pictures: Path, tmp_path: Path
 ) -> None:
     made = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
-    archive = digits.pack(pictures, "test", tmp_path)
+    archive = sample_dataset.pack(pictures, "test", tmp_path)
     await client.upload(made.id, archive)
     before = await client.dataset_summary(made.id)
     cut = tmp_path / "cut.tar.gz"

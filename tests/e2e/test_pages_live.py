@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.widgets import Input, Select, Static
 
-from taod.catalogue.merge import merge
-from taod.cli import digits
-from taod.cli.quickstart import digits_spec
+from taod.catalogue.schema.merge import merge
+from taod.cli.commands.quickstart import digits_spec
+from taod.cli.support import sample_dataset
 from taod.client.http import Client
 from taod.types.dataset import DatasetType
 from taod.types.state import State
@@ -63,7 +63,7 @@ async def new_dataset(app: Dashboard, pilot: Any, name: str, files: Path) -> Non
 
 
 async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, pictures: Path, tmp_path: Path) -> None:
-    archive = digits.pack(pictures, "val", tmp_path)
+    archive = sample_dataset.pack(pictures, "val", tmp_path)
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)

@@ -22,8 +22,8 @@ from tui.app import Dashboard
 from tui.datasets.samples import Samples
 from tui.forms.choices import Choices
 from tui.forms.form import Row
+from tui.image_widget import Picture
 from tui.models.forms import ModelForm
-from tui.pictures import Picture
 from tui.screens.confirm import Confirm
 from tui.spec.editor import EditValue, SpecEditor
 

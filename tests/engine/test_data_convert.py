@@ -17,7 +17,7 @@ from PIL import Image
 from runners.engine import capabilities
 from runners.engine.data import boxes
 from runners.engine.run import main
-from taod.datasets.formats.found import Box, Item, Label
+from taod.datasets.formats.types import Box, Item, Label
 from tests.datasets import valid_sets
 
 Boxes = dict[str, list[tuple[str, tuple[float, ...]]]]

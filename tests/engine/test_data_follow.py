@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.coco import COCO
 
-from runners.engine.data import moves, shapes
-from runners.engine.data.follow import Move, follow
+from runners.engine.data import affine, shapes
 from runners.engine.data.generate import Settings, space
+from runners.engine.data.label_transforms import Move, follow
 from runners.engine.spec import convert
-from taod.datasets import structure
 from taod.datasets.formats import segments
-from taod.datasets.formats.examine import Examination
-from taod.datasets.formats.found import Box
 from taod.datasets.formats.segments import Annotated, Segmentation
+from taod.datasets.formats.types import Box
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation import structure
 from tests.datasets import valid_sets
 from tests.engine.test_data_convert import engine
 from tests.engine.test_data_masks import masks_of, painted, real_masks, segmented
@@ -125,11 +125,11 @@ def test_flipped_twice_a_mask_is_the_same(star: Segmentation) -> None:
 
 def test_a_polygon_is_cut_at_the_edges() -> None:
     square = Segmentation(((10.0, 5.0, 30.0, 5.0, 30.0, 15.0, 10.0, 15.0),))
-    found = shapes.move(square, moves.shift(45, 0), CAME, CAME)
+    found = shapes.move(square, affine.shift(45, 0), CAME, CAME)
     assert found is not None
     assert segments.bounds(found) == Box(55, 5, 60, 15)
     assert segments.area(found) == 50
-    assert shapes.move(square, moves.shift(60, 0), CAME, CAME) is None
+    assert shapes.move(square, affine.shift(60, 0), CAME, CAME) is None
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from runners.engine.data import charts, moves
+from runners.engine.data import affine, charts
 from runners.engine.data.generate import Settings, colour, space
 from runners.engine.data.validate import correct
 from runners.engine.spec import convert
-from taod.datasets.formats.found import Box
+from taod.datasets.formats.types import Box
 from tests.datasets import valid_sets
 from tests.engine.test_data_convert import boxes_of, engine
 
@@ -96,7 +96,7 @@ NVIDIA: list[tuple[dict[str, Any], list[tuple[float, ...]]]] = [
 @pytest.mark.parametrize(("spatial", "wanted"), NVIDIA)
 def test_boxes_move_as_nvidia_moves_them(spatial: dict[str, Any], wanted: list[tuple[float, ...]]) -> None:
     matrix = space((120, 80), (120, 80), 0, convert({"spatial_aug": spatial}, Settings).spatial_aug)
-    found = [moves.move(box, matrix, 120, 80) for box in (Box(20, 20, 50, 30), Box(80, 50, 90, 70))]
+    found = [affine.move(box, matrix, 120, 80) for box in (Box(20, 20, 50, 30), Box(80, 50, 90, 70))]
     assert [tuple(box or ()) for box in found] == [pytest.approx(box, abs=0.006) for box in wanted]
 
 
@@ -108,7 +108,7 @@ def test_a_fixed_size_scales_last_as_nvidia_does() -> None:
         "translation": {"translate_x": 5},
     }
     matrix = space((120, 80), (200, 90), 0, convert({"spatial_aug": spatial}, Settings).spatial_aug)
-    assert moves.move(Box(20, 20, 50, 30), matrix, 200, 90) == pytest.approx((62.93, 59.42, 115.18, 81.53), abs=0.006)
+    assert affine.move(Box(20, 20, 50, 30), matrix, 200, 90) == pytest.approx((62.93, 59.42, 115.18, 81.53), abs=0.006)
 
 
 def test_a_list_is_gone_through_picture_by_picture_and_sizes_are_scaled(marked: Path, tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ numbers = st.floats(-3, 3).map(lambda value: round(value, 3))
 
 
 @given(st.tuples(numbers, numbers, numbers, numbers, numbers, numbers), numbers, numbers)
-def test_a_matrix_and_its_inverse_leave_a_point_where_it_was(matrix: moves.Matrix, x: float, y: float) -> None:
+def test_a_matrix_and_its_inverse_leave_a_point_where_it_was(matrix: affine.Matrix, x: float, y: float) -> None:
     a, b, _, d, e, _ = matrix
     if abs(a * e - b * d) < 0.01:
         return
-    p, q, r, s, t, u = moves.then(matrix, moves.inverse(matrix))
+    p, q, r, s, t, u = affine.then(matrix, affine.inverse(matrix))
     assert p * x + q * y + r == pytest.approx(x, abs=1e-6)
     assert s * x + t * y + u == pytest.approx(y, abs=1e-6)
 
@@ -186,7 +186,7 @@ def test_a_moved_box_lies_in_the_picture(angle: float, across: bool, down: bool,
     flips = {"flip_horizontal": across, "flip_vertical": down}
     document = {"spatial_aug": {"rotation": {"angle": angle}, "flip": flips}}
     matrix = space((60, 40), (80, 90), 0, convert(document, Settings).spatial_aug)
-    found = moves.move(Box(left, top, left + 20, top + 10), matrix, 80, 90)
+    found = affine.move(Box(left, top, left + 20, top + 10), matrix, 80, 90)
     if found is not None:
         assert 0 <= found.left < found.right <= 80
         assert 0 <= found.top < found.bottom <= 90

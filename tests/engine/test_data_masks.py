@@ -17,10 +17,10 @@ from scipy import ndimage
 
 from runners.engine import capabilities
 from runners.engine.data import shapes, unet
-from taod.datasets import structure
 from taod.datasets.formats.coco import Category
-from taod.datasets.formats.examine import Examination
-from taod.datasets.formats.found import Item
+from taod.datasets.formats.types import Item
+from taod.datasets.formats.validate import Examination
+from taod.datasets.validation import structure
 from tests.datasets import valid_sets
 from tests.engine.test_data_convert import boxes_of, engine
 

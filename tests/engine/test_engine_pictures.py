@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("PIL")
 
 from runners.engine.errors import DataError
-from runners.engine.networks.classification_pyt import pictures
+from runners.engine.networks.classification_pyt import images
 from runners.engine.networks.classification_pyt.settings import Split
 
 Make = Callable[..., Split]
@@ -33,7 +33,7 @@ def tree(tmp_path: Path) -> Make:
 
 
 def test_the_classes_file_decides_the_order(tree: Make) -> None:
-    found = pictures.in_classes(tree("dog\ncat\n", cat=["b.png", "a.JPG", "note.txt"], dog=["deep/c.jpeg"]), "w")
+    found = images.in_classes(tree("dog\ncat\n", cat=["b.png", "a.JPG", "note.txt"], dog=["deep/c.jpeg"]), "w")
 
     assert found.classes == ["dog", "cat"]
     assert found.names == ["cat/a.JPG", "cat/b.png", "dog/deep/c.jpeg"]
@@ -41,44 +41,44 @@ def test_the_classes_file_decides_the_order(tree: Make) -> None:
 
 
 def test_without_a_classes_file_folders_are_sorted(tree: Make) -> None:
-    assert pictures.in_classes(tree(zebra=["a.png"], ant=["b.png"]), "w").classes == ["ant", "zebra"]
+    assert images.in_classes(tree(zebra=["a.png"], ant=["b.png"]), "w").classes == ["ant", "zebra"]
 
 
 def test_the_digest_tells_listings_apart(tree: Make) -> None:
-    found = pictures.in_classes(tree(a=["1.png"], b=["2.png"]), "w")
+    found = images.in_classes(tree(a=["1.png"], b=["2.png"]), "w")
     Path(found.folder, "a", "3.png").touch()
 
-    assert pictures.in_classes(Split(data_prefix=found.folder), "w").digest() != found.digest()
+    assert images.in_classes(Split(data_prefix=found.folder), "w").digest() != found.digest()
 
 
 def test_errors_name_folder_and_class(tree: Make, tmp_path: Path) -> None:
     split = tree("cat\ndog\n", cat=["a.png"], dog=[], cow=["b.png"])
     with pytest.raises(DataError, match="class folder 'cow', not among the classes file"):
-        pictures.in_classes(split, "dataset.data.train")
+        images.in_classes(split, "dataset.data.train")
 
     (tmp_path / "images" / "cow" / "b.png").unlink()
     (tmp_path / "images" / "cow").rmdir()
     with pytest.raises(DataError, match="no pictures of class 'dog'"):
-        pictures.in_classes(split, "dataset.data.train", every=True)
-    assert pictures.in_classes(split, "dataset.data.val").labels == [0]
+        images.in_classes(split, "dataset.data.train", every=True)
+    assert images.in_classes(split, "dataset.data.val").labels == [0]
 
     (tmp_path / "classes.txt").write_text("cat\ndog\ncat\n")
     with pytest.raises(DataError, match="'cat' more than once"):
-        pictures.in_classes(split, "w")
+        images.in_classes(split, "w")
 
 
 def test_errors_of_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset\.data\.train\.data_prefix is not set"):
-        pictures.in_classes(Split(), "dataset.data.train")
+        images.in_classes(Split(), "dataset.data.train")
     with pytest.raises(DataError, match="is no folder"):
-        pictures.in_classes(Split(data_prefix=str(tmp_path / "none")), "w")
+        images.in_classes(Split(data_prefix=str(tmp_path / "none")), "w")
     with pytest.raises(DataError, match="has no class folders"):
-        pictures.in_classes(Split(data_prefix=str(tmp_path)), "w")
+        images.in_classes(Split(data_prefix=str(tmp_path)), "w")
     with pytest.raises(DataError, match="has no pictures"):
-        pictures.loose(Split(data_prefix=str(tmp_path)), "w")
+        images.loose(Split(data_prefix=str(tmp_path)), "w")
 
 
 def test_a_plain_folder_is_read_at_any_depth(tree: Make) -> None:
     split = tree(a=["1.png"], b=["x/2.png"])
 
-    assert pictures.loose(split, "w").names == ["a/1.png", "b/x/2.png"]
+    assert images.loose(split, "w").names == ["a/1.png", "b/x/2.png"]

@@ -11,7 +11,7 @@ np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 
 from runners.engine.errors import SpecError  # noqa: E402
-from runners.engine.networks.classification_pyt import offer, pictures, transforms  # noqa: E402
+from runners.engine.networks.classification_pyt import capabilities, images, transforms  # noqa: E402
 from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries  # noqa: E402
 
 EVERYTHING: list[dict[str, Any]] = [
@@ -36,8 +36,8 @@ def picture(width: int = 40, height: int = 32) -> Any:
 
 
 def test_the_table_of_names_and_the_steps_agree() -> None:
-    assert set(transforms.STEPS) == set(offer.PIPELINE)
-    assert {entry["type"] for entry in EVERYTHING} - set(offer.PIPELINE_SILENT) == set(offer.PIPELINE)
+    assert set(transforms.STEPS) == set(capabilities.PIPELINE)
+    assert {entry["type"] for entry in EVERYTHING} - set(capabilities.PIPELINE_SILENT) == set(capabilities.PIPELINE)
 
 
 def test_every_step_in_a_row_depends_on_the_seed_alone() -> None:
@@ -114,6 +114,6 @@ def test_evaluation_follows_the_train_pipeline(train: dict[str, Any], resized: i
 
 def test_pictures_of_any_mode_become_rgb() -> None:
     for mode in ("L", "P", "RGBA", "1", "CMYK", "I", "LA"):
-        assert pictures.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
+        assert images.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
     deep = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16))
-    assert (np.array(pictures.upright_rgb(deep)) == 255).all()
+    assert (np.array(images.upright_rgb(deep)) == 255).all()

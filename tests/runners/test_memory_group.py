@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runners import memory_group
-from runners.memory_group import Way, kills, machine_kills, make, systemd_words, way
+from runners import cgroup
+from runners.cgroup import Way, kills, machine_kills, make, systemd_words, way
 
 
 def v2(folder: Path) -> Path:
@@ -67,4 +67,4 @@ def test_the_kernel_s_count_of_kills_is_read() -> None:
     count = machine_kills()
     assert count is None or count >= 0
     assert machine_kills(Path("/nowhere")) is None
-    assert memory_group.VMSTAT.exists()
+    assert cgroup.VMSTAT.exists()

@@ -18,10 +18,10 @@ from taod.clock import SystemClock
 from taod.config import Config, NativeConfig, RunnerConfig, RunnerRule, SlurmConfig, StorageConfig
 from taod.errors import BadRequest
 from taod.paths import JobFolder
-from taod.scheduler.elsewhere import looked_at, serve
-from taod.scheduler.policy import FURTHER_BACK, Explain, Lease
+from taod.scheduler.policy.cluster_queue import looked_at, serve
+from taod.scheduler.policy.dispatch import FURTHER_BACK, Explain, Lease
 from taod.services import Services
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.types.dataset import DatasetCreate
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.job import JobPatch, JobRun

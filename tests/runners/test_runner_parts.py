@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runners.docker import doctor, where
+from runners.docker import doctor, endpoint
 from runners.docker.container import Mount, mounts, size
+from runners.docker.endpoint import Facts
 from runners.docker.progress import Progress
-from runners.docker.where import Facts
 from runners.protocol import Command, Ended, RunRequest
 from runners.slurm import script, state
 from runners.slurm.state import Seen
@@ -133,7 +133,7 @@ def test_how_a_run_ended_on_the_cluster(seen: Seen | None, recorded: int | None,
 def test_doctor_says_nothing_is_wrong_where_no_container_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(where, "usual", lambda: [tmp_path / "none.sock"])
+    monkeypatch.setattr(endpoint, "usual", lambda: [tmp_path / "none.sock"])
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     (check,) = doctor.examine(RunnerConfig())
     assert check.ok

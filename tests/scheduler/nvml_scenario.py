@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taod.scheduler import nvml as nvml_module
+from taod.scheduler.devices import nvml as nvml_module
 
 FAKE = Path(__file__).parent / "fake_nvml"
 GIB = 1024**3

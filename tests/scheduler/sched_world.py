@@ -20,7 +20,7 @@ from taod.config import DevicesConfig, RunnerRule, SchedulerConfig, SupervisionC
 from taod.errors import BadRequest
 from taod.ids import new_id
 from taod.paths import Root
-from taod.scheduler.devices import DevicePool
+from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry

@@ -24,7 +24,7 @@ from nvml_scenario import Scenario, gpu
 from storm_judge import Asked, judge
 
 from store import Store
-from taod.cli.doctor_root import examine_root, marked
+from taod.cli.commands.doctor_root import examine_root, marked
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.find import find
 from taod.client.http import Client

@@ -14,7 +14,7 @@ import pytest
 from sched_world import GOOD, LIMIT_S, LONG, OBEDIENT, World, end_all
 
 from runners import processes
-from taod.scheduler.adopt import NOT_STARTED
+from taod.scheduler.supervision.adoption import NOT_STARTED
 from taod.types.state import State
 
 DAEMON = Path(__file__).parent / "daemon_process.py"

@@ -11,9 +11,9 @@ import pytest
 from runners.protocol import DeviceGrant
 from store.records import LeaseRecord
 from taod.config import DevicesConfig
-from taod.scheduler import nvml as nvml_module
-from taod.scheduler.devices import DevicePool
-from taod.scheduler.nvml import Nvml
+from taod.scheduler.devices import nvml as nvml_module
+from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.devices.nvml import Nvml
 
 
 class NVMLError(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runners.protocol import Ended
-from taod.scheduler.explain import MOST_CHARACTERS, explain, reported
-from taod.scheduler.outcome import Facts, judge
+from taod.scheduler.supervision.exit_classification import Facts, judge
+from taod.scheduler.supervision.failure_reason import MOST_CHARACTERS, explain, reported
 
 TELEMETRY = """\
 Telemetry data couldn't be sent, but the command ran successfully.

@@ -14,7 +14,7 @@ import pytest
 from sched_world import GOOD, LONG, SECRET, World, end_all
 
 from runners import processes
-from taod.scheduler import settle
+from taod.scheduler.supervision import finalize
 from taod.types.state import State
 from tests.holding import database_held
 
@@ -50,11 +50,11 @@ def fill(disk: Path) -> Path:
 async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "RETRY_S", (0.05,))
+    monkeypatch.setattr(finalize, "RETRY_S", (0.05,))
     with small_disk(tmp_path / "disk") as disk:
         world = World(disk / "root")
         tried = asyncio.Event()
-        record = settle._record
+        record = finalize._record
 
         def seen(*given: object) -> None:
             try:
@@ -63,7 +63,7 @@ async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_aga
                 tried.set()
                 raise
 
-        monkeypatch.setattr(settle, "_record", seen)
+        monkeypatch.setattr(finalize, "_record", seen)
         await world.scheduler.start()
         job_id = world.post(LONG.replace("say SUCCESS 'All went well'", "exit 5"))
         await world.until_epoch(job_id)
@@ -107,14 +107,14 @@ async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_p
 async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "RETRY_S", (0.05,))
+    monkeypatch.setattr(finalize, "RETRY_S", (0.05,))
     world = World(tmp_path / "root")
     world.store._database.connection.execute("PRAGMA busy_timeout=20")
     await world.scheduler.start()
     job_id = world.post(LONG)
     await world.until_epoch(job_id)
     locked = asyncio.Event()
-    record = settle._record
+    record = finalize._record
 
     def seen(*given: object) -> None:
         try:
@@ -124,7 +124,7 @@ async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
             locked.set()
             raise
 
-    monkeypatch.setattr(settle, "_record", seen)
+    monkeypatch.setattr(finalize, "_record", seen)
     async with database_held(world.root.database):
         world.file(job_id, "go").touch()
         await asyncio.wait_for(locked.wait(), 20)

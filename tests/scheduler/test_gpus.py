@@ -21,8 +21,8 @@ from runners.environment import of_run
 from runners.protocol import Command, RunRequest
 from store.records import LeaseRecord
 from taod.config import DevicesConfig, SupervisionConfig
-from taod.scheduler import devices as devices_module
-from taod.scheduler.devices import DevicePool
+from taod.scheduler.devices import inventory as devices_module
+from taod.scheduler.devices.inventory import DevicePool
 from taod.types.state import State
 
 FAST = 0.02

@@ -7,9 +7,9 @@ import pytest
 from runners.protocol import Ended
 from taod.config import SupervisionConfig, SupervisionRule
 from taod.errors import ConfigError
-from taod.scheduler.guard import words
-from taod.scheduler.limits import check, limits, parse_exits
-from taod.scheduler.outcome import Broken, Facts, judge
+from taod.scheduler.supervision.exit_classification import Broken, Facts, judge
+from taod.scheduler.supervision.limit_monitor import words
+from taod.scheduler.supervision.run_limits import check, limits, parse_exits
 from taod.types.state import State
 
 CONFIG = SupervisionConfig(

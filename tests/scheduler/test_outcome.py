@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runners.protocol import Ended
-from taod.scheduler.outcome import Facts, judge
+from taod.scheduler.supervision.exit_classification import Facts, judge
 from taod.types.state import State
 
 

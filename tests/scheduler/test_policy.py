@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from store.records import JobRecord
-from taod.scheduler.policy import EXPLAINED, Decision, End, Explain, Lease, Promote, Snapshot, decide
-from taod.scheduler.words import FURTHER_BACK
+from taod.scheduler.policy.dispatch import EXPLAINED, Decision, End, Explain, Lease, Promote, Snapshot, decide
+from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.state import State
 

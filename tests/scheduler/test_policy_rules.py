@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from store.records import PendingJob
 from taod.config import SchedulerConfig
-from taod.scheduler.policy import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide, most_wanted
-from taod.scheduler.slots import Slots
-from taod.scheduler.turns import NANOSECONDS, Turns, lines_of
-from taod.scheduler.words import FURTHER_BACK, of_pause
+from taod.scheduler.policy.dispatch import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide, most_wanted
+from taod.scheduler.policy.fair_share import NANOSECONDS, Turns, lines_of
+from taod.scheduler.policy.reservations import Slots
+from taod.scheduler.policy.wait_reasons import FURTHER_BACK, of_pause
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.state import State
 

@@ -11,8 +11,8 @@ from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
 
 from runners.protocol import Claim, RunIdentity, RunRequest
 from taod.config import SupervisionConfig
-from taod.scheduler import guard, retry, supervise
 from taod.scheduler import scheduler as passes
+from taod.scheduler.supervision import limit_monitor, retry, supervisor
 from taod.types.state import State
 
 
@@ -33,7 +33,7 @@ def once(error: Exception, work: Any) -> Any:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "LOOK_AGAIN_S", (0.01,))
-    monkeypatch.setattr(supervise, "TRY_AGAIN_S", (0.01,))
+    monkeypatch.setattr(supervisor, "TRY_AGAIN_S", (0.01,))
 
 
 async def test_a_look_at_the_queue_that_fails_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ async def test_a_start_that_cannot_be_recorded_is_made_a_little_later(
 async def test_an_end_that_cannot_be_looked_at_is_looked_at_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "settle", once(OSError("too many open files"), supervise.settle))
+    monkeypatch.setattr(supervisor, "settle", once(OSError("too many open files"), supervisor.settle))
     job = await world.until(world.post(GOOD), State.DONE)
     assert job.attempt == 1 and world.store.leases.all() == []
 
@@ -126,7 +126,7 @@ class SlowStart(ScriptRunner):
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowStart:
     """Not taken for one of those whose start is a matter of milliseconds."""
-    from taod.scheduler import launch
+    from taod.scheduler.supervision import launch
 
     monkeypatch.setattr(launch, "QUICK", ())
     return SlowStart()
@@ -188,8 +188,8 @@ async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
 async def test_limits_are_watched_on_where_a_look_at_the_files_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervise, "WAIT_AGAIN_S", 0.01)
-    monkeypatch.setattr(guard, "_signs", once(OSError("the folder is gone"), guard._signs))
+    monkeypatch.setattr(supervisor, "WAIT_AGAIN_S", 0.01)
+    monkeypatch.setattr(limit_monitor, "_signs", once(OSError("the folder is gone"), limit_monitor._signs))
     supervision = SupervisionConfig(wall_s=0.3, stall_s=60)
     world = World(tmp_path / "root", in_memory=True, supervision=supervision)
     await world.scheduler.start()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sched_world import GOOD, LIMIT_S, LONG, SECRET, World, end_all
 
-from runners import memory_group, processes
+from runners import cgroup, processes
 from taod.config import SupervisionConfig
 from taod.telemetry.log import plain
 from taod.types.event import EventType
@@ -156,7 +156,7 @@ async def test_a_job_that_waits_for_its_retry_can_be_cancelled(tmp_path: Path) -
 
 
 async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> None:
-    found = memory_group.way()
+    found = cgroup.way()
     if found.refusal:
         pytest.skip(found.refusal)
     greedy = f"{sys.executable} -c 'x = bytearray(400 << 20); x[::4096] = b\"1\" * len(x[::4096])'; exit $?"
@@ -174,7 +174,7 @@ async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> N
 async def test_where_memory_cannot_be_limited_the_history_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_group, "way", lambda: memory_group.Way(refusal="there are no control groups"))
+    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(refusal="there are no control groups"))
     async with world_of(tmp_path, memory_bytes=MIB) as world:
         job_id = world.post(GOOD)
         await world.until(job_id, State.DONE)

@@ -22,8 +22,8 @@ from runners import processes
 from store.records import JobFilter, JobRecord
 from taod.config import Config
 from taod.errors import BadRequest, Conflict, NotFound
-from taod.scheduler.requests import RESUMED
-from taod.services.compose import open_services
+from taod.scheduler.job_commands import RESUMED
+from taod.services.composition import open_services
 from taod.types.common import JobSort
 from taod.types.dataset import DatasetCreate, DatasetLink, DatasetPatch
 from taod.types.job import JobPatch, JobRun

@@ -6,7 +6,7 @@ import pytest
 
 from taod.catalogue import Catalogue
 from taod.errors import BadRequest
-from taod.services.chains import Link, choose_parent
+from taod.services.jobs.parent_selection import Link, choose_parent
 
 TRAIN = Link("t1", "train")
 EXPORT = Link("x1", "export")

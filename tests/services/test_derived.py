@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.services.derived import left_by
+from taod.services.datasets.derived_datasets import left_by
 
 KITTI = "roof 0 0 0 4.123456 5.5 24.654321 15.0 0 0 0 0 0 0 0\n"
 COCO = (

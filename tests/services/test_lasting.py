@@ -10,7 +10,7 @@ import pytest
 
 from taod.config import Config
 from taod.services import Services
-from taod.services.compose import open_services
+from taod.services.composition import open_services
 from taod.types.dataset import DatasetCreate, DatasetPatch
 from taod.types.job import JobPatch, JobRun
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate

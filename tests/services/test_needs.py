@@ -6,7 +6,7 @@ import pytest
 
 from store.records import ModelRecord
 from taod.errors import BadRequest
-from taod.services.needs import Machine, check_datasets, devices_wanted
+from taod.services.jobs.requirements import Machine, check_datasets, devices_wanted
 
 CPU = Machine(gpus=0, cpu_slots=1)
 TWO_GPUS = Machine(gpus=2, cpu_slots=0)

@@ -11,13 +11,13 @@ from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, ModelRecord, NewJob
 from taod.catalogue import Catalogue
-from taod.catalogue.merge import default
+from taod.catalogue.schema.merge import default
 from taod.config import DevicesConfig, RunnerConfig
 from taod.errors import BadRequest
 from taod.paths import Root
-from taod.scheduler.devices import DevicePool
-from taod.services.plan import Planner, write_atomically
-from taod.services.uploads import Uploads
+from taod.scheduler.devices.inventory import DevicePool
+from taod.services.datasets.active_uploads import Uploads
+from taod.services.jobs.command_builder import Planner, write_atomically
 from taod.types.job import Kpi, Result
 from taod.types.state import State
 

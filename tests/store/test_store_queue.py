@@ -11,10 +11,10 @@ from store import Store
 from store.records import PauseRecord, PendingJob
 from taod.clock import iso
 from taod.config import SchedulerConfig
-from taod.scheduler.policy import Decision, End, Lease, Snapshot, decide, most_wanted
-from taod.scheduler.slots import Holder
-from taod.scheduler.turns import Line
-from taod.scheduler.words import FOR_PARENT, FURTHER_BACK, STANDS, short
+from taod.scheduler.policy.dispatch import Decision, End, Lease, Snapshot, decide, most_wanted
+from taod.scheduler.policy.fair_share import Line
+from taod.scheduler.policy.reservations import Holder
+from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, short
 from taod.types.device import Device, DeviceKind
 from taod.types.state import State
 from tests.store.conftest import Maker

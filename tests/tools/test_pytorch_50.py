@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from runners.protocol import Command
-from taod.catalogue import merge
-from taod.catalogue.assemble import assemble
-from taod.catalogue.facts import DatasetFacts, JobFacts
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.schema import merge
 
 VENV = os.environ.get("TAOD_TOOLS_PYT50", "")
 pytestmark = [

@@ -18,7 +18,7 @@ from taod.types.dataset import (
     UploadProgress,
 )
 from tui.datasets import review
-from tui.pictures import fitted, half_blocks, opened
+from tui.image_widget import fitted, half_blocks, opened
 
 
 def plain(shown: RenderableType) -> str:

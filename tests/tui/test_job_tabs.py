@@ -14,11 +14,11 @@ from taod.types.job import Artifact, Categorical, CategoryValue, Result
 from tests.tui.test_dashboard import select, text
 from tui import format
 from tui.app import Dashboard
+from tui.image_widget import Picture
 from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.files import FilesPane, listed
 from tui.job.preview import preview
 from tui.job.spec import SpecPane, differences
-from tui.pictures import Picture
 from tui.spec.fields import MISSING
 
 SIZE = (130, 44)

@@ -45,8 +45,8 @@ from tui.job.log import LogView
 from tui.job.panel import JobPanel
 from tui.job.search import SearchLine
 from tui.job.spec import SpecPane
-from tui.jobs.book import Filter
 from tui.jobs.filters import FilterBar
+from tui.jobs.job_store import Filter
 from tui.jobs.order import Order
 from tui.jobs.panel import JobsPanel
 from tui.jobs.table import JobsTable

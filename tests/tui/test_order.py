@@ -7,7 +7,7 @@ from typing import Any
 from taod.types.job import Result
 from taod.types.state import State
 from tui.app import Dashboard
-from tui.jobs.book import Book
+from tui.jobs.job_store import Book
 from tui.jobs.order import Heading, Order, arranged
 
 SIZE = (150, 44)

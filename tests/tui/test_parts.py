@@ -19,8 +19,8 @@ from tui.job.lines import LogLines
 from tui.job.log import paint
 from tui.job.tree import tree
 from tui.jobs import rows
-from tui.jobs.book import Book, Filter
-from tui.jobs.verbs import cancel_question
+from tui.jobs.job_actions import cancel_question
+from tui.jobs.job_store import Book, Filter
 from tui.theme import GLYPHS, RED, YELLOW
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from taod.catalogue import Catalogue
-from taod.catalogue.schema import schema
-from taod.catalogue.validate import check
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.validate import check
 from tui.spec.fields import MISSING, Draft, Field, Wrong, at, fields, written
 
 SCHEMA: dict[str, Any] = {

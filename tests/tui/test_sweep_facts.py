@@ -7,7 +7,7 @@ from rich.text import Text
 
 from taod.types.state import State
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
-from tui.sweep import facts
+from tui.sweep import trial_view
 from tui.sweep.parallel import Canvas, crossings, drawn, labels
 from tui.theme import GREEN, RED, TEXT
 
@@ -37,21 +37,21 @@ def sweep(*trials: TrialView, direction: str = "minimise", **given: object) -> S
 
 def test_the_best_comes_first_whichever_way_is_better_and_what_has_no_value_last() -> None:
     trials = [trial(0, 0.5), trial(1, None), trial(2, 0.2), trial(3, 0.9)]
-    assert [each.number for each in facts.ordered(sweep(*trials), "value")] == [2, 0, 3, 1]
-    assert [each.number for each in facts.ordered(sweep(*trials, direction="maximise"), "value")] == [3, 0, 2, 1]
-    assert [each.number for each in facts.ordered(sweep(*reversed(trials)), "number")] == [0, 1, 2, 3]
+    assert [each.number for each in trial_view.ordered(sweep(*trials), "value")] == [2, 0, 3, 1]
+    assert [each.number for each in trial_view.ordered(sweep(*trials, direction="maximise"), "value")] == [3, 0, 2, 1]
+    assert [each.number for each in trial_view.ordered(sweep(*reversed(trials)), "number")] == [0, 1, 2, 3]
 
 
 def test_the_best_so_far_never_gets_worse_and_skips_trials_without_a_value() -> None:
     trials = [trial(0, 0.5), trial(1, None), trial(2, 0.7), trial(3, 0.2), trial(4, float("nan"))]
-    assert facts.best_so_far(sweep(*trials)) == ([0, 2, 3], [0.5, 0.5, 0.2])
-    assert facts.best_so_far(sweep(*trials, direction="maximise")) == ([0, 2, 3], [0.5, 0.7, 0.7])
+    assert trial_view.best_so_far(sweep(*trials)) == ([0, 2, 3], [0.5, 0.5, 0.2])
+    assert trial_view.best_so_far(sweep(*trials, direction="maximise")) == ([0, 2, 3], [0.5, 0.7, 0.7])
 
 
 def test_colours_go_by_rank_so_that_one_that_went_astray_hides_no_difference() -> None:
-    worth = facts.worth(sweep(trial(0, 0.3), trial(1, 0.2), trial(2, 1e9)))
+    worth = trial_view.worth(sweep(trial(0, 0.3), trial(1, 0.2), trial(2, 1e9)))
     assert worth == {1: 1.0, 0: 0.5, 2: 0.0}
-    assert (facts.colour(1.0), facts.colour(0.0)) == (GREEN, RED)
+    assert (trial_view.colour(1.0), trial_view.colour(0.0)) == (GREEN, RED)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_colours_go_by_rank_so_that_one_that_went_astray_hides_no_difference() -
     ],
 )
 def test_a_value_has_its_place_on_its_axis(dimension: Dimension, value: object, place: float | None) -> None:
-    found = facts.place(dimension, value)
+    found = trial_view.place(dimension, value)
     assert found == (None if place is None else pytest.approx(place))
 
 
 def test_names_are_short_until_two_are_the_same() -> None:
-    assert facts.short_names(["a.optim.lr", "b.head.lr", "c.depth"]) == {
+    assert trial_view.short_names(["a.optim.lr", "b.head.lr", "c.depth"]) == {
         "a.optim.lr": "optim.lr", "b.head.lr": "head.lr", "c.depth": "depth",
     }  # fmt: skip
 
 
 def test_a_row_has_a_cell_for_every_column_and_marks_the_best() -> None:
     view = sweep(trial(0, 0.5), trial(1, 0.2, source=0, reason="promoted"), trial(2, None, state=State.RUNNING))
-    columns = [key for key, _, _ in facts.columns(view)]
-    cells = [facts.row(view, each, facts.worth(view).get(each.number)) for each in view.trials]
+    columns = [key for key, _, _ in trial_view.columns(view)]
+    cells = [trial_view.row(view, each, trial_view.worth(view).get(each.number)) for each in view.trials]
     assert {len(row) for row in cells} == {len(columns)}
     assert [row[0].plain for row in cells] == [" ", "★", " "]
     assert cells[1][columns.index(f"p:{LR.path}")].plain == "0.001"
@@ -92,15 +92,15 @@ def test_a_row_has_a_cell_for_every_column_and_marks_the_best() -> None:
 
 
 def test_the_head_tells_progress_best_and_its_parameters() -> None:
-    told = facts.head(sweep(trial(0, 0.5), trial(1, None), trial(2, None, outcome="failed"))).plain
+    told = trial_view.head(sweep(trial(0, 0.5), trial(1, None), trial(2, None, outcome="failed"))).plain
     assert "1 of 10 trials done, 1 open, 1 failed" in told
     assert "best (lowest) loss 0.5 by trial 0: lr 0.001  depth 6  kind b" in told
-    assert "no trial has a value yet" in facts.head(sweep(trial(0, None))).plain
+    assert "no trial has a value yet" in trial_view.head(sweep(trial(0, None))).plain
 
 
 def test_importance_is_a_bar_for_each_or_says_when_it_comes() -> None:
-    assert "four trials" in facts.importance(sweep()).plain  # type: ignore[union-attr]
-    table = facts.importance(sweep(importances=[Importance(LR.path, 0.75), Importance(DEPTH.path, 0.25)]))
+    assert "four trials" in trial_view.importance(sweep()).plain  # type: ignore[union-attr]
+    table = trial_view.importance(sweep(importances=[Importance(LR.path, 0.75), Importance(DEPTH.path, 0.25)]))
     assert [str(cell) for cell in table.columns[2]._cells] == [" 75%", " 25%"]  # type: ignore[union-attr]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tui.devices.row import Trails, line
-from tui.devices.trail import SPAN_S, Trail
+from tui.devices.sparkline import SPAN_S, Trail
 
 
 def test_each_part_of_the_span_is_the_mean_of_its_readings_and_goes_on_until_the_next() -> None:

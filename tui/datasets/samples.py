@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from taod.client import Client, ClientError
 from taod.types.dataset import DatasetSample
+from tui.image_widget import Picture, opened
 from tui.live import Live, delivery
-from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT
 
 if TYPE_CHECKING:

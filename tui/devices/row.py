@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from taod.types.device import Device
 from tui import format
-from tui.devices.trail import Trail
+from tui.devices.sparkline import Trail
 from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
 NARROW, WIDE, WIDEST = 90, 110, 150

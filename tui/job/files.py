@@ -19,9 +19,9 @@ from textual.widgets.option_list import Option
 from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
+from tui.image_widget import Picture, opened
 from tui.job.preview import PICTURE_BYTES, TEXT_BYTES, is_picture, preview
 from tui.live import Live, delivery
-from tui.pictures import Picture, opened
 from tui.theme import DIM, SOFT, TEXT
 
 SETTLE_S = 0.1

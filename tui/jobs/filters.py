@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from taod.types.state import State, Status
-from tui.jobs.book import Filter
+from tui.jobs.job_store import Filter
 from tui.live import Live, delivery
 
 CHOICES: tuple[Status | None, ...] = (None, Status.PENDING, Status.RUNNING, Status.DONE, Status.ERROR)

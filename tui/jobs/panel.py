@@ -15,8 +15,8 @@ from taod.client import Client, ClientError
 from taod.client.transport import Page
 from taod.types.job import JobView
 from taod.types.state import State
-from tui.jobs.book import Book, Filter
 from tui.jobs.filters import FilterBar
+from tui.jobs.job_store import Book, Filter
 from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
 from tui.live import Live, delivery

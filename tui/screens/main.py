@@ -20,8 +20,8 @@ from tui import feed
 from tui.devices.panel import DevicesPanel
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
+from tui.jobs.job_actions import ALLOWED, cancel_question, delete_question, named, why_not
 from tui.jobs.panel import JobsPanel
-from tui.jobs.verbs import ALLOWED, cancel_question, delete_question, named, why_not
 from tui.live import delivery
 from tui.screens.confirm import Confirm
 from tui.screens.page import Page

@@ -22,7 +22,7 @@ from tui import format
 from tui.lazy_plot import LazyPlot
 from tui.live import Live, delivery
 from tui.screens.confirm import Confirm
-from tui.sweep import facts
+from tui.sweep import trial_view
 from tui.sweep.parallel import ParallelPlot
 from tui.sweep.table import TrialTable
 
@@ -58,7 +58,7 @@ class TrialsPane(Live, Vertical):
         self._detail: JobDetail | None = None
         self._stale = True
         self.sweep: SweepView | None = None
-        self.order = facts.ORDERS[0]
+        self.order = trial_view.ORDERS[0]
         self.side = SIDES[0]
         self.in_front = False
 
@@ -146,12 +146,12 @@ class TrialsPane(Live, Vertical):
 
     def _fill(self) -> None:
         if self.sweep is not None:
-            worth = facts.worth(self.sweep)
-            self.table.lay_out(facts.columns(self.sweep))
+            worth = trial_view.worth(self.sweep)
+            self.table.lay_out(trial_view.columns(self.sweep))
             self.table.show(
                 {
-                    str(trial.number): facts.row(self.sweep, trial, worth.get(trial.number))
-                    for trial in facts.ordered(self.sweep, self.order)
+                    str(trial.number): trial_view.row(self.sweep, trial, worth.get(trial.number))
+                    for trial in trial_view.ordered(self.sweep, self.order)
                 }
             )
         self._draw()
@@ -171,8 +171,8 @@ class TrialsPane(Live, Vertical):
             self.notify(f"The job of trial {trial.number} was deleted.", severity="warning")
 
     def _draw(self) -> None:
-        self.query_one("#sweep-head", Static).update(facts.head(self.sweep) if self.sweep is not None else "")
-        self.query_one("#matters-text", Static).update(facts.matters(self.sweep) if self.sweep is not None else "")
+        self.query_one("#sweep-head", Static).update(trial_view.head(self.sweep) if self.sweep is not None else "")
+        self.query_one("#matters-text", Static).update(trial_view.matters(self.sweep) if self.sweep is not None else "")
         self._draw_plots()
 
     def _draw_plots(self) -> None:
@@ -190,7 +190,7 @@ class TrialsPane(Live, Vertical):
             self.query_one(f"#{name}").display = lines >= ROOM_FOR_ALL or name == self.side
 
     def action_order(self) -> None:
-        self.order = facts.ORDERS[(facts.ORDERS.index(self.order) + 1) % len(facts.ORDERS)]
+        self.order = trial_view.ORDERS[(trial_view.ORDERS.index(self.order) + 1) % len(trial_view.ORDERS)]
         self._fill()
 
     def action_side(self) -> None:

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from taod.types.sweep import SweepView
-from tui.sweep import facts
+from tui.sweep import trial_view
 from tui.theme import DIM, SOFT, TEXT
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -63,7 +63,7 @@ def crossings(sweep: SweepView) -> dict[int, Points]:
     low, high = min(values), max(values)
     return {
         trial.number: [
-            *(facts.place(each, trial.params.get(each.path)) for each in sweep.space),
+            *(trial_view.place(each, trial.params.get(each.path)) for each in sweep.space),
             (trial.value - low) / (high - low) if high > low else 0.5,
         ]
         for trial in sweep.trials
@@ -81,17 +81,17 @@ def drawn(sweep: SweepView, width: int, height: int, chosen: int | None = None) 
     count = len(sweep.space) + 1
     axes = [round(number * (width - 1) / (count - 1)) for number in range(count)]
     canvas = Canvas(width, height - 3)
-    worth = facts.worth(sweep)
-    inks = {number: facts.colour(worth[number]) for number in sorted(lines, key=lambda number: worth[number])}
+    worth = trial_view.worth(sweep)
+    inks = {number: trial_view.colour(worth[number]) for number in sorted(lines, key=lambda number: worth[number])}
     if chosen in inks:
         del inks[chosen]
         inks[chosen] = TEXT
     for number, ink in inks.items():
         _draw(canvas, axes, lines[number], ink)
     spread = [trial.value for trial in sweep.trials if trial.value is not None]
-    ends = [facts.ends(each) for each in sweep.space]
-    ends.append((facts.told(min(spread)), facts.told(max(spread))))
-    names = facts.short_names([each.path for each in sweep.space])
+    ends = [trial_view.ends(each) for each in sweep.space]
+    ends.append((trial_view.told(min(spread)), trial_view.told(max(spread))))
+    names = trial_view.short_names([each.path for each in sweep.space])
     titles = [*(names[each.path] for each in sweep.space), sweep.metric]
     return Text("\n", no_wrap=True).join(
         [

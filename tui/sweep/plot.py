@@ -6,7 +6,7 @@ from rich.text import Text
 
 from taod.types.sweep import SweepView
 from tui.plot import Plot, rgb, ticks
-from tui.sweep import facts
+from tui.sweep import trial_view
 from tui.theme import BLUE, DIM, GREEN, ORANGE
 
 LEAST_HEIGHT = 4
@@ -24,7 +24,7 @@ class ValuePlot(Plot):
     def draw(self, sweep: SweepView | None, chosen: int | None) -> None:
         """Show this sweep; the trial under the cursor stands out."""
         figure = self.cleared()
-        numbers, line = facts.best_so_far(sweep) if sweep is not None else ([], [])
+        numbers, line = trial_view.best_so_far(sweep) if sweep is not None else ([], [])
         if sweep is not None and numbers:
             value = {trial.number: trial.value for trial in sweep.trials}
             if len(numbers) > 1:

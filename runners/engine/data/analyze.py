@@ -18,10 +18,10 @@ from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats import kitti, masks
-from taod.datasets.formats.figures import Gathered
-from taod.datasets.formats.found import Item, Problem
-from taod.datasets.formats.picture import measure
+from taod.datasets.formats.image import measure
 from taod.datasets.formats.segments import segmentation_of
+from taod.datasets.formats.statistics import Gathered
+from taod.datasets.formats.types import Item, Problem
 
 TOLD_S = 1.0
 VEIL = 110

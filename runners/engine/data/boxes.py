@@ -15,9 +15,9 @@ from runners.engine.data.check import write
 from runners.engine.errors import DataError
 from runners.engine.run import Run
 from taod.datasets.formats import coco, kitti, masks, segments, voc
-from taod.datasets.formats.found import Box, Found, Item, Label, Problem
-from taod.datasets.formats.picture import measure
+from taod.datasets.formats.image import measure
 from taod.datasets.formats.segments import Annotated, Numbered, segmentation_of
+from taod.datasets.formats.types import Box, Found, Item, Label, Problem
 
 _REST = "0.00 0 0.00"
 _TAIL = "0.00 0.00 0.00 0.00 0.00 0.00 0.00"

@@ -15,7 +15,7 @@ from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
-from taod.datasets.formats.examine import Examination
+from taod.datasets.formats.validate import Examination
 from taod.types.dataset import DatasetReport
 
 REPORT = "report.json"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runners.engine.data.check import write
-from runners.engine.data.place import PICTURES, bring, needed, put
+from runners.engine.data.copy_images import PICTURES, bring, needed, put
 from runners.engine.errors import DataError
 from taod.datasets.formats import tables
-from taod.datasets.formats.found import Problem, pictures
+from taod.datasets.formats.types import Problem, pictures
 
 if TYPE_CHECKING:
     from runners.engine.data.convert import Settings

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from runners.engine.data import boxes, class_tables, offer, unet
-from runners.engine.data.place import PICTURES, bring, needed
+from runners.engine.data import boxes, capabilities, class_tables, unet
+from runners.engine.data.copy_images import PICTURES, bring, needed
 from runners.engine.data.tidy import tidy
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
@@ -24,9 +24,9 @@ from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats.coco import Category
-from taod.datasets.formats.found import Item, Problem
-from taod.datasets.formats.picture import measure
+from taod.datasets.formats.image import measure
 from taod.datasets.formats.segments import segmentation_of
+from taod.datasets.formats.types import Item, Problem
 
 LABELS, ANNOTATIONS = "labels", "annotations.json"
 TOLD_S = 1.0
@@ -84,7 +84,7 @@ def run(run: Run) -> str:
             run.status.running(f"{done} of {total} pictures", cur_iter=done, kpi={"progress": done / max(total, 1)})
 
     given, wanted = settings.data.input_format.upper(), settings.data.output_format.upper()
-    if given in offer.TABLES:
+    if given in capabilities.TABLES:
         return class_tables.convert(settings, run.results, told)
     source = _source(settings, given)
     items, problems = boxes.sorted_out(source.found())

@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 from PIL import Image, ImageEnhance, ImageFilter
 
-from runners.engine.data import boxes, follow, moves, shapes, unet
+from runners.engine.data import affine, boxes, label_transforms, shapes, unet
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.run import Run
 from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats import kitti
-from taod.datasets.formats.found import Item, Problem
 from taod.datasets.formats.segments import segmentation_of
+from taod.datasets.formats.types import Item, Problem
 
 Values = float | list[float]
 Flags = bool | list[bool]
@@ -167,7 +167,7 @@ def _with_cache(settings: Settings, where: boxes.Source, items: list[Item], prob
     refine = settings.spatial_aug.rotation.refine_box
     if not refine.enabled or not refine.gt_cache or not (file := Path(refine.gt_cache)).is_file():
         return items
-    found, wrong = follow.with_shapes(items, file)
+    found, wrong = label_transforms.with_shapes(items, file)
     problems += wrong
     for item in found:
         problems += where.fit(item)
@@ -240,10 +240,10 @@ def augment(
     size = (settings.data.output_image_width or came[0], settings.data.output_image_height or came[1])
     matrix = space(came, size, number, settings.spatial_aug)
     try:
-        back = moves.inverse(matrix)
+        back = affine.inverse(matrix)
     except ZeroDivisionError:
         raise SpecError("spatial_aug.shear: its ratios press the picture onto a line; lower them.") from None
-    moved = matrix != moves.SAME or size != came
+    moved = matrix != affine.SAME or size != came
     if item.mask:
         mask = unet.opened(where.labels.parent, item.mask)
         if isinstance(mask, Problem):
@@ -259,13 +259,13 @@ def augment(
         picture = picture.filter(ImageFilter.GaussianBlur(std))
     rotation = settings.spatial_aug.rotation
     refine = rotation.refine_box.enabled and bool(pick(rotation.angle, number))
-    move = follow.Move(matrix, came, size, refine, settings.data.include_masks)
-    found = [follow.follow(label, move) for label in item.labels if kitti.is_object(label)]
+    move = label_transforms.Move(matrix, came, size, refine, settings.data.include_masks)
+    found = [label_transforms.follow(label, move) for label in item.labels if kitti.is_object(label)]
     name = _save(picture, folder / "images", item.picture)
     return msgspec.structs.replace(item, picture=name, labels=[label for label in found if label], size=size)
 
 
-def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> moves.Matrix:
+def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> affine.Matrix:
     """Where the points of image `number` go: rotated, flipped, sheared, translated, scaled, in NVIDIA's order.
 
     The first three are about the middle of the image as it came; the translation is in its pixels.
@@ -274,19 +274,19 @@ def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _
     angle = pick(settings.rotation.angle, number)
     if settings.rotation.units == "radians":
         angle = math.degrees(angle)
-    centred = moves.turn(angle) if angle else moves.SAME
+    centred = affine.turn(angle) if angle else affine.SAME
     flips = bool(pick(settings.flip.flip_horizontal, number)), bool(pick(settings.flip.flip_vertical, number))
     if any(flips):
-        centred = moves.then(centred, moves.flip(*flips))
+        centred = affine.then(centred, affine.flip(*flips))
     across, down = pick(settings.shear.shear_ratio_x, number), pick(settings.shear.shear_ratio_y, number)
     if across or down:
-        centred = moves.then(centred, moves.shear(across, down))
-    matrix = moves.SAME if centred == moves.SAME else moves.about_centre(width, height, centred)
+        centred = affine.then(centred, affine.shear(across, down))
+    matrix = affine.SAME if centred == affine.SAME else affine.about_centre(width, height, centred)
     shifted = pick(settings.translation.translate_x, number), pick(settings.translation.translate_y, number)
     if any(shifted):
-        matrix = moves.then(matrix, moves.shift(*shifted))
+        matrix = affine.then(matrix, affine.shift(*shifted))
     if came != size:
-        matrix = moves.then(matrix, moves.scale(size[0] / width, size[1] / height))
+        matrix = affine.then(matrix, affine.scale(size[0] / width, size[1] / height))
     return matrix
 
 

@@ -6,9 +6,9 @@ from array import array
 from collections import Counter
 
 from taod.datasets.formats import segments
-from taod.datasets.formats.figures import spread
-from taod.datasets.formats.found import Item
 from taod.datasets.formats.segments import segmentation_of
+from taod.datasets.formats.statistics import spread
+from taod.datasets.formats.types import Item
 from taod.types.dataset import Spread
 
 Figures = dict[str, int | Spread | None]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from PIL import Image, ImageChops
 
-from runners.engine.data.moves import SAME, Matrix, inverse
+from runners.engine.data.affine import SAME, Matrix, inverse
 from taod.datasets.formats.segments import LEAST_NUMBERS, Segmentation, ring_area
 
 FINE = 5

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from taod.datasets.formats import kitti
-from taod.datasets.formats.found import Box, Item, Label, Problem
-from taod.datasets.formats.picture import measure
+from taod.datasets.formats.image import measure
 from taod.datasets.formats.segments import Annotated, segmentation_of
+from taod.datasets.formats.types import Box, Item, Label, Problem
 
 
 class Tidied(msgspec.Struct):

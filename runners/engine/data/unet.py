@@ -13,8 +13,8 @@ from runners.engine.data.check import write
 from runners.engine.errors import DataError
 from taod.datasets.formats import kitti, masks, segments
 from taod.datasets.formats.coco import Category
-from taod.datasets.formats.found import Item, Label, Problem
 from taod.datasets.formats.segments import Annotated, Segmentation, segmentation_of
+from taod.datasets.formats.types import Item, Label, Problem
 
 SPLITS = ("train", "val", "test")
 PICTURES, MASKS = "images", "masks"

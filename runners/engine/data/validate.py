@@ -17,8 +17,8 @@ from runners.engine.spec import convert
 from runners.engine.status import Pace
 from taod.datasets.formats import kitti
 from taod.datasets.formats.coco import Category
-from taod.datasets.formats.found import Box, Item, Label, Problem
-from taod.datasets.formats.picture import measure
+from taod.datasets.formats.image import measure
+from taod.datasets.formats.types import Box, Item, Label, Problem
 
 Fault = Literal["inverted", "outside", "empty"]
 TOLD_S = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from taod.datasets.formats.found import Box, Found, Item, Label, Problem
+from taod.datasets.formats.types import Box, Found, Item, Label, Problem
 
 __all__ = ["Box", "Found", "Item", "Label", "Problem", "Reader", "reader"]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from taod.datasets.formats.found import MOST_TEXT, Found, Item, Label, Problem, shown, unreadable
+from taod.datasets.formats.types import MOST_TEXT, Found, Item, Label, Problem, shown, unreadable
 
 MAGIC = b"\x93NUMPY"
 DIMENSIONS = 5

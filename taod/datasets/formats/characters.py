@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.formats.found import Found, Item, Label, Problem, by_stem, files, shown, stem, text_of, unpaired
+from taod.datasets.formats.types import Found, Item, Label, Problem, by_stem, files, shown, stem, text_of, unpaired
 
 _TEXT = frozenset({".txt"})
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
-from taod.datasets.formats.found import Found, Item, Label, Problem, pictures, shown, text_of
-from taod.datasets.junk import is_junk
+from taod.datasets.formats.types import Found, Item, Label, Problem, pictures, shown, text_of
 
 UNLABELLED = "images_test"
 """What is only to be inferred has no classes."""

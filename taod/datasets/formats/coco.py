@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from taod.datasets.formats import segments as segmentations
-from taod.datasets.formats.found import Box, Found, Label, Problem, not_utf8, pictures, shown, unreadable
+from taod.datasets.formats.types import Box, Found, Label, Problem, not_utf8, pictures, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
 """A larger file is refused: it is read whole into memory."""

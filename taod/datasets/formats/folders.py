@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.formats.found import Found, Item, Label, Problem, pictures
-from taod.datasets.junk import is_junk
-from taod.datasets.layouts import RETAIL
+from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.formats.types import Found, Item, Label, Problem, pictures
+from taod.datasets.validation.layouts import RETAIL
 
 STREAMS = frozenset({"rgb", "u", "v"})
 _PERSON = re.compile(r"(-?\d+)_c\d+")

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
-from taod.datasets.formats.found import Found, Item, Label, Problem, shown
-from taod.datasets.junk import is_junk
-from taod.datasets.layouts import PICTURES
+from taod.datasets.formats.types import Found, Item, Label, Problem, shown
+from taod.datasets.validation.layouts import PICTURES
 
 TABLE = "dataset.csv"
 COLUMNS = ("input_path", "golden_path", "label", "object_name")

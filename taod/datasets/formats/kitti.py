@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.formats.found import (
+from taod.datasets.formats.types import (
     Box,
     Found,
     Item,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taod.datasets.formats.folders import read_bare
-from taod.datasets.formats.found import Found, Problem, shown, text_of
+from taod.datasets.formats.types import Found, Problem, shown, text_of
 
 TEXT, YAML = "label_map.txt", "label_map.yaml"
 MOST_YAML = 1024**2

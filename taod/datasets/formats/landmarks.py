@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from taod.datasets.formats import coco
-from taod.datasets.formats.found import Box, Found, Item, Label, Problem, pictures, shown, unreadable
+from taod.datasets.formats.types import Box, Found, Item, Label, Problem, pictures, shown, unreadable
 
 
 def read_bodies(top: Path) -> Iterator[Found]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taod.datasets.formats import kitti
-from taod.datasets.formats.found import Found, Item, Label, Problem, files, stem, text_of, unreadable
+from taod.datasets.formats.types import Found, Item, Label, Problem, files, stem, text_of, unreadable
 
 POINT_BYTES = 16
 _SCANS = frozenset({".bin"})

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from taod.datasets.formats.found import Found, Item, Problem, by_stem, pictures, shown
-from taod.datasets.formats.picture import MOST_PIXELS, why
+from taod.datasets.formats.image import MOST_PIXELS, why
+from taod.datasets.formats.types import Found, Item, Problem, by_stem, pictures, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

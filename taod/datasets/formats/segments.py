@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from taod.datasets.formats.found import Box, Item, Label, shown
-from taod.datasets.formats.picture import MOST_PIXELS
+from taod.datasets.formats.image import MOST_PIXELS
+from taod.datasets.formats.types import Box, Item, Label, shown
 
 LEAST_NUMBERS = 6
 """Of a polygon: three points."""

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.formats.found import Problem, text_of
+from taod.datasets.formats.types import Problem, text_of
 
 Row = dict[str, str]
 

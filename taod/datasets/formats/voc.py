@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
 
-from taod.datasets.formats.found import (
+from taod.datasets.formats.types import (
     MOST_TEXT,
     Box,
     Found,

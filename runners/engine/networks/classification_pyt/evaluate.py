@@ -15,7 +15,7 @@ import msgspec
 
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
-from runners.engine.networks.classification_pyt import answers, pictures, settings
+from runners.engine.networks.classification_pyt import evaluation_data, images, settings
 from runners.engine.networks.classification_pyt.scoring import Score
 from runners.engine.status import Pace
 
@@ -31,9 +31,9 @@ def run(run: Run) -> str:
     split, where = spec.dataset.data.val, "dataset.data.val"
     if not split.data_prefix:
         split, where = spec.dataset.data.test, "dataset.data.test"
-    model = answers.load(spec.evaluate.checkpoint, "evaluate.checkpoint")
-    found = pictures.in_classes(split, where, model.classes)
-    asked = answers.about(model, found, split, where, spec, spec.evaluate.batch_size)
+    model = evaluation_data.load(spec.evaluate.checkpoint, "evaluate.checkpoint")
+    found = images.in_classes(split, where, model.classes)
+    asked = evaluation_data.about(model, found, split, where, spec, spec.evaluate.batch_size)
     log.info("Evaluating %d pictures of %s", len(found.names), found.folder)
     score = _score(asked, _topk(spec.evaluate.topk), run, tolerant=spec.dataset.data.skip_unreadable)
     kpi = score.kpi()
@@ -52,7 +52,7 @@ def _topk(wanted: int | list[int] | None) -> tuple[int, ...]:
     return (wanted,) if isinstance(wanted, int) else tuple(wanted)
 
 
-def _score(asked: answers.Asked, topk: tuple[int, ...], run: Run, *, tolerant: bool) -> Score:
+def _score(asked: evaluation_data.Asked, topk: tuple[int, ...], run: Run, *, tolerant: bool) -> Score:
     score = Score(asked.model.classes, topk)
     interrupt, pace = Interrupt().install(), Pace(0.5)
     for step, (batch, logits) in enumerate(asked.answers(interrupt), 1):

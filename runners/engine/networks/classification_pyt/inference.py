@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runners.engine.errors import DataError
 from runners.engine.interrupt import Interrupt
-from runners.engine.networks.classification_pyt import answers, pictures, settings
+from runners.engine.networks.classification_pyt import evaluation_data, images, settings
 from runners.engine.networks.classification_pyt.scoring import softmax
 from runners.engine.status import Pace
 
@@ -25,9 +25,9 @@ def run(run: Run) -> str:
     """
     spec = settings.of(run.document)
     split, where = spec.dataset.data.test, "dataset.data.test"
-    model = answers.load(spec.inference.checkpoint, "inference.checkpoint")
-    found = pictures.loose(split, where)
-    asked = answers.about(model, found, split, where, spec, spec.inference.batch_size)
+    model = evaluation_data.load(spec.inference.checkpoint, "inference.checkpoint")
+    found = images.loose(split, where)
+    asked = evaluation_data.about(model, found, split, where, spec, spec.inference.batch_size)
     log.info("Classifying %d pictures of %s", len(found.names), found.folder)
     interrupt, pace = Interrupt().install(), Pace(0.5)
     target, aside = run.results / "result.csv", run.results / ".result.csv.part"

@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from runners.engine.interrupt import leave_to_parent
-from runners.engine.networks.classification_pyt import pictures
-from runners.engine.networks.classification_pyt.pictures import Pictures, Unreadable
+from runners.engine.networks.classification_pyt import images
+from runners.engine.networks.classification_pyt.images import Pictures, Unreadable
 from runners.engine.networks.classification_pyt.pipeline import Pipeline
 
 Key = tuple[int, int]
@@ -46,7 +46,7 @@ class PictureSet(Dataset[Any]):
         epoch, index = key
         path = self._found.path(index)
         try:
-            image = pictures.read(path)
+            image = images.read(path)
         except Exception as error:
             return Unreadable(index, path, f"{type(error).__name__}: {error}".splitlines()[0].replace(f" '{path}'", ""))
         self._rng.seed((self._seed << 72) | (epoch << 40) | index)

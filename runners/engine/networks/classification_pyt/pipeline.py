@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from runners.engine.errors import SpecError
-from runners.engine.networks.classification_pyt.offer import PIPELINE, PIPELINE_SILENT
+from runners.engine.networks.classification_pyt.capabilities import PIPELINE, PIPELINE_SILENT
 from runners.engine.networks.classification_pyt.transforms import STEPS, Normalize, RandomResizedCrop, Step
 
 _OTHER_NAMES = {"prob": "flip_prob", "crop_size": "size", "img_scale": "size"}

@@ -14,9 +14,9 @@ import torch
 from runners.engine import checkpoint
 from runners.engine.errors import DataError, EngineError, Interrupted, SpecError
 from runners.engine.interrupt import Interrupt
-from runners.engine.networks.classification_pyt import models, optimise, pictures, settings, state
+from runners.engine.networks.classification_pyt import images, models, optimise, settings, state
+from runners.engine.networks.classification_pyt.images import Pictures
 from runners.engine.networks.classification_pyt.loading import Batch, Feed, default_workers
-from runners.engine.networks.classification_pyt.pictures import Pictures
 from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries
 from runners.engine.networks.classification_pyt.predictor import Predictor, torch_logits
 from runners.engine.networks.classification_pyt.report import TrainReport
@@ -71,7 +71,7 @@ def _prepare(spec: settings.Spec, run: Run) -> Prepared:
     _say_what_is_left_out(spec, run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     prepare(device, spec.seed, deterministic=spec.train.exp_config.deterministic)
-    found = pictures.in_classes(data.train, "dataset.data.train", every=True)
+    found = images.in_classes(data.train, "dataset.data.train", every=True)
     if len(found.names) < 2:
         raise DataError(f"{found.folder} has a single picture; training needs at least two.")
     _check_classes(spec.model.head.num_classes, found)
@@ -118,7 +118,7 @@ def _validation(spec: settings.Spec, frame: Frame, trainer: Trainer, workers: in
     if not data.val.data_prefix:
         log.info("No validation: dataset.data.val.data_prefix is not set")
         return None
-    found = pictures.in_classes(data.val, "dataset.data.val", frame.classes)
+    found = images.in_classes(data.val, "dataset.data.val", frame.classes)
     pipeline = Pipeline(frame.pipeline, "dataset.data.val")
     size = (frame.architecture.height, frame.architecture.width)
     if pipeline.size != size:

@@ -1,0 +1,148 @@
+"""What every request passes before any route is looked for: Host, Origin, bearer token, HEAD, OPTIONS."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.utils.path import normalize_path
+
+from taod.api.error_responses import answer_error
+from taod.config import LOOPBACK, ServerConfig
+from taod.errors import Forbidden, TaodError, Unauthorized
+from taod.services.users import Users
+
+OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
+OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
+"""Without a token: health, login, and the documentation, which says nothing of this machine."""
+WILDCARDS = frozenset({"0.0.0.0", "::"})
+NOBODYS_VERB: Final = "TRACE"
+"""No route has it: the refusal's Allow header is the answer to OPTIONS."""
+_BEARER = "bearer "
+
+
+class Gate:
+    """An ASGI application around another one. Puts the caller's UserRecord into `scope["user"]`."""
+
+    def __init__(self, app: ASGIApp, users: Users, server: ServerConfig) -> None:
+        self._app = app
+        self._users = users
+        self._hosts = known_hosts(server)
+        self._any_address = server.host in WILDCARDS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        http = scope
+        verb = http["method"]
+        if verb == "HEAD":
+            send, receive = _without_body(send)
+        try:
+            self._admit(http)
+        except TaodError as error:
+            await answer_error(error, send)
+            return
+        if verb == "HEAD":
+            http["method"] = "GET"
+        elif verb == "OPTIONS":
+            http["method"] = NOBODYS_VERB
+            send = _verbs_only(send)
+        await self._app(http, receive, send)
+
+    def _admit(self, scope: HTTPScope) -> None:
+        """Raise Forbidden or Unauthorized, or note who is calling."""
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Forbidden("there is more than one Host header; send the one name that is meant")
+        if not self._known(host_name(host)):
+            raise Forbidden(
+                f"Host {host!r} is not a name of this server; add it to server.allowed_hosts if it should be one"
+            )
+        origin = headers.get(b"origin")
+        if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+            raise Forbidden(f"Origin {origin!r} may not use this server from a browser; only pages of its own may")
+        scope["user"] = self._caller(headers.get(b"authorization"), normalize_path(scope["path"]))
+
+    def _known(self, name: str) -> bool:
+        return name in self._hosts or (self._any_address and _is_address(name))
+
+    def _caller(self, authorization: str | None, path: str) -> Any:
+        user = None
+        if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
+            user = self._users.by_bearer(authorization[len(_BEARER) :].strip())
+        if user is not None or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+            return user
+        what = "no token was sent" if authorization is None else "the token is not known (any more)"
+        raise Unauthorized(
+            f"{what}; send Authorization: Bearer <token>, from daemon.json or GET /api/v1/login/<key>",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def known_hosts(server: ServerConfig) -> frozenset[str]:
+    """Names that a Host header may have: the bound one, its loopback kin, and the configured ones."""
+    names: set[str] = {host_name(name) for name in server.allowed_hosts} | {host_name(server.host)}
+    if server.host in LOOPBACK or server.host in WILDCARDS:
+        names |= {host_name(name) for name in LOOPBACK}
+    if server.host in WILDCARDS:
+        names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+    return frozenset(names)
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header: without port and brackets, in lower case."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    if host.count(":") == 1:
+        return host.partition(":")[0]
+    return host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_body(send: Send) -> tuple[Send, Receive]:
+    """Send and receive of a HEAD request: the headers go out alone, then the application sees the client leave."""
+    done = False
+
+    async def headers_only(message: Any) -> None:
+        nonlocal done
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            done = True
+
+    async def gone() -> Any:
+        if done:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return headers_only, gone
+
+
+def _verbs_only(send: Send) -> Send:
+    """Turns a refused verb into the answer to OPTIONS."""
+    refused = False
+
+    async def turned(message: Any) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] == 405:
+            refused = True
+            kept = [(name, value) for name, value in message["headers"] if name.lower() == b"allow"]
+            message = {"type": "http.response.start", "status": 204, "headers": kept}
+        elif refused:
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return turned

@@ -1,0 +1,137 @@
+"""Endpoints of data sets."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, delete, get, patch, post, put
+
+from store.records import ResourceFilter, UserRecord
+from taod.api import query
+from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.request_parsing import read_body
+from taod.api.warning_header import warned
+from taod.datasets.upload import content_range, digests
+from taod.datasets.upload.ingest import Wish
+from taod.services import Services
+from taod.types.common import Sort
+from taod.types.dataset import (
+    Dataset,
+    DatasetCreate,
+    DatasetLink,
+    DatasetPatch,
+    DatasetPut,
+    DatasetSummary,
+    DatasetType,
+    UploadAnswer,
+    UploadMode,
+)
+
+_UPLOAD = {
+    "upload": True,
+    "query": ("filename", "mode", "sha256"),
+    "headers": ("Content-Range", "Content-Digest", "Repr-Digest"),
+    "answers": {308: ("This part has come; `Range` tells what is here", UploadAnswer)},
+}
+
+
+class DatasetController(Controller):
+    """Data sets of one user."""
+
+    path = "/api/v1/user/{user_id:str}/dataset"
+    tags = ("DATASET",)
+
+    @get(summary="List Datasets", opt={"query": ("skip", "size", "sort", "name", "type")})
+    async def list_datasets(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Dataset]]:
+        """The user's data sets, each with its jobs; the whole list's length is in `X-Total-Count`."""
+        wanted = ResourceFilter(name=query.text(request, "name"), type=query.choice(request, "type", DatasetType))
+        sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
+        return listed(services.datasets.page(user.id, wanted, sort, query.page(request)))
+
+    @post(summary="Create new Dataset", opt={"body": DatasetCreate})
+    async def create_dataset(self, request: Call, services: TheServices, user: TheUser) -> Dataset:
+        """Make a data set without data yet; its type and format say which files it takes."""
+        return services.datasets.create(user.id, await read_body(request, DatasetCreate, answer=Dataset))
+
+    @get("/{dataset_id:str}", summary="Retrieve Dataset")
+    async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
+        """One data set with its jobs; a header warns where its linked folder has changed."""
+        warnings = await services.datasets.warnings(user.id, dataset_id)
+        return Response(services.datasets.get(user.id, dataset_id), headers=warned(warnings))
+
+    @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
+    async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+        """Replace the writable fields, absent ones by defaults; type and format may only repeat what they are."""
+        services.datasets.record(user.id, dataset_id)
+        return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
+
+    @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
+    async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+        """Set the given fields; type and format may only repeat what they are."""
+        services.datasets.record(user.id, dataset_id)
+        return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
+
+    @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200)
+    async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
+        """Cancel the data set's jobs and delete it with its files; refused while a model uses it."""
+        return await services.datasets.delete(user.id, dataset_id)
+
+    @post("/{dataset_id:str}/upload", summary="Upload Dataset", request_max_body_size=None, opt=_UPLOAD)
+    async def upload_dataset(
+        self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
+    ) -> Response[UploadAnswer]:
+        """Take an archive in and check it; what was there goes, or is added to, once it is whole."""
+        return await _uploaded(request, services, user, dataset_id)
+
+    @put(
+        "/{dataset_id:str}/upload",
+        summary="Upload Dataset, whole or in parts",
+        request_max_body_size=None,
+        status_code=201,
+        opt=_UPLOAD,
+    )
+    async def put_upload(
+        self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
+    ) -> Response[UploadAnswer]:
+        """Take an archive in, or with `Content-Range` a part of it that goes on where the ones before it end."""
+        return await _uploaded(request, services, user, dataset_id)
+
+    @delete("/{dataset_id:str}/upload", summary="Give up an upload that came in part", status_code=200)
+    async def delete_upload(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
+        """Delete what has come of an upload in parts; the data that is there stays."""
+        return await services.datasets.give_up_upload(user.id, dataset_id)
+
+    @post("/{dataset_id:str}/link", summary="Use a local folder as the Dataset", opt={"body": DatasetLink})
+    async def link_dataset(
+        self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
+    ) -> DatasetSummary:
+        """Use a folder of this machine in place, without changing it; it must lie inside `storage.link_roots`."""
+        services.datasets.record(user.id, dataset_id)
+        return await services.datasets.link(user.id, dataset_id, await read_body(request, DatasetLink))
+
+    @get("/{dataset_id:str}/summary", summary="What was understood of the Dataset's files")
+    async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
+        """What was understood of the files: splits, pictures and classes; and how far an upload is."""
+        await services.datasets.warnings(user.id, dataset_id)
+        return services.datasets.summary(user.id, dataset_id)
+
+
+async def _uploaded(request: Call, services: Services, user: UserRecord, dataset_id: str) -> Response[UploadAnswer]:
+    """The whole archive: 201; a part of it, or the question how far it is: 308, with `Range`."""
+    services.datasets.record(user.id, dataset_id)
+    headers = request.headers
+    length = headers.get("content-length", "")
+    wish = Wish(
+        content_type=headers.get("content-type", ""),
+        filename=query.text(request, "filename"),
+        mode=query.choice(request, "mode", UploadMode) or UploadMode.REPLACE,
+        body_bytes=int(length) if length.isdigit() else None,
+        content_digest=digests.parse("Content-Digest", headers.get("content-digest")),
+        sha256=digests.one(
+            digests.parse("Repr-Digest", headers.get("repr-digest")),
+            digests.parse_hex("sha256", query.text(request, "sha256")),
+        ),
+    )
+    part = content_range.parse(headers.get("content-range"))
+    answer = await services.datasets.upload(user.id, dataset_id, request.stream(), wish, part)
+    if answer.received is None:
+        return Response(answer, status_code=201)
+    return Response(answer, status_code=308, headers=content_range.range_header(answer.received))

@@ -1,0 +1,110 @@
+"""Endpoints of the documentation: the OpenAPI document, and a page made of it that needs no script and no network."""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar import Controller, Response, get
+
+Document = dict[str, Any]
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+summary { cursor: pointer; padding: .3rem 0; } code, pre { font-family: ui-monospace, monospace; }
+.verb { display: inline-block; width: 4.5rem; font-weight: 700; }
+pre { background: #8882; padding: .6rem; overflow: auto; }
+:root { color-scheme: light dark; } table { border-collapse: collapse; } td { padding: .1rem .8rem .1rem 0; }
+"""
+
+
+class DocsController(Controller):
+    """The documentation. It is the same on every machine, and a browser cannot send a token: it needs none."""
+
+    path = "/"
+    include_in_schema = False
+
+    @get("/openapi.json")
+    async def as_json(self) -> Response[bytes]:
+        return Response(msgspec.json.encode(document()), media_type="application/json")
+
+    @get("/openapi.yaml")
+    async def as_yaml(self) -> Response[bytes]:
+        import yaml  # Loaded when it is asked for, like the document itself.
+
+        text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+        return Response(text.encode(), media_type="application/yaml")
+
+    @get(["/redoc", "/swagger"])
+    async def as_page(self) -> Response[bytes]:
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(page(document()).encode(), media_type="text/html", headers=headers)
+
+
+@cache
+def document() -> Document:
+    """The OpenAPI document; made when it is first asked for."""
+    from taod.api.openapi import document as openapi
+
+    return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
+
+
+def page(doc: Document) -> str:
+    """A page of all operations by tag, then of all schemas, linked to each other."""
+    by_tag: dict[str, list[str]] = {}
+    for path, item in doc["paths"].items():
+        for method, operation in item.items():
+            if isinstance(operation, dict):
+                for tag in operation.get("tags", ["OTHER"]):
+                    by_tag.setdefault(tag, []).append(_operation(method, path, operation, doc))
+    title = html.escape(f"{doc['info']['title']} {doc['info']['version']}")
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"]
+    parts.append(f"<h1>{title}</h1><p>{html.escape(doc['info'].get('description', ''))}</p>")
+    for tag, operations in by_tag.items():
+        parts.append(f"<h2>{html.escape(tag)}</h2>{''.join(operations)}")
+    parts.append("<h2>Schemas</h2>")
+    for name, schema in doc["components"]["schemas"].items():
+        shown = html.escape(name)
+        parts.append(f'<details id="{shown}"><summary><code>{shown}</code></summary>{_json(schema)}</details>')
+    return "".join(parts)
+
+
+def _operation(method: str, path: str, operation: Document, doc: Document) -> str:
+    rows = "".join(
+        f"<tr><td><code>{html.escape(parameter['name'])}</code><td>{html.escape(parameter['in'])}"
+        f"<td>{html.escape(parameter.get('description') or '')}</tr>"
+        for parameter in operation.get("parameters", [])
+    )
+    body = _json(operation["requestBody"]["content"]) if "requestBody" in operation else ""
+    answers = "".join(
+        f"<tr><td>{html.escape(status)}<td>{_answer(answer, doc)}</tr>"
+        for status, answer in operation.get("responses", {}).items()
+    )
+    return (
+        f'<details><summary><span class="verb">{method.upper()}</span><code>{html.escape(path)}</code> '
+        f"{html.escape(operation.get('summary') or '')}</summary>"
+        f"<p>{html.escape(operation.get('description') or '')}</p>"
+        f"<table>{rows}</table>{body}<table>{answers}</table></details>"
+    )
+
+
+def _answer(answer: Document, doc: Document) -> str:
+    """What an answer means, and a link to the schema that it carries."""
+    if "$ref" in answer:
+        answer = doc["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    shown = html.escape(answer.get("description") or "")
+    for content in answer.get("content", {}).values():
+        schema = content["schema"]
+        reference = schema.get("$ref") or schema.get("items", {}).get("$ref")
+        if reference:
+            name = html.escape(reference.rpartition("/")[2])
+            listed = " (list)" if "items" in schema else ""
+            shown += f' <a href="#{name}"><code>{name}</code></a>{listed}'
+    return shown
+
+
+def _json(value: Any) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return f"<pre>{html.escape(text)}</pre>"

@@ -1,0 +1,188 @@
+"""Endpoints of what a job left on disk: log, files one by one, and everything as one archive."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from litestar import Controller, get
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from store.records import JobRecord
+from taod.api import query, ranges
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.streams import any_of, file_blocks, written_by
+from taod.errors import NotFound
+from taod.services.datasets.dataset_service import KIND as DATASET
+from taod.services.jobs.job_files import find_artifact, has_artifacts, list_artifacts, pack
+from taod.services.models.model_service import KIND as MODEL
+from taod.telemetry import log as logs
+from taod.types.job import Artifact
+from taod.types.state import State
+
+LOG_SIZE = "X-Taod-Log-Size"
+TEXT = "text/plain"
+_MOST_LINES = 1_000_000
+
+
+class FilesController(Controller):
+    """Log and files of jobs; subclasses say whose."""
+
+    kind: ClassVar[str | None] = None
+
+    @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow", "plain")}, media_type="text/plain")
+    async def get_log(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
+        """What the run has written to its output: all, a range, the last lines, or everything until it has ended."""
+        job = self._job(request, services, user, job_id)
+        path = services.jobs.folder(job).log
+        tail = query.number(request, "tail")
+        size = _size(path)
+        plain = query.flag(request, "plain") is True
+        if query.flag(request, "follow"):
+            return await _followed(request, services, job, path, tail, plain)
+        if size is None:
+            raise NotFound(f"job {job.id} has no log yet: it is {job.state} ({job.reason})")
+        headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
+        if tail is not None:
+            block = await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES))
+            return _whole(logs.plain(block) if plain else block, headers)
+        if plain:
+            return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
+        return _part_of_file(request, path, size, TEXT, headers)
+
+    @get("/files", summary="Files of a Job")
+    async def get_files(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> list[Artifact]:
+        """The files in the job's folder, by path."""
+        folder = services.jobs.folder(self._job(request, services, user, job_id))
+        return await asyncio.to_thread(list_artifacts, folder)
+
+    @get("/files/{path:path}", summary="One file of a Job")
+    async def get_file(
+        self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
+    ) -> Stream:
+        """One file, or a range of it."""
+        folder = services.jobs.folder(self._job(request, services, user, job_id))
+        found = await asyncio.to_thread(find_artifact, folder, str(path))
+        kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+        if kind.startswith("text/") or kind in ("application/json", "application/yaml"):
+            kind = TEXT
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name)}",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return _part_of_file(request, found, _size(found) or 0, kind, headers)
+
+    @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
+    async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
+        """Everything that the job left as one `.tar.gz`, in one folder named by the job's id."""
+        job = self._job(request, services, user, job_id)
+        folder = services.jobs.folder(job)
+        if not await asyncio.to_thread(has_artifacts, folder):
+            raise NotFound(f"job {job.id} has nothing to download yet: it is {job.state} ({job.reason})")
+        return Stream(
+            written_by(lambda into: pack(folder, job.id, into)),
+            media_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="{job.id}.tar.gz"'},
+        )
+
+    def _job(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobRecord:
+        if self.kind is None:
+            return services.jobs.record(user.id, job_id)
+        return services.jobs.owned(user.id, self.kind, request.path_params["owner_id"], job_id)
+
+
+class AllFilesController(FilesController):
+    path = "/api/v1/user/{user_id:str}/job/{job_id:str}"
+    tags = ("JOB",)
+
+
+class DatasetFilesController(FilesController):
+    kind = DATASET
+    path = "/api/v1/user/{user_id:str}/dataset/{owner_id:str}/job/{job_id:str}"
+    tags = ("DATASET",)
+
+
+class ModelFilesController(FilesController):
+    kind = MODEL
+    path = "/api/v1/user/{user_id:str}/model/{owner_id:str}/job/{job_id:str}"
+    tags = ("MODEL",)
+
+
+async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A log's blocks as a terminal would show them; a line is given when it is whole."""
+    reader = logs.Plain()
+    async for block in blocks:
+        if shown := reader.feed(block):
+            yield shown
+    yield reader.finish()
+
+
+async def _followed(
+    request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
+) -> Stream:
+    """The log from the tail, the range's start or its beginning on, and what is added until the job has ended."""
+    over = job.state.ended or job.state is State.PAUSED
+    found = _size(path)
+    if found is None and over:
+        raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason})")
+    size = found or 0
+    start = 0
+    if tail is not None and size:
+        start = size - len(await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES)))
+    elif (asked := request.headers.get("range")) and size:
+        start = _start(asked, size)
+
+    if found is None:
+        # The watch is told of files in a folder that is there; of one that is not there it learns late.
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def flow() -> AsyncIterator[bytes]:
+        async with (
+            services.jobs.ending(job) as ended,
+            any_of(ended, services.closing) as until,
+            aclosing(logs.follow(path, max(start, 0), until)) as blocks,
+        ):
+            async for block in blocks:
+                yield block
+
+    return Stream(
+        _plain(flow()) if plain else flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"}
+    )
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _start(header: str, size: int) -> int:
+    """Where following begins; a range that starts at the end waits for what comes."""
+    try:
+        asked = ranges.parse(header, size)
+    except ranges.Unsatisfiable:
+        return size
+    return 0 if asked is None else asked.start
+
+
+def _whole(block: bytes, headers: dict[str, str]) -> Stream:
+    return Stream([block], media_type=TEXT, headers=headers | {"Content-Length": str(len(block))})
+
+
+def _part_of_file(request: Call, path: Path, size: int, kind: str, headers: dict[str, str]) -> Stream:
+    """A file, or the one range of it that is asked for. Raises Unsatisfiable."""
+    part = ranges.parse(request.headers.get("range"), size)
+    start, length, status = (0, size, 200) if part is None else (part.start, part.length, 206)
+    if part is not None:
+        headers = headers | {"Content-Range": f"bytes {part.start}-{part.end - 1}/{size}"}
+    headers = headers | {"Content-Length": str(length)}
+    return Stream(file_blocks(path, start, length), status_code=status, media_type=kind, headers=headers)

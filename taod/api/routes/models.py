@@ -1,0 +1,77 @@
+"""Endpoints of models and of pretrained models."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, delete, get, patch, post, put
+
+from store.records import ResourceFilter
+from taod.api import query
+from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.request_parsing import read_body
+from taod.types.common import Sort
+from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
+from taod.types.network import NetworkArch
+
+
+class ModelController(Controller):
+    """Models of one user, with the public and the pretrained ones."""
+
+    path = "/api/v1/user/{user_id:str}/model"
+    tags = ("MODEL",)
+
+    @get(summary="List Models", opt={"query": ("skip", "size", "sort", "name", "arch", "read_only")})
+    async def list_models(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Model]]:
+        """The user's models and public ones with their jobs, then pretrained ones; `X-Total-Count` has the length."""
+        wanted = ResourceFilter(
+            name=query.text(request, "name"),
+            arch=query.choice(request, "arch", NetworkArch),
+            read_only=query.flag(request, "read_only"),
+        )
+        sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
+        return listed(services.models.page(user.id, wanted, sort, query.page(request)))
+
+    @post(summary="Create new Model", opt={"body": ModelCreate, "needs": ("network_arch",)})
+    async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
+        """Make a model; data sets and pretrained models that it names must be the user's and fit the network."""
+        return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
+
+    @get("/{model_id:str}", summary="Retrieve Model")
+    async def get_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        """One model with its jobs; of another user's public model neither key nor ids of private objects are told."""
+        return services.models.get(user.id, model_id)
+
+    @put("/{model_id:str}", summary="Update Model", opt={"body": ModelCreate})
+    async def put_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        """Replace the writable fields, absent ones by their defaults; network_arch may only repeat what it is."""
+        services.models.record(user.id, model_id)
+        return services.models.update(user.id, model_id, await read_body(request, ModelCreate, answer=Model))
+
+    @patch("/{model_id:str}", summary="Partial update Model", opt={"body": ModelPatch})
+    async def patch_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        """Set the given fields; a read-only model takes nothing but the end of that."""
+        services.models.record(user.id, model_id)
+        return services.models.update(user.id, model_id, await read_body(request, ModelPatch, answer=Model))
+
+    @delete("/{model_id:str}", summary="Delete Model", status_code=200)
+    async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
+        """Cancel the model's jobs and delete it with their files; refused while it is public or read-only."""
+        return await services.models.delete(user.id, model_id)
+
+
+class PtmController(Controller):
+    """Pretrained models."""
+
+    path = "/api/v1/user/{user_id:str}/ptm"
+    tags = ("PTM",)
+
+    @get(summary="List pretrained models", opt={"query": ("arch", "network_arch")})
+    async def list_ptms(self, request: Call, services: TheServices, user: TheUser) -> list[Ptm]:
+        """The catalogue's entries and the user's own ones, with the path of weights that this user registered."""
+        arch = query.choice(request, "arch", NetworkArch)
+        same = query.choice(request, "network_arch", NetworkArch)
+        return services.ptms.all(user.id, arch or same)
+
+    @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
+    async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:
+        """Use weights of this machine in place, for a catalogue's entry or a new one; only this user sees them."""
+        return services.ptms.register(user.id, await read_body(request, PtmCreate, answer=Ptm))

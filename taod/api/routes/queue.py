@@ -1,0 +1,31 @@
+"""Endpoints of the queue as a whole, which is everybody's, and of a user's place in it."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, get, patch
+
+from taod.api import query
+from taod.api.dependencies import Call, TheServices, TheUser, listed
+from taod.api.request_parsing import read_body
+from taod.types.job import JobView
+from taod.types.queue import QueuePatch, QueueState
+
+
+class QueueController(Controller):
+    """The queue of all users."""
+
+    path = "/api/v1"
+    tags = ("QUEUE",)
+
+    @get("/queue", summary="Whether the queue is open, and how many stand in it")
+    async def queue_state(self, services: TheServices) -> QueueState:
+        return services.queue.state()
+
+    @patch("/queue", summary="Pause or open the queue", opt={"body": QueuePatch})
+    async def change_queue(self, request: Call, services: TheServices) -> QueueState:
+        user: TheUser = request.scope["user"]
+        return services.queue.change(user, await read_body(request, QueuePatch, answer=QueueState))
+
+    @get("/user/{user_id:str}/queue", summary="Queued Jobs in the order of service", opt={"query": ("skip", "size")})
+    async def list_queue(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
+        return listed(services.queue.in_order(user.id, query.page(request)))

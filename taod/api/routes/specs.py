@@ -1,0 +1,65 @@
+"""Endpoints of specifications; the same for models and data sets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from litestar import Controller, Response, get, post, put
+
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.specfile import FORMATS, read_spec
+from taod.api.warning_header import warned
+from taod.services.datasets.dataset_service import KIND as DATASET
+from taod.services.jobs.spec_service import Saved
+from taod.services.models.model_service import KIND as MODEL
+
+Document = dict[str, Any]
+
+
+class SpecsController(Controller):
+    """Specifications of the actions of one owner."""
+
+    kind: ClassVar[str]
+
+    @get("/schema", summary="Retrieve Specs schema")
+    async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        """JSON Schema of the action's parameters; its `default` is a whole specification that validates."""
+        return services.specs.schema(user.id, self.kind, owner_id, action)
+
+    @get(summary="Retrieve Specs")
+    async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
+        """The saved specification; 404 where none was saved."""
+        return services.specs.get(user.id, self.kind, owner_id, action)
+
+    @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS})
+    async def post_specs(
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
+        """Check and save a specification; what was noticed about it is in `X-Taod-Warnings`."""
+        document = await read_spec(request, services, (user.id, self.kind, owner_id, action))
+        return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
+
+    @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS})
+    async def put_specs(
+        self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
+    ) -> Response[Document]:
+        """Merge into the saved specification, check and save the whole."""
+        changes = await read_spec(request, services, (user.id, self.kind, owner_id, action))
+        return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
+
+
+class DatasetSpecsController(SpecsController):
+    kind = DATASET
+    path = "/api/v1/user/{user_id:str}/dataset/{owner_id:str}/specs/{action:str}"
+    tags = ("DATASET",)
+
+
+class ModelSpecsController(SpecsController):
+    kind = MODEL
+    path = "/api/v1/user/{user_id:str}/model/{owner_id:str}/specs/{action:str}"
+    tags = ("MODEL",)
+
+
+def _told(saved: Saved, status: int) -> Response[Document]:
+    """The stored document; warnings go into a header."""
+    return Response(saved.document, status_code=status, headers=warned(saved.warnings))

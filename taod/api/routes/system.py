@@ -1,0 +1,105 @@
+"""Endpoints that belong to no user: index, health, login, networks, devices, metrics."""
+
+from __future__ import annotations
+
+from litestar import Controller, Response, get
+
+import taod
+from taod.api import query
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.services.networks import ParameterFilter
+from taod.types.common import Health, Login
+from taod.types.device import Device
+from taod.types.network import NetworkInfo, ParameterInfo
+
+_USER_BELOW = ("dataset", "model", "job", "job/counts", "queue", "ptm", "events")
+
+
+class SystemController(Controller):
+    """The server itself."""
+
+    path = "/api/v1"
+    tags = ("SERVER",)
+
+    @get(summary="What is below")
+    async def index(self, request: Call) -> dict[str, str]:
+        """Paths of what there is, with the user's own."""
+        user: TheUser = request.scope["user"]
+        below = ("networks", "devices", "queue", "health", f"user/{user.id}")
+        links = {name: f"/api/v1/{name}" for name in below}
+        return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
+
+    @get("/user/{user_id:str}", summary="What is below a user")
+    async def user_index(self, user: TheUser) -> dict[str, str]:
+        """Paths of what the user has."""
+        return {"id": user.id, "name": user.name} | {name: f"/api/v1/user/{user.id}/{name}" for name in _USER_BELOW}
+
+    @get(["/health", "/health/liveness"], summary="Whether the server lives")
+    async def health(self, services: TheServices) -> Health:
+        """Answers as soon as the server does."""
+        return _health(services, "ok")
+
+    @get("/health/readiness", summary="Whether the server takes work")
+    async def readiness(self, services: TheServices) -> Response[Health]:
+        """Answers 503 until jobs are scheduled."""
+        if services.ready:
+            return Response(_health(services, "ok"))
+        return Response(_health(services, "starting"), status_code=503)
+
+    @get("/login/{key:str}", summary="Exchange a key for a token")
+    async def login(self, services: TheServices, key: PathText) -> Login:
+        """A bearer token for a key that `taod user add` or `taod user key` has made."""
+        return services.users.login(key)
+
+    @get("/networks", summary="Networks and data set types")
+    async def networks(self, services: TheServices) -> list[NetworkInfo]:
+        """The catalogue: actions, formats, and the runners that can do each action here."""
+        return services.networks.all()
+
+    @get("/networks/{name:str}", summary="One network or data set type")
+    async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
+        """One entry of the catalogue: actions, formats, and the runners that can do each action here."""
+        return services.networks.get(name)
+
+    @get(
+        "/networks/{name:str}/parameters",
+        summary="Parameters of a network's specifications",
+        opt={"query": ("action", "popular", "required", "automl", "hidden", "text")},
+    )
+    async def network_parameters(self, request: Call, services: TheServices, name: PathText) -> list[ParameterInfo]:
+        """Parameters of the network's specifications with type, default, limits and rules; filters narrow."""
+        wanted = ParameterFilter(
+            action=query.text(request, "action"),
+            popular=query.flag(request, "popular"),
+            required=query.flag(request, "required"),
+            automl=query.flag(request, "automl"),
+            hidden=bool(query.flag(request, "hidden")),
+            text=query.text(request, "text"),
+        )
+        return services.networks.parameters(name, wanted)
+
+    @get("/devices", summary="Devices, their leases and what they do")
+    async def devices(self, request: Call, services: TheServices) -> list[Device]:
+        """Devices with their load; whose job holds one is told to its user alone."""
+        user: TheUser = request.scope["user"]
+        return await services.devices_view.seen_by(user.id)
+
+
+class MetricsController(Controller):
+    """Figures for Prometheus."""
+
+    path = "/metrics"
+    tags = ("SERVER",)
+
+    @get(summary="Figures in the text format of Prometheus", media_type="text/plain")
+    async def metrics(self, services: TheServices) -> Response[bytes]:
+        """Jobs by state, devices, listeners and uptime."""
+        from prometheus_client import CONTENT_TYPE_LATEST  # Most daemons are never asked for it.
+
+        from taod.api.routes.metrics import render
+
+        return Response(render(services), media_type=CONTENT_TYPE_LATEST)
+
+
+def _health(services: TheServices, status: str) -> Health:
+    return Health(status=status, version=taod.__version__, uptime_s=round(services.uptime_s, 3))

@@ -1,0 +1,157 @@
+"""How a sweep ends, pauses and tells of itself: its job's result, the best model, and checkpoints that go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from store.records import JobRecord, SweepRecord, TrialRecord
+from taod.automl import best as files
+from taod.automl import sweep_result, trials
+from taod.automl.algorithms import algorithm
+from taod.automl.log import SweepLog
+from taod.automl.schedule import best, score
+from taod.scheduler.context import Ground
+from taod.scheduler.scheduler import OF_SWEEP
+from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
+from taod.types.job import Result
+from taod.types.state import State
+
+if TYPE_CHECKING:
+    from taod.automl.controller import Controls
+
+
+class Ending:
+    """Acts on one sweep as it is on record now."""
+
+    def __init__(self, ground: Ground, controls: Controls, sweep: SweepRecord, log: SweepLog) -> None:
+        self._ground = ground
+        self._controls = controls
+        self._sweep = sweep
+        self._log = log
+
+    def report(self, trials: Sequence[TrialRecord], seconds: float) -> Result:
+        """Keep the result of the sweep's job as it is now, and tell of it."""
+        store, settings = self._ground.store, self._sweep.settings
+        first = best(trials, settings)
+        of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None
+        result = sweep_result.result(self._sweep, trials, of_best, seconds)
+        value = score(first, settings) if first is not None else None
+        self._ground.tell(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
+        return result
+
+    async def finish(self, reason: str, seconds: float) -> None:
+        """The search is over: the best trial becomes the sweep's own model. Safe to be done twice."""
+        store, sweep = self._ground.store, self._sweep
+        trials = store.sweeps.trials(sweep.job_id)
+        first = best(trials, sweep.settings)
+        result = self.report(trials, seconds)
+        if first is None or first.job_id is None:
+            words = sweep_result.common_cause(trials)
+            self._log.write(f"the sweep failed: {words}")
+            self._ground.end(sweep.job_id, State.FAILED, f"{words[:1].upper()}{words[1:]}", result)
+            return
+        job = store.jobs.get(first.job_id)
+        assert job is not None
+        scores = self._scores(first)
+        placed = await asyncio.to_thread(self._place, job, scores)
+        self.clear(trials, over=True)
+        value = score(first, sweep.settings)
+        words = (
+            f"Experiment {first.number} is the best of {len(trials)}: {sweep.settings.metric} {value:.6g} ({reason})"
+        )
+        if placed is None:
+            words += "; it left no checkpoint"
+        self._log.write(words)
+        with store.transaction():
+            # What follows the sweep (an evaluation, an export) takes over the best trial's specification.
+            store.jobs.update(sweep.job_id, spec=job.spec)
+            self._ground.end(sweep.job_id, State.DONE, words, result)
+
+    async def early(self, by: str, seconds: float) -> bool:
+        """Cancel the trials that are open; once there are none, end with the best. Whether it is over."""
+        store, going = self._ground.store, False
+        for trial in store.sweeps.trials(self._sweep.job_id):
+            of_trial = store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
+            if of_trial is None or of_trial.state.ended:
+                continue
+            going = True
+            if of_trial.state is not State.STOPPING:
+                store.sweeps.update_trial(trial.sweep_id, trial.number, reason=f"{trials.PRUNED}{trials.EARLY}")
+                await self._controls.cancel(of_trial.id, by=f"{OF_SWEEP} ({trials.EARLY})")
+        if going:
+            return False
+        known = store.sweeps.trials(self._sweep.job_id)
+        if best(known, self._sweep.settings) is None:
+            words = f"Stopped early by {by}, before any experiment had a value"
+            self._log.write(words)
+            self._ground.end(self._sweep.job_id, State.FAILED, words, self.report(known, seconds))
+        else:
+            await self.finish(f"stopped early by {by}", seconds)
+        return True
+
+    async def stop(self, job: JobRecord, by: str, seconds: float) -> bool:
+        """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""
+        if job.stop_intent == FINISH:
+            return await self.early(by, seconds)
+        store = self._ground.store
+        running = False
+        for trial in store.sweeps.trials(job.id):
+            of_trial = store.jobs.get(trial.job_id) if trial.job_id else None
+            if of_trial is None or of_trial.state.ended or of_trial.state in (State.PAUSED, State.HELD):
+                if of_trial is not None and of_trial.state in (State.PAUSED, State.HELD) and job.stop_intent == CANCEL:
+                    await self._controls.cancel(of_trial.id, by=OF_SWEEP)
+                continue
+            if job.stop_intent == CANCEL:
+                stopped = await self._controls.cancel(of_trial.id, by=OF_SWEEP)
+            elif of_trial.state in (State.QUEUED, State.WAITING):
+                stopped = self._ground.move(of_trial.id, State.HELD, "Held while its sweep is paused")
+            elif of_trial.state is State.LEASED:
+                running = True  # Its start is a moment away; only then it can be paused.
+                continue
+            else:
+                stopped = await self._controls.pause(of_trial.id)
+            running = running or stopped.state.on_device
+        if running:
+            return False
+        words = sweep_result.progress(self._sweep.settings, store.sweeps.trials(job.id))
+        if job.stop_intent == CANCEL:
+            self._log.write(f"cancelled by {by}")
+            self._end(job, State.CANCELLED, f"Cancelled by {by}")
+        else:
+            self._log.write("paused")
+            self._end(job, State.PAUSED, f"Paused: {words}")
+        return True
+
+    def clear(self, trials: Sequence[TrialRecord], *, over: bool) -> None:
+        """Delete the checkpoints of trials that go no further, where the model wants that; never the best one's."""
+        settings = self._sweep.settings
+        if not settings.delete_checkpoints:
+            return
+        first = best(trials, settings)
+        for trial in trials:
+            kept = trial.outcome == "open" or trial.cleared or trial.job_id is None
+            promotable = not over and algorithm(settings.algorithm).in_rungs and trial.outcome == "done"
+            if kept or promotable or (first is not None and trial.number == first.number):
+                continue
+            assert trial.job_id is not None
+            count = files.clear(self._ground.root.job(trial.job_id))
+            self._ground.store.sweeps.update_trial(self._sweep.job_id, trial.number, cleared=True)
+            self._log.write(f"experiment {trial.number}: {count} checkpoints deleted")
+
+    def _end(self, job: JobRecord, state: State, words: str) -> None:
+        if job.state is not State.STOPPING:
+            self._ground.store.jobs.transition(job.id, State.STOPPING, words, stop_intent=job.stop_intent)
+        self._ground.end(job.id, state, words)
+
+    def _place(self, job: JobRecord, scores: dict[int, float]) -> object:
+        root = self._ground.root
+        return files.place(job.network, root.job(job.id), root.job(self._sweep.job_id), scores)
+
+    def _scores(self, trial: TrialRecord) -> dict[int, float]:
+        """What each epoch is worth, higher is better, where the best one's checkpoint is wanted."""
+        if self._sweep.settings.value != "best":
+            return {}
+        sign = -1 if self._sweep.settings.minimise else 1
+        return {int(epoch): sign * value for epoch, value in trial.scores.items()}

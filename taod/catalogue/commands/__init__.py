@@ -1,0 +1,1 @@
+"""Command lines and finished specifications from a job's facts."""

@@ -1,0 +1,234 @@
+"""Assembles a job's command line and its spec file from the job's facts. It looks at files, and writes none."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taod.catalogue import preflight
+from taod.catalogue.commands import command, conversions, inherit, placeholders, resources, sources
+from taod.catalogue.commands.inputs import Assembled, JobFacts, ParentFacts
+from taod.catalogue.commands.sources.common import known_classes
+from taod.catalogue.network import Network, of
+from taod.catalogue.schema import classwise, merge, normalise
+from taod.catalogue.specfiles import emit
+from taod.errors import BadRequest
+
+
+def assemble(facts: JobFacts) -> Assembled:
+    """The job as its tool wants it: `[network, action, --field=value, …]` and the text of the spec file.
+
+    Raises taod.errors.BadRequest for facts that the network cannot work with, and KeyError for an unknown network.
+    """
+    network = of(facts.network)
+    spec_path = facts.folder / f"{placeholders.SPEC_NAME}{emit.SUFFIXES[_spec_format(facts, network)]}"
+    known = placeholders.Known(facts, spec_path)
+    fields = command.fields(facts, network)
+
+    spec = _complete(facts, network, known)
+    moved = _move_to_command(spec, fields, action=facts.action, network=network)
+    values: dict[str, Any] = {}
+    for field, how in fields.items():
+        made, given = placeholders.value(how, known, field, fields), moved.pop(field, None)
+        values[field] = made if made is not None else given
+    values |= moved
+    if facts.network == "bpnet" and facts.action == "inference":
+        values["dump_visualizations"] = True
+
+    text = _spec_text(facts, network, fields, spec)
+    argv = [*command.program(network, facts.action), *command.options(values)]
+    further = sources.further(facts)
+    return Assembled(
+        argv=argv,
+        image=command.image(facts, network),
+        spec_path=spec_path if text is not None else None,
+        spec_text=text,
+        reads=_reads(facts),
+        then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in further],
+        status_folder=_status_folder(network, facts.action, spec, further),
+        files=_files(facts, fields),
+        writes=_writes(facts),
+    )
+
+
+def _status_folder(network: Network, action: str, spec: merge.Document, further: list[dict[str, str]]) -> Path | None:
+    """Where the tool's last command line writes status.json; None where that is below the results, as usual."""
+    place = network.file.status.get(action)
+    if place is None:
+        return None
+    field, _, below = place.partition("/")
+    folder = (further[-1].get(field) if further else None) or merge.get(spec, field)
+    return Path(folder) / below if isinstance(folder, str) else None
+
+
+def complete(facts: JobFacts) -> merge.Document:
+    """The whole specification that the job would run with: defaults, inherited values, and what is filled in.
+
+    Raises as `assemble` does.
+    """
+    network = of(facts.network)
+    return _complete(facts, network, placeholders.Known(facts, facts.folder / placeholders.SPEC_NAME))
+
+
+@functools.cache
+def takes_key(name: str) -> str:
+    """The program of the network that is given the encryption key on its command line; empty where none is."""
+    nowhere, probe = Path("/"), "the-key"
+    for action in of(name).actions:
+        argv = assemble(
+            JobFacts(network=name, action=action, folder=nowhere, results=nowhere, spec=None, key=probe)
+        ).argv
+        if any(word.endswith(f"={probe}") for word in argv):
+            return argv[0]
+    return ""
+
+
+def later(facts: JobFacts) -> list[str]:
+    """Command line and spec fields without a value yet, which the parent's files will give them."""
+    network = of(facts.network)
+    known = placeholders.Known(facts, facts.folder / placeholders.SPEC_NAME)
+    names: list[str] = []
+    for fields in (command.fields(facts, network), network.file.fields.get(facts.action, {})):
+        names += [
+            field
+            for field, how in fields.items()
+            if placeholders.comes_later(how, field, fields, facts.parent)
+            and placeholders.value(how, known, field, fields) is None
+        ]
+    return list(dict.fromkeys(names))
+
+
+def _spec_format(facts: JobFacts, network: Network) -> str:
+    return "yaml" if facts.action == "convert_efficientdet_tf2" else network.spec_format
+
+
+def _complete(facts: JobFacts, network: Network, known: placeholders.Known) -> merge.Document:
+    """The user's spec over the defaults, with everything that taod knows filled in, and nothing unset left."""
+    classes = known_classes(facts)
+    spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
+    spec = inherit.from_training(network, facts, spec, classes)
+    if "parent_spec_copied" in command.fields(facts, network).values():
+        spec = inherit.over_parent(facts, spec)
+    table = network.table(facts.action)
+    count = classwise.count_path(network.dataset_type, table)
+    if count is not None and classes and merge.get(spec, count) == table.rows[count].default:
+        merge.put(spec, count, len(classes))
+
+    filled = network.file.fields.get(facts.action, {})
+    for field, how in filled.items():
+        found = placeholders.value(how, known, field, filled)
+        if found is not None:
+            merge.put(spec, field, found)
+            spec = merge.choose(network, spec, _only(field, found))
+    # Not every network's fields list it, though its table does.
+    if inherit.RESUME in table.rows and (last := known.resume()) is not None:
+        merge.put(spec, inherit.RESUME, last)
+    _detectnet_inference(facts, spec, known)
+    sources.fill(spec, facts)
+    preflight.fill(spec, facts, facts.spec or {})
+    resources.fit(spec, facts.gpus)
+    spec.pop("version", None)
+    return normalise.normalise(table, merge.without_nulls(spec))
+
+
+def _only(field: str, value: Any) -> merge.Document:
+    document: merge.Document = {}
+    merge.put(document, field, value)
+    return document
+
+
+def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: placeholders.Known) -> None:
+    """detectnet_v2 names its model in one group or another, by what reads it."""
+    if facts.network != "detectnet_v2" or facts.action != "inference":
+        return
+    model = placeholders.value("parent_model_evaluate", known, "model_path", {})
+    engine = isinstance(model, str) and model.endswith(".engine")
+    used, other = ("tensorrt_config", "tlt_config") if engine else ("tlt_config", "tensorrt_config")
+    merge.drop(spec, f"inferencer_config.{other}")
+    if model is not None:
+        merge.put(spec, f"inferencer_config.{used}.{'trt_engine' if engine else 'model'}", model)
+
+
+def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: str, network: Network) -> dict[str, Any]:
+    """Take out of the spec what goes to the command line.
+
+    That is what its fields ask for; for a data set's action and for a pruning that write no spec file of their own,
+    everything that is no group: there is no other way from the user to the tool.
+    """
+    names = {field for field, how in fields.items() if how in placeholders.USER_FUNCTIONS}
+    if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
+        names |= {name for name in spec if name not in fields}
+    scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
+    moved = {name: spec.pop(name) for name in scalars}
+    if action.startswith("convert") and not placeholders.SPEC_FUNCTIONS.intersection(fields.values()):
+        # Such a conversion's options are a group in its table, and options of its own on the command line.
+        group = spec.get("dataset_convert", {})
+        moved = {name: group[name] for name in names if group.get(name) is not None} | moved
+    return moved
+
+
+def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
+    used = placeholders.SPEC_FUNCTIONS.intersection(fields.values())
+    if not used:
+        return None
+    if used == {"parent_spec"}:
+        return _ancestor_text(facts)
+    spec_format = _spec_format(facts, network)
+    return emit.emit(spec_format, classwise.split(spec) if spec_format == "protobuf" else spec)
+
+
+def _ancestor_text(facts: JobFacts) -> str | None:
+    """The spec of the nearest job before this one that has any: its file, else as its training would be given it."""
+    parent = facts.parent
+    while parent is not None:
+        file = placeholders.spec_file(parent)
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        if parent.spec is not None and parent.action in ("train", "retrain"):
+            return assemble(_as_facts(parent, facts)).spec_text
+        parent = parent.parent
+    return None
+
+
+def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
+    """A job before this one as if it were assembled now, on the data of this one's model."""
+    return msgspec.structs.replace(
+        facts,
+        network=parent.network,
+        action=parent.action,
+        folder=parent.results.parent,
+        results=parent.results,
+        spec=parent.spec,
+        parent=parent.parent,
+    )
+
+
+def _files(facts: JobFacts, fields: dict[str, str]) -> dict[Path, str]:
+    if "class_names_file" not in fields.values():
+        return {}
+    names = known_classes(facts)
+    if not names:
+        raise BadRequest(
+            f"{facts.action} needs the names of the dataset's classes, and none were found; "
+            "check its label files, or add a classes.txt with one name a line"
+        )
+    return {facts.folder / placeholders.CLASS_NAMES: "".join(f"{name}\n" for name in names)}
+
+
+def _writes(facts: JobFacts) -> list[Path]:
+    datasets = [facts.own, *facts.train] if conversions.writes(facts.network, facts.action) else []
+    return [dataset.root for dataset in datasets if dataset is not None]
+
+
+def _reads(facts: JobFacts) -> list[Path]:
+    datasets = [*facts.train, facts.eval, facts.inference, facts.calibration, facts.own]
+    found = [d.root for d in datasets if d is not None] + list(facts.ptms)
+    found += [d.linked for d in datasets if d is not None and d.linked is not None]
+    parent = facts.parent
+    while parent is not None:
+        found.append(parent.results)
+        parent = parent.parent
+    return list(dict.fromkeys(found))

@@ -1,0 +1,121 @@
+"""What an evaluation, an export or an inference takes over from the training that its weights come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.catalogue.commands.inputs import JobFacts, ParentFacts
+from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
+from taod.catalogue.network import Network
+from taod.catalogue.schema import merge
+from taod.catalogue.schema.tables import Node
+from taod.documents import read_yaml
+
+_AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
+# Of these the PyTorch tools build the network from the configuration before they load its weights.
+_PRUNING = frozenset({"prune", "retrain"})
+RESUME = "train.resume_training_checkpoint_path"
+"""The checkpoint that a training on Lightning resumes from."""
+_MODEL = "model"
+"""A pruning needs it even where its table has none (ocdnet)."""
+# Groups that say what is done rather than what the model is.
+_OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
+# Arguments that only fit the architecture they were written for.
+_WHOLE = "custom_args"
+_UNKNOWN = Node("", "")
+
+
+def from_training(network: Network, facts: JobFacts, spec: merge.Document, classes: list[str]) -> merge.Document:
+    """The spec with the training's values of the groups that both describe, such as `model` and `dataset`.
+
+    What the user set in this action's own spec stays. A value that equals the action's default counts as not set:
+    clients send the whole default back, and weights fit no other model than the one they were trained in.
+    """
+    ancestor = trained_ancestor(facts.parent)
+    if ancestor is None or ancestor.network != network.name or facts.action not in _AFTER_TRAINING:
+        return spec
+    if facts.action in _PRUNING and network.image != "tlt-pytorch":
+        return spec
+    defaults = [merge.default(network, facts.action), merge.default(network, facts.action, classes)]
+    theirs = _trained_spec(network, ancestor)
+    inherited = dict(spec)
+    root = network.table(facts.action).root
+    for group in _shared_groups(network, facts.action, ancestor.action):
+        if isinstance(theirs.get(group), dict):
+            own = {
+                group: _set_by_user(
+                    spec.get(group) or {}, [d.get(group) for d in defaults], root.children.get(group, _UNKNOWN)
+                )
+            }
+            trained = {group: theirs[group]}
+            laid = _lay(merge.choose(network, {group: defaults[1].get(group) or {}}, trained), trained, root)
+            inherited[group] = merge.merge(merge.choose(network, laid, own), own, root)[group]
+    return inherited
+
+
+def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
+    """The training's spec file with this action's own group and `dataset` in place of its own.
+
+    Without the checkpoint that the training resumed from: Lightning deletes it, and only a training reads it.
+    """
+    ancestor = trained_ancestor(facts.parent)
+    if ancestor is None:
+        return spec
+    return {
+        **merge.without(_written_spec(ancestor), RESUME),
+        **{k: v for k, v in spec.items() if k in (facts.action, "dataset")},
+    }
+
+
+def _written_spec(ancestor: ParentFacts) -> merge.Document:
+    file = spec_file(ancestor)
+    if file.is_file() and file.suffix == ".yaml":
+        loaded = read_yaml(file.read_text(encoding="utf-8"))
+        if isinstance(loaded, dict):
+            return loaded
+    return merge.over_default(ancestor.network, ancestor.action, ancestor.spec or {})
+
+
+def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
+    """The training's spec without what was filled in for that run alone: weights to start from, its folders."""
+    whole = merge.over_default(network, ancestor.action, ancestor.spec or {})
+    for field in network.file.fields.get(ancestor.action, {}):
+        whole = merge.without(whole, field)
+    return whole
+
+
+def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
+    ours, theirs = network.table(action).root.children, network.table(trained).root.children
+    both = [name for name, node in ours.items() if name in theirs and node.is_group and theirs[name].is_group]
+    if action == "retrain":
+        return [name for name in both if name == _MODEL]
+    if action == "prune" and _MODEL in theirs and _MODEL not in ours:
+        both.append(_MODEL)
+    return [name for name in both if not name.startswith(_OWN)]
+
+
+def _set_by_user(values: merge.Document, defaults: list[Any], node: Node) -> merge.Document:
+    """What differs from each of the defaults."""
+    own: merge.Document = {}
+    for key, value in values.items():
+        others = [d.get(key) if isinstance(d, dict) else None for d in defaults]
+        child = node.children.get(key, _UNKNOWN)
+        if isinstance(value, dict) and not child.free_keys:
+            below = _set_by_user(value, others, child)
+            if below or not value:
+                own[key] = below
+        elif value is not None and value not in others:
+            own[key] = value
+    return own
+
+
+def _lay(base: merge.Document, over: merge.Document, node: Node) -> merge.Document:
+    laid = dict(base)
+    for key, value in over.items():
+        below = laid.get(key)
+        child = node.children.get(key, _UNKNOWN)
+        if isinstance(value, dict) and isinstance(below, dict) and key != _WHOLE and not child.free_keys:
+            laid[key] = _lay(below, value, child)
+        else:
+            laid[key] = value
+    return laid

@@ -1,0 +1,332 @@
+"""The named functions that give a command line field or a spec field its value, from the facts of one job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from taod.catalogue.commands import artifacts
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.network import Network, of
+from taod.catalogue.specfiles.emit import SUFFIXES
+
+SPEC_NAME = "spec"
+CLASS_NAMES = "class_names.txt"
+"""In a job's folder: the classes of its dataset, one a line, for the conversions that read them from a file."""
+SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
+"""What a command line names its spec file by."""
+USER_FUNCTIONS = frozenset({"from_csv", "resume_epoch"})
+"""Fields whose value is the user's: of `from_csv` always, of the others while the function gives none."""
+_ENGINES = ("gen_trt_engine", "trtexec")
+_TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
+
+Value = str | bool | list[str] | None
+
+
+class Known:
+    """The facts of a job with what the functions look up again and again."""
+
+    def __init__(self, facts: JobFacts, spec_path: Path) -> None:
+        self.facts = facts
+        self.network: Network = of(facts.network)
+        self.spec_path = spec_path
+
+    def result(self, name: str) -> str:
+        return str(self.facts.results / name)
+
+    @property
+    def output_dir(self) -> str:
+        return f"{self.facts.results}/"
+
+    def resume(self) -> str | None:
+        return _text(artifacts.resume(self.network, self.facts.action, self.facts.results))
+
+    def resume_epoch(self) -> str | None:
+        """The epoch that a resumed training starts with, counted from 1: the one after its last checkpoint's."""
+        last = artifacts.resume(self.network, self.facts.action, self.facts.results)
+        epoch = artifacts.epoch_of(last.name, self.network) if last is not None else None
+        return str(epoch + 1) if epoch is not None else None
+
+    def ptm(self) -> str | None:
+        found = [artifacts.pretrained(self.network, place) for place in self.facts.ptms]
+        return ",".join(str(path) for path in found if path is not None) or None
+
+    def parent_weights(self) -> Path | None:
+        parent = self.facts.parent
+        if parent is None:
+            return None
+        return artifacts.weights(parent.network, parent.action, parent.results, parent.scores)
+
+
+def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
+    """What the function named `how` gives for a field; None leaves the field as the spec has it.
+
+    `beside` are all the fields that are filled along with it. Raises KeyError for an unknown function.
+    """
+    if how in _MADE:
+        return known.result(_MADE[how])
+    if how == "parent_model":
+        return _text(_fitting_weights(known, field, beside))
+    return _FUNCTIONS[how](known)
+
+
+def functions() -> frozenset[str]:
+    """Every function that `value` knows."""
+    return frozenset({*_MADE, *_FUNCTIONS, "parent_model"})
+
+
+def comes_later(how: str, field: str, beside: dict[str, str], parent: ParentFacts | None) -> bool:
+    """Whether the function will give the field a value when the parent, now without any files, has ended."""
+    if parent is None or how not in _OF_PARENT:
+        return False
+    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
+    name = field.rpartition(".")[2]
+    if how == "parent_model" and has_engine_field and name in ("trt_engine", "checkpoint"):
+        return (name == "trt_engine") == (parent.action in _ENGINES)
+    return True
+
+
+def trained_ancestor(parent: ParentFacts | None) -> ParentFacts | None:
+    """The nearest train or retrain that a job goes back to."""
+    while parent is not None and parent.action not in ("train", "retrain", "finetune"):
+        parent = parent.parent
+    return parent
+
+
+def _fitting_weights(known: Known, field: str, beside: dict[str, str]) -> Path | None:
+    """The parent's weights, put only where a file of their kind is read.
+
+    An engine goes to `trt_engine`; a PyTorch checkpoint field cannot hold an ONNX model, so after an export it gets
+    the weights that were exported.
+    """
+    found = known.parent_weights()
+    name, action = field.rpartition(".")[2], known.facts.action
+    if found is None:
+        return None
+    if name == "trt_engine":
+        return found if found.suffix == ".engine" else None
+    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
+    if found.suffix == ".engine" and name == "checkpoint" and has_engine_field:
+        return None
+    pytorch = known.network.image == "tlt-pytorch"
+    if found.suffix != ".pth" and pytorch and name == "checkpoint" and action in ("evaluate", "inference"):
+        return _exported_from(known.facts.parent) or found
+    return found
+
+
+def _exported_from(parent: ParentFacts | None) -> Path | None:
+    if parent is None or parent.action != "export" or parent.parent is None:
+        return None
+    before = parent.parent
+    return artifacts.weights(before.network, before.action, before.results, before.scores)
+
+
+def _parent_model_evaluate(known: Known) -> Value:
+    parent = known.facts.parent
+    if parent is not None and parent.action == "export":
+        engine = parent.results / "model.engine"
+        if engine.is_file():
+            return str(engine)
+    return _text(known.parent_weights()) or known.ptm()
+
+
+def _pruned_model(known: Known) -> Value:
+    if known.network.name in _TF2:
+        return _text(_existing(known.facts.results, "pruned_model.tlt"))
+    parent = known.facts.parent
+    names = ("pruned_model.tlt", "pruned_model.pth", "pruned_model.hdf5")
+    return _text(_existing(parent.results, *names)) if parent is not None else None
+
+
+def _framework(known: Known) -> Value:
+    parent = known.facts.parent
+    return "tensorrt" if parent is not None and parent.action in ("export", *_ENGINES) else "tlt"
+
+
+def _parent_cal_cache(known: Known) -> Value:
+    parent = known.facts.parent
+    return _text(_existing(parent.results, "cal.bin")) if parent is not None else None
+
+
+def _parent_classmap(known: Known) -> Value:
+    own = _in(known.facts.inference, "classmap.json")
+    if own is not None:
+        return own
+    parent = known.facts.parent
+    while parent is not None:
+        for pattern in ("*classmap.json", "*class_mapping.json"):
+            found = next(iter(sorted(parent.results.rglob(pattern))), None)
+            if found is not None:
+                return str(found)
+        parent = parent.parent
+    return None
+
+
+def _calibration(known: Known) -> str | None:
+    dataset = known.facts.calibration
+    if dataset is None:
+        return None
+    own = {"unet": "images/train", "ocdnet": "train/img", "ocrnet": "train", "ml_recog": _ML_RECOG_TEST}
+    names = (own.get(known.network.name, "images"), "images_train", "train2017")
+    return str(_existing(dataset.root, *names) or dataset.root / names[0]) + "/"
+
+
+_ML_RECOG = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
+_ML_RECOG_TEST = f"{_ML_RECOG}/known_classes/test"
+
+
+def _calibration_list(known: Known) -> Value:
+    folder = _calibration(known)
+    return [folder] if folder is not None else None
+
+
+def _first_image(known: Known) -> Value:
+    folder = _in(known.facts.inference, "images", "images_test")
+    if folder is None:
+        return None
+    return next((str(p) for p in sorted(Path(folder).iterdir()) if p.is_file() and not p.name.startswith(".")), None)
+
+
+def _in(dataset: DatasetFacts | None, *names: str) -> str | None:
+    """The first of the names that a data set has."""
+    return _text(_existing(dataset.root, *names)) if dataset is not None else None
+
+
+def _place(dataset: DatasetFacts | None, name: str) -> str | None:
+    """A place in a data set, there or not."""
+    return str(dataset.root / name) if dataset is not None else None
+
+
+def _existing(folder: Path, *names: str) -> Path | None:
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
+def _train(known: Known) -> DatasetFacts | None:
+    return known.facts.train[0] if known.facts.train else None
+
+
+def _own(known: Known) -> DatasetFacts | None:
+    return known.facts.own
+
+
+_OF_PARENT = frozenset(
+    {
+        "parent_model",
+        "parent_model_evaluate",
+        "parent_model_if_no_resume_model",
+        "resume_model_or_parent",
+        "parent_cal_cache",
+        "parent_classmap",
+        "pruned_model",
+    }
+)
+
+_MADE = {
+    "create_hdf5_file": "model.hdf5",
+    "create_pth_file": "model.pth",
+    "create_onnx_file": "model.onnx",
+    "create_engine_file": "model.engine",
+    "create_weights_tlt_file": "weights/model.tlt",
+    "create_cal_cache": "cal.bin",
+    "create_cal_data_file": "calibration.tensorfile",
+    "merged_json": "merged.json",
+    "create_inference_result_file_pose": "results.txt",
+    "create_inference_result_file_reid": "inference.json",
+    "create_inference_result_file_mal": "inference.json",
+    "create_evaluate_matches_plot_reid": "sampled_matches.png",
+    "create_evaluate_cmc_plot_reid": "cmc_curve.png",
+    "output_dir_images_annotated": "images_annotated/",
+    "output_dir_labels": "labels/",
+    "output_dir_inference_json": "annotations_mal.json",
+    "auto_label_output": "label.json",
+}
+
+_FUNCTIONS: dict[str, Callable[[Known], Value]] = {
+    "output_dir": lambda k: k.output_dir,
+    "experiment_spec": lambda k: str(k.spec_path),
+    "parent_spec": lambda k: str(k.spec_path),
+    "parent_spec_copied": lambda k: str(k.spec_path),
+    "parents_parent_spec": lambda k: _grandparent_spec(k),
+    "bpnet_records": lambda k: _bpnet_records(k),
+    "eval_csv": lambda k: _place(k.facts.eval, "val.csv"),
+    "eval_images": lambda k: _in(k.facts.eval, "images_val", "images"),
+    "class_names_file": lambda k: str(k.facts.folder / CLASS_NAMES),
+    "tfrecords_prefix": lambda k: _place(_own(k), "tfrecords/tfrecords"),
+    "own_masks": lambda k: _place(_own(k), "masks"),
+    "pose_classification_ds_convert_op_dir": lambda k: _pose_output(k),
+    "key": lambda k: k.facts.key,
+    "verbose": lambda _: True,
+    "from_csv": lambda _: None,
+    "ptm": lambda k: k.ptm(),
+    "parent_model_evaluate": _parent_model_evaluate,
+    "resume_model": lambda k: k.resume(),
+    "resume_model_or_ptm": lambda k: k.resume() or k.ptm(),
+    "ptm_if_no_resume_model": lambda k: None if k.resume() else k.ptm(),
+    "resume_model_or_parent": lambda k: k.resume() or _text(k.parent_weights()),
+    "parent_model_if_no_resume_model": lambda k: None if k.resume() else _text(k.parent_weights()),
+    "resume_epoch": lambda k: k.resume_epoch(),
+    "pruned_model": _pruned_model,
+    "framework": _framework,
+    "framework_storetrue": lambda k: True if _framework(k) == "tensorrt" else None,
+    "parent_cal_cache": _parent_cal_cache,
+    "parent_classmap": _parent_classmap,
+    "od_inference_input": lambda k: _in(k.facts.inference, "images", "images_test"),
+    "od_inference_input_image": _first_image,
+    "od_inference_labels": lambda k: _in(k.facts.inference, "labels"),
+    "od_inference_label_map": lambda k: _in(k.facts.inference, "label_map.txt", "label_map.yaml"),
+    "lprnet_inference_input": lambda k: _in(k.facts.inference, "image"),
+    "classification_val_input": lambda k: _in(k.facts.eval, "images", "images_val"),
+    "label_gt_cache": lambda k: _in(k.facts.inference, "label.json"),
+    "od_images": lambda k: _place(_own(k), "images"),
+    "od_labels": lambda k: _place(_own(k), "labels"),
+    "od_annotations": lambda k: _place(_own(k), "annotations.json"),
+    "create_od_tfrecords": lambda k: _place(_own(k), "tfrecords"),
+    "augment_out": lambda k: _place(_own(k), "augment"),
+    "root": lambda k: _text(k.facts.own.root) if k.facts.own is not None else None,
+    "unet_val_images": lambda k: _place(k.facts.eval, "images/val"),
+    "unet_val_labels": lambda k: _place(k.facts.eval, "masks/val"),
+    "unet_test_images": lambda k: _place(k.facts.eval, "images/test"),
+    "unet_test_labels": lambda k: _place(k.facts.eval, "masks/test"),
+    "cal_image_dir": _calibration,
+    "cal_image_dir_list": _calibration_list,
+    "bpnet_coco_spec": lambda k: _place(_train(k), "coco_spec.json"),
+    "bpnet_infer": lambda k: _place(_train(k), "val2017"),
+    "fpenet_data_json": lambda k: _place(_train(k), "data.json"),
+    "fpenet_inference_data": lambda k: _text(k.facts.train[0].root) if k.facts.train else None,
+}
+
+
+def spec_file(parent: ParentFacts) -> Path:
+    """Where the specification of a job lies: beside its results."""
+    return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[of(parent.network).spec_format]}"
+
+
+def writes_spec(job: ParentFacts) -> bool:
+    """Whether the job's command line names a spec file of its own."""
+    commands = of(job.network).file.commands.get(job.action, {})
+    return not SPEC_FUNCTIONS.isdisjoint(commands.values())
+
+
+def _grandparent_spec(known: Known) -> Value:
+    parent = known.facts.parent
+    if parent is None:
+        return None
+    above = parent.parent
+    has_one = above is not None and above.action != "dataset_convert" and writes_spec(above)
+    return str(spec_file(above if above is not None and has_one else parent))
+
+
+def _bpnet_records(known: Known) -> str | None:
+    """The start of the records' names, which a training looks for beside the pictures: `train-fold-…`, `val-fold-…`."""
+    mode = (known.facts.spec or {}).get("mode") or "train"
+    return _place(_own(known) or _train(known), "train" if mode == "train" else "val")
+
+
+def _pose_output(known: Known) -> str:
+    """Pose conversion writes into the data set it converts, else into the results."""
+    dataset = known.facts.own or _train(known)
+    return f"{dataset.root}/" if dataset is not None else known.output_dir

@@ -1,0 +1,47 @@
+"""How many GPUs a run takes, and how a spec says so once they are leased. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.catalogue.network import Network, of
+from taod.catalogue.schema import merge
+
+_COUNTS = ("gpus", "num_gpus")
+_LISTS = ("gpu_ids", "gpu_id")
+_GROUPS = ("", "train.")
+FIELDS = frozenset(f"{group}{name}" for group in _GROUPS for name in (*_COUNTS, *_LISTS))
+_TRAINING = frozenset({"train", "retrain", "finetune"})
+
+
+def devices_wanted(network: Network | str, action: str, spec: dict[str, Any] | None) -> int:
+    """How many devices an action runs on: what the spec asks for if it trains, else one."""
+    if action not in _TRAINING:
+        return 1
+    if spec is None:
+        spec = merge.default(of(network), action)
+    return max([1, *(_asked(merge.get(spec, field)) for field in FIELDS)])
+
+
+def _asked(value: Any) -> int:
+    if isinstance(value, list):
+        return len(value)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def fit(spec: dict[str, Any], gpus: int) -> None:
+    """Say in the spec what was leased: counts no larger than that, ids counted from 0, as the run sees them.
+
+    Without a GPU, counts stay 1: the tools know no other number for one process.
+    """
+    most = max(1, gpus)
+    for field in FIELDS:
+        value = merge.get(spec, field)
+        if value is None:
+            continue
+        if isinstance(value, list):
+            merge.put(spec, field, list(range(max(1, min(len(value), most)))))
+        elif field.rpartition(".")[2] in _LISTS:
+            merge.put(spec, field, 0)
+        else:
+            merge.put(spec, field, max(1, min(_asked(value), most)))

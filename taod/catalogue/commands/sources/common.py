@@ -1,0 +1,68 @@
+"""What the layouts share: places in a data set, and the names of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.schema.merge import put
+
+Spec = dict[str, Any]
+Fill = Callable[[Spec, JobFacts], None]
+
+
+def at(dataset: DatasetFacts | None, name: str = "") -> str | None:
+    """A place in a data set, there or not; None where there is no data set."""
+    if dataset is None:
+        return None
+    return str(dataset.root / name) if name else str(dataset.root)
+
+
+def put_all(spec: Spec, values: dict[str, Any]) -> None:
+    """Set every value that is known, by dotted path."""
+    for path, value in values.items():
+        if value is not None:
+            put(spec, path, value)
+
+
+def first(facts: JobFacts) -> DatasetFacts | None:
+    """The first train set, for networks that read only one."""
+    return facts.train[0] if facts.train else None
+
+
+def images_folder(dataset: DatasetFacts, name: str) -> Path:
+    """The folder `name` of a data set; where it lacks that but has exactly one `images*` folder, that one."""
+    wanted = dataset.root / name
+    if wanted.is_dir():
+        return wanted
+    others = sorted(p for p in dataset.root.glob("images*") if p.is_dir())
+    return others[0] if len(others) == 1 else wanted
+
+
+def class_names(dataset: DatasetFacts) -> list[str]:
+    """The classes that were found in a data set, else those of its classes.txt or classes.json; empty: none is told."""
+    if dataset.classes:
+        return list(dataset.classes)
+    listed = dataset.root / "classes.txt"
+    if listed.is_file():
+        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    encoded = dataset.root / "classes.json"
+    if encoded.is_file():
+        try:
+            names = msgspec.json.decode(encoded.read_bytes(), type=list[str])
+        except msgspec.DecodeError:
+            return []
+        return names
+    return []
+
+
+def known_classes(facts: JobFacts) -> list[str]:
+    """The classes of a job's data, as its schema has them: of all train sets in order, else of another set."""
+    learnt = dict.fromkeys(name for dataset in facts.train for name in class_names(dataset))
+    others = [facts.eval, facts.inference, facts.calibration, facts.own]
+    return list(learnt) or next((names for d in others if d is not None and (names := class_names(d))), [])

@@ -1,0 +1,120 @@
+"""Data of the object detectors, and of the conversions that make their tfrecords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.commands.sources.common import Spec, at, first, put_all
+from taod.catalogue.schema.merge import drop, put
+
+
+def _records(dataset: DatasetFacts) -> dict[str, Any]:
+    """All record files; the `idx-…` files that `convert_and_index` writes beside them are no records."""
+    root = dataset.root
+    names = "[!i]*" if is_indexed(dataset) else "*"
+    return {"tfrecords_path": f"{root}/tfrecords/{names}", "image_directory_path": f"{root}/"}
+
+
+def is_indexed(dataset: DatasetFacts) -> bool:
+    """Whether the dataset's records have index files, without which ssd, dssd and retinanet refuse them."""
+    return any((dataset.root / "tfrecords").glob("idx-*"))
+
+
+def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
+    """detectnet_v2, faster_rcnn: one source for each train set, and the eval set as the only validation source.
+
+    The inference of detectnet_v2 reads no data set: its message has no field for one, and refuses what it lacks.
+    """
+    if facts.network == "detectnet_v2" and facts.action == "inference":
+        return
+    if facts.train:
+        put(spec, "dataset_config.data_sources", [_records(d) for d in facts.train])
+    if facts.eval is not None:
+        put(spec, "dataset_config.validation_data_source", _records(facts.eval))
+        drop(spec, "dataset_config.validation_fold")
+
+
+def tfrecords_many_validation(spec: Spec, facts: JobFacts) -> None:
+    """The YOLO family."""
+    if facts.train:
+        put(spec, "dataset_config.data_sources", [_records(d) for d in facts.train])
+    if facts.eval is not None:
+        put(spec, "dataset_config.validation_data_sources", [_records(facts.eval)])
+        drop(spec, "dataset_config.validation_fold")
+
+
+def tfrecords_with_labels(spec: Spec, facts: JobFacts) -> None:
+    """ssd, dssd, retinanet: train from tfrecords, validate from KITTI labels."""
+    if facts.train:
+        sources = [{"tfrecords_path": f"{d.root}/tfrecords/tfrecords-*"} for d in facts.train]
+        put(spec, "dataset_config.data_sources", sources)
+    if facts.eval is not None:
+        validation = {
+            "label_directory_path": at(facts.eval, "labels"),
+            "image_directory_path": at(facts.eval, "images"),
+        }
+        put(spec, "dataset_config.validation_data_sources", [validation])
+
+
+def efficientdet_tf1(spec: Spec, facts: JobFacts) -> None:
+    put_all(
+        spec,
+        {
+            "dataset_config.training_file_pattern": at(first(facts), "tfrecords/*.tfrecord"),
+            "dataset_config.validation_file_pattern": at(facts.eval, "tfrecords/*.tfrecord"),
+            "dataset_config.validation_json_file": at(facts.eval, "annotations.json"),
+        },
+    )
+
+
+def efficientdet_tf2(spec: Spec, facts: JobFacts) -> None:
+    train, validation = at(first(facts), "tfrecords/*.tfrecord"), at(facts.eval, "tfrecords/*.tfrecord")
+    put_all(
+        spec,
+        {
+            "dataset.train_tfrecords": [train] if train else None,
+            "dataset.val_tfrecords": [validation] if validation else None,
+            "dataset.val_json_file": at(facts.eval, "annotations.json"),
+        },
+    )
+
+
+def detr(spec: Spec, facts: JobFacts) -> None:
+    """deformable_detr, dino: COCO sources, under another name for each action."""
+    if facts.action == "train":
+        if facts.train:
+            put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
+        if facts.eval is not None:
+            put(spec, "dataset.val_data_sources", [_coco(facts.eval)])
+        return
+    for unused in ("train_data_sources", "val_data_sources"):
+        drop(spec, f"dataset.{unused}")
+    if facts.action == "evaluate" and facts.eval is not None:
+        put(spec, "dataset.test_data_sources", _coco(facts.eval))
+    if facts.action == "inference" and facts.inference is not None:
+        source = {"image_dir": [at(facts.inference, "images")], "classmap": at(facts.inference, "label_map.txt")}
+        put(spec, "dataset.infer_data_sources", source)
+
+
+def _coco(dataset: DatasetFacts) -> dict[str, Any]:
+    return {"image_dir": at(dataset, "images"), "json_file": at(dataset, "annotations.json")}
+
+
+def conversions(spec: Spec, facts: JobFacts) -> None:
+    """The conversions of a detection data set; what they write goes into its `tfrecords/`."""
+    own = facts.own
+    if own is None:
+        return
+    if facts.action in ("convert", "convert_and_index"):
+        put_all(spec, {"kitti_config.root_directory_path": f"{own.root}/", "image_directory_path": f"{own.root}/"})
+    elif facts.action == "convert_efficientdet_tf2":
+        put_all(
+            spec,
+            {
+                "dataset_convert.image_dir": at(own, "images"),
+                "dataset_convert.annotations_file": at(own, "annotations.json"),
+                "dataset_convert.output_dir": at(own, "tfrecords"),
+                "results_dir": f"{facts.results}/",
+            },
+        )

@@ -1,0 +1,71 @@
+"""Data of the data services, which work on the inference data set: COCO, KITTI or masks of unet, as the spec says."""
+
+from __future__ import annotations
+
+from taod.catalogue.commands.inputs import JobFacts
+from taod.catalogue.commands.sources.common import Spec, at, put_all
+from taod.catalogue.schema.merge import get, put
+
+_LABELS = {"COCO": "annotations.json", "UNET": "masks"}
+"""Where a format has its labels; the others have them in labels/."""
+
+
+_FORMATS = {"coco": "COCO", "kitti": "KITTI", "pascal_voc": "PASCAL_VOC", "unet": "UNET"}
+"""Of a dataset: what the services call its format."""
+
+
+def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
+    """The format at `path` as the tool will read it: the dataset's own, where that differs from the specification's.
+
+    A tool that looks for another format finds no labels, so the published default never stands against the data.
+    """
+    given = str(get(spec, path, "COCO"))
+    own = _FORMATS.get(facts.inference.format) if facts.inference else None
+    if own is None or own == given.upper():
+        return given.upper()
+    put(spec, path, own.lower() if given.islower() else own)
+    return own
+
+
+def analytics(spec: Spec, facts: JobFacts) -> None:
+    _labels(spec, facts, _own_format(spec, facts, "data.input_format"))
+
+
+def annotation_conversion(spec: Spec, facts: JobFacts) -> None:
+    before = str(get(spec, "data.input_format", "COCO")).upper()
+    given = _own_format(spec, facts, "data.input_format")
+    if given != before and given == str(get(spec, "data.output_format", "KITTI")).upper():
+        put(spec, "data.output_format", "KITTI" if given == "COCO" else "COCO")
+    if given == "COCO":
+        put_all(spec, {"coco.ann_file": at(facts.inference, "annotations.json")})
+    elif given == "UNET":  # a group that the published tool does not have; the embedded engine reads it
+        put_all(spec, {"unet.image_dir": at(facts.inference, "images"), "unet.mask_dir": at(facts.inference, "masks")})
+    else:
+        put_all(
+            spec,
+            {"kitti.image_dir": at(facts.inference, "images"), "kitti.label_dir": at(facts.inference, "labels")},
+        )
+
+
+def augmentation(spec: Spec, facts: JobFacts) -> None:
+    _labels(spec, facts, _own_format(spec, facts, "data.dataset_type"))
+
+
+def _labels(spec: Spec, facts: JobFacts, given: str) -> None:
+    put_all(
+        spec,
+        {
+            "data.image_dir": at(facts.inference, "images"),
+            "data.ann_path": at(facts.inference, _LABELS.get(given, "labels")),
+        },
+    )
+
+
+def auto_label(spec: Spec, facts: JobFacts) -> None:
+    put_all(
+        spec,
+        {
+            "inference.img_dir": at(facts.inference, "images"),
+            "inference.ann_path": at(facts.inference, "annotations.json"),
+        },
+    )

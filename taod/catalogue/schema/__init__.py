@@ -1,0 +1,1 @@
+"""Parameters of specifications: tables, JSON Schema, validation, merging."""

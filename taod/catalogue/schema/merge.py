@@ -1,0 +1,164 @@
+"""Whole specifications out of partial ones: an action's default, deep merging, what is still missing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from taod.catalogue.network import Network, of
+from taod.catalogue.schema import classwise
+from taod.catalogue.schema.tables import Node
+
+Document = dict[str, Any]
+
+
+def merge(base: Document, over: Document, node: Node | None = None) -> Document:
+    """`base` with `over` laid upon it: objects are merged, anything else is replaced; null stays and means unset.
+
+    With the `node` of the table that both describe, an object with free keys is replaced as well.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        child = node.children.get(key) if node is not None else None
+        if isinstance(value, dict) and isinstance(below, dict) and not (child is not None and child.free_keys):
+            merged[key] = merge(below, value, child)
+        else:
+            merged[key] = value
+    return merged
+
+
+def without_nulls(document: Document) -> Document:
+    """The document without what is unset; objects in lists included, groups that this leaves empty are dropped."""
+    kept: Document = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            below = without_nulls(value)
+            if below or not value:
+                kept[key] = below
+        elif isinstance(value, list):
+            kept[key] = [without_nulls(v) if isinstance(v, dict) else v for v in value]
+        elif value is not None:
+            kept[key] = value
+    return kept
+
+
+def get(document: Any, path: str, otherwise: Any = None) -> Any:
+    """The value at a dotted path; null counts as absent."""
+    for name in path.split("."):
+        if not isinstance(document, dict) or document.get(name) is None:
+            return otherwise
+        document = document[name]
+    return document
+
+
+def put(document: Document, path: str, value: Any) -> None:
+    """Set a value at a dotted path, making the groups on the way; what stands in the way is replaced."""
+    *groups, last = path.split(".")
+    for name in groups:
+        if not isinstance(document.get(name), dict):
+            document[name] = {}
+        document = document[name]
+    document[last] = value
+
+
+def drop(document: Any, path: str) -> Any:
+    """Take the value at a dotted path out of the document and return it, or None."""
+    *groups, last = path.split(".")
+    for name in groups:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document.pop(last, None) if isinstance(document, dict) else None
+
+
+def default(network: Network | str, action: str, classes: list[str] | None = None) -> Document:
+    """The specification that an action has before the user says anything; the caller may change it.
+
+    With `classes`, class-wise parts get an entry a class, and a classifier's number of classes is theirs.
+    """
+    encoded = _default(of(network).name, action, tuple(classes or ()))
+    document: Document = msgspec.json.decode(encoded)
+    return document
+
+
+def over_default(network: Network | str, action: str, document: Document, classes: list[str] | None = None) -> Document:
+    """The whole specification that a partial one stands for.
+
+    Of what a tool reads only one of (an optimiser, a schedule), the default's gives way to the one in the document.
+    A map with free keys is the document's alone.
+    """
+    chosen, root = of(network), of(network).table(action).root
+    return merge(choose(chosen, default(network, action, classes), document), document, root)
+
+
+def choose(network: Network, base: Document, over: Document) -> Document:
+    """`base` without what cannot stand beside a value of `over`; neither is changed."""
+    for group, *names in network.file.one_of:
+        given = {name for name in names if get(over, f"{group}.{name}" if group else name) is not None}
+        if given:
+            for other in set(names) - given:
+                base = without(base, f"{group}.{other}" if group else other)
+    return base
+
+
+def stands_for(network: Network, document: Document, path: str) -> str | None:
+    """What the document has instead of a parameter that cannot stand beside it: `…adam` for `…sgd.momentum`."""
+    for group, *names in network.file.one_of:
+        places = {name: f"{group}.{name}" if group else name for name in names}
+        own = next((name for name, place in places.items() if f"{path}.".startswith(f"{place}.")), None)
+        if own is not None and get(document, places[own]) is None:
+            return next((place for place in places.values() if get(document, place) is not None), None)
+    return None
+
+
+def without(document: Document, path: str) -> Document:
+    """The document without a value; groups on the way are copied, so that others may share them."""
+    name, _, rest = path.partition(".")
+    if name not in document or (rest and not isinstance(document[name], dict)):
+        return document
+    if rest:
+        return {**document, name: without(document[name], rest)}
+    return {key: value for key, value in document.items() if key != name}
+
+
+def missing(network: Network | str, action: str, document: Document) -> list[str]:
+    """Paths of the required parameters that neither the document nor the default gives a value."""
+    table = of(network).table(action)
+    if not table.required:
+        return []
+    whole = merge(default(network, action), document)
+    absent = (row.path for row in table.required if get(whole, row.path) is None)
+    # A field of a group that is not there at all is not asked for.
+    return [path for path in absent if "." not in path or get(whole, path.rpartition(".")[0]) is not None]
+
+
+@lru_cache(maxsize=256)
+def _default(network: str, action: str, classes: tuple[str, ...]) -> bytes:
+    table = of(network).table(action)
+    document = group_default(table.root)
+    classwise.fill(table, document, list(classes))
+    count = classwise.count_path(of(network).dataset_type, table)
+    if classes and count is not None:
+        put(document, count, len(classes))
+    return msgspec.json.encode(document)
+
+
+def group_default(node: Node) -> Document:
+    """The defaults of everything shown below a group; what has none is left out."""
+    values: Document = {}
+    for name, child in node.children.items():
+        value = None if child.hidden else _node_default(child)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _node_default(node: Node) -> Any:
+    own = node.parameter.default if node.parameter is not None else None
+    if own is not None:
+        return merge(own, group_default(node)) if isinstance(own, dict) and node.children else own
+    below = group_default(node) if node.children else {}
+    if not below:
+        return None
+    return [below] if node.is_list else below

@@ -1,0 +1,288 @@
+"""Reads the data files: which networks there are, and the parameters of one action, parsed only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from taod.catalogue.schema import messages
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One parameter of a specification: a line of a data file."""
+
+    path: str
+    """Dotted; a path that goes on below a list describes the list's items."""
+    type: str
+    """`int`, `float`, `bool`, `string`, `list`, `object`, or `any`."""
+    actions: str = ""
+    """The actions whose specs have it, separated by spaces; empty: all of the network's."""
+    const: bool = False
+    hidden: bool = False
+    """Known to the tool, accepted in a spec, not shown in the schema."""
+    default: Any = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    options: list[Any] = []
+    free_keys: bool = False
+    """An object whose keys are the user's own (`label_map`): a user's object replaces the default's as a whole."""
+    items: str = ""
+    """Type of the elements of a list, where it is known."""
+    required: bool = False
+    popular: bool = False
+    automl: bool = False
+    multiple_of: int | None = None
+    compare: list[str] = []
+    """Rules such as `<= train.num_epochs`, and `/ a.b` for a multiple of another parameter."""
+    parent: bool = False
+    """Others depend on it, so a sweep draws it first."""
+    note: str = ""
+
+
+class StatusFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a network's training reports in status.json."""
+
+    metrics: Literal["own", "before", "next", "after"] = "own"
+    """Which epoch the metrics of a line without an epoch belong to; curves in such lines likewise.
+
+    `own`: metrics stand in the line of their epoch, others belong to the last epoch seen. `before`: the tool writes
+    them first, then the line of their epoch, mostly with the same metrics. `next`: the line of an epoch is written
+    when it begins, counted from 0, and metrics at its end. `after`: metrics follow the line of their epoch. Under all
+    but `own` later lines repeat them.
+    """
+    curves: Literal["first", "last"] = "first"
+    """Which value of a curve stands for an epoch; `last` where the tool writes one per iteration."""
+    step: Literal["epoch", "cur_iter"] = "epoch"
+    """What the training counts."""
+    first_epoch: int = 1
+    """What the tool calls its first epoch."""
+    resumes_at_first: bool = False
+    """A resumed training calls its first epoch so again, not by the number that it has in the whole training."""
+
+
+class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is always known of a network: a line of the index."""
+
+    kind: str
+    dataset_type: str
+    formats: list[str]
+    image: str
+    spec_format: str
+    classwise: bool
+    actions: list[str]
+    specs: list[str]
+    """Actions that take a specification."""
+    metric: str | None = None
+    metric_direction: str = "maximise"
+    checkpoint_separator: str = "="
+    """What stands before the epoch's number in the name of a checkpoint."""
+    first_checkpoint: int = 1
+    """The number in the name of the first epoch's checkpoint."""
+    status: StatusFacts = StatusFacts()
+
+
+class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network's own data file; its parameters are left as text until a table is asked for."""
+
+    commands: dict[str, dict[str, str]]
+    """For each action: command line field -> how its value is found."""
+    fields: dict[str, dict[str, str]]
+    """For each action: path in the spec -> how its value is found."""
+    parameters: msgspec.Raw
+    sweep_commands: dict[str, str] = {}
+    sweep_fields: dict[str, str] = {}
+    status: dict[str, str] = {}
+    """For an action that writes status.json elsewhere than below its results: the spec field that has the folder, and
+    after a slash what is below it (`results_dir/dataset_convert`)."""
+    one_of: list[list[str]] = []
+    """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """`path <operator> other` must hold wherever both have a value."""
+
+    path: str
+    operator: str
+    other: str
+
+
+_SCALARS = {"string": "string", "bool": "bool", "int": "int", "uint": "int", "float": "float"}
+
+
+class Node:
+    """A place in a spec: a parameter, or a group that no line of the table names."""
+
+    __slots__ = ("children", "field", "free", "hidden", "listed", "name", "parameter", "path")
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self.path = path
+        self.parameter: Parameter | None = None
+        self.children: dict[str, Node] = {}
+        self.field: messages.Field | None = None
+        """What the tool's protobuf message declares here; None for other formats, and where it declares nothing."""
+        self.hidden = False
+        self.listed = True
+        """Whether the table has a line for it or for something below; else only the tool's message has it."""
+        self.free = False
+        """Takes anything below it without a word."""
+
+    @property
+    def is_list(self) -> bool:
+        return self.parameter is not None and self.parameter.type == "list"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a specification may have several of it."""
+        if self.field is not None:
+            return self.field.repeated
+        return self.is_list or (self.parameter is None and self.name.endswith("data_sources"))
+
+    @property
+    def declares_list(self) -> bool:
+        """Whether the tool's message makes a list of a single value. Data sources may be either: they are filled in."""
+        return self.field is not None and self.field.repeated and not self.name.endswith("data_sources")
+
+    @property
+    def items(self) -> str:
+        """The type of a list's items, by the table or else by the tool's message; empty where neither has one."""
+        row = self.parameter
+        if row is not None and (row.items or row.minimum is not None or row.maximum is not None):
+            return row.items or "float"
+        declared = self.field.kind if self.field is not None else ""
+        return _SCALARS.get(declared, "")
+
+    @property
+    def free_keys(self) -> bool:
+        """Whether an object's keys are the user's own."""
+        return self.parameter is not None and self.parameter.free_keys
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether leaving it out is refused.
+
+        A required field of a group that has no default itself is not asked for: the default must validate.
+        """
+        row = self.parameter
+        return (
+            row is not None and row.required and (row.default is not None or row.type == "list" or "." not in row.path)
+        )
+
+    @property
+    def is_group(self) -> bool:
+        return self.parameter is None or self.parameter.type == "object"
+
+
+class Table:
+    """The parameters of one action of one network, in order and as a tree."""
+
+    def __init__(self, network: str, action: str, rows: list[Parameter], message: str | None = None) -> None:
+        self.network = network
+        self.action = action
+        self.rows = {row.path: row for row in rows}
+        self.root = Node("", "")
+        for row in rows:
+            self._place(row).parameter = row
+        _settle(self.root)
+        if message is not None:
+            _declare(self.root, message)
+        self.comparisons = [_comparison(row.path, rule) for row in rows for rule in row.compare]
+        self.required = [row for row in rows if row.required and self._asked_for(row)]
+        self.automl = [row.path for row in rows if row.automl]
+
+    def _place(self, row: Parameter) -> Node:
+        node, path = self.root, ""
+        for name in row.path.split("."):
+            path = f"{path}.{name}" if path else name
+            if name not in node.children:
+                node.children[name] = Node(name, path)
+            node = node.children[name]
+        return node
+
+    def _asked_for(self, row: Parameter) -> bool:
+        node = self.node(row.path)
+        return node is not None and node.must_be_given and not row.hidden and not self.in_list(row.path)
+
+    def node(self, path: str) -> Node | None:
+        """The place at a dotted path, if the table has it."""
+        node: Node | None = self.root
+        for name in path.split("."):
+            node = node.children.get(name) if node is not None else None
+        return node
+
+    def in_list(self, path: str) -> bool:
+        """Whether the path describes items of a list rather than one place in the spec."""
+        parts = path.split(".")
+        above = (self.rows.get(".".join(parts[:end])) for end in range(1, len(parts)))
+        return any(row is not None and row.type == "list" for row in above)
+
+
+def _settle(node: Node) -> None:
+    for child in node.children.values():
+        _settle(child)
+    below = node.children.values()
+    own = node.parameter
+    if own is None:
+        # A repeated message that only its fields are listed of may be given as one or as a list.
+        node.hidden = bool(node.path) and (all(c.hidden for c in below) or node.repeats)
+    else:
+        node.hidden = own.hidden or (own.type == "object" and bool(below) and all(c.hidden for c in below))
+        node.free = (own.type == "object" and not below) or node.name == "custom_args"
+
+
+def _declare(node: Node, message: str) -> None:
+    """Lay the tool's message over the tree; fields that no line of the table names are known and not shown."""
+    for name, field in messages.fields(message).items():
+        child = node.children.get(name)
+        if child is None:
+            child = node.children[name] = Node(name, f"{node.path}.{name}" if node.path else name)
+            child.hidden, child.listed = True, False
+        child.field = field
+        if field.message:
+            _declare(child, field.message)
+
+
+def _comparison(path: str, rule: str) -> Comparison:
+    operator, _, other = rule.partition(" ")
+    return Comparison(path, operator, other)
+
+
+@lru_cache(maxsize=1)
+def index() -> dict[str, IndexEntry]:
+    """Every network and dataset type by name."""
+    return msgspec.json.decode((DATA / "index.json").read_bytes(), type=dict[str, IndexEntry])
+
+
+def pretrained() -> Iterator[tuple[str, str]]:
+    """Every published pretrained model as (ngc_path, network_arch); read each time, since only a start asks."""
+    for network, paths in msgspec.json.decode((DATA / "ptms.json").read_bytes(), type=dict[str, list[str]]).items():
+        for path in paths:
+            yield path, network
+
+
+@lru_cache(maxsize=64)
+def network_file(name: str) -> NetworkFile:
+    """The data file of a network; raises KeyError for a name that the index lacks."""
+    if name not in index():
+        raise KeyError(name)
+    return msgspec.json.decode((DATA / f"{name}.json").read_bytes(), type=NetworkFile)
+
+
+@lru_cache(maxsize=64)
+def _parameters(name: str) -> list[Parameter]:
+    return msgspec.json.decode(network_file(name).parameters, type=list[Parameter])
+
+
+@lru_cache(maxsize=256)
+def table(network: str, action: str) -> Table:
+    """The parameter table of an action; an action without a spec has an empty one."""
+    rows = [p for p in _parameters(network) if not p.actions or action in p.actions.split()]
+    if action not in index()[network].specs:
+        return Table(network, action, [])
+    return Table(network, action, rows, messages.root(network, action))

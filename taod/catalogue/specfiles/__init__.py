@@ -1,0 +1,1 @@
+"""Specification files: YAML, JSON and protobuf text, read and written."""

@@ -1,0 +1,1 @@
+"""The commands of `taod`, one module each, imported when called."""

@@ -1,0 +1,54 @@
+"""`taod device`: what jobs can run on, who is on it, and how busy it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taod.cli.support.options import with_client
+from taod.cli.support.output import Columns, Output, short, size, with_output
+from taod.types.device import Device
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+
+def _memory(device: Device) -> str:
+    if device.memory_total_bytes is None:
+        return ""
+    return f"{size(device.memory_used_bytes)} / {size(device.memory_total_bytes)}"
+
+
+def _jobs(device: Device) -> str:
+    return ", ".join(f"{lease.action} {short(lease.job_id)} ({lease.network})" for lease in device.leases)
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.0f} {unit}"
+
+
+COLUMNS: Columns[Device] = {
+    "device": lambda device: device.id,
+    "name": lambda device: device.name,
+    "slots": lambda device: f"{len(device.leases)}/{device.slots}",
+    "jobs": _jobs,
+    "memory": _memory,
+    "busy": lambda device: _figure(device.utilisation_percent, "%"),
+    "heat": lambda device: _figure(device.temperature_c, "°C"),
+    "power": lambda device: _figure(device.power_w, "W"),
+    "not used because": lambda device: device.busy_reason or "",
+}
+
+
+@click.group()
+def device() -> None:
+    """GPUs and CPU slots that jobs run on."""
+
+
+@device.command("ls")
+@with_client
+@with_output
+async def ls(client: Client, out: Output) -> None:
+    """List devices with the jobs that hold them."""
+    out.listing(await client.devices(), COLUMNS)

@@ -1,0 +1,176 @@
+"""What doctor finds in a root: permissions, database, leftovers of runs and jobs; and the mends that are safe."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from store.inspect import Inspection, inspect
+from taod.cli.support.check_result import Finding
+from taod.ids import is_id
+from taod.paths import Root
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+NAMED = 3
+
+
+def examine_root(root: Root) -> Iterator[Finding]:
+    """Everything that may be wrong with a root that is there."""
+    yield _permissions(root)
+    if not root.database.exists():
+        yield Finding(True, "database", "not made yet")
+        return
+    known = inspect(root.database)
+    yield _database(root, known)
+    if known.damage:
+        return
+    served = is_served(root)
+    yield _stale(root, served)
+    yield _orphans(root, known, served)
+    yield _strays(root, known, served)
+
+
+def is_served(root: Root) -> bool:
+    """Whether a daemon holds the root."""
+    try:
+        with root.lock_file.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _permissions(root: Root) -> Finding:
+    """The database and daemon.json have tokens and keys in them."""
+    wide = []
+    for path, mode in (
+        (root.path, PRIVATE_FOLDER),
+        (root.jobs, PRIVATE_FOLDER),
+        (root.database, PRIVATE_FILE),
+        (root.daemon_file, PRIVATE_FILE),
+    ):
+        try:
+            if path.stat().st_mode & 0o077 & ~mode:
+                wide.append((path, mode))
+        except OSError:
+            continue
+    if not wide:
+        return Finding(True, "access", "the root is its owner's alone")
+    names = ", ".join(str(path) for path, _ in wide)
+    orders = "; ".join(f"chmod {mode:o} {path}" for path, mode in wide)
+    return Finding(False, "access", f"others may look into {names}", orders, fix=partial(_restrict, wide))
+
+
+def _restrict(wide: list[tuple[Path, int]]) -> str:
+    for path, mode in wide:
+        path.chmod(mode)
+    return "made private"
+
+
+def _database(root: Root, known: Inspection) -> Finding:
+    if known.damage:
+        more = f" and {len(known.damage) - 1} more" if len(known.damage) > 1 else ""
+        remedy = f"stop the daemon, keep a copy of {root.database}*, then `sqlite3 {root.database} .recover`"
+        return Finding(False, "database", f"damaged: {known.damage[0]}{more}", remedy)
+    if known.newer:
+        found = f"written by a newer taod (with {', '.join(known.newer)})"
+        return Finding(False, "database", found, "install that version, or choose another root")
+    if known.stray_leases:
+        devices = ", ".join(known.stray_leases)
+        return Finding(False, "database", f"{devices} leased by a job that does not run", "report this: it is a fault")
+    size = root.database.stat().st_size / 1024**2
+    return Finding(True, "database", f"whole, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} data sets")
+
+
+def _stale(root: Root, served: bool) -> Finding:
+    if served or not root.daemon_file.exists():
+        return Finding(True, "lock", "held by the daemon" if served else "free")
+    remedy = f"rm {root.daemon_file} (the next `taod serve` writes it anew anyway)"
+    return Finding(
+        False, "lock", "daemon.json is of a daemon that has died", remedy, fix=partial(_remove, root.daemon_file)
+    )
+
+
+def _remove(path: Path) -> str:
+    path.unlink(missing_ok=True)
+    return "removed"
+
+
+def _orphans(root: Root, known: Inspection, served: bool) -> Finding:
+    """Processes that carry a run's mark while their job is on no device. Another root's runs are none of ours."""
+    found = [(pid, job_id) for pid, job_id in marked(root) if not known.on_device(job_id)]
+    if not found:
+        return Finding(True, "orphans", "no process is left of a run that has ended")
+    pids = [pid for pid, _ in found]
+    words = ", ".join(f"pid {pid} of job {job_id[:8]}" for pid, job_id in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    remedy = f"kill -9 {' '.join(map(str, pids))}"
+    if served:
+        # Between the look into the database and the look at the processes a run may have begun.
+        return Finding(False, "orphans", words + more, f"look again; if they stay: {remedy}")
+    return Finding(False, "orphans", words + more, remedy, fix=partial(_kill, root, dict(found)))
+
+
+def marked(root: Root) -> Iterator[tuple[int, str]]:
+    """Living processes of runs of this root: pid and the job's id."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            folder = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        marks = [one.removeprefix(b"TAOD_RUN=") for one in environ if one.startswith(b"TAOD_RUN=")]
+        if not marks:
+            continue
+        job_id = marks[0].partition(b"/")[0].decode(errors="replace")
+        if is_id(job_id) and (root.job(job_id).path.exists() or root.jobs in folder.parents):
+            yield int(entry.name), job_id
+
+
+def _kill(root: Root, found: dict[int, str]) -> str:
+    """Those that are still the same processes of the same jobs."""
+    killed = 0
+    for pid, job_id in marked(root):
+        if found.get(pid) == job_id:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return f"{killed} killed"
+
+
+def _strays(root: Root, known: Inspection, served: bool) -> Finding:
+    """Folders of jobs and data sets that the database does not know: what a crash leaves of a deletion."""
+    strays = [
+        path
+        for folder, ids in (
+            (root.jobs, known.jobs.keys()),
+            (root.datasets, known.datasets),
+            (root.reviews, known.datasets),
+        )
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if is_id(path.name) and path.name not in ids
+    ]
+    if not strays:
+        return Finding(True, "folders", "each belongs to a job or a data set")
+    names = ", ".join(str(path.relative_to(root.path)) for path in strays[:NAMED])
+    more = f" and {len(strays) - NAMED} more" if len(strays) > NAMED else ""
+    found = f"{names}{more}: of no job or data set"
+    remedy = f"look into them, then delete them; --fix moves them to {root.stray}"
+    if served:
+        return Finding(False, "folders", found, f"{remedy} while no daemon is running")
+    return Finding(False, "folders", found, remedy, fix=partial(_move, root, strays))
+
+
+def _move(root: Root, strays: list[Path]) -> str:
+    root.stray.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    for path in strays:
+        path.rename(root.stray / f"{path.parent.name}-{path.name}")
+    return f"{len(strays)} moved to {root.stray}"

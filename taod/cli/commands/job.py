@@ -1,0 +1,347 @@
+"""`taod job`: see, watch and steer jobs, and take what they made."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import rich_click as click
+
+from taod.cli.commands.plan import plan
+from taod.cli.support import documents, jobs_table
+from taod.cli.support.options import list_options, one_of, with_client
+from taod.cli.support.output import (
+    Columns,
+    Output,
+    confirm,
+    json_option,
+    moment,
+    print_json,
+    short,
+    size,
+    with_output,
+    yes_option,
+)
+from taod.cli.support.resolve import job_id
+from taod.types.common import JobSort
+from taod.types.job import Artifact, JobPatch, JobView
+from taod.types.state import State, Status
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+ALL_LINES = 10**9
+FILES: Columns[Artifact] = {
+    "file": lambda file: file.path,
+    "size": lambda file: size(file.size_bytes),
+    "changed": lambda file: moment(file.modified_on),
+}
+job_argument = click.argument("job_", metavar="JOB")
+jobs_argument = click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+
+
+@click.group()
+def job() -> None:
+    """Jobs of this user. JOB is an id, or its beginning where that is unique."""
+
+
+job.add_command(plan)
+
+
+@job.command("ls")
+@click.option("--state", multiple=True, type=one_of(State), help="Only jobs in this state.")
+@click.option("--status", type=one_of(Status), help="Only jobs of this public status.")
+@click.option("--action", help="Only jobs of this action.")
+@click.option("--network", help="Only jobs of this network architecture, or type of data set.")
+@click.option("--text", help="Only jobs with this in id, action, network or owner's name.")
+@list_options(JobSort)
+@with_client
+@with_output
+async def ls(
+    client: Client,
+    out: Output,
+    state: tuple[str, ...],
+    status: str | None,
+    size: int | None,
+    **narrowing: Any,
+) -> None:
+    """List jobs, the newest first."""
+    page = await client.jobs(
+        state=[State(each) for each in state],
+        status=Status(status) if status else None,
+        size=out.size(size),
+        **narrowing,
+    )
+    out.listing(page.items, jobs_table.VIEWS, total=page.total - (narrowing["skip"] or 0))
+
+
+@job.command("show")
+@job_argument
+@with_client
+@with_output
+async def show(client: Client, out: Output, job_: str) -> None:
+    """Everything about one job: state, reasons, KPIs, process, history."""
+    detail = await client.job(await job_id(client, job_))
+    if out.form is out.form.IDS:
+        out.ids([detail.job.id])
+    else:
+        out.answer(detail, lambda: jobs_table.show(out, detail))
+
+
+@job.command("log")
+@job_argument
+@click.option("-n", "--tail", type=click.IntRange(1), help="Only the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@with_client
+async def log(client: Client, job_: str, tail: int | None, follow: bool) -> None:
+    """Print a job's log as the run wrote it."""
+    whole_id = await job_id(client, job_)
+    end = 0
+    if tail or not follow:
+        part = await client.log_tail(whole_id, tail or ALL_LINES)
+        _write(part.data)
+        end = part.end
+    if follow:
+        async for chunk in client.follow_log(whole_id, end):
+            _write(chunk)
+
+
+def _write(chunk: bytes) -> None:
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+@job.command("follow")
+@job_argument
+@with_client
+@with_output
+async def follow(client: Client, out: Output, job_: str) -> None:
+    """Watch a job's progress until it has ended; exit 1 unless it is done."""
+    from taod.cli.support.progress import watch
+
+    view = await watch(client, await job_id(client, job_), out.aside)
+    out.answer(view, lambda: None)
+    _exit_unless_done([view])
+
+
+@job.command("wait")
+@jobs_argument
+@click.option(
+    "--timeout", "patience_s", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this long: exit 1."
+)
+@with_client
+@with_output
+async def wait(client: Client, out: Output, jobs: tuple[str, ...], patience_s: float | None) -> None:
+    """Wait until all have ended: exit 0 when all are done, 1 when one failed or was cancelled.
+
+    A paused job has not ended. The daemon may be restarted meanwhile.
+    """
+    from taod.cli.support.progress import until_ended
+
+    ids = [await job_id(client, each) for each in jobs]
+    ended: list[JobView] = []
+
+    def tell(view: JobView) -> None:
+        if out.form is out.form.TABLE:
+            click.echo(_line(view), err=True)
+
+    try:
+        async with asyncio.timeout(patience_s):
+            for id in ids:
+                ended.append(await until_ended(client, id, tell))
+                out.changed(ended[-1], _line(ended[-1]))
+    except TimeoutError:
+        still = (await client.job(ids[len(ended)])).job
+        raise click.ClickException(f"{still.action} {still.id} is still {still.state} after {patience_s:g} s") from None
+    _exit_unless_done(ended)
+
+
+def _line(view: JobView) -> str:
+    return f"{view.action} {short(view.id)}: {view.state}. {view.reason}"
+
+
+def _exit_unless_done(views: list[JobView]) -> None:
+    if any(view.state is not State.DONE for view in views):
+        raise SystemExit(1)
+
+
+def _steering(name: str, line: str) -> None:
+    """A command that asks the same thing of each job."""
+
+    @job.command(name, help=line)
+    @jobs_argument
+    @with_client
+    @with_output
+    async def steer(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
+        for id in [await job_id(client, each) for each in jobs]:
+            view = await getattr(client, name)(id)
+            out.changed(view, _line(view))
+
+
+_steering("cancel", "Cancel jobs and what waits for them; checkpoints are kept.")
+_steering("pause", "Stop trainings so that they can go on later; anything else is cancelled.")
+_steering("resume", "Go on with paused, cancelled or failed trainings from their last checkpoint.")
+
+
+def _patching(name: str, held: bool, line: str) -> None:
+    """A command that keeps queued jobs, or lets them go."""
+
+    @job.command(name, help=line)
+    @jobs_argument
+    @with_client
+    @with_output
+    async def patch(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
+        for id in [await job_id(client, each) for each in jobs]:
+            view = await client.patch_job(id, JobPatch(held=held))
+            out.changed(view, _line(view))
+
+
+_patching("hold", True, "Keep jobs that have not started out of the queue.")
+_patching("release", False, "Let held jobs into the queue again.")
+
+
+@job.command("priority", context_settings={"ignore_unknown_options": True})
+@job_argument
+@click.argument("number", type=int)
+@with_client
+@with_output
+async def priority(client: Client, out: Output, job_: str, number: int) -> None:
+    """Give a job that has not started another priority, from -100 to 100; higher goes first, 0 is usual."""
+    view = await client.patch_job(await job_id(client, job_), JobPatch(priority=number))
+    out.changed(view, f"{view.action} {short(view.id)}: priority {view.priority}. {view.reason}")
+
+
+@job.command("move")
+@job_argument
+@click.option("--front", "position", flag_value="front", help="Before all of its priority.")
+@click.option("--back", "position", flag_value="back", help="Behind all of its priority.")
+@click.option("--before", metavar="JOB", help="Right before another job of its priority.")
+@click.option("--after", metavar="JOB", help="Right after another job of its priority.")
+@with_client
+@with_output
+async def move(client: Client, out: Output, job_: str, position: Any, before: str | None, after: str | None) -> None:
+    """Give a queued job another place among this user's jobs of its priority; without an option, the first."""
+    if sum(each is not None for each in (position, before, after)) > 1:
+        raise click.UsageError("a job has one place: give one of --front, --back, --before JOB, --after JOB")
+    if before is not None:
+        body = JobPatch(before=await job_id(client, before))
+    elif after is not None:
+        body = JobPatch(after=await job_id(client, after))
+    else:
+        body = JobPatch(position=position or "front")
+    view = await client.patch_job(await job_id(client, job_), body)
+    at = (await client.job(view.id)).job.position
+    out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'place {at}'}. {view.reason}")
+
+
+@job.command("spec")
+@job_argument
+@click.argument("file", type=click.File("rb"), required=False)
+@json_option
+@with_client
+async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool) -> None:
+    """Print the specification of a job, or give a job that has not started the one in a YAML or JSON file."""
+    whole_id = await job_id(client, job_)
+    if file is not None:
+        view = await client.patch_job(
+            whole_id, JobPatch(spec=documents.read(file.read(), getattr(file, "name", "standard input")))
+        )
+        if as_json:
+            print_json(view)
+        else:
+            click.echo(_line(view))
+        return
+    document = (await client.job(whole_id)).spec
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(documents.to_yaml(document) if document is not None else "", nl=False)
+
+
+@job.command("rm")
+@jobs_argument
+@yes_option
+@with_client
+@with_output
+async def rm(client: Client, out: Output, jobs: tuple[str, ...], yes: bool) -> None:
+    """Delete ended jobs with everything that they made."""
+    ids = [await job_id(client, each) for each in jobs]
+    if not yes:
+        confirm([await _what_goes(client, id) for id in ids], yes)
+    for id in ids:
+        gone = await client.delete_job(id)
+        out.changed(gone, f"Deleted {gone.action} {short(gone.id)} of {gone.owner_name!r}.")
+
+
+async def _what_goes(client: Client, id: str) -> str:
+    view, files = (await client.job(id)).job, await client.files(id)
+    taken = f"{len(files)} files, {size(sum(file.size_bytes for file in files))}, checkpoints included"
+    return f"Deletes {view.action} {short(id)} of {view.owner_kind} {view.owner_name!r} ({view.state}): {taken}."
+
+
+@job.command("download")
+@job_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; else JOB.tar.gz in this folder.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@with_client
+@with_output
+async def download(client: Client, out: Output, job_: str, output: Path | None, force: bool) -> None:
+    """Take everything that a job left, as one .tar.gz."""
+    from taod.cli.support.progress import transfer
+
+    view = (await client.job(await job_id(client, job_))).job
+    into = _target(output, f"{view.id}.tar.gz", force)
+    with transfer(f"download {into.name}", out.aside) as tell:
+        await client.download(view.owner_kind, view.owner_id, view.id, into, tell)
+    out.changed(_taken(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=view.id)
+
+
+@job.command("files")
+@job_argument
+@click.argument("path", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder for PATH; else this folder.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@with_client
+@with_output
+async def files(client: Client, out: Output, job_: str, path: str | None, output: Path | None, force: bool) -> None:
+    """List the files of a job (--quiet: their paths), or take the one at PATH."""
+    from taod.cli.support.progress import transfer
+
+    whole_id = await job_id(client, job_)
+    if path is None:
+        found = await client.files(whole_id)
+        if out.form is out.form.IDS:
+            out.ids(file.path for file in found)
+        else:
+            out.listing(found, FILES)
+        return
+    into = _target(output, Path(path).name, force)
+    with transfer(f"download {into.name}", out.aside) as tell:
+        await client.file(whole_id, path, into, tell)
+    out.changed(_taken(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=path)
+
+
+def _target(output: Path | None, name: str, force: bool) -> Path:
+    """Where a download goes. Raises UsageError where that is taken, or no folder to write to."""
+    into = output or Path(name)
+    if into.is_dir():
+        into = into / name
+    if into.exists() and not force:
+        raise click.UsageError(f"{into} is there already; another place by --output, or --force")
+    if not into.absolute().parent.is_dir():
+        raise click.UsageError(f"{into.parent} is no folder")
+    return into
+
+
+class Taken(msgspec.Struct):
+    """A file that was written here."""
+
+    path: str
+    size_bytes: int
+
+
+def _taken(into: Path) -> Taken:
+    return Taken(str(into), into.stat().st_size)

@@ -1,0 +1,149 @@
+"""`taod model`: models, their fields, specifications and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import rich_click as click
+
+from taod.cli.commands.run import run_command
+from taod.cli.commands.spec import spec_group
+from taod.cli.support.fields import parse
+from taod.cli.support.jobs_table import JOBS, with_jobs
+from taod.cli.support.options import list_options, with_client
+from taod.cli.support.output import Columns, Output, confirm, moment, short, with_output, yes_option
+from taod.cli.support.resolve import everything, model_id, named
+from taod.types.common import Sort
+from taod.types.job import Job
+from taod.types.model import Model, ModelCreate, ModelPatch
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+
+def _latest(model: Model) -> str:
+    latest: Job | None = max(model.jobs, key=lambda job: job.created_on, default=None)
+    return f"{len(model.jobs)}, last {latest.action} {latest.status}" if latest else ""
+
+
+COLUMNS: Columns[Model] = {
+    "id": lambda model: short(model.id),
+    "name": lambda model: model.name,
+    "network": lambda model: model.network_arch,
+    "jobs": _latest,
+    "made": lambda model: moment(model.created_on),
+}
+
+
+@click.group()
+def model() -> None:
+    """Models of this user. MODEL is an id, its beginning where that is unique, or a name."""
+
+
+model.add_command(spec_group("model"))
+model.add_command(run_command("model"))
+
+
+@model.command("ls")
+@click.option("--name", help="Only those with this in their name.")
+@click.option("--arch", help="Only those of this network architecture.")
+@click.option("--read-only/--writable", default=None, help="Only those that may not, or may, be changed.")
+@click.option("--ptm", is_flag=True, help="Pretrained models too, behind the others.")
+@list_options(Sort)
+@with_client
+@with_output
+async def ls(
+    client: Client,
+    out: Output,
+    name: str | None,
+    arch: str | None,
+    read_only: bool | None,
+    ptm: bool,
+    size: int | None,
+    skip: int | None,
+    sort: str | None,
+) -> None:
+    """List models: the user's own and public ones."""
+    order = Sort(sort) if sort else None
+    if ptm:
+        page = await client.models(
+            name=name, arch=arch, read_only=read_only, size=out.size(size), skip=skip, sort=order
+        )
+        out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
+        return
+    found: list[Model] = []
+    async for each in everything(client.models, name=name, arch=arch, read_only=read_only, sort=order):
+        # Pretrained ones come behind all others.
+        if is_pretrained(each):
+            break
+        found.append(each)
+    wanted = found[skip or 0 :]
+    out.listing(wanted[: out.size(size)], COLUMNS, total=len(wanted))
+
+
+def is_pretrained(model: Model) -> bool:
+    """Whether it is an entry of the catalogue of pretrained models, which belong to nobody."""
+    return bool(model.ngc_path) and model.read_only and model.encryption_key is msgspec.UNSET
+
+
+@model.command("create")
+@click.argument("arch")
+@click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
+@with_client
+@with_output
+async def create(client: Client, out: Output, arch: str, fields: tuple[str, ...]) -> None:
+    """Make a model of a network architecture: `taod model create dino name=cars train_datasets=cars-train`."""
+    made = await client.create_model(await parse(client, fields, ModelCreate, network_arch=arch))
+    out.changed(made, f"Made {named('model', made.id, made.name)}.")
+
+
+@model.command("show")
+@click.argument("model_", metavar="MODEL")
+@with_client
+@with_output
+async def show(client: Client, out: Output, model_: str) -> None:
+    """Everything about one model."""
+    found = await client.model(await model_id(client, model_))
+    out.answer(found, lambda: _show(out, found))
+
+
+def _show(out: Output, found: Model) -> None:
+    first = ["id", "name", "network_arch", "dataset_type", "description"]
+    # The key is a secret: it is in the JSON for those who need it, not on everybody's screen.
+    hidden = ("jobs", "logo", "encryption_key")
+    rest = [name for name in found.__struct_fields__ if name not in (*first, *hidden)]
+    out.pairs((name, getattr(found, name)) for name in (*first, *rest))
+    if found.jobs:
+        out.say("")
+        out.table(found.jobs, JOBS)
+
+
+@model.command("set")
+@click.argument("model_", metavar="MODEL")
+@click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True)
+@with_client
+@with_output
+async def set_(client: Client, out: Output, model_: str, fields: tuple[str, ...]) -> None:
+    """Change fields; the others stay.
+
+    Lists have commas between their parts, `null` unsets a reference: `taod model set cars train_datasets=a,b
+    eval_dataset=null`.
+    """
+    changes = await parse(client, fields, ModelPatch)
+    changed = await client.update_model(await model_id(client, model_), changes)
+    out.changed(changed, f"Changed {named('model', changed.id, changed.name)}.")
+
+
+@model.command("rm")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@yes_option
+@with_client
+@with_output
+async def rm(client: Client, out: Output, models: tuple[str, ...], yes: bool) -> None:
+    """Delete models with their jobs, checkpoints included."""
+    found = [await client.model(await model_id(client, each)) for each in models]
+    confirm([f"Deletes {named('model', each.id, each.name)}{with_jobs(each.jobs)}." for each in found], yes)
+    for each in found:
+        gone = await client.delete_model(each.id)
+        out.changed(gone, f"Deleted {named('model', gone.id, gone.name)}.")

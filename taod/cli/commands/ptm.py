@@ -1,0 +1,54 @@
+"""`taod ptm`: pretrained models, and where their weights lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taod.cli.support.options import absolute, with_client
+from taod.cli.support.output import Columns, Output, short, with_output
+from taod.cli.support.resolve import named
+from taod.types.model import Ptm, PtmCreate
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+COLUMNS: Columns[Ptm] = {
+    "id": lambda ptm: short(ptm.id),
+    "name": lambda ptm: ptm.name,
+    "network": lambda ptm: ptm.network_arch,
+    "ngc path": lambda ptm: ptm.ngc_path,
+    "weights": lambda ptm: ptm.path or "—",
+}
+
+
+@click.group()
+def ptm() -> None:
+    """Pretrained models that trainings may start from: `taod model set MODEL ptm=ID`."""
+
+
+@ptm.command("ls")
+@click.option("--arch", help="Only those of this network architecture.")
+@click.option("--registered", is_flag=True, help="Only those whose weights you have registered.")
+@with_client
+@with_output
+async def ls(client: Client, out: Output, arch: str | None, registered: bool) -> None:
+    """List pretrained models by network."""
+    found = await client.ptms(arch)
+    out.listing([ptm for ptm in found if ptm.path or not registered], COLUMNS)
+
+
+@ptm.command("add")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--arch", required=True, help="The network architecture that the weights are for.")
+@click.option("--ngc-path", default="", help="The entry that they belong to (`taod ptm ls`); else a new one.")
+@click.option("--name", help="What to call it.")
+@with_client
+@with_output
+async def add(client: Client, out: Output, path: Path, arch: str, ngc_path: str, name: str | None) -> None:
+    """Register weights on the daemon's machine, a file or a folder, for yourself; they are used in place."""
+    body = PtmCreate(absolute(path), arch, ngc_path, name)
+    made = await client.register_ptm(body)
+    out.changed(made, f"Registered {named('ptm', made.id, made.name)} for {made.network_arch}: {made.path}")

@@ -1,0 +1,94 @@
+"""`taod queue`: the queue as a whole, and who comes next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taod.cli.support.options import with_client
+from taod.cli.support.output import Columns, Output, moment, number, short, with_output
+from taod.types.job import JobView
+from taod.types.queue import QueueState
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+COLUMNS: Columns[JobView] = {
+    "place": lambda view: str(view.position),
+    "job": lambda view: short(view.id),
+    "owner": lambda view: view.owner_name,
+    "action": lambda view: view.action,
+    "priority": lambda view: str(view.priority) if view.priority else "",
+    "devices": lambda view: str(view.devices_wanted) if view.devices_wanted > 1 else "",
+    "since": lambda view: moment(view.queued_at),
+    "reason": lambda view: view.reason,
+}
+
+
+@click.group()
+def queue() -> None:
+    """The queue of all users: whether it is open, and who comes next."""
+
+
+@queue.command("ls")
+@click.option("--skip", type=click.IntRange(0), help="Leave out the first ones.")
+@click.option("--size", type=click.IntRange(1), help="How many; 30 in a table, else all.")
+@with_client
+@with_output
+async def ls(client: Client, out: Output, size: int | None, skip: int | None) -> None:
+    """List this user's queued jobs, the next one first; their places count all users' jobs."""
+    page = await client.queued(skip=skip, size=out.size(size))
+    out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
+
+
+@queue.command("status")
+@with_client
+@with_output
+async def status(client: Client, out: Output) -> None:
+    """Whether the queue is open, how many jobs it has, and what may run at once."""
+    state = await client.queue()
+    out.changed(state, _told(state), id=_word(state))
+
+
+@queue.command("pause")
+@click.argument("reason", nargs=-1)
+@with_client
+@with_output
+async def pause(client: Client, out: Output, reason: tuple[str, ...]) -> None:
+    """Start nothing that is queued until `taod queue resume`; what runs goes on. REASON is told to all who wait."""
+    state = await client.pause_queue(" ".join(reason))
+    out.changed(state, _told(state), id=_word(state))
+
+
+@queue.command("resume")
+@with_client
+@with_output
+async def resume(client: Client, out: Output) -> None:
+    """Open a paused queue again."""
+    state = await client.open_queue()
+    out.changed(state, _told(state), id=_word(state))
+
+
+def _word(state: QueueState) -> str:
+    return "paused" if state.paused else "open"
+
+
+def _told(state: QueueState) -> str:
+    if state.paused:
+        first = f"paused by {state.by} since {moment(state.since)}" + (f": {state.reason}" if state.reason else "")
+    else:
+        first = "open"
+    held = f", {state.held} held" if state.held else ""
+    lines = [
+        f"The queue is {first}.",
+        f"{number(state.running, 'job')} on devices, {state.queued} queued, "
+        f"{state.waiting} waiting for a parent or data{held}.",
+    ]
+    limits = {
+        "running": state.max_running,
+        "running of one user": state.max_running_per_user,
+        "not started of one user": state.max_queued_per_user,
+    }
+    lines += [f"At most {number(most, 'job')} {what}." for what, most in limits.items() if most]
+    return "\n".join(lines)

@@ -1,0 +1,248 @@
+"""`taod quickstart`: the whole life of a model on real pictures, over the HTTP API alone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+
+from taod.catalogue.schema.merge import merge
+from taod.cli.support import sample_dataset
+from taod.cli.support.onnx_check import accuracy_of
+from taod.cli.support.progress import watch
+from taod.client.find import find
+from taod.client.http import Client
+from taod.errors import TaodError
+from taod.types.dataset import DatasetCreate
+from taod.types.job import JobDetail, JobRun
+from taod.types.model import ModelCreate, ModelPatch
+from taod.types.state import State
+
+NETWORK = "classification_pyt"
+ACTIONS = ["train", "evaluate", "export", "inference"]
+AGREE = 1e-3
+"""How far the ONNX model's accuracy may lie from the evaluate job's."""
+ENOUGH = 0.95
+"""The accuracy below which something is wrong: the digits are easy."""
+START_S = 60
+"""Seconds that the daemon gets to answer."""
+
+console = Console(soft_wrap=True)
+
+
+class QuickstartFailed(TaodError):
+    """A step did not end as it must; the sentence says which and where to look."""
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the daemon running and its root in place.")
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Epochs to train.")
+def quickstart(keep: bool, epochs: int) -> None:
+    """Start a daemon over a temporary root, train a classifier of handwritten digits, evaluate it, export it to
+    ONNX, let it label pictures that it never saw, and check the ONNX model with onnxruntime."""
+    began = time.monotonic()
+    root = Path(tempfile.mkdtemp(prefix="taod-quickstart-"))
+    daemon = _start_daemon(root)
+    try:
+        asyncio.run(_life(root, epochs))
+    except BaseException:
+        console.print(f"The daemon's log: {root / 'daemon.log'}; its root is kept: {root}", style="dim")
+        _stop_daemon(daemon)
+        raise
+    console.print(f"Done in {time.monotonic() - began:.0f} s.")
+    if keep:
+        console.print("\nThe daemon goes on. Look at it, then stop it:", highlight=False)
+        console.print(f"  {_taod()} tui --root {root}\n  {_taod()} stop --root {root}", style="bold", highlight=False)
+    else:
+        _stop_daemon(daemon)
+        shutil.rmtree(root)
+        console.print(f"Daemon stopped, {root} removed; with --keep both stay, for `taod tui`.", style="dim")
+
+
+def _taod() -> str:
+    """How the user calls this command: as short as it works from here."""
+    called = Path(sys.argv[0])
+    return "taod" if shutil.which("taod") or called.name != "taod" else str(called)
+
+
+def _start_daemon(root: Path) -> subprocess.Popen[str]:
+    """A real `taod serve` on a free loopback port, in a session of its own; its one line is shown.
+
+    Raises QuickstartFailed with what it said.
+    """
+    errors = root / "serve.err"
+    command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0"]
+    with errors.open("w", encoding="utf-8") as stderr:
+        daemon = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    assert daemon.stdout is not None
+    line = daemon.stdout.readline().strip()
+    daemon.stdout.close()
+    if not line:
+        daemon.wait(START_S)
+        raise QuickstartFailed(
+            f"the daemon did not start: {errors.read_text(encoding='utf-8', errors='replace').strip()}"
+        )
+    console.print(line, style="green", highlight=False)
+    return daemon
+
+
+def _stop_daemon(daemon: subprocess.Popen[str]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(START_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+
+
+async def _life(root: Path, epochs: int) -> None:
+    info = find(root, None, None)
+    async with Client.of(info) as client, _pictures() as folder:
+        datasets = await _upload(client, folder)
+        model_id = await _model(client, datasets)
+        await _spec(client, model_id, epochs)
+        job_ids = await client.run("model", model_id, JobRun(actions=ACTIONS))
+        console.print(f"Posted the chain {' → '.join(ACTIONS)}.")
+        jobs = dict(zip(ACTIONS, [await _finish(client, job_id) for job_id in job_ids], strict=True))
+        _show(jobs)
+        await _check_onnx(client, jobs, folder)
+
+
+@asynccontextmanager
+async def _pictures() -> AsyncIterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="taod-digits-") as folder:
+        counts = await asyncio.to_thread(sample_dataset.write, Path(folder))
+        told = ", ".join(f"{count} {split}" for split, count in counts.items())
+        console.print(f"Wrote {sum(counts.values())} scans of handwritten digits as PNGs: {told}.")
+        yield Path(folder)
+
+
+async def _upload(client: Client, folder: Path) -> dict[str, str]:
+    """A data set for each split; returns its id by split."""
+    ids = {}
+    for split in sample_dataset.SPLITS:
+        made = await client.create_dataset(
+            DatasetCreate(type="image_classification", format=NETWORK, name=f"digits {split}")
+        )
+        archive = await asyncio.to_thread(sample_dataset.pack, folder, split, folder)
+        await client.upload(made.id, archive)
+        summary = await client.dataset_summary(made.id)
+        console.print(f"Uploaded {archive.name}: {summary.images} pictures in {len(summary.classes)} classes.")
+        ids[split] = made.id
+    return ids
+
+
+async def _model(client: Client, datasets: dict[str, str]) -> str:
+    model = await client.create_model(ModelCreate(network_arch=NETWORK, name="digits", encryption_key="tlt_encode"))
+    await client.update_model(
+        model.id,
+        ModelPatch(
+            train_datasets=[datasets["train"]], eval_dataset=datasets["val"], inference_dataset=datasets["test"]
+        ),
+    )
+    return model.id
+
+
+async def _spec(client: Client, model_id: str, epochs: int) -> None:
+    """Read the schema's default for train, change what digits want, save it."""
+    schema = await client.schema("model", model_id, "train")
+    spec = merge(schema["default"], digits_spec(epochs))
+    await client.save_spec("model", model_id, "train", spec)
+    console.print(f"Saved the train spec: {spec['model']['backbone']['type']}, {epochs} epochs.")
+
+
+def digits_spec(epochs: int) -> dict[str, Any]:
+    """What digits want of the default spec of `train`: small pictures, a small network, no mirrored digits."""
+    return {
+        "dataset": {
+            "data": {
+                "samples_per_gpu": 32,
+                "workers_per_gpu": 0,
+                "train": {"pipeline": [{"type": "RandomCrop", "size": sample_dataset.SIDE, "padding": 3}]},
+            }
+        },
+        "model": {"backbone": {"type": "resnet_tiny"}, "head": {"num_classes": len(sample_dataset.CLASSES)}},
+        "train": {
+            "train_config": {
+                "runner": {"max_epochs": epochs},
+                "optimizer": {"type": "AdamW", "lr": 0.002},
+                "logging": {"interval": 10},
+            },
+        },
+    }
+
+
+async def _finish(client: Client, job_id: str) -> JobDetail:
+    """Watch a job to its end. Raises QuickstartFailed with its reason and its log's last lines."""
+    await watch(client, job_id, console)
+    detail = await client.job(job_id)
+    if detail.job.state is not State.DONE:
+        tail = (await client.log_tail(job_id, 15)).data.decode(errors="replace")
+        raise QuickstartFailed(f"{detail.job.action} ended {detail.job.state}: {detail.job.reason}\n{tail}")
+    return detail
+
+
+def _show(jobs: dict[str, JobDetail]) -> None:
+    kpis = Table("job", "KPI", "last value", title="KPIs", title_justify="left")
+    for action, detail in jobs.items():
+        for kpi in detail.job.result.kpi:
+            values = [value for value in kpi.values.values() if value is not None]
+            kpis.add_row(action, kpi.metric, f"{values[-1]:.4f}" if values else "—")
+    console.print(kpis)
+    for title, action, patterns in (
+        ("checkpoint", "train", ("*.pth",)),
+        ("ONNX", "export", ("*.onnx",)),
+        ("labelled", "inference", ("*.csv", "*.json")),
+    ):
+        for path in newest(Path(jobs[action].folder), patterns)[:1]:
+            console.print(f"{title:<11}{path}", highlight=False)
+
+
+def newest(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    """Result files of a job that match, the newest first."""
+    found = [path for pattern in patterns for path in (folder / "results").rglob(pattern)]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+async def _check_onnx(client: Client, jobs: dict[str, JobDetail], folder: Path) -> None:
+    """Download the ONNX model through the API, run it by onnxruntime on the eval set, compare with evaluate."""
+    reported = metric(jobs["evaluate"], "accuracy_top-1")
+    files = await client.files(jobs["export"].job.id)
+    path = next(file.path for file in files if file.path.endswith(".onnx"))
+    onnx_file = await client.file(jobs["export"].job.id, path, folder / "model.onnx")
+    measured = await asyncio.to_thread(accuracy_of, onnx_file, folder / "images_val")
+    console.print(
+        f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate said {reported:.4f}."
+    )
+    if abs(measured - reported) > AGREE:
+        raise QuickstartFailed(f"the ONNX model's accuracy {measured:.4f} is not evaluate's {reported:.4f}")
+    if measured < ENOUGH:
+        raise QuickstartFailed(f"accuracy {measured:.4f} is below {ENOUGH}; more epochs by `--epochs N`")
+
+
+def metric(detail: JobDetail, name: str) -> float:
+    """The last value of a KPI. Raises QuickstartFailed naming those that there are."""
+    for kpi in detail.job.result.kpi:
+        values = [value for value in kpi.values.values() if value is not None]
+        if kpi.metric == name and values:
+            return values[-1]
+    known = ", ".join(kpi.metric for kpi in detail.job.result.kpi) or "none"
+    raise QuickstartFailed(f"{detail.job.action} reported no {name}; it reported {known}")

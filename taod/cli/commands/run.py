@@ -1,0 +1,66 @@
+"""`run` of models and data sets: post actions as one chain, and watch them if asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taod.cli.support.options import with_client
+from taod.cli.support.output import Form, Output, print_json, short, warn, with_output
+from taod.cli.support.resolve import job_id, owner_id
+from taod.types.job import JobRun
+from taod.types.state import State
+from taod.types.warning_text import text
+
+if TYPE_CHECKING:
+    from taod.client.http import Client
+
+
+def run_command(kind: str) -> click.Command:
+    """The `run` command of a `model` or a `dataset`."""
+
+    @click.command("run")
+    @click.argument("owner", metavar=kind.upper())
+    @click.argument("actions", metavar="ACTION...", nargs=-1, required=True)
+    @click.option("--parent", metavar="JOB", help="The job that the first action works on; else its rule finds it.")
+    @click.option("--runner", metavar="NAME", help="Which runner is to run them; for the root's first user.")
+    @click.option("-f", "--follow", is_flag=True, help="Watch until all have ended; exit 1 unless all are done.")
+    @with_client
+    @with_output
+    async def run(
+        client: Client,
+        out: Output,
+        owner: str,
+        actions: tuple[str, ...],
+        parent: str | None,
+        runner: str | None,
+        follow: bool,
+    ) -> None:
+        """Run actions as a chain, each on what an earlier one made. Prints the id of each job."""
+        whole_id = await owner_id(client, kind, owner)
+        parent_id = await job_id(client, parent) if parent else None
+        ids = await client.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id, runner=runner))
+        if out.form is Form.JSON:
+            print_json(ids)
+        elif out.form is Form.IDS:
+            out.ids(ids)
+        else:
+            for action, id in zip(actions, ids, strict=True):
+                out.say(f"{action} {id}")
+                for warning in (await client.job(id)).warnings:
+                    warn(f"warning: {action}: {text(warning)}")
+        if follow:
+            await _follow(client, out, ids)
+
+    return run
+
+
+async def _follow(client: Client, out: Output, ids: list[str]) -> None:
+    from taod.cli.support.progress import watch
+
+    failed = [view for id in ids if (view := await watch(client, id, out.aside)).state is not State.DONE]
+    if failed:
+        first = failed[0]
+        out.aside.print(f"`taod job log {short(first.id)}` shows what {first.action} wrote.", style="dim", markup=False)
+        raise SystemExit(1)

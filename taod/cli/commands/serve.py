@@ -1,0 +1,49 @@
+"""`taod serve`: one line that says where, over what, with which devices, and how to attach."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taod.cli.support.options import config_option, configured, root_option
+from taod.types.device import Device, DeviceKind
+
+if TYPE_CHECKING:
+    from taod.services import Services
+    from taod.types.common import DaemonInfo
+
+
+@click.command()
+@root_option
+@click.option("--host", help="Address to listen on; loopback unless server.allow_remote is set.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@config_option
+def serve(root: Path | None, host: str | None, port: int | None, config_file: Path | None) -> None:
+    """Serve the API until Ctrl-C. Runs that go on then are taken up again by the next `taod serve`."""
+    gc.disable()  # What is loaded at a start is no garbage; looking for some takes 7 % of its time.
+    config = configured(config_file, root, **{"server.host": host, "server.port": port})
+    from taod.daemon import serve as serve_daemon
+
+    raise SystemExit(serve_daemon(config, _announce))
+
+
+def _announce(info: DaemonInfo, services: Services) -> None:
+    gc.freeze()
+    gc.enable()
+    devices = describe(services.devices_view.now())
+    print(f"taod {info.version} at {info.url} · root {info.root} · {devices} · taod tui --root {info.root}", flush=True)
+
+
+def describe(devices: list[Device]) -> str:
+    """Devices in a few words: `2 × NVIDIA H100 PCIe`, `1 CPU slot`."""
+    gpus = Counter(device.name for device in devices if device.kind is DeviceKind.GPU)
+    slots = sum(device.slots for device in devices if device.kind is DeviceKind.CPU)
+    words = [f"{count} × {name}" for name, count in gpus.items()]
+    words += [f"{device.slots} runs on {device.name}" for device in devices if device.kind is DeviceKind.CLUSTER]
+    if slots:
+        words.append(f"{slots} CPU slot{'s' if slots > 1 else ''}")
+    return ", ".join(words) or "no devices"

@@ -1,0 +1,42 @@
+"""`taod stop`: end the daemon of a root and wait until it has ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+import rich_click as click
+
+from taod.cli.support.options import configured, root_option
+from taod.client.find import find
+
+PATIENCE_S = 15
+
+
+@click.command()
+@root_option
+@click.option("--drain", is_flag=True, help="Start nothing new, and stop when the runs of now have ended.")
+@click.option("--cancel-all", is_flag=True, help="Cancel every job that has not ended, then stop.")
+def stop(root: Path | None, drain: bool, cancel_all: bool) -> None:
+    """Stop the daemon. Runs go on, unless asked otherwise; the next `taod serve` on the same root takes them up again.
+
+    With --drain it waits for the runs, however long they take; a second `taod stop` does not.
+    """
+    if drain and cancel_all:
+        raise click.UsageError("--drain waits for the runs that --cancel-all would cancel: use one of them")
+    info = find(configured(root=root).root, None, None)
+    number = signal.SIGUSR1 if drain else signal.SIGUSR2 if cancel_all else signal.SIGTERM
+    ended = os.pidfd_open(info.pid)
+    try:
+        signal.pidfd_send_signal(ended, number)
+        if drain:
+            click.echo(f"Waiting for the runs of {info.root}; nothing new is started.")
+        gone, _, _ = select.select([ended], [], [], None if drain or cancel_all else PATIENCE_S)
+    finally:
+        os.close(ended)
+    if not gone:
+        raise click.ClickException(f"the daemon (pid {info.pid}) has not ended in {PATIENCE_S} s; see {info.root}")
+    runs = "Its runs have ended." if drain or cancel_all else "Its runs, if any, go on."
+    click.echo(f"Stopped the daemon of {info.root}. {runs}")

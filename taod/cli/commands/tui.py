@@ -1,0 +1,48 @@
+"""`taod tui`: find the daemon, open the dashboard."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Literal
+
+import rich_click as click
+
+from taod.cli.support.options import configured, daemon_options
+from taod.client.find import find, serving
+
+
+@click.command()
+@daemon_options
+@click.option("--look", type=click.Choice(["dark", "light"]), default="dark", envvar="TAOD_LOOK", help="Colours.")
+@click.option("--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII signs; asks the locale else.")
+@click.option("--bell/--no-bell", default=True, help="Ring the terminal's bell when a job ends.")
+@click.option("--web", is_flag=True, help="Serve it to a browser of this machine, guarded by a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of --web; 0 takes a free one.")
+def tui(
+    root: Path | None,
+    url: str | None,
+    token: str | None,
+    look: Literal["dark", "light"],
+    ascii_only: bool | None,
+    bell: bool,
+    web: bool,
+    port: int,
+) -> None:
+    """Open the dashboard of a running daemon; closing it stops nothing. NO_COLOR in the environment is kept to."""
+    gc.disable()  # What is loaded at a start is no garbage.
+    folder = None if url else configured(root=root).root
+    # A daemon that lives and does not answer is told by the dashboard itself, which waits for it.
+    info = serving(folder) if folder is not None and not web else find(folder, url, token)
+    if web:
+        from tui.web import serve
+
+        if url and token:  # not on a command line, where every user of the machine would see it
+            os.environ["TAOD_TOKEN"] = token
+        where = ["--url", url] if url else ["--root", str(folder)]
+        serve([*where, "--look", look, "--bell" if bell else "--no-bell"], port, say=click.echo)
+        return
+    from tui.main import run
+
+    run(info, look=look, bell=bell, ascii_only=ascii_only)

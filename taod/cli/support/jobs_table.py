@@ -1,0 +1,123 @@
+"""How jobs are shown to people: as rows, and one whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taod.cli.support.output import Columns, Output, moment, number, short
+from taod.types.job import HistoryEntry, Job, JobDetail, JobView, Kpi
+from taod.types.state import State, Status
+from taod.types.warning_text import text
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+COLOURS = {
+    State.DONE: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "yellow",
+    State.RUNNING: "cyan",
+    State.PAUSED: "magenta",
+    Status.DONE: "green",
+    Status.ERROR: "red",
+    Status.RUNNING: "cyan",
+}
+
+
+def coloured(state: State | Status) -> Text:
+    from rich.text import Text
+
+    return Text(state.value, COLOURS.get(state, ""))
+
+
+def first_line(words: str) -> str:
+    """What a list shows of a message: a failure's further lines are for the job itself."""
+    return words.partition("\n")[0]
+
+
+def _epoch(job: Job | JobView) -> str:
+    return f"{job.result.epoch}/{job.result.max_epoch or '?'}" if job.result.epoch is not None else ""
+
+
+def _metric(view: JobView) -> str:
+    return f"{view.metric} {view.metric_value:.4g}" if view.metric_value is not None else ""
+
+
+VIEWS: Columns[JobView] = {
+    "job": lambda view: short(view.id),
+    "owner": lambda view: view.owner_name,
+    "action": lambda view: view.action,
+    "state": lambda view: coloured(view.state),
+    "epoch": _epoch,
+    "metric": _metric,
+    "place": lambda view: "" if view.position is None else str(view.position),
+    "reason": lambda view: first_line(view.reason),
+}
+JOBS: Columns[Job] = {
+    "job": lambda job: short(job.id),
+    "action": lambda job: job.action,
+    "status": lambda job: coloured(job.status),
+    "epoch": _epoch,
+    "made": lambda job: moment(job.created_on),
+    "message": lambda job: (
+        first_line(job.result.detailed_status.message) if job.result.detailed_status is not None else ""
+    ),
+}
+HISTORY: Columns[HistoryEntry] = {
+    "at": lambda entry: moment(entry.at),
+    "state": lambda entry: coloured(entry.state),
+    "reason": lambda entry: entry.reason,
+}
+
+
+def _last(kpi: Kpi) -> str:
+    values = [value for value in kpi.values.values() if value is not None]
+    return f"{values[-1]:.6g}" if values else ""
+
+
+KPIS: Columns[Kpi] = {"KPI": lambda kpi: kpi.metric, "last value": _last, "epochs": lambda kpi: str(len(kpi.values))}
+
+
+def show(out: Output, detail: JobDetail) -> None:
+    """Everything about one job but its specification."""
+    job, process = detail.job, detail.process
+    out.pairs(
+        [
+            ("job", job.id),
+            ("action", job.action),
+            ("state", coloured(job.state)),
+            ("reason", job.reason),
+            ("owner", f"{job.owner_kind} {job.owner_name} ({short(job.owner_id)}), {job.network}"),
+            ("parent", job.parent_id),
+            ("children", detail.children),
+            ("priority", job.priority),
+            ("place", job.position),
+            ("made", moment(job.created_on)),
+            ("started", moment(job.started_at)),
+            ("ended", moment(job.ended_at)),
+            ("epoch", _epoch(job)),
+            ("eta", job.result.eta),
+            ("metric", _metric(job)),
+            ("runner", job.runner),
+            ("devices", job.devices),
+            ("attempts", job.attempt),
+            ("command", process and " ".join(process.command)),
+            ("pid", process and process.pid),
+            ("exit code", process and process.exit_code),
+            ("folder", detail.folder),
+            ("warnings", "\n".join(map(text, detail.warnings))),
+        ]
+    )
+    for rows, columns in ((job.result.kpi, KPIS), (detail.history, HISTORY)):
+        if rows:
+            out.say("")
+            out.table(rows, columns)
+
+
+def with_jobs(jobs: list[Job]) -> str:
+    """What a delete does to an owner's jobs, in words."""
+    if not jobs:
+        return ""
+    going = sum(job.status in (Status.PENDING, Status.RUNNING) for job in jobs)
+    cancelled = f" ({going} not ended: cancelled first)" if going else ""
+    return f", and {number(len(jobs), 'job')} with what they made{cancelled}"

@@ -1,0 +1,1 @@
+"""Archives: safe, streamed extraction."""

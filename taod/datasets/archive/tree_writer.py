@@ -1,0 +1,288 @@
+"""Writing what an archive holds into one folder, and nothing outside it: every rule about names, links and limits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from taod.config import LimitsConfig
+from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.growing_file import Stopped
+from taod.errors import BadRequest
+
+RATIO_FROM = 64 * 1024**2
+"""Bytes up to which the ratio does not count: a small archive of masks or labels may shrink a thousandfold."""
+NAME_BYTES = 255
+PATH_BYTES = 1024
+DEPTH = 64
+PROGRESS_S = 0.1
+ROOM_BYTES = 16 * 1024**2
+"""Bytes after which the disk's room is looked at again."""
+
+_ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
+"""What makes a name worth a closer look; most have nothing of it, and there may be millions."""
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Progress = Callable[[int, int], None]
+"""Told of files and bytes written so far."""
+MoreThan = Callable[[int], int]
+"""Waits until an archive that still arrives has more than so many bytes, or is whole; how many it has then."""
+
+
+class Tree:
+    """A folder being filled. It holds plain files and folders only; since no link is ever made, no path leads out.
+
+    `packed` is the archive's size in bytes as far as it is there, `more_than` waits for the rest: an archive that
+    shrinks well at its beginning is no bomb before all of it is known. Methods raise BadRequest naming the entry,
+    NoSpace, Stopped, and OSError.
+    """
+
+    def __init__(
+        self,
+        into: Path,
+        limits: LimitsConfig,
+        packed: int,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+        *,
+        more_than: MoreThan | None = None,
+        room: Room | None = None,
+    ) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._entries = 0
+        self._spent = 0
+        self._base = f"{into}{os.sep}"
+        self._limits = limits
+        self._packed = packed
+        self._more_than = more_than
+        self._room = room
+        self._unchecked = 0
+        self._most = self._allowed()
+        self._progress = progress
+        self._cancel = cancel
+        self._told = 0.0
+        self._folders = {""}
+        # Hashes instead of names: a million files take 70 MB less. A hit is looked up on disk before it counts.
+        self._seen: set[int] = set()
+
+    def folder(self, name: str) -> None:
+        """Make a folder and those above it; one that is there is left."""
+        self._count(name)
+        path = self._clean(name, empty=True)
+        if path is not None:
+            self._make(path, name)
+
+    def file(self, name: str, size: int | None, pieces: Iterable[bytes | memoryview]) -> None:
+        """Write a file, mode 0644 less the umask; `size`: what the archive says of it, checked before a byte is."""
+        self._count(name)
+        if size is not None:
+            self._check_size(name, size)
+        path = self._clean(name)
+        if path is None:
+            for piece in pieces:
+                self.spend(len(piece), name)
+            return
+        self._place(path, name)
+        try:
+            file = os.open(self._base + path, _CREATE, 0o644)
+        except FileExistsError:
+            raise self._twice(name, path) from None
+        try:
+            for piece in pieces:
+                self.spend(len(piece), name)
+                written = os.write(file, piece)
+                while written < len(piece):
+                    written += os.write(file, piece[written:])
+                self.bytes += written
+                self._tell()
+        finally:
+            os.close(file)
+        self.files += 1
+
+    def link(self, name: str, kind: str, target: str) -> None:
+        """Make a link of either kind into a second name of the file it points to, which must be there already.
+
+        `target` is relative to the top for a hard link, to the link's folder for a symbolic one.
+        """
+        self._count(name)
+        path = self._clean(name)
+        if path is None:
+            return
+        remedy = "pack what it points to in its place (tar --dereference --hard-dereference)"
+        if target.startswith("/"):
+            raise BadRequest(f"archive entry {show(name)}: the {kind} points to {show(target)}, outside; {remedy}")
+        start = path.rpartition("/")[0] if kind == "symbolic link" else ""
+        aim = os.path.normpath(os.path.join(start, target))  # noqa: PTH118 (a name inside the archive, not a path here)
+        if aim == ".." or aim.startswith("../"):
+            raise BadRequest(f"archive entry {show(name)}: the {kind} points to {show(target)}, outside; {remedy}")
+        try:
+            plain = stat.S_ISREG(os.lstat(self._base + aim).st_mode)
+        except (OSError, ValueError):
+            plain = False
+        if not plain:
+            raise BadRequest(
+                f"archive entry {show(name)}: the {kind} points to {show(target)}, "
+                f"which is no file that came before it in the archive; {remedy}"
+            )
+        self._place(path, name)
+        try:
+            os.link(self._base + aim, self._base + path)
+        except FileExistsError:
+            raise self._twice(name, path) from None
+        except OSError as error:
+            if error.errno in (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP):
+                raise BadRequest(f"archive entry {show(name)}: {error.strerror}; {remedy}") from None
+            raise
+        self.files += 1
+        self._tell()
+
+    def spend(self, size: int, name: str) -> None:
+        """Count unpacked bytes against the limits; also where the cancel event is looked at."""
+        self._spent += size
+        if self._spent > self._most:
+            self._check_size(name, 0)
+        self._unchecked += size
+        if self._unchecked > ROOM_BYTES and self._room is not None:
+            self._unchecked = 0
+            self._room.check()
+        if self._cancel is not None and self._cancel.is_set():
+            raise Stopped
+
+    def tell(self) -> None:
+        """Tell how much was written, however little time has gone by: nothing may follow for a while."""
+        if self._progress is not None:
+            self._progress(self.files, self.bytes)
+
+    def _count(self, name: str) -> None:
+        self._entries += 1
+        if self._entries > self._limits.archive_files:
+            raise BadRequest(
+                f"archive entry {show(name)}: the archive holds more than {self._limits.archive_files} entries; "
+                "split it, or raise limits.archive_files"
+            )
+        if self._cancel is not None and self._cancel.is_set():
+            raise Stopped
+
+    def _allowed(self) -> int:
+        return min(max(RATIO_FROM, int(self._limits.archive_ratio * self._packed)), self._limits.archive_bytes)
+
+    def _check_size(self, name: str, size: int) -> None:
+        """Refuse `size` more bytes that are too many; where the archive still arrives, once enough of it is there."""
+        total = self._spent + size
+        while total > self._most:
+            if total <= self._limits.archive_bytes and self._more_than is not None:
+                packed = self._more_than(self._packed)
+                if packed > self._packed:
+                    self._packed = packed
+                    self._most = self._allowed()
+                    continue
+            self._refuse_size(name, total)
+
+    def _refuse_size(self, name: str, total: int) -> None:
+        if total > self._limits.archive_bytes:
+            raise BadRequest(
+                f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over the "
+                f"{self._limits.archive_bytes} of limits.archive_bytes; split it, or raise that limit"
+            )
+        raise BadRequest(
+            f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over "
+            f"{self._limits.archive_ratio:g} times its own size of {self._packed}, which looks like a bomb; "
+            "if it is none, pack it less tightly or raise limits.archive_ratio"
+        )
+
+    def _clean(self, name: str, *, empty: bool = False) -> str | None:
+        """The name as a path below the top; None where the entry is to be passed over."""
+        name = name.removeprefix("./")
+        if len(name) <= NAME_BYTES // 4 and not _ODD.search(name):
+            return name
+        if not name and empty:
+            return ""
+        if not name or name.startswith("/") or "\0" in name:
+            what = "an absolute name" if name.startswith("/") else "a name that no file can have"
+            raise BadRequest(f"archive entry {show(name)} has {what}; {RELATIVE}")
+        parts = name.split("/")
+        if "" in parts or "." in parts:
+            parts = [part for part in parts if part and part != "."]
+        if ".." in parts:
+            raise BadRequest(f"archive entry {show(name)} climbs out of the archive; {RELATIVE}")
+        path = "/".join(parts)
+        self._check_length(parts, path, name)
+        if any(map(is_junk, parts)):
+            return None
+        if not path and not empty:
+            raise BadRequest(f"archive entry {show(name)} has no name; {RELATIVE}")
+        return path
+
+    def _check_length(self, parts: list[str], path: str, name: str) -> None:
+        if len(path.encode()) > PATH_BYTES or len(parts) > DEPTH or any(len(p.encode()) > NAME_BYTES for p in parts):
+            raise BadRequest(
+                f"archive entry {show(name)}: the name is too long ({NAME_BYTES} bytes a part, {PATH_BYTES} in all and "
+                f"{DEPTH} folders deep at most); shorten it"
+            )
+
+    def _place(self, path: str, name: str) -> None:
+        """Make the folders above, and refuse a name that differs in case only from one that is there."""
+        parent = path.rpartition("/")[0]
+        if parent not in self._folders:
+            self._make(parent, name)
+        self._check_case(path, name)
+
+    def _make(self, path: str, name: str) -> None:
+        if path in self._folders:
+            return
+        parent = path.rpartition("/")[0]
+        if parent not in self._folders:
+            self._make(parent, name)
+        self._check_case(path, name)
+        try:
+            os.mkdir(self._base + path, 0o755)  # noqa: PTH102 (a string is what is at hand, a million times)
+        except FileExistsError:
+            raise self._both(name) from None
+        self._folders.add(path)
+
+    def _check_case(self, path: str, name: str) -> None:
+        key = hash(path.casefold())
+        if key not in self._seen:
+            self._seen.add(key)
+            return
+        parent, _, last = path.rpartition("/")
+        for other in os.listdir(self._base + parent):  # noqa: PTH208
+            if other != last and other.casefold() == last.casefold():
+                raise BadRequest(
+                    f"archive entry {show(name)} differs from {show(f'{parent}/{other}'.lstrip('/'))} in case only, "
+                    "which not every file system can keep apart; rename one of them"
+                )
+
+    def _twice(self, name: str, path: str) -> BadRequest:
+        if path in self._folders:
+            return self._both(name)
+        return BadRequest(f"archive entry {show(name)} comes twice; pack the folder afresh, without appending")
+
+    def _both(self, name: str) -> BadRequest:
+        return BadRequest(f"archive entry {show(name)} is both a file and a folder; remove one of them")
+
+    def _tell(self) -> None:
+        if self._progress is None:
+            return
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_S:
+            self._told = now
+            self._progress(self.files, self.bytes)
+
+
+RELATIVE = "pack the folder with relative names (tar -C FOLDER -cf data.tar .)"
+
+
+def show(name: str) -> str:
+    """A name as it may stand in a message: quoted, escaped where unprintable, cut in the middle where long."""
+    shown = name if len(name) <= 160 else f"{name[:80]}…{name[-60:]}"
+    return repr(shown) if not shown.isprintable() or "'" in shown else f"'{shown}'"

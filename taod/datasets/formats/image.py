@@ -1,0 +1,43 @@
+"""Looking into one picture: its size from the header, or all of it. Pillow reads, and nothing that it says is believed
+before it was checked."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from taod.datasets.formats.types import Problem
+
+MOST_PIXELS = 400_000_000
+"""A larger picture is not decoded."""
+MOST_WORDS = 300
+"""Characters of Pillow's own words that are told."""
+
+
+def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
+    """Width and height in pixels; `deep` decodes the whole picture. A picture that cannot be read is a problem."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures: they are told below
+            with Image.open(top / path) as picture:
+                width, height = picture.size
+                if width * height > MOST_PIXELS:
+                    return Problem(path, 0, f"the picture has {width} x {height} pixels", f"{MOST_PIXELS} at most")
+                if deep:
+                    picture.load()
+                return width, height
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        return Problem(path, 0, f"the picture cannot be read: {why(top, path, error)}", "a whole picture")
+
+
+def why(top: Path, path: str, error: Exception) -> str:
+    """Why Pillow failed, in one line that tells the path below the top and nothing of what is above it."""
+    try:
+        if not (top / path).stat().st_size:
+            return "it has 0 bytes"
+    except OSError:
+        pass
+    reason = str(error).replace(f"{top}/", "").strip()
+    return reason.splitlines()[0][:MOST_WORDS] if reason else type(error).__name__

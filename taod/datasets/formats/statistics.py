@@ -1,0 +1,47 @@
+"""Figures of boxes and pictures: gathered one by one, told as least, middle and greatest. Pure."""
+
+from __future__ import annotations
+
+from array import array
+
+from taod.datasets.formats.types import Box
+from taod.types.dataset import BoxFigures, PictureFigures, Spread
+
+
+def spread(values: array[float] | list[float]) -> Spread:
+    """Of at least one value. The middle of an even number is the lower of the two."""
+    ordered = sorted(values)
+    return Spread(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])
+
+
+class Gathered:
+    """Boxes and picture sizes seen so far: 8 bytes a value."""
+
+    def __init__(self) -> None:
+        self._widths = array("d")
+        self._heights = array("d")
+        self._per_picture = array("d")
+        self._sizes = (array("d"), array("d"))
+
+    def boxes(self, boxes: list[Box]) -> None:
+        """The boxes of one picture."""
+        if boxes:
+            self._per_picture.append(len(boxes))
+            self._widths.extend(box.right - box.left for box in boxes)
+            self._heights.extend(box.bottom - box.top for box in boxes)
+
+    def size(self, width: int, height: int) -> None:
+        """One picture's size."""
+        self._sizes[0].append(width)
+        self._sizes[1].append(height)
+
+    def of_boxes(self) -> BoxFigures | None:
+        if not self._widths:
+            return None
+        per_picture = spread(self._per_picture)
+        return BoxFigures(len(self._widths), spread(self._widths), spread(self._heights), per_picture)
+
+    def of_pictures(self) -> PictureFigures | None:
+        if not self._sizes[0]:
+            return None
+        return PictureFigures(len(self._sizes[0]), spread(self._sizes[0]), spread(self._sizes[1]))

@@ -1,0 +1,176 @@
+"""What a reader of labels yields: items (a picture with its labels) and problems (file, line, what, expected). Pure."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.names import is_text
+from taod.datasets.validation.layouts import PICTURES
+
+MOST_TEXT = 64 * 1024**2
+"""Bytes of one label file of text; a larger one is none."""
+SHOWN = 60
+"""Characters of a wrong value that a problem repeats."""
+
+
+class Box(NamedTuple):
+    """Edges in pixels, left and top included."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+class Label(msgspec.Struct, frozen=True, gc=False):
+    """One object: its class, and where it is if that is told. `line`: in the item's source, from 1; 0 is unknown."""
+
+    name: str
+    box: Box | None = None
+    line: int = 0
+
+
+class Item(msgspec.Struct):
+    """One picture (or sample) with what is said of it; paths are relative to the data set's top."""
+
+    picture: str
+    source: str = ""
+    """The file that says it; empty where the folder does."""
+    labels: list[Label] = []
+    size: tuple[int, int] | None = None
+    """Width and height in pixels, as the source tells them."""
+    mask: str = ""
+    """A picture of the same size that says the class of each pixel."""
+    places: list[int] = []
+    """Where each label stands in the source's list of them, counted from 0; empty where labels have lines."""
+    further: list[str] = []
+    """More pictures of the same sample, by path: other lights, its golden ones, the frames after the first."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong. `line` counts from 1; 0 stands for the whole file."""
+
+    file: str
+    line: int
+    what: str
+    expected: str
+
+
+Found = Item | Problem
+
+
+def is_shown(item: Item) -> bool:
+    """Whether an item can be a sample: it has a picture, and all its names are text."""
+    paths = (item.picture, item.source, item.mask, *item.further, *(label.name for label in item.labels))
+    return item.picture != "" and all(is_text(path) for path in paths)
+
+
+def shown(value: object) -> str:
+    """A wrong value as it stands in a problem: quoted and cut."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def text_of(top: Path, file: str) -> str | Problem:
+    """A label file's text (UTF-8, a byte order mark left out), or why there is none."""
+    try:
+        with (top / file).open("rb") as opened:
+            data = opened.read(MOST_TEXT + 1)
+    except (OSError, ValueError) as error:
+        return unreadable(file, error)
+    if len(data) > MOST_TEXT:
+        return Problem(file, 0, f"the file has more than {MOST_TEXT} bytes", "a text file of labels")
+    return decoded(file, data)
+
+
+def decoded(file: str, data: bytes) -> str | Problem:
+    """The bytes as UTF-8 text."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return not_utf8(file, data, error)
+
+
+def not_utf8(file: str, data: bytes, error: UnicodeDecodeError) -> Problem:
+    line = data.count(b"\n", 0, error.start) + 1
+    return Problem(file, line, f"the text is not UTF-8 at byte {error.start} ({error.reason})", "text saved as UTF-8")
+
+
+def unreadable(file: str, error: Exception) -> Problem:
+    reason = getattr(error, "strerror", None) or str(error)
+    return Problem(file, 0, f"the file cannot be read: {reason}", "a file that the daemon's user may read")
+
+
+def number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def files(top: Path, folder: str, suffixes: frozenset[str] | None = None) -> Iterator[str]:
+    """Files below a folder, sorted, by their paths below `top`; what operating systems leave behind is passed over.
+
+    Links are followed, a folder is entered once.
+    """
+    entered: set[tuple[int, int]] = set()
+    for where, inner, names in os.walk(top / folder, followlinks=True):
+        told = os.stat(where)  # noqa: PTH116
+        if (told.st_dev, told.st_ino) in entered:
+            inner.clear()
+            continue
+        entered.add((told.st_dev, told.st_ino))
+        inner[:] = sorted(name for name in inner if not is_junk(name))
+        prefix = os.path.relpath(where, top)
+        for name in sorted(names):
+            if is_junk(name) or (suffixes is not None and os.path.splitext(name)[1].lower() not in suffixes):  # noqa: PTH122
+                continue
+            yield name if prefix == "." else f"{prefix}/{name}"
+
+
+def pictures(top: Path, folder: str) -> Iterator[str]:
+    """Pictures below a folder, sorted."""
+    return files(top, folder, PICTURES)
+
+
+def stem(path: str, folder: str) -> str:
+    """A file's path below `folder` without its suffix: what pairs a picture with its label."""
+    return os.path.splitext(path.removeprefix(f"{folder}/"))[0]  # noqa: PTH122
+
+
+def by_stem(top: Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
+    """The pictures below a folder by stem; two of the same stem are a problem, since one label would be for both."""
+    found: dict[str, str] = {}
+    problems = []
+    for path in pictures(top, folder):
+        key = stem(path, folder)
+        if key in found:
+            problems.append(
+                Problem(path, 0, f"{found[key]} has the same name but for its suffix", "one picture a name")
+            )
+        else:
+            found[key] = path
+    return found, problems
+
+
+def unpaired(pictures_left: dict[str, str], labels: str, suffix: str) -> Iterator[Problem]:
+    """A problem for each picture that has no label file."""
+    for key in sorted(pictures_left):
+        yield Problem(pictures_left[key], 0, "the picture has no label file", f"{labels}/{key}{suffix}")

@@ -1,0 +1,1 @@
+"""Uploads and links: from the first byte to the dataset's folder."""

@@ -1,0 +1,256 @@
+"""A file that grows while it is read: written by one upload, batch by batch, read by the thread that unpacks it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Protocol
+
+from taod.datasets.upload.disk_quota import Room
+
+BATCH = 4 * 1024**2
+"""Bytes gathered before a thread writes them; one batch is written while the next is gathered, and no more is held."""
+WAIT_S = 0.25
+"""Seconds after which a batch is written although it is not full: a slow client's files are unpacked as they come."""
+VECTORS = 512
+"""Pieces that one system call writes; Linux takes 1,024."""
+
+
+class Stopped(Exception):
+    """What was under way has been called off."""
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class Spool:
+    """Appends batches to a file in threads, one behind. `add`, `flush` and their kin belong to the event loop.
+
+    `size` counts what was handed over, `read` sees what is in the file. With `hashed` the SHA-256 is kept along.
+    """
+
+    def __init__(self, path: Path, *, hashed: bool = False, room: Room | None = None) -> None:
+        """Make the new file, or go on at the end of one that is there. Raises OSError."""
+        self.path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.size = os.fstat(self._file).st_size
+        self._hash: _Hash | None = hashlib.sha256() if hashed and not self.size else None
+        self._room = room
+        self._pieces: list[memoryview] = []
+        self._gathered = 0
+        self._flushed = 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._changed = threading.Condition()
+        self._visible = self.size
+        self._whole = False
+        self._stopped = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was gathered is to be written."""
+        # Small pieces count by their number as well: each is an object, and a vector of the system call.
+        full = self._gathered >= BATCH or len(self._pieces) >= VECTORS
+        return full or (bool(self._pieces) and time.monotonic() - self._flushed > WAIT_S)
+
+    @property
+    def visible(self) -> int:
+        """Bytes that are in the file."""
+        return self._visible
+
+    def add(self, piece: memoryview) -> None:
+        self._pieces.append(piece)
+        self._gathered += len(piece)
+        self.size += len(piece)
+
+    async def flush(self) -> None:
+        """Hand over what was gathered, once the batch before it is written. Raises OSError and NoSpace of that one."""
+        await self._settle()
+        self._flushed = time.monotonic()
+        if self._pieces:
+            self._writing = asyncio.create_task(asyncio.to_thread(self._write, self._pieces, self._gathered))
+            self._pieces, self._gathered = [], 0
+
+    async def written(self) -> None:
+        """Wait until all that was added is in the file. Raises OSError and NoSpace."""
+        await self.flush()
+        await self._settle()
+
+    async def cut(self, size: int) -> None:
+        """Take everything behind `size` off again; the hash is computed afresh when it is asked for."""
+        self._pieces, self._gathered = [], 0
+        try:
+            await self._settle()
+        finally:
+            os.ftruncate(self._file, size)
+            self.size = size
+            self._hash = None
+            with self._changed:
+                self._visible = size
+
+    async def sync(self) -> None:
+        """Bring what is in the file to the disk."""
+        await asyncio.to_thread(os.fdatasync, self._file)
+
+    async def sha256(self) -> bytes:
+        """The digest of the whole file."""
+        if self._hash is not None:
+            return self._hash.digest()
+        return await asyncio.to_thread(_digest, self.path)
+
+    def finish(self) -> None:
+        """Say that nothing follows: readers come to the end."""
+        with self._changed:
+            self._whole = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Call readers off: they raise Stopped."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """Let new readers read again."""
+        self._stopped = False
+
+    async def close(self) -> None:
+        """Close the file, whatever happened; it stays on the disk."""
+        try:
+            await self._settle()
+        except Exception:
+            pass  # told by `flush` or `written` to whoever waited for it
+        finally:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+
+    async def discard(self) -> None:
+        """Close and delete, whatever happened."""
+        await self.close()
+        await asyncio.to_thread(self.path.unlink, missing_ok=True)  # a large file takes a while
+
+    def reader(self) -> Growing:
+        """The file from its beginning, for one other thread."""
+        return Growing(self)
+
+    def more_than(self, known: int | None, left: threading.Event) -> int:
+        """Wait until more than `known` bytes are there (None: until nothing follows); how many are.
+
+        Where nothing follows they may be fewer. Raises Stopped, also once `left` is set and `wake` was called.
+        """
+
+        def enough() -> bool:
+            more = known is not None and self._visible > known
+            return more or self._whole or self._stopped or left.is_set()
+
+        with self._changed:
+            self._changed.wait_for(enough)
+            if self._stopped or left.is_set():
+                raise Stopped
+            return self._visible
+
+    def wake(self) -> None:
+        """Have readers look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    async def _settle(self) -> None:
+        writing = self._writing
+        if writing is None:
+            return
+        try:
+            await asyncio.shield(writing)
+        except Exception:
+            self._mend()
+            raise
+        finally:
+            if writing.done():
+                self._writing = None
+
+    def _mend(self) -> None:
+        """A batch was not written, or in part: go back to the end of the one before it."""
+        os.ftruncate(self._file, self._visible)
+        self._pieces, self._gathered, self.size = [], 0, self._visible
+        self._hash = None
+
+    def _write(self, pieces: list[memoryview], size: int) -> None:
+        if self._room is not None:
+            self._room.check(size)
+        if self._hash is not None:
+            for piece in pieces:
+                self._hash.update(piece)
+        _write(self._file, pieces)
+        with self._changed:
+            self._visible += size
+            self._changed.notify_all()
+
+
+class Growing:
+    """Reads a spool from its beginning, waiting for what has not come yet. For one thread, not the event loop's."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._at = 0
+        self._left = threading.Event()
+        self.on_wait: Callable[[], None] | None = None
+        """Called, in whatever thread reads, before it waits for what has not come."""
+        self._file = spool.path.open("rb", buffering=0)
+
+    def __enter__(self) -> Growing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Some bytes, at most `size`; none at the end. Raises Stopped."""
+        if self.on_wait is not None and self._spool.visible <= self._at:
+            self.on_wait()
+        there = self.more_than(self._at)
+        data = self._file.read(max(0, min(size, there - self._at) if size >= 0 else there - self._at))
+        self._at += len(data)
+        return data
+
+    def whole(self) -> IO[bytes]:
+        """The file once nothing follows, from its beginning. Raises Stopped."""
+        self._spool.more_than(None, self._left)
+        self._file.seek(0)
+        return self._file
+
+    def leave(self) -> None:
+        """Have a `read` that waits, in whatever thread, raise Stopped."""
+        self._left.set()
+        self._spool.wake()
+
+    def rewind(self) -> None:
+        """Back to the beginning."""
+        self._at = 0
+        self._file.seek(0)
+
+    def more_than(self, known: int) -> int:
+        """Wait until more than `known` bytes are there, or nothing follows; how many are. Raises Stopped."""
+        return self._spool.more_than(known, self._left)
+
+
+def _write(file: int, pieces: list[memoryview]) -> None:
+    at = 0
+    while at < len(pieces):
+        written = os.writev(file, pieces[at : at + VECTORS])
+        while at < len(pieces) and written >= len(pieces[at]):
+            written -= len(pieces[at])
+            at += 1
+        if written:
+            pieces[at] = pieces[at][written:]
+    pieces.clear()  # what still refers to the list must not keep the batch
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,381 @@
+"""Bringing data in: an upload from first byte to its place under the root, or a local folder used where it lies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from store.records import DatasetRecord
+from taod.config import LimitsConfig
+from taod.datasets import hardlinks
+from taod.datasets.threads import ended, in_thread, to_the_end
+from taod.datasets.upload import atomic_replace, digests, linking
+from taod.datasets.upload.content_range import Part, fits, out_of_place
+from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.progress import OnProgress, Stage, Teller
+from taod.datasets.upload.receiver import is_multipart
+from taod.datasets.upload.resumable_uploads import Partials
+from taod.datasets.upload.upload_session import Arrival
+from taod.datasets.validation.image_lists import write_lists
+from taod.datasets.validation.structure import check
+from taod.datasets.validation.summary import summarise
+from taod.errors import BadRequest, Conflict, NoSpace, NotFound, TooLarge
+from taod.ids import new_id
+from taod.paths import Root
+from taod.types.dataset import DatasetSummary, UploadMode, UploadProgress
+
+T = TypeVar("T")
+OnPlaced = Callable[[DatasetSummary], None]
+"""Records what is now in place; called on the event loop as soon as it is."""
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a client tells of an upload beside its bytes."""
+
+    content_type: str = "application/octet-stream"
+    filename: str | None = None
+    mode: UploadMode = UploadMode.REPLACE
+    body_bytes: int | None = None
+    """Content-Length."""
+    content_digest: bytes | None = None
+    """SHA-256 of the body of this request."""
+    sha256: bytes | None = None
+    """SHA-256 of the archive."""
+
+
+class Intake:
+    """Takes data sets in under one root. All methods run on the event loop; files are touched in threads."""
+
+    def __init__(self, root: Root, limits: LimitsConfig, keep_free: int = 0) -> None:
+        """`keep_free`: bytes of the disk that uploads leave free."""
+        self._root = root
+        self._limits = limits
+        self._room = Room(root.incoming, keep_free)
+        self._partials = Partials(root, limits, self._room, self.is_busy)
+        self._busy: dict[str, UploadProgress] = {}
+        self._deleting: set[asyncio.Task[None]] = set()
+        self._cleaner: threading.Thread | None = None
+
+    def clean(self) -> list[str]:
+        """Remove what an earlier daemon left half done, putting back old data whose replacement did not get in.
+
+        Uploads in parts are kept, so that their clients go on with them. Returns the ids of data sets that were put
+        back. To be called once, at start, before the first upload. Blocks for some renames only: files are deleted in
+        a thread, which the daemon's end may cut off.
+        """
+        restored = atomic_replace.repair(self._root)
+        kept = self._partials.find()
+        notes = {
+            self._root.incoming / f"{atomic_replace.NOTE}{dataset_id}"
+            for dataset_id in atomic_replace.noted(self._root)
+        }
+        leftovers = [path for path in self._root.incoming.iterdir() if path not in kept and path not in notes]
+        if leftovers:
+            self._cleaner = threading.Thread(target=_delete_all, args=(leftovers,), name="clean", daemon=True)
+            self._cleaner.start()
+        return restored
+
+    def start(self) -> None:
+        """Begin to count the time of uploads that wait for their next part. To be called on the event loop."""
+        self._partials.start()
+
+    def unrecorded(self) -> dict[str, DatasetSummary]:
+        """New data that a crash may have kept from being recorded, by data set; to be asked after `clean`."""
+        return atomic_replace.noted(self._root)
+
+    def recorded(self, dataset_id: str) -> None:
+        """What `unrecorded` told of this data set is on record."""
+        atomic_replace.recorded(self._root, dataset_id)
+
+    def is_busy(self, dataset_id: str) -> bool:
+        """Whether an upload into this data set is under way."""
+        return dataset_id in self._busy
+
+    def progress(self, dataset_id: str) -> UploadProgress | None:
+        """How far the upload is that is under way, or waits for its next part."""
+        return self._busy.get(dataset_id) or self._partials.progress(dataset_id)
+
+    async def accept(
+        self,
+        dataset: DatasetRecord,
+        body: AsyncIterator[bytes],
+        wish: Wish = Wish(),
+        on_progress: OnProgress | None = None,
+        on_placed: OnPlaced | None = None,
+    ) -> DatasetSummary:
+        """Receive, unpack, check and summarise an upload, then put it in the place of what the data set had.
+
+        It is unpacked while it arrives, where its format allows. Until the new data is whole the old stays; on any
+        failure nothing of the new is left. `on_progress` is called on the event loop, at most some ten times a second.
+
+        Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same data set is under way; and
+        whatever `body` raises when the client leaves.
+        """
+        with self._hold(dataset, wish.body_bytes, on_progress) as tell:
+            self._check_size(wish.body_bytes or 0)
+            self._check_mode(dataset, wish.mode)
+            self._room.check(wish.body_bytes or 0)
+            work = self._root.incoming / new_id()
+            work.mkdir(mode=0o700)
+            arrival = Arrival(work, self._limits, self._room, hashed=wish.sha256 is not None, on_unpacked=tell.unpacked)
+            try:
+                arrival.unpack()
+                whole = digests.Digests() if wish.content_digest is not None else None
+                await arrival.receive(body, wish.content_type, wish.filename, tell.received, whole)
+                if whole is not None:
+                    digests.compare("Content-Digest", wish.content_digest, whole.digest())
+                summary = await self._bring_in(dataset, arrival, wish, tell, on_placed)
+            except BaseException as error:
+                await _shielded(arrival.discard())
+                _retell(error)
+                raise
+            self._discard(arrival)
+            return summary
+
+    async def accept_part(
+        self,
+        dataset: DatasetRecord,
+        body: AsyncIterator[bytes],
+        part: Part,
+        wish: Wish = Wish(),
+        on_progress: OnProgress | None = None,
+        on_placed: OnPlaced | None = None,
+    ) -> DatasetSummary | int:
+        """Receive one part of an upload; the last one brings the data in as `accept` does. Returns the summary then,
+        before that how many bytes are here.
+
+        A part begins where the ones before it end; one from byte 0 on begins anew. What has come of a part that
+        breaks off stays, also over the daemon's end; what is refused (a digest, the archive itself) does not.
+
+        Raises what `accept` raises, and RangeRefused with the bytes that are here.
+        """
+        if is_multipart(wish.content_type):
+            raise BadRequest("Content-Range goes with the plain bytes of the archive; send application/octet-stream")
+        with self._hold(dataset, part.total, on_progress) as tell:
+            self._check_size(part.total)
+            self._check_mode(dataset, wish.mode)
+            arrival = await self._arrival(dataset, part, wish)
+            arrival.on_unpacked = tell.unpacked
+            tell.begun_at(arrival.spool.size)
+            try:
+                if part.start is not None:
+                    await self._receive_part(dataset, arrival, body, part, wish, tell)
+                if arrival.spool.size < part.total:
+                    return arrival.spool.size
+                summary = await self._bring_in(dataset, arrival, wish, tell, on_placed)
+            except (BadRequest, TooLarge) as error:
+                if not isinstance(error, _PartOnly):
+                    await _shielded(self._partials.drop(dataset.id))
+                raise
+            except BaseException as error:
+                _retell(error)
+                raise
+            self._discard(self._partials.taken(dataset.id))
+            return summary
+
+    async def give_up(self, dataset_id: str) -> None:
+        """Drop an upload in parts that has not come whole. Raises NotFound where there is none."""
+        if dataset_id in self._busy:
+            raise Conflict(f"data set {dataset_id} is being uploaded right now; end that request first")
+        if self._partials.progress(dataset_id) is None:
+            raise NotFound(f"no upload into data set {dataset_id} waits for its next part")
+        await self._partials.drop(dataset_id)
+
+    async def forget(self, dataset_id: str) -> None:
+        """The data set is deleted, or is a linked folder now: its files go, and what has come of an upload in parts.
+
+        They are out of the way at once; deleting a million of them takes its time afterwards.
+        """
+        gone = await asyncio.to_thread(atomic_replace.take_away, self._root, dataset_id)
+        if gone is not None:
+            self._delete(gone)
+        await self._partials.drop(dataset_id)
+
+    async def adopt(self, dataset: DatasetRecord, folder: Path, on_placed: OnPlaced | None = None) -> DatasetSummary:
+        """Take in a folder of this root, as a job has left it, and put it in place; the folder stays as it is.
+
+        Raises BadRequest where it is not laid out as the data set's type and format say; NoSpace.
+        """
+        with self._hold(dataset, None, None) as tell:
+            work = self._root.incoming / new_id()
+            work.mkdir(mode=0o700)
+            stop = threading.Event()
+            try:
+                await in_thread(stop, hardlinks.copy, folder, work / "tree", stop)
+                return await self._place(dataset, work / "tree", UploadMode.REPLACE, tell, on_placed)
+            except BaseException as error:
+                _retell(error)
+                raise
+            finally:
+                await to_the_end(atomic_replace.delete, work)
+
+    async def link(self, dataset: DatasetRecord, path: str, allowed_roots: Iterable[str | Path]) -> DatasetSummary:
+        """Check and summarise a local folder that is used where it lies; nothing in it is changed.
+
+        The summary's `path` is the folder with links resolved and leading folders stripped, its `fingerprint` tells
+        later whether names, sizes or times have changed. Raises BadRequest as `linking.link` does.
+        """
+        return await asyncio.to_thread(linking.link, self._root, dataset, path, [Path(root) for root in allowed_roots])
+
+    async def settled(self) -> None:
+        """Wait until old data that was replaced, and what `clean` found, is deleted."""
+        while self._deleting:
+            await asyncio.wait(set(self._deleting))
+        if self._cleaner is not None:
+            await asyncio.to_thread(self._cleaner.join)
+
+    async def close(self) -> None:
+        """The daemon ends: uploads in parts are left as they are for the next one."""
+        await self._partials.close()
+
+    @contextlib.contextmanager
+    def _hold(self, dataset: DatasetRecord, total: int | None, on_progress: OnProgress | None) -> Iterator[Teller]:
+        """The data set for one upload, and whom its progress is told. Raises Conflict."""
+        if dataset.id in self._busy:
+            raise Conflict(f"data set {dataset.id} is being uploaded already; wait until that upload has ended")
+        now = self._busy[dataset.id] = UploadProgress(dataset.id, Stage.RECEIVING, total=total)
+        teller = Teller(now, on_progress, asyncio.get_running_loop())
+        try:
+            yield teller
+        finally:
+            teller.close()
+            del self._busy[dataset.id]
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.upload_bytes:
+            raise TooLarge(
+                f"the upload has {size} bytes, over the {self._limits.upload_bytes} of limits.upload_bytes; "
+                "split it, raise that limit, or link a folder of this machine instead"
+            )
+
+    def _check_mode(self, dataset: DatasetRecord, mode: UploadMode) -> None:
+        if mode is UploadMode.ADD and dataset.state == "linked":
+            raise BadRequest(
+                f"mode=add: data set {dataset.name!r} is the linked folder {dataset.path}, which is never changed; "
+                "put the files there and link it again, or upload with mode=replace"
+            )
+
+    async def _arrival(self, dataset: DatasetRecord, part: Part, wish: Wish) -> Arrival:
+        """The upload that the part belongs to. Raises RangeRefused, NoSpace."""
+        facts = self._partials.facts(dataset.id)
+        if part.start == 0:
+            self._room.check(part.total)
+            return await self._partials.begin(dataset.id, part.total, wish.filename)
+        arrival = self._partials.arrival(dataset.id)
+        has = arrival.spool.size if arrival is not None else 0
+        if arrival is None or facts is None or not fits(facts, part, wish.filename, has):
+            raise out_of_place(part, has, facts, wish.filename)
+        self._room.check(part.total - has)
+        return arrival
+
+    async def _receive_part(
+        self, dataset: DatasetRecord, arrival: Arrival, body: AsyncIterator[bytes], part: Part, wish: Wish, tell: Teller
+    ) -> None:
+        assert part.start is not None and part.end is not None
+        digest = digests.Digests() if wish.content_digest is not None else None
+        begun = arrival.spool.size
+        arrival.unpack()
+        try:
+            exact = _exactly(body, part.end - part.start)
+            await arrival.receive(exact, wish.content_type, wish.filename, tell.received, digest)
+            if digest is not None and digest.digest() != wish.content_digest:
+                raise _PartOnly(
+                    f"Content-Digest: the part from byte {begun} on was damaged on its way; nothing of it was kept, "
+                    "send it again",
+                )
+        except _PartOnly:
+            await arrival.cut(begun)
+            raise
+        finally:
+            with contextlib.suppress(OSError, NoSpace):
+                await _shielded(self._partials.keep(dataset.id))
+
+    async def _bring_in(
+        self, dataset: DatasetRecord, arrival: Arrival, wish: Wish, tell: Teller, on_placed: OnPlaced | None
+    ) -> DatasetSummary:
+        """What has come whole: compare its digest, unpack it to the end, put it in place."""
+        if wish.sha256 is not None:
+            digests.compare("the archive", wish.sha256, await arrival.spool.sha256())
+        tell.stage(Stage.UNPACKING)
+        await arrival.finish()
+        return await self._place(dataset, arrival.tree, wish.mode, tell, on_placed)
+
+    async def _place(
+        self, dataset: DatasetRecord, tree: Path, mode: UploadMode, tell: Teller, on_placed: OnPlaced | None
+    ) -> DatasetSummary:
+        tell.stage(Stage.CHECKING)
+        stop = threading.Event()
+        old = self._root.dataset(dataset.id)
+        has_data = mode is UploadMode.ADD and await asyncio.to_thread(old.is_dir)
+        top, summary = await in_thread(stop, _understand, tree, dataset, old if has_data else None, stop)
+        # From here on there is no way back: who cancels now is too late, and the caller gets its summary.
+        replaced = await to_the_end(atomic_replace.replace, self._root, dataset.id, top, summary)
+        if on_placed is not None:
+            on_placed(summary)
+        atomic_replace.recorded(self._root, dataset.id)
+        if replaced is not None:
+            self._delete(replaced)
+        return summary
+
+    def _discard(self, arrival: Arrival) -> None:
+        self._later(arrival.discard())
+
+    def _delete(self, path: Path) -> None:
+        self._later(asyncio.to_thread(atomic_replace.delete, path))
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+
+
+class _PartOnly(BadRequest):
+    """What is wrong with one part, not with the ones before it."""
+
+
+async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The chunks of a body of this size. Raises _PartOnly where it has more or fewer bytes."""
+    came = 0
+    async for chunk in body:
+        came += len(chunk)
+        if came > size:
+            raise _PartOnly(f"Content-Range: the body has more than the {size} bytes that it tells; nothing was kept")
+        yield chunk
+    if came < size:
+        raise _PartOnly(f"Content-Range: the body has {came} bytes, told were {size}; nothing of this part was kept")
+
+
+def _understand(
+    unpacked: Path, dataset: DatasetRecord, old: Path | None, stop: threading.Event
+) -> tuple[Path, DatasetSummary]:
+    if old is not None:
+        unpacked = hardlinks.complete(unpacked, old, dataset.type, dataset.format, stop)
+    top = check(unpacked, dataset.type, dataset.format)
+    if dataset.type == "semantic_segmentation":
+        write_lists(top)
+    return top, summarise(top, dataset.type, dataset.format)
+
+
+def _delete_all(paths: list[Path]) -> None:
+    for path in paths:
+        atomic_replace.delete(path)
+
+
+def _retell(error: BaseException) -> None:
+    """Raise NoSpace for a full disk."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
+
+
+async def _shielded(work: Coroutine[None, None, T]) -> T:
+    """Do it to the end even when cancelled meanwhile."""
+    running = asyncio.ensure_future(work)
+    await ended(running)
+    return running.result()

@@ -1,0 +1,50 @@
+"""A folder of this machine as a data set: which may be used, and what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from store.records import DatasetRecord
+from taod.datasets.validation.structure import check
+from taod.datasets.validation.summary import summarise
+from taod.errors import BadRequest
+from taod.paths import Root
+from taod.types.dataset import DatasetSummary
+
+
+def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path]) -> DatasetSummary:
+    """Check and summarise a local folder that is used where it lies; nothing in it is changed. Blocks: for a thread.
+
+    Raises BadRequest when it is no folder, lies outside `allowed_roots` or in the daemon's own root, or is not laid
+    out as the data set's type and format say.
+    """
+    try:
+        given = Path(path).expanduser()
+        folder = given.resolve()
+        roots = [each.expanduser().resolve() for each in allowed_roots]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadRequest(f"path {path!r} is not usable: {error}; give an absolute path") from None
+    if not given.is_absolute():
+        raise BadRequest(f"path {path!r} is relative; give an absolute path")
+    # Asked before anything else, so that nothing is told of folders outside.
+    if not any(folder.is_relative_to(each) for each in roots):
+        listed = ", ".join(str(each) for each in roots) or "none"
+        raise BadRequest(
+            f"path {path!r} lies outside the folders that may be linked ({listed}); "
+            "move it there, or add its folder to storage.link_roots"
+        )
+    own = root.path.resolve()
+    if folder.is_relative_to(own) or own.is_relative_to(folder):
+        raise BadRequest(f"path {path!r} overlaps the daemon's own folder {own}; link a folder apart from it")
+    if not folder.is_dir():
+        raise BadRequest(f"path {path!r} is no folder on the daemon's machine; unpack the data set and link its folder")
+    try:
+        top = check(folder, dataset.type, dataset.format)
+        summary = summarise(top, dataset.type, dataset.format)
+    except OSError as error:
+        raise BadRequest(
+            f"path {path!r} cannot be read: {error.filename}: {error.strerror}; let the daemon's user read it"
+        ) from None
+    return msgspec.structs.replace(summary, state="linked", path=str(top))

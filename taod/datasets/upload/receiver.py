@@ -1,0 +1,215 @@
+"""Receiving an upload: the one file of a multipart form, or a raw body, streamed to disk. No HTTP framework here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from taod.config import LimitsConfig
+from taod.datasets.upload.digests import Digests
+from taod.datasets.upload.growing_file import Spool
+from taod.errors import BadRequest, NoSpace, TooLarge
+
+FILE_FIELDS = frozenset({"file", "message"})
+
+
+class Received(NamedTuple):
+    """An upload on disk: the size of the file itself, and what the client calls it."""
+
+    bytes: int
+    filename: str | None
+
+
+class _Sink(Protocol):
+    """Takes a body's chunks and gives back the pieces that belong to the file."""
+
+    filename: str | None
+
+    def feed(self, chunk: bytes) -> list[memoryview]: ...
+
+    def finish(self) -> None: ...
+
+
+async def receive(
+    body: AsyncIterator[bytes],
+    content_type: str,
+    filename: str | None,
+    into: Path,
+    limits: LimitsConfig,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Received:
+    """Write the file that `body` carries to the new file `into`; on any failure, or when cancelled, it is gone.
+
+    As `receive_into`, which it raises the errors of.
+    """
+    spool = Spool(into)
+    try:
+        received = await receive_into(spool, body, content_type, filename, limits, on_bytes)
+        await spool.close()
+    except BaseException:
+        await asyncio.shield(spool.discard())
+        raise
+    return received
+
+
+async def receive_into(
+    spool: Spool,
+    body: AsyncIterator[bytes],
+    content_type: str,
+    filename: str | None,
+    limits: LimitsConfig,
+    on_bytes: Callable[[int], None] | None = None,
+    digests: Digests | None = None,
+) -> Received:
+    """Append the file that `body` carries to `spool`, and wait until it is written.
+
+    A multipart form may have one file, in whatever field; `file` and `message` are taken for one even without a file
+    name. Any other content type is a raw file. The next chunk is asked for only when there is room for it.
+
+    `on_bytes` is told of the bytes of the body so far, once a batch; `digests` are fed with the whole body.
+
+    Raises TooLarge, NoSpace, BadRequest for a broken form, and whatever `body` raises when the client leaves.
+    """
+    sink: _Sink = _Form(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
+    begun, total = spool.size, 0
+    try:
+        async for chunk in body:
+            total += len(chunk)
+            if begun + total > limits.upload_bytes:
+                raise TooLarge(
+                    f"the upload is over the {limits.upload_bytes} bytes of limits.upload_bytes; "
+                    "split it, raise that limit, or link a folder of this machine instead"
+                )
+            if digests is not None:
+                digests.update(chunk)
+            for piece in sink.feed(chunk):
+                spool.add(piece)
+            if spool.is_due:
+                await spool.flush()
+                if on_bytes is not None:
+                    on_bytes(total)
+        sink.finish()
+        await spool.written()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
+        raise
+    if on_bytes is not None:
+        on_bytes(total)
+    return Received(spool.size - begun, sink.filename or filename)
+
+
+class _Raw:
+    def __init__(self, filename: str | None) -> None:
+        self.filename = filename
+
+    def feed(self, chunk: bytes) -> list[memoryview]:
+        return [memoryview(chunk)] if chunk else []
+
+    def finish(self) -> None:
+        pass
+
+
+class _Form:
+    """A multipart form's one file; small fields beside it are passed over."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.filename: str | None = None
+        self._fields: list[str] = []
+        self._files = 0
+        self._inside = False
+        self._ended = False
+        self._header = b""
+        self._value = b""
+        self._disposition = b""
+        self._out: list[memoryview] = []
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise BadRequest(f"the multipart form is not understood: {error}") from None
+
+    def feed(self, chunk: bytes) -> list[memoryview]:
+        self._out = []
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise BadRequest(f"the multipart form is not understood: {error}; send it with an HTTP library") from None
+        return self._out
+
+    def finish(self) -> None:
+        if not self._ended:
+            raise BadRequest("the upload ended before its form did; send it again, whole")
+        if not self._files:
+            fields = ", ".join(self._fields) or "none"
+            raise BadRequest(f"the form carries no file (its fields: {fields}); send the archive in the field 'file'")
+
+    def _on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        field = options.get(b"name", b"").decode(errors="replace")
+        filename = options.get(b"filename")
+        if len(self._fields) < 16:
+            self._fields.append(field)
+        self._inside = filename is not None or field in FILE_FIELDS
+        if self._inside:
+            self._files += 1
+            if self._files > 1:
+                raise BadRequest(f"the form carries a second file, in the field '{field}'; send one archive at a time")
+            self.filename = filename.decode(errors="replace") if filename else None
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._inside and end > start:
+            self._out.append(memoryview(data)[start:end])
+
+    def _on_part_end(self) -> None:
+        self._inside = False
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+def is_multipart(content_type: str) -> bool:
+    """Whether the content type is that of a form."""
+    return content_type.strip().lower().startswith("multipart/")
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise BadRequest(
+            f"Content-Type {content_type!r} is not multipart/form-data with a boundary; use that, or send "
+            "the archive as application/octet-stream"
+        )
+    return boundary

@@ -1,0 +1,1 @@
+"""Structure checks, summaries and samples of a dataset's files."""

@@ -1,0 +1,41 @@
+"""Which extensions the images of a dataset have, as written: `.jpg` and `.JPG` are two."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from taod.datasets.validation.layouts import PICTURES, SPLITS
+
+MOST_LISTED = 1000
+"""Entries that are read where a dataset was summarised before extensions were counted."""
+
+
+def of_roots(counts: Mapping[tuple[str, str], int], roots: list[str]) -> dict[str, int]:
+    """The counts of `(folder, extension)` at and below the roots by extension, the most common first."""
+    found: Counter[str] = Counter()
+    for (folder, extension), count in counts.items():
+        if not roots or any(folder == root or folder.startswith(f"{root}/") for root in roots):
+            found[extension] += count
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
+
+
+def listed(top: Path, type_: str) -> dict[str, int]:
+    """The same from a bounded listing of the folders that hold the images."""
+    found: Counter[str] = Counter()
+    left = MOST_LISTED
+    for folder in SPLITS.get(type_, ()) or ("images", "images_train"):
+        try:
+            with os.scandir(top / folder) as entries:
+                for entry in entries:
+                    left -= 1
+                    extension = os.path.splitext(entry.name)[1]  # noqa: PTH122
+                    if extension.lower() in PICTURES:
+                        found[extension] += 1
+                    if left <= 0:
+                        break
+        except OSError:
+            continue
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))

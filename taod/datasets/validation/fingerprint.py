@@ -1,0 +1,78 @@
+"""What tells one folder's content from another: names, sizes and times; no file is read. Blocks: for a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from taod.datasets.archive.ignored_files import is_junk
+
+_MODULUS = 1 << 128
+
+
+class Figures(NamedTuple):
+    """How many regular files, and how many bytes."""
+
+    files: int
+    bytes: int
+
+
+class Mark:
+    """A fingerprint while files are added to it, in any order: what is hashed of each is summed."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = self._sum = 0
+
+    def add(self, path: str, told: os.stat_result) -> None:
+        """A file by its path below the top."""
+        self.files += 1
+        self.bytes += told.st_size
+        facts = f"{path}\0{told.st_size}\0{told.st_mtime_ns}".encode(errors="surrogateescape")
+        self._sum += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
+
+    def __str__(self) -> str:
+        """`<files>-<bytes>-<mark>`, in hexadecimal."""
+        return f"{self.files:x}-{self.bytes:x}-{self._sum % _MODULUS:032x}"
+
+
+def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each folder's path below the top with its regular files.
+
+    Links are followed, a folder is entered once, leftovers of operating systems are passed over. Raises OSError.
+    """
+    left = [""]
+    entered: set[tuple[int, int]] = set()
+    while left:
+        where = left.pop()
+        told = os.stat(top / where)  # noqa: PTH116 (as often as there are folders)
+        if (told.st_dev, told.st_ino) in entered:
+            continue
+        entered.add((told.st_dev, told.st_ino))
+        files = []
+        with os.scandir(top / where) as entries:
+            for entry in entries:
+                if is_junk(entry.name):
+                    continue
+                if entry.is_file():
+                    files.append(entry)
+                elif entry.is_dir():
+                    left.append(f"{where}/{entry.name}" if where else entry.name)
+        yield where, files
+
+
+def fingerprint(top: Path) -> str:
+    """The text of the `Mark` of a folder's files, as a data set's summary tells it. Raises OSError."""
+    mark = Mark()
+    for where, entries in folders(top):
+        for entry in entries:
+            mark.add(f"{where}/{entry.name}" if where else entry.name, entry.stat())
+    return str(mark)
+
+
+def figures(text: str) -> Figures:
+    """What a fingerprint says in words."""
+    files, size, _ = text.split("-")
+    return Figures(int(files, 16), int(size, 16))

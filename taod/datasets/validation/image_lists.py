@@ -1,0 +1,28 @@
+"""The lists of pictures that segmentation tools read beside the folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.validation.layouts import PICTURES
+
+LISTED = ("images", "masks")
+
+
+def write_lists(top: Path) -> None:
+    """Write `images.txt` and `masks.txt`: a picture a line, relative to `top`, sorted; one that came along is kept."""
+    for folder in LISTED:
+        file = top / f"{folder}.txt"
+        if not (top / folder).is_dir() or file.exists():
+            continue
+        with file.open("w", encoding="utf-8") as out:
+            for where, inner, names in os.walk(top / folder):
+                inner.sort()
+                relative = Path(where).relative_to(top)
+                out.writelines(
+                    f"{relative}/{name}\n"
+                    for name in sorted(names)
+                    if not is_junk(name) and Path(name).suffix.lower() in PICTURES
+                )

@@ -1,0 +1,162 @@
+"""What a summary tells of labels: classes with their counts, and figures of the boxes and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from taod.datasets.formats import coco, kitti, masks, quads, voc
+from taod.datasets.formats.image import measure
+from taod.datasets.formats.statistics import Gathered
+from taod.datasets.formats.types import Box, Label, Problem, files, text_of
+from taod.datasets.validation.layouts import PICTURES
+from taod.errors import BadRequest
+from taod.types.dataset import BoxFigures, PictureFigures
+
+MOST_JSON = 512 * 1024**2
+"""A larger file is left to the full check: it would be read whole into memory."""
+MASKS = 50
+"""Masks whose pixels are counted; the full check counts all."""
+MASK_PIXELS = 100_000_000
+"""Pixels after which no further mask is looked into."""
+IGNORED = 255
+"""A class number that the tools leave out."""
+MEASURED = 200
+"""Pictures whose size is looked up; the full check measures all."""
+
+
+class Labelled(NamedTuple):
+    """Objects by class, and figures of their boxes."""
+
+    classes: dict[str, int]
+    boxes: BoxFigures | None
+    highest_class_id: int | None = None
+    lowest_class_id: int | None = None
+
+
+def of_coco(file: Path) -> Labelled | None:
+    """Categories in the file's order; None for a file too large to look into.
+
+    Raises BadRequest when it is not COCO JSON.
+    """
+    if file.stat().st_size > MOST_JSON:
+        return None
+    data = file.read_bytes()
+    try:
+        document = msgspec.json.decode(data, type=_Coco)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        wrong = coco.malformed(data, file.name, error)
+        place = f", line {wrong.line}" if wrong.line else ""
+        raise BadRequest(f"{file.name}{place}: {wrong.what}; correct it and upload again") from None
+    names = {category.id: category.name for category in document.categories}
+    counts = dict.fromkeys(names.values(), 0)
+    by_picture: dict[int, list[Box]] = {}
+    for annotation in document.annotations:
+        name = names.get(annotation.category_id)
+        if name is not None:
+            counts[name] += 1
+        if annotation.bbox is not None and len(annotation.bbox) == 4:
+            left, top, width, height = annotation.bbox
+            by_picture.setdefault(annotation.image_id, []).append(Box(left, top, left + width, top + height))
+    gathered = Gathered()
+    for boxes in by_picture.values():
+        gathered.boxes(boxes)
+    ids = {*names, *(annotation.category_id for annotation in document.annotations)}
+    highest = max(ids, default=-1)
+    return Labelled(counts, gathered.of_boxes(), highest if highest >= 0 else None, min(ids, default=None))
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    category_id: int
+    image_id: int = 0
+    bbox: list[float] | None = None
+
+
+class _Coco(msgspec.Struct):
+    categories: list[coco.Category] = []
+    annotations: list[_Annotation] = []
+
+
+def of_kitti(top: Path) -> Labelled:
+    """Classes of the label files in labels/, by name; what is wrong in them is left to the full check."""
+    return _of_texts(top, ("labels",), "kitti")
+
+
+def of_quads(top: Path) -> Labelled:
+    """Texts of ocdnet's ground truth."""
+    return _of_texts(top, ("train/gt", "test/gt"), "quads")
+
+
+class Painted(NamedTuple):
+    """Classes that masks are told to have, and the share of pixels that each has, of at most `MASKS` of them."""
+
+    classes: list[str]
+    shares: dict[str, float]
+    highest: int | None
+    """The highest class number: of those declared, else of those painted, 255 (ignored by the tools) apart."""
+
+
+def of_masks(top: Path) -> Painted:
+    """Classes by number; what is wrong in masks is left to the full check."""
+    found = masks.declared(top)
+    names = {} if isinstance(found, Problem) else found
+    counts: Counter[int] = Counter()
+    for path in evenly([path for split in masks.SPLITS for path in files(top, f"masks/{split}", PICTURES)], MASKS):
+        counts.update(masks.look(top, path, {}).pixels)
+        if counts.total() > MASK_PIXELS:
+            break
+    whole = counts.total()
+    shares = {masks.class_name(number, names): round(count / whole, 6) for number, count in sorted(counts.items())}
+    return Painted(
+        [names[number] for number in sorted(names)], shares, max(names or counts.keys() - {IGNORED}, default=None)
+    )
+
+
+def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:
+    parse = kitti.parse if form == "kitti" else quads.parse
+    counts: Counter[str] = Counter()
+    gathered = Gathered()
+    for folder in folders:
+        for file in files(top, folder, frozenset({".txt"})):
+            text = text_of(top, file)
+            if not isinstance(text, Problem):
+                _count(parse(text, file)[0], counts, gathered)
+    return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
+
+
+def of_voc(top: Path) -> Labelled:
+    """Classes of the annotations in labels/."""
+    counts: Counter[str] = Counter()
+    gathered = Gathered()
+    for file in files(top, "labels", frozenset({".xml"})):
+        _count(voc.parse((top / file).read_bytes(), file)[0].labels, counts, gathered)
+    return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
+
+
+def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> None:
+    objects = [label for label in labels if kitti.is_object(label)]
+    counts.update(label.name for label in objects)
+    gathered.boxes([label.box for label in objects if label.box is not None])
+
+
+def sizes(top: Path, pictures: list[str]) -> PictureFigures | None:
+    """Figures of the pictures' sizes, of at most `MEASURED` evenly chosen ones; those that cannot be read are left
+    to the full check."""
+    gathered = Gathered()
+    for path in evenly(pictures, MEASURED):
+        found = measure(top, path)
+        if not isinstance(found, Problem):
+            gathered.size(*found)
+    return gathered.of_pictures()
+
+
+def evenly(values: list[str], most: int) -> list[str]:
+    """At most `most` of the values, evenly spread."""
+    if len(values) <= most:
+        return values
+    edges = [len(values) * at // most for at in range(most + 1)]
+    return [values[first] for first, _ in pairwise(edges)]

@@ -1,0 +1,169 @@
+"""Thumbnails of some of a data set's pictures, with boxes or masks drawn; made once and kept. In threads."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taod.datasets.formats import masks, reader
+from taod.datasets.formats.image import measure
+from taod.datasets.formats.types import Item, is_shown
+from taod.errors import NotFound
+from taod.types.dataset import DatasetSample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST = 24
+SIDE = 256
+"""Pixels of a thumbnail's longer side."""
+VEIL = 110
+"""Of 255: how thick a class's colour lies over its pixels."""
+BUDGET_S = 3.0
+"""Seconds spent on choosing where no check has chosen; of a larger set the samples are from its beginning."""
+_COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
+IGNORED = "dontcare"
+
+
+def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str | None) -> list[Item]:
+    """Some items with pictures: those that the check has chosen, else a random choice, kept in `review`."""
+    kept = review / f"chosen-{_mark(fingerprint)}.json"
+    for file in (kept, review / "samples.json"):
+        if file is not kept and not _is_of(review / "report.json", fingerprint):
+            continue
+        try:
+            items = msgspec.json.decode(file.read_bytes(), type=list[Item])
+        except (OSError, msgspec.MsgspecError):
+            continue
+        return _readable(top, items)
+    items = _random_items(top, type_, format_)
+    review.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in review.glob("chosen-*.json"):
+        old.unlink(missing_ok=True)
+    kept.write_bytes(msgspec.json.encode(items))
+    return _readable(top, items)
+
+
+def told(items: list[Item]) -> list[DatasetSample]:
+    """The samples as clients see them, numbered from 0."""
+    return [
+        DatasetSample(
+            number,
+            item.picture,
+            list(dict.fromkeys(label.name for label in item.labels)),
+            sum(label.box is not None for label in item.labels),
+        )
+        for number, item in enumerate(items)
+    ]
+
+
+def thumbnail(top: Path, item: Item, review: Path, fingerprint: str | None, *, boxes: bool) -> bytes:
+    """A JPEG of one item, made when it is first asked for. Raises NotFound for a picture that cannot be read."""
+    folder = review / "thumbnails"
+    name = hashlib.blake2b(f"{fingerprint}\0{item.picture}\0{boxes}".encode(errors="surrogateescape"), digest_size=12)
+    kept = folder / f"{name.hexdigest()}.jpg"
+    try:
+        return kept.read_bytes()
+    except OSError:
+        pass
+    made = _draw(top, item, boxes)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = folder / f".{kept.name}"
+    aside.write_bytes(made)
+    aside.replace(kept)
+    return made
+
+
+def _draw(top: Path, item: Item, boxes: bool) -> bytes:
+    import io
+
+    from PIL import Image, ImageDraw
+
+    try:
+        with Image.open(top / item.picture) as opened:
+            opened.draft("RGB", (SIDE, SIDE))
+            width, height = item.size or _size_of(opened, top, item.picture)
+            picture = opened.convert("RGB")
+        picture.thumbnail((SIDE, SIDE))
+        if boxes and item.mask:
+            _tint(picture, top / item.mask)
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        raise NotFound(f"the picture {item.picture} cannot be read: {error}; the report says more") from None
+    if boxes:
+        draw = ImageDraw.Draw(picture)
+        across, down = picture.width / max(width, 1), picture.height / max(height, 1)
+        for label in item.labels:
+            if label.box is None or label.name.lower() == IGNORED:
+                continue
+            left, right = sorted((label.box.left * across, label.box.right * across))
+            upper, lower = sorted((label.box.top * down, label.box.bottom * down))
+            colour = _COLOURS[sum(label.name.encode()) % len(_COLOURS)]
+            draw.rectangle((left, upper, right, lower), outline=colour, width=2)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _tint(picture: Image, mask: Path) -> None:
+    """Lay a colour for each class over the picture; class 0 and masks that are none are left out."""
+    from PIL import Image
+
+    try:
+        with Image.open(mask) as opened:
+            found = masks.plain(opened)
+    except Exception:  # a damaged picture fails in as many ways as there are formats; the report tells it
+        return
+    if isinstance(found, str):
+        return
+    found = found.resize(picture.size, Image.Resampling.NEAREST)
+    for number, count in enumerate(found.histogram()):
+        if number and count:
+            veil = found.point([VEIL if value == number else 0 for value in range(256)], "L")
+            picture.paste(_COLOURS[number % len(_COLOURS)], (0, 0), veil)
+
+
+def _size_of(opened: object, top: Path, picture: str) -> tuple[int, int]:
+    """The size before a reduced reading was asked for."""
+    found = measure(top, picture)
+    return found if isinstance(found, tuple) else (1, 1)
+
+
+def _random_items(top: Path, type_: str, format_: str) -> list[Item]:
+    chosen: list[Item] = []
+    chance, seen, until = random.Random(0), 0, time.monotonic() + BUDGET_S
+    for found in reader(type_, format_)(top):
+        if not isinstance(found, Item) or not is_shown(found):
+            continue
+        seen += 1
+        if len(chosen) < MOST:
+            chosen.append(found)
+        elif (place := chance.randrange(seen)) < MOST:
+            chosen[place] = found
+        if time.monotonic() > until:
+            break
+    return chosen
+
+
+def _readable(top: Path, items: list[Item]) -> list[Item]:
+    """Those whose pictures are still there, by path."""
+    return sorted((item for item in items if (top / item.picture).is_file()), key=lambda item: item.picture)
+
+
+class _Report(msgspec.Struct):
+    fingerprint: str | None = None
+
+
+def _is_of(report: Path, fingerprint: str | None) -> bool:
+    try:
+        return msgspec.json.decode(report.read_bytes(), type=_Report).fingerprint == fingerprint
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
+def _mark(fingerprint: str | None) -> str:
+    return hashlib.blake2b((fingerprint or "").encode(), digest_size=8).hexdigest()

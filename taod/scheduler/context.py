@@ -1,0 +1,156 @@
+"""What every part of the scheduler stands on, and the one way in which a job's end is written and told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from runners.protocol import Command, RunIdentity, Runner, RunRequest
+from runners.registry import RunnerRegistry
+from store import Store
+from store.records import JobRecord, PendingJob
+from taod.clock import Clock, iso
+from taod.config import SchedulerConfig, SupervisionConfig
+from taod.paths import Root
+from taod.scheduler.devices.inventory import DevicePool
+from taod.telemetry.bus import EventBus
+from taod.telemetry.telemetry import Telemetry
+from taod.types.event import EventType
+from taod.types.job import DetailedStatus, Result
+from taod.types.state import State
+from taod.types.warning import Warning, WarningCode
+
+log = logging.getLogger(__name__)
+
+
+class Planner(Protocol):
+    """Who knows what a job needs and how its command line is made."""
+
+    def ready(self, job: JobRecord | PendingJob) -> str | None:
+        """None when its data are there; else what it waits for. The same for all jobs of one owner."""
+        ...
+
+    def prepare(self, job: JobRecord) -> Command:
+        """Make its folder and its spec file. Raises BadRequest with what the user can do."""
+        ...
+
+    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
+        """Its specification with the defaults that it leaves out: what runners are asked about."""
+        ...
+
+    def secrets(self, job: JobRecord) -> list[str]:
+        """What is masked wherever its command or its log is shown."""
+        ...
+
+
+class Watch(Protocol):
+    """Who carries one job from its lease to its end."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the job is off its devices, whatever became of it."""
+        ...
+
+    @property
+    def live(self) -> Live | None:
+        """Its process, once that is known."""
+        ...
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or go on with one that a daemon before had started."""
+        ...
+
+    def stop(self, by: str = "user") -> None:
+        """Its end was asked for, and is on record."""
+        ...
+
+    def break_off(self, intent: str, words: str) -> None:
+        """End its run for a reason that is not a user's."""
+        ...
+
+    async def leave(self) -> None:
+        """Stop watching."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A run whose process is known."""
+
+    job_id: str
+    runner: Runner
+    request: RunRequest
+    identity: RunIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The daemon's parts that scheduling needs."""
+
+    store: Store
+    root: Root
+    runners: RunnerRegistry
+    devices: DevicePool
+    telemetry: Telemetry
+    bus: EventBus
+    planner: Planner
+    config: SchedulerConfig
+    supervision: SupervisionConfig
+    clock: Clock
+
+    def now(self) -> str:
+        return iso(self.clock.time())
+
+    def tell(self, job: JobRecord) -> JobRecord:
+        """Tell the job's owner how it is now."""
+        self.bus.publish(EventType.JOB, job.view(), user_id=job.user_id)
+        return job
+
+    def move(self, job_id: str, state: State, reason: str, **fields: object) -> JobRecord:
+        """Change the state and tell of it."""
+        return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
+
+    def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:
+        """Replace the job's warning of this code, or remove it (None), and publish the job."""
+        job = self.store.jobs.get(job_id)
+        kept = [one for one in (job.warnings if job else []) if one.code is not code]
+        return self.tell(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
+
+    def follow(self, job: JobRecord, *, fresh: bool) -> None:
+        """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""
+        try:
+            self.telemetry.start(job, self.root.job(job.id), fresh=fresh)
+        except Exception:
+            log.exception("the status of job %s is not followed", job.id)
+
+    def end(self, job_id: str, state: State, message: str, result: Result | None = None) -> JobRecord:
+        """End or pause the job: state, reason and the message in its result say the same words, in one transaction."""
+        with self.store.transaction():
+            kept = result if result is not None else self.store.jobs.result(job_id)
+            kept.detailed_status = self._last_word(kept.detailed_status, state, message)
+            self.store.jobs.save_result(job_id, kept)
+            job = self.store.jobs.transition(job_id, state, message)
+        return self.tell(job)
+
+    def _last_word(self, said: DetailedStatus | None, state: State, message: str) -> DetailedStatus:
+        """In the form of the tools: dates and times of the machine's own zone, without padding."""
+        status = said.status if said else ""
+        if state is State.DONE:
+            status = "SUCCESS"
+        elif state.ended:
+            status = "FAILURE"
+        if said is not None and said.message == message and said.status == status:
+            return said
+        at = datetime.fromtimestamp(self.clock.time()).astimezone()
+        return DetailedStatus(
+            date=f"{at.month}/{at.day}/{at.year}",
+            time=f"{at.hour}:{at.minute}:{at.second}",
+            status=status,
+            message=message,
+        )

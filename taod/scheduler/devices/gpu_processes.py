@@ -1,0 +1,76 @@
+"""Whose a process on a GPU is: of a run of this daemon, or somebody else's. Pure but for a look into /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+import msgspec
+
+from runners.processes import PROC, start_ticks
+from taod.scheduler.devices.nvml import GpuProcess
+
+MARK = b"TAOD_RUN="
+NAMED = 3
+"""So many foreign processes are named; the rest is counted."""
+
+
+class Tenant(msgspec.Struct, frozen=True):
+    """A process on a GPU, and what could be learned of it when it was seen."""
+
+    pid: int
+    name: str = ""
+    job_id: str | None = None
+    """The job in whose run it was started."""
+    started: int | None = None
+    """In clock ticks since boot; None where this machine's /proc does not show the process (another pid namespace)."""
+    readable: bool = False
+    """Whether its environment could be looked into, so that `job_id` is sure."""
+
+
+def tenant(process: GpuProcess, proc: Path = PROC) -> Tenant:
+    """Look a process up."""
+    folder = proc / str(process.pid)
+    try:
+        name = (folder / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return Tenant(process.pid)
+    started = start_ticks(process.pid)
+    try:
+        environ = (folder / "environ").read_bytes()
+    except OSError:
+        return Tenant(process.pid, name, started=started)
+    return Tenant(process.pid, name, _job_of(environ), started, readable=True)
+
+
+def strangers(
+    tenants: Iterable[Tenant],
+    own: Collection[str],
+    *,
+    held: bool,
+    lives: Callable[[Tenant], bool],
+) -> list[Tenant]:
+    """Those that belong to none of the jobs `own`. One whose environment cannot be looked into (a container's, of
+    another user) counts as the holder's where the device is `held`. `lives` tells whether one is still there."""
+    return [
+        one for one in tenants if one.job_id not in own and not (held and not one.readable) and lives(one)
+    ]  # fmt: skip
+
+
+def lives(one: Tenant) -> bool:
+    """Whether the process that was seen is still there; one of which nothing could be learned, as far as is known."""
+    return one.started is None or start_ticks(one.pid) == one.started
+
+
+def named(found: list[Tenant]) -> str:
+    """Why a device is busy, in words: `in use by pid 4711 (python)`."""
+    words = [f"pid {one.pid}" + (f" ({one.name})" if one.name else "") for one in found[:NAMED]]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"in use by {', '.join(words)}{more}, not taod's"
+
+
+def _job_of(environ: bytes) -> str | None:
+    for entry in environ.split(b"\0"):
+        if entry.startswith(MARK):
+            return entry.removeprefix(MARK).partition(b"/")[0].decode(errors="replace")
+    return None

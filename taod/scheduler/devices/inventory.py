@@ -1,0 +1,215 @@
+"""The devices that runs may hold: GPUs as NVML tells of them, or CPU slots; knows nothing of the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+import psutil
+
+from runners.protocol import DeviceGrant
+from store.records import JobRecord, LeaseRecord
+from taod.config import DevicesConfig
+from taod.scheduler.devices.gpu_processes import Tenant, lives, named, strangers, tenant
+from taod.scheduler.devices.nvml import Figures, Gpu, Nvml
+from taod.scheduler.policy.wait_reasons import called
+from taod.types.device import Device, DeviceKind, DeviceLease
+
+LOST = "lost: its driver no longer answers for it"
+GIB = 1024**3
+PATIENCE_S = 5.0
+"""How long a reading waits for the one before it; and so long again may it take itself before a start goes on."""
+
+
+class DevicePool:
+    """The devices that were found, and the figures of the last reading."""
+
+    def __init__(self, devices: list[Device], nvml: Nvml | None = None, config: DevicesConfig | None = None) -> None:
+        self._config = config or DevicesConfig()
+        self.telemetry_s = self._config.telemetry_s
+        """Seconds between readings while somebody looks."""
+        self._devices = devices
+        self._nvml = nvml
+        self._figures: Mapping[str, Figures] = {}
+        self._tenants: Mapping[str, list[Tenant]] = {}
+        self._reading = threading.Lock()
+
+    @classmethod
+    def detect(cls, config: DevicesConfig) -> DevicePool:
+        """The GPUs that are not excluded; CPU slots where there are none, or beside them where that is configured."""
+        nvml = Nvml.open() if config.gpus else None
+        devices = [_device(gpu, config) for gpu in (nvml.gpus() if nvml else []) if not _excluded(gpu, config)]
+        if not devices or config.cpu_beside_gpus:
+            total = psutil.virtual_memory().total
+            psutil.cpu_percent()  # the first call only sets the mark that the next one measures from
+            devices += [
+                Device(id=f"cpu:{n}", kind=DeviceKind.CPU, index=n, name=f"CPU slot {n}", memory_total_bytes=total)
+                for n in range(config.cpu_slots)
+            ]
+        return cls(devices, nvml, config)
+
+    def add(self, device: Device) -> None:
+        """Offer what was not found here: a runner's slots elsewhere."""
+        self._devices.append(device)
+
+    @property
+    def devices(self) -> list[Device]:
+        """Each device with the figures of the last reading, and without leases."""
+        return [_with_figures(device, self._figures.get(device.id)) for device in self._devices]
+
+    def snapshot(self, leases: Iterable[LeaseRecord], jobs: Iterable[JobRecord]) -> list[Device]:
+        """Each device with its leases, and why it takes no run; `jobs` tells what the holders do, and may hold others
+        too."""
+        leases, holders = list(leases), {job.id: job for job in jobs}
+        own = {lease.job_id for lease in leases}
+        devices = self.devices
+        found = {device.id: device for device in devices}
+        for lease in leases:
+            job = holders.get(lease.job_id)
+            if lease.device_id in found and job is not None:
+                found[lease.device_id].leases.append(
+                    DeviceLease(lease.job_id, job.action, job.network, lease.slot, lease.since)
+                )
+        for device in devices:
+            device.busy_reason = device.busy_reason or self._unfit(device, own, held=bool(device.leases))
+        return devices
+
+    def unfit(self, job_id: str, leases: Iterable[LeaseRecord]) -> str | None:
+        """Why a run of this job cannot begin on the devices that it has leased, by the last reading; None: it can."""
+        leases = list(leases)
+        own = {lease.job_id for lease in leases}
+        wanted = {lease.device_id for lease in leases if lease.job_id == job_id}
+        shared = {lease.device_id for lease in leases if lease.job_id != job_id}
+        for device in self.devices:
+            if device.id in wanted:
+                reason = device.busy_reason or self._unfit(device, own, held=device.id in shared)
+                if reason is not None:
+                    return f"{called(device)} is {reason}"
+        return None
+
+    def lost(self) -> set[str]:
+        """Ids of the devices that did not answer at the last reading."""
+        return {device_id for device_id, figures in self._figures.items() if figures.lost}
+
+    def gpu_memory(self, pids: Collection[int]) -> int | None:
+        """Bytes that these processes hold on all GPUs, by the last reading; None where no driver tells."""
+        told = [one for figures in self._figures.values() for one in figures.processes if one.pid in pids]
+        known = [one.memory_bytes for one in told if one.memory_bytes is not None]
+        return sum(known) if known else None
+
+    def grants(self, device_ids: Iterable[str]) -> list[DeviceGrant]:
+        """What a run is told of the devices that it holds; one that is not known any more is left out."""
+        found = {device.id: device for device in self._devices}
+        return [
+            DeviceGrant(id=found[name].id, kind=found[name].kind.value, index=found[name].index)
+            for name in device_ids
+            if name in found
+        ]
+
+    @property
+    def has_gpus(self) -> bool:
+        return self._nvml is not None
+
+    def read(self) -> None:
+        """Read the figures anew. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time.
+
+        Raises TimeoutError where the one before has not come back: a GPU that falls off the bus may hold the driver.
+        """
+        if not self._reading.acquire(timeout=PATIENCE_S):
+            raise TimeoutError("the driver of the GPUs has not answered the question before")
+        try:
+            figures = self._read_gpus(self._nvml) if self._nvml is not None else {}
+            slots = [device.id for device in self._devices if device.kind is DeviceKind.CPU]
+            if slots:
+                figures |= dict.fromkeys(slots, _machine())
+            self._tenants = {name: [tenant(one) for one in told.processes] for name, told in figures.items()}
+            self._figures = figures
+        finally:
+            self._reading.release()
+
+    def _read_gpus(self, nvml: Nvml) -> dict[str, Figures]:
+        """A GPU or MIG instance that came after the start is taken in; one that was lost is looked for again."""
+        if self.lost():
+            nvml.renew()
+        there = nvml.gpus()
+        known = {device.id for device in self._devices}
+        new = [
+            _device(gpu, self._config) for gpu in there if gpu.uuid not in known and not _excluded(gpu, self._config)
+        ]
+        if new:
+            self._devices = sorted(
+                [*self._devices, *new], key=lambda device: (device.kind is DeviceKind.CPU, device.index)
+            )
+        answering = {gpu.uuid for gpu in there}
+        return {
+            device.id: nvml.figures(device.id) if device.id in answering else Figures(lost=True)
+            for device in self._devices
+            if device.kind is DeviceKind.GPU
+        }
+
+    async def ask(self) -> None:
+        """Read, in a thread, for as long as there is patience. Raises TimeoutError."""
+        async with asyncio.timeout(2 * PATIENCE_S):
+            await asyncio.to_thread(self.read)
+
+    def _unfit(self, device: Device, own: Collection[str], *, held: bool) -> str | None:
+        """Foreign processes, then memory: why a GPU that answers takes no run."""
+        if device.kind is not DeviceKind.GPU:
+            return None
+        if self._config.foreign == "busy":
+            others = strangers(self._tenants.get(device.id, []), own, held=held, lives=lives)
+            if others:
+                return named(others)
+        total, used, wanted = device.memory_total_bytes, device.memory_used_bytes, self._config.min_free_memory
+        if wanted and total is not None and used is not None and total - used < wanted:
+            return (
+                f"short of memory: {(total - used) / GIB:.1f} GiB free of {total / GIB:.1f}, "
+                f"devices.min_free_memory asks for {wanted / GIB:.1f}"
+            )
+        return None
+
+
+def _device(gpu: Gpu, config: DevicesConfig) -> Device:
+    return Device(
+        id=gpu.uuid,
+        kind=DeviceKind.GPU,
+        index=gpu.index,
+        name=gpu.name if gpu.parent is None else f"{gpu.name} (GPU {gpu.index}, instance {gpu.instance})",
+        slots=config.slots_per_gpu,
+        memory_total_bytes=gpu.memory_total_bytes,
+        parent=gpu.parent,
+    )
+
+
+def _excluded(gpu: Gpu, config: DevicesConfig) -> bool:
+    """A GPU's UUID or index excludes its MIG instances too."""
+    return any(name in config.exclude for name in (gpu.uuid, gpu.parent, str(gpu.index)))
+
+
+def _machine() -> Figures:
+    """Memory and processor of the whole machine, which its CPU slots share."""
+    memory = psutil.virtual_memory()
+    return Figures(
+        memory_total_bytes=memory.total,
+        memory_used_bytes=memory.total - memory.available,
+        utilisation_percent=psutil.cpu_percent(),
+    )
+
+
+def _with_figures(device: Device, figures: Figures | None) -> Device:
+    if figures is None:
+        return msgspec.structs.replace(device, leases=[])
+    return msgspec.structs.replace(
+        device,
+        leases=[],
+        busy_reason=LOST if figures.lost else device.busy_reason,
+        memory_total_bytes=figures.memory_total_bytes or device.memory_total_bytes,
+        memory_used_bytes=figures.memory_used_bytes,
+        utilisation_percent=figures.utilisation_percent,
+        temperature_c=figures.temperature_c,
+        power_w=figures.power_w,
+        power_limit_w=figures.power_limit_w,
+        processes=[one.pid for one in figures.processes],
+    )

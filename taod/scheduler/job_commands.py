@@ -1,0 +1,116 @@
+"""What users ask of jobs — cancel, pause, resume — put on record; the signals are the supervision's."""
+
+from __future__ import annotations
+
+from store.records import JobRecord
+from taod.errors import BadRequest, NotFound
+from taod.scheduler.context import Ground
+from taod.scheduler.policy.dispatch import ended_with_parent
+from taod.scheduler.policy.wait_reasons import short
+from taod.scheduler.supervision.checkpoints import RESUMABLE
+from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE
+from taod.scheduler.supervision.launch import stopping
+from taod.types.job import DetailedStatus
+from taod.types.state import State
+
+RESUMED = "Resumed"
+
+
+class Requests:
+    """Each call checks, writes one transaction, tells of it, and returns the job as it is then.
+
+    A job that is returned with a `stop_intent` is on a device, and its run has to be asked to end.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def cancel(self, job_id: str, by: str) -> JobRecord:
+        """End a job that is on no device, with all that waits on it; mark the end of one that is.
+
+        Raises NotFound for an unknown or an ended job.
+        """
+        job = self._not_ended(job_id)
+        if not job.state.on_device:
+            with self._ground.store.lasting():
+                job = self._ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+                self._end_waiting_children(job)
+            return job
+        return self._ask(job, CANCEL)
+
+    def pause(self, job_id: str) -> JobRecord:
+        """Mark the pause of a run of train or retrain; anything else is cancelled. Raises NotFound."""
+        job = self._not_ended(job_id)
+        if job.state is State.STOPPING:
+            return job
+        if job.action in RESUMABLE and job.state in (State.STARTING, State.RUNNING):
+            return self._ask(job, PAUSE)
+        return self.cancel(job_id, "user")
+
+    def finish(self, job_id: str) -> JobRecord:
+        """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
+        job = self._find(job_id)
+        if job.state is not State.RUNNING:
+            raise BadRequest(f"{short(job)} is {job.state}; only a running sweep can be stopped early")
+        return self._ask(job, FINISH)
+
+    def resume(self, job_id: str) -> JobRecord:
+        """Back into the queue, or before it where its parent or its data are not there. Raises BadRequest, NotFound."""
+        job = self._find(job_id)
+        if job.action not in RESUMABLE:
+            raise BadRequest(f"Action not train: {short(job)} cannot be resumed, only train and retrain can")
+        if job.state is State.STOPPING:
+            raise BadRequest(f"{short(job)} is still stopping; resume it when it has stopped")
+        if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
+            raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
+        most = self._ground.config.max_queued_per_user
+        if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
+            raise BadRequest(
+                f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
+                "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
+            )
+        with self._ground.store.lasting():
+            result = self._ground.store.jobs.result(job_id)
+            result.detailed_status = DetailedStatus(message=RESUMED)
+            self._ground.store.jobs.save_result(job_id, result)
+            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
+        return self._ground.tell(job)
+
+    def _after_resume(self, job: JobRecord) -> State:
+        if job.parent_id is not None:
+            parent = self._ground.store.jobs.get(job.parent_id)
+            if parent is not None and parent.state is not State.DONE:
+                if parent.state.ended:
+                    raise BadRequest(f"{short(job)} cannot go on: its parent {short(parent)} is {parent.state}")
+                return State.WAITING
+        return State.QUEUED if self._ground.planner.ready(job) is None else State.WAITING
+
+    def _ask(self, job: JobRecord, intent: str) -> JobRecord:
+        """A cancel overrides a pause, not the other way round."""
+        jobs = self._ground.store.jobs
+        if job.state is State.STOPPING and job.stop_intent == intent:
+            return job
+        with self._ground.store.lasting():
+            if job.state is State.RUNNING:
+                job = jobs.transition(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
+            else:
+                job = jobs.update(job.id, stop_intent=intent, reason=stopping(intent))
+        return self._ground.tell(job)
+
+    def _end_waiting_children(self, parent: JobRecord) -> None:
+        for child in self._ground.store.jobs.children(parent.id):
+            end = ended_with_parent(parent, parent.state)
+            if child.state in (State.WAITING, State.HELD) and end is not None:
+                self._end_waiting_children(self._ground.end(child.id, *end))
+
+    def _not_ended(self, job_id: str) -> JobRecord:
+        job = self._find(job_id)
+        if job.state.ended:
+            raise NotFound(f"{short(job)} is {job.state} already: there is nothing to stop")
+        return job
+
+    def _find(self, job_id: str) -> JobRecord:
+        job = self._ground.store.jobs.get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}")
+        return job

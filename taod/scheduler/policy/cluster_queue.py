@@ -1,0 +1,33 @@
+"""Who runs next of those that hold no device of this machine: a count limits them, their cluster orders them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from store.records import PendingJob
+from taod.scheduler.policy.dispatch import EXPLAINED, Explain, Lease
+from taod.scheduler.policy.wait_reasons import FURTHER_BACK
+from taod.types.device import Device
+
+
+def looked_at(site: Device) -> int:
+    """How many of a site's queue decide who runs next and what the first are told."""
+    return site.slots + EXPLAINED
+
+
+def serve(queue: Sequence[PendingJob], site: Device, paused: str | None = None) -> list[Lease | Explain]:
+    """Hand the site's free slots to its queue, in its order; tell the rest what they wait for.
+
+    `paused`: nothing is handed out, for this reason.
+    """
+    taken = {lease.slot for lease in site.leases}
+    free = [] if paused else [slot for slot in range(site.slots) if slot not in taken]
+    decisions: list[Lease | Explain] = [
+        Lease(job.id, [(site.id, slot)], f"Given to {site.name}") for job, slot in zip(queue, free, strict=False)
+    ]
+    waits = paused or f"waits for {site.name}: {site.slots} of {site.slots} runs are under way there"
+    for place, job in enumerate(queue[len(free) :]):
+        reason = waits if place < EXPLAINED else FURTHER_BACK
+        if job.reason != reason:
+            decisions.append(Explain(job.id, reason))
+    return decisions

@@ -1,0 +1,267 @@
+"""Who runs next and why the others wait: pure decisions over a snapshot. Knows no store, no process and no clock."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from taod.config import SchedulerConfig
+from taod.scheduler.policy import wait_reasons
+from taod.scheduler.policy.fair_share import NANOSECONDS, Job, Line, Turns, extended, lines_of
+from taod.scheduler.policy.reservations import Holder, Slots
+from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, short
+from taod.types.device import Device, DeviceKind
+from taod.types.state import State
+
+EXPLAINED = 20
+"""So many of the queue are told precisely what they wait for, for each kind of device and each user at a limit; those
+further back only that others come first. Only these are looked at for what others keep."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything that a decision depends on."""
+
+    pending: Sequence[Job]
+    """The jobs in WAITING, but for those behind parents that have not ended whose reason stays as it is; and those in
+    QUEUED: all, or, beside `lines`, those who were told something else than FURTHER_BACK, or want too much."""
+    parents: Mapping[str, Job] = {}
+    """The jobs that the waiting ones follow; a deleted one is missing."""
+    unready: Mapping[str, str] = {}
+    """For a waiting job what of its data is not there yet."""
+    devices: Sequence[Device] = ()
+    """With their leases."""
+    lines: Sequence[Line] | None = None
+    """The queue, to be read as far as it matters; None: `pending` has all of it."""
+    holders: Mapping[str, Holder] = {}
+    """By id, the jobs that are on devices."""
+    served: Mapping[str, str] = {}
+    """When a job of a user was started last, for those who have any."""
+    rules: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
+    paused: str | None = None
+    """What all that is queued is told while the whole queue is paused; None: it is not."""
+    now_s: float = 0.0
+    wall_time_s: Callable[[Job], float | None] = lambda job: None
+    """After how many seconds a run of this job would be ended; None: never."""
+
+
+class Promote(msgspec.Struct, frozen=True):
+    """From WAITING into the queue."""
+
+    job_id: str
+    reason: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """It can never run."""
+
+    job_id: str
+    state: State
+    """FAILED or CANCELLED."""
+    reason: str
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """From the queue onto devices."""
+
+    job_id: str
+    slots: list[tuple[str, int]]
+    reason: str
+
+
+class Explain(msgspec.Struct, frozen=True):
+    """It stays where it is, for a reason that has changed."""
+
+    job_id: str
+    reason: str
+
+
+Decision = Promote | End | Lease | Explain
+
+
+def decide(snapshot: Snapshot) -> list[Decision]:
+    """What to do now, in the order in which to do it.
+
+    The order of service is that of `Turns`. A job that needs more devices than are free keeps what it can use of those
+    from all that come after it, so that small jobs never starve it; who is at a limit keeps nothing.
+    """
+    decisions, promoted = _admit(snapshot)
+    # Those of a cluster have a queue of their own (`elsewhere`).
+    return decisions + _Service(snapshot, [job for job in promoted if not job.site]).decisions()
+
+
+def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
+    """For each kind of owner, how many devices a job can have at most."""
+    slots = {kind: Slots([device for device in devices if device.kind is kind]) for kind in DeviceKind}
+    found = {owner_kind: slots[kind_of(owner_kind, devices)] for owner_kind in ("model", "dataset")}
+    return {kind: max(len(each.fit_for(2)), min(len(each.devices), 1)) for kind, each in found.items()}
+
+
+def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
+    """Models use GPUs where there are any; the conversions of data sets leave them alone where there are CPU slots."""
+    kinds = {device.kind for device in devices}
+    first, second = DeviceKind.GPU, DeviceKind.CPU
+    if owner_kind == "dataset":
+        first, second = second, first
+    return first if first in kinds else second
+
+
+def ended_with_parent(parent: Job, state: State) -> tuple[State, str] | None:
+    """How a job that waits for `parent` ends when the parent is in `state`; None: it goes on waiting, or runs."""
+    if state is State.CANCELLED:
+        return State.CANCELLED, f"Cancelled because its parent {short(parent)} was cancelled"
+    if state is State.FAILED:
+        return State.FAILED, f"Failed because its parent {short(parent)} failed"
+    return None
+
+
+def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
+    """Decide on the waiting ones; return with it those that enter the queue."""
+    decisions: list[Decision] = []
+    promoted: list[Job] = []
+    ended: dict[str, State] = {}
+    waiting = [job for job in snapshot.pending if job.state is State.WAITING]
+    # An end runs down a chain whatever the order of the list: parents' fates are settled before their children's.
+    for job in _parents_first(waiting):
+        parent = snapshot.parents.get(job.parent_id) if job.parent_id else None
+        if job.parent_id and parent is None:
+            decisions.append(End(job.id, State.FAILED, "Failed because the job that it follows was deleted"))
+            ended[job.id] = State.FAILED
+            continue
+        end = ended_with_parent(parent, ended.get(parent.id, parent.state)) if parent else None
+        if end is not None:
+            decisions.append(End(job.id, *end))
+            ended[job.id] = end[0]
+        elif parent is not None and parent.state is not State.DONE:
+            decisions += _explain(job, f"{FOR_PARENT}{short(parent)}{STANDS.get(parent.state, '')}")
+        elif job.id in snapshot.unready:
+            decisions += _explain(job, snapshot.unready[job.id])
+        else:
+            decisions.append(Promote(job.id, "Queued"))
+            promoted.append(job)
+    return decisions, promoted
+
+
+def _parents_first(jobs: list[Job]) -> list[Job]:
+    by_id = {job.id: job for job in jobs}
+    ordered: dict[str, Job] = {}
+    for job in jobs:
+        chain: dict[str, Job] = {}
+        step: Job | None = job
+        while step is not None and step.id not in ordered and step.id not in chain:
+            chain[step.id] = step
+            step = by_id.get(step.parent_id or "")
+        ordered.update(reversed(chain.items()))
+    return list(ordered.values())
+
+
+class _Service:
+    """One walk along the queue: leases for those whose turn it is, reasons for those who wait."""
+
+    def __init__(self, snapshot: Snapshot, promoted: list[Job]) -> None:
+        self._snapshot = snapshot
+        self._rules = snapshot.rules
+        queued = [job for job in snapshot.pending if job.state is State.QUEUED]
+        lines = lines_of(queued) if snapshot.lines is None else snapshot.lines
+        late = [_placed(job, round(snapshot.now_s * NANOSECONDS)) for job in promoted]
+        self._known = {job.id: job for job in [*queued, *promoted]}
+        running = Counter(holder.user_id for holder in snapshot.holders.values())
+        self._turns = Turns(extended(lines, late), running, snapshot.served, self._rules.ageing_s_per_point)
+        self._running = running.total()
+        self._of_user = running
+        self._kinds = {kind: kind_of(kind, snapshot.devices) for kind in ("model", "dataset")}
+        self._slots = {
+            kind: Slots([device for device in snapshot.devices if device.kind is kind], snapshot.holders)
+            for kind in DeviceKind
+        }
+        self._told: Counter[str] = Counter()
+        """How many were told precisely: of all, of a kind of device, of a user at a limit."""
+        self._youngest: dict[int, int] = {}
+        """By priority, the latest place of those that have had their turn."""
+
+    def decisions(self) -> list[Decision]:
+        found: list[Decision] = []
+        for job in self._turns:
+            self._known.pop(job.id, None)
+            if not job.devices_wanted and self._snapshot.paused is None:
+                # It runs nothing itself: no device and no limit concerns it.
+                found.append(Lease(job.id, [], "It needs no device itself"))
+                continue
+            slots = self._slots[self._kinds[job.owner_kind]]
+            if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
+                found.append(self._never(job))
+                continue
+            decision = self._blocked(job) or self._lease(job, slots)
+            found += [decision] if isinstance(decision, Lease) else _explain(job, decision)
+            if self._told["all"] >= EXPLAINED:
+                break
+        for job in self._known.values():
+            slots = self._slots[self._kinds[job.owner_kind]]
+            if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
+                found.append(self._never(job))
+            else:
+                found += _explain(job, FURTHER_BACK)
+        return found
+
+    def _blocked(self, job: Job) -> str | None:
+        """What keeps the job from its turn whatever is free, in words."""
+        rules, mine = self._rules, self._of_user[job.user_id]
+        if self._snapshot.paused is not None:
+            self._told["all"] += 1
+            return self._snapshot.paused
+        if rules.max_running and self._running >= rules.max_running:
+            self._told["all"] += 1
+            return wait_reasons.of_all(self._running)
+        if rules.max_running_per_user and mine >= rules.max_running_per_user:
+            self._told[job.user_id] += 1
+            if self._told[job.user_id] >= EXPLAINED:
+                self._turns.leave_out(job.user_id)
+            return wait_reasons.of_user(mine)
+        return None
+
+    def _lease(self, job: Job, slots: Slots) -> Lease | str:
+        """Devices for the job, or why it does not get them; then it keeps what it can use."""
+        snapshot = self._snapshot
+        alone = job.action in self._rules.exclusive and any(device.slots > 1 for device in slots.devices)
+        limit_s = snapshot.wall_time_s(job)
+        taken = slots.take(job, alone, math.inf if limit_s is None else snapshot.now_s + limit_s)
+        overtaken = self._youngest.get(job.priority, job.place) > job.place
+        self._youngest[job.priority] = max(job.place, self._youngest.get(job.priority, job.place))
+        with_jobs = self._of_user[job.user_id] if overtaken else None
+        self._turns.count(job.user_id)
+        if taken is not None:
+            self._running += 1
+            self._of_user[job.user_id] += 1
+            return Lease(job.id, taken, f"Leased {_names(taken, slots.devices)}")
+        reason = wait_reasons.of_devices(job, slots, alone=alone, overtaken_with=with_jobs)
+        slots.keep(job, alone)
+        kind = self._kinds[job.owner_kind]
+        self._told[kind] += 1
+        if self._told[kind] >= EXPLAINED:
+            self._turns.leave_out(*(owner for owner, its in self._kinds.items() if its is kind))
+        return reason
+
+    def _never(self, job: Job) -> End:
+        kind = self._kinds[job.owner_kind]
+        whole = len(self._slots[kind].fit_for(job.devices_wanted))
+        instances = len(self._slots[kind].devices) - whole
+        return End(job.id, State.FAILED, wait_reasons.never(job, kind, whole, instances))
+
+
+def _placed(job: Job, place: int) -> Job:
+    """The job as it is in the queue, which it enters now."""
+    return msgspec.structs.replace(job, place=max(place, job.place))
+
+
+def _names(slots: Sequence[tuple[str, int]], devices: Sequence[Device]) -> str:
+    labels = {
+        device.id: f"GPU {device.index}" if device.kind is DeviceKind.GPU and device.parent is None else device.name
+        for device in devices
+    }
+    return ", ".join(labels[device_id] for device_id in dict.fromkeys(device_id for device_id, _ in slots))
+
+
+def _explain(job: Job, reason: str) -> list[Decision]:
+    return [] if job.reason == reason else [Explain(job.id, reason)]

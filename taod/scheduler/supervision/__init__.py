@@ -1,0 +1,1 @@
+"""The life of one run: launch, re-adoption, limits, retries, exit."""

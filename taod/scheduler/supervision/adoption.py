@@ -1,0 +1,56 @@
+"""After a restart of the daemon: what became of each job that was on a device."""
+
+from __future__ import annotations
+
+import logging
+
+from runners.protocol import Claim
+from store.records import JobRecord
+from taod.errors import ConfigError
+from taod.scheduler.context import Ground, Live
+from taod.scheduler.supervision.launch import begun, identity_of, request_again
+from taod.types.state import State
+
+NOT_STARTED = "The daemon was restarted before it was started"
+
+log = logging.getLogger(__name__)
+
+
+async def adopt(ground: Ground, job: JobRecord, never: str = NOT_STARTED) -> Live | None:
+    """The job's run to be watched again, ended or not; None where there is none: it is queued again, or has ended.
+
+    `never`: what is said of one that was not started. Safe at any moment at which the daemon before may have died: a
+    run is never started twice, and none is lost.
+    """
+    run = None if job.state is State.LEASED else ground.store.runs.latest(job.id)
+    if run is None:
+        _back(ground, job, never)
+        return None
+    try:
+        runner = ground.runners.get(run.runner)
+    except ConfigError as error:
+        ground.end(job.id, State.FAILED, f"Its run cannot be found again: {error}")
+        return None
+    request = request_again(ground, job, run)
+    identity = identity_of(run)
+    if identity is None:
+        claim, identity = await runner.recover(request)
+        if claim is Claim.NEVER or identity is None:
+            ground.store.runs.update(job.id, run.attempt, ended_at=ground.now())
+            _back(ground, job, never)
+            return None
+    live = Live(job.id, runner, request, identity)
+    ground.follow(job, fresh=False)
+    if job.state is State.STARTING:
+        begun(ground, live)
+    return live
+
+
+def _back(ground: Ground, job: JobRecord, never: str) -> None:
+    """Nothing of it was started: into the queue again, unless its end was asked for."""
+    if job.stop_intent is not None:
+        ground.end(job.id, State.CANCELLED, "Cancelled by user")
+    elif job.state in (State.LEASED, State.STARTING, State.RUNNING):
+        ground.move(job.id, State.QUEUED, never)
+    else:
+        ground.end(job.id, State.FAILED, "There is no record of its run")

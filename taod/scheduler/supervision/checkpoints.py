@@ -1,0 +1,43 @@
+"""Before a training is resumed: sets its incomplete checkpoints aside and reports them."""
+
+from __future__ import annotations
+
+import logging
+
+from store.records import JobRecord
+from taod.catalogue.commands import artifacts
+from taod.scheduler.context import Ground
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
+
+RESUMABLE = frozenset({"train", "retrain"})
+"""Actions that resume from their own checkpoints."""
+
+log = logging.getLogger(__name__)
+
+
+def set_incomplete_aside(ground: Ground, job: JobRecord) -> None:
+    """Rename what the last run left incomplete, since some tools search their results folder themselves. The history
+    and a warning name the files, and the checkpoint that the training resumes from."""
+    if job.action not in RESUMABLE or not job.attempt:
+        return
+    results = ground.root.job(job.id).results
+    found = artifacts.incomplete(results)
+    if not found:
+        return
+    try:
+        for path, _ in found:
+            artifacts.set_aside(path)
+    except OSError:
+        log.exception("an incomplete checkpoint of job %s could not be renamed", job.id)
+    resumed = artifacts.resume(job.network, job.action, results)
+    warning = Warning(
+        WarningCode.CHECKPOINT_INCOMPLETE,
+        "",
+        {
+            "files": [{"name": str(path.relative_to(results)), "fault": lack} for path, lack in found],
+            "resumed_from": "" if resumed is None else str(resumed.relative_to(results)),
+        },
+    )
+    ground.store.jobs.note(job.id, text(warning))
+    ground.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning)

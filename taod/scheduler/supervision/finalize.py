@@ -1,0 +1,129 @@
+"""The end of a run: reads what is left of it, judges, records, and gives the devices back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from runners.protocol import Ended, RunRequest
+from store.records import JobRecord
+from taod import masking
+from taod.scheduler.context import Ground, Live
+from taod.scheduler.supervision import retry
+from taod.scheduler.supervision.exit_classification import SUCCESS, Broken, Facts, Outcome, judge
+from taod.scheduler.supervision.failure_reason import LINES
+from taod.scheduler.supervision.run_limits import LOST
+from taod.telemetry import log as logs
+from taod.telemetry.log_truncation import close_up, trim
+from taod.telemetry.telemetry import Final
+from taod.types.state import State
+
+RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a record that failed (a full disk) is tried again; the last one from then on."""
+
+log = logging.getLogger(__name__)
+
+
+async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Broken | None = None) -> None:
+    """Record how the run ended, however often it takes: until then the job keeps its devices.
+
+    `broken`: why taod itself ended it, where it did.
+    """
+    final = await _finish(ground, live)
+    lost = await _look_at_gpus(ground, live)
+    tail = ""
+    if ended.exit_code != 0 or final.status != SUCCESS:
+        tail = await asyncio.to_thread(_tail, live.request)
+        broken = broken or lost
+    # After its tail was read: closing the log up moves the start of the attempt's part.
+    await _close_log(ground, live)
+    tries = 0
+    while True:
+        try:
+            _record(ground, live, ended, final, tail, by, broken)
+        except Exception:
+            log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
+            await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            tries += 1
+        else:
+            return
+
+
+def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, by: str, broken: Broken | None) -> None:
+    job = ground.store.jobs.get(live.job_id)
+    if job is None or not job.state.on_device:
+        return
+    outcome = judge(
+        Facts(
+            stop_intent=job.stop_intent,
+            ended=ended,
+            status=final.status,
+            message=final.message,
+            epoch=final.result.epoch,
+            log=tail,
+            by=by,
+            action=job.action,
+            broken=broken,
+        )
+    )
+    with ground.store.transaction():
+        ground.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=ground.now())
+        _end(ground, job, outcome, ended, final)
+
+
+def _end(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended, final: Final) -> None:
+    if retry.wanted(ground, job, outcome, ended):
+        retry.hold_back(ground, job, outcome, final.result)
+        return
+    if job.state is State.STARTING:
+        # Its beginning could not be recorded when it happened.
+        ground.store.jobs.transition(job.id, State.STOPPING, "Ended")
+    ground.end(job.id, outcome.state, outcome.message, final.result)
+
+
+async def _finish(ground: Ground, live: Live) -> Final:
+    try:
+        return await ground.telemetry.finish(live.job_id)
+    except Exception:
+        log.exception("the status of job %s could not be read to its end", live.job_id)
+        return Final(status=None, message="", result=ground.store.jobs.result(live.job_id))
+
+
+async def _look_at_gpus(ground: Ground, live: Live) -> Broken | None:
+    """Before the next run is sent there: whether its GPUs are still there, and what is free on them."""
+    if not any(device.kind == "gpu" for device in live.request.devices):
+        return None
+    try:
+        await ground.devices.ask()
+    except Exception:
+        log.exception("the devices could not be read")
+        return None
+    gone = [device for device in live.request.devices if device.id in ground.devices.lost()]
+    if not gone:
+        return None
+    names = ", ".join(f"GPU {device.index} ({device.id})" for device in gone)
+    return Broken(LOST, f"{names} was lost while it ran: the driver no longer answers for it")
+
+
+async def _close_log(ground: Ground, live: Live) -> None:
+    """A log that outgrew its size gets its final, smaller form, now that nobody writes to it."""
+    path, most = ground.root.job(live.job_id).log, ground.supervision.log_bytes
+    try:
+        if most and logs.size(path) > most:
+            await asyncio.to_thread(trim, path, most)
+            await asyncio.to_thread(close_up, path, most)
+    except OSError:
+        log.exception("the log of job %s could not be made smaller", live.job_id)
+
+
+def _tail(request: RunRequest) -> str:
+    """The last lines that this attempt wrote: an earlier attempt's errors explain nothing."""
+    try:
+        since = int(request.run_folder.log_start.read_text())
+    except (OSError, ValueError):
+        since = 0
+    try:
+        lines = logs.tail(request.job_folder.log, LINES, since)
+    except OSError:
+        return ""
+    return masking.log(logs.plain(lines).decode(errors="replace"), request.command.secrets)

@@ -1,0 +1,235 @@
+"""From leased devices to a living process, each step on record before the next, so that a crash is told apart."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from runners.local import LocalRunner
+from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed, uses_shell
+from store.records import JobRecord, RunRecord
+from taod import masking
+from taod.catalogue.commands import shell_safety
+from taod.errors import BadRequest, TaodError
+from taod.scheduler.context import Ground, Live
+from taod.scheduler.supervision.checkpoints import set_incomplete_aside
+from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE, paused_at
+from taod.scheduler.supervision.run_limits import limits
+from taod.scheduler.supervision.stop_request import Asked
+from taod.telemetry import log as logs
+from taod.types.state import State
+
+QUICK = (LocalRunner, Elsewhere)
+"""Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
+
+log = logging.getLogger(__name__)
+_STOPPING = {
+    CANCEL: "Being cancelled",
+    PAUSE: "Being paused",
+    FINISH: "Stopped early: ends with its best experiment",
+}
+
+
+async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
+    """Start the leased job; None where it ended instead (cancelled, or it could not be started)."""
+    job = ground.store.jobs.get(job_id)
+    if job is None or job.state is not State.LEASED:
+        return None
+    if job.stop_intent is not None:
+        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
+        return None
+    if not await _fit(ground, job):
+        return None
+    try:
+        runner, request, shown = _prepare(ground, job)
+    except (TaodError, StartFailed) as error:
+        ground.end(job_id, State.FAILED, str(error))
+        return None
+    except Exception as error:
+        log.exception("job %s could not be prepared", job_id)
+        ground.end(job_id, State.FAILED, f"It could not be prepared: {type(error).__name__}: {error}")
+        return None
+    with ground.store.transaction():
+        job = ground.store.jobs.transition(
+            job_id, State.STARTING, f"Starting with {runner.name}", attempt=request.attempt, runner=runner.name
+        )
+        ground.store.runs.add(
+            RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
+        )
+        _note_unbounded(ground, request, runner)
+        # Inside: the mark of where this attempt's lines begin is on record with it.
+        ground.follow(job, fresh=True)
+    _mark_log(request)
+    ground.tell(job)
+    try:
+        identity = await _start(runner, request, asked)
+        why = "ended before it had started"
+    except StartFailed as error:
+        identity, why = None, str(error)
+    if identity is None:
+        await _not_begun(ground, request, asked, why)
+        return None
+    return begun(ground, Live(job_id, runner, request, identity))
+
+
+def _mark_log(request: RunRequest) -> None:
+    """Record where the attempt's part of the log begins; without that its end is explained from the whole log."""
+    mark = request.run_folder.log_start
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(str(logs.size(request.job_folder.log)))
+    except OSError:
+        log.exception("the start of the log of %s could not be recorded", request.run_folder.path)
+
+
+async def _start(runner: Runner, request: RunRequest, asked: Asked) -> RunIdentity | None:
+    """None: its end was asked for before it lived, and it never will. Raises StartFailed."""
+    if isinstance(runner, QUICK):
+        return await _started(runner, request)
+    # A container's image may take an hour to download.
+    identity = await asked.unless(_started(runner, request))
+    if identity is None:
+        _, identity = await runner.recover(request)
+    return identity
+
+
+async def _started(runner: Runner, request: RunRequest) -> RunIdentity:
+    """Raises StartFailed for whatever goes wrong, once it is sure that nothing was started."""
+    try:
+        return await runner.start(request)
+    except StartFailed:
+        raise
+    except Exception as error:
+        log.exception("job %s could not be started", request.job_id)
+        claim, identity = await runner.recover(request)
+        if claim is Claim.NEVER or identity is None:
+            raise StartFailed(f"It could not be started: {type(error).__name__}: {error}") from error
+        return identity
+
+
+async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: str) -> None:
+    """The end of a job whose start failed, or was broken off."""
+    job_id = request.job_id
+    await ground.telemetry.finish(job_id)
+    ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
+    intent = _intent(ground, job_id)
+    if intent == CANCEL:
+        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
+    elif intent == PAUSE:
+        ground.move(job_id, State.STOPPING, stopping(PAUSE))
+        ground.end(job_id, State.PAUSED, paused_at(None))
+    else:
+        ground.end(job_id, State.FAILED, asked.broken.words if asked.broken else why)
+
+
+def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
+    """Say in the history that a memory limit cannot be kept."""
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
+        ground.store.jobs.note(request.job_id, f"Without its memory limit (supervision.memory_bytes): {refusal}")
+
+
+async def _fit(ground: Ground, job: JobRecord) -> bool:
+    """Whether its GPUs are as they were when it was given them; else it is in the queue again, and says why.
+
+    The driver tells nobody of a process that comes: it is asked now, a few milliseconds before the run begins.
+    """
+    if not ground.devices.has_gpus or not any(grant.kind == "gpu" for grant in ground.devices.grants(job.devices)):
+        return True
+    try:
+        await ground.devices.ask()
+        reason = ground.devices.unfit(job.id, ground.store.leases.all())
+    except Exception:
+        log.exception("the devices of job %s could not be read; it is started all the same", job.id)
+        return True
+    if reason is None:
+        return True
+    ground.move(job.id, State.QUEUED, f"waits for a device: {reason}")
+    return False
+
+
+def begun(ground: Ground, live: Live) -> Live:
+    """Put on record that the run is alive (or was): RUNNING, or STOPPING where its end was asked for meanwhile."""
+    try:
+        with ground.store.transaction():
+            ground.store.runs.update(
+                live.job_id,
+                live.request.attempt,
+                identity=msgspec.json.encode(live.identity),
+                started_at=ground.now(),
+            )
+            intent = _intent(ground, live.job_id)
+            job = ground.store.jobs.transition(
+                live.job_id,
+                State.RUNNING if intent is None else State.STOPPING,
+                f"Running with {live.runner.name}" if intent is None else stopping(intent),
+            )
+        ground.tell(job)
+    except Exception:
+        # The process lives whether the record succeeds (a full disk) or not: it is watched all the same.
+        log.exception("job %s runs, but this could not be recorded", live.job_id)
+    return live
+
+
+def stopping(intent: str) -> str:
+    """Why a job is in STOPPING."""
+    return _STOPPING[intent]
+
+
+def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:
+    """The request of an earlier start, as far as finding, watching and stopping its run needs it."""
+    return RunRequest(
+        job_id=job.id,
+        attempt=run.attempt,
+        command=Command(job.network, job.action, run.command, image="", secrets=_secrets(ground, job)),
+        folder=str(ground.root.job(job.id).path),
+        devices=ground.devices.grants(job.devices),
+    )
+
+
+def _secrets(ground: Ground, job: JobRecord) -> list[str]:
+    try:
+        return ground.planner.secrets(job)
+    except Exception:
+        log.exception("the secrets of job %s are not known: its log is not masked", job.id)
+        return []
+
+
+def identity_of(run: RunRecord) -> RunIdentity | None:
+    return None if run.identity is None else msgspec.json.decode(run.identity, type=RunIdentity)
+
+
+def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
+    spec = ground.planner.whole_spec(job)
+    choice = ground.runners.choose(job.network, job.action, spec, wanted=job.asked_runner, place=job.site)
+    if choice.runner is None:
+        raise BadRequest(choice.refusal)
+    set_incomplete_aside(ground, job)
+    command = ground.planner.prepare(job)
+    for line in [command.argv, *command.then] if uses_shell(choice.runner) else []:
+        if why := shell_safety.refusal(line, str(ground.root.path)):
+            raise BadRequest(why)
+    folder = ground.root.job(job.id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    attempt = job.attempt + 1
+    # A run folder newer than the record is left by a machine that lost power before the record reached the disk.
+    while folder.run(attempt).path.exists():
+        attempt += 1
+    request = RunRequest(
+        job.id,
+        attempt,
+        command,
+        str(folder.path),
+        ground.devices.grants(job.devices),
+        memory_bytes=limits(ground.supervision, job.network, job.action).memory_bytes,
+    )
+    return choice.runner, request, _masked(choice.runner.describe(request))
+
+
+def _masked(launch: Launch) -> Launch:
+    return Launch(masking.argv(launch.argv), masking.environment(launch.environment))
+
+
+def _intent(ground: Ground, job_id: str) -> str | None:
+    job = ground.store.jobs.get(job_id)
+    return None if job is None else job.stop_intent

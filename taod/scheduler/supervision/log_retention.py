@@ -1,0 +1,38 @@
+"""Deletes the logs of jobs that ended long ago, once at the start and then once a day."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from taod.clock import iso
+from taod.scheduler.context import Ground
+
+DAY_S = 86_400.0
+
+log = logging.getLogger(__name__)
+
+
+async def keep_logs(ground: Ground) -> None:
+    """For ever, until cancelled; returns at once where every log is kept."""
+    days = ground.supervision.log_keep_days
+    while days:
+        try:
+            old = ground.store.jobs.ended_before(iso(ground.clock.time() - days * DAY_S))
+            deleted = await asyncio.to_thread(_delete, ground, old)
+            if deleted:
+                log.info("%d logs of jobs that ended more than %d days ago were deleted", deleted, days)
+        except Exception:
+            log.exception("old logs could not be deleted")
+        await asyncio.sleep(DAY_S)
+
+
+def _delete(ground: Ground, job_ids: list[str]) -> int:
+    deleted = 0
+    for job_id in job_ids:
+        try:
+            ground.root.job(job_id).log.unlink()
+        except FileNotFoundError:
+            continue
+        deleted += 1
+    return deleted

@@ -1,0 +1,104 @@
+"""Another try after a failure that taod.toml names: the job is held back for a while, on record, then queued again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from runners.protocol import Ended
+from store.records import JobRecord
+from taod.clock import iso
+from taod.scheduler.context import Ground
+from taod.scheduler.supervision.exit_classification import Outcome
+from taod.scheduler.supervision.limit_monitor import words
+from taod.scheduler.supervision.run_limits import Limits, limits
+from taod.types.job import DetailedStatus, Result
+from taod.types.state import State
+
+LOOK_AGAIN_S = 30.0
+"""After a look that failed (a full disk, a database that another process holds)."""
+
+log = logging.getLogger(__name__)
+
+
+def wanted(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended) -> bool:
+    """Whether this end of a run leads to another try: a failure of its own, and nobody asked for its end."""
+    if outcome.state is not State.FAILED or job.stop_intent is not None or job.state is State.STOPPING:
+        return False
+    return _limits(ground, job).tries_again(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
+
+
+def hold_back(ground: Ground, job: JobRecord, outcome: Outcome, result: Result) -> None:
+    """Give the devices back and wait, in HELD, for the time of the next try; to be called inside a transaction."""
+    kept = _limits(ground, job)
+    pause_s = kept.pause_s(job.retries)
+    failure = outcome.message.splitlines()[0]
+    reason = f"Retry {job.retries + 1} of {kept.retries} in {words(pause_s)}, after: {failure}"
+    result.detailed_status = DetailedStatus(message=reason)
+    jobs = ground.store.jobs
+    jobs.save_result(job.id, result)
+    jobs.transition(job.id, State.QUEUED, outcome.message)
+    at = iso(ground.clock.time() + pause_s)
+    ground.tell(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
+
+
+class Retries:
+    """Queues jobs again when their time has come; the times are in the store, so that a restart forgets none."""
+
+    def __init__(self, ground: Ground, wake: Callable[[], None]) -> None:
+        """`wake` is called when there is something new in the queue."""
+        self._ground = ground
+        self._wake = wake
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines: dict[str, float] = {}
+        """By the loop's clock, which nobody sets: when each job that is held back is tried at the latest."""
+
+    def look(self) -> None:
+        """Queue what is due, and wait for the next one."""
+        self.stop()
+        try:
+            held = self._ground.store.jobs.to_retry()
+            self._deadlines = {job.id: self._deadline(job) for job in held}
+            waiting = [job for job in held if not self._due(job)]
+        except Exception:
+            log.exception("jobs that wait for another try could not be queued")
+            delay: float | None = LOOK_AGAIN_S
+        else:
+            delay = min((self._left_s(job) for job in waiting), default=None)
+        if delay is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self.look)
+
+    def stop(self) -> None:
+        """Wait no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self, job: JobRecord) -> bool:
+        if self._left_s(job) > 0:
+            return False
+        kept = _limits(self._ground, job)
+        self._ground.move(job.id, State.QUEUED, f"Retry {job.retries} of {max(kept.retries, job.retries)}")
+        self._wake()
+        return True
+
+    def _deadline(self, job: JobRecord) -> float:
+        """Its time by the wall clock, but no later than a whole pause from when it was seen first: a clock that was set
+        back delays it by no more."""
+        now = asyncio.get_running_loop().time()
+        pause_s = _limits(self._ground, job).pause_s(max(job.retries - 1, 0))
+        left_s = min(max(0.0, _seconds(job.retry_at) - self._ground.clock.time()), pause_s)
+        return min(self._deadlines.get(job.id, now + pause_s), now + left_s)
+
+    def _left_s(self, job: JobRecord) -> float:
+        return max(0.0, self._deadlines[job.id] - asyncio.get_running_loop().time())
+
+
+def _limits(ground: Ground, job: JobRecord) -> Limits:
+    return limits(ground.supervision, job.network, job.action)
+
+
+def _seconds(at: str | None) -> float:
+    return 0.0 if at is None else datetime.fromisoformat(at).timestamp()

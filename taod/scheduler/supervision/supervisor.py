@@ -1,0 +1,151 @@
+"""One job on its devices, from lease to end: a task that starts or adopts its run, stops it when asked, and settles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from runners.protocol import Ended
+from taod.scheduler.context import Ground, Live
+from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
+from taod.scheduler.supervision.exit_classification import Broken
+from taod.scheduler.supervision.finalize import settle
+from taod.scheduler.supervision.launch import launch
+from taod.scheduler.supervision.limit_monitor import guard
+from taod.scheduler.supervision.run_limits import limits
+from taod.scheduler.supervision.stop_request import Asked
+
+WAIT_AGAIN_S = 1.0
+TRY_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a job whose supervision failed is looked at as after a restart; the last one from then on."""
+
+log = logging.getLogger(__name__)
+
+
+class Supervision:
+    """The watch over one job's run. Cancelling its task leaves the run alone: a daemon that comes later adopts it."""
+
+    def __init__(self, ground: Ground, job_id: str, over: Callable[[Supervision], None]) -> None:
+        """`over` is called when the job is off its devices, whatever became of it."""
+        self.job_id = job_id
+        self.ended = asyncio.Event()
+        self.live: Live | None = None
+        """The run, once it is known to live, until its end is on record."""
+        self._ground = ground
+        self._over = over
+        self._asked = Asked()
+        self._never = ""
+        """What is said of a job that turns out not to have been started, where that is known before."""
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, live: Live | None = None) -> None:
+        """Start the leased job, or watch a run that lives already."""
+        self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
+
+    def look_for(self) -> None:
+        """Find out, a little later, what became of a job that a daemon before had on a device, and go on with it."""
+        self._never = NOT_STARTED
+        self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
+
+    def stop(self, by: str = "user") -> None:
+        """Ask the run to end; grace and force follow. Asked again, it changes nothing but who asked."""
+        self._asked.by = by
+        self._asked.end()
+
+    def break_off(self, cause: str, words: str) -> None:
+        """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
+        if self._asked.broken is None:
+            self._asked.broken = Broken(cause, words)
+            try:
+                self._ground.store.jobs.note(self.job_id, words)
+            except Exception:
+                log.exception("why job %s is ended could not be noted: %s", self.job_id, words)
+            self._asked.end()
+
+    async def leave(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _carry(self, live: Live | None, *, over: bool | None = None) -> None:
+        """`over` False: what became of the job is to be found out first."""
+        tries = 0
+        try:
+            if over is None:
+                over = await self._carried(live, anew=False)
+            while not over:
+                await asyncio.sleep(TRY_AGAIN_S[min(tries, len(TRY_AGAIN_S) - 1)])
+                tries += 1
+                over = await self._carried(None, anew=True)
+        finally:
+            self.live = None
+            self.ended.set()
+            self._over(self)
+
+    async def _carried(self, live: Live | None, *, anew: bool) -> bool:
+        """Whether the job is off its devices. A mistake or a full disk between two steps leaves it to be found `anew`,
+        as a daemon that comes later would find it."""
+        try:
+            self.live = await self._found() if anew else live or await launch(self._ground, self.job_id, self._asked)
+            if self.live is not None:
+                ended = await self._watch(self.live)
+                await settle(self._ground, self.live, ended, self._asked.by, self._asked.broken)
+        except Exception:
+            log.exception("job %s could not be carried on; it is looked for again", self.job_id)
+            return False
+        finally:
+            self.live = None
+        return True
+
+    async def _found(self) -> Live | None:
+        job = self._ground.store.jobs.get(self.job_id)
+        if job is None or not job.state.on_device:
+            return None
+        never = self._never or f"It could not be started by {self._ground.now()}"
+        live = await adopt(self._ground, job, never=never)
+        if job.stop_intent is not None:
+            self._asked.end()
+        return live
+
+    async def _watch(self, live: Live) -> Ended:
+        beside = [
+            asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
+            asyncio.create_task(self._guard(live), name=f"limits of job {self.job_id}"),
+        ]
+        try:
+            while True:
+                try:
+                    return await live.runner.wait(live.identity, live.request)
+                except Exception:
+                    log.exception("the run of job %s could not be waited for; it is tried again", self.job_id)
+                    await asyncio.sleep(WAIT_AGAIN_S)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _guard(self, live: Live) -> None:
+        job = self._ground.store.jobs.get(self.job_id)
+        if job is None:
+            return None
+        kept = limits(self._ground.supervision, job.network, job.action)
+        while True:
+            try:
+                return await guard(self._ground, live, kept, self.break_off)
+            except Exception:
+                log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
+                await asyncio.sleep(WAIT_AGAIN_S)
+
+    async def _stop_when_asked(self, live: Live) -> None:
+        """SIGTERM, the grace, SIGKILL; ended by the run's end."""
+        await self._asked.wait()
+        force = False
+        while True:
+            try:
+                await live.runner.stop(live.identity, live.request, force=force)
+            except Exception:
+                log.exception("job %s could not be signalled; it is tried again", self.job_id)
+            await asyncio.sleep(self._ground.config.grace_s)
+            force = True

@@ -1,0 +1,131 @@
+"""What runs use: processor, memory and GPU memory of all processes of each, sampled now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+import psutil
+
+from runners import processes
+from taod.scheduler.context import Ground, Live
+from taod.telemetry.log_truncation import trim
+from taod.types.event import EventType
+from taod.types.job import JobUsage
+
+ENOUGH_S = 0.5
+"""Two looks nearer than this are one: the processor's share over a shorter time means nothing."""
+
+log = logging.getLogger(__name__)
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    """What the processes of one run had used at an instant."""
+
+    at: float
+    cpu_s: Mapping[int, float]
+    rss_bytes: int
+
+
+class UsageWatch:
+    """Samples the live runs every `supervision.sample_s`, more often while somebody listens, and tells those."""
+
+    def __init__(self, ground: Ground, live: Callable[[], Mapping[str, Live]]) -> None:
+        self._ground = ground
+        self._live = live
+        self._last: dict[str, tuple[_Sample, JobUsage]] = {}
+        self._listened = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._ground.bus.on_listeners(lambda count: self._listened.set() if count else self._listened.clear())
+        if self._ground.bus.listeners:
+            self._listened.set()
+        self._task = asyncio.create_task(self._sample(), name="use of runs")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def measure(self, job_id: str) -> JobUsage | None:
+        """The use now, or a moment ago. Takes a look into each process of the machine: some milliseconds."""
+        live = self._live().get(job_id)
+        if live is None or live.identity.pid is None:
+            return None
+        last = self._last.get(job_id)
+        if last is not None and time.monotonic() - last[0].at < ENOUGH_S:
+            return last[1]
+        return self._keep(live, _look(live))
+
+    def forget(self, job_id: str) -> None:
+        """Its run has ended."""
+        self._last.pop(job_id, None)
+
+    async def _sample(self) -> None:
+        ground = self._ground
+        while True:
+            for live in list(self._live().values()):
+                if live.identity.pid is None:
+                    continue
+                try:
+                    usage = self._keep(live, await asyncio.to_thread(_look, live))
+                    job = ground.store.jobs.get(live.job_id) if ground.bus.listeners else None
+                    if job is not None:
+                        ground.bus.publish(EventType.USAGE, usage, user_id=job.user_id)
+                    await asyncio.to_thread(trim, ground.root.job(live.job_id).log, ground.supervision.log_bytes)
+                except Exception:
+                    log.exception("the use of job %s could not be sampled", live.job_id)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """A listener that comes ends a long one."""
+        if self._listened.is_set():
+            await asyncio.sleep(self._ground.devices.telemetry_s)
+            return
+        try:
+            async with asyncio.timeout(self._ground.supervision.sample_s):
+                await self._listened.wait()
+        except TimeoutError:
+            pass
+
+    def _keep(self, live: Live, sample: _Sample) -> JobUsage:
+        """The use since the sample before; since the run's start where there is none."""
+        before = self._last.get(live.job_id)
+        if before is None:
+            ticks = live.identity.start_ticks
+            passed_s = 0.0 if ticks is None else processes.age_s(ticks)
+            used_s = sum(sample.cpu_s.values())
+        else:
+            passed_s = sample.at - before[0].at
+            # A process that is gone took its figure along; one that is new brings all of its own.
+            used_s = sum(cpu_s - before[0].cpu_s.get(pid, 0.0) for pid, cpu_s in sample.cpu_s.items())
+        usage = JobUsage(
+            job_id=live.job_id,
+            cpu_percent=round(max(0.0, 100 * used_s / passed_s), 1) if passed_s > 0 else None,
+            rss_bytes=sample.rss_bytes,
+            gpu_memory_bytes=self._ground.devices.gpu_memory(sample.cpu_s.keys()),
+            processes=len(sample.cpu_s),
+        )
+        self._last[live.job_id] = sample, usage
+        return usage
+
+
+def _look(live: Live) -> _Sample:
+    identity = live.identity
+    mark = f"TAOD_RUN={live.job_id}/{live.request.attempt}"
+    cpu_s, rss = {}, 0
+    for pid in processes.members(mark, identity.pid, identity.start_ticks or 0):
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                times = process.cpu_times()
+                rss += process.memory_info().rss
+                cpu_s[pid] = times.user + times.system
+        except psutil.Error:
+            continue
+    return _Sample(time.monotonic(), cpu_s, rss)

@@ -1,0 +1,1 @@
+"""Datasets: create, upload, link, validate, derive, lineage."""

@@ -1,0 +1,330 @@
+"""Data sets: making, reading, changing, deleting, filling by an upload or by a link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from store import Store
+from store.records import DatasetRecord, JobRecord, ResourceFilter
+from taod.catalogue import Catalogue
+from taod.clock import Clock, iso
+from taod.config import Config
+from taod.datasets.upload.content_range import Part, RangeRefused
+from taod.datasets.upload.ingest import Intake, Wish
+from taod.datasets.upload.progress import Stage
+from taod.errors import BadRequest, Conflict, NotFound
+from taod.ids import is_id, new_id
+from taod.paths import Root
+from taod.scheduler.scheduler import Scheduler
+from taod.services.datasets.active_uploads import Uploads
+from taod.services.datasets.lineage import Lineage
+from taod.services.folders import remove_folder
+from taod.services.page import Page, PageRequest
+from taod.services.patch_fields import given, take_immutable
+from taod.services.publisher import Announcer
+from taod.types.common import Sort
+from taod.types.dataset import (
+    Dataset,
+    DatasetCreate,
+    DatasetFormat,
+    DatasetLink,
+    DatasetPatch,
+    DatasetPut,
+    DatasetSummary,
+    DatasetType,
+    UploadAnswer,
+    UploadProgress,
+)
+from taod.types.state import ON_DEVICE
+from taod.types.warning import Warning
+
+KIND = "dataset"
+
+
+class Datasets:
+    """What may be asked about data sets; every method is on behalf of one user, who sees only their own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        scheduler: Scheduler,
+        intake: Intake,
+        uploads: Uploads,
+        announcer: Announcer,
+        lineage: Lineage,
+        config: Config,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._catalogue = catalogue
+        self._scheduler = scheduler
+        self._intake = intake
+        self._uploads = uploads
+        uploads.on_end.append(scheduler.wake)
+        self._announcer = announcer
+        self._lineage = lineage
+        self._config = config
+        self._clock = clock
+
+    def folder(self, record: DatasetRecord) -> Path:
+        """Where its files lie: in the root, or where a linked folder is."""
+        return Path(record.path) if record.state == "linked" and record.path else self._root.dataset(record.id)
+
+    def record(self, user_id: str, dataset_id: str) -> DatasetRecord:
+        """The stored data set. Raises NotFound."""
+        found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
+        if found is None:
+            raise NotFound(f"there is no data set {dataset_id}; GET …/dataset lists those that there are")
+        return found
+
+    def get(self, user_id: str, dataset_id: str) -> Dataset:
+        """One data set with its jobs. Raises NotFound."""
+        return self._view([self.record(user_id, dataset_id)])[0]
+
+    def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
+        """The user's data sets with their jobs."""
+        records, total = self._store.datasets.list(user_id, wanted, sort, page.skip, page.size)
+        return Page(self._view(records), total)
+
+    def create(self, user_id: str, body: DatasetCreate) -> Dataset:
+        """Make an empty data set. Raises BadRequest for a type or format that is unknown or does not fit."""
+        self._check_kind(body.type, body.format)
+        now = iso(self._clock.time())
+        record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
+        with self._store.lasting():
+            self._store.datasets.add(record)
+        self._announcer.dataset(user_id, record.id, "created")
+        return self._view([record])[0]
+
+    def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
+        """Set the given fields (of a PUT: every writable one). Raises BadRequest for a change of type or format."""
+        record = self.record(user_id, dataset_id)
+        fields = given(body)
+        take_immutable(fields, record, "type", "format")
+        if fields:
+            with self._store.lasting():
+                record = self._store.datasets.update(record.id, **fields)
+        self._announcer.dataset(user_id, record.id, "updated")
+        return self._view([record])[0]
+
+    async def delete(self, user_id: str, dataset_id: str) -> Dataset:
+        """Cancel the data set's own jobs, then delete it with its files. A linked folder is left alone.
+
+        Raises BadRequest while a model uses it, Conflict while it is being uploaded.
+        """
+        record = self.record(user_id, dataset_id)
+        self._check_unused(record)
+        self._check_not_read(record, but_own=True)
+        with self._uploads.claim(record.id):
+            answer = self._view([record])[0]
+            await self._scheduler.cancel_owner(KIND, record.id)
+            self._check_unused(record)
+            self._check_not_read(record, but_own=True)
+            jobs = [job.id for job in answer.jobs]
+            with self._store.lasting():
+                self._store.datasets.delete(record.id)
+            self._announcer.dataset(user_id, record.id, "deleted")
+            for job_id in jobs:
+                await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
+            await self._intake.forget(record.id)
+        return answer
+
+    def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
+        """What was understood of its files, how far an upload is, and where the data came from."""
+        record = self.record(user_id, dataset_id)
+        upload = self._intake.progress(record.id)
+        summary = record.summary or DatasetSummary(state=record.state, path=record.path)
+        if record.id in self._uploads:
+            summary = DatasetSummary(state="uploading")
+        return msgspec.structs.replace(
+            summary,
+            upload=upload,
+            warnings=self._lineage.known(record),
+            parent_job=record.parent_job,
+            parent_dataset=record.parent_dataset,
+        )
+
+    async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
+        """What is noticed about a data set that is read: whether its linked folder has changed."""
+        return await self._lineage.look([self.record(user_id, dataset_id)])
+
+    async def upload(
+        self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], wish: Wish = Wish(), part: Part | None = None
+    ) -> UploadAnswer:
+        """Take an archive in, or one part of it; what the data set had before stays until the new data is whole.
+
+        Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
+        Conflict while the data is being read or uploaded.
+        """
+        record = self.record(user_id, dataset_id)
+        self._check_not_read(record)
+        with self._uploads.claim(record.id):
+            self._announcer.dataset(user_id, record.id, "uploading")
+            told = partial(self._announcer.upload, user_id)
+
+            def placed(summary: DatasetSummary) -> None:
+                with self._store.lasting():
+                    self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
+
+            try:
+                if part is None:
+                    summary = await self._intake.accept(record, body, wish, told, placed)
+                else:
+                    answer = await self._intake.accept_part(record, body, part, wish, told, placed)
+                    if isinstance(answer, int):
+                        self._waits(user_id, record.id, answer, part.total)
+                        return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
+                    summary = answer
+            except RangeRefused:
+                self._announcer.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
+                raise
+            except BaseException as error:
+                told(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
+                self._announcer.dataset(user_id, record.id, "updated", "the upload failed")
+                raise
+        told(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
+        self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
+        return UploadAnswer(
+            message=f"Upload successful: {summary.files} files",
+            files=summary.files,
+            bytes=summary.bytes,
+            summary=summary,
+        )
+
+    async def give_up_upload(self, user_id: str, dataset_id: str) -> DatasetSummary:
+        """Drop an upload in parts that has not come whole. Raises NotFound, Conflict."""
+        record = self.record(user_id, dataset_id)
+        await self._intake.give_up(record.id)
+        self._announcer.dataset(user_id, record.id, "updated", "the upload was given up")
+        return self.summary(user_id, record.id)
+
+    def recover(self) -> None:
+        """Record new data that got in place just before the last daemon was killed. Called once, at start."""
+        for dataset_id, summary in self._intake.unrecorded().items():
+            try:
+                with self._store.lasting():
+                    self._store.datasets.update(dataset_id, state="ready", path=None, summary=summary)
+            except NotFound:
+                remove_folder(self._root.dataset(dataset_id))  # of a job, whose data set was not made yet
+            self._intake.recorded(dataset_id)
+
+    async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
+        """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
+        record = self.record(user_id, dataset_id)
+        self._check_not_read(record)
+        with self._uploads.claim(record.id):
+            summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
+            with self._store.lasting():
+                self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
+            # What was uploaded before is not what the data set is now.
+            await self._intake.forget(record.id)
+        self._announcer.dataset(user_id, record.id, "uploaded", "linked")
+        return summary
+
+    def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
+        """A part has come, and others are to come."""
+        self._announcer.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
+        self._announcer.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes have come")
+
+    async def create_from_job(
+        self,
+        job: JobRecord,
+        folder: Path,
+        *,
+        name: str,
+        format: str,
+        type: str | None = None,
+        description: str = "",
+        parent_dataset: str | None = None,
+    ) -> Dataset:
+        """Make a data set of a folder that a job has left; the job's files stay.
+
+        `type` is that of the data set whose job it is, where nothing else is told, and so is `parent_dataset`. Raises
+        BadRequest where the folder is not laid out as type and format say, or they do not fit; then none is made.
+        """
+        source = self._store.datasets.get(job.user_id, parent_dataset or job.owner_id)
+        type_ = type or (source.type if source is not None else "")
+        self._check_kind(type_, format)
+        now = iso(self._clock.time())
+        record = DatasetRecord(
+            **given(DatasetCreate(type_, format, name=name, description=description or f"Made by {job.action}")),
+            id=new_id(),
+            user_id=job.user_id,
+            created_on=now,
+            last_modified=now,
+            parent_job=job.id,
+            parent_dataset=None if source is None else source.id,
+        )
+
+        def placed(summary: DatasetSummary) -> None:
+            with self._store.lasting():
+                self._store.datasets.add(msgspec.structs.replace(record, state="ready", summary=summary))
+
+        # The row comes with its data: whoever is killed in between leaves neither.
+        with self._uploads.claim(record.id):
+            await self._intake.adopt(record, folder, placed)
+        self._announcer.dataset(job.user_id, record.id, "created", f"made by {job.action} {job.id[:8]}")
+        return self.get(job.user_id, record.id)
+
+    def _check_kind(self, type_: str, format_: str) -> None:
+        if type_ not in set(DatasetType):
+            raise BadRequest(f"Invalid dataset type: type {type_!r}; known are {', '.join(DatasetType)}")
+        fitting = self._catalogue.dataset_formats(type_)
+        if format_ not in set(DatasetFormat) or format_ not in fitting:
+            raise BadRequest(
+                f"Incompatible dataset format and type: format {format_!r} with type {type_!r}; "
+                f"its formats are {', '.join(fitting)}"
+            )
+
+    def _check_unused(self, record: DatasetRecord) -> None:
+        users = self._store.datasets.users_of(record.id)
+        if users:
+            names = ", ".join(f"{name!r} ({model_id})" for model_id, name in users)
+            raise BadRequest(f"data set {record.name!r} is used by the models {names}; take it out of them first")
+
+    def _check_not_read(self, record: DatasetRecord, *, but_own: bool = False) -> None:
+        """Refuse to replace or delete data that a run is reading; `but_own`: its own jobs are cancelled before.
+
+        A run reads what it saw at its start, also when its model has been given other data since.
+        """
+        owners = {model_id for model_id, _ in self._store.datasets.users_of(record.id)} | {record.id}
+        for job in self._store.jobs.in_states(ON_DEVICE):
+            if but_own and job.owner_id == record.id:
+                continue
+            if job.owner_id in owners or any(seen.dataset_id == record.id for seen in job.data):
+                raise Conflict(
+                    f"job {job.id[:8]} ({job.action}) is reading data set {record.name!r}; "
+                    "wait until it has ended, or cancel it"
+                )
+
+    def _view(self, records: list[DatasetRecord]) -> list[Dataset]:
+        jobs = self._store.jobs.public(KIND, [record.id for record in records])
+        return [
+            Dataset(
+                id=record.id,
+                jobs=jobs[record.id],
+                logo=record.logo,
+                name=record.name,
+                type=DatasetType(record.type),
+                format=DatasetFormat(record.format),
+                actions=self.actions(record),
+                version=record.version,
+                created_on=record.created_on,
+                description=record.description,
+                last_modified=record.last_modified,
+            )
+            for record in records
+        ]
+
+    def actions(self, record: DatasetRecord) -> list[str]:
+        """What can be done with the data set itself."""
+        return self._catalogue.actions_for_dataset(record.type, record.format)

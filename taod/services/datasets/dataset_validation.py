@@ -1,0 +1,309 @@
+"""Full checks of data sets: begun by themselves when data came in, one at a time, each in a process of its own.
+
+A check is the engine's command line (`dataset check`), but no job: it takes no device, waits in no queue, and whoever
+uses the data need not wait for it. What it finds lies in `reviews/<data set>/` under the root, with its status lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from runners.embedded import Embedded
+from runners.protocol import Command, RunRequest, StartFailed
+from store import Store
+from store.records import DatasetRecord
+from taod.clock import Clock, iso
+from taod.config import DatasetsConfig
+from taod.errors import BadRequest, NotFound
+from taod.paths import Root
+from taod.services.datasets.dataset_service import Datasets
+from taod.services.folders import remove_folder
+from taod.services.publisher import Announcer
+from taod.types.dataset import CheckProgress, CheckState, DatasetReport
+from taod.watch import FolderWatch
+
+log = logging.getLogger("taod.checks")
+
+TAIL = 4096
+"""Bytes of status.json looked at for the progress."""
+GRACE_S = 10.0
+NOT_BEGUN = "The check will begin"
+
+
+class _Line(msgspec.Struct):
+    message: str = ""
+    kpi: dict[str, float] = {}
+
+
+class _UnderWay:
+    """A check that waits or runs."""
+
+    def __init__(self, record: DatasetRecord, deep: bool) -> None:
+        self.record = record
+        self.deep = deep
+        self.state = CheckState.WAITING
+        self.progress = 0.0
+        """The furthest that a status line told; the last ones of a run tell none."""
+        self.started_on: str | None = None
+        self.cancelled = False
+        self.failed = ""
+        self.process: asyncio.subprocess.Process | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def further(self, line: _Line) -> float:
+        """How far it is, by this line too."""
+        self.progress = max(self.progress, line.kpi.get("progress", 0.0))
+        return self.progress
+
+
+class Checks:
+    """Begins, watches, cancels and tells of checks."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        engine: Embedded,
+        datasets: Datasets,
+        announcer: Announcer,
+        config: DatasetsConfig,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._engine = engine
+        self._datasets = datasets
+        self._announcer = announcer
+        self._config = config
+        self._clock = clock
+        self._under_way: dict[str, _UnderWay] = {}
+        self._one = asyncio.Semaphore(1)
+        self._stopping = False
+        announcer.on_dataset.append(self._noticed)
+
+    def start(self) -> None:
+        """Go on with what an earlier daemon did not finish."""
+        for wanted in sorted(self._root.reviews.glob("*/wanted")):
+            record = self._store.datasets.get(wanted.read_text().strip(), wanted.parent.name)
+            if record is not None and record.has_data:
+                self._begin(record, deep=False)
+            else:
+                wanted.unlink(missing_ok=True)
+
+    async def stop(self) -> None:
+        """End what runs; it is begun anew at the next start."""
+        self._stopping = True
+        await asyncio.gather(*(self._end(one) for one in list(self._under_way.values())))
+
+    def begin(self, user_id: str, dataset_id: str, *, deep: bool) -> DatasetReport:
+        """Check now; a check that is under way is begun anew. Raises NotFound, BadRequest where there is no data."""
+        record = self._datasets.record(user_id, dataset_id)
+        if not record.has_data:
+            raise BadRequest(f"data set {record.name!r} has no files to check: upload or link them first")
+        self._begin(record, deep=deep)
+        return self.report(user_id, record.id)
+
+    async def cancel(self, user_id: str, dataset_id: str) -> DatasetReport:
+        """End a check that is under way. Raises NotFound, also where none is."""
+        record = self._datasets.record(user_id, dataset_id)
+        one = self._under_way.get(record.id)
+        if one is None:
+            raise NotFound(f"no check of data set {record.name!r} is under way; GET …/report tells of the last one")
+        one.cancelled = True
+        await self._end(one)
+        return self.report(user_id, record.id)
+
+    def report(self, user_id: str, dataset_id: str) -> DatasetReport:
+        """What the last check found, or how far the present one is. Raises NotFound."""
+        record = self._datasets.record(user_id, dataset_id)
+        folder = self._root.review(record.id)
+        one = self._under_way.get(record.id)
+        now = None if record.summary is None else record.summary.fingerprint
+        if one is not None:
+            line = _last_line(folder / "status.json") if one.state is CheckState.RUNNING else _Line()
+            return DatasetReport(
+                one.state,
+                line.message or NOT_BEGUN,
+                deep=one.deep,
+                progress=one.further(line),
+                fingerprint=now,
+                started_on=one.started_on,
+            )
+        found = _read(folder / "report.json")
+        if found is None:
+            off = "" if self._config.check == "auto" else " (datasets.check is off)"
+            return DatasetReport(CheckState.NONE, f"This data was not checked{off}; POST …/check begins a check")
+        if found.state is CheckState.DONE and found.fingerprint != now:
+            found.state = CheckState.OUTDATED
+            found.message = f"{found.message}; the data has changed since, POST …/check begins a new check"
+        return found
+
+    def _noticed(self, user_id: str, dataset_id: str, change: str) -> None:
+        """What was announced of a data set."""
+        if change == "deleted":
+            one = self._under_way.get(dataset_id)
+            if one is not None and one.task is not None:
+                one.task.cancel()
+            remove_folder(self._root.review(dataset_id))
+        elif change in ("uploaded", "created") and self._config.check == "auto" and not self._stopping:
+            record = self._store.datasets.get(user_id, dataset_id)
+            if record is not None and record.has_data:
+                self._begin(record, deep=False, after_s=self._config.check_after_s)
+
+    def _begin(self, record: DatasetRecord, *, deep: bool, after_s: float = 0.0) -> None:
+        earlier = self._under_way.get(record.id)
+        if earlier is not None and earlier.task is not None:
+            earlier.task.cancel()
+        folder = self._root.review(record.id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "wanted").write_text(record.user_id)
+        one = self._under_way[record.id] = _UnderWay(record, deep)
+        self._tell(one)
+        one.task = asyncio.get_running_loop().create_task(self._follow(one, folder, after_s))
+        one.task.add_done_callback(lambda _: self._over(one, folder))
+
+    async def _follow(self, one: _UnderWay, folder: Path, after_s: float) -> None:
+        try:
+            await asyncio.sleep(after_s)  # whoever uploads several archives is checked once
+            async with self._one:
+                one.state, one.started_on = CheckState.RUNNING, iso(self._clock.time())
+                self._tell(one)
+                one.failed = await self._run(one, folder)
+        except Exception as error:
+            log.exception("the check of data set %s failed", one.record.id)
+            one.failed = str(error)
+
+    def _over(self, one: _UnderWay, folder: Path) -> None:
+        """The task has ended, also one that was cancelled before its first step."""
+        if self._under_way.get(one.record.id) is one:
+            del self._under_way[one.record.id]
+            if not self._stopping:
+                self._settle(one, folder)
+
+    def _settle(self, one: _UnderWay, folder: Path) -> None:
+        """Leave a report whatever happened, and tell of it; nothing where the data set has gone meanwhile."""
+        if self._store.datasets.get(one.record.user_id, one.record.id) is None or not folder.is_dir():
+            remove_folder(folder)
+            return
+        found = _read(folder / "report.json")
+        if one.cancelled or one.failed or found is None:
+            state = CheckState.CANCELLED if one.cancelled else CheckState.FAILED
+            message = "Cancelled by user" if one.cancelled else one.failed or "The check left no report"
+            found = DatasetReport(state, message, deep=one.deep)
+        found.started_on, found.ended_on = one.started_on, iso(self._clock.time())
+        aside = folder / ".report.json"
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        aside.replace(folder / "report.json")
+        (folder / "wanted").unlink(missing_ok=True)
+        ended = CheckProgress(one.record.id, found.state, found.message, 1.0, one.deep)
+        self._announcer.check(one.record.user_id, ended)
+        self._announcer.dataset(one.record.user_id, one.record.id, "checked", found.message)
+
+    async def _run(self, one: _UnderWay, folder: Path) -> str:
+        """Run the engine; returns why it failed, or nothing."""
+        record = self._datasets.record(one.record.user_id, one.record.id)
+        for name in ("status.json", "report.json", "samples.json"):
+            (folder / name).unlink(missing_ok=True)
+        spec = folder / "spec.yaml"
+        spec.write_text(yaml.safe_dump(self._spec(record, one.deep), allow_unicode=True))
+        argv = ["dataset", "check", f"--experiment_spec_file={spec}", f"--results_dir={folder}"]
+        command = Command("dataset", "check", argv, "tao-ds")
+        try:
+            launch = self._engine.describe(RunRequest(record.id, 1, command, str(folder)))
+        except StartFailed as error:
+            return str(error)
+        # Without a run's marks: what looks for processes of jobs must not find it.
+        own = {name: value for name, value in launch.environment.items() if not name.startswith("TAOD_")}
+        with (folder / "log.txt").open("wb") as out:
+            one.process = await asyncio.create_subprocess_exec(
+                *launch.argv,
+                env=self._engine.inherited() | own,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        telling = asyncio.get_running_loop().create_task(self._tell_lines(one, folder))
+        try:
+            code = await one.process.wait()
+        except asyncio.CancelledError:
+            await _terminate(one.process)
+            raise
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        if code == 0 or one.cancelled:
+            return ""
+        return _last_line(folder / "status.json").message or f"exit code {code}; {folder / 'log.txt'} says more"
+
+    async def _tell_lines(self, one: _UnderWay, folder: Path) -> None:
+        """Tell of each status line that the engine writes, for as long as it runs."""
+        told = _Line()
+        async with FolderWatch(folder) as watch:
+            while True:
+                if (line := _last_line(folder / "status.json")) != told:
+                    told = line
+                    self._tell(one, line)
+                await watch.changed()
+
+    def _tell(self, one: _UnderWay, line: _Line | None = None) -> None:
+        line = line or _Line(message=NOT_BEGUN if one.state is CheckState.WAITING else "")
+        progress = CheckProgress(one.record.id, one.state, line.message, one.further(line), one.deep)
+        self._announcer.check(one.record.user_id, progress)
+
+    def _spec(self, record: DatasetRecord, deep: bool) -> dict[str, object]:
+        summary = record.summary
+        dataset: dict[str, object] = {
+            "root": str(self._datasets.folder(record)),
+            "type": record.type,
+            "format": record.format,
+        }
+        if summary is not None:
+            dataset |= {"images": summary.images, "fingerprint": summary.fingerprint}
+        return {"dataset": dataset, "deep": deep, "with_parent": True}
+
+    async def _end(self, one: _UnderWay) -> None:
+        if one.task is not None:
+            one.task.cancel()
+            await asyncio.gather(one.task, return_exceptions=True)
+
+
+async def _terminate(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end, and make it when it does not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
+            return
+
+
+def _read(path: Path) -> DatasetReport | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DatasetReport)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _last_line(path: Path) -> _Line:
+    """The last whole status line."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return _Line()
+    for line in reversed(lines):
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(line, type=_Line)
+    return _Line()

@@ -1,0 +1,169 @@
+"""Datasets created from what jobs of the data services have left: converted, corrected, augmented or labelled ones.
+
+A job may leave labels without images, as NVIDIA's converters do; then they are combined with the images of the dataset
+that the job read. All files are hard links of those that are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from store import Store
+from store.records import DatasetRecord, JobRecord
+from taod.datasets.formats import coco, kitti
+from taod.datasets.formats.types import text_of
+from taod.errors import BadRequest
+from taod.services.datasets.dataset_service import Datasets
+from taod.services.jobs.job_service import Jobs
+from taod.services.jobs.requirements import DATA_SERVICES
+from taod.types.dataset import Dataset, DatasetFromJob, DatasetType
+from taod.types.state import State
+
+LABELLED = "label.json"
+"""What auto_label leaves in its results: COCO annotations of the images that it read."""
+AUGMENTED = Path("labels") / "output.json"
+"""COCO annotations as release 5.0's augmentation leaves them, beside the images."""
+NOT_LABELS = frozenset(
+    {"status.json", "skipped_files.txt", "not_kitti.txt", "summary.json", "problems.json", "log.txt"}
+)
+"""Files of results that have a label file's suffix."""
+NOTHING = (
+    "its results have no annotations.json or another COCO file, no labels/ or KITTI .txt files, and no images/ with "
+    "masks/; convert or augment a dataset, or correct one with apply_correction"
+)
+
+
+class Derived:
+    """Takes a job's results as a data set of its own."""
+
+    def __init__(self, store: Store, datasets: Datasets, jobs: Jobs) -> None:
+        self._store = store
+        self._datasets = datasets
+        self._jobs = jobs
+
+    async def make(self, user_id: str, job_id: str, body: DatasetFromJob) -> Dataset:
+        """A new data set of a job's results, which stay where they are.
+
+        Raises NotFound, and BadRequest where the job has not left a data set.
+        """
+        job = self._jobs.record(user_id, job_id)
+        if job.network not in DATA_SERVICES:
+            raise BadRequest(
+                f"job {job.id} is a {job.action} of {job.network}: only jobs of {', '.join(sorted(DATA_SERVICES))} "
+                "leave data sets"
+            )
+        if job.state is not State.DONE:
+            raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a data set")
+        source = self._source(job)
+        left = await asyncio.to_thread(left_by, self._jobs.folder(job).results)
+        if left is None:
+            raise BadRequest(f"job {job.id} has left no dataset: {NOTHING}")
+        with self._together(job, source, left) as folder:
+            format_ = body.format or left.format
+            return await self._datasets.create_from_job(
+                job,
+                folder,
+                name=body.name or f"{job.action} of {source.name if source else job.owner_name}",
+                format=format_,
+                type=body.type or _type(format_, source.type if source else None),
+                description=body.description or f"Made by {job.network} {job.action}",
+                parent_dataset=source.id if source else None,
+            )
+
+    @contextmanager
+    def _together(self, job: JobRecord, source: DatasetRecord | None, left: Left) -> Iterator[Path]:
+        """A folder laid out as a dataset, with links to what the job has left and to the images that it is of.
+
+        Raises BadRequest where the images were the source's and are gone.
+        """
+        folder = self._jobs.folder(job)
+        if left.whole:
+            yield folder.results
+            return
+        images = folder.results / "images"
+        if not images.is_dir():
+            read = None if source is None else self._datasets.folder(source) / "images"
+            if read is None or not read.is_dir():
+                raise BadRequest(
+                    f"job {job.id} has left labels without images, and the images that it read are gone; "
+                    "upload them again, and run the job again"
+                )
+            images = read
+        with TemporaryDirectory(prefix="from-job-", dir=folder.path) as together:
+            top = Path(together)
+            (top / "images").symlink_to(images, target_is_directory=True)
+            if left.format == "coco":
+                (top / "annotations.json").symlink_to(left.labels[0])
+            elif left.labels[0].is_dir():
+                (top / "labels").symlink_to(left.labels[0], target_is_directory=True)
+            else:
+                (top / "labels").mkdir()
+                for file in left.labels:
+                    (top / "labels" / file.name).symlink_to(file)
+            yield top
+
+    def _source(self, job: JobRecord) -> DatasetRecord | None:
+        """The data set that the job has read."""
+        read = (seen.dataset_id for seen in job.data if seen.role == "inference")
+        return next((found for each in read if (found := self._store.datasets.get(job.user_id, each))), None)
+
+
+def _type(format_: str, source: str | None) -> str:
+    """What is made of a data set of segments is one again, where the format can hold them."""
+    if format_ == "unet":
+        return DatasetType.SEMANTIC_SEGMENTATION
+    if format_ == "coco" and source in (DatasetType.SEMANTIC_SEGMENTATION, DatasetType.INSTANCE_SEGMENTATION):
+        return source
+    return DatasetType.OBJECT_DETECTION
+
+
+class Left(NamedTuple):
+    """What a job has left of a dataset."""
+
+    format: str
+    whole: bool
+    """The results are laid out as a dataset, images included."""
+    labels: tuple[Path, ...] = ()
+    """Otherwise: one COCO file, one folder of label files, or KITTI label files."""
+
+
+def left_by(results: Path) -> Left | None:
+    """What a job's results hold of a dataset, of whichever tool; None where there are no labels. Blocks."""
+    has_images = (results / "images").is_dir()
+    if (results / "annotations.json").is_file():
+        return Left("coco", has_images, (results / "annotations.json",))
+    if has_images and (results / "images" / "train").is_dir() and (results / "masks").is_dir():
+        return Left("unet", True)
+    for name in (LABELLED, AUGMENTED):
+        if (results / name).is_file():
+            return Left("coco", False, (results / name,))
+    labels = results / "labels"
+    if labels.is_dir() and any(file.suffix == ".txt" for file in labels.rglob("*.txt")):
+        return Left("kitti", has_images, (labels,))
+    loose = sorted(file for file in _files(results) if file.name not in NOT_LABELS)
+    documents = [file for file in loose if file.suffix == ".json" and _is_coco(file)]
+    if len(documents) == 1:
+        return Left("coco", False, tuple(documents))
+    texts = [file for file in loose if file.suffix == ".txt"]
+    if texts and not documents and all(_is_kitti(file) for file in texts):
+        return Left("kitti", False, tuple(texts))
+    return None
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (each for each in folder.iterdir() if each.is_file()) if folder.is_dir() else iter(())
+
+
+def _is_coco(file: Path) -> bool:
+    document, _, _ = coco.load(file.parent, file.name)
+    return bool(document.images and document.categories)
+
+
+def _is_kitti(file: Path) -> bool:
+    text = text_of(file.parent, file.name)
+    return isinstance(text, str) and not kitti.parse(text, file.name)[1]

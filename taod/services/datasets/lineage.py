@@ -1,0 +1,162 @@
+"""Where data came from and whether it is still what it was: what a job saw, and linked folders that change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from store import Store
+from store.records import DatasetRecord, JobRecord
+from taod.clock import Clock
+from taod.datasets.validation.fingerprint import figures, fingerprint
+from taod.services.jobs.dataset_inputs import datasets_read
+from taod.services.publisher import Announcer
+from taod.types.job import DataSeen
+from taod.types.warning import Warning, WarningCode
+from taod.types.warning_text import text
+
+log = logging.getLogger(__name__)
+
+AT_POST_S = 0.5
+"""Seconds that a post waits for a look at linked folders; what is found later goes into the job's history."""
+AT_READ_S = 0.05
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """What a linked folder looked like."""
+
+    registered: str | None
+    """The fingerprint that it was compared with."""
+    found: str | None
+    """None: the folder cannot be read."""
+    at: float
+
+
+class Lineage:
+    """Looks at linked folders in threads, at most once in `check_s` each, and records what jobs saw."""
+
+    def __init__(self, store: Store, announcer: Announcer, clock: Clock, check_s: float) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._clock = clock
+        self._check_s = check_s
+        self._looks: dict[str, _Look] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._recording: set[asyncio.Task[None]] = set()
+
+    def known(self, dataset: DatasetRecord) -> list[Warning]:
+        """Warnings of what is known, without a look at the disk."""
+        look = self._looks.get(dataset.id)
+        if dataset.state != "linked" or look is None or look.registered != _registered(dataset):
+            return []
+        if look.found is None:
+            return [Warning(WarningCode.LINK_UNREADABLE, dataset.name, {"path": dataset.path})]
+        if look.registered is None or look.found == look.registered:
+            return []
+        then, now = figures(look.registered), figures(look.found)
+        change = (
+            f"{then.files} files with {then.bytes} bytes then, {now.files} with {now.bytes} now"
+            if then != now
+            else f"its {now.files} files have the same sizes and other names or times"
+        )
+        remedy = "link it again to take the change in"
+        return [Warning(WarningCode.LINK_CHANGED, dataset.name, {"change": change}, remedy)]
+
+    async def look(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[Warning]:
+        """Warnings after a look at what was not looked at lately; a look that takes longer goes on by itself."""
+        linked = [dataset for dataset in datasets if dataset.state == "linked"]
+        tasks = [task for dataset in linked if (task := self._look(dataset, self._check_s)) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+        found = [warning for dataset in linked for warning in self.known(dataset)]
+        return [warning for at, warning in enumerate(found) if warning not in found[:at]]
+
+    async def before(self, user_id: str, owner_kind: str, owner_id: str) -> list[Warning]:
+        """Warnings about all that jobs of this owner would read."""
+        read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
+        return await self.look([dataset for _, dataset in read], AT_POST_S)
+
+    def begin(self, job: JobRecord, read: list[tuple[str, DatasetRecord]]) -> None:
+        """The job starts: record what it sees. Linked folders are looked at afresh, and the record is put right."""
+        self._record(job.id, read)
+        linked = [dataset for _, dataset in read if dataset.state == "linked"]
+        if linked:
+            task = asyncio.get_running_loop().create_task(self._begin(job, read, linked))
+            self._recording.add(task)
+            task.add_done_callback(self._recording.discard)
+
+    async def settled(self) -> None:
+        """Wait for all looks that are under way."""
+        while tasks := [*self._looking.values(), *self._recording]:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """The daemon ends."""
+        tasks = [*self._looking.values(), *self._recording]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _look(self, dataset: DatasetRecord, max_age_s: float) -> asyncio.Task[None] | None:
+        """The look that is under way, or a new one where the last is too old or of another time's data."""
+        if dataset.id in self._looking:
+            return self._looking[dataset.id]
+        last = self._looks.get(dataset.id)
+        fresh = last is not None and self._clock.monotonic() - last.at < max_age_s
+        if fresh and last is not None and last.registered == _registered(dataset):
+            return None
+        task = asyncio.get_running_loop().create_task(self._compare(dataset))
+        self._looking[dataset.id] = task
+        task.add_done_callback(lambda _: self._looking.pop(dataset.id, None))
+        return task
+
+    async def _compare(self, dataset: DatasetRecord) -> None:
+        before = self.known(dataset)
+        try:
+            found = await asyncio.to_thread(fingerprint, Path(dataset.path or ""))
+        except OSError:
+            found = None
+        self._looks[dataset.id] = _Look(_registered(dataset), found, self._clock.monotonic())
+        now = self.known(dataset)
+        if now and now != before:
+            self._announcer.dataset(dataset.user_id, dataset.id, "updated", text(now[0]))
+
+    async def _begin(self, job: JobRecord, read: list[tuple[str, DatasetRecord]], linked: list[DatasetRecord]) -> None:
+        try:
+            tasks = [task for dataset in linked if (task := self._look(dataset, 0.0)) is not None]
+            if tasks:
+                await asyncio.wait(tasks)
+            if self._store.jobs.get(job.id) is None:
+                return
+            with self._store.transaction():
+                self._record(job.id, read)
+                for dataset in dict.fromkeys(dataset.id for dataset in linked):
+                    record = next(each for each in linked if each.id == dataset)
+                    for warning in self.known(record):
+                        if warning not in job.warnings:
+                            self._store.jobs.note(job.id, text(warning))
+        except Exception:
+            log.exception("what job %s sees could not be recorded", job.id)
+
+    def _record(self, job_id: str, read: list[tuple[str, DatasetRecord]]) -> None:
+        self._store.jobs.update(job_id, data=[self._seen(role, dataset) for role, dataset in read])
+
+    def _seen(self, role: str, dataset: DatasetRecord) -> DataSeen:
+        look = self._looks.get(dataset.id) if dataset.state == "linked" else None
+        current = look is not None and look.registered == _registered(dataset)
+        return DataSeen(
+            role=role,
+            dataset_id=dataset.id,
+            name=dataset.name,
+            fingerprint=look.found if look is not None and current else _registered(dataset),
+            linked=dataset.state == "linked",
+            changed=bool(self.known(dataset)),
+        )
+
+
+def _registered(dataset: DatasetRecord) -> str | None:
+    return None if dataset.summary is None else dataset.summary.fingerprint

@@ -1,0 +1,53 @@
+"""Samples of data sets, as a user asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from store.records import DatasetRecord
+from taod.datasets.formats.types import Item
+from taod.datasets.validation import samples
+from taod.errors import NotFound
+from taod.paths import Root
+from taod.services.datasets.dataset_service import Datasets
+from taod.types.dataset import DatasetSample
+
+
+class Samples:
+    """Lists samples and gives their thumbnails."""
+
+    def __init__(self, root: Root, datasets: Datasets) -> None:
+        self._root = root
+        self._datasets = datasets
+        self._one = asyncio.Lock()
+        """One choice at a time: it reads the whole data set."""
+
+    async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
+        """Some pictures of a data set; none where it has no files. Raises NotFound."""
+        return samples.told(await self._items(self._datasets.record(user_id, dataset_id)))
+
+    async def thumbnail(self, user_id: str, dataset_id: str, number: int, *, boxes: bool) -> bytes:
+        """A JPEG of one of them. Raises NotFound."""
+        record = self._datasets.record(user_id, dataset_id)
+        items = await self._items(record)
+        if number >= len(items):
+            raise NotFound(f"there is no sample {number} of data set {record.name!r}; GET …/samples lists them")
+        mark = None if record.summary is None else record.summary.fingerprint
+        review = self._root.review(record.id)
+        return await asyncio.to_thread(
+            samples.thumbnail, self._datasets.folder(record), items[number], review, mark, boxes=boxes
+        )
+
+    async def _items(self, record: DatasetRecord) -> list[Item]:
+        if not record.has_data:
+            return []
+        mark = None if record.summary is None else record.summary.fingerprint
+        async with self._one:
+            return await asyncio.to_thread(
+                samples.choose,
+                self._datasets.folder(record),
+                record.type,
+                record.format,
+                self._root.review(record.id),
+                mark,
+            )

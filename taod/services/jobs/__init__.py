@@ -1,0 +1,1 @@
+"""Jobs: submission, commands, updates, specifications, files and the queue."""

@@ -1,0 +1,250 @@
+"""Jobs that exist: reading, cancelling, pausing, resuming, changing and deleting them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from store import Store
+from store.records import JobFilter, JobRecord
+from taod.clock import Clock
+from taod.errors import BadRequest, NotFound
+from taod.ids import is_id
+from taod.paths import JobFolder, Root
+from taod.scheduler.scheduler import Scheduler
+from taod.services.folders import remove_folder
+from taod.services.jobs.job_owner import Owners
+from taod.services.jobs.job_update import Editing
+from taod.services.jobs.submission import Posting
+from taod.services.models.model_service import veiled
+from taod.services.page import Page, PageRequest
+from taod.services.publisher import Announcer
+from taod.telemetry.bus import EventBus
+from taod.types.common import JobSort
+from taod.types.event import EventType
+from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
+from taod.types.state import ACTIVE, State, Status
+from taod.types.warning import Warning
+
+RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
+RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
+POSITIONS = 100
+"""So far from the front a job is told its position."""
+
+
+class Jobs:
+    """What may be asked about jobs; a user sees their own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        scheduler: Scheduler,
+        bus: EventBus,
+        owners: Owners,
+        posting: Posting,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._scheduler = scheduler
+        self._bus = bus
+        self._owners = owners
+        self._editing = Editing(store=store, scheduler=scheduler, owners=owners, posting=posting, announcer=announcer)
+        self._announcer = announcer
+        self._clock = clock
+
+    def record(self, user_id: str, job_id: str) -> JobRecord:
+        """The stored job. Raises NotFound."""
+        found = self._store.jobs.get(job_id.lower()) if is_id(job_id) else None
+        if found is None or found.user_id != user_id:
+            raise NotFound(f"there is no job {job_id}; GET …/job lists those that there are")
+        return found
+
+    def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
+        """The stored job of one model or data set of the user's. Raises NotFound."""
+        owner = self._owners.find(user_id, kind, owner_id)
+        if owner.user_id != user_id:
+            raise NotFound(f"jobs of {kind} {owner.name!r} are its owner's: only their results can be read")
+        found = self._store.jobs.owned(kind, owner.id, job_id.lower()) if is_id(job_id) else None
+        if found is None or found.user_id != user_id:
+            raise NotFound(f"{kind} {owner_id} has no job {job_id}; GET …/{kind}/{owner_id}/job lists its jobs")
+        return found
+
+    def public(self, job: JobRecord) -> Job:
+        """The job as the reference has it, with its whole result."""
+        return job.public(self._store.jobs.result(job.id))
+
+    def read(self, user_id: str, kind: str, owner_id: str, job_id: str) -> Job:
+        """A job of an owner that the user may see, as they may see it. Raises NotFound."""
+        owner = self._owners.find(user_id, kind, owner_id)
+        if owner.user_id is None or owner.user_id == user_id:
+            return self.public(self.owned(user_id, kind, owner_id, job_id))
+        return veiled(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
+
+    def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
+        """The jobs of one model or data set, as the user may see them."""
+        owner = self._owners.find(user_id, kind, owner_id)
+        jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
+        return Page(jobs if owner.user_id == user_id else [veiled(job) for job in jobs], total)
+
+    def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
+        """Jobs over all models and data sets; their results come without the long parts."""
+        records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
+        views = [record.view() for record in records]
+        if any(view.state is State.QUEUED for view in views):
+            positions = self._positions()
+            for view in views:
+                view.position = positions.get(view.id)
+        return Page(views, total)
+
+    def _positions(self) -> dict[str, int]:
+        """Who is nearest to the front, with the number in the order of service."""
+        return {job.id: at for at, job in enumerate(itertools.islice(self._scheduler.turns(), POSITIONS), 1)}
+
+    def counts(self, wanted: JobFilter) -> dict[str, int]:
+        """How many jobs are in each state; states without any are there with 0."""
+        counts = self._store.jobs.counts(wanted)
+        return {state.value: counts.get(state, 0) for state in State}
+
+    def detail(self, job: JobRecord) -> JobDetail:
+        """Everything about one job."""
+        view = job.view(self._store.jobs.result(job.id))
+        if job.state is State.QUEUED:
+            view.position = self._positions().get(job.id)
+        return JobDetail(
+            job=view,
+            history=self._store.jobs.history(job.id),
+            spec=job.spec,
+            process=self._process(job),
+            warnings=job.warnings,
+            folder=str(self.folder(job).path),
+            children=[child.id for child in self._store.jobs.children(job.id)],
+            data=job.data,
+        )
+
+    def warnings(self, job_ids: Sequence[str]) -> list[Warning]:
+        """The warnings of these jobs, each once."""
+        jobs = self._store.jobs.named(job_ids)
+        found = [warning for job_id in job_ids if job_id in jobs for warning in jobs[job_id].warnings]
+        return [warning for at, warning in enumerate(found) if warning not in found[:at]]
+
+    def folder(self, job: JobRecord) -> JobFolder:
+        return self._root.job(job.id)
+
+    async def cancel(self, job: JobRecord) -> JobRecord:
+        """Ask for its end. Raises NotFound where it has ended already."""
+        if job.state.ended:
+            raise NotFound(
+                f"job {job.id} cannot be cancelled: it is {job.state.public} already "
+                f"({job.reason}); only a job that has not ended can be"
+            )
+        await self._scheduler.cancel(job.id)
+        return self._again(job)
+
+    async def pause(self, job: JobRecord) -> JobRecord:
+        """Stop a training so that a resume goes on from its last checkpoint. Raises BadRequest for anything else."""
+        if not self.pausable(job):
+            raise BadRequest(
+                f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; "
+                "only a running train or retrain can be"
+            )
+        await self._scheduler.pause(job.id)
+        return self._again(job)
+
+    async def cancel_or_pause(self, job: JobRecord) -> JobRecord:
+        """Pause a running training, cancel anything else. Raises NotFound where it has ended already."""
+        return await (self.pause(job) if self.pausable(job) else self.cancel(job))
+
+    def pausable(self, job: JobRecord) -> bool:
+        return job.action in RESUMABLE_ACTIONS and job.state in (State.STARTING, State.RUNNING)
+
+    def resume(self, job: JobRecord) -> JobRecord:
+        """Go on from the last checkpoint, under the same id. Raises BadRequest where that cannot be."""
+        if job.action not in RESUMABLE_ACTIONS:
+            raise BadRequest(f"Action not train: job {job.id} is a {job.action}; only train and retrain can be resumed")
+        if job.state not in RESUMABLE_STATES:
+            raise BadRequest(
+                f"job {job.id} cannot be resumed: it is {job.state}; only a paused, cancelled or failed one can"
+            )
+        return self._scheduler.resume(job.id)
+
+    def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
+        """Change a job that has not started. Raises BadRequest, InvalidSpec."""
+        return self._editing.patch(job, body)
+
+    async def delete(self, job: JobRecord) -> None:
+        """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
+        status = job.state.public
+        if status in (Status.PENDING, Status.RUNNING):
+            raise BadRequest(f"job {job.id} is {status} ({job.state}): cancel it before it is deleted")
+        waiting = [child for child in self._store.jobs.children(job.id) if not child.state.ended]
+        if waiting:
+            raise BadRequest(
+                f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
+                "cancel that one before"
+            )
+        trials = self._store.jobs.of_sweep(job.id)
+        if active := [trial for trial in trials if trial.state in ACTIVE]:
+            raise BadRequest(
+                f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
+            )
+        with self._store.lasting():
+            self._store.jobs.delete(job.id)
+        for each in (*trials, job):
+            self._announcer.job_deleted(each.user_id, each.id)
+            await asyncio.to_thread(remove_folder, self.folder(each).path)
+
+    @asynccontextmanager
+    async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the job has ended, was paused or was deleted; set at once where it has."""
+        ended = asyncio.Event()
+        async with self._bus.subscribe(job.user_id, None) as stream:
+
+            async def watch() -> None:
+                async for event in stream:
+                    if event.type in (EventType.JOB, EventType.JOB_DELETED, EventType.RESET) and self._over(job.id):
+                        ended.set()
+                        return
+
+            if self._over(job.id):
+                ended.set()
+            watcher = asyncio.create_task(watch())
+            try:
+                yield ended
+            finally:
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+
+    def _over(self, job_id: str) -> bool:
+        job = self._store.jobs.get(job_id)
+        return job is None or job.state.ended or job.state is State.PAUSED
+
+    def _again(self, job: JobRecord) -> JobRecord:
+        """The job as it is now."""
+        return self._store.jobs.get(job.id) or job
+
+    def _process(self, job: JobRecord) -> ProcessInfo | None:
+        run = self._store.runs.latest(job.id)
+        if run is None:
+            return None
+        info = ProcessInfo(
+            command=run.command,
+            environment=run.environment,
+            started_at=run.started_at,
+            exit_code=run.exit_code,
+        )
+        identity = msgspec.json.decode(run.identity) if run.identity else {}
+        info.pid = identity.get("pid")
+        if info.pid is not None and job.state in (State.RUNNING, State.STOPPING):
+            usage = self._scheduler.usage(job.id)
+            if usage is not None:
+                info.cpu_percent, info.rss_bytes = usage.cpu_percent, usage.rss_bytes
+                info.gpu_memory_bytes = usage.gpu_memory_bytes
+        return info

@@ -1,0 +1,146 @@
+"""Gathers what is known of a job's data, for the rules of `taod.catalogue.preflight`.
+
+What it knows comes from the store, the last check's report and a bounded listing: a post waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from store import Store
+from store.records import DatasetRecord, JobFilter, JobRecord, NewJob
+from taod.catalogue import preflight
+from taod.catalogue.commands.assemble import complete
+from taod.catalogue.commands.inputs import JobFacts
+from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
+from taod.errors import BadRequest
+from taod.services.jobs import dataset_inputs
+from taod.services.jobs.command_builder import CONVERSIONS, Planner
+from taod.types.common import JobSort
+from taod.types.dataset import CheckState, DatasetReport
+from taod.types.state import State
+from taod.types.warning import Warning
+
+MOST_LISTED = 20_000
+"""Names that are read of a folder to count its identities."""
+MOST_PATHS = 200
+"""Paths of a specification that are looked up."""
+_GLOB = frozenset("*?[")
+
+Report = Callable[[str, str], DatasetReport]
+"""The last check's report, by user and dataset."""
+
+
+class Preflight:
+    """The warnings of jobs that do not run yet."""
+
+    def __init__(self, store: Store, planner: Planner, report: Report) -> None:
+        self._store = store
+        self._planner = planner
+        self._report = report
+
+    def warnings(self, job: NewJob | JobRecord, planned: Mapping[str, NewJob] = MappingProxyType({})) -> list[Warning]:
+        """What the rules find; nothing where the job cannot be assembled yet, which its start reports.
+
+        `planned` are jobs of the same request by id.
+        """
+        gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
+        try:
+            facts = self._planner.facts(job, planned, gpus)
+            spec = complete(facts)
+        except BadRequest:
+            return []
+        read = [
+            dataset
+            for _, dataset in dataset_inputs.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
+        ]
+        roots = {self._planner.folder(each): each for each in read}
+        missing = list(_missing(spec, [root for root, each in roots.items() if each.has_data]))
+        return preflight.check(
+            PreflightFacts(
+                job=facts,
+                spec=spec,
+                missing=missing,
+                folders={each.root: _folders(each.root) for each in missing},
+                unreadable={root: self._unreadable(each) for root, each in roots.items()},
+                converting=frozenset(root for root, each in roots.items() if self._converts(each, job, planned)),
+                converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each))},
+                identities=_identities(facts),
+            )
+        )
+
+    def _unreadable(self, dataset: DatasetRecord) -> Unreadable:
+        report = self._report(dataset.user_id, dataset.id)
+        if report.state is not CheckState.DONE:
+            return Unreadable(0, "")
+        return Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
+
+    def _converts(self, dataset: DatasetRecord, job: NewJob | JobRecord, planned: Mapping[str, NewJob]) -> bool:
+        earlier = [each for each in planned.values() if each is not job and each.action.startswith(CONVERSIONS)]
+        return bool(earlier) or self._planner.converting(dataset) is not None
+
+    def _converted_by(self, dataset: DatasetRecord) -> str | None:
+        wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=frozenset({State.DONE}))
+        jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_DESCENDING)
+        return next((job.action for job in jobs if job.action.startswith(CONVERSIONS)), None)
+
+
+def _missing(spec: dict[str, Any], read: list[Path]) -> Iterator[Missing]:
+    """The paths of the specification that lie in a dataset with data and are not there."""
+    looked: dict[str, bool] = {}
+    for field, path in _paths(spec):
+        root = next((root for root in read if path.startswith(f"{root}/")), None)
+        if root is None or (path not in looked and len(looked) >= MOST_PATHS):
+            continue
+        below = path.removeprefix(f"{root}/")
+        if path not in looked:
+            looked[path] = _exists(root, below)
+        if not looked[path]:
+            yield Missing(field, root, below)
+
+
+def _paths(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted field, text) of every text of the document that is an absolute path."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from _paths(below, f"{field}.{name}" if field else str(name))
+    elif isinstance(value, list):
+        for below in value:
+            yield from _paths(below, field)
+    elif isinstance(value, str) and value.startswith("/"):
+        yield field, value
+
+
+def _exists(root: Path, path: str) -> bool:
+    if _GLOB.isdisjoint(path):
+        return (root / path).exists()
+    return next(root.glob(path), None) is not None
+
+
+def _folders(root: Path) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+
+
+def _identities(facts: JobFacts) -> int | None:
+    """Different first parts of the file names (`0001_c1s1.jpg`) that re-identification trains on."""
+    if "identities" not in preflight.applies(facts.network).classes.values() or not facts.train:
+        return None
+    found: set[str] = set()
+    try:
+        with os.scandir(facts.train[0].root / "sample_train") as entries:
+            for number, entry in enumerate(entries):
+                if number >= MOST_LISTED:
+                    return None
+                if entry.name.partition("_")[0].lstrip("-").isdigit():
+                    found.add(entry.name.partition("_")[0])
+    except OSError:
+        return None
+    return len(found - {"-1"}) or None

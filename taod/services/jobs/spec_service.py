@@ -1,0 +1,195 @@
+"""Specifications: schema, saving with validation, and what a job is given where none was saved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from store import Store
+from store.records import DatasetRecord
+from taod.automl.space import GROUP, narrowed
+from taod.catalogue import Catalogue
+from taod.catalogue.network import of
+from taod.catalogue.preflight import data_defaults
+from taod.catalogue.schema.json_schema import schema, set_defaults
+from taod.catalogue.schema.merge import default, merge, missing, over_default, put
+from taod.catalogue.schema.validate import check
+from taod.catalogue.specfiles import references
+from taod.catalogue.specfiles.parse import ParseError, parse
+from taod.config import SpecsConfig
+from taod.errors import BadRequest, InvalidSpec, NotFound
+from taod.services.jobs.job_owner import Owner, Owners
+from taod.types.warning import Warning, WarningCode
+
+Document = dict[str, Any]
+TRAIN = "train"
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A stored document, and what was noticed about it."""
+
+    document: Document
+    warnings: list[Warning] = []
+    saved: bool = True
+    """Whether a user saved it; else it is the schema's default."""
+
+
+class Specs:
+    """What may be asked about the specifications of a model's or a data set's actions."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._owners = owners
+        self._config = config
+
+    def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+        """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
+        owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        if owner.user_id != user_id:
+            return schema(owner.network, action, None)
+        described = schema(owner.network, action, self._classes(owner))
+        set_defaults(described, self._data_defaults(owner, action))
+        return described
+
+    def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+        """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
+        owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
+        if owner.user_id != user_id:
+            raise NotFound(f"specs of {kind} {owner.name!r} are its owner's alone; save some for one of your own")
+        return self._saved(owner, action)
+
+    def read(self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None) -> Document:
+        """The document in a specification file. `spec_format` None: in the format of the owner's own tool.
+
+        Raises NotFound, BadRequest naming the line.
+        """
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        network = self._catalogue.network(owner.network)
+        assert network is not None
+        chosen = network.spec_format if spec_format is None else spec_format
+        try:
+            return parse(chosen, text, network, action)
+        except ParseError as error:
+            said = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
+            raise BadRequest(f"the body is not {said} as {owner.network} reads it: {error}") from error
+
+    def post(self, user_id: str, kind: str, owner_id: str, action: str, document: Document) -> Saved:
+        """Save a spec. Raises InvalidSpec listing every rule that it breaks."""
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        return self._save(owner, action, document)
+
+    def put(self, user_id: str, kind: str, owner_id: str, action: str, changes: Document) -> Saved:
+        """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
+        owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
+        root = of(owner.network).table(action).root
+        return self._save(owner, action, merge(self._saved(owner, action), changes, root))
+
+    def for_job(self, owner: Owner, action: str) -> Saved:
+        """The spec that a job of this action starts with; the schema's default, with a warning, where none was saved.
+
+        Raises BadRequest naming the required fields that a default cannot have.
+        """
+        saved = self._store.specs.get(owner.kind, owner.id, action)
+        if saved is not None:
+            return Saved(saved, self._check(owner, action, saved))
+        document = default(owner.network, action, self._classes(owner))
+        for field, value in self._data_defaults(owner, action).items():
+            put(document, field, value)
+        absent = missing(owner.network, action, document)
+        if absent:
+            raise BadRequest(
+                f"no spec was saved for {action}, and its default lacks {', '.join(absent)}; "
+                f"POST …/specs/{action} with values for them"
+            )
+        self._check(owner, action, document)
+        return Saved(document, [Warning(WarningCode.DEFAULT_SPEC, action)], saved=False)
+
+    def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
+        """A spec given for one job alone. Raises InvalidSpec."""
+        document = self._resolved(owner, action, document)
+        return Saved(document, self._check(owner, action, document))
+
+    def takes_spec(self, owner: Owner, action: str) -> bool:
+        network = self._catalogue.network(owner.network)
+        return network is not None and network.takes_spec(action)
+
+    def _with_spec(self, owner: Owner, action: str) -> Owner:
+        self._owners.check_action(owner, action)
+        if not self.takes_spec(owner, action):
+            having = ", ".join(each for each in owner.actions if self.takes_spec(owner, each)) or "none"
+            raise NotFound(f"action {action!r} of {owner.network} takes no spec; those that do: {having}")
+        return owner
+
+    def _saved(self, owner: Owner, action: str) -> Document:
+        document = self._store.specs.get(owner.kind, owner.id, action)
+        if document is None:
+            raise NotFound(f"no spec was saved for {action}; GET …/specs/{action}/schema has a default to start from")
+        return document
+
+    def _save(self, owner: Owner, action: str, document: Document) -> Saved:
+        document = self._resolved(owner, action, document)
+        warnings = self._check(owner, action, document)
+        with self._store.lasting():
+            self._store.specs.save(owner.kind, owner.id, action, document)
+        return Saved(document, warnings)
+
+    def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
+        """The document with references to its own values resolved, for tools that read with OmegaConf."""
+        network = of(owner.network)
+        if not network.resolves_references or not isinstance(document, dict):
+            return document
+        whole = over_default(network, action, document)
+        resolved, problems = references.resolve(document, whole)
+        if problems:
+            said = "; ".join(f"{each.path}: {each.why}" for each in problems)
+            raise InvalidSpec(f"Invalid specs: {said}")
+        return resolved
+
+    def _check(self, owner: Owner, action: str, document: Document) -> list[Warning]:
+        narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
+        if narrows:
+            # What a sweep searches is no matter of the tool's own parameters.
+            narrowed(owner.network, document)
+            document = {name: group for name, group in document.items() if name != GROUP}
+        checked = check(owner.network, action, document, strict=self._config.strict)
+        if checked.violations:
+            raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
+        return list(checked.warnings)
+
+    def _data_defaults(self, owner: Owner, action: str) -> dict[str, str]:
+        """Parameters whose default follows from the files of the data that the action reads."""
+        model = owner.model
+        read = [owner.dataset]
+        if model is not None and owner.user_id is not None:
+            evaluated = [model.eval_dataset] if action == "evaluate" else []
+            inferred = [model.inference_dataset, model.eval_dataset] if action == "inference" else []
+            ids = [each for each in (*evaluated, *inferred) if each][:1] or model.train_datasets
+            read = [self._store.datasets.get(owner.user_id, each) for each in ids]
+        counts: Counter[str] = Counter()
+        for dataset in read:
+            if dataset is not None and dataset.summary is not None:
+                counts.update(dataset.summary.extensions)
+        return data_defaults(owner.network, action, counts)
+
+    def _classes(self, owner: Owner) -> list[str] | None:
+        """The classes of the data that the owner works on: of all train sets in order, else of another set it has."""
+        model = owner.model
+        if model is None:
+            return self._classes_of([owner.dataset]) or None
+        if owner.user_id is None:
+            return None
+        others = [model.eval_dataset, model.inference_dataset, model.calibration_dataset]
+        groups = [list(model.train_datasets), *([name] for name in others if name)]
+        for ids in groups:
+            classes = self._classes_of([self._store.datasets.get(owner.user_id, one) for one in ids])
+            if classes:
+                return classes
+        return None
+
+    def _classes_of(self, datasets: list[DatasetRecord | None]) -> list[str]:
+        summaries = [dataset.summary for dataset in datasets if dataset is not None]
+        names = [name for summary in summaries if summary is not None for name in summary.classes]
+        return list(dict.fromkeys(names))

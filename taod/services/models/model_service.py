@@ -1,0 +1,219 @@
+"""Models: making, reading, changing, deleting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from store import Store
+from store.records import ModelRecord, ResourceFilter
+from taod.automl.algorithms import algorithm
+from taod.automl.builder import check_model
+from taod.catalogue import Catalogue, Network
+from taod.catalogue.commands import shell_safety
+from taod.catalogue.commands.assemble import takes_key
+from taod.clock import Clock, iso
+from taod.errors import BadRequest, NotFound
+from taod.ids import is_id, new_id
+from taod.paths import Root
+from taod.scheduler.scheduler import Scheduler
+from taod.services.folders import remove_folder
+from taod.services.models.model_references import check_references
+from taod.services.page import Page, PageRequest
+from taod.services.patch_fields import given, name_list, take_immutable
+from taod.services.publisher import Announcer
+from taod.types.common import Sort
+from taod.types.dataset import DatasetType
+from taod.types.job import Job, Result
+from taod.types.model import Model, ModelCreate, ModelPatch
+from taod.types.network import NetworkArch
+
+KIND = "model"
+NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
+_LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
+_MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
+_SAME = tuple(name for name in Model.__struct_fields__ if name not in _MADE)
+_PRIVATE: dict[str, Any] = {
+    "train_datasets": [],
+    "eval_dataset": None,
+    "inference_dataset": None,
+    "calibration_dataset": None,
+    "additional_id_info": None,
+}
+"""What a reader who does not own a public model is told instead of its owner's private ids."""
+
+
+class Models:
+    """What may be asked about models; a user sees their own, public ones, and pretrained ones."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        root: Root,
+        catalogue: Catalogue,
+        scheduler: Scheduler,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._catalogue = catalogue
+        self._scheduler = scheduler
+        self._announcer = announcer
+        self._clock = clock
+
+    def record(self, user_id: str, model_id: str) -> ModelRecord:
+        """The stored model, if the user may see it. Raises NotFound."""
+        found = self._store.models.get(user_id, model_id.lower()) if is_id(model_id) else None
+        if found is None:
+            raise NotFound(f"there is no model {model_id}; GET …/model lists those that there are")
+        return found
+
+    def own(self, user_id: str, model_id: str) -> ModelRecord:
+        """The stored model, if it is the user's. Raises NotFound; BadRequest where it may only be read."""
+        record = self.record(user_id, model_id)
+        if record.user_id != user_id:
+            what = "a pretrained model" if record.user_id is None else "another user's public model"
+            raise BadRequest(f"model {record.name!r} is {what}: it is read-only; make a model of your own")
+        return record
+
+    def get(self, user_id: str, model_id: str) -> Model:
+        """One model with its jobs. Raises NotFound."""
+        return self._view(user_id, [self.record(user_id, model_id)])[0]
+
+    def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Model]:
+        """The models that the user may see: their own and public ones, then the pretrained."""
+        records, total = self._store.models.list(user_id, wanted, sort, page.skip, page.size)
+        return Page(self._view(user_id, records), total)
+
+    def create(self, user_id: str, body: ModelCreate) -> Model:
+        """Make a model. Raises BadRequest naming the field that is wrong."""
+        fields = given(body)
+        if "network_arch" not in fields:
+            raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
+        network = self._network(fields["network_arch"])
+        now = iso(self._clock.time())
+        fields.setdefault("dataset_type", network.dataset_type)
+        self._check(user_id, network, fields)
+        record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
+        with self._store.lasting():
+            self._store.models.add(record)
+        self._announcer.model(user_id, record.id, "created")
+        return self._view(user_id, [record])[0]
+
+    def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> Model:
+        """Set the given fields (of a PUT: every writable one). Raises BadRequest naming the field that is wrong.
+
+        A read-only model takes nothing but the end of being read-only.
+        """
+        record = self.own(user_id, model_id)
+        fields = given(body)
+        if record.read_only and fields.get("read_only") is not False:
+            raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
+        take_immutable(fields, record, "network_arch", "dataset_type")
+        self._check(user_id, self._network(record.network_arch), fields)
+        if fields:
+            with self._store.lasting():
+                record = self._store.models.update(record.id, **fields)
+        self._announcer.model(user_id, record.id, "updated")
+        self._scheduler.wake()  # Jobs that wait for the data that it had may go on with what it has now.
+        return self._view(user_id, [record])[0]
+
+    async def delete(self, user_id: str, model_id: str) -> Model:
+        """Cancel the model's jobs, then delete it with their files.
+
+        Raises BadRequest while it is read-only or public, or another model uses it.
+        """
+        record = self.own(user_id, model_id)
+        for field in ("read_only", "public"):
+            if getattr(record, field):
+                raise BadRequest(f"model {record.name!r} has {field} set; set {field} to false first")
+        users = self._store.models.users_of_ptm(record.id)
+        if users:
+            names = ", ".join(f"{name!r} ({user})" for user, name in users)
+            raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; take it out of them first")
+        answer = self._view(user_id, [record])[0]
+        await self._scheduler.cancel_owner(KIND, record.id)
+        jobs = self._store.jobs.ids_of(KIND, record.id)
+        with self._store.lasting():
+            self._store.models.delete(record.id)
+        self._announcer.model(user_id, record.id, "deleted")
+        for job_id in jobs:
+            await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
+        return answer
+
+    def _network(self, name: str) -> Network:
+        network = self._catalogue.network(name)
+        if network is None or network.kind != "network":
+            raise BadRequest(
+                f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._catalogue.networks())}"
+            )
+        return network
+
+    def _check(self, user_id: str, network: Network, fields: dict[str, Any]) -> None:
+        """Check what depends on more than one field, and bring fields with several spellings to one."""
+        wanted_type = fields.get("dataset_type", network.dataset_type)
+        if wanted_type != network.dataset_type:
+            raise BadRequest(
+                f"dataset_type {wanted_type!r} does not fit {network.name}; "
+                f"leave it out, or send {network.dataset_type!r}"
+            )
+        if fields.get("automl_enabled") and network.name in NO_AUTOML:
+            raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
+        if fields.get("automl_algorithm") is not None:
+            fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
+        key = fields.get("encryption_key") or ""
+        if shell_safety.found(key) and (program := takes_key(network.name)):
+            raise BadRequest(shell_safety.key_refusal(key, program))
+        for name in _LISTS:
+            if name in fields:
+                fields[name] = name_list(name, fields[name])
+        check_model(network, fields)
+        for name in ("ptm", "train_datasets"):
+            if name in fields:
+                fields[name] = [reference.lower() for reference in dict.fromkeys(fields[name])]
+        check_references(self._store, user_id, network, fields)
+
+    def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
+        trained = [record.id for record in records if record.user_id is not None]
+        jobs = self._store.jobs.public(KIND, trained) if trained else {}
+        return [
+            self._own(record, jobs.get(record.id, []))
+            if record.user_id == user_id
+            else self._foreign(record, jobs.get(record.id, []))
+            for record in records
+        ]
+
+    def _own(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        return Model(
+            jobs=jobs,
+            actions=self.actions(record),
+            network_arch=NetworkArch(record.network_arch),
+            dataset_type=DatasetType(record.dataset_type),
+            encryption_key=record.encryption_key,
+            **{name: getattr(record, name) for name in _SAME},
+        )
+
+    def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
+        """The model as everybody else reads it: no key, and no id of what is its owner's alone."""
+        shown = self._own(record, [veiled(job) for job in jobs])
+        catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
+        ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
+        return msgspec.structs.replace(shown, encryption_key=msgspec.UNSET, ptm=ptm, **_PRIVATE)
+
+    def actions(self, record: ModelRecord) -> list[str]:
+        """What can be done with the model; nothing with a pretrained one."""
+        if record.user_id is None:
+            return []
+        network = self._catalogue.network(record.network_arch)
+        return list(network.actions) if network is not None else []
+
+
+def veiled(job: Job) -> Job:
+    """A public model's job as everybody else reads it: its messages quote the owner's paths and logs."""
+    stored: Any = job.result  # Lists carry it as the JSON that the store has.
+    result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
+    return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))

@@ -1,0 +1,144 @@
+"""Sweeps as a user reads them: trials, the best one, what matters."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import logging
+
+import msgspec
+
+from store import Store
+from store.records import JobRecord, SweepRecord, TrialRecord
+from taod.automl import trials
+from taod.automl.algorithms import algorithm
+from taod.automl.proposer import Proposer
+from taod.automl.schedule import best, epochs_trained, score
+from taod.automl.sweep_result import planned
+from taod.errors import NotFound
+from taod.scheduler.scheduler import Scheduler
+from taod.types.sweep import Importance, SweepView, TrialView
+
+log = logging.getLogger(__name__)
+
+_MOST_KEPT = 64
+ENOUGH = 4
+"""Trials with a value before anything is said of importance."""
+
+
+class Sweeps:
+    """What may be asked about sweeps."""
+
+    def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._proposer = proposer
+        self._importances: dict[tuple[str, int], list[Importance]] = {}
+        self._working: dict[str, asyncio.Task[list[Importance]]] = {}
+        """By sweep, what is being worked out while it goes on."""
+
+    async def view(self, job: JobRecord) -> SweepView:
+        """A sweep by its job. Raises NotFound where the job is none."""
+        sweep, known = self._found(job)
+        settings = sweep.settings
+        first = best(known, settings)
+        return SweepView(
+            job_id=job.id,
+            state=job.state,
+            reason=job.reason,
+            algorithm=settings.algorithm,
+            sampler=algorithm(settings.algorithm).sampler,
+            metric=settings.metric,
+            direction="minimise" if settings.minimise else "maximise",
+            best=None if first is None else first.number,
+            best_value=None if first is None else score(first, settings),
+            best_params=None if first is None else first.params,
+            trials=[self._trial(sweep, trial) for trial in known],
+            planned=planned(settings),
+            space=sweep.space,
+            notes=sweep.notes,
+            importances=await self._importance(sweep, known, wait=job.state.ended),
+            epochs_trained=epochs_trained(known),
+            started_at=sweep.began_at,
+            ended_at=job.ended_at,
+            max_parallel=settings.max_parallel,
+        )
+
+    async def finish(self, job: JobRecord) -> None:
+        """End it now, with the best trial so far. Raises NotFound where the job is no sweep, BadRequest unless it
+        runs."""
+        self._found(job)
+        await self._scheduler.finish(job.id)
+
+    def table(self, job: JobRecord) -> str:
+        """The trials as CSV, a column a parameter. Raises NotFound where the job is no sweep."""
+        sweep, known = self._found(job)
+        paths = [each.path for each in sweep.space]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["number", "job_id", "outcome", "state", sweep.settings.metric, "epochs", *paths, "reason"])
+        for trial in known:
+            view = self._trial(sweep, trial)
+            value = "" if view.value is None else repr(view.value)
+            state = "" if view.state is None else view.state.value
+            params = [msgspec.json.encode(view.params.get(path)).decode().strip('"') for path in paths]
+            writer.writerow(
+                [view.number, view.job_id or "", view.outcome, state, value, view.epochs, *params, view.reason]
+            )
+        return text.getvalue()
+
+    def _found(self, job: JobRecord) -> tuple[SweepRecord, list[TrialRecord]]:
+        sweep = self._store.sweeps.get(job.id)
+        if sweep is None:
+            hint = f"; it is a trial of sweep {job.sweep_id}" if job.sweep_id else ""
+            raise NotFound(f"job {job.id} ({job.action}) is no sweep{hint}; a train of a model with automl_enabled is")
+        return sweep, self._store.sweeps.trials(job.id)
+
+    def _trial(self, sweep: SweepRecord, trial: TrialRecord) -> TrialView:
+        job = self._store.jobs.get(trial.job_id) if trial.job_id else None
+        return TrialView(
+            number=trial.number,
+            job_id=trial.job_id,
+            params=trial.params,
+            value=score(trial, sweep.settings),
+            epochs=max(trial.trained, (job.progress.epoch or 0) if job is not None else 0),
+            state=None if job is None else job.state,
+            outcome=trial.outcome,
+            reason=trial.reason or ("" if job is None or trial.outcome != "open" else job.reason),
+            rung=trial.rung,
+            bracket=trial.bracket,
+            source=trial.source,
+        )
+
+    async def _importance(self, sweep: SweepRecord, known: list[TrialRecord], *, wait: bool) -> list[Importance]:
+        """Of the trials that have ended; worked out once for each of their numbers. Of a sweep that goes on the last
+        that are known, while newer ones are worked out: who watches it does not wait seconds for every answer."""
+        count = sum(1 for trial in known if trial.scores)
+        if count < ENOUGH or len(sweep.space) < 2:
+            return [Importance(sweep.space[0].path, 1.0)] if count >= ENOUGH else []
+        key = (sweep.job_id, count)
+        if key in self._importances:
+            return self._importances[key]
+        if wait:
+            return await self._work_out(key, sweep, known)
+        if sweep.job_id not in self._working:
+            task = asyncio.create_task(self._work_out(key, sweep, known), name=f"importances of {sweep.job_id}")
+            self._working[sweep.job_id] = task
+            task.add_done_callback(lambda task: self._worked_out(sweep.job_id, task))
+        earlier = [seen for job_id, seen in self._importances if job_id == sweep.job_id]
+        return self._importances[sweep.job_id, max(earlier)] if earlier else []
+
+    async def _work_out(self, key: tuple[str, int], sweep: SweepRecord, known: list[TrialRecord]) -> list[Importance]:
+        question = trials.question(sweep, algorithm(sweep.settings.algorithm), known, importance=True)
+        asked = await self._proposer.ask(question)
+        found = sorted(asked.importances.items(), key=lambda each: -each[1])
+        if len(self._importances) >= _MOST_KEPT:
+            self._importances.pop(next(iter(self._importances)))
+        self._importances[key] = [Importance(path, value) for path, value in found]
+        return self._importances[key]
+
+    def _worked_out(self, job_id: str, task: asyncio.Task[list[Importance]]) -> None:
+        self._working.pop(job_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("importances of sweep %s: %s", job_id, error)

@@ -1,0 +1,120 @@
+"""Keeps the figures of status lines: metrics over epochs, curves with their axes, values by category. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from taod.catalogue.schema.tables import StatusFacts
+from taod.telemetry.epochs import EpochValues, Values
+from taod.telemetry.numbers import NoNumber, count, number, numbers
+from taod.types.job import Categorical, CategoryValue, Graphical, Kpi
+
+
+class Series:
+    """Adds to a list of Kpi."""
+
+    def __init__(self, kpis: list[Kpi], facts: StatusFacts) -> None:
+        self._kpis = kpis
+        self._by_metric = {kpi.metric: kpi for kpi in kpis}
+        self._epochs = EpochValues(facts)
+
+    def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
+        """Keep a line's metrics, which may be none; what was read of them. `step` and `stepped` as in EpochValues."""
+        read = numbers(block)
+        self._epochs.keep(read, self._values, step, stepped=stepped)
+        return read
+
+    def _values(self, metric: str) -> Values:
+        kpi = self._by_metric.get(metric)
+        if kpi is None:
+            kpi = self._by_metric[metric] = Kpi(metric)
+            self._kpis.append(kpi)
+        return kpi.values
+
+
+class Curves:
+    """Adds to a list of Graphical. Axes start at zero and reach the number of values and their maximum, unless the
+    tool reports bounds. A block that was seen before is skipped, since tools write their last one again and again; not
+    where the last value of an epoch counts."""
+
+    def __init__(self, curves: list[Graphical], facts: StatusFacts) -> None:
+        self._curves = curves
+        self._by_metric = {curve.metric: curve for curve in curves}
+        self._given: dict[str, set[str]] = {}
+        self._epochs = EpochValues(facts, last=facts.curves == "last")
+        self._repeats_count = facts.curves == "last"
+        self._seen: set[bytes] = set()
+
+    def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
+        """Keep a line's curves, which may be none; what was read of them, nothing where the block was seen before."""
+        read = {} if self._seen_before(block) else numbers(block)
+        self._epochs.keep(read, self._values, step, stepped=stepped)
+        for metric in read:
+            if (curve := self._by_metric.get(metric)) is not None:
+                given = self._given.setdefault(metric, set())
+                _take_axes(curve, block.get(metric), given)
+                _extend_axes(curve, given)
+        return read
+
+    def _seen_before(self, block: Mapping[str, Any]) -> bool:
+        if self._repeats_count or not block:
+            return False
+        key = _fingerprint(block)
+        seen = key in self._seen
+        self._seen.add(key)
+        return seen
+
+    def _values(self, metric: str) -> Values:
+        curve = self._by_metric.get(metric)
+        if curve is None:
+            curve = self._by_metric[metric] = Graphical(metric)
+            self._curves.append(curve)
+        return curve.values
+
+
+def _extend_axes(curve: Graphical, given: set[str]) -> None:
+    if "x_max" not in given:
+        curve.x_max = len(curve.values)
+    if "y_max" not in given:
+        curve.y_max = max((value for value in curve.values.values() if value is not None), default=0.0)
+
+
+def _take_axes(curve: Graphical, told: object, given: set[str]) -> None:
+    if not isinstance(told, dict):
+        return
+    for name in ("x_min", "x_max"):
+        if (bound := count(told.get(name))) is not None:
+            setattr(curve, name, bound)
+            given.add(name)
+    for name in ("y_min", "y_max"):
+        try:
+            limit = number(told.get(name))
+        except NoNumber:
+            continue
+        if limit is not None:
+            setattr(curve, name, limit)
+            given.add(name)
+    if told.get("units") is not None:
+        curve.units = str(told["units"])
+
+
+def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
+    """Put a line's values by category in place of older ones of the same metric."""
+    for metric, categories in block.items():
+        if isinstance(categories, dict):
+            values = [CategoryValue(str(category), value) for category, value in numbers(categories).items()]
+            latest = Categorical(str(metric), values)
+            for position, older in enumerate(kept):
+                if older.metric == metric:
+                    kept[position] = latest
+                    break
+            else:
+                kept.append(latest)
+
+
+def _fingerprint(block: Mapping[str, Any]) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(block, order="deterministic"), digest_size=16).digest()
