@@ -66,16 +66,16 @@ async def model(root: Path) -> AsyncIterator[tuple[Client, str]]:
     """A client, and a model whose train can be posted at once."""
     async with Client.of(find(root)) as client:
         data = await client.create_dataset(
-            DatasetCreate(type="image_classification", format="classification_pyt", name="two pictures")
+            DatasetCreate(type="image_classification", format="classification_pyt", name="two images")
         )
-        await client.upload(data.id, _two_pictures(root.parent))
+        await client.upload(data.id, _two_images(root.parent))
         made = await client.create_model(
             ModelCreate(network_arch="classification_pyt", name="bench", train_datasets=[data.id], eval_dataset=data.id)
         )
         yield client, made.id
 
 
-def _two_pictures(folder: Path) -> Path:
+def _two_images(folder: Path) -> Path:
     from PIL import Image
 
     for name in ("a", "b"):

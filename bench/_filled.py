@@ -1,4 +1,4 @@
-"""Stores with many data sets, models and jobs, as a workstation has after years of use."""
+"""Stores with many datasets, models and jobs, as a workstation has after years of use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Clock:
 def fill(
     path: Path, *, datasets: int = 0, models: int = 0, jobs_each: int = 10, waiting: int = 0, queued: int = 0
 ) -> UserRecord:
-    """Make the store at `path` with so many data sets and models, with `jobs_each` jobs that are done, with results;
+    """Make the store at `path` with so many datasets and models, with `jobs_each` jobs that are done, with results;
     and with so many jobs of one model more that wait for data, or in the queue. All belong to the first user, who is
     returned."""
     clock = Clock()
@@ -54,7 +54,7 @@ def fill(
         with store.transaction():
             user = store.users.add(FIRST_USER)
             for number in range(datasets):
-                _done(store, _dataset(store, user, f"Data set {number % 977}"), "convert", jobs_each)
+                _done(store, _dataset(store, user, f"Dataset {number % 977}"), "convert", jobs_each)
             for number in range(models):
                 _done(store, _model(store, user, f"Model {number % 977}"), "train", jobs_each)
             empty = _dataset(store, user, "not uploaded yet")

@@ -55,7 +55,7 @@ async def _jobs(root: Root) -> tuple[str, str, str]:
 
 def _write_log(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = b"2026-01-01 10:00:00 INFO step %07d loss 0.4711 lr 0.001 throughput 1234.5 pictures/s on cpu0\n"
+    line = b"2026-01-01 10:00:00 INFO step %07d loss 0.4711 lr 0.001 throughput 1234.5 images/s on cpu0\n"
     block = b"".join(line % number for number in range(10_000))
     with path.open("wb") as log:
         log.write(b"2026-01-01 10:00:00 INFO %s\n" % FIRST_LINE)

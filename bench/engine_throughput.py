@@ -1,7 +1,7 @@
-"""Engine training throughput against a plain torch loop by hand: same model, pictures, batch and optimiser, same run.
+"""Engine training throughput against a plain torch loop by hand: same model, images, batch and optimiser, same run.
 
-`python -m bench.engine_throughput [--backbone resnet_tiny] [--side 32] [--batch 32] [--pictures 1024] [--rounds 5]`
-tells pictures a second of each and the ratio (median over rounds; above 1 the engine is faster). The two take turns,
+`python -m bench.engine_throughput [--backbone resnet_tiny] [--side 32] [--batch 32] [--images 1024] [--rounds 5]`
+tells images a second of each and the ratio (median over rounds; above 1 the engine is faster). The two take turns,
 so that a load that comes and goes meets both. Both pay for decoding, augmenting, normalising, forward, backward,
 optimiser and the running loss.
 """
@@ -32,7 +32,7 @@ from runners.engine.status import StatusWriter
 CLASSES = 10
 
 
-def make_pictures(folder: Path, count: int, side: int) -> None:
+def make_images(folder: Path, count: int, side: int) -> None:
     random = np.random.default_rng(0)
     for index in range(count):
         path = folder / str(index % CLASSES) / f"{index:06d}.png"
@@ -89,7 +89,7 @@ def engine_epoch(root: Path, backbone: str, side: int, batch: int) -> tuple[Call
                 "samples_per_gpu": batch,
                 "workers_per_gpu": 0,
                 "train": {
-                    "data_prefix": str(root / "pictures"),
+                    "data_prefix": str(root / "images"),
                     "pipeline": [{"type": "RandomCrop", "size": side, "padding": 2}],
                 },
             }
@@ -111,23 +111,23 @@ def timed(epoch: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def compare(backbone: str, side: int, batch: int, pictures: int, rounds: int) -> tuple[str, str, str]:
+def compare(backbone: str, side: int, batch: int, images: int, rounds: int) -> tuple[str, str, str]:
     """One setting, as a row: what it is, the ratio with the engine's rate, the rate by hand."""
     logging.getLogger("engine").addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make_pictures(root / "pictures", pictures, side)
+        make_images(root / "images", images, side)
         engine, architecture = engine_epoch(root, backbone, side, batch)
-        plain = plain_epoch(root / "pictures", architecture, batch)
+        plain = plain_epoch(root / "images", architecture, batch)
         timed(plain), timed(engine)
         turns = [(timed(plain), timed(engine)) for _ in range(rounds)]
-    by_hand, own = (statistics.median(pictures / turn[which] for turn in turns) for which in (0, 1))
+    by_hand, own = (statistics.median(images / turn[which] for turn in turns) for which in (0, 1))
     ratio = statistics.median(hand / engine for hand, engine in turns)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     return (
         f"train {backbone} {side}x{side}, batch {batch}, {device}, {rounds} rounds",
-        f"{ratio:.2f} times by hand ({own:.0f} pictures/s)",
-        f"plain torch loop {by_hand:.0f} pictures/s; goal ≥ 1",
+        f"{ratio:.2f} times by hand ({own:.0f} images/s)",
+        f"plain torch loop {by_hand:.0f} images/s; goal ≥ 1",
     )
 
 
@@ -141,10 +141,10 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet_tiny")
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pictures", type=int, default=1024)
+    parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    print(*compare(asked.backbone, asked.side, asked.batch, asked.pictures, asked.rounds), sep="\n")
+    print(*compare(asked.backbone, asked.side, asked.batch, asked.images, asked.rounds), sep="\n")
 
 
 if __name__ == "__main__":

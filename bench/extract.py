@@ -46,7 +46,7 @@ def run(folder: Path | None = None) -> Iterator[tuple[str, str, str]]:
 
 
 def _fill(folder: Path, count: int, least: int, most: int) -> None:
-    """Files that do not shrink, as pictures do not."""
+    """Files that do not shrink, as images do not."""
     draw = random.Random(1)
     for n in range(count):
         inner = folder / f"{n % 20:02d}"

@@ -18,11 +18,11 @@ from PIL import Image, ImageDraw
 from taod.datasets.formats.validate import Examination
 from taod.datasets.validation.summary import summarise
 
-PICTURES = 10_000
+IMAGES = 10_000
 MASKS = 1_000
 UNET = ("semantic_segmentation", "unet")
 EACH = 10
-"""Objects of each picture."""
+"""Objects of each image."""
 
 
 def run() -> Iterator[tuple[str, str, str]]:
@@ -32,9 +32,9 @@ def run() -> Iterator[tuple[str, str, str]]:
         for format_ in ("kitti", "coco"):
             peer = f"pycocotools reads it in {_seconds(lambda: _theirs(top))}" if format_ == "coco" else "–"
             summary = _seconds(lambda format_=format_: summarise(top, "object_detection", format_))
-            yield f"{format_}: summary of {PICTURES * EACH:,} labels", summary, peer
+            yield f"{format_}: summary of {IMAGES * EACH:,} labels", summary, peer
             whole = _seconds(lambda format_=format_: Examination(top, "object_detection", format_).run())
-            yield f"{format_}: full check, with the headers of {PICTURES:,} pictures", whole, "–"
+            yield f"{format_}: full check, with the headers of {IMAGES:,} images", whole, "–"
 
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
@@ -64,8 +64,8 @@ def _theirs(top: Path) -> object:
 
 def _decoded(top: Path) -> None:
     for path in sorted((top / "masks").rglob("*.png")):
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
 
 
 def _paint(top: Path) -> None:
@@ -94,7 +94,7 @@ def _fill(top: Path) -> None:
     Image.effect_noise((640, 480), 60).convert("RGB").save(top / "one.jpg")
     document: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
     document["categories"] = [{"id": 1, "name": "car"}, {"id": 2, "name": "person"}]
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         name = f"{number:06d}"
         os.link(top / "one.jpg", top / "images" / f"{name}.jpg")
         document["images"].append({"id": number, "file_name": f"{name}.jpg", "width": 640, "height": 480})

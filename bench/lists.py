@@ -31,7 +31,7 @@ from taod.types.state import State
 
 ROWS, JOBS_EACH = 10_000, 10
 FILES = 1_000
-"""Of the peer's data sets: it takes as long for each, and 110,000 files would take minutes to make."""
+"""Of the peer's datasets: it takes as long for each, and 110,000 files would take minutes to make."""
 ROUNDS = 51
 PAGE = PageRequest(0, 20)
 GOAL, CREATE = "goal ≤ 3 ms", "goal ≤ 2 ms"
@@ -49,10 +49,10 @@ def run() -> list[tuple[str, str, str]]:
 
 
 def _resources(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Data sets and models with ten jobs each."""
-    peer = f"{_files_walk_s(folder / 'files') * 1000:.0f} ms to walk the JSON files of {FILES:,} data sets; {GOAL}"
+    """Datasets and models with ten jobs each."""
+    peer = f"{_files_walk_s(folder / 'files') * 1000:.0f} ms to walk the JSON files of {FILES:,} datasets; {GOAL}"
     with _opened(folder, datasets=ROWS, models=ROWS, jobs_each=JOBS_EACH) as (services, user):
-        for name, service in (("data sets", services.datasets), ("models", services.models)):
+        for name, service in (("datasets", services.datasets), ("models", services.models)):
             for how, wanted, sort in (
                 ("by date", ResourceFilter(), Sort.DATE_DESCENDING),
                 ("whose name has “97”, by name", ResourceFilter(name="97"), Sort.NAME_ASCENDING),
@@ -62,7 +62,7 @@ def _resources(folder: Path) -> Iterator[tuple[str, str, str]]:
                 yield f"20 of {ROWS:,} {name} with {JOBS_EACH} jobs each, {how}", _shown(took), peer
                 peer = GOAL
         body = DatasetCreate(type=_filled.KIND, format=_filled.NETWORK)
-        yield "create a data set", _shown(_times(lambda: _encode(services.datasets.create(user, body)))), CREATE
+        yield "create a dataset", _shown(_times(lambda: _encode(services.datasets.create(user, body)))), CREATE
         model = ModelCreate(network_arch=_filled.NETWORK)
         yield "create a model", _shown(_times(lambda: _encode(services.models.create(user, model)))), CREATE
 
@@ -141,12 +141,12 @@ def _opened(folder: Path, **rows: int) -> Iterator[tuple[Services, str]]:
 
 
 def _files_walk_s(folder: Path) -> float:
-    """A page of 20 of data sets that are JSON files, one for each data set and job: all are read, filtered, sorted."""
+    """A page of 20 of datasets that are JSON files, one for each dataset and job: all are read, filtered, sorted."""
     result = json.loads(_encode(_filled.RESULT))
     for number in range(FILES):
         jobs = folder / f"{number}" / "jobs"
         jobs.mkdir(parents=True)
-        (jobs.parent / "metadata.json").write_text(json.dumps({"name": f"Data set {number}", "created_on": number}))
+        (jobs.parent / "metadata.json").write_text(json.dumps({"name": f"Dataset {number}", "created_on": number}))
         for job in range(JOBS_EACH):
             (jobs / f"{job}.json").write_text(json.dumps({"id": job, "status": "Done", "result": result}))
 

@@ -46,7 +46,7 @@ class Told:
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: Counter[str] = field(default_factory=Counter)
     names: dict[str, str] = field(default_factory=dict)
-    """Data set → the name that it was last told to have."""
+    """Dataset → the name that it was last told to have."""
     models: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     jobs: set[str] = field(default_factory=set)

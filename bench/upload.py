@@ -22,7 +22,7 @@ from taod.types.dataset import DatasetCreate
 
 MB = 1024 * 1024
 SIZE_MB = int(os.environ.get("TAOD_BENCH_UPLOAD_MB", "2048"))
-PICTURE = 200_000
+IMAGE = 200_000
 
 
 def run() -> Iterator[tuple[str, str, str]]:
@@ -36,20 +36,20 @@ def run() -> Iterator[tuple[str, str, str]]:
 
 
 def _pack(archive: Path, kind: str, size_mb: int) -> None:
-    """Pictures that do not shrink."""
-    count = size_mb * MB // PICTURE
+    """Images that do not shrink."""
+    count = size_mb * MB // IMAGE
     if kind == "zip":
         import zipfile
 
         with zipfile.ZipFile(archive, "w") as out:
             out.writestr("classes.txt", "cat\n")
             for n in range(count):
-                out.writestr(f"images_train/cat/{n}.png", os.urandom(PICTURE))
+                out.writestr(f"images_train/cat/{n}.png", os.urandom(IMAGE))
         return
     with tarfile.open(archive, "w") if kind == "tar" else tarfile.open(archive, "w:gz", compresslevel=1) as out:
         _add(out, "classes.txt", b"cat\n")
         for n in range(count):
-            _add(out, f"images_train/cat/{n}.png", os.urandom(PICTURE))
+            _add(out, f"images_train/cat/{n}.png", os.urandom(IMAGE))
 
 
 def _add(out: tarfile.TarFile, name: str, content: bytes) -> None:

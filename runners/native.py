@@ -22,7 +22,7 @@ ENTRY_POINTS = {
     ("instance_segmentation", "convert"): "mask_rcnn",
     ("semantic_segmentation", "convert"): "unet",
 }
-"""Whose entry point converts a data set of a type."""
+"""Whose entry point converts a dataset of a type."""
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Actions with one entry point whatever the network."""
 

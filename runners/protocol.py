@@ -33,7 +33,7 @@ class Command(msgspec.Struct, frozen=True):
     """Kind of container image: `tlt-tf1`, `tlt-tf2`, `tlt-pytorch`, `tao-deploy`, `tao-ds`."""
     environment: dict[str, str] = {}
     reads: list[str] = []
-    """Folders and files that the run reads (data sets, parents' results, weights): what a container mounts."""
+    """Folders and files that the run reads (datasets, parents' results, weights): what a container mounts."""
     writes: list[str] = []
     """Folders outside the job's own that the run writes to: a dataset that is converted."""
     secrets: list[str] = []

@@ -1,4 +1,4 @@
-"""Data sets."""
+"""Datasets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SELECT = f"SELECT {_COLUMNS.select('datasets')} FROM datasets"
 
 
 class Datasets:
-    """The rows of data sets."""
+    """The rows of datasets."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
 
     def add(self, dataset: DatasetRecord) -> DatasetRecord:
-        """Keep a new data set. Raises Conflict for an unknown user or a known id."""
+        """Keep a new dataset. Raises Conflict for an unknown user or a known id."""
         values = {**_COLUMNS.pack(dataset), "name_key": dataset.name.casefold()}
         with self._db.transaction():
             self._db.write(insert("datasets", values), [*values.values()])
         return dataset
 
     def get(self, user_id: str, dataset_id: str) -> DatasetRecord | None:
-        """The user's own data set of this id."""
+        """The user's own dataset of this id."""
         row = self._db.row(f"{_SELECT} WHERE id = ? AND user_id = ?", [dataset_id, user_id])
         return None if row is None else _COLUMNS.read(row)
 
@@ -44,7 +44,7 @@ class Datasets:
         skip: int = 0,
         size: int | None = None,
     ) -> tuple[builtins.list[DatasetRecord], int]:
-        """One page of the user's data sets, and how many match in all. `arch` and `read_only` say nothing of them:
+        """One page of the user's datasets, and how many match in all. `arch` and `read_only` say nothing of them:
         `read_only` true matches none, an `arch` is ignored."""
         where = Where()
         where.add("user_id = ?", user_id)
@@ -74,12 +74,12 @@ class Datasets:
         return _COLUMNS.read(row)
 
     def delete(self, dataset_id: str) -> bool:
-        """Delete a data set with its specs and jobs; whether there was one. Raises Conflict while a model uses it."""
+        """Delete a dataset with its specs and jobs; whether there was one. Raises Conflict while a model uses it."""
         with self._db.transaction():
             return self._db.write("DELETE FROM datasets WHERE id = ?", [dataset_id]) > 0
 
     def users_of(self, dataset_id: str) -> builtins.list[tuple[str, str]]:
-        """Id and name of each model that uses the data set, in any part, by name."""
+        """Id and name of each model that uses the dataset, in any part, by name."""
         sql = """
             SELECT id, name FROM models WHERE eval_dataset = ?1 OR inference_dataset = ?1 OR calibration_dataset = ?1
                 OR id IN (SELECT model_id FROM model_train_datasets WHERE dataset_id = ?1)

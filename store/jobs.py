@@ -324,7 +324,7 @@ class Jobs:
 
 
 def _public(row: tuple[Any, ...]) -> Job:
-    """The result stays the JSON that it is: a page of data sets holds hundreds, and nobody looks into them on the way.
+    """The result stays the JSON that it is: a page of datasets holds hundreds, and nobody looks into them on the way.
     An encoder puts a Raw where it stands."""
     job_id, action, parent_id, state, created_on, last_modified, document = row
     result = cast(Result, msgspec.Raw(document))

@@ -1,4 +1,4 @@
-"""An owner of jobs and specs is a model or a data set: which column refers to it, how its name gets into a search."""
+"""An owner of jobs and specs is a model or a dataset: which column refers to it, how its name gets into a search."""
 
 from __future__ import annotations
 

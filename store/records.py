@@ -44,12 +44,12 @@ class DatasetRecord(msgspec.Struct):
     state: str = "empty"
     """`empty`, `uploading`, `ready` or `linked`."""
     path: str | None = None
-    """The registered folder of a linked data set; None: the root's own `datasets/<id>`."""
+    """The registered folder of a linked dataset; None: the root's own `datasets/<id>`."""
     summary: DatasetSummary | None = None
     parent_job: str | None = None
     """The job that made it; remembered when that is deleted."""
     parent_dataset: str | None = None
-    """The data set that it was made from; remembered likewise."""
+    """The dataset that it was made from; remembered likewise."""
 
     @property
     def has_data(self) -> bool:
@@ -139,7 +139,7 @@ class JobRecord(msgspec.Struct):
     asked_runner: str | None = None
     """The runner that was asked for by name when it was posted."""
     data: list[DataSeen] = []
-    """What its last run saw of data sets."""
+    """What its last run saw of datasets."""
     sweep_id: str | None = None
     """The job of the sweep that this one is a trial of."""
     trial: int | None = None
@@ -344,7 +344,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which data sets or models a list wants; every field narrows."""
+    """Which datasets or models a list wants; every field narrows."""
 
     name: str | None = None
     """Case-insensitive part of the name."""

@@ -1,4 +1,4 @@
-"""Saved experiment specs: one document for each action of a model or data set."""
+"""Saved experiment specs: one document for each action of a model or dataset."""
 
 from __future__ import annotations
 

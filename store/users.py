@@ -54,7 +54,7 @@ class Users:
     def delete(self, user_id: str) -> bool:
         """Delete a user with all that is theirs; whether there was one.
 
-        Raises Conflict while another user's model uses a data set or model of theirs.
+        Raises Conflict while another user's model uses a dataset or model of theirs.
         """
         with self._db.transaction():
             return self._db.write("DELETE FROM users WHERE id = ?", [user_id]) > 0

@@ -40,7 +40,7 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     root: str = ""
     """Empty: the user's data folder."""
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
-    """Folders below which a local folder may be registered as a data set or as weights."""
+    """Folders below which a local folder may be registered as a dataset or as weights."""
     keep_free_bytes: Count = 100 * 1024**2
     """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
     link_check_s: Positive = 10.0
@@ -251,7 +251,7 @@ class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 class DatasetsConfig(msgspec.Struct, forbid_unknown_fields=True):
     check: Literal["auto", "off"] = "auto"
-    """Check all files of a data set after each upload or link, beside everything else; or only when asked."""
+    """Check all files of a dataset after each upload or link, beside everything else; or only when asked."""
     check_after_s: Annotated[float, Meta(ge=0)] = 2.0
     """Seconds of quiet after an upload before its check begins."""
 

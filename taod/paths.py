@@ -48,7 +48,7 @@ class Root:
 
     @property
     def reviews(self) -> Path:
-        """What was found out about data sets: reports of checks, samples; all of it can be made anew."""
+        """What was found out about datasets: reports of checks, samples; all of it can be made anew."""
         return self.path / "reviews"
 
     def review(self, dataset_id: str) -> Path:

@@ -76,7 +76,7 @@ class UsageTold(Message, bubble=False):
 
 
 class CheckMoved(Message, bubble=False):
-    """The full check of a data set has come further."""
+    """The full check of a dataset has come further."""
 
     def __init__(self, progress: CheckProgress) -> None:
         super().__init__()

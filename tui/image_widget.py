@@ -1,4 +1,4 @@
-"""Pictures of half blocks, which every terminal can: two pixels a cell, no question to the terminal."""
+"""Images of half blocks, which every terminal can: two pixels a cell, no question to the terminal."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ MOST_LINES = 60
 
 
 def opened(data: bytes) -> Image:
-    """A picture, whole. Raises OSError where it is none (Pillow's UnidentifiedImageError is one), or too large."""
+    """An image, whole. Raises OSError where it is none (Pillow's UnidentifiedImageError is one), or too large."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            return picture.convert("RGB")
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return image.convert("RGB")
     except Image.DecompressionBombError as error:
         raise OSError(str(error)) from error
 
 
 def fitted(size: tuple[int, int], width: int, most_lines: int) -> tuple[int, int]:
-    """Columns and lines of a picture of `size` pixels in its proportions, in `width` cells and at most so many lines;
+    """Columns and lines of an image of `size` pixels in its proportions, in `width` cells and at most so many lines;
     a cell is about twice as high as it is wide, so it holds one pixel over another."""
     columns = max(1, min(width, round(most_lines * 2 * size[0] / max(1, size[1]))))
     lines = max(1, min(most_lines, round(columns * size[1] / max(1, size[0]) / 2)))
     return columns, lines
 
 
-def half_blocks(picture: Image, columns: int, lines: int) -> Text:
-    """The picture as text."""
-    small = picture.resize((columns, lines * 2))
+def half_blocks(image: Image, columns: int, lines: int) -> Text:
+    """The image as text."""
+    small = image.resize((columns, lines * 2))
     pixels = small.load()
     assert pixels is not None
     text = Text(no_wrap=True, end="")
@@ -58,19 +58,19 @@ def _colour(pixel: object) -> Color:
     return Color.from_triplet(ColorTriplet(*pixel))  # type: ignore[misc]
 
 
-class Picture(Widget):
+class ImageWidget(Widget):
     """As wide as its room, in its proportions."""
 
-    def __init__(self, picture: Image, *, most_lines: int = MOST_LINES, classes: str | None = None) -> None:
+    def __init__(self, image: Image, *, most_lines: int = MOST_LINES, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self._picture, self._most_lines = picture, most_lines
+        self._image, self._most_lines = image, most_lines
         self._drawn: tuple[int, Text] | None = None
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return fitted(self._picture.size, max(1, width), self._most_lines)[1]
+        return fitted(self._image.size, max(1, width), self._most_lines)[1]
 
     def render(self) -> Text:
         width = max(1, self.size.width)
         if self._drawn is None or self._drawn[0] != width:
-            self._drawn = (width, half_blocks(self._picture, *fitted(self._picture.size, width, self._most_lines)))
+            self._drawn = (width, half_blocks(self._image, *fitted(self._image.size, width, self._most_lines)))
         return self._drawn[1]

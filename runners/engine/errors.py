@@ -14,7 +14,7 @@ class SpecError(EngineError):
 
 
 class DataError(EngineError):
-    """Pictures, class folders or the classes file are not as they must be; the sentence names the path."""
+    """Images, class folders or the classes file are not as they must be; the sentence names the path."""
 
 
 class CheckpointError(EngineError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from store.database import Database
 from store.migrations import (
+    boxes_per_image,
     cluster_runs,
     first_schema,
     lists_from_indices,
@@ -43,6 +44,7 @@ STEPS: Mapping[str, Step] = {
     "uploads": _script(uploads.SCRIPT),
     "sweeps": _script(sweeps.SCRIPT),
     "warnings_as_data": warnings_as_data.step,
+    "boxes_per_image": _script(boxes_per_image.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -1,9 +1,9 @@
-"""Users, data sets, models, specs, jobs and what belongs to a job."""
+"""Users, datasets, models, specs, jobs and what belongs to a job."""
 
 from __future__ import annotations
 
 # Filters and sort keys lie together in the lists' indices, so that a page is found without reading the wide rows.
-# `name_key` is the case-folded name, `search_key` the words of a job. An owner is a model or a data set: two foreign
+# `name_key` is the case-folded name, `search_key` the words of a job. An owner is a model or a dataset: two foreign
 # keys, of which one is set; jobs repeat it as `owner_id`: a generated column would keep SQLite from a covering index.
 SCRIPT = """
 CREATE TABLE users (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # The counts of a user's jobs by state are kept by triggers, because counting costs as much as there are jobs, for the
 # total of each list and each of the dashboard's figures.
-# `jobs_of_owner` holds all that a data set or model shows of its jobs but the results. The two indices of what waits
+# `jobs_of_owner` holds all that a dataset or model shows of its jobs but the results. The two indices of what waits
 # hold only that, so that a look at the queue costs what is in it; their conditions stand in the queries word for word,
 # and `state` stands in them because SQLite checks it once more.
 SCRIPT = """

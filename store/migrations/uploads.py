@@ -1,8 +1,8 @@
-"""Where data came from: the job and the data set behind a data set, and the data that a job saw."""
+"""Where data came from: the job and the dataset behind a dataset, and the data that a job saw."""
 
 from __future__ import annotations
 
-# What a data set was made from may be deleted and is remembered all the same: no foreign keys.
+# What a dataset was made from may be deleted and is remembered all the same: no foreign keys.
 SCRIPT = """
 ALTER TABLE datasets ADD COLUMN parent_job TEXT;
 

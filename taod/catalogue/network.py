@@ -126,9 +126,9 @@ class Network:
 
 
 def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
-    """What can be run on a data set itself, by its type and format.
+    """What can be run on a dataset itself, by its type and format.
 
-    A type that belongs to one network has that network's conversion, which writes into the data set.
+    A type that belongs to one network has that network's conversion, which writes into the dataset.
     """
     entry = index().get(dataset_type)
     if entry is None:
@@ -170,11 +170,11 @@ class Catalogue:
         return [name for name, entry in index().items() if entry.kind == "network"]
 
     def dataset_types(self) -> list[str]:
-        """Types that a data set can have."""
+        """Types that a dataset can have."""
         return sorted({entry.dataset_type for entry in index().values()})
 
     def dataset_formats(self, dataset_type: str) -> list[str]:
-        """Formats that a data set of that type can have; empty for an unknown type."""
+        """Formats that a dataset of that type can have; empty for an unknown type."""
         return list(index()[dataset_type].formats) if dataset_type in self.dataset_types() else []
 
     def pretrained(self) -> Iterator[tuple[str, str]]:

@@ -19,9 +19,9 @@ COMMANDS = {
     "quickstart": (
         "taod.cli.commands.quickstart",
         "quickstart",
-        "Train, evaluate, export and try a model on real pictures.",
+        "Train, evaluate, export and try a model on real images.",
     ),
-    "dataset": ("taod.cli.commands.dataset", "dataset", "Data sets: make, upload, link, show, convert, delete."),
+    "dataset": ("taod.cli.commands.dataset", "dataset", "Datasets: make, upload, link, show, convert, delete."),
     "model": ("taod.cli.commands.model", "model", "Models: make, set, specify, run, show, delete."),
     "job": ("taod.cli.commands.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
     "sweep": ("taod.cli.commands.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),

@@ -1,4 +1,4 @@
-"""Calls about data sets: the resource itself, its files on their way in, what was understood of them."""
+"""Calls about datasets: the resource itself, its files on their way in, what was understood of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taod.types.dataset import (
 
 
 class DatasetCalls(UploadCalls):
-    """Data sets of the user."""
+    """Datasets of the user."""
 
     async def datasets(
         self,

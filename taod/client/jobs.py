@@ -53,7 +53,7 @@ class JobCalls(Transport):
         return await self.call("GET", self.user_path("job", job_id), JobDetail)
 
     async def owned_jobs(self, kind: str, owner_id: str) -> list[Job]:
-        """A model's or a data set's jobs as the public contract has them."""
+        """A model's or a dataset's jobs as the public contract has them."""
         return await self.call("GET", self.user_path(kind, owner_id, "job"), list[Job])
 
     async def owned_job(self, kind: str, owner_id: str, job_id: str) -> Job:

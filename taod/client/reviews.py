@@ -1,4 +1,4 @@
-"""Calls about what is in a data set: the full check's report, samples of the pictures, data sets made of jobs."""
+"""Calls about what is in a dataset: the full check's report, samples of the images, datasets made of jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from taod.types.dataset import Dataset, DatasetCheck, DatasetFromJob, DatasetRep
 
 
 class ReviewCalls(Transport):
-    """Checks and samples of the user's data sets."""
+    """Checks and samples of the user's datasets."""
 
     async def dataset_report(self, dataset_id: str) -> DatasetReport:
         return await self.call("GET", self.user_path("dataset", dataset_id, "report"), DatasetReport)
@@ -30,5 +30,5 @@ class ReviewCalls(Transport):
             return await response.aread()
 
     async def dataset_from_job(self, job_id: str, body: DatasetFromJob) -> Dataset:
-        """A new data set of what a job of the data services has left."""
+        """A new dataset of what a job of the data services has left."""
         return await self.call("POST", self.user_path("job", job_id, "dataset"), Dataset, body=body)

@@ -1,4 +1,4 @@
-"""Calls about specifications of a model's or a data set's actions. `kind` is `model` or `dataset`."""
+"""Calls about specifications of a model's or a dataset's actions. `kind` is `model` or `dataset`."""
 
 from __future__ import annotations
 

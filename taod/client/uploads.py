@@ -29,7 +29,7 @@ PipeProgress = Callable[[int, None], None]
 
 
 class UploadCalls(Transport):
-    """Archives on their way to a data set."""
+    """Archives on their way to a dataset."""
 
     async def upload(
         self,

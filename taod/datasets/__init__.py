@@ -1,1 +1,1 @@
-"""Data sets on disk: uploads, safe extraction, structure checks, summaries."""
+"""Datasets on disk: uploads, safe extraction, structure checks, summaries."""

@@ -24,10 +24,10 @@ LEADING = 8
 
 
 def complete(new: Path, old: Path, type_: str, format_: str, cancel: threading.Event | None = None) -> Path:
-    """Put what `old` has and `new` lacks into `new`; returns the folder that then is the whole data set.
+    """Put what `old` has and `new` lacks into `new`; returns the folder that then is the whole dataset.
 
     Of two files of the same name the new one counts. Folders that an archive was packed in are left out where they
-    only lead to names that the data set has. Lists that are made of the pictures' names are left to be made again.
+    only lead to names that the dataset has. Lists that are made of the images' names are left to be made again.
 
     Raises BadRequest where names differ in case only, or a file would take a folder's place; Stopped.
     """
@@ -54,7 +54,7 @@ def _expected(type_: str, format_: str) -> set[str]:
 
 
 def _top(new: Path, known: set[str], type_: str) -> Path:
-    """The folder of the archive whose names are the data set's; its outermost one where none is."""
+    """The folder of the archive whose names are the dataset's; its outermost one where none is."""
     top = new
     for _ in range(LEADING + 1):
         names = {name for name in _names(top) if not is_junk(name)}
@@ -85,7 +85,7 @@ def _fill(new: Path, old: Path, where: str, left: set[str], cancel: threading.Ev
             target = new / entry.name
             if other is not None and target.is_dir() != entry.is_dir():
                 raise BadRequest(
-                    f"archive entry {show(name)} is a {'folder' if target.is_dir() else 'file'} where the data set has "
+                    f"archive entry {show(name)} is a {'folder' if target.is_dir() else 'file'} where the dataset has "
                     f"a {'folder' if entry.is_dir() else 'file'}; rename it, or replace the data (mode=replace)"
                 )
             if entry.is_dir():

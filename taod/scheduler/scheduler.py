@@ -164,7 +164,7 @@ class Scheduler:
         return job
 
     async def cancel_owner(self, owner_kind: str, owner_id: str) -> None:
-        """Cancel every job of a model or data set that has not ended, and wait until none of them runs."""
+        """Cancel every job of a model or dataset that has not ended, and wait until none of them runs."""
         wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
         jobs, _ = self._ground.store.jobs.list(wanted)
         for job in jobs:

@@ -1,4 +1,4 @@
-"""What a request does, without HTTP: data sets, models, jobs, specs, pretrained models, users, devices, networks."""
+"""What a request does, without HTTP: datasets, models, jobs, specs, pretrained models, users, devices, networks."""
 
 from taod.services.services import Services
 

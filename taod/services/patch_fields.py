@@ -1,4 +1,4 @@
-"""What is the same for the fields of data sets and models: which were set, which may not change, how lists are told."""
+"""What is the same for the fields of datasets and models: which were set, which may not change, how lists are told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling listeners that a data set, a model or a job changed."""
+"""Telling listeners that a dataset, a model or a job changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Announcer:
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
         self.on_dataset: list[Callable[[str, str, str], None]] = []
-        """Told within the daemon: user, data set, change."""
+        """Told within the daemon: user, dataset, change."""
 
     def dataset(self, user_id: str, dataset_id: str, change: str, detail: str = "") -> None:
         self._bus.publish(EventType.DATASET, ResourceChange(dataset_id, change, detail), user_id=user_id)

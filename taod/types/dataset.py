@@ -1,4 +1,4 @@
-"""Data sets: what a client posts and what it reads."""
+"""Datasets: what a client posts and what it reads."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Dataset(msgspec.Struct):
-    """A data set as the HTTP contract has it."""
+    """A dataset as the HTTP contract has it."""
 
     id: Id
     jobs: list[Job]
@@ -111,7 +111,7 @@ class DatasetLink(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SplitSummary(msgspec.Struct):
-    """One split of a data set: how many pictures, and how many a class where classes are known."""
+    """One split of a dataset: how many images, and how many a class where classes are known."""
 
     name: str
     images: int
@@ -127,17 +127,17 @@ class Spread(msgspec.Struct):
 
 
 class BoxFigures(msgspec.Struct):
-    """Figures of the boxes of a data set, in pixels."""
+    """Figures of the boxes of a dataset, in pixels."""
 
     boxes: int
     width: Spread
     height: Spread
-    per_picture: Spread
-    """Boxes of each picture that has some."""
+    per_image: Spread
+    """Boxes of each image that has some."""
 
 
-class PictureFigures(msgspec.Struct):
-    """Figures of pictures, in pixels; of a large data set a sample is measured."""
+class ImageFigures(msgspec.Struct):
+    """Figures of images, in pixels; of a large dataset a sample is measured."""
 
     measured: int
     width: Spread
@@ -145,7 +145,7 @@ class PictureFigures(msgspec.Struct):
 
 
 class UploadMode(StrEnum):
-    """What becomes of the files that a data set has."""
+    """What becomes of the files that a dataset has."""
 
     REPLACE = "replace"
     """They go when the new ones are whole."""
@@ -172,7 +172,7 @@ class UploadProgress(msgspec.Struct):
 
 
 class DatasetSummary(msgspec.Struct):
-    """What was understood of a data set's files."""
+    """What was understood of a dataset's files."""
 
     state: str
     """`empty`, `uploading`, `ready` or `linked`."""
@@ -184,7 +184,7 @@ class DatasetSummary(msgspec.Struct):
     fingerprint: str | None = None
     path: str | None = None
     boxes: BoxFigures | None = None
-    sizes: PictureFigures | None = None
+    sizes: ImageFigures | None = None
     extensions: dict[str, int] = {}
     """Images by extension as written (`.jpg`, `.JPG`), the most common first."""
     highest_class_id: int | None = None
@@ -192,19 +192,19 @@ class DatasetSummary(msgspec.Struct):
     lowest_class_id: int | None = None
     """The lowest category id (COCO) that is declared or used."""
     shares: dict[str, float] = {}
-    """Share of the masks' pixels that each class has, from 0 to 1; of a large data set some masks are looked into."""
+    """Share of the masks' pixels that each class has, from 0 to 1; of a large dataset some masks are looked into."""
     upload: UploadProgress | None = None
     """The upload that is under way, or waits for its next part."""
     warnings: list[Warning] = []
     """What was noticed since: a linked folder that has changed."""
     parent_job: Id | None = None
-    """The job that made this data set."""
+    """The job that made this dataset."""
     parent_dataset: Id | None = None
-    """The data set that it was made from."""
+    """The dataset that it was made from."""
 
 
 class CheckState(StrEnum):
-    """How far the full check of a data set is."""
+    """How far the full check of a dataset is."""
 
     NONE = "none"
     """It was never begun, or is switched off."""
@@ -214,11 +214,11 @@ class CheckState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     OUTDATED = "outdated"
-    """It was done, of data that the data set no longer has."""
+    """It was done, of data that the dataset no longer has."""
 
 
 class CheckProgress(msgspec.Struct):
-    """How far the full check of a data set is; the body of check events."""
+    """How far the full check of a dataset is; the body of check events."""
 
     dataset_id: Id
     state: CheckState
@@ -227,11 +227,11 @@ class CheckProgress(msgspec.Struct):
     progress: float = 0.0
     """From 0 to 1."""
     deep: bool = False
-    """Whether pictures are decoded whole."""
+    """Whether images are decoded whole."""
 
 
 class DatasetProblem(msgspec.Struct):
-    """One thing that is wrong in a data set: `line` counts from 1, 0 stands for the whole file."""
+    """One thing that is wrong in a dataset: `line` counts from 1, 0 stands for the whole file."""
 
     file: str
     line: int
@@ -245,14 +245,14 @@ class DatasetReport(msgspec.Struct):
     state: CheckState
     message: str = ""
     items: int = 0
-    """Pictures, or samples where the type has no pictures."""
+    """Images, or samples where the type has no images."""
     labels: int = 0
     classes: dict[str, int] = {}
     problems: int = 0
     """All of them; `first` holds those that were found first."""
     first: list[DatasetProblem] = []
     deep: bool = False
-    """Whether pictures were decoded whole, not only their headers."""
+    """Whether images were decoded whole, not only their headers."""
     progress: float = 0.0
     """From 0 to 1."""
     fingerprint: str | None = None
@@ -260,7 +260,7 @@ class DatasetReport(msgspec.Struct):
     started_on: Timestamp | None = None
     ended_on: Timestamp | None = None
     boxes: BoxFigures | None = None
-    sizes: PictureFigures | None = None
+    sizes: ImageFigures | None = None
     unreadable: int = 0
     """Images that cannot be read."""
     unreadable_first: list[str] = []
@@ -274,7 +274,7 @@ class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST dataset/{id}/check."""
 
     deep: bool = False
-    """Decode every picture whole."""
+    """Decode every image whole."""
 
 
 class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
@@ -284,15 +284,15 @@ class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
     description: str = ""
     format: FormatName | None = None
     type: TypeName | None = None
-    """That of the data set that the job has read, where the format can hold it; else `object_detection`."""
+    """That of the dataset that the job has read, where the format can hold it; else `object_detection`."""
 
 
 class DatasetSample(msgspec.Struct):
-    """One picture shown of a data set; GET …/samples/{number} is its thumbnail."""
+    """One image shown of a dataset; GET …/samples/{number} is its thumbnail."""
 
     number: int
-    picture: str
-    """Path below the data set's top."""
+    image: str
+    """Path below the dataset's top."""
     classes: list[str] = []
     boxes: int = 0
 

@@ -167,14 +167,14 @@ class ProcessInfo(msgspec.Struct):
 
 
 class DataSeen(msgspec.Struct):
-    """A data set as a job's last run saw it when it started."""
+    """A dataset as a job's last run saw it when it started."""
 
     role: str
-    """`train`, `eval`, `inference`, `calibration`, or `own`: the data set whose job it is."""
+    """`train`, `eval`, `inference`, `calibration`, or `own`: the dataset whose job it is."""
     dataset_id: Id
     name: str
     fingerprint: str | None = None
-    """Of file names, sizes and times, as the data set's summary has it; two that are the same are the same data."""
+    """Of file names, sizes and times, as the dataset's summary has it; two that are the same are the same data."""
     linked: bool = False
     changed: bool = False
     """A linked folder was not any more what it had been when it was linked."""
@@ -203,7 +203,7 @@ class JobDetail(msgspec.Struct):
     """The job's folder on the daemon's machine."""
     children: list[Id] = []
     data: list[DataSeen] = []
-    """What its last run saw of data sets."""
+    """What its last run saw of datasets."""
 
 
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):

@@ -48,14 +48,14 @@ class NetworkArch(StrEnum):
     AUTO_LABEL = "auto_label"
 
 
-_OF_PICTURES = ("object_detection", "instance_segmentation", "semantic_segmentation")
+_OF_IMAGES = ("object_detection", "instance_segmentation", "semantic_segmentation")
 _WORKS_ON: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("annotations", "analytics", "augmentation", "auto_label"), _OF_PICTURES
+    ("annotations", "analytics", "augmentation", "auto_label"), _OF_IMAGES
 )
 
 
 def fitting_types(network: str, dataset_type: str) -> tuple[str, ...]:
-    """Types of data sets that a model of a network may name: its own; of data services all with labels."""
+    """Types of datasets that a model of a network may name: its own; of data services all with labels."""
     return _WORKS_ON.get(network, (dataset_type,))
 
 

@@ -54,10 +54,10 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.DEFAULT_SPEC: lambda subject, _: f"no spec was saved for {subject}: the schema's default is used",
     WarningCode.NOT_SEARCHED: lambda _, of: str(of["text"]),
     WarningCode.LINK_UNREADABLE: lambda subject, of: (
-        f"the folder {of['path']} of linked data set {subject!r} cannot be read any more"
+        f"the folder {of['path']} of linked dataset {subject!r} cannot be read any more"
     ),
     WarningCode.LINK_CHANGED: lambda subject, of: (
-        f"linked data set {subject!r} has changed since it was linked ({of['change']})"
+        f"linked dataset {subject!r} has changed since it was linked ({of['change']})"
     ),
     WarningCode.STATUS_LINES: _status_lines,
     WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence']}",

@@ -87,7 +87,7 @@ class Server:
         return made["id"]
 
     async def ready_dataset(self, folder: Path, **more: Any) -> str:
-        """A data set with pictures, used in place."""
+        """A dataset with images, used in place."""
         dataset_id = await self.dataset(**more)
         await self.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         return dataset_id
@@ -149,11 +149,11 @@ async def server(config: Config, gate: int) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Callable[[str], Path]:
+def images(tmp_path: Path) -> Callable[[str], Path]:
     """Makes folders in the layout of format classification_pyt; the argument is the split."""
 
     def make(split: str = "train") -> Path:
-        folder = tmp_path / f"pictures-{split}"
+        folder = tmp_path / f"images-{split}"
         for name in ("cat", "dog"):
             place = folder / f"images_{split}" / name
             place.mkdir(parents=True)

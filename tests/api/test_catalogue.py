@@ -22,10 +22,10 @@ KITTI = "pedestrian 0.00 0 0.00 1 2 30 40 0 0 0 0 0 0 0\ncar 0.00 0 0.00 5 6 70 
 
 
 @pytest.fixture
-async def model(server, pictures) -> str:
-    train = await server.ready_dataset(pictures("train"), name="train pictures")
-    val = await server.ready_dataset(pictures("val"))
-    test = await server.ready_dataset(pictures("test"))
+async def model(server, imgs) -> str:
+    train = await server.ready_dataset(imgs("train"), name="train images")
+    val = await server.ready_dataset(imgs("val"))
+    test = await server.ready_dataset(imgs("test"))
     return await server.model(
         name="reader", encryption_key="very-secret", train_datasets=[train], eval_dataset=val, inference_dataset=test
     )
@@ -85,7 +85,7 @@ async def test_a_schema_follows_the_classes_of_all_train_sets(server, tmp_path) 
         folder = tmp_path / name
         (folder / "images").mkdir(parents=True)
         (folder / "labels").mkdir()
-        (folder / "images" / "1.png").write_bytes(b"picture")
+        (folder / "images" / "1.png").write_bytes(b"image")
         (folder / "labels" / "1.txt").write_text(labels)
         ids.append(await server.ready_dataset(folder, type_="object_detection", format_="kitti"))
     model = await server.model("detectnet_v2", train_datasets=ids)
@@ -121,7 +121,7 @@ async def test_a_dry_run_shows_everything_and_makes_nothing(server, model) -> No
     assert train["environment"]["TAOD_RUN"] == "dry-run-1/1"
     assert train["environment"]["CUDA_VISIBLE_DEVICES"] == ""
     spec = yaml.safe_load(train["spec_text"])
-    assert spec["dataset"]["data"]["train"]["data_prefix"].endswith("pictures-train/images_train")
+    assert spec["dataset"]["data"]["train"]["data_prefix"].endswith("images-train/images_train")
     assert (train["spec_format"], train["runner"], train["devices_wanted"]) == ("yaml", "native", 1)
     assert (train["later"], evaluate["later"]) == ([], ["evaluate.checkpoint"])
     assert "very-secret" not in json.dumps(jobs)

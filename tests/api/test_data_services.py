@@ -1,4 +1,4 @@
-"""The data services as a user runs them: a model of their network, a data set, a real run of the engine."""
+"""The data services as a user runs them: a model of their network, a dataset, a real run of the engine."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def service(
 
 
 async def serve(server: Server, arch: str, action: str, dataset_id: str, spec: dict[str, Any]) -> Path:
-    """Run a data service on a data set; returns the job's results."""
+    """Run a data service on a dataset; returns the job's results."""
     model_id = await server.model(arch, inference_dataset=dataset_id)
     await server.call("POST", f"/model/{model_id}/specs/{action}", 201, json=spec)
     (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": [action]})
@@ -68,13 +68,11 @@ async def serve(server: Server, arch: str, action: str, dataset_id: str, spec: d
 
 
 async def taken(server: Server, results: Path, **body: str) -> dict[str, Any]:
-    """The data set made of a job's results."""
+    """The dataset made of a job's results."""
     return await server.call("POST", f"/job/{results.parent.name}/dataset", 201, json=body)
 
 
-async def test_annotations_are_converted_by_a_job_and_its_results_are_a_data_set(
-    server: Server, tmp_path: Path
-) -> None:
+async def test_annotations_are_converted_by_a_job_and_its_results_are_a_dataset(server: Server, tmp_path: Path) -> None:
     valid_sets.kitti(tmp_path / "kitti")
     spec = {"data": {"input_format": "KITTI", "output_format": "COCO"}}
     results = await service(server, "annotations", "convert", tmp_path / "kitti", "kitti", spec)
@@ -94,7 +92,7 @@ async def test_annotations_are_converted_by_a_job_and_its_results_are_a_data_set
     assert summary["splits"] == [{"name": "images", "images": 3, "classes": {"roof": 3, "tree": 3}}]
 
 
-async def test_a_data_set_is_analysed_and_augmented_by_jobs(server: Server, tmp_path: Path) -> None:
+async def test_a_dataset_is_analysed_and_augmented_by_jobs(server: Server, tmp_path: Path) -> None:
     valid_sets.coco(tmp_path / "coco")
     spec: dict[str, Any] = {"data": {"input_format": "COCO"}, "workers": 1}
     results = await service(server, "analytics", "analyze", tmp_path / "coco", "coco", spec)
@@ -177,7 +175,7 @@ async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Se
 
 
 LABELLER = """#!/bin/sh
-# Stands for NVIDIA's auto_label: reads what from and where to from its specification, and labels the first picture.
+# Stands for NVIDIA's auto_label: reads what from and where to from its specification, and labels the first image.
 for argument; do case $argument in --experiment_spec_file=*) spec=${argument#*=} ;; esac; done
 read_path() { sed -n "s/^ *$1: *//p" "$spec"; }
 ls "$(read_path img_dir)" > /dev/null && [ -f "$(read_path ann_path)" ] || exit 3
@@ -186,7 +184,7 @@ echo '{"status": "SUCCESS", "message": "Labelled"}' >> "$(read_path results_dir)
 """
 
 
-async def test_what_a_tool_has_labelled_becomes_a_data_set_with_its_pictures(
+async def test_what_a_tool_has_labelled_becomes_a_dataset_with_its_images(
     server: Server, tool_path: Path, tmp_path: Path
 ) -> None:
     document = segmented(tmp_path / "coco")
@@ -205,8 +203,8 @@ async def test_what_a_tool_has_labelled_becomes_a_data_set_with_its_pictures(
     assert json.loads((top / "annotations.json").read_text())["annotations"] == document["annotations"][:1]
     assert Examination(top, "instance_segmentation", "coco").run().problems == 0
     assert not list(results.parent.glob("from-job-*"))
-    for picture in (tmp_path / "coco" / "images").iterdir():
-        picture.unlink()
+    for image in (tmp_path / "coco" / "images").iterdir():
+        image.unlink()
     (tmp_path / "coco" / "images").rmdir()
     said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
     assert "has left labels without images, and the images that it read are gone" in said
@@ -254,6 +252,6 @@ async def test_a_service_starts_from_the_format_of_its_dataset(server: Server, t
         dataset_id = await server.ready_dataset(tmp_path / format_, type_="object_detection", format_=format_)
         results = await serve(server, "annotations", "convert", dataset_id, {})
         last = (results / "status.json").read_text().splitlines()[-1]
-        assert json.loads(last)["message"] == f"Converted 3 pictures with 6 objects from {given} to {wanted}"
+        assert json.loads(last)["message"] == f"Converted 3 images with 6 objects from {given} to {wanted}"
         await serve(server, "augmentation", "generate", dataset_id, {})
         await serve(server, "analytics", "analyze", dataset_id, {})

@@ -1,4 +1,4 @@
-"""Data sets over HTTP: every rule with its words."""
+"""Datasets over HTTP: every rule with its words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 MADE = {"type": "image_classification", "format": "classification_pyt"}
 
 
-async def test_a_data_set_is_made_with_the_defaults(server) -> None:
+async def test_a_dataset_is_made_with_the_defaults(server) -> None:
     made = await server.call("POST", "/dataset", 201, json=MADE)
     assert made == await server.call("GET", f"/dataset/{made['id']}", 200)
     assert {name: made[name] for name in ("name", "description", "version", "logo", "jobs", "type", "format")} == {
@@ -40,7 +40,7 @@ async def test_the_body_is_read_whatever_its_content_type_says(server) -> None:
     [
         ({}, "type"),
         ({"type": "image_classification"}, "format"),
-        ({"type": "pictures", "format": "raw"}, "Invalid dataset type: type 'pictures'; known are object_detection"),
+        ({"type": "images", "format": "raw"}, "Invalid dataset type: type 'images'; known are object_detection"),
         ({"type": "object_detection", "format": "unet"}, "Incompatible dataset format and type"),
         ({"type": "object_detection", "format": "nothing"}, "its formats are kitti, raw, coco, coco_raw"),
         (MADE | {"naem": "x", "id": "y"}, "'naem' is unknown, did you mean 'name'?; 'id' cannot be set"),
@@ -112,7 +112,7 @@ async def test_lists_have_pages_orders_and_filters(server) -> None:
         ("size=1.5", "size=1.5"),
         ("skip=99999999999999999999", "skip="),
         ("sort=size", "expected one of date-descending"),
-        ("type=pictures", "expected one of object_detection"),
+        ("type=images", "expected one of object_detection"),
     ],
 )
 async def test_wrong_queries_are_named(server, query, words) -> None:
@@ -131,7 +131,7 @@ async def test_what_is_not_there_is_not_found(server) -> None:
             assert which in await server.refused(method, f"/dataset/{which}{below}", 404, **options), (method, below)
 
 
-async def test_another_users_data_set_is_not_found(server) -> None:
+async def test_another_users_dataset_is_not_found(server) -> None:
     dataset_id = await server.dataset()
     other, _ = server.services.users.add("other")
     token = server.services.users.issue(other.id, kind="bearer", label="test")
@@ -143,17 +143,17 @@ async def test_another_users_data_set_is_not_found(server) -> None:
     assert theirs.json()["error_desc"].startswith(f"there is no user {server.user.id};")
 
 
-async def test_delete_returns_what_was_and_removes_the_files(server, pictures) -> None:
+async def test_delete_returns_what_was_and_removes_the_files(server, images) -> None:
     dataset_id = await server.dataset(name="gone")
     deleted = await server.call("DELETE", f"/dataset/{dataset_id}", 200)
     assert (deleted["id"], deleted["name"]) == (dataset_id, "gone")
     await server.refused("GET", f"/dataset/{dataset_id}", 404)
-    linked = await server.ready_dataset(folder := pictures("train"))
+    linked = await server.ready_dataset(folder := images("train"))
     await server.call("DELETE", f"/dataset/{linked}", 200)
     assert (folder / "classes.txt").exists()
 
 
-async def test_a_data_set_in_use_is_kept(server) -> None:
+async def test_a_dataset_in_use_is_kept(server) -> None:
     dataset_id = await server.dataset(name="digits")
     await server.model(name="digit reader", train_datasets=[dataset_id])
     words = await server.refused("DELETE", f"/dataset/{dataset_id}")
@@ -169,9 +169,9 @@ def archive(folder, compression: str = "gz") -> bytes:
 
 
 @pytest.mark.parametrize("field", ["file", "message"])
-async def test_an_archive_is_uploaded_as_multipart(server, pictures, field) -> None:
+async def test_an_archive_is_uploaded_as_multipart(server, images, field) -> None:
     dataset_id = await server.dataset()
-    content = archive(pictures("train"))
+    content = archive(images("train"))
     answer = await server.call(
         "POST", f"/dataset/{dataset_id}/upload", 201, files={field: ("data.tar.gz", content, "application/gzip")}
     )
@@ -182,19 +182,17 @@ async def test_an_archive_is_uploaded_as_multipart(server, pictures, field) -> N
     assert (server.services.root.dataset(dataset_id) / "classes.txt").exists()
 
 
-async def test_an_archive_is_uploaded_raw(server, pictures) -> None:
+async def test_an_archive_is_uploaded_raw(server, images) -> None:
     dataset_id = await server.dataset()
     headers = {"Content-Type": "application/octet-stream"}
-    await server.call("POST", f"/dataset/{dataset_id}/upload", 201, content=archive(pictures("val")), headers=headers)
+    await server.call("POST", f"/dataset/{dataset_id}/upload", 201, content=archive(images("val")), headers=headers)
     await server.call("DELETE", f"/dataset/{dataset_id}", 200)
     assert not server.services.root.dataset(dataset_id).exists()
 
 
-async def test_a_bad_archive_leaves_the_old_data(server, pictures) -> None:
+async def test_a_bad_archive_leaves_the_old_data(server, images) -> None:
     dataset_id = await server.dataset()
-    await server.call(
-        "POST", f"/dataset/{dataset_id}/upload", 201, files={"file": ("a.tgz", archive(pictures("train")))}
-    )
+    await server.call("POST", f"/dataset/{dataset_id}/upload", 201, files={"file": ("a.tgz", archive(images("train")))})
     words = await server.refused("POST", f"/dataset/{dataset_id}/upload", files={"file": ("a.tgz", b"no archive")})
     assert words
     assert (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["state"] == "ready"
@@ -202,11 +200,11 @@ async def test_a_bad_archive_leaves_the_old_data(server, pictures) -> None:
     assert list(server.services.root.incoming.iterdir()) == []
 
 
-async def test_a_link_outside_of_the_roots_is_refused(server, tmp_path, pictures) -> None:
+async def test_a_link_outside_of_the_roots_is_refused(server, tmp_path, images) -> None:
     dataset_id = await server.dataset()
     await server.refused("POST", f"/dataset/{dataset_id}/link", json={"path": "/etc"})
     await server.refused("POST", f"/dataset/{dataset_id}/link", json={"path": str(tmp_path / "nowhere")})
-    summary = await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(pictures("train"))})
+    summary = await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(images("train"))})
     assert summary["state"] == "linked"
 
 

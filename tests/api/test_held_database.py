@@ -17,8 +17,8 @@ async def held(server: Server) -> AsyncIterator[None]:
         yield
 
 
-async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Server, pictures) -> None:
-    data = await server.ready_dataset(pictures("train"))
+async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Server, images) -> None:
+    data = await server.ready_dataset(images("train"))
     model = await server.model(train_datasets=[data])
     async with held(server):
         answer = await server.client.post(f"{server.base}/model/{model}/job", json=[{"actions": ["train"]}])

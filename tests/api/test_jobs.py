@@ -34,11 +34,11 @@ async def reached(server, job_id: str, *states: State) -> dict:
 
 
 @pytest.fixture
-async def model(server, pictures) -> str:
+async def model(server, images) -> str:
     """A model with data for training, evaluation and inference."""
-    train = await server.ready_dataset(pictures("train"), name="train pictures")
-    val = await server.ready_dataset(pictures("val"))
-    test = await server.ready_dataset(pictures("test"))
+    train = await server.ready_dataset(images("train"), name="train images")
+    val = await server.ready_dataset(images("val"))
+    test = await server.ready_dataset(images("test"))
     return await server.model(train_datasets=[train], eval_dataset=val, inference_dataset=test)
 
 
@@ -313,13 +313,13 @@ async def test_weights_that_are_not_there_are_named(server, model, tmp_path) -> 
     assert "'nvidia/tao/x:y' has no weights on this machine; register them by POST …/ptm" in words
 
 
-async def test_a_job_waits_for_its_data(server, pictures) -> None:
-    data = await server.dataset(name="late pictures")
+async def test_a_job_waits_for_its_data(server, images) -> None:
+    data = await server.dataset(name="late images")
     model_id = await server.model(train_datasets=[data])
     (train,) = await post(server, model_id, "train")
-    job = await waits_for(server, train, "late pictures")
+    job = await waits_for(server, train, "late images")
     assert job["state"] == "waiting"
-    await server.call("POST", f"/dataset/{data}/link", 201, json={"path": str(pictures("train"))})
+    await server.call("POST", f"/dataset/{data}/link", 201, json={"path": str(images("train"))})
     server.word("go")
     assert (await reached(server, train, State.DONE, State.FAILED))["state"] == "done"
 
@@ -340,12 +340,12 @@ async def waits_for(server, job_id: str, words: str) -> dict:
         return view if words in view["reason"] else await asyncio.wait_for(wait(), 20)
 
 
-async def test_data_that_is_being_read_is_not_replaced(server, model, pictures) -> None:
+async def test_data_that_is_being_read_is_not_replaced(server, model, images) -> None:
     (train,) = await post(server, model, "train")
     await reached(server, train, State.RUNNING)
     data = (await server.call("GET", f"/model/{model}", 200))["train_datasets"][0]
-    words = await server.refused("POST", f"/dataset/{data}/link", 409, json={"path": str(pictures("other"))})
-    assert "is reading data set 'train pictures'" in words
+    words = await server.refused("POST", f"/dataset/{data}/link", 409, json={"path": str(images("other"))})
+    assert "is reading dataset 'train images'" in words
     await server.call("POST", f"/job/{train}/cancel", 200)
     await reached(server, train, State.CANCELLED)
 
@@ -376,7 +376,7 @@ async def test_a_job_of_another_model_is_not_found(server, model) -> None:
     await reached(server, train, State.CANCELLED)
 
 
-async def test_a_data_set_has_jobs_of_its_own(server, tmp_path) -> None:
+async def test_a_dataset_has_jobs_of_its_own(server, tmp_path) -> None:
     folder = tmp_path / "boxes"
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Where data came from: linked folders that change, what a job saw, data sets made by jobs, data in use."""
+"""Where data came from: linked folders that change, what a job saw, datasets made by jobs, data in use."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def config(config):
     return config
 
 
-async def linked(server, pictures) -> tuple[str, Path]:
-    folder = pictures("train")
+async def linked(server, images) -> tuple[str, Path]:
+    folder = images("train")
     return await server.ready_dataset(folder, name="cats"), folder
 
 
@@ -44,21 +44,21 @@ async def until(server, job_id: str, state: State) -> None:
                 return
 
 
-def test_the_fingerprint_is_the_summary_s(pictures) -> None:
-    folder = pictures("train")
+def test_the_fingerprint_is_the_summary_s(images) -> None:
+    folder = images("train")
     (folder / ".DS_Store").write_bytes(b"x")
-    (folder / "more").symlink_to(pictures("val"))
+    (folder / "more").symlink_to(images("val"))
     summary = summarise(folder, "image_classification", "classification_pyt")
     assert fingerprint(folder) == summary.fingerprint
     assert figures(fingerprint(folder)) == (summary.files, summary.bytes)
 
 
-async def test_a_linked_folder_that_changes_is_warned_about_until_it_is_linked_again(server, pictures) -> None:
-    dataset_id, folder = await linked(server, pictures)
+async def test_a_linked_folder_that_changes_is_warned_about_until_it_is_linked_again(server, images) -> None:
+    dataset_id, folder = await linked(server, images)
     assert await changed(server, dataset_id) == []
     (folder / "images_train" / "cat" / "2.png").write_bytes(b"new")
     (words,) = await changed(server, dataset_id)
-    assert words.startswith("linked data set 'cats' has changed since it was linked (3 files with ")
+    assert words.startswith("linked dataset 'cats' has changed since it was linked (3 files with ")
     assert words.endswith("link it again to take the change in")
     answer = await server.client.get(f"{server.base}/dataset/{dataset_id}")
     assert answer.headers["X-Taod-Warnings"] == words
@@ -72,8 +72,8 @@ async def test_a_linked_folder_that_changes_is_warned_about_until_it_is_linked_a
     assert "cannot be read any more" in words
 
 
-async def test_a_folder_is_looked_at_once_in_a_while_only(server, pictures, monkeypatch) -> None:
-    dataset_id, folder = await linked(server, pictures)
+async def test_a_folder_is_looked_at_once_in_a_while_only(server, images, monkeypatch) -> None:
+    dataset_id, folder = await linked(server, images)
     server.services.lineage._check_s = 3600.0
     assert await changed(server, dataset_id) == []
     (folder / "images_train" / "cat" / "2.png").write_bytes(b"new")
@@ -82,8 +82,8 @@ async def test_a_folder_is_looked_at_once_in_a_while_only(server, pictures, monk
     assert await changed(server, dataset_id)
 
 
-async def test_a_job_is_warned_and_records_what_it_saw(server, pictures) -> None:
-    dataset_id, folder = await linked(server, pictures)
+async def test_a_job_is_warned_and_records_what_it_saw(server, images) -> None:
+    dataset_id, folder = await linked(server, images)
     registered = (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["fingerprint"]
     model_id = await server.model(train_datasets=[dataset_id], eval_dataset=dataset_id)
     quiet = await server.client.post(f"{server.base}/model/{model_id}/job", json={"actions": ["train"]})
@@ -113,8 +113,8 @@ async def test_a_job_is_warned_and_records_what_it_saw(server, pictures) -> None
     await until(server, warned.json()[0], State.DONE)
 
 
-async def test_a_change_between_post_and_start_is_in_the_history(server, pictures) -> None:
-    dataset_id, folder = await linked(server, pictures)
+async def test_a_change_between_post_and_start_is_in_the_history(server, images) -> None:
+    dataset_id, folder = await linked(server, images)
     model_id = await server.model(train_datasets=[dataset_id], eval_dataset=dataset_id)
     jobs = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
     jobs += await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
@@ -130,9 +130,9 @@ async def test_a_change_between_post_and_start_is_in_the_history(server, picture
     await until(server, jobs[1], State.DONE)
 
 
-async def test_a_data_set_made_by_a_job_knows_where_it_came_from(server, pictures) -> None:
+async def test_a_dataset_made_by_a_job_knows_where_it_came_from(server, images) -> None:
     services = server.services
-    dataset_id, _ = await linked(server, pictures)
+    dataset_id, _ = await linked(server, images)
     model_id = await server.model(train_datasets=[dataset_id], eval_dataset=dataset_id)
     (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
     job = services.store.jobs.get(job_id)
@@ -161,8 +161,8 @@ async def test_a_data_set_made_by_a_job_knows_where_it_came_from(server, picture
     assert list(services.root.incoming.iterdir()) == []
 
 
-async def test_data_that_a_run_reads_stays_whatever_its_model_says_now(server, pictures) -> None:
-    dataset_id, folder = await linked(server, pictures)
+async def test_data_that_a_run_reads_stays_whatever_its_model_says_now(server, images) -> None:
+    dataset_id, folder = await linked(server, images)
     model_id = await server.model(train_datasets=[dataset_id], eval_dataset=dataset_id)
     (job_id,) = await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
     await until(server, job_id, State.RUNNING)
@@ -173,7 +173,7 @@ async def test_data_that_a_run_reads_stays_whatever_its_model_says_now(server, p
         ("PUT", "/upload", {"content": b"x", "headers": {"Content-Type": "application/octet-stream"}}),
     ):
         words = await server.refused(method, f"/dataset/{dataset_id}{below}", 409, **more)
-        assert f"job {job_id[:8]} (train) is reading data set 'cats'" in words
+        assert f"job {job_id[:8]} (train) is reading dataset 'cats'" in words
     server.word("done")
     await until(server, job_id, State.DONE)
     await server.call("DELETE", f"/dataset/{dataset_id}", 200)

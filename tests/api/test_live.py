@@ -50,19 +50,19 @@ async def live(config, gate) -> AsyncIterator[Live]:
         services.store.close()
 
 
-async def model(live, pictures) -> str:
+async def model(live, images) -> str:
     made = (
         await live.client.post(
             f"{live.base}/dataset", json={"type": "image_classification", "format": "classification_pyt"}
         )
     ).json()
-    await live.client.post(f"{live.base}/dataset/{made['id']}/link", json={"path": str(pictures("train"))})
+    await live.client.post(f"{live.base}/dataset/{made['id']}/link", json={"path": str(images("train"))})
     body = {"network_arch": "classification_pyt", "train_datasets": [made["id"]]}
     return (await live.client.post(f"{live.base}/model", json=body)).json()["id"]
 
 
-async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, pictures) -> None:
-    model_id = await model(live, pictures)
+async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, images) -> None:
+    model_id = await model(live, images)
     async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events") as source:
         assert source.response.headers["Content-Type"].startswith("text/event-stream")
         coming = source.aiter_sse()
@@ -104,8 +104,8 @@ async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, pi
         assert (await anext(source.aiter_sse())).event == "reset"
 
 
-async def test_head_of_everything_is_an_answer_without_a_body_and_nothing_in_the_log(live, pictures, caplog) -> None:
-    model_id = await model(live, pictures)
+async def test_head_of_everything_is_an_answer_without_a_body_and_nothing_in_the_log(live, images, caplog) -> None:
+    model_id = await model(live, images)
     os.write(live.gate, b"go\n")
     body = {"actions": ["train"]}
     (job_id,) = (await live.client.post(f"{live.base}/model/{model_id}/job", json=body)).json()
@@ -195,8 +195,8 @@ async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
     await asyncio.wait_for(stopped.wait(), 20)
 
 
-async def test_readers_that_do_not_read_keep_nobody_from_the_files(live, pictures) -> None:
-    model_id = await model(live, pictures)
+async def test_readers_that_do_not_read_keep_nobody_from_the_files(live, images) -> None:
+    model_id = await model(live, images)
     os.write(live.gate, b"go\n")
     body = {"actions": ["train"]}
     (job_id,) = (await live.client.post(f"{live.base}/model/{model_id}/job", json=body)).json()

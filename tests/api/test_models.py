@@ -65,12 +65,12 @@ async def test_data_services_take_sets_for_detection_and_segmentation(server) ->
     digits = await server.dataset(name="digits")
     body = {"network_arch": "augmentation", "inference_dataset": digits}
     assert await server.refused("POST", "/model", json=body) == (
-        "Provided inference_dataset cannot be added: data set 'digits' is of type 'image_classification', augmentation "
+        "Provided inference_dataset cannot be added: dataset 'digits' is of type 'image_classification', augmentation "
         "needs 'object_detection' or 'instance_segmentation' or 'semantic_segmentation'"
     )
 
 
-async def test_data_sets_must_fit_the_network(server) -> None:
+async def test_datasets_must_fit_the_network(server) -> None:
     boxes = await server.dataset("object_detection", "kitti", name="boxes")
     raw = await server.dataset("image_classification", "raw", name="unlabelled")
     model_id = await server.model()
@@ -80,7 +80,7 @@ async def test_data_sets_must_fit_the_network(server) -> None:
     )
     words = await server.refused("PATCH", path, json={"eval_dataset": raw})
     assert words == (
-        "Provided eval_dataset cannot be added: data set 'unlabelled' has format 'raw', classification_pyt needs "
+        "Provided eval_dataset cannot be added: dataset 'unlabelled' has format 'raw', classification_pyt needs "
         "classification_pyt here"
     )
     assert (await server.call("PATCH", path, 200, json={"inference_dataset": raw}))["inference_dataset"] == raw

@@ -149,8 +149,8 @@ async def test_images_that_the_check_could_not_read(server, tmp_path) -> None:
     assert "found 1 image that cannot be read, images/board1/C1_WhiteLight.jpg first" in found
 
 
-async def test_a_job_keeps_its_warnings(server, pictures) -> None:
-    train = await server.ready_dataset(pictures("train"), name="cats")
+async def test_a_job_keeps_its_warnings(server, images) -> None:
+    train = await server.ready_dataset(images("train"), name="cats")
     model_id = await server.model(train_datasets=[train])
     document = {"model": {"head": {"num_classes": 2}}, "dataset": {"data": {"samples_per_gpu": 16}}}
     await server.call("POST", f"/model/{model_id}/specs/train", 201, json=document)
@@ -163,8 +163,8 @@ async def test_a_job_keeps_its_warnings(server, pictures) -> None:
     assert any("more than the 2 images" in entry["reason"] for entry in detail["history"])
 
 
-async def test_a_changed_specification_is_compared_again(server, pictures) -> None:
-    train = await server.ready_dataset(pictures("train"), name="cats")
+async def test_a_changed_specification_is_compared_again(server, images) -> None:
+    train = await server.ready_dataset(images("train"), name="cats")
     model_id = await server.model(train_datasets=[train], eval_dataset=train)
     document = {"dataset": {"data": {"samples_per_gpu": 16}}}
     await server.call("POST", f"/model/{model_id}/specs/train", 201, json=document)
@@ -178,16 +178,16 @@ async def test_a_changed_specification_is_compared_again(server, pictures) -> No
     assert (await server.call("GET", f"/job/{waiting}", 200))["warnings"] == []
 
 
-async def test_data_that_has_gone_is_no_matter_of_preflight(server, pictures) -> None:
-    folder = pictures("train")
+async def test_data_that_has_gone_is_no_matter_of_preflight(server, images) -> None:
+    folder = images("train")
     model_id = await server.model(train_datasets=[await server.ready_dataset(folder)])
     shutil.rmtree(folder)
     await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
 
 
-async def test_the_command_line_shows_them_in_a_plan(server, pictures, capsys, monkeypatch) -> None:
+async def test_the_command_line_shows_them_in_a_plan(server, images, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    train = await server.ready_dataset(pictures("train"), name="cats")
+    train = await server.ready_dataset(images("train"), name="cats")
     await server.model(train_datasets=[train], name="reader")
     client = Client("http://127.0.0.1", server.user.id, server.token)
     client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))

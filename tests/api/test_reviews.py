@@ -1,4 +1,4 @@
-"""Checks and samples of data sets over HTTP: begun by themselves, told while they run, cancelled, begun anew."""
+"""Checks and samples of datasets over HTTP: begun by themselves, told while they run, cancelled, begun anew."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def config(config: Config) -> Config:  # noqa: F811
 
 
 def boxes(folder: Path, *, far: bool = False) -> Path:
-    """A KITTI set of three pictures; `far`: one box lies outside."""
+    """A KITTI set of three images; `far`: one box lies outside."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     for number in range(3):
@@ -67,7 +67,7 @@ async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_told(serve
         {
             "file": "labels/1.txt",
             "line": 2,
-            "what": "the box (2, 2, 99, 12) of 'car' leaves the picture",
+            "what": "the box (2, 2, 99, 12) of 'car' leaves the image",
             "expected": "within 40 x 30 pixels in images/1.png",
         }
     ]
@@ -112,7 +112,7 @@ async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_ane
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         assert (await checked(server, dataset_id, events))["problems"] == 0
         server.services.config.datasets.check = "off"
-        (folder / "images" / "3.png").write_bytes(b"no picture")
+        (folder / "images" / "3.png").write_bytes(b"no image")
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         old = await server.call("GET", f"/dataset/{dataset_id}/report", 200)
         assert old["state"] == "outdated"
@@ -124,7 +124,7 @@ async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_ane
     assert report["first"][0] == {
         "file": "images/3.png",
         "line": 0,
-        "what": "the picture has no label file",
+        "what": "the image has no label file",
         "expected": "labels/3.txt",
     }
 
@@ -138,7 +138,7 @@ async def test_a_check_can_be_cancelled_and_does_not_hinder_use(server: Server, 
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(tmp_path / "d")})
     report = await server.call("DELETE", f"/dataset/{dataset_id}/check", 200)
     assert (report["state"], report["message"]) == ("cancelled", "Cancelled by user")
-    assert "no check of data set" in await server.refused("DELETE", f"/dataset/{dataset_id}/check", 404)
+    assert "no check of dataset" in await server.refused("DELETE", f"/dataset/{dataset_id}/check", 404)
 
 
 async def test_what_an_earlier_daemon_did_not_finish_is_begun_anew(server: Server, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ async def test_what_an_earlier_daemon_did_not_finish_is_begun_anew(server: Serve
         assert (await checked(server, dataset_id, events))["state"] == "done"
 
 
-async def test_deleting_a_data_set_takes_its_review_along(server: Server, tmp_path: Path) -> None:
+async def test_deleting_a_dataset_takes_its_review_along(server: Server, tmp_path: Path) -> None:
     dataset_id = await server.dataset("object_detection", "kitti")
     async with server.services.bus.subscribe(server.user.id, None) as events:
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
@@ -170,14 +170,14 @@ async def test_samples_have_thumbnails_with_boxes_drawn(server: Server, tmp_path
     assert await server.call("GET", f"/dataset/{dataset_id}/samples", 200) == []
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
     samples = await server.call("GET", f"/dataset/{dataset_id}/samples", 200)
-    assert [sample["picture"] for sample in samples] == [f"images/{number}.png" for number in range(3)]
-    assert samples[0] == {"number": 0, "picture": "images/0.png", "classes": ["car"], "boxes": 1}
+    assert [sample["image"] for sample in samples] == [f"images/{number}.png" for number in range(3)]
+    assert samples[0] == {"number": 0, "image": "images/0.png", "classes": ["car"], "boxes": 1}
     drawn, plain = [
         await server.client.get(f"{server.base}/dataset/{dataset_id}/samples/0{query}")
         for query in ("", "?boxes=false")
     ]
     assert drawn.headers["content-type"] == "image/jpeg"
-    pictures = [Image.open(io.BytesIO(each.content)) for each in (drawn, plain)]
-    assert [picture.size for picture in pictures] == [(40, 30)] * 2
-    assert max(pictures[1].getpixel((2, 7))) < 20  # black, as the picture is
-    assert max(pictures[0].getpixel((2, 7))) > 60  # the box's left edge
+    images = [Image.open(io.BytesIO(each.content)) for each in (drawn, plain)]
+    assert [image.size for image in images] == [(40, 30)] * 2
+    assert max(images[1].getpixel((2, 7))) < 20  # black, as the image is
+    assert max(images[0].getpixel((2, 7))) > 60  # the box's left edge

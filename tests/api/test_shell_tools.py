@@ -35,9 +35,9 @@ def tool_path(tmp_path: Path) -> Path:
     return folder
 
 
-async def model_of(server, pictures, arch: str = "classification_tf1", **more) -> str:
-    train = await server.ready_dataset(pictures("train"))
-    val = await server.ready_dataset(pictures("val"))
+async def model_of(server, images, arch: str = "classification_tf1", **more) -> str:
+    train = await server.ready_dataset(images("train"))
+    val = await server.ready_dataset(images("val"))
     return await server.model(arch, train_datasets=[train], eval_dataset=val, **more)
 
 
@@ -50,8 +50,8 @@ async def ended(server, job_id: str) -> dict:
     return await reached(server, job_id, State.DONE, State.FAILED)
 
 
-async def test_a_key_of_letters_reaches_the_tool(server, pictures, tmp_path: Path) -> None:
-    model = await model_of(server, pictures, encryption_key="nvidia_tlt-1.0@x!")
+async def test_a_key_of_letters_reaches_the_tool(server, images, tmp_path: Path) -> None:
+    model = await model_of(server, images, encryption_key="nvidia_tlt-1.0@x!")
     (train,) = await post(server, model, "train")
     await ended(server, train)
     words = (tmp_path / "root" / "jobs" / train / "results" / "words").read_text().splitlines()
@@ -60,14 +60,14 @@ async def test_a_key_of_letters_reaches_the_tool(server, pictures, tmp_path: Pat
 
 @pytest.mark.parametrize("key", ATTACKS)
 async def test_a_key_with_shell_characters_is_rejected_when_set_and_never_executed(
-    server, pictures, tmp_path: Path, key: str
+    server, images, tmp_path: Path, key: str
 ) -> None:
     mark = tmp_path / "mark"
     key = key.replace("MARK", str(mark))
     error = await server.refused("POST", "/model", json={"network_arch": "classification_tf1", "encryption_key": key})
     assert "encryption_key contains " in error and "set a key of letters, digits" in error
     assert len(key) < 3 or key not in error
-    model = await model_of(server, pictures)
+    model = await model_of(server, images)
     assert "encryption_key" in await server.refused("PATCH", f"/model/{model}", json={"encryption_key": key})
 
     # A model of an earlier release has such a key in the store.
@@ -81,11 +81,9 @@ async def test_a_key_with_shell_characters_is_rejected_when_set_and_never_execut
     assert not mark.exists()
 
 
-async def test_a_key_that_changes_behind_a_waiting_job_is_caught_when_it_starts(
-    server, pictures, tmp_path: Path
-) -> None:
+async def test_a_key_that_changes_behind_a_waiting_job_is_caught_when_it_starts(server, images, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    model = await model_of(server, pictures)
+    model = await model_of(server, images)
     await paused(server, True)
     (train,) = await post(server, model, "train")
     server.services.store.models.update(model, encryption_key=f"a;touch {mark};")
@@ -95,17 +93,17 @@ async def test_a_key_that_changes_behind_a_waiting_job_is_caught_when_it_starts(
     assert not mark.exists()
 
 
-async def test_a_network_that_reads_the_key_from_its_specification_takes_any_key(server, pictures) -> None:
+async def test_a_network_that_reads_the_key_from_its_specification_takes_any_key(server, images) -> None:
     await server.model("classification_tf2", encryption_key="a;b c")
 
 
 async def test_a_linked_folder_that_a_tool_cannot_be_given_is_named_with_the_remedy(
-    server, pictures, tmp_path: Path
+    server, images, tmp_path: Path
 ) -> None:
     """Only where it comes to stand on the command line: a training reads its folders from the specification."""
-    folder = pictures("test").rename(tmp_path / "my test; touch mark")
+    folder = images("test").rename(tmp_path / "my test; touch mark")
     test = await server.ready_dataset(folder)
-    model = await model_of(server, pictures, inference_dataset=test)
+    model = await model_of(server, images, inference_dataset=test)
     await post(server, model, "train")
     body = {"job": None, "actions": ["train", "inference"]}
     error = await server.refused("POST", f"/model/{model}/job", json=body)
@@ -121,8 +119,8 @@ class TestRootWithASpace:
         config.storage.root = str(tmp_path / "my root")
         return config
 
-    async def test_it_is_rejected_for_tools_that_use_a_shell(self, server, pictures, tmp_path: Path) -> None:
-        model = await model_of(server, pictures)
+    async def test_it_is_rejected_for_tools_that_use_a_shell(self, server, images, tmp_path: Path) -> None:
+        model = await model_of(server, images)
         error = await server.refused("POST", f"/model/{model}/job", json={"job": None, "actions": ["train"]})
         assert f"the root '{tmp_path}/my root' contains a space" in error
         assert "start the daemon with a --root without it, or use the embedded runner" in error

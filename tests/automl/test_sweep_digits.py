@@ -26,14 +26,14 @@ WEIGHT_DECAY = "train.train_config.optimizer.weight_decay"
 
 
 def few(folder: Path, split: str, into: Path, *, each: int) -> Path:
-    """A folder with the first pictures of every class of a split."""
+    """A folder with the first images of every class of a split."""
     (into / "classes.txt").parent.mkdir(parents=True, exist_ok=True)
     (into / "classes.txt").write_text((folder / "classes.txt").read_text())
     for digit in sample_dataset.CLASSES:
         target = into / f"images_{split}" / digit
         target.mkdir(parents=True)
-        for picture in sorted((folder / f"images_{split}" / digit).iterdir())[:each]:
-            os.link(picture, target / picture.name)
+        for image in sorted((folder / f"images_{split}" / digit).iterdir())[:each]:
+            os.link(image, target / image.name)
     return into
 
 

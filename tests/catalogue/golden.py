@@ -66,7 +66,7 @@ _FILES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "ml_recog": dict.fromkeys("TEIC", (f"{SHOP}/known_classes/test/a/1.png", f"{SHOP}/unknown_classes/test/b/1.png")),
 }
-"""Data set type -> files of each data set; `name=text` has content."""
+"""Dataset type -> files of each dataset; `name=text` has content."""
 
 _CHECKPOINTS = {
     "action_recognition": "ar_model_epoch=010.tlt",
@@ -108,7 +108,7 @@ _LEFT = {
 
 
 class Stage:
-    """Data sets and jobs in a folder; what is shown of them has short names instead of the folder."""
+    """Datasets and jobs in a folder; what is shown of them has short names instead of the folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder

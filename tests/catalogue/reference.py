@@ -52,7 +52,7 @@ class Facts(NamedTuple):
     """Everything that is told of one network."""
 
     network: list[str]
-    """Data set type, formats, image, spec format, class-wise, actions."""
+    """Dataset type, formats, image, spec format, class-wise, actions."""
     commands: dict[str, dict[str, str]]
     fields: dict[str, dict[str, str]]
     sweep_commands: dict[str, str]

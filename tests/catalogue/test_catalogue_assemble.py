@@ -205,7 +205,7 @@ def test_inference_with_an_engine_runs_deployed(
     assert read(made)["inference"] == {"batch_size": 1, "trt_engine": str(engine.results / "model.engine")}
 
 
-def test_a_data_set_with_one_folder_of_pictures_under_another_name(tmp_path: Path) -> None:
+def test_a_dataset_with_one_folder_of_images_under_another_name(tmp_path: Path) -> None:
     only = {"train": dataset(tmp_path / "T", folder="images")}
     spec = read(assemble(job(tmp_path, "train", only)))
     assert spec["dataset"]["data"]["train"]["data_prefix"] == str(tmp_path / "T/images")
@@ -214,7 +214,7 @@ def test_a_data_set_with_one_folder_of_pictures_under_another_name(tmp_path: Pat
 
 def test_several_train_sets_are_refused(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     facts = job(tmp_path, "train", sets)
-    with pytest.raises(BadRequest, match="reads one train data set, and the model has 2"):
+    with pytest.raises(BadRequest, match="reads one train dataset, and the model has 2"):
         assemble(
             JobFacts(**{f: getattr(facts, f) for f in facts.__struct_fields__ if f != "train"}, train=facts.train * 2)
         )
@@ -279,7 +279,7 @@ def test_what_a_user_sets_for_a_pruning_reaches_the_command_line(tmp_path: Path)
     assert "--pruning_threshold=0.35" in assemble(facts).argv
 
 
-def test_an_inference_of_detectnet_names_no_data_set_in_its_spec(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+def test_an_inference_of_detectnet_names_no_dataset_in_its_spec(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     trained = ParentFacts("detectnet_v2", "train", tmp_path / "train/results")
     touch(trained.results / "weights/model.epoch-3.hdf5")
     facts = job(tmp_path, "inference", sets, network="detectnet_v2", spec={}, parent=trained)

@@ -19,7 +19,7 @@ PLACES = [
     for action, fields in groups.items()
     for field, how in fields.items()
 ]
-# Function -> what it gives on the stage below, where train, evaluation, inference, calibration and the data set itself
+# Function -> what it gives on the stage below, where train, evaluation, inference, calibration and the dataset itself
 # are T, E, I, C and O, the job is J, its parent P and the one before that Q.
 GIVEN: dict[str, str | bool | list[str] | None] = {
     "output_dir": "J/results/",

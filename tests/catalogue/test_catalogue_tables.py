@@ -100,7 +100,7 @@ def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
     assert undescribed == []
 
 
-def test_classes_of_the_data_set_reach_the_default() -> None:
+def test_classes_of_the_dataset_reach_the_default() -> None:
     made = schema("classification_pyt", "train", classes=["cat", "dog"])
     assert made["default"]["model"]["head"]["num_classes"] == 2
     detector = merge.default("detectnet_v2", "train", ["car", "person"])
@@ -135,7 +135,7 @@ def test_protobuf_text() -> None:
         emit.protobuf_text({"a": [[1]]})
 
 
-def test_actions_of_a_data_set_depend_on_its_format() -> None:
+def test_actions_of_a_dataset_depend_on_its_format() -> None:
     catalogue = Catalogue()
     kitti = catalogue.actions_for_dataset("object_detection", "kitti")
     assert kitti == ["convert", "convert_and_index", "augment", "kmeans"]

@@ -71,9 +71,9 @@ class Daemon:
         """Where commands find it, and a terminal's width."""
         return {"TAOD_ROOT": str(self.root), "COLUMNS": "200", "PYTHONPATH": str(REPOSITORY)}
 
-    def with_pictures(self, folder: Path) -> Daemon:
-        """Make the data set `ready pictures`."""
-        linked = self.id("dataset", "create", "image_classification", "classification_pyt", "name=ready pictures")
+    def with_images(self, folder: Path) -> Daemon:
+        """Make the dataset `ready images`."""
+        linked = self.id("dataset", "create", "image_classification", "classification_pyt", "name=ready images")
         self.run("dataset", "link", linked, str(folder))
         return self
 
@@ -117,7 +117,7 @@ class Daemon:
 
     def model(self, does: str = "", **fields: str) -> str:
         """A model that can be trained at once; `does` says what its tool does in a training."""
-        data = self.ids("dataset", "ls", "--name", "ready pictures")[0]
+        data = self.ids("dataset", "ls", "--name", "ready images")[0]
         pairs = {"train_datasets": data, "eval_dataset": data, **fields}
         model = self.id("model", "create", "classification_pyt", *(f"{name}={value}" for name, value in pairs.items()))
         if does:
@@ -139,9 +139,9 @@ class Daemon:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the layout of format classification_pyt."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for name in ("cat", "dog"):
         place = folder / "images_train" / name
         place.mkdir(parents=True)
@@ -151,11 +151,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def archive(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pictures, packed."""
-    path = tmp_path_factory.mktemp("archive") / "pictures.tar.gz"
+def archive(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images, packed."""
+    path = tmp_path_factory.mktemp("archive") / "images.tar.gz"
     with tarfile.open(path, "w:gz") as out:
-        for entry in sorted(pictures.iterdir()):
+        for entry in sorted(images.iterdir()):
             out.add(entry, entry.name)
     return path
 
@@ -184,9 +184,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], subproce
 
 @pytest.fixture(scope="module")
 def daemon(
-    tmp_path_factory: pytest.TempPathFactory, pictures: Path, start: Callable[..., subprocess.Popen[str]]
+    tmp_path_factory: pytest.TempPathFactory, images: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> Iterator[Daemon]:
-    """One daemon for all tests of a file, with a data set `ready pictures`."""
+    """One daemon for all tests of a file, with a dataset `ready images`."""
     folder = tmp_path_factory.mktemp("daemon")
     gate_path, tools = folder / "gate", folder / "bin"
     os.mkfifo(gate_path)
@@ -195,12 +195,12 @@ def daemon(
     (tools / "classification_pyt").write_text(TOOL.replace("@GATE@", str(gate_path)))
     (tools / "classification_pyt").chmod(0o755)
     (folder / "taod.toml").write_text(
-        f'storage.link_roots = ["{pictures.parent}"]\nscheduler.grace_s = 2.0\ndevices.gpus = false\n'
+        f'storage.link_roots = ["{images.parent}"]\nscheduler.grace_s = 2.0\ndevices.gpus = false\n'
         f'[runner]\norder = ["native"]\nnative.path = ["{tools}"]\n'
     )
     root = folder / "root"
     process = start(root)
-    running = Daemon(root, process, gate).with_pictures(pictures)
+    running = Daemon(root, process, gate).with_images(images)
     yield running
     process.send_signal(signal.SIGTERM)
     process.wait(PATIENCE_S)

@@ -71,11 +71,11 @@ class TestFields:
             "epoch_multiplier=3",
             "automl_add_hyperparameters=train.train_config.optimizer.lr,model.head.num_classes",
             "eval_dataset=null",
-            "train_datasets=ready pictures",
+            "train_datasets=ready images",
             "description=a=b, c",
         )
         assert (changed["id"], changed["epoch_multiplier"], changed["eval_dataset"]) == (model, 3, None)
-        assert changed["train_datasets"] == daemon.ids("dataset", "ls", "--name", "ready pictures")
+        assert changed["train_datasets"] == daemon.ids("dataset", "ls", "--name", "ready images")
         assert json.loads(changed["automl_add_hyperparameters"].replace("'", '"')) == [
             "train.train_config.optimizer.lr",
             "model.head.num_classes",
@@ -181,7 +181,7 @@ class TestSpecs:
         )
         daemon.refused("model", "spec", "set", model, "train", str(tmp_path / "nothing.yaml"), code=2)
 
-    def test_data_sets_have_specs_too(self, daemon) -> None:
+    def test_datasets_have_specs_too(self, daemon) -> None:
         data = daemon.id("dataset", "create", "object_detection", "kitti", "name=boxes")
         default = daemon.json("dataset", "spec", "default", "boxes", "convert")
         assert default
@@ -273,19 +273,19 @@ class TestDeletes:
         daemon.run("model", "rm", model, stdin="y\n")
         daemon.refused("model", "show", model)
 
-    def test_it_says_what_becomes_of_files_and_folders(self, daemon, pictures: Path, archive: Path) -> None:
+    def test_it_says_what_becomes_of_files_and_folders(self, daemon, images: Path, archive: Path) -> None:
         linked, full = new_dataset(daemon, "linked"), new_dataset(daemon, "full")
-        daemon.run("dataset", "link", linked, str(pictures))
+        daemon.run("dataset", "link", linked, str(images))
         daemon.run("dataset", "upload", full, str(archive))
         said = daemon.refused("dataset", "rm", linked, full, stdin="n\n")
-        assert f"not the folder {pictures}, which stays as it is" in said
-        assert "its 2 pictures" in said
+        assert f"not the folder {images}, which stays as it is" in said
+        assert "its 2 images" in said
         assert daemon.ids("dataset", "rm", "-y", linked, full) == [linked, full]
-        assert pictures.is_dir()
+        assert images.is_dir()
 
     def test_what_is_in_use_stays(self, daemon) -> None:
         daemon.model(name="user of the data")
-        assert "used" in daemon.refused("dataset", "rm", "--yes", "ready pictures")
+        assert "used" in daemon.refused("dataset", "rm", "--yes", "ready images")
 
     def test_jobs_go_with_their_files(self, daemon) -> None:
         train = daemon.id("model", "run", daemon.model(), "train")
@@ -318,8 +318,8 @@ class TestFiles:
 
 
 class TestOthers:
-    def test_weights_are_registered_and_used(self, daemon, pictures: Path) -> None:
-        weights = pictures.parent / "weights.pth"
+    def test_weights_are_registered_and_used(self, daemon, images: Path) -> None:
+        weights = images.parent / "weights.pth"
         weights.write_bytes(b"weights")
         made = daemon.json("ptm", "add", str(weights), "--arch", "classification_pyt", "--name", "mine")
         assert made["path"] == str(weights)
@@ -374,14 +374,14 @@ class TestOthers:
 
 @pytest.mark.slow
 def test_a_wait_survives_a_restart_of_the_daemon(
-    daemon, tmp_path: Path, pictures: Path, start: Callable[[Path], subprocess.Popen[str]]
+    daemon, tmp_path: Path, images: Path, start: Callable[[Path], subprocess.Popen[str]]
 ) -> None:
     """The new daemon has another port: `wait` finds it by the root."""
     (tmp_path / "taod.toml").write_text((daemon.root.parent / "taod.toml").read_text())
     root = tmp_path / "root"
     process = start(root)
     try:
-        other = type(daemon)(root, process, daemon.gate).with_pictures(pictures)
+        other = type(daemon)(root, process, daemon.gate).with_images(images)
         train = other.id("model", "run", other.model("wait"), "train")
         other.first_words(train)
         with subprocess.Popen(

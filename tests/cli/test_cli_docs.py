@@ -49,7 +49,7 @@ def test_a_wrong_line_would_be_found(folder: None) -> None:
 
 def test_every_command_is_on_the_page(folder: None) -> None:
     named = {parsed(shlex.split(call)[1:]) for call in CALLS}
-    # What is the same for models and data sets is shown once.
+    # What is the same for models and datasets is shown once.
     same = {
         "ls",
         "create",

@@ -19,7 +19,7 @@ def test_a_script_takes_a_model_through_its_whole_life(daemon, archive: Path, tm
         return ran.stdout.strip()
 
     data = taod("dataset", "create", "image_classification", "classification_pyt", "name=life", "-q")
-    assert "2 pictures" in taod("dataset", "upload", data, str(archive))
+    assert "2 images" in taod("dataset", "upload", data, str(archive))
     model = taod("model", "create", "classification_pyt", "name=life model", "train_datasets=life", "-q")
     assert "Changed" in taod("model", "set", "life model", f"eval_dataset={data[:9]}", "epoch_multiplier=2")
     spec = yaml.safe_load(taod("model", "spec", "default", model, "train"))

@@ -36,10 +36,10 @@ class TestPipes:
     def test_standard_input_is_uploaded_from_a_pipe_and_from_a_file(self, daemon, archive: Path) -> None:
         dataset = new_dataset(daemon, "piped")
         piped = taod(daemon, "dataset", "upload", dataset, "-", input=archive.read_bytes())
-        assert (piped.returncode, b"2 pictures" in piped.stdout) == (0, True), piped.stderr
+        assert (piped.returncode, b"2 images" in piped.stdout) == (0, True), piped.stderr
         with archive.open("rb") as file:
             read = taod(daemon, "dataset", "upload", dataset, "-", stdin=file)
-        assert (read.returncode, b"2 pictures" in read.stdout) == (0, True), read.stderr
+        assert (read.returncode, b"2 images" in read.stdout) == (0, True), read.stderr
         assert daemon.json("dataset", "show", dataset)["id"] == dataset
 
     def test_a_process_substitution_is_uploaded(self, daemon, archive: Path) -> None:
@@ -49,7 +49,7 @@ class TestPipes:
         done = subprocess.run(
             ["bash", "-c", command], capture_output=True, env=environment, timeout=PATIENCE_S, check=False
         )
-        assert (done.returncode, b"2 pictures" in done.stdout) == (0, True), done.stderr
+        assert (done.returncode, b"2 images" in done.stdout) == (0, True), done.stderr
 
     def test_a_named_pipe_is_uploaded_and_one_without_a_writer_refused(
         self, daemon, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,7 +60,7 @@ class TestPipes:
         assert "start its writer first" in daemon.refused("dataset", "upload", dataset, str(fifo))
         monkeypatch.undo()
         with subprocess.Popen(["sh", "-c", f"cat {archive} > {fifo}"]) as writer:
-            assert "2 pictures" in daemon.run("dataset", "upload", dataset, str(fifo)).stdout
+            assert "2 images" in daemon.run("dataset", "upload", dataset, str(fifo)).stdout
         assert writer.returncode == 0
 
     @pytest.mark.parametrize("place", ["-", "/dev/null"])
@@ -111,7 +111,7 @@ class TestEncodings:
         [
             ("dataset", "ls"),
             ("dataset", "ls", "--json"),
-            ("dataset", "show", "ready pictures"),
+            ("dataset", "show", "ready images"),
             ("model", "ls"),
             ("job", "ls"),
             ("network", "show", "dino", "train", "--popular"),

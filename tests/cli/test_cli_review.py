@@ -1,4 +1,4 @@
-"""`taod dataset check` and `report`: what people see of a data set with a wrong line in it."""
+"""`taod dataset check` and `report`: what people see of a dataset with a wrong line in it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_root_in_order_is_said_to_be(root: Root) -> None:
     findings = found(root)
     wrong = [name for name, finding in findings.items() if not finding.ok]
     assert set(wrong) <= {"containers", "disk", "engine", "runners"}, wrong  # what depends on the machine
-    assert "whole" in findings["database"].found and "1 jobs, 1 data sets" in findings["database"].found
+    assert "whole" in findings["database"].found and "1 jobs, 1 datasets" in findings["database"].found
 
 
 def test_open_permissions_are_told_and_mended(root: Root) -> None:
@@ -127,7 +127,7 @@ def test_folders_of_nothing_are_moved_aside_not_deleted(root: Root) -> None:
     (root.job(stray).path / "results" / "weights").write_text("precious")
     (root.jobs / "notes").mkdir()
     finding = found(root)["folders"]
-    assert finding.found == f"jobs/{stray}: of no job or data set"
+    assert finding.found == f"jobs/{stray}: of no job or dataset"
     finding.mended()
     assert (root.stray / f"jobs-{stray}" / "results" / "weights").read_text() == "precious"
     assert root.job(kept).path.exists() and (root.jobs / "notes").exists() and found(root)["folders"].ok

@@ -65,7 +65,7 @@ async def test_datasets_are_made_listed_with_total_and_deleted(client: Client) -
     page = await client.datasets(name="set", size=2)
     assert (len(page.items), page.total) == (2, 3)
     assert (await client.delete_dataset(made[0].id)).name == "set 0"
-    with pytest.raises(ClientError, match="no data set"):
+    with pytest.raises(ClientError, match="no dataset"):
         await client.delete_dataset(made[0].id)
 
 

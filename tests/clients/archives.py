@@ -1,4 +1,4 @@
-"""Small data sets of every type and format, as archives that a client uploads."""
+"""Small datasets of every type and format, as archives that a client uploads."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ FILES: dict[tuple[str, str], dict[str, bytes]] = {
 
 
 def archive(type_: str, format_: str) -> bytes:
-    """A .tar.gz of such a data set, below one leading folder as people pack them."""
+    """A .tar.gz of such a dataset, below one leading folder as people pack them."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as packed:
         for name, content in FILES[type_, format_].items():

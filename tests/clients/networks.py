@@ -1,4 +1,4 @@
-"""What each network group of the published client works on: the data sets of its roles, and how they are converted."""
+"""What each network group of the published client works on: the datasets of its roles, and how they are converted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONVERSIONS = {
     "efficientdet_tf2": "convert_efficientdet_tf2",
     **dict.fromkeys(("bpnet", "fpenet", "ocrnet", "pointpillars"), "dataset_convert"),
 }
-"""The action that makes of a data set what the network reads."""
+"""The action that makes of a dataset what the network reads."""
 DATA_SERVICES = ("analytics", "annotations", "augmentation", "auto_label")
 
 

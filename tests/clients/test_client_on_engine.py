@@ -1,4 +1,4 @@
-"""The published client trains, evaluates, exports and infers with the embedded engine: pictures in, weights out."""
+"""The published client trains, evaluates, exports and infers with the embedded engine: images in, weights out."""
 
 from __future__ import annotations
 

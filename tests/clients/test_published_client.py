@@ -46,13 +46,13 @@ class Play:
         return command in GROUPS[self.network]
 
     def dataset(self, type_: str, format_: str) -> str:
-        """Make a data set by the client, and upload its data by HTTP."""
+        """Make a dataset by the client, and upload its data by HTTP."""
         made = self.command("dataset-create", dataset_type=type_, dataset_format=format_)
         self.beside.upload(made, type_, format_)
         return made
 
     def convert(self, dataset_id: str) -> str:
-        """Convert a data set with the defaults that the client is shown; the job's id."""
+        """Convert a dataset with the defaults that the client is shown; the job's id."""
         action = CONVERSIONS[self.network]
         spec = json.loads(self.command("dataset-convert-defaults", id=dataset_id, action=action))
         self.beside.call("POST", f"/dataset/{dataset_id}/specs/{action}", spec, status=201)
@@ -175,9 +175,9 @@ def beyond(play: Play, model: str, action: str) -> None:
 def test_every_command_of_a_data_service(network: str, beside: Beside, one_process: InOneProcess) -> None:
     play = Play(one_process, beside, network)
     data = data_of(network)
-    pictures = play.dataset(data.type, data.labelled)
+    images = play.dataset(data.type, data.labelled)
     model = play.command("model-create", network_arch=network)
-    beside.call("PATCH", f"/model/{model}", {"inference_dataset": pictures})
+    beside.call("PATCH", f"/model/{model}", {"inference_dataset": images})
     jobs = []
     actions: list[dict[str, str]] = [{"action": "analyze"}, {"action": "validate"}] if network == "analytics" else [{}]
     for chosen in actions:

@@ -102,11 +102,11 @@ class World:
             headers={"Authorization": f"Bearer {info.token}"},
             timeout=30,
         )
-        pictures = _pictures(folder / "open")
+        images = _images(folder / "open")
         self.datasets = [self._make("dataset", type="image_classification", format="classification_pyt")]
         self.datasets.append(self._make("dataset", type="object_detection", format="kitti"))
         self.beat = self._make("dataset", type="bpnet", format="default")
-        self._post(f"dataset/{self.datasets[0]}/link", {"path": str(pictures)})
+        self._post(f"dataset/{self.datasets[0]}/link", {"path": str(images)})
         data = {"train_datasets": [self.datasets[0]], "eval_dataset": self.datasets[0]}
         self.models = [self._make("model", network_arch="classification_pyt", **data)]
         self.models.append(self._make("model", network_arch="detectnet_v2", read_only=True, public=True))
@@ -207,12 +207,12 @@ def schemathesis(
         return subprocess.run(command, cwd=world.folder, capture_output=True, text=True)
 
 
-def _pictures(folder: Path) -> Path:
-    """A data set of two classes for training and evaluation."""
-    pictures = folder / "pictures"
+def _images(folder: Path) -> Path:
+    """A dataset of two classes for training and evaluation."""
+    images = folder / "images"
     for name in ("cat", "dog"):
-        place = pictures / "images_train" / name
+        place = images / "images_train" / name
         place.mkdir(parents=True)
         (place / "1.png").write_bytes(PNG)
-    (pictures / "classes.txt").write_text("cat\ndog\n")
-    return pictures
+    (images / "classes.txt").write_text("cat\ndog\n")
+    return images

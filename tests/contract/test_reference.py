@@ -40,7 +40,7 @@ BESIDE = {
         for what in ("log", "files", "files/{path}")
     ),
 }
-"""Operations on data sets and models that the published API does not have."""
+"""Operations on datasets and models that the published API does not have."""
 MODEL_FIELDS_BESIDE = {
     "dataset_type", "metric", "automl_enabled", "automl_algorithm", "automl_max_recommendations",
     "automl_delete_intermediate_ckpt", "automl_R", "automl_nu", "epoch_multiplier", "automl_add_hyperparameters",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from taod.types.state import State
-from tests.api.conftest import Server, config, gate, pictures, server, tool_path
+from tests.api.conftest import Server, config, gate, images, server, tool_path
 
-__all__ = ["config", "gate", "pictures", "server", "tool_path"]
+__all__ = ["config", "gate", "images", "server", "tool_path"]
 
 ABSENT = str(uuid.uuid4())
 ARCH = {"network_arch": "classification_pyt"}
@@ -63,7 +63,7 @@ BODIES: list[Row] = [
     ("POST", "/dataset/{dataset}/link", 400, body({"path": "{folder}/no"}), ("/no'", "no folder", "link its folder")),
     ("POST", "/dataset/{dataset}/check", 400, body({"deep": 2}), ("deep = 2", "Expected bool")),
     ("POST", "/dataset/{boxes}/check", 400, body({}), ("has no files to check", "upload or link them first")),
-    ("POST", "/job/{done}/dataset", 400, body({}), ("only jobs of analytics, annotations", "leave data sets")),
+    ("POST", "/job/{done}/dataset", 400, body({}), ("only jobs of analytics, annotations", "leave datasets")),
     ("DELETE", "/dataset/{boxes}/check", 404, {}, ("no check", "GET …/report")),
     ("GET", "/dataset/{boxes}/samples/0", 404, {}, ("no sample 0", "GET …/samples")),
     ("GET", "/dataset/{boxes}/samples/x", 404, {}, ("no sample 'x'", "GET …/samples")),
@@ -118,7 +118,7 @@ BODIES: list[Row] = [
     ("PATCH", "/model/{model}", 400, body({"network_arch": "dino"}), ("network_arch cannot", "'dino'", "new one")),
     ("PATCH", "/model/{kept}", 400, body({"name": "x"}), ("'kept'", "set read_only to false first")),
     ("DELETE", "/model/{kept}", 400, {}, ("'kept' has read_only set", "set read_only to false first")),
-    ("DELETE", "/dataset/{dataset}", 400, {}, ("'pictures'", "'reader'", "take it out of them first")),
+    ("DELETE", "/dataset/{dataset}", 400, {}, ("'images'", "'reader'", "take it out of them first")),
     ("POST", "/ptm", 400, body(ARCH), ("path is required",)),
     ("POST", "/ptm", 400, body(ARCH | {"path": "{folder}/no"}), ("/no'", "no such file", "name one below")),
     ("POST", "/ptm", 400, body(ARCH | {"path": "/no"}), ("path '/no'", "storage.link_roots", "add")),
@@ -199,8 +199,8 @@ RUNS: list[Row] = [
 ]
 
 ABSENCES: list[Row] = [
-    ("GET", f"/dataset/{ABSENT}", 404, {}, (f"no data set {ABSENT}", "GET …/dataset")),
-    ("GET", "/dataset/7", 404, {}, ("no data set 7", "GET …/dataset")),
+    ("GET", f"/dataset/{ABSENT}", 404, {}, (f"no dataset {ABSENT}", "GET …/dataset")),
+    ("GET", "/dataset/7", 404, {}, ("no dataset 7", "GET …/dataset")),
     ("GET", f"/model/{ABSENT}", 404, {}, (f"no model {ABSENT}", "GET …/model")),
     ("GET", f"/job/{ABSENT}", 404, {}, (f"no job {ABSENT}", "GET …/job")),
     ("GET", f"/model/{{model}}/job/{ABSENT}", 404, {}, (f"has no job {ABSENT}", "GET …/model/")),
@@ -246,9 +246,9 @@ async def reached(server: Server, job_id: str, *states: State) -> None:
 
 
 @pytest.fixture
-async def ids(server: Server, pictures, tmp_path) -> dict[str, str]:
+async def ids(server: Server, images, tmp_path) -> dict[str, str]:
     """One of everything that a refusal needs: done, failed, held, read-only, empty, in use."""
-    data = await server.ready_dataset(pictures("train"), name="pictures")
+    data = await server.ready_dataset(images("train"), name="images")
     has = {"train_datasets": [data], "eval_dataset": data}
     model = await server.model(name="reader", **has)
     masks = await server.dataset("semantic_segmentation", "unet")

@@ -17,16 +17,16 @@ from taod.api.routes.events import flow
 from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.state import State
-from tests.api.conftest import Server, config, gate, pictures, server, tool_path
+from tests.api.conftest import Server, config, gate, images, server, tool_path
 
-__all__ = ["config", "gate", "pictures", "server", "tool_path"]
+__all__ = ["config", "gate", "images", "server", "tool_path"]
 
 ALL = operations()
 USER = "/api/v1/user/{user_id}"
-PICTURES = {"type": "image_classification", "format": "classification_pyt"}
+IMAGES = {"type": "image_classification", "format": "classification_pyt"}
 PUBLISHED = "nvidia/tao/pretrained_fan_classification_imagenet:fan_hybrid_tiny"
 OWNED = [each for each in ALL if "_id}" in each.path.removeprefix(USER)]
-"""Operations on one data set, model or job."""
+"""Operations on one dataset, model or job."""
 SERVER_WIDE = {
     "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "network_parameters",
     "metrics", "queue_state", "change_queue",
@@ -83,8 +83,8 @@ class Two:
 
 
 @pytest.fixture
-async def two(server: Server, pictures, tmp_path: Path) -> Any:
-    data = await server.ready_dataset(pictures("train"), name="ann's pictures")
+async def two(server: Server, images, tmp_path: Path) -> Any:
+    data = await server.ready_dataset(images("train"), name="ann's images")
     model = await server.model(train_datasets=[data], eval_dataset=data, name="ann's model", encryption_key="ann's")
     own = await _weights(server, tmp_path, "ann's own", ngc_path="")
     entry = await _weights(server, tmp_path, "ann's copy", ngc_path=PUBLISHED)
@@ -156,7 +156,7 @@ async def test_no_list_and_no_count_has_another_users_things(two: Two) -> None:
         seen.add(operation.id)
         for name, value in two.ids.items():
             assert value not in answer.text, f"{operation.id} tells the {name}"
-        assert "ann's pictures" not in answer.text
+        assert "ann's images" not in answer.text
         assert "ann's" not in answer.text
     assert seen >= {"list_datasets", "list_models", "list_all", "job_counts", "list_ptms", "devices", "metrics"}
     assert (await two.bob.get(f"{below}/dataset")).headers["X-Total-Count"] == "0"
@@ -223,7 +223,7 @@ async def test_a_public_model_shows_results_and_nothing_of_its_owner(two: Two) -
     assert mine["jobs"][0]["result"]["detailed_status"]["message"] == "Finished"
 
 
-async def test_weights_are_known_to_who_registered_them(two: Two, pictures, tmp_path: Path) -> None:
+async def test_weights_are_known_to_who_registered_them(two: Two, images, tmp_path: Path) -> None:
     below = f"/api/v1/user/{two.bob_id}"
     ptms = (await two.bob.get(f"{below}/ptm")).json()
     assert {ptm["path"] for ptm in ptms} == {None}
@@ -234,8 +234,8 @@ async def test_weights_are_known_to_who_registered_them(two: Two, pictures, tmp_
     body: dict[str, Any] = {"network_arch": "classification_pyt", "ptm": [own]}
     answer = await two.bob.post(f"{below}/model", json=body)
     assert (answer.status_code, "there is no pretrained model" in answer.text) == (400, True)
-    data = (await two.bob.post(f"{below}/dataset", json=PICTURES)).json()["id"]
-    await two.bob.post(f"{below}/dataset/{data}/link", json={"path": str(pictures("bob"))})
+    data = (await two.bob.post(f"{below}/dataset", json=IMAGES)).json()["id"]
+    await two.bob.post(f"{below}/dataset/{data}/link", json={"path": str(images("bob"))})
     body |= {"ptm": [entry], "train_datasets": [data], "eval_dataset": data}
     model = (await two.bob.post(f"{below}/model", json=body)).json()["id"]
     answer = await two.bob.post(f"{below}/model/{model}/job", json=[{"actions": ["train"]}])

@@ -1,4 +1,4 @@
-"""What keeps to the document and refers to what is there is accepted: data sets, models, specifications, jobs."""
+"""What keeps to the document and refers to what is there is accepted: datasets, models, specifications, jobs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from taod.services.models.model_references import LABELLED_FORMATS, UNLABELLED_F
 from taod.services.models.model_service import NO_AUTOML
 from taod.types.model import MOST
 from taod.types.network import NetworkArch
-from tests.api.conftest import HOST, config, pictures, tool_path
+from tests.api.conftest import HOST, config, images, tool_path
 
-__all__ = ["config", "pictures", "tool_path"]
+__all__ = ["config", "images", "tool_path"]
 
 DOCUMENT = document()
 CATALOGUE = Catalogue()
@@ -38,7 +38,7 @@ KINDS = [
     if (found := CATALOGUE.network(name)) is not None and found.kind == "dataset"
     for each in found.formats
 ]
-"""Types of data sets with each of their formats."""
+"""Types of datasets with each of their formats."""
 EXAMPLES = int(os.environ.get("TAOD_VALID_WRITES", "40"))
 quick = settings(
     max_examples=EXAMPLES,
@@ -104,7 +104,7 @@ def api(config: Any) -> Iterator[Api]:
     api.loop.close()
 
 
-def test_valid_data_sets_are_made_and_changed(api: Api) -> None:
+def test_valid_datasets_are_made_and_changed(api: Api) -> None:
     @quick
     @given(kinds, st.fixed_dictionaries({}, optional=shown), st.fixed_dictionaries({}, optional=shown), st.booleans())
     def check(kind: tuple[str, str], first: dict[str, str], then: dict[str, str], again: bool) -> None:
@@ -164,9 +164,9 @@ def test_every_default_specification_is_taken_as_it_is(api: Api) -> None:
     assert taken > 150
 
 
-def test_valid_requests_for_jobs_are_taken(api: Api, pictures: Any) -> None:
+def test_valid_requests_for_jobs_are_taken(api: Api, images: Any) -> None:
     data = api.dataset("image_classification", "classification_pyt")
-    api.accepted("POST", "/dataset/{dataset_id}/link", {"path": str(pictures("train"))}, dataset_id=data)
+    api.accepted("POST", "/dataset/{dataset_id}/link", {"path": str(images("train"))}, dataset_id=data)
     body = {"network_arch": "classification_pyt", "train_datasets": [data], "eval_dataset": data}
     model = api.accepted("POST", "/model", body | {"inference_dataset": data})["id"]
     (train,) = api.accepted("POST", "/model/{model_id}/job", [{"actions": ["train"]}], model_id=model)
@@ -201,7 +201,7 @@ def _compare(answer: dict[str, Any], sent: dict[str, Any]) -> None:
 
 
 def _data(api: Api, arch: str) -> list[str]:
-    """Data sets that fit an architecture in every place."""
+    """Datasets that fit an architecture in every place."""
     network = CATALOGUE.network(arch)
     assert network is not None
     owner = CATALOGUE.network(network.dataset_type)
@@ -211,7 +211,7 @@ def _data(api: Api, arch: str) -> list[str]:
 
 
 def _owners(api: Api) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A model of every architecture, and a data set of every type and format."""
+    """A model of every architecture, and a dataset of every type and format."""
     for arch in CATALOGUE.networks():
         yield "model", api.accepted("POST", "/model", {"network_arch": arch})
     for type_, format_ in KINDS:

@@ -1,4 +1,4 @@
-"""Data sets that are laid out rightly and hold something wrong: what was changed in a valid one, by type and format.
+"""Datasets that are laid out rightly and hold something wrong: what was changed in a valid one, by type and format.
 
 What the check says of each, word for word, stands under the same names in problems.txt.
 """
@@ -56,7 +56,7 @@ def folder(name: str) -> Breaks:
     return lambda top: (top / name).mkdir()
 
 
-def picture(name: str) -> Breaks:
+def image(name: str) -> Breaks:
     return lambda top: photograph(5, top / name)
 
 
@@ -131,12 +131,12 @@ def array(shape: tuple[int, ...], kind: str = "float32") -> Breaks:
     return lambda top: np.save(top / ARRAY, np.zeros(shape, kind))
 
 
-def _pictures(place: str) -> dict[str, Breaks]:
-    """What can be wrong with any picture."""
+def _images(place: str) -> dict[str, Breaks]:
+    """What can be wrong with any image."""
     return {
-        "a text as a picture": write(place, "x"),
-        "an empty picture": write(place, b""),
-        "a picture cut off": cut(place),
+        "a text as an image": write(place, "x"),
+        "an empty image": write(place, b""),
+        "an image cut off": cut(place),
     }
 
 
@@ -157,13 +157,13 @@ _COCO_FILES = {
     "an image without a height": coco("images", 1, height=None),
     "an image of no width": coco("images", 1, width=0),
     "a box of three numbers": coco("annotations", 1, bbox=[1, 2, 3]),
-    "a box outside the picture": coco("annotations", 1, bbox=[1, 2, 300, 4]),
+    "a box outside the image": coco("annotations", 1, bbox=[1, 2, 300, 4]),
     "a box of no width": coco("annotations", 2, bbox=[1, 2, 0, 4]),
     "a box of a negative size": coco("annotations", 2, bbox=[30, 20, -10, -5]),
     "a name that is not UTF-8": raw_text("0.jpg", b"\xe9.jpg"),
-    "a picture that is not there": remove("images/1.jpg"),
-    "a picture of another size": scale("images/1.jpg", 30),
-    "a picture that is not named": picture("images/other.jpg"),
+    "a named image that is not there": remove("images/1.jpg"),
+    "an image of another size": scale("images/1.jpg", 30),
+    "an image that is not named": image("images/other.jpg"),
     "two images of one id": coco("images", 2, id=1),
 }
 """What can be wrong with any COCO set."""
@@ -175,7 +175,7 @@ _COCO = _COCO_FILES | {
     "an area that is not a number": coco("annotations", 1, area="4"),
     "an annotation without iscrowd": coco("annotations", 1, iscrowd=None),
 }
-_MAP = _pictures("images/0.jpg") | {
+_MAP = _images("images/0.jpg") | {
     "a class twice": write("label_map.txt", "roof\ntree\nroof\n"),
     "a class without a name": write("label_map.txt", "roof\n\ntree\n"),
     "no class": write("label_map.txt", "\n"),
@@ -188,65 +188,65 @@ _MAP = _pictures("images/0.jpg") | {
 BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
     ("object_detection", "kitti"): {
         "a line of three fields": add("labels/1.txt", "roof 0 0\n"),
-        "a box outside the picture": add("labels/1.txt", kitti_line("roof", 4, 5, 90, 15)),
+        "a box outside the image": add("labels/1.txt", kitti_line("roof", 4, 5, 90, 15)),
         "an empty box": add("labels/0.txt", kitti_line("roof", 20, 5, 10, 15)),
         "a word for a number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "two")),
         "an infinite number": add("labels/0.txt", kitti_line("roof", 2, 5, 10, 15).replace("2.00", "nan")),
         "a box of equal corners": add("labels/0.txt", kitti_line("roof", 20, 5, 20, 5)),
         "labels that are not UTF-8": add("labels/0.txt", kitti_line("to\xeet", 2, 5, 10, 15).encode("latin-1")),
-        "a picture without labels": remove("labels/2.txt"),
-        "labels without a picture": remove("images/2.jpg"),
-        "a text as a picture": write("images/1.jpg", "x"),
+        "an image without labels": remove("labels/2.txt"),
+        "labels without an image": remove("images/2.jpg"),
+        "a text as an image": write("images/1.jpg", "x"),
     },
     ("object_detection", "coco"): _COCO,
-    ("object_detection", "raw"): _pictures("images/0.jpg"),
+    ("object_detection", "raw"): _images("images/0.jpg"),
     ("object_detection", "coco_raw"): _MAP,
     ("instance_segmentation", "coco"): _COCO
     | {"a polygon of two points": coco("annotations", 1, segmentation=[[1, 2, 3, 4]])},
-    ("instance_segmentation", "raw"): _pictures("images/0.jpg"),
+    ("instance_segmentation", "raw"): _images("images/0.jpg"),
     ("instance_segmentation", "coco_raw"): _MAP,
     ("semantic_segmentation", "unet"): {
-        "a picture without a mask": remove("masks/train/1.png"),
+        "an image without a mask": remove("masks/train/1.png"),
         "a mask of another size": scale("masks/val/0.png", 10),
-        "a mask without a picture": remove("images/val/1.jpg"),
+        "a mask without an image": remove("images/val/1.jpg"),
         "a text as a mask": write("masks/val/1.png", "x"),
     },
     ("semantic_segmentation", "coco"): _COCO_FILES
     | {"an annotation without a segmentation": coco("annotations", 1, segmentation=[])},
-    ("semantic_segmentation", "raw"): _pictures("images/0.jpg"),
+    ("semantic_segmentation", "raw"): _images("images/0.jpg"),
     ("image_classification", "default"): {
-        "a picture in no class": picture("images_val/1.png"),
-        "a class without pictures": folder("images_val/cat"),
-        "a text as a picture": write("images_val/1/1.png", "x"),
+        "an image in no class": image("images_val/1.png"),
+        "a class without images": folder("images_val/cat"),
+        "a text as an image": write("images_val/1/1.png", "x"),
     },
     ("image_classification", "custom"): {
-        "a row for a picture that is not there": add("val.csv", "9.png,1,yes\n"),
+        "a row for an image that is not there": add("val.csv", "9.png,1,yes\n"),
         "a row of one cell": add("val.csv", "1.png\n"),
         "an empty cell": add("val.csv", "1.png,1,\n"),
-        "a picture without a row": picture("images_val/9.png"),
+        "an image without a row": image("images_val/9.png"),
         "an empty table": write("val.csv", ""),
         "a table that is no text": write("val.csv", b"fname,digit\n\xff,1\n"),
     },
-    ("image_classification", "raw"): _pictures("images_test/0.png"),
+    ("image_classification", "raw"): _images("images_test/0.png"),
     ("image_classification", "classification_pyt"): {
-        LATER + "a class without a name": picture("images_val/cat/1.png"),
+        LATER + "a class without a name": image("images_val/cat/1.png"),
         LATER + "a class named twice": add("classes.txt", "0\n"),
-        "a picture in no class": picture("images_val/1.png"),
-        "a picture cut off": cut("images_test/2/2.png"),
-        "a text as a picture": write("images_train/1/1.png", "x"),
+        "an image in no class": image("images_val/1.png"),
+        "an image cut off": cut("images_test/2/2.png"),
+        "a text as an image": write("images_train/1/1.png", "x"),
     },
     ("character_recognition", "lprnet"): {
         "an unknown character": write("label/0.txt", "0Z"),
         "two lines of text": write("label/0.txt", "1\n2\n"),
         "two characters on a line": add("characters.txt", "ab\n"),
         "a character twice": add("characters.txt", "1\n"),
-        "a picture without a label": remove("label/1.txt"),
-        "a label without a picture": remove("image/1.png"),
+        "an image without a label": remove("label/1.txt"),
+        "a label without an image": remove("image/1.png"),
         "no characters": write("characters.txt", ""),
     },
-    ("character_recognition", "raw"): _pictures("image/0.png"),
+    ("character_recognition", "raw"): _images("image/0.png"),
     ("ocrnet", "default"): {
-        "a picture that is not there": add("train/gt_new.txt", "9.png\t1\n"),
+        "a named image that is not there": add("train/gt_new.txt", "9.png\t1\n"),
         "a line without a text": add("train/gt_new.txt", "1.png\n"),
         "an unknown character": add("train/gt_new.txt", "1.png\té\n"),
         "a list that is no text": add("test/gt_new.txt", b"\xff\n"),
@@ -255,9 +255,9 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
     ("ocdnet", "default"): {
         "a line of three fields": add("test/gt/gt_0.txt", "1,2,3\n"),
         "a word for a number": add("test/gt/gt_0.txt", "1,2,3,4,5,6,7,x,t\n"),
-        "a word outside the picture": add("test/gt/gt_0.txt", "2,3,200,3,200,12,2,12,far\n"),
-        "truth without a picture": remove("test/img/0.jpg"),
-        "a picture without truth": remove("test/gt/gt_0.txt"),
+        "a word outside the image": add("test/gt/gt_0.txt", "2,3,200,3,200,12,2,12,far\n"),
+        "truth without an image": remove("test/img/0.jpg"),
+        "an image without truth": remove("test/gt/gt_0.txt"),
     },
     ("optical_inspection", "default"): {
         "a folder that is not there": add("dataset.csv", "board9,golden,PASS,C1\n"),
@@ -266,41 +266,41 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "an image for a folder": add("dataset.csv", "board1/C1_WhiteLight.jpg,golden,PASS,C1\n"),
         "an empty cell": add("dataset.csv", "board1,golden,,C1\n"),
         "a header without columns": write("dataset.csv", "input_path,label\n"),
-        "an object without pictures": add("dataset.csv", "board1,golden,PASS,C9\n"),
+        "an object without images": add("dataset.csv", "board1,golden,PASS,C9\n"),
         "a light that lacks": remove("images/board2/C1_WhiteLight.jpg"),
         "a light that lacks on the golden side": remove("images/golden/C1_SolderLight.jpg"),
         "another suffix": rename("images/board2/C1_WhiteLight.jpg", "images/board2/C1_WhiteLight.png"),
-        "a text as a picture": write("images/board1/C1_WhiteLight.jpg", "x"),
-        "a text as a golden picture": write("images/golden/C1_SolderLight.jpg", "x"),
-        "a golden picture cut off": cut("images/golden/C1_WhiteLight.jpg"),
+        "a text as an image": write("images/board1/C1_WhiteLight.jpg", "x"),
+        "a text as a golden image": write("images/golden/C1_SolderLight.jpg", "x"),
+        "a golden image cut off": cut("images/golden/C1_WhiteLight.jpg"),
         "a verdict in small letters": add("dataset.csv", "board1,board2,pass,C1\n"),
         "two verdicts": add("dataset.csv", "board1,golden,TOMBSTONE,C1\n"),
     },
     ("ml_recog", "default"): {
-        "a picture in no class": picture(f"{RETAIL}/known_classes/train/1.jpg"),
-        "a text as a picture": write(f"{RETAIL}/known_classes/val/tea/0.jpg", "x"),
-        "a picture cut off": cut(f"{RETAIL}/unknown_classes/test/tea/0.jpg"),
+        "an image in no class": image(f"{RETAIL}/known_classes/train/1.jpg"),
+        "a text as an image": write(f"{RETAIL}/known_classes/val/tea/0.jpg", "x"),
+        "an image cut off": cut(f"{RETAIL}/unknown_classes/test/tea/0.jpg"),
     },
     ("bpnet", "default"): {
         "no keypoints": bodies(keypoints=None),
         "keypoints that are not in threes": bodies(keypoints=[1, 2, 2, 4]),
-        "a picture that is not there": remove("val2017/1.jpg"),
+        "a named image that is not there": remove("val2017/1.jpg"),
         "annotations that are no JSON": write(BODIES, '{"images": [\n\n{]'),
     },
     ("fpenet", "default"): {
         "an object for a list": write(FACES, "{}"),
-        "a picture that is not there": remove("data/afw/face.jpg"),
+        "a named image that is not there": remove("data/afw/face.jpg"),
         "a list cut off": write(FACES, "["),
-        "an entry without a picture": write(FACES, '[{"annotations": []}]'),
+        "an entry without an image": write(FACES, '[{"annotations": []}]'),
         "a face without points": faces([{"class": "FiducialPoints"}]),
-        "a face outside the picture": faces([{"class": "FaceBbox", "bbox": {"x": 4, "y": 4, "width": 90, "height": 9}}]),  # noqa: E501
+        "a face outside the image": faces([{"class": "FaceBbox", "bbox": {"x": 4, "y": 4, "width": 90, "height": 9}}]),
         "a face without a box": faces([{"class": "FaceBbox", "bbox": {"x": 4}}]),
         "marks that are no list": faces(3),
     },
     ("action_recognition", "default"): {
         "a video without frames": folder("test/wave/video2"),
         "a stream without frames": folder("test/wave/video1/u"),
-        "streams of two lengths": lambda top: [picture(f"test/wave/video1/{each}.png")(top) for each in FLOW],
+        "streams of two lengths": lambda top: [image(f"test/wave/video1/{each}.png")(top) for each in FLOW],
         "a text as a frame": write("test/wave/video1/rgb/000002.png", "x"),
         "a frame cut off": cut("train/wave/video1/rgb/000001.png"),
     },
@@ -323,8 +323,8 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "an array of objects": lambda top: np.save(top / ARRAY, np.array([None, "a"], dtype=object)),
     },
     ("re_identification", "default"): {
-        "a name without a person": picture("sample_query/someone.jpg"),
-        "a text as a picture": write("sample_train/0002_c1s1_000451_03.jpg", "x"),
-        "a picture cut off": cut("sample_test/0007_c1s1_000451_03.jpg"),
+        "a name without a person": image("sample_query/someone.jpg"),
+        "a text as an image": write("sample_train/0002_c1s1_000451_03.jpg", "x"),
+        "an image cut off": cut("sample_test/0007_c1s1_000451_03.jpg"),
     },
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Broken data sets of each type and format: what was changed in a valid one, under a name that tells it.
+"""Broken datasets of each type and format: what was changed in a valid one, under a name that tells it.
 
 What each refusal says, word for word, stands under the same names in refusals.txt.
 """
@@ -77,8 +77,8 @@ _BARE = {
     "images misspelt": moved(("images/", "image/")),
     "images is a file": gone("images/", and_put={"images": PNG}),
     "images is empty": gone("images/", and_put={"images/": b""}),
-    "no picture among the images": gone("images/", and_put={"images/1.npy": b"x", "images/notes.txt": b"x"}),
-    "pictures at the top": gone("images/", and_put={"1.png": PNG}),
+    "no image among the images": gone("images/", and_put={"images/1.npy": b"x", "images/notes.txt": b"x"}),
+    "images at the top": gone("images/", and_put={"1.png": PNG}),
 }
 """What goes wrong with images/ whatever the labels are."""
 
@@ -116,7 +116,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "labels is a file": gone("labels/", and_put={"labels": b"car 0 0\n"}),
         "labels of another format": moved(("labels/1.txt", "labels/1.xml")),
         "labels is empty": gone("labels/", and_put={"labels/": b""}),
-        "labels beside the pictures": moved(("labels/", "images/")),
+        "labels beside the images": moved(("labels/", "images/")),
         "a folder too deep": deeper,
         "nothing of it": only(README__md=b"x"),
         "an archive of nothing": nothing,
@@ -124,7 +124,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
     ("object_detection", "coco"): _COCO | _some("images in capitals", "images is empty"),
     ("object_detection", "raw"): _BARE,
     ("object_detection", "coco_raw"): _MAP | _some("images is a file"),
-    ("instance_segmentation", "coco"): _COCO | _some("images is a file", "no picture among the images"),
+    ("instance_segmentation", "coco"): _COCO | _some("images is a file", "no image among the images"),
     ("instance_segmentation", "raw"): _BARE,
     ("instance_segmentation", "coco_raw"): _MAP | _some("images misspelt"),
     ("semantic_segmentation", "unet"): {
@@ -133,28 +133,28 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "a split in capitals": moved(("images/test/", "images/Test/")),
         "splits at the top": moved(("images/", "")),
         "masks is a file": gone("masks/", and_put={"masks": PNG}),
-        "no split has pictures": gone("images/", and_put={f"images/{split}/": b"" for split in SPLITS}),
+        "no split has images": gone("images/", and_put={f"images/{split}/": b"" for split in SPLITS}),
     },
     ("semantic_segmentation", "coco"): _COCO | _some("images in capitals"),
     ("semantic_segmentation", "raw"): _BARE,
     ("image_classification", "default"): _IMAGES | {
-        "pictures in no class folder": gone("images_", and_put={"images_train/1.png": PNG}),
+        "images in no class folder": gone("images_", and_put={"images_train/1.png": PNG}),
         "two folders of which one is meant": moved(("images_test/", "images/")),
-        "no pictures but empty classes": gone("images_", and_put={"images_val/cat/": b"", "notes.txt": b"x"}),
-        "no picture in any class": gone("images_", and_put={"images_train/cat/1.txt": b"x"}),
-        "an empty picture": gone("images_", and_put={"images_train/cat/1.png": b""}),
+        "no images but empty classes": gone("images_", and_put={"images_val/cat/": b"", "notes.txt": b"x"}),
+        "no image in any class": gone("images_", and_put={"images_train/cat/1.txt": b"x"}),
+        "an empty image": gone("images_", and_put={"images_train/cat/1.png": b""}),
     },
     ("image_classification", "raw"): _IMAGES | {
         "two folders of which one is meant": gone("images", and_put={"images/1.png": PNG, "images_more/1.png": PNG}),
-        "no picture": gone("images", and_put={"images/1.txt": b"x"}),
-        "an empty picture": gone("images", and_put={"images/1.png": b""}),
+        "no image": gone("images", and_put={"images/1.txt": b"x"}),
+        "an empty image": gone("images", and_put={"images/1.png": b""}),
     },
     ("image_classification", "custom"): {
         "no table of validation": gone("val.csv"),
         "no table of training": gone("train.csv"),
         "table in capitals": moved(("val.csv", "val.CSV")),
         "no images": gone("images_"),
-        "table among the pictures": moved(("val.csv", "images_val/val.csv")),
+        "table among the images": moved(("val.csv", "images_val/val.csv")),
     },
     ("image_classification", "classification_pyt"): {
         "no classes.txt": gone("classes.txt"),
@@ -172,13 +172,13 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "characters misspelt": moved(("characters.txt", "character.txt")),
         "folders of another type": moved(("image/", "images/"), ("label/", "labels/")),
         "labels of another format": moved(("label/1.txt", "label/1.json")),
-        "no picture": moved(("image/1.png", "image/1.pdf")),
+        "no image": moved(("image/1.png", "image/1.pdf")),
     },
     ("character_recognition", "raw"): {
         "image misspelt": moved(("image/", "images/")),
         "image in capitals": moved(("image/", "IMAGE/")),
         "image is a file": gone("image/", and_put={"image": PNG}),
-        "no picture": gone("image/", and_put={"image/": b""}),
+        "no image": gone("image/", and_put={"image/": b""}),
     },
     ("ocrnet", "default"): {
         "no characters": gone("character_list"),
@@ -190,27 +190,27 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "lists at the top": gone("train/", "test/", and_put={"gt_new.txt": b"1.png\tA1\n", "1.png": PNG}),
     },
     ("ocdnet", "default"): {
-        "no pictures of the only split": gone("test/", "train/img/"),
+        "no images of the only split": gone("test/", "train/img/"),
         "no truth of the only split": gone("test/", "train/gt/"),
-        "no pictures of the only split, test": gone("train/", "test/img/"),
+        "no images of the only split, test": gone("train/", "test/img/"),
         "no truth of the only split, test": gone("train/", "test/gt/"),
         "half of each split": gone("test/img/", "train/gt/"),
         "no split": moved(("train/", ""), ("test/", "old/")),
         "splits in capitals": moved(("train/", "Train/"), ("test/", "Test/")),
-        "no picture": moved(("train/img/1.png", "train/img/1.txt"), ("test/img/1.png", "test/img/1.txt")),
+        "no image": moved(("train/img/1.png", "train/img/1.txt"), ("test/img/1.png", "test/img/1.txt")),
     },
     ("optical_inspection", "default"): {
         "no table": gone("dataset.csv"),
         "table misspelt": moved(("dataset.csv", "datasets.csv")),
-        "table among the pictures": moved(("dataset.csv", "images/dataset.csv")),
+        "table among the images": moved(("dataset.csv", "images/dataset.csv")),
         "images in capitals": moved(("images/", "Images/")),
-        "no picture": moved(("images/a/1.png", "images/a/1.raw")),
+        "no image": moved(("images/a/1.png", "images/a/1.raw")),
     },
     ("ml_recog", "default"): {
         "without the leading folders": moved((f"{RETAIL}/", "")),
         "no unknown classes": gone(f"{RETAIL}/unknown_classes/"),
         "classes in capitals": moved((f"{RETAIL}/known_classes/", f"{RETAIL}/Known_Classes/")),
-        "no picture": gone(RETAIL, and_put={f"{RETAIL}/{known}_classes/": b"" for known in ("known", "unknown")}),
+        "no image": gone(RETAIL, and_put={f"{RETAIL}/{known}_classes/": b"" for known in ("known", "unknown")}),
     },
     ("bpnet", "default"): {
         "no skeleton": gone("bpnet_18joints.json"),
@@ -218,7 +218,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "annotations of one split": gone("annotations/person_keypoints_val2017.json"),
         "folders without the year": moved(("train2017/", "train/"), ("val2017/", "val/")),
         "specification under another suffix": moved(("infer_spec.yaml", "infer_spec.yml")),
-        "no picture": gone("train2017/", "val2017/", and_put={"train2017/": b"", "val2017/": b""}),
+        "no image": gone("train2017/", "val2017/", and_put={"train2017/": b"", "val2017/": b""}),
     },
     ("fpenet", "default"): {
         "no data.json": gone("data.json"),
@@ -256,7 +256,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
             ("sample_train/", "box_train/"), ("sample_test/", "box_test/"), ("sample_query/", "query/")
         ),
         "query is a file": gone("sample_query/", and_put={"sample_query": b""}),
-        "no picture": gone("sample_", and_put={"sample_train/a": b"", "sample_test/": b"", "sample_query/": b""}),
+        "no image": gone("sample_", and_put={"sample_train/a": b"", "sample_test/": b"", "sample_query/": b""}),
     },
 }  # fmt: skip
 """By type and format."""

@@ -1,4 +1,4 @@
-"""Factories for the data sets' tests: trees on disk, archives of every kind, data set records."""
+"""Factories for the datasets' tests: trees on disk, archives of every kind, dataset records."""
 
 from __future__ import annotations
 

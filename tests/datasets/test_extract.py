@@ -375,7 +375,7 @@ def test_glued_archives_are_refused(pack, refused) -> None:
         (b"", "the upload is empty (0 bytes)"),
         (b"Rar!\x1a\x07\x01\x00" + bytes(600), "a RAR archive"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(600), "a 7z archive"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(600), "a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(600), "an image"),
         (b'{"a": 1}', "it begins with b'{\"a\": 1}'"),
         (bytes(10240), "the archive holds no files"),
     ],

@@ -1,4 +1,4 @@
-"""Readers and the full check, type by type: right data sets have no problem, wrong ones are told by file and line."""
+"""Readers and the full check, type by type: right datasets have no problem, wrong ones are told by file and line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBLEMS = sections("problems.txt")
 
 
 def lines(top: Path, type_: str, format_: str) -> list[str]:
-    """What a check that decodes every picture finds, a line a problem."""
+    """What a check that decodes every image finds, a line a problem."""
     report = Examination(top, type_, format_, deep=True).run()
     assert report.problems == len(report.first)
     return [f"{each.file}:{each.line}: {each.what}; expected {each.expected}" for each in report.first]
@@ -34,7 +34,7 @@ def test_every_type_and_format_has_a_valid_set_here() -> None:
 
 
 @pytest.mark.parametrize(("type_", "format_"), VALID)
-def test_a_right_data_set_is_accepted_and_has_no_problem(type_: str, format_: str, tmp_path: Path) -> None:
+def test_a_right_dataset_is_accepted_and_has_no_problem(type_: str, format_: str, tmp_path: Path) -> None:
     VALID[type_, format_](tmp_path)
     assert check(tmp_path, type_, format_) == tmp_path
     told = summarise(tmp_path, type_, format_)

@@ -158,14 +158,14 @@ def test_coco_counts_as_pycocotools_does(tmp_path: Path) -> None:
 
     VALID["object_detection", "coco"](tmp_path)
     theirs = COCO(str(tmp_path / "annotations.json"))
-    ours = {item.picture: item for item in coco.read(tmp_path) if isinstance(item, Item)}
+    ours = {item.image: item for item in coco.read(tmp_path) if isinstance(item, Item)}
     assert len(ours) == len(theirs.imgs)
-    for picture in theirs.imgs.values():
-        item = ours[f"images/{picture['file_name']}"]
-        assert item.size == (picture["width"], picture["height"])
+    for image in theirs.imgs.values():
+        item = ours[f"images/{image['file_name']}"]
+        assert item.size == (image["width"], image["height"])
         wanted = [
             (theirs.cats[each["category_id"]]["name"], each["bbox"])
-            for each in theirs.loadAnns(theirs.getAnnIds(imgIds=picture["id"]))
+            for each in theirs.loadAnns(theirs.getAnnIds(imgIds=image["id"]))
         ]
         found = [
             (label.name, [label.box.left, label.box.top, label.box.width, label.box.height])

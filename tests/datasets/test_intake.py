@@ -74,7 +74,7 @@ async def test_a_second_upload_takes_the_place_of_the_first(intake, root, datase
     assert list(root.incoming.iterdir()) == []
 
 
-def test_a_fresh_data_set_s_empty_folder_does_not_matter(intake, root, dataset, digits, pack, files_of) -> None:
+def test_a_fresh_dataset_s_empty_folder_does_not_matter(intake, root, dataset, digits, pack, files_of) -> None:
     root.dataset(dataset.id).mkdir()
     asyncio.run(intake.accept(dataset, body(pack(digits))))
     assert files_of(root.dataset(dataset.id)) == digits
@@ -91,7 +91,7 @@ async def test_segmentation_sets_get_their_lists(intake, root, make_dataset, pac
 
 @pytest.fixture
 async def settled(intake, root, dataset, digits, pack, files_of) -> AsyncIterator[DatasetRecord]:
-    """A data set with data; whatever the test does, that data must be there afterwards and nothing else."""
+    """A dataset with data; whatever the test does, that data must be there afterwards and nothing else."""
     await intake.accept(dataset, body(pack(digits)))
     await intake.settled()
     yield dataset
@@ -110,8 +110,8 @@ async def test_a_wrong_layout_leaves_the_old_data(intake, settled, pack) -> None
         await intake.accept(settled, body(pack({"images_train/a/1.png": b"x"})))
 
 
-async def test_an_empty_picture_leaves_the_old_data(intake, settled, digits, pack) -> None:
-    with pytest.raises(BadRequest, match=r"'images_train/one/0\.png': there is a picture of 0 bytes"):
+async def test_an_empty_image_leaves_the_old_data(intake, settled, digits, pack) -> None:
+    with pytest.raises(BadRequest, match=r"'images_train/one/0\.png': there is an image of 0 bytes"):
         await intake.accept(settled, body(pack(digits | {"images_train/one/0.png": b""})))
 
 

@@ -41,10 +41,10 @@ def quarter() -> np.ndarray:
     return mask
 
 
-def save(top: Path, picture: Image.Image, name: str = "train/0.png") -> None:
+def save(top: Path, image: Image.Image, name: str = "train/0.png") -> None:
     path = top / "masks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    image.save(path)
 
 
 def checked(top: Path) -> list[tuple[str, str, str]]:
@@ -145,7 +145,7 @@ NUMBERS = "a PNG of 8 bits, grey or with a palette, whose values are class numbe
             "0 (sky), 1 (roof)",
         ),
         (other_size, "masks/train/0.png", "the mask has 48 x 20 pixels", "48 x 48, as images/train/0.jpg has"),
-        (cut, "masks/train/0.png", "the picture cannot be read: ", "a whole picture"),
+        (cut, "masks/train/0.png", "the image cannot be read: ", "a whole image"),
     ],
 )
 def test_what_is_no_mask_is_told_by_file(
@@ -174,7 +174,7 @@ def test_names_that_are_none_are_told_and_masks_counted_by_number(content: str, 
     assert set(summarise(top, "semantic_segmentation", "unet").shares) == {"0", "1"}
 
 
-def test_masks_of_test_pictures_are_looked_into_where_there_are_some(top: Path) -> None:
+def test_masks_of_test_images_are_looked_into_where_there_are_some(top: Path) -> None:
     save(top, Image.fromarray(quarter() * 5), "test/1.png")
     ((file, what, _),) = checked(top)
     assert file == "masks/test/1.png"
@@ -183,7 +183,7 @@ def test_masks_of_test_pictures_are_looked_into_where_there_are_some(top: Path) 
 
 def test_a_thumbnail_shows_the_classes_and_a_damaged_mask_does_not_hinder_it(top: Path, tmp_path: Path) -> None:
     items = samples.choose(top, "semantic_segmentation", "unet", tmp_path / "review", None)
-    item = next(each for each in items if each.picture == "images/train/0.jpg")
+    item = next(each for each in items if each.image == "images/train/0.jpg")
     bare, tinted = (
         np.asarray(Image.open(io.BytesIO(samples.thumbnail(top, item, tmp_path / "review", None, boxes=boxes))), int)
         for boxes in (False, True)

@@ -76,12 +76,12 @@ def test_a_check_of_a_folder_that_got_some_tells_them_and_goes_on(
     assert samples.choose(top, *kind, review, None) == []
 
 
-def test_such_a_picture_is_no_sample(make_tree: Make, tmp_path: Path) -> None:
+def test_such_an_image_is_no_sample(make_tree: Make, tmp_path: Path) -> None:
     top = make_tree({odd(b"images/1\xff.png"): PNG, "images/2.png": PNG})
     examination = Examination(top, "object_detection", "raw")
     examination.run()
     chosen = samples.choose(top, "object_detection", "raw", tmp_path / "review", None)
-    assert [item.picture for item in examination.samples] == [item.picture for item in chosen] == ["images/2.png"]
+    assert [item.image for item in examination.samples] == [item.image for item in chosen] == ["images/2.png"]
 
 
 NAMES = st.sampled_from(

@@ -1,4 +1,4 @@
-"""Every type and format over HTTP: a valid data set is taken in, broken ones are refused in exactly these words."""
+"""Every type and format over HTTP: a valid dataset is taken in, broken ones are refused in exactly these words."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_the_whole_sentence_of_a_refusal(make_tree) -> None:
     with pytest.raises(BadRequest) as told:
         check(folder, "object_detection", "kitti")
     assert str(told.value) == (
-        "The files are not laid out as a data set of type object_detection, format kitti: missing: labels/ "
+        "The files are not laid out as a dataset of type object_detection, format kitti: missing: labels/ "
         "(there is Labels/, which differs in case).\n"
         "Expected at the top: images/, labels/.\n"
         "Found:\n"
@@ -163,7 +163,7 @@ def test_no_images_folder(make_tree) -> None:
         check(make_tree({"cat/1.png": b"x", "dog/1.png": b"x"}), "image_classification", "default")
 
 
-def test_pictures_outside_class_folders_are_refused(make_tree) -> None:
+def test_images_outside_class_folders_are_refused(make_tree) -> None:
     with pytest.raises(BadRequest, match="images_train/ has no subfolders"):
         check(make_tree({"images_train/1.png": b"x"}), "image_classification", "default")
 

@@ -89,7 +89,7 @@ def test_what_is_missing_is_named_in_these_words(type_: str, format_: str, path:
         check(tmp_path, type_, format_)
     expected, _ = WORDS[type_, format_]
     assert str(told.value) == (
-        f"The files are not laid out as a data set of type {type_}, format {format_}: missing: {missing}.\n"
+        f"The files are not laid out as a dataset of type {type_}, format {format_}: missing: {missing}.\n"
         f"Expected at the top: {expected}.\n"
         f"Found:\n{tree(tmp_path)}"
     )
@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_in_these_words(type_: str, format_: str, path:
         ("image_classification", "classification_pyt", f"{CLASSES}, classes.txt"),
     ],
 )
-def test_a_classification_set_without_its_pictures(type_: str, format_: str, expected: str, tmp_path: Path) -> None:
+def test_a_classification_set_without_its_images(type_: str, format_: str, expected: str, tmp_path: Path) -> None:
     VALID[type_, format_](tmp_path)
     (tmp_path / "beside").mkdir()
     for folder in list(tmp_path.glob("images*")):
@@ -112,7 +112,7 @@ def test_a_classification_set_without_its_pictures(type_: str, format_: str, exp
     with pytest.raises(BadRequest) as told:
         check(tmp_path, type_, format_)
     assert str(told.value) == (
-        f"The files are not laid out as a data set of type {type_}, format {format_}: "
+        f"The files are not laid out as a dataset of type {type_}, format {format_}: "
         "missing: images_train/ or images/ or images_val/ or images_test/.\n"
         f"Expected at the top: {expected}.\n"
         f"Found:\n{tree(tmp_path)}"
@@ -120,13 +120,13 @@ def test_a_classification_set_without_its_pictures(type_: str, format_: str, exp
 
 
 @pytest.mark.parametrize("format_", ["default", "classification_pyt"])
-def test_a_classification_set_whose_pictures_lie_flat(format_: str, tmp_path: Path) -> None:
+def test_a_classification_set_whose_images_lie_flat(format_: str, tmp_path: Path) -> None:
     VALID["image_classification", format_](tmp_path)
-    for picture in list((tmp_path / "images_val").rglob("*.png")):
-        picture.rename(tmp_path / "images_val" / picture.name)
+    for image in list((tmp_path / "images_val").rglob("*.png")):
+        image.rename(tmp_path / "images_val" / image.name)
     for folder in [each for each in (tmp_path / "images_val").iterdir() if each.is_dir()]:
         folder.rmdir()
-    with pytest.raises(BadRequest, match="images_val/ has no subfolders: each class's pictures lie in its own"):
+    with pytest.raises(BadRequest, match="images_val/ has no subfolders: each class's images lie in its own"):
         check(tmp_path, "image_classification", format_)
 
 

@@ -1,4 +1,4 @@
-"""Figures of data sets: pictures, splits, classes, fingerprints."""
+"""Figures of datasets: images, splits, classes, fingerprints."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def test_classes_come_in_the_order_of_classes_txt(digits, make_tree) -> None:
     assert summarise(folder, "image_classification", "classification_pyt").classes == ["two", "one"]
 
 
-def test_a_class_folder_without_pictures_counts_none(make_tree) -> None:
+def test_a_class_folder_without_images_counts_none(make_tree) -> None:
     folder = make_tree({"images/cat/deeper/1.JPG": b"x", "images/dog/": b""})
     assert summarise(folder, "image_classification", "default").splits == [
         SplitSummary("images", 1, {"cat": 1, "dog": 0})
     ]
 
 
-def test_empty_pictures_of_a_classification_set_are_named(digits, make_tree) -> None:
+def test_empty_images_of_a_classification_set_are_named(digits, make_tree) -> None:
     folder = make_tree(digits | {"images_val/one/0.png": b""})
     with pytest.raises(BadRequest) as told:
         summarise(folder, "image_classification", "classification_pyt")
     assert str(told.value) == (
-        "'images_val/one/0.png': there is a picture of 0 bytes; replace or remove them and upload again"
+        "'images_val/one/0.png': there is an image of 0 bytes; replace or remove them and upload again"
     )
 
 
@@ -121,14 +121,14 @@ def test_the_fingerprint_changes_with_names_sizes_and_times_only(digits, make_tr
 
     first = fingerprint()
     assert fingerprint() == first
-    picture = folder / "images_train" / "one" / "0.png"
-    told = picture.stat()
-    os.utime(picture, ns=(told.st_atime_ns, told.st_mtime_ns + 1))
+    image = folder / "images_train" / "one" / "0.png"
+    told = image.stat()
+    os.utime(image, ns=(told.st_atime_ns, told.st_mtime_ns + 1))
     touched = fingerprint()
     assert touched != first
-    os.utime(picture, ns=(told.st_atime_ns, told.st_mtime_ns))
+    os.utime(image, ns=(told.st_atime_ns, told.st_mtime_ns))
     assert fingerprint() == first
-    picture.rename(picture.with_name("9.png"))
+    image.rename(image.with_name("9.png"))
     assert fingerprint() not in (first, touched)
 
 

@@ -155,8 +155,8 @@ async def test_many_at_once(daemon: Daemon, tmp_path: Path) -> None:
         answers = await asyncio.gather(*map(client.upload, made, files))
     assert [answer.files for answer in answers] == [3 if n % 2 else 6 for n in range(24)]
     for n, dataset_id in enumerate(made):
-        pictures = list(Root(daemon.root).dataset(dataset_id).rglob("*.png"))
-        assert {path.read_bytes()[0] for path in pictures} == {n}
+        imgs = list(Root(daemon.root).dataset(dataset_id).rglob("*.png"))
+        assert {path.read_bytes()[0] for path in imgs} == {n}
 
 
 def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path
 
     file = archive(tmp_path / "data.tar")
     id = taod("dataset", "create", "image_classification", "classification_pyt", "name=cats", "--quiet").strip()
-    assert "20 pictures" in taod("dataset", "upload", "cats", str(file))
+    assert "20 images" in taod("dataset", "upload", "cats", str(file))
 
     async def half() -> None:
         async with opened(daemon) as client:
@@ -178,9 +178,9 @@ def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path
 
     asyncio.run(half())
     assert "waiting: 300" in taod("dataset", "show", "cats")
-    assert "20 pictures" in taod("dataset", "upload", "cats", str(file), "--restart")
+    assert "20 images" in taod("dataset", "upload", "cats", str(file), "--restart")
     more = archive(tmp_path / "more.tar", count=22)
-    assert "22 pictures" in taod("dataset", "upload", "cats", str(more), "--add", "--no-checksum")
+    assert "22 images" in taod("dataset", "upload", "cats", str(more), "--add", "--no-checksum")
     assert "waiting" not in taod("dataset", "show", "cats")
 
 

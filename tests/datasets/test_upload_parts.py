@@ -60,7 +60,7 @@ def asks(whole: bytes) -> Part:
     return Part(None, None, len(whole))
 
 
-async def test_parts_make_a_data_set(intake, root, dataset, digits, archive, files_of) -> None:
+async def test_parts_make_a_dataset(intake, root, dataset, digits, archive, files_of) -> None:
     edges = [0, 1, len(archive) // 3, len(archive) - 1]
     for start, end in itertools.pairwise(edges):
         assert await send(intake, dataset, archive, start, end) == end
@@ -352,8 +352,8 @@ async def test_what_cannot_be_added_leaves_what_is_there(intake, root, dataset, 
             {"images_train/One/1.png": b"x"},
             r"'images_train/One' differs from 'images_train/one', which .* in case only",
         ),
-        ({"images_train/one": b"x"}, "'images_train/one' is a file where the data set has a folder"),
-        ({"classes.txt/x": b"x"}, r"'classes\.txt' is a folder where the data set has a file"),
+        ({"images_train/one": b"x"}, "'images_train/one' is a file where the dataset has a folder"),
+        ({"classes.txt/x": b"x"}, r"'classes\.txt' is a folder where the dataset has a file"),
         ({"images_train/three/1.png": b"x"}, "which classes.txt does not name"),
     ):
         with pytest.raises(BadRequest, match=words):
@@ -364,14 +364,14 @@ async def test_what_cannot_be_added_leaves_what_is_there(intake, root, dataset, 
         await intake.accept(dataset, body(pack(digits)), ADD)
 
 
-async def test_lists_of_pictures_are_made_again(intake, root, make_dataset, pack, files_of) -> None:
+async def test_lists_of_images_are_made_again(intake, root, make_dataset, pack, files_of) -> None:
     dataset = make_dataset("semantic_segmentation", "raw")
     await intake.accept(dataset, body(pack({"images/a.png": b"x", "masks/a.png": b"x"})))
     await intake.accept(dataset, body(pack({"images/b.png": b"x", "masks/b.png": b"x"})), ADD)
     assert files_of(root.dataset(dataset.id))["images.txt"] == b"images/a.png\nimages/b.png\n"
 
 
-async def test_what_one_data_set_holds_is_not_written_to_through_another_name(
+async def test_what_one_dataset_holds_is_not_written_to_through_another_name(
     intake, root, dataset, digits, pack, files_of, tmp_path
 ) -> None:
     """Data that was added to shares its files with what is moved away, and only with that."""

@@ -1,4 +1,4 @@
-"""Texts that broken data sets are told with: sections below headings `== type format: name` in a file beside this."""
+"""Texts that broken datasets are told with: sections below headings `== type format: name` in a file beside this."""
 
 from __future__ import annotations
 

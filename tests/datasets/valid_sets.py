@@ -1,4 +1,4 @@
-"""A small valid data set of each type and format, from real pictures: scikit-learn's digits and photographs."""
+"""A small valid dataset of each type and format, from real images: scikit-learn's digits and photographs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photographs() -> list[np.ndarray]:
 
 
 def digit(number: int, path: Path) -> int:
-    """Write digit `number` as a picture of 16 x 16; returns which digit it is."""
+    """Write digit `number` as an image of 16 x 16; returns which digit it is."""
     images, targets = digits()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(images[number]).resize((16, 16)).save(path)

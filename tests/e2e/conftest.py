@@ -1,4 +1,4 @@
-"""A real daemon on a real socket over a real root, and a small real data set."""
+"""A real daemon on a real socket over a real root, and a small real dataset."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ async def client(daemon: Daemon) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The digits as pictures, written once."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The digits as images, written once."""
     folder = tmp_path_factory.mktemp("digits")
     sample_dataset.write(folder)
     yield folder

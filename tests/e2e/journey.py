@@ -110,18 +110,18 @@ def ended(detail: JobDetail) -> bool:
     return detail.job.state.ended or detail.job.state is State.PAUSED
 
 
-async def upload(client: Client, pictures: Path, split: str, into: Path) -> str:
-    """A data set of one split; returns its id."""
+async def upload(client: Client, images: Path, split: str, into: Path) -> str:
+    """A dataset of one split; returns its id."""
     made = await client.create_dataset(
         DatasetCreate(type="image_classification", format="classification_pyt", name=f"digits {split}")
     )
-    await client.upload(made.id, sample_dataset.pack(pictures, split, into))
+    await client.upload(made.id, sample_dataset.pack(images, split, into))
     return made.id
 
 
-async def small_model(client: Client, pictures: Path, tmp_path: Path, *, epochs: int) -> str:
+async def small_model(client: Client, images: Path, tmp_path: Path, *, epochs: int) -> str:
     """A model on the digits whose train takes about a second an epoch on a laptop; returns its id."""
-    train, evaluate = [await upload(client, pictures, split, tmp_path) for split in ("val", "test")]
+    train, evaluate = [await upload(client, images, split, tmp_path) for split in ("val", "test")]
     model = await client.create_model(
         ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)
     )

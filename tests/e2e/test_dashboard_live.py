@@ -31,9 +31,9 @@ async def shown(pilot: Any, condition: Callable[[], Any]) -> None:
 
 
 async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
-    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path
+    daemon: Daemon, client: Client, images: Path, tmp_path: Path
 ) -> None:
-    job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=200))
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=200))
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
 
@@ -102,9 +102,9 @@ class Pane:
 
 @pytest.mark.tmux
 async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
-    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path, tmux: Callable[..., str]
+    daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
-    job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=4))
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=4))
     await until(client, job_id, at_epoch(1))
     pane = Pane(tmux, daemon.root)
     await pane.shows("Devices", job_id[:8], "running", "/4")
@@ -122,9 +122,9 @@ async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
 
 @pytest.mark.tmux
 async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
-    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path, tmux: Callable[..., str]
+    daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
-    model_id = await small_model(client, pictures, tmp_path, epochs=200)
+    model_id = await small_model(client, images, tmp_path, epochs=200)
     job_id, waits = await train(client, model_id), await train(client, model_id)
     pane = Pane(tmux, daemon.root)
     await pane.shows(job_id[:8], waits[:8], "All 2")

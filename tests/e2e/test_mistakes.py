@@ -29,9 +29,9 @@ async def refused(call: object) -> ClientError:
 
 
 @pytest.mark.engine
-async def test_a_corrupt_picture_is_named(client: Client, pictures: Path, tmp_path: Path) -> None:
+async def test_a_corrupt_image_is_named(client: Client, images: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
-    shutil.copytree(pictures, spoilt)
+    shutil.copytree(images, spoilt)
     victim = sorted((spoilt / "images_val" / "3").iterdir())[0]
     victim.write_bytes(victim.read_bytes()[:60])
     job_id = await train(client, await small_model(client, spoilt, tmp_path, epochs=1))
@@ -41,10 +41,10 @@ async def test_a_corrupt_picture_is_named(client: Client, pictures: Path, tmp_pa
 
 
 async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
-    client: Client, pictures: Path, tmp_path: Path
+    client: Client, images: Path, tmp_path: Path
 ) -> None:
     made = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
-    archive = sample_dataset.pack(pictures, "test", tmp_path)
+    archive = sample_dataset.pack(images, "test", tmp_path)
     await client.upload(made.id, archive)
     before = await client.dataset_summary(made.id)
     cut = tmp_path / "cut.tar.gz"
@@ -67,7 +67,7 @@ async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Cli
         assert said in error.description
 
 
-async def test_a_job_without_its_data_set_is_refused_with_the_field_to_set(client: Client) -> None:
+async def test_a_job_without_its_dataset_is_refused_with_the_field_to_set(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
     default = (await client.schema("model", model.id, "train"))["default"]
     await client.save_spec("model", model.id, "train", merge(default, digits_spec(1)))
@@ -77,10 +77,10 @@ async def test_a_job_without_its_data_set_is_refused_with_the_field_to_set(clien
 
 
 async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(
-    client: Client, pictures: Path, tmp_path: Path
+    client: Client, images: Path, tmp_path: Path
 ) -> None:
     made = await client.create_dataset(DatasetCreate(type="object_detection", format="coco"))
-    await client.upload(made.id, coco(pictures, tmp_path))
+    await client.upload(made.id, coco(images, tmp_path))
     model = await client.create_model(
         ModelCreate(network_arch="dino", train_datasets=[made.id], eval_dataset=made.id, inference_dataset=made.id)
     )
@@ -91,12 +91,12 @@ async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(
     assert (await client.jobs()).total == 0
 
 
-def coco(pictures: Path, into: Path) -> Path:
-    """The smallest COCO data set: one picture, nothing in it."""
+def coco(images: Path, into: Path) -> Path:
+    """The smallest COCO dataset: one image, nothing in it."""
     archive = into / "coco.tar.gz"
     annotations = into / "annotations.json"
     annotations.write_text('{"images": [{"id": 1, "file_name": "0.png"}], "annotations": [], "categories": []}')
     with tarfile.open(archive, "w:gz") as out:
-        out.add(next((pictures / "images_test" / "0").iterdir()), "images/0.png")
+        out.add(next((images / "images_test" / "0").iterdir()), "images/0.png")
         out.add(annotations, "annotations.json")
     return archive

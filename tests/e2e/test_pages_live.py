@@ -51,7 +51,7 @@ def words(app: Dashboard, selector: str) -> str:
 
 
 async def new_dataset(app: Dashboard, pilot: Any, name: str, files: Path) -> None:
-    """By the form of the page of data sets."""
+    """By the form of the page of datasets."""
     await pilot.press("D", "n")
     await shown(pilot, lambda: isinstance(app.screen, NewDataset))
     await kind(pilot, name)
@@ -62,14 +62,14 @@ async def new_dataset(app: Dashboard, pilot: Any, name: str, files: Path) -> Non
     await pilot.press("ctrl+s")
 
 
-async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, pictures: Path, tmp_path: Path) -> None:
-    archive = sample_dataset.pack(pictures, "val", tmp_path)
+async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, images: Path, tmp_path: Path) -> None:
+    archive = sample_dataset.pack(images, "val", tmp_path)
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)
         await new_dataset(app, pilot, "digits", archive)
         await shown(pilot, lambda: "state ready" in words(app, "#dataset-facts"))
-        assert "pictures" in words(app, "#dataset-facts")
+        assert "images" in words(app, "#dataset-facts")
 
         await pilot.press("M")
         await shown(pilot, lambda: "No models yet" in words(app, ".empty"))
@@ -115,9 +115,9 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, pic
 
 
 async def test_a_refusal_stays_in_the_form_and_what_is_in_use_is_not_deleted(
-    daemon: Daemon, client: Client, pictures: Path, tmp_path: Path
+    daemon: Daemon, client: Client, images: Path, tmp_path: Path
 ) -> None:
-    await small_model(client, pictures, tmp_path, epochs=1)
+    await small_model(client, images, tmp_path, epochs=1)
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)

@@ -30,4 +30,4 @@ def test_quickstart_trains_evaluates_exports_and_labels(tmp_path: Path) -> None:
     measured, reported = map(float, found.groups())
     assert abs(measured - reported) <= 1e-3
     assert measured >= 0.95
-    assert list(tmp_path.glob("taod-*")) == [], "the daemon's root and the pictures are removed"
+    assert list(tmp_path.glob("taod-*")) == [], "the daemon's root and the images are removed"

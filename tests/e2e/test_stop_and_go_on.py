@@ -15,10 +15,8 @@ from tests.e2e.journey import at_epoch, ended, small_model, train, until
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
-async def test_a_cancelled_train_goes_on_from_its_last_checkpoint(
-    client: Client, pictures: Path, tmp_path: Path
-) -> None:
-    job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=6))
+async def test_a_cancelled_train_goes_on_from_its_last_checkpoint(client: Client, images: Path, tmp_path: Path) -> None:
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=6))
     await until(client, job_id, at_epoch(2))
     await client.cancel(job_id)
     stopped = await until(client, job_id, ended)
@@ -42,9 +40,9 @@ async def test_a_cancelled_train_goes_on_from_its_last_checkpoint(
 
 
 async def test_pause_keeps_the_job_and_frees_the_device_for_the_next(
-    client: Client, pictures: Path, tmp_path: Path
+    client: Client, images: Path, tmp_path: Path
 ) -> None:
-    model_id = await small_model(client, pictures, tmp_path, epochs=8)
+    model_id = await small_model(client, images, tmp_path, epochs=8)
     first, second = await train(client, model_id), await train(client, model_id)
     await until(client, first, at_epoch(1))
     await client.pause(first)
@@ -58,8 +56,8 @@ async def test_pause_keeps_the_job_and_frees_the_device_for_the_next(
     assert (done.job.state, done.job.attempt) == (State.DONE, 2)
 
 
-async def test_cancelling_a_train_ends_what_waits_for_it(client: Client, pictures: Path, tmp_path: Path) -> None:
-    model_id = await small_model(client, pictures, tmp_path, epochs=30)
+async def test_cancelling_a_train_ends_what_waits_for_it(client: Client, images: Path, tmp_path: Path) -> None:
+    model_id = await small_model(client, images, tmp_path, epochs=30)
     first, evaluate, export = await client.run("model", model_id, JobRun(actions=["train", "evaluate", "export"]))
     await until(client, first, at_epoch(1))
     assert (await client.job(evaluate)).job.state is State.WAITING

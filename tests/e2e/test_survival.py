@@ -30,10 +30,10 @@ def engines(job_id: str) -> list[psutil.Process]:
 
 
 async def test_kill_9_in_mid_train_loses_nothing_and_doubles_nothing(
-    daemon: Daemon, pictures: Path, tmp_path: Path
+    daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=6))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=6))
         await until(client, job_id, at_epoch(1))
         (run,) = engines(job_id)
         daemon.kill()
@@ -52,10 +52,10 @@ async def test_kill_9_in_mid_train_loses_nothing_and_doubles_nothing(
 
 
 async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
-    daemon: Daemon, pictures: Path, tmp_path: Path
+    daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=3))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=3))
         await until(client, job_id, at_epoch(1))
         (run,) = engines(job_id)
         daemon.kill()
@@ -67,9 +67,9 @@ async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
     assert (detail.job.result.epoch, detail.job.attempt) == (3, 1)
 
 
-async def test_ctrl_c_stops_the_server_not_the_runs(daemon: Daemon, pictures: Path, tmp_path: Path) -> None:
+async def test_ctrl_c_stops_the_server_not_the_runs(daemon: Daemon, images: Path, tmp_path: Path) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, pictures, tmp_path, epochs=4))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=4))
         await until(client, job_id, at_epoch(1))
         (run,) = engines(job_id)
         assert daemon.stop() == 0
@@ -80,10 +80,10 @@ async def test_ctrl_c_stops_the_server_not_the_runs(daemon: Daemon, pictures: Pa
 
 
 async def test_a_killed_run_fails_with_its_reason_and_the_queue_goes_on(
-    daemon: Daemon, pictures: Path, tmp_path: Path
+    daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        model_id = await small_model(client, pictures, tmp_path, epochs=40)
+        model_id = await small_model(client, images, tmp_path, epochs=40)
         first = await train(client, model_id)
         second = await train(client, model_id)
         await until(client, first, at_epoch(1))

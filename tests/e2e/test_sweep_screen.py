@@ -1,4 +1,4 @@
-"""A real sweep and real data sets in the dashboard, by keys on a real daemon; the tool that is swept trains nothing."""
+"""A real sweep and real datasets in the dashboard, by keys on a real daemon; the tool that is swept trains nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.app import Dashboard
 from tui.datasets.samples import Samples
 from tui.forms.choices import Choices
 from tui.forms.form import Row
-from tui.image_widget import Picture
+from tui.image_widget import ImageWidget
 from tui.models.forms import ModelForm
 from tui.screens.confirm import Confirm
 from tui.spec.editor import EditValue, SpecEditor
@@ -61,7 +61,7 @@ async def daemon(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def classifier(client: Client, folder: Path) -> str:
-    """A linked data set of two classes; returns its id."""
+    """A linked dataset of two classes; returns its id."""
     for name in ("cat", "dog"):
         for split in ("train", "val"):
             (folder / f"images_{split}" / name).mkdir(parents=True)
@@ -164,7 +164,7 @@ async def test_a_sweep_is_made_narrowed_watched_and_ended_early(
         await shown(pilot, lambda: {each.parameter for each in pane.sweep.importances} == {LR, WEIGHT_DECAY})
 
 
-async def test_a_data_set_shows_its_check_and_its_pictures(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: Client, tmp_path: Path) -> None:
     folder = tmp_path / "cars"
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
@@ -181,12 +181,12 @@ async def test_a_data_set_shows_its_check_and_its_pictures(daemon: Daemon, clien
         await shown(pilot, lambda: "labels/1.txt:2" in words(app, "#dataset-report"))
         told = words(app, "#dataset-report")
         assert "Check done" in told
-        assert "leaves the picture" in told
+        assert "leaves the image" in told
         assert "8 items with 9 labels: 1 problem" in told
-        await shown(pilot, lambda: len(app.screen.query(Picture)) == 6)
+        await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 6)
         await shown(pilot, lambda: "car" in words(app, ".sample-cell Static"))
         await pilot.press("p")
-        await shown(pilot, lambda: len(app.screen.query(Picture)) == 2)
+        await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 2)
         assert app.screen.query_one(Samples).size.height > 3
         (folder / "labels" / "1.txt").write_text(CAR)
         await pilot.press("v")

@@ -1,4 +1,4 @@
-"""A small data set of generated pictures, a spec for it, and the engine run within the test's own process."""
+"""A small dataset of generated images, a spec for it, and the engine run within the test's own process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CLASSES = ("red", "green", "blue")
 
 
 class Bench:
-    """Folders of pictures, and runs of the engine over them."""
+    """Folders of images, and runs of the engine over them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def pictures(self, split: str, per_class: int, *, side: int = 20, classes: tuple[str, ...] = CLASSES) -> Path:
-        """Noisy pictures, a class's own channel the brightest: learnt within an epoch or two."""
+    def images(self, split: str, per_class: int, *, side: int = 20, classes: tuple[str, ...] = CLASSES) -> Path:
+        """Noisy images, a class's own channel the brightest: learnt within an epoch or two."""
         import numpy as np
         from PIL import Image
 
@@ -91,9 +91,9 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def colours(bench: Bench) -> Bench:
-    """With 8 pictures of each of three classes to train on, 4 to validate."""
-    bench.pictures("train", 8)
-    bench.pictures("val", 4)
+    """With 8 images of each of three classes to train on, 4 to validate."""
+    bench.images("train", 8)
+    bench.images("val", 4)
     return bench
 
 

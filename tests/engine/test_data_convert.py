@@ -1,4 +1,4 @@
-"""`annotations convert`: there and back again gives the same boxes, classes and pictures; what cannot be is refused."""
+"""`annotations convert`: there and back again gives the same boxes, classes and images; what cannot be is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def engine(folder: Path, service: str, action: str, document: dict[str, Any]) ->
 
 
 def spec(given: str, wanted: str, top: Path, **data: Any) -> dict[str, Any]:
-    """As taod fills it in for a data set at `top`."""
+    """As taod fills it in for a dataset at `top`."""
     document: dict[str, Any] = {"data": {"input_format": given, "output_format": wanted} | data}
     if given == "COCO":
         return document | {"coco": {"ann_file": str(top / "annotations.json")}}
@@ -45,7 +45,7 @@ def boxes_of(format_: str, top: Path) -> Boxes:
     items, problems = boxes.sorted_out(boxes.Source(format_, top / "images", labels).found())
     assert problems == []
     return {
-        item.picture: sorted(
+        item.image: sorted(
             (label.name, tuple(round(edge, 2) for edge in label.box))
             for label in item.labels
             if label.box is not None and label.name != "DontCare"
@@ -64,7 +64,7 @@ def test_there_and_back_gives_the_same_boxes(given_: str, wanted: str, tmp_path:
     SETS[given_](source)
     code, lines = engine(tmp_path / "there", "annotations", "convert", spec(given_, wanted, source))
     assert (code, lines[-1]["status"]) == (0, "SUCCESS"), lines
-    assert lines[-1]["message"].startswith("Converted 3 pictures with ")
+    assert lines[-1]["message"].startswith("Converted 3 images with ")
     there = tmp_path / "there" / "results"
     assert boxes_of(wanted, there) == boxes_of(given_, source)
     copy, original = there / "images" / "1.jpg", source / "images" / "1.jpg"
@@ -75,7 +75,7 @@ def test_there_and_back_gives_the_same_boxes(given_: str, wanted: str, tmp_path:
     assert boxes_of(given_, tmp_path / "back" / "results") == boxes_of(given_, source)
 
 
-def test_pictures_can_be_left_out_and_what_is_wrong_is_passed_over_and_told(tmp_path: Path) -> None:
+def test_images_can_be_left_out_and_what_is_wrong_is_passed_over_and_told(tmp_path: Path) -> None:
     source = tmp_path / "set"
     valid_sets.kitti(source)
     with (source / "labels" / "0.txt").open("a") as file:
@@ -87,7 +87,7 @@ def test_pictures_can_be_left_out_and_what_is_wrong_is_passed_over_and_told(tmp_
     assert not (tmp_path / "c" / "results" / "images").exists()
 
 
-def test_pictures_may_be_further_names_of_the_same_files(tmp_path: Path) -> None:
+def test_images_may_be_further_names_of_the_same_files(tmp_path: Path) -> None:
     source = tmp_path / "set"
     valid_sets.kitti(source)
     engine(tmp_path / "c", "annotations", "convert", spec("KITTI", "COCO", source, link_images=True))
@@ -102,9 +102,9 @@ def test_what_is_written_is_read_by_pycocotools(tmp_path: Path) -> None:
     engine(tmp_path / "c", "annotations", "convert", spec("KITTI", "COCO", source))
     found = COCO(str(tmp_path / "c" / "results" / "annotations.json"))
     assert [found.cats[number]["name"] for number in sorted(found.cats)] == ["roof", "tree"]
-    (picture,) = [each for each in found.imgs.values() if each["file_name"] == "1.jpg"]
-    assert (picture["width"], picture["height"]) == (48, 48)
-    annotations = found.loadAnns(found.getAnnIds(imgIds=picture["id"]))
+    (image,) = [each for each in found.imgs.values() if each["file_name"] == "1.jpg"]
+    assert (image["width"], image["height"]) == (48, 48)
+    annotations = found.loadAnns(found.getAnnIds(imgIds=image["id"]))
     assert [(each["bbox"], each["area"]) for each in annotations] == [([4, 5, 20, 10], 200), ([12.5, 20, 30, 25], 750)]
 
 
@@ -125,7 +125,7 @@ def test_a_way_that_there_is_not_is_refused(given_: str, wanted: str, said: str)
     ("breaks", "said"),
     [
         ({"kitti": {"label_dir": "/no"}}, "kitti.image_dir: it is not set; name the folder or file to read."),
-        ({"kitti": {"image_dir": "/no", "label_dir": "/no/labels"}}, "There is no folder of pictures /no."),
+        ({"kitti": {"image_dir": "/no", "label_dir": "/no/labels"}}, "There is no folder of images /no."),
     ],
 )
 def test_a_source_that_is_not_there_ends_in_failure(breaks: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_source_that_is_not_there_ends_in_failure(breaks: dict[str, Any], said
         ("auto_label", "generate", ("no detector or segmenter", "[[runner.rule]]")),
         ("object_detection", "convert", ("TFRecords", "network_arch annotations")),
         ("instance_segmentation", "convert", ("TFRecords", "KITTI, PASCAL_VOC, UNET or a clean COCO file")),
-        ("semantic_segmentation", "convert", ("writes no masks into the data set", "data.output_format UNET")),
+        ("semantic_segmentation", "convert", ("writes no masks into the dataset", "data.output_format UNET")),
     ],
 )
 def test_what_the_engine_has_not_is_refused_with_the_remedy(network: str, action: str, words: tuple[str, ...]) -> None:
@@ -157,7 +157,7 @@ def test_class_folders_become_a_table_and_folders_again(tmp_path: Path) -> None:
         "classification": {"image_dir": str(folder)},
     }
     code, lines = engine(tmp_path / "t", "annotations", "convert", document)
-    assert (code, lines[-1]["message"]) == (0, "Wrote labels.csv with 20 pictures of 10 classes")
+    assert (code, lines[-1]["message"]) == (0, "Wrote labels.csv with 20 images of 10 classes")
     results = tmp_path / "t" / "results"
     table = (results / "labels.csv").read_text().splitlines()
     assert table[:2] == ["fname,class", "0/0.png,0"]
@@ -166,7 +166,7 @@ def test_class_folders_become_a_table_and_folders_again(tmp_path: Path) -> None:
         "classification": {"image_dir": str(results / "images"), "csv_file": str(results / "labels.csv")},
     }
     code, lines = engine(tmp_path / "f", "annotations", "convert", document)
-    assert (code, lines[-1]["message"]) == (0, "Put 20 pictures into 10 class folders")
+    assert (code, lines[-1]["message"]) == (0, "Put 20 images into 10 class folders")
     again = tmp_path / "f" / "results"
     relative = [{str(path.relative_to(top)) for path in top.rglob("*.png")} for top in (again / "images", folder)]
     assert relative[0] == relative[1]
@@ -181,21 +181,21 @@ edges = st.tuples(*[st.integers(0, 47_00)] * 4).map(
 
 @settings(max_examples=25, deadline=None)
 @given(
-    pictures=st.lists(st.lists(st.tuples(names, edges), max_size=5), min_size=1, max_size=3),
+    images=st.lists(st.lists(st.tuples(names, edges), max_size=5), min_size=1, max_size=3),
     order=st.permutations(list(SETS)),
 )
 def test_any_boxes_come_through_all_three_formats(
-    pictures: list[list[tuple[str, Box]]], order: list[str], tmp_path_factory: pytest.TempPathFactory
+    images: list[list[tuple[str, Box]]], order: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     top = tmp_path_factory.mktemp("trip")
     (top / "images").mkdir()
-    for number in range(len(pictures)):
+    for number in range(len(images)):
         Image.new("L", (50, 50)).save(top / "images" / f"{number}.png")
     items = [
-        Item(f"{number}.png", labels=[Label(name, box) for name, box in found]) for number, found in enumerate(pictures)
+        Item(f"{number}.png", labels=[Label(name, box) for name, box in found]) for number, found in enumerate(images)
     ]
     wanted = {
-        item.picture: sorted((label.name, tuple(round(edge, 2) for edge in label.box or ())) for label in item.labels)
+        item.image: sorted((label.name, tuple(round(edge, 2) for edge in label.box or ())) for label in item.labels)
         for item in items
     }
     for step, format_ in enumerate(order):
@@ -234,7 +234,7 @@ def test_boxes_are_clipped_and_empty_ones_and_duplicates_dropped_with_counts(unt
     code, lines = engine(tmp_path / "c", "annotations", "convert", spec("KITTI", "COCO", untidy))
     assert code == 0
     said = "boxes: 1 clipped to their image, 3 dropped as empty, 1 dropped as duplicates"
-    assert lines[-1]["message"] == f"Converted 1 pictures with 2 objects from KITTI to COCO; {said}"
+    assert lines[-1]["message"] == f"Converted 1 images with 2 objects from KITTI to COCO; {said}"
     document = json.loads((tmp_path / "c" / "results" / "annotations.json").read_text())
     # As the conversion of releases 5.0 and 7.3 writes them, to the last digit that a label has.
     assert [each["bbox"] for each in document["annotations"]] == [[4.123456, 5.5, 20.530865, 9.5], [0, 2, 48, 7]]
@@ -269,5 +269,5 @@ def test_what_is_not_written_is_not_counted(tmp_path: Path) -> None:
         code, lines = engine(folder, "annotations", "convert", spec("COCO", wanted, top))
         found = boxes_of(wanted, folder / "results")
         assert code == 0
-        assert lines[-1]["message"].startswith(f"Converted 2 pictures with 2 objects from COCO to {wanted}; ")
+        assert lines[-1]["message"].startswith(f"Converted 2 images with 2 objects from COCO to {wanted}; ")
         assert (len(found), sum(map(len, found.values()))) == (2, 2)

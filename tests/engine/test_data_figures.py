@@ -36,7 +36,7 @@ def test_areas_of_segmentations_are_told_and_drawn(tmp_path: Path) -> None:
     found = told["segmentations"]
     assert (found["objects"], found["polygons"], found["masks"]) == (len(wanted), 1, len(wanted) - 1)
     assert found["area"] == {"least": wanted[0], "median": wanted[(len(wanted) - 1) // 2], "most": wanted[-1]}
-    assert found["percent_of_picture"]["most"] == pytest.approx(100 * wanted[-1] / PIXELS)
+    assert found["percent_of_image"]["most"] == pytest.approx(100 * wanted[-1] / PIXELS)
     assert found["percent_of_box"]["most"] <= 100
     assert told["pixels"] is None
     assert Image.open(results / "graphs" / "segment_areas.png").size == (900, 900)
@@ -54,9 +54,9 @@ def test_classes_of_masks_are_counted_by_pixels(tmp_path: Path) -> None:
     told = json.loads((results / "summary.json").read_text())
     assert {name: each["pixels"] for name, each in told["pixels"].items()} == counts
     assert sum(each["share"] for each in told["pixels"].values()) == pytest.approx(1, abs=1e-5)
-    assert told["classes"]["1"] == {"objects": shown, "pictures": shown}
-    assert lines[-1]["message"].startswith("Analysed 5 pictures with ")
-    assert lines[-1]["message"].endswith(" of 3 classes, drew 5 pictures")
+    assert told["classes"]["1"] == {"objects": shown, "images": shown}
+    assert lines[-1]["message"].startswith("Analysed 5 images with ")
+    assert lines[-1]["message"].endswith(" of 3 classes, drew 5 images")
     assert (results / "graphs" / "class_pixels.png").is_file()
 
 

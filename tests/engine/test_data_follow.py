@@ -1,4 +1,4 @@
-"""Masks and polygons go where the picture's points go, and boxes of turned objects are made of them."""
+"""Masks and polygons go where the image's points go, and boxes of turned objects are made of them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_areas_of_polygon_and_mask_agree_when_both_are_moved(
     pixels = np.count_nonzero(np.asarray(shapes.mask(polygon, size)))
     near = 1.2 * round_about(polygon) + 4
     assert abs(segments.area(polygon) - pixels) <= near
-    # Twice cut to pixels, and these have grown with the picture.
+    # Twice cut to pixels, and these have grown with the image.
     growth = math.sqrt(abs(np.linalg.det(np.array(move.matrix).reshape(2, 3)[:, :2]))) + 1
     assert abs((segments.area(mask) if mask else 0.0) - pixels) <= near * growth
 
@@ -139,11 +139,11 @@ def disc(tmp_path: Path) -> Path:
     (top / "images").mkdir(parents=True)
     points = [(30 + 12 * math.cos(at / 20 * math.pi), 20 + 12 * math.sin(at / 20 * math.pi)) for at in range(40)]
     polygon = [value for point in points for value in point]
-    picture = Image.fromarray(np.asarray(shapes.mask(Segmentation((tuple(polygon),)), CAME))).convert("RGB")
-    mask = shapes.of_mask(picture.convert("L"))
+    image = Image.fromarray(np.asarray(shapes.mask(Segmentation((tuple(polygon),)), CAME))).convert("RGB")
+    mask = shapes.of_mask(image.convert("L"))
     images, annotations = [], []
     for number in range(2):
-        picture.save(top / f"images/{number}.png")
+        image.save(top / f"images/{number}.png")
         images.append({"id": 5 + number, "file_name": f"{number}.png", "width": 60, "height": 40})
         for kind, shape in ((1, [polygon]), (2, segments.told(mask))):
             annotations.append(
@@ -175,10 +175,10 @@ SPACES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("spatial", SPACES)
-def test_the_mask_is_where_the_picture_shows_the_object(spatial: dict[str, Any], disc: Path, tmp_path: Path) -> None:
+def test_the_mask_is_where_the_image_shows_the_object(spatial: dict[str, Any], disc: Path, tmp_path: Path) -> None:
     size = {"output_image_width": 120, "output_image_height": 60, "include_masks": True}
     lines, results = augment(tmp_path / "a", disc, spatial_aug=spatial, data=size)
-    assert lines[-1]["message"] == "Augmented 2 pictures; of 4 boxes 4 are still in view"
+    assert lines[-1]["message"] == "Augmented 2 images; of 4 boxes 4 are still in view"
     found = COCO(str(results / "annotations.json"))
     assert [each["id"] for each in found.dataset["annotations"]] == [1, 2, 11, 12]
     white = np.asarray(Image.open(results / "images" / "0.png").convert("L")) > 127
@@ -248,7 +248,7 @@ def test_a_segmentation_that_is_none_is_passed_over_and_told(disc: Path, tmp_pat
     lines, results = augment(tmp_path / "a", disc, data={"include_masks": True})
     told = [line["message"] for line in lines]
     assert any("annotations[0]: a polygon has 2 numbers; expected x, y of at least 3 points" in each for each in told)
-    assert told[-1] == "Augmented 2 pictures; of 4 boxes 4 are still in view; 2 problems were passed over"
+    assert told[-1] == "Augmented 2 images; of 4 boxes 4 are still in view; 2 problems were passed over"
     found = json.loads((results / "annotations.json").read_text())["annotations"]
     assert [bool(each["segmentation"]) for each in found] == [False, False, True, True]
 
@@ -272,7 +272,7 @@ def test_masks_of_another_size_in_the_file_that_is_named_are_passed_over(disc: P
     assert any("refine_box: 1 of 2 turned objects have no mask" in each for each in told)
 
 
-def test_an_object_whose_mask_leaves_the_picture_is_lost(disc: Path, tmp_path: Path) -> None:
+def test_an_object_whose_mask_leaves_the_image_is_lost(disc: Path, tmp_path: Path) -> None:
     _, results = augment(
         tmp_path / "a",
         disc,
@@ -284,7 +284,7 @@ def test_an_object_whose_mask_leaves_the_picture_is_lost(disc: Path, tmp_path: P
     assert [each["name"] for each in found["categories"]] == ["outline", "mask"]
 
 
-def test_masks_of_real_pictures_stay_with_them(tmp_path: Path) -> None:
+def test_masks_of_real_images_stay_with_them(tmp_path: Path) -> None:
     segmented(tmp_path / "set")
     _, results = augment(
         tmp_path / "a",
@@ -302,7 +302,7 @@ def test_masks_of_real_pictures_stay_with_them(tmp_path: Path) -> None:
         assert np.array_equal(whole, np.rot90(wanted, -max(number - 1, 0))), f"{number}: not rotated clockwise"
 
 
-def test_masks_of_unet_are_moved_with_their_pictures(tmp_path: Path) -> None:
+def test_masks_of_unet_are_moved_with_their_images(tmp_path: Path) -> None:
     top = painted(tmp_path / "set")
     valid_sets.text(
         top / "target_classes.json",
@@ -311,7 +311,7 @@ def test_masks_of_unet_are_moved_with_their_pictures(tmp_path: Path) -> None:
     data = {"ann_path": str(top / "masks"), "dataset_type": "unet"}
     spatial = {"flip": {"flip_vertical": [False, True]}, "translation": {"translate_x": 10}}
     lines, results = augment(tmp_path / "a", top, data=data, spatial_aug=spatial)
-    assert lines[-1]["message"] == "Augmented 5 pictures with their masks"
+    assert lines[-1]["message"] == "Augmented 5 images with their masks"
     found = masks_of(results)
     assert sorted(found) == ["train/0", "train/1", "val/2", "val/3"]
     for name, mask in found.items():

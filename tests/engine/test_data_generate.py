@@ -1,4 +1,4 @@
-"""`augmentation generate` and `analytics`: boxes move as their pictures do, figures are those of the labels."""
+"""`augmentation generate` and `analytics`: boxes move as their images do, figures are those of the labels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SIDE = valid_sets.SIDE
 
 @pytest.fixture
 def marked(tmp_path: Path) -> Path:
-    """One black picture of 60 x 40 with a white box at (10, 5)-(30, 15), labelled, twice."""
+    """One black image of 60 x 40 with a white box at (10, 5)-(30, 15), labelled, twice."""
     for number in range(2):
-        picture = Image.new("RGB", (60, 40))
-        picture.paste((255, 255, 255), (10, 5, 30, 15))
+        img = Image.new("RGB", (60, 40))
+        img.paste((255, 255, 255), (10, 5, 30, 15))
         (tmp_path / "set" / "images").mkdir(parents=True, exist_ok=True)
-        picture.save(tmp_path / "set" / "images" / f"{number}.png")
+        img.save(tmp_path / "set" / "images" / f"{number}.png")
         valid_sets.text(tmp_path / "set" / f"labels/{number}.txt", valid_sets.kitti_line("mark", 10, 5, 30, 15))
     return tmp_path / "set"
 
@@ -60,7 +60,7 @@ def test_the_box_is_where_the_mark_is(
     assert code == 0, lines
     ((name, box),) = boxes_of("KITTI", results)["0.png"]
     assert (name, box) == ("mark", wanted)
-    # And the picture says the same: its white pixels fill the box, up to the one that is drawn half.
+    # And the image says the same: its white pixels fill the box, up to the one that is drawn half.
     white = Image.open(results / "images" / "0.png").convert("L").point(lambda level: 255 * (level > 127)).getbbox()
     assert white is not None
     assert all(abs(one - other) <= 1 for one, other in zip(white, wanted, strict=True)), (white, wanted)
@@ -111,7 +111,7 @@ def test_a_fixed_size_scales_last_as_nvidia_does() -> None:
     assert affine.move(Box(20, 20, 50, 30), matrix, 200, 90) == pytest.approx((62.93, 59.42, 115.18, 81.53), abs=0.006)
 
 
-def test_a_list_is_gone_through_picture_by_picture_and_sizes_are_scaled(marked: Path, tmp_path: Path) -> None:
+def test_a_list_is_gone_through_image_by_image_and_sizes_are_scaled(marked: Path, tmp_path: Path) -> None:
     code, _, results = augment(
         tmp_path / "a",
         marked,
@@ -126,12 +126,12 @@ def test_a_list_is_gone_through_picture_by_picture_and_sizes_are_scaled(marked: 
     }
 
 
-def test_a_box_that_leaves_the_picture_is_lost(marked: Path, tmp_path: Path) -> None:
+def test_a_box_that_leaves_the_image_is_lost(marked: Path, tmp_path: Path) -> None:
     code, lines, results = augment(tmp_path / "a", marked, spatial_aug={"translation": {"translate_x": [0, 45]}})
-    assert (code, lines[-1]["message"]) == (0, "Augmented 2 pictures; of 2 boxes 2 are still in view")
+    assert (code, lines[-1]["message"]) == (0, "Augmented 2 images; of 2 boxes 2 are still in view")
     assert boxes_of("KITTI", results)["1.png"] == [("mark", (55, 5, 60, 15))]
     code, lines, results = augment(tmp_path / "b", marked, spatial_aug={"translation": {"translate_x": 59.5}})
-    assert lines[-1]["message"] == "Augmented 2 pictures; of 2 boxes 0 are still in view"
+    assert lines[-1]["message"] == "Augmented 2 images; of 2 boxes 0 are still in view"
 
 
 def test_a_coco_set_is_augmented_into_one(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_colours_change_as_told(change: dict[str, Any], pixel: tuple[int, ...], 
     assert all(abs(one - other) <= 6 for one, other in zip(found, wanted, strict=True)), found
 
 
-def test_what_makes_no_picture_is_refused(marked: Path, tmp_path: Path) -> None:
+def test_what_makes_no_image_is_refused(marked: Path, tmp_path: Path) -> None:
     _, lines, _ = augment(tmp_path / "b", marked, spatial_aug={"shear": {"shear_ratio_x": 1, "shear_ratio_y": 1}})
-    assert lines[-1]["message"] == "spatial_aug.shear: its ratios press the picture onto a line; lower them."
+    assert lines[-1]["message"] == "spatial_aug.shear: its ratios press the image onto a line; lower them."
     _, lines, _ = augment(tmp_path / "c", marked, data={"output_image_width": 0})
     assert lines[-1]["message"] == "data.output_image_width: 0 is not between 1 and 16384."
     _, lines, _ = augment(tmp_path / "d", marked, data={"output_dataset": str(marked)})
-    assert lines[-1]["message"].endswith("is where the pictures come from; name another folder.")
+    assert lines[-1]["message"].endswith("is where the images come from; name another folder.")
 
 
 numbers = st.floats(-3, 3).map(lambda value: round(value, 3))
@@ -182,7 +182,7 @@ def test_a_matrix_and_its_inverse_leave_a_point_where_it_was(matrix: affine.Matr
 
 
 @given(st.floats(-360, 360), st.booleans(), st.booleans(), st.integers(0, 30), st.integers(0, 30))
-def test_a_moved_box_lies_in_the_picture(angle: float, across: bool, down: bool, left: int, top: int) -> None:
+def test_a_moved_box_lies_in_the_image(angle: float, across: bool, down: bool, left: int, top: int) -> None:
     flips = {"flip_horizontal": across, "flip_vertical": down}
     document = {"spatial_aug": {"rotation": {"angle": angle}, "flip": flips}}
     matrix = space((60, 40), (80, 90), 0, convert(document, Settings).spatial_aug)
@@ -204,13 +204,13 @@ def test_analyze_counts_and_draws(tmp_path: Path) -> None:
     code, lines, results = analytics(
         tmp_path / "a", "analyze", top, image={"generate_image_with_bounding_box": True, "sample_size": 2}
     )
-    assert (code, lines[-1]["message"]) == (0, "Analysed 3 pictures with 6 objects of 2 classes, drew 2 pictures")
+    assert (code, lines[-1]["message"]) == (0, "Analysed 3 images with 6 objects of 2 classes, drew 2 images")
     told = json.loads((results / "summary.json").read_text())
-    assert told["classes"] == {"roof": {"objects": 3, "pictures": 3}, "tree": {"objects": 3, "pictures": 3}}
+    assert told["classes"] == {"roof": {"objects": 3, "images": 3}, "tree": {"objects": 3, "images": 3}}
     assert told["boxes"]["width"] == {"least": 20.0, "median": 20.0, "most": 30.0}
     assert lines[-2]["categorical"] == {"objects": {"roof": 3, "tree": 3}}
     graphs = {path.name: Image.open(path).size for path in (results / "graphs").iterdir()}
-    drawn = ("classes", "box_widths", "box_heights", "box_areas", "objects_per_picture")
+    drawn = ("classes", "box_widths", "box_heights", "box_areas", "objects_per_image")
     assert set(graphs) == {f"{name}.png" for name in drawn}
     assert set(graphs.values()) == {(900, 900)}
     assert len(list((results / "images_with_boxes").iterdir())) == 2
@@ -224,7 +224,7 @@ def test_validate_writes_corrected_labels_and_keeps_the_rest_of_each_line(tmp_pa
     (top / "labels" / "1.txt").write_text("".join(odd.format(box) for box in wrong))
     code, lines, results = analytics(tmp_path / "v", "validate", top)
     assert code == 0
-    said = "Validated 3 pictures: 3 wrong boxes, 0 other problems; corrected labels were written"
+    said = "Validated 3 images: 3 wrong boxes, 0 other problems; corrected labels were written"
     assert lines[-1]["message"] == said
     assert (results / "labels" / "1.txt").read_text() == "".join(
         odd.format(box) for box in ("10.00 20.00 30.00 40.00", "0.00 0.00 48.00 9.00")

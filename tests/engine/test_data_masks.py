@@ -57,8 +57,8 @@ def segmented(top: Path, *, ids: tuple[int, int] = (3, 7)) -> dict[str, Any]:
     }
     for number in range(5):
         valid_sets.photograph(number, top / f"images/{number}.jpg")
-        picture = {"id": 100 + number, "file_name": f"{number}.jpg", "width": SIDE, "height": SIDE}
-        document["images"].append(picture)
+        image = {"id": 100 + number, "file_name": f"{number}.jpg", "width": SIDE, "height": SIDE}
+        document["images"].append(image)
         for class_ in (1, 2):
             found = real_masks(number) == class_
             if not found.any():
@@ -82,7 +82,7 @@ def segmented(top: Path, *, ids: tuple[int, int] = (3, 7)) -> dict[str, Any]:
 
 
 def masks_of(top: Path) -> dict[str, np.ndarray]:
-    """Masks by picture, with the class numbers."""
+    """Masks by image, with the class numbers."""
     files = sorted((top / "masks").rglob("*.png"))
     return {str(file.relative_to(top / "masks").with_suffix("")): np.asarray(Image.open(file)) for file in files}
 
@@ -90,7 +90,7 @@ def masks_of(top: Path) -> dict[str, np.ndarray]:
 def test_masks_made_of_coco_become_coco_and_the_same_masks_again(tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     first, lines = converted(tmp_path / "1", "COCO", "UNET", tmp_path / "set")
-    assert lines[-1]["message"] == f"Converted 5 pictures with {len(document['annotations'])} objects from COCO to UNET"
+    assert lines[-1]["message"] == f"Converted 5 images with {len(document['annotations'])} objects from COCO to UNET"
     painted = masks_of(first)
     assert sorted(painted) == ["train/0", "train/1", "train/3", "train/4", "val/2"]
     numbers = np.array([0, 3, 7], "uint8")
@@ -109,14 +109,14 @@ def test_masks_made_of_coco_become_coco_and_the_same_masks_again(tmp_path: Path)
     assert Examination(second, "semantic_segmentation", "coco").run().problems == 0
     found = COCO(str(second / "annotations.json"))
     assert {each["id"]: each["name"] for each in found.dataset["categories"]} == {3: "bright", 7: "dark"}
-    for picture in found.imgs.values():
+    for image in found.imgs.values():
         whole = np.zeros((SIDE, SIDE), "uint8")
-        for each in found.loadAnns(found.getAnnIds(imgIds=picture["id"])):
+        for each in found.loadAnns(found.getAnnIds(imgIds=image["id"])):
             shape = found.annToMask(each)
             whole[shape == 1] = each["category_id"]
             assert each["area"] == shape.sum()
             assert each["bbox"] == list(peer.toBbox(found.annToRLE(each)))
-        assert np.array_equal(whole, painted[picture["file_name"].removesuffix(".jpg")])
+        assert np.array_equal(whole, painted[image["file_name"].removesuffix(".jpg")])
     third, _ = converted(tmp_path / "3", "COCO", "UNET", second)
     again = masks_of(third)
     assert again.keys() == painted.keys()
@@ -208,8 +208,8 @@ def test_masks_that_are_none_are_passed_over_and_told(tmp_path: Path) -> None:
     assert any(message.startswith("masks/train/1.png: the mask is in colours") for message in told)
     assert any(message.startswith("masks/val/2.png: the mask cannot be read") for message in told)
     assert told[-1].endswith("3 problems were passed over")
-    pictures = json.loads((results / "annotations.json").read_text())["images"]
-    assert [each["file_name"] for each in pictures] == ["test/4.jpg", "val/3.jpg"]
+    images = json.loads((results / "annotations.json").read_text())["images"]
+    assert [each["file_name"] for each in images] == ["test/4.jpg", "val/3.jpg"]
     assert sorted(str(path.relative_to(results / "images")) for path in results.rglob("*.jpg")) == [
         "test/4.jpg",
         "val/3.jpg",
@@ -225,11 +225,11 @@ bits = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
 
 @given(bits)
 def test_regions_are_those_of_scipy(mask: np.ndarray) -> None:
-    picture = Image.fromarray(mask * np.uint8(255))
-    found = shapes.parts(shapes.runs(picture), picture.height)
+    image = Image.fromarray(mask * np.uint8(255))
+    found = shapes.parts(shapes.runs(image), image.height)
     labelled, count = ndimage.label(mask, structure=np.ones((3, 3)))
     wanted = {(labelled == number).tobytes() for number in range(1, count + 1)}
-    assert {(np.asarray(shapes.of_runs(one, picture.size)) > 0).tobytes() for one in found} == wanted
+    assert {(np.asarray(shapes.of_runs(one, image.size)) > 0).tobytes() for one in found} == wanted
 
 
 def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_are_told(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_ar
     assert structure.check(results, "semantic_segmentation", "unet") == results
 
 
-def test_a_mask_of_another_size_than_its_picture_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_left_out_and_told(tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     for each in document["images"]:
         del each["width"], each["height"]
@@ -282,7 +282,7 @@ def test_class_numbers_are_category_ids_where_they_fit(given_: list[tuple[int, s
     assert unet.numbered([Category(number, name) for number, name in given_]) == wanted
 
 
-def test_pictures_keep_their_split_and_the_rest_is_shared_out() -> None:
+def test_images_keep_their_split_and_the_rest_is_shared_out() -> None:
     items = [Item(name) for name in ("train/a.png", "test/b.png", *(f"{at}.png" for at in range(10)))]
     places = list(unet.placed(items, 0.2).values())
     assert places[:2] == ["train/a.png", "test/b.png"]

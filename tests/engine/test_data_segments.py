@@ -41,9 +41,9 @@ def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
     counts = segments.unpack(text)
     assert segments.pack(counts) == text
     size = (mask.shape[1], mask.shape[0])
-    picture = shapes.of_runs(counts, size)
-    assert np.array_equal(np.asarray(picture), mask * 255)
-    assert list(shapes.runs(picture)) == counts
+    image = shapes.of_runs(counts, size)
+    assert np.array_equal(np.asarray(image), mask * 255)
+    assert list(shapes.runs(image)) == counts
     whole = Segmentation(counts=tuple(counts), size=size)
     assert segments.area(whole) == peer.area(wanted)
     box = segments.bounds(whole)

@@ -1,4 +1,4 @@
-"""Whole actions run in this process on a few dozen generated pictures: what they write, resume from, and refuse."""
+"""Whole actions run in this process on a few dozen generated images: what they write, resume from, and refuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 pytestmark = pytest.mark.engine
 
 
-def break_picture(path: Path) -> None:
+def break_image(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
 
 
@@ -104,9 +104,9 @@ def test_start_weights_are_taken(colours: Any, caplog: pytest.LogCaptureFixture)
     assert next(line for line in lines if "kpi" in line)["epoch"] == 1
 
 
-def test_a_corrupt_picture_ends_training_with_its_name_or_is_left_out_on_request(colours: Any) -> None:
+def test_a_corrupt_image_ends_training_with_its_name_or_is_left_out_on_request(colours: Any) -> None:
     broken = colours.root / "train" / "green" / "003.png"
-    break_picture(broken)
+    break_image(broken)
 
     code, lines = colours.run("train", "out", colours.spec())
 
@@ -117,13 +117,13 @@ def test_a_corrupt_picture_ends_training_with_its_name_or_is_left_out_on_request
     assert colours.run("train", "out", colours.spec(dataset__data__skip_unreadable=True))[0] == 0
 
 
-def test_a_corrupt_picture_met_by_a_data_worker_is_named_the_same_way(colours: Any) -> None:
+def test_a_corrupt_image_met_by_a_data_worker_is_named_the_same_way(colours: Any) -> None:
     broken = colours.root / "val" / "red" / "001.png"
-    break_picture(broken)
+    break_image(broken)
 
     _, lines = colours.run("train", "out", colours.spec(dataset__data__workers_per_gpu=1))
 
-    assert lines[-1]["message"].startswith(f"The picture {broken} cannot be read")
+    assert lines[-1]["message"].startswith(f"The image {broken} cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_corrupt_picture_met_by_a_data_worker_is_named_the_same_way(colours: A
         ({"dataset__data__train__data_prefix": "/nowhere"}, "/nowhere is no folder"),
         ({"train__train_config__optimizer__lr": "fast"}, "train.train_config.optimizer.lr: expected float"),
         ({"train__train_config__optimizer__lr": 1e12, "train__train_config__runner__max_epochs": 9}, "The loss became"),
-        ({"dataset__data__val__pipeline": [{"type": "CenterCrop", "crop_size": 8}]}, "makes pictures of (8, 8)"),
+        ({"dataset__data__val__pipeline": [{"type": "CenterCrop", "crop_size": 8}]}, "makes images of (8, 8)"),
         ({"train__train_config__resume_training_checkpoint_path": "/none.pth"}, "/none.pth does not exist"),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_is_wrong_is_said_in_one_sentence(colours: Any, changes: dict[str, 
 
 
 def test_without_validation_the_loss_is_the_training_loss(bench: Any) -> None:
-    bench.pictures("train", 4)
+    bench.images("train", 4)
     spec = bench.spec(train__train_config__runner__max_epochs=1)
     del spec["dataset"]["data"]["val"]
 
@@ -165,11 +165,11 @@ def test_without_validation_the_loss_is_the_training_loss(bench: Any) -> None:
 
 @pytest.fixture
 def trained(colours: Any) -> Any:
-    """After training; `test` is a folder of pictures without classes, one of them broken."""
+    """After training; `test` is a folder of images without classes, one of them broken."""
     spec = colours.spec(train__train_config__runner__max_epochs=3)
     assert colours.run("train", "out", spec)[0] == 0
-    colours.pictures("test", 2)
-    break_picture(colours.root / "test" / "blue" / "000.png")
+    colours.images("test", 2)
+    break_image(colours.root / "test" / "blue" / "000.png")
     colours.checkpoint = str(colours.root / "out" / "train" / "epoch_3.pth")
     return colours
 
@@ -178,7 +178,7 @@ def test_inference_leaves_out_what_cannot_be_read(trained: Any) -> None:
     code, lines = trained.run("inference", "inf", trained.spec(inference__checkpoint=trained.checkpoint))
 
     assert code == 0
-    assert lines[-1]["message"] == "Inference finished: 5 pictures classified; 1 could not be read and are left out"
+    assert lines[-1]["message"] == "Inference finished: 5 images classified; 1 could not be read and are left out"
     rows = list(csv.DictReader((trained.root / "inf" / "result.csv").open()))
     assert len(rows) == 5
     assert {row["class"] for row in rows} <= {"red", "green", "blue"}
@@ -187,12 +187,12 @@ def test_inference_leaves_out_what_cannot_be_read(trained: Any) -> None:
 
 def test_inference_fails_where_nothing_can_be_read(trained: Any) -> None:
     for path in (trained.root / "test").rglob("*.png"):
-        break_picture(path)
+        break_image(path)
 
     code, lines = trained.run("inference", "inf", trained.spec(inference__checkpoint=trained.checkpoint))
 
     assert code == 1
-    assert "None of the 6 pictures" in lines[-1]["message"]
+    assert "None of the 6 images" in lines[-1]["message"]
     assert not (trained.root / "inf" / "result.csv").exists()
 
 
@@ -206,7 +206,7 @@ def test_evaluate_takes_the_validation_set_and_the_checkpoints_own_architecture(
     assert set(line["kpi"]) == {"accuracy_top-1", "accuracy_top-2", "loss"}
     metrics = json.loads((trained.root / "eval" / "metrics.json").read_text())
     assert metrics["accuracy_top-1"] == line["kpi"]["accuracy_top-1"]
-    assert metrics["pictures"] == 12
+    assert metrics["images"] == 12
     rows = list(csv.reader((trained.root / "eval" / "confusion_matrix.csv").open()))
     assert rows[0][1:] == ["red", "green", "blue"]
     assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 12
@@ -232,7 +232,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named(
 
 
 def test_classes_that_the_model_does_not_know_are_named(trained: Any) -> None:
-    trained.pictures("val", 1, classes=("red", "violet"))
+    trained.images("val", 1, classes=("red", "violet"))
 
     _, lines = trained.run("evaluate", "eval", trained.spec(evaluate__checkpoint=trained.checkpoint))
 

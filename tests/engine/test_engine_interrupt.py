@@ -92,7 +92,7 @@ def test_a_mid_epoch_state_of_another_model_is_left_aside(colours: Any, terminat
     assert (colours.root / "out" / "train" / "earlier" / "interrupted.ckpt").is_file()
 
 
-def test_a_mid_epoch_state_over_other_pictures_begins_its_epoch_anew(
+def test_a_mid_epoch_state_over_other_images_begins_its_epoch_anew(
     colours: Any, terminate_after: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     terminate_after(Trainer, "step", 8)

@@ -108,7 +108,7 @@ def test_batches_of_an_epoch_can_be_taken_up_anywhere() -> None:
     assert list(order) != whole
 
 
-def test_a_lone_last_picture_is_left_out_in_training_only() -> None:
+def test_a_lone_last_image_is_left_out_in_training_only() -> None:
     assert EpochBatches(9, 4, 0, shuffle=True).steps == 2
     assert EpochBatches(9, 4, 0, shuffle=False).steps == 3
 

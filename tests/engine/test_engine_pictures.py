@@ -1,4 +1,4 @@
-"""Finding pictures by class folder, and the errors of folders that are not as they must be."""
+"""Finding images by class folder, and the errors of folders that are not as they must be."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_errors_name_folder_and_class(tree: Make, tmp_path: Path) -> None:
 
     (tmp_path / "images" / "cow" / "b.png").unlink()
     (tmp_path / "images" / "cow").rmdir()
-    with pytest.raises(DataError, match="no pictures of class 'dog'"):
+    with pytest.raises(DataError, match="no images of class 'dog'"):
         images.in_classes(split, "dataset.data.train", every=True)
     assert images.in_classes(split, "dataset.data.val").labels == [0]
 
@@ -74,7 +74,7 @@ def test_errors_of_missing_folders(tmp_path: Path) -> None:
         images.in_classes(Split(data_prefix=str(tmp_path / "none")), "w")
     with pytest.raises(DataError, match="has no class folders"):
         images.in_classes(Split(data_prefix=str(tmp_path)), "w")
-    with pytest.raises(DataError, match="has no pictures"):
+    with pytest.raises(DataError, match="has no images"):
         images.loose(Split(data_prefix=str(tmp_path)), "w")
 
 

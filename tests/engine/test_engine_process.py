@@ -47,7 +47,7 @@ def last_kpi(results: Path) -> dict[str, float]:
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Path:
-    """500 of scikit-learn's handwritten digits as 16x16 pictures, in the layout of format classification_pyt."""
+    """500 of scikit-learn's handwritten digits as 16x16 images, in the layout of format classification_pyt."""
     image = pytest.importorskip("PIL.Image")
     found = pytest.importorskip("sklearn.datasets").load_digits()
     order = pytest.importorskip("numpy").random.default_rng(0).permutation(len(found.target))  # writers come in runs
@@ -55,8 +55,8 @@ def digits(tmp_path: Path) -> Path:
         split = "train" if place < 360 else "val" if place < 460 else "test"
         folder = tmp_path / split / f"images_{split}" / ("" if split == "test" else str(found.target[index]))
         folder.mkdir(parents=True, exist_ok=True)
-        picture = image.fromarray((found.images[index] * 15.9).astype("uint8"))
-        picture.resize((16, 16), image.Resampling.BICUBIC).save(folder / f"{index:04d}.png")
+        img = image.fromarray((found.images[index] * 15.9).astype("uint8"))
+        img.resize((16, 16), image.Resampling.BICUBIC).save(folder / f"{index:04d}.png")
         (tmp_path / split / "classes.txt").write_text("\n".join(map(str, range(10))))
     return tmp_path
 
@@ -101,8 +101,8 @@ def test_train_evaluate_export_inference_on_digits(digits: Path) -> None:
 
 def test_sigterm_in_mid_epoch_then_resume_equals_an_uninterrupted_run(bench: Any) -> None:
     """With stochastic depth, whose random state must be restored, and data workers in the interrupted run only."""
-    bench.pictures("train", 40)
-    bench.pictures("val", 4)
+    bench.images("train", 40)
+    bench.images("val", 4)
     backbone = {"hidden_sizes": [16, 32], "depths": [2, 2], "drop_path_rate": 0.3}
     document = bench.spec(
         model__backbone={"type": "convnext_atto", "custom_args": backbone},

@@ -127,7 +127,7 @@ def test_asking_for_capabilities_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_every_backbone_resolves_and_small_pictures_get_a_small_stem() -> None:
+def test_every_backbone_resolves_and_small_images_get_a_small_stem() -> None:
     for name in backbones.BACKBONES:
         assert backbones.resolve(name, {}, (224, 224))[0]["family"] == name.split("_")[0]
     assert backbones.resolve("resnet_18", {}, (32, 32))[0]["stem_stride"] == 1

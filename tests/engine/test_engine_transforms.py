@@ -31,7 +31,7 @@ EVERYTHING: list[dict[str, Any]] = [
 ]
 
 
-def picture(width: int = 40, height: int = 32) -> Any:
+def image(width: int = 40, height: int = 32) -> Any:
     return Image.fromarray(np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
@@ -43,8 +43,8 @@ def test_the_table_of_names_and_the_steps_agree() -> None:
 def test_every_step_in_a_row_depends_on_the_seed_alone() -> None:
     pipeline = Pipeline(EVERYTHING, "dataset.data.train")
 
-    same = [pipeline(picture(), Random(5)) for _ in range(2)]
-    other = pipeline(picture(), Random(6))
+    same = [pipeline(image(), Random(5)) for _ in range(2)]
+    other = pipeline(image(), Random(6))
 
     assert pipeline.size == (16, 20)
     assert same[0].dtype == np.uint8
@@ -64,21 +64,21 @@ def test_normalising_is_left_to_the_batch_and_brought_to_0_255() -> None:
 def test_flip_mirrors() -> None:
     flip = transforms.RandomFlip(1.0, "horizontal")
 
-    assert (np.array(flip(picture(), Random(0))) == np.array(picture())[:, ::-1]).all()
+    assert (np.array(flip(image(), Random(0))) == np.array(image())[:, ::-1]).all()
 
 
-def test_center_crop_of_a_smaller_picture_is_padded_with_black() -> None:
-    cropped = np.array(transforms.CenterCrop(40)(picture(20, 20), Random(0)))
+def test_center_crop_of_a_smaller_image_is_padded_with_black() -> None:
+    cropped = np.array(transforms.CenterCrop(40)(image(20, 20), Random(0)))
 
     assert cropped.shape == (40, 40, 3)
     assert (cropped[:10] == 0).all()
-    assert (cropped[10:30, 10:30] == np.array(picture(20, 20))).all()
+    assert (cropped[10:30, 10:30] == np.array(image(20, 20))).all()
 
 
 def test_resize_of_the_shorter_side_keeps_the_shape() -> None:
-    assert transforms.Resize(16)(picture(40, 32), Random(0)).size == (20, 16)
-    assert transforms.Resize([16, -1])(picture(40, 32), Random(0)).size == (20, 16)
-    assert transforms.Resize([10, 12])(picture(40, 32), Random(0)).size == (12, 10)
+    assert transforms.Resize(16)(image(40, 32), Random(0)).size == (20, 16)
+    assert transforms.Resize([16, -1])(image(40, 32), Random(0)).size == (20, 16)
+    assert transforms.Resize([10, 12])(image(40, 32), Random(0)).size == (12, 10)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_evaluation_follows_the_train_pipeline(train: dict[str, Any], resized: i
     assert (resize["size"], crop["crop_size"]) == (resized, cropped)
 
 
-def test_pictures_of_any_mode_become_rgb() -> None:
+def test_images_of_any_mode_become_rgb() -> None:
     for mode in ("L", "P", "RGBA", "1", "CMYK", "I", "LA"):
         assert images.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
     deep = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16))

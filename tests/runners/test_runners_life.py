@@ -52,7 +52,7 @@ async def daemon(runner: str, tmp_path: Path) -> AsyncIterator[Daemon]:
 
 
 async def model_of(client: Client, folder: Path) -> str:
-    """A model of two uploaded pictures."""
+    """A model of two uploaded images."""
     for name in ("a", "b"):
         (folder / "images_train" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(folder / "images_train" / name / "1.png")

@@ -74,7 +74,7 @@ class ScriptPlanner:
     def prepare(self, job: JobRecord) -> Command:
         script = (job.spec or {}).get("script")
         if script is None:
-            raise BadRequest("its data set is gone; upload it again")
+            raise BadRequest("its dataset is gone; upload it again")
         if script == "":
             raise RuntimeError("a mistake of taod's")
         self.root.job(job.id).results.mkdir(parents=True, exist_ok=True)

@@ -187,16 +187,16 @@ class Storm:
             self.client = Client.of(await asyncio.to_thread(find, self.root.path))
 
     async def _prepare(self) -> None:
-        pictures = self.folder / "pictures"
+        images = self.folder / "images"
         for name in ("cat", "dog"):
-            (pictures / "images_train" / name).mkdir(parents=True, exist_ok=True)
-            (pictures / "images_train" / name / "1.png").write_bytes(PNG)
-        (pictures / "classes.txt").write_text("cat\ndog\n")
+            (images / "images_train" / name).mkdir(parents=True, exist_ok=True)
+            (images / "images_train" / name / "1.png").write_bytes(PNG)
+        (images / "classes.txt").write_text("cat\ndog\n")
         assert self.client is not None
         data = await self.client.create_dataset(
-            DatasetCreate(type="image_classification", format="classification_pyt", name="pictures")
+            DatasetCreate(type="image_classification", format="classification_pyt", name="images")
         )
-        await self.client.link_dataset(data.id, str(pictures))
+        await self.client.link_dataset(data.id, str(images))
         for kind in KINDS:
             model = await self.client.create_model(
                 ModelCreate(

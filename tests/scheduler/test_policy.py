@@ -87,7 +87,7 @@ def explained(decisions: list[Decision]) -> dict[str, str]:
             [job("a", action="convert", owner_kind="dataset")],
             [gpu(0), cpu(0)],
             {"a": ["cpu:0"]},
-            id="a data set's job leaves the GPU alone",
+            id="a dataset's job leaves the GPU alone",
         ),
         pytest.param(
             [job("a", action="convert", owner_kind="dataset")], [gpu(0)], {"a": ["GPU-0"]}, id="or takes it if need be"
@@ -210,8 +210,8 @@ def test_a_child_of_a_deleted_job_fails() -> None:
 
 def test_one_without_its_data_waits_in_those_words() -> None:
     waiting = job("a", W)
-    told = decide(Snapshot([waiting], unready={"a": "waits: its train data set 'x' has no data yet"}, devices=[cpu(0)]))
-    assert told == [Explain("a", "waits: its train data set 'x' has no data yet")]
+    told = decide(Snapshot([waiting], unready={"a": "waits: its train dataset 'x' has no data yet"}, devices=[cpu(0)]))
+    assert told == [Explain("a", "waits: its train dataset 'x' has no data yet")]
 
 
 def test_one_promoted_now_runs_in_the_same_pass_but_behind_those_already_queued() -> None:

@@ -66,7 +66,7 @@ async def test_cancel_of_one_that_is_on_no_device_is_done_at_once_with_all_that_
         await world.until(world.post(LONG), State.RUNNING)
     train = world.post(GOOD, owner=owner, state=state)
     if state is State.WAITING:
-        world.planner.missing[train] = "its train data set 'x' has no data yet"
+        world.planner.missing[train] = "its train dataset 'x' has no data yet"
     evaluate = world.post(GOOD, action="evaluate", parent=train, owner=owner)
     export = world.post(GOOD, action="export", parent=train, owner=owner, state=State.HELD)
     engine = world.post(GOOD, action="gen_trt_engine", parent=export, owner=owner)

@@ -64,7 +64,7 @@ async def test_the_end_of_the_log_is_part_of_the_reason(world: World) -> None:
 @pytest.mark.parametrize(
     ("script", "action", "message"),
     [
-        (None, "train", "its data set is gone; upload it again"),
+        (None, "train", "its dataset is gone; upload it again"),
         ("", "train", "It could not be prepared: RuntimeError: a mistake of taod's"),
         (
             GOOD,
@@ -139,10 +139,10 @@ async def test_what_waits_for_a_job_that_failed_fails_with_it(world: World) -> N
 
 async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None:
     job_id = world.post(GOOD, state=State.WAITING)
-    world.planner.missing[job_id] = "its train data set 'digits' is still being uploaded"
+    world.planner.missing[job_id] = "its train dataset 'digits' is still being uploaded"
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert world.job(job_id).reason == "waits: its train data set 'digits' is still being uploaded"
+    assert world.job(job_id).reason == "waits: its train dataset 'digits' is still being uploaded"
     del world.planner.missing[job_id]
     world.scheduler.wake()
     await world.until(job_id, State.DONE)

@@ -75,7 +75,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.gone: set[str] = set()
         self.do(self.open())
         self.data = self.services.datasets.create(self.user_id, DatasetCreate("image_classification", ARCH)).id
-        self.do(self.services.datasets.link(self.user_id, self.data, DatasetLink(str(_pictures(self.folder)))))
+        self.do(self.services.datasets.link(self.user_id, self.data, DatasetLink(str(_images(self.folder)))))
         self.make_a_model()
         self.post(0, ["train", "evaluate"], None)
 
@@ -224,7 +224,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert state == ("ready" if whole else "empty")
 
     @rule(pick=which, delete=st.booleans())
-    def change_a_data_set(self, pick: int, delete: bool) -> None:
+    def change_a_dataset(self, pick: int, delete: bool) -> None:
         if self.datasets:
             chosen = self.datasets[pick % len(self.datasets)]
             if delete:
@@ -356,13 +356,13 @@ def _configure(folder: Path) -> Config:
     return config
 
 
-def _pictures(folder: Path) -> Path:
-    pictures = folder / "pictures"
+def _images(folder: Path) -> Path:
+    images = folder / "images"
     for name in ("cat", "dog"):
-        (pictures / "images_train" / name).mkdir(parents=True)
-        (pictures / "images_train" / name / "1.png").write_bytes(PNG)
-    (pictures / "classes.txt").write_text("cat\ndog\n")
-    return pictures
+        (images / "images_train" / name).mkdir(parents=True)
+        (images / "images_train" / name / "1.png").write_bytes(PNG)
+    (images / "classes.txt").write_text("cat\ndog\n")
+    return images
 
 
 def _archive() -> bytes:

@@ -56,7 +56,7 @@ async def test_what_a_request_writes_is_flushed(services: Services, tmp_path: Pa
     with flushed(services):
         data = services.datasets.create(user, DATASET).id
     with flushed(services):
-        services.datasets.update(user, data, DatasetPatch(name="pictures"))
+        services.datasets.update(user, data, DatasetPatch(name="images"))
     with flushed(services):
         services.ptms.register(user, PtmCreate(path=str(weights), network_arch=NETWORK))
     with flushed(services):

@@ -1,4 +1,4 @@
-"""What a job needs besides its parent: data sets and devices."""
+"""What a job needs besides its parent: datasets and devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model(arch="classification_pyt", **fields):
     [("train", "train_datasets"), ("retrain", "train_datasets"), ("evaluate", "eval_dataset"),
      ("inference", "inference_dataset")],
 )  # fmt: skip
-def test_a_missing_data_set_is_named_with_how_to_set_it(action, field) -> None:
+def test_a_missing_dataset_is_named_with_how_to_set_it(action, field) -> None:
     with pytest.raises(BadRequest) as refused:
         check_datasets(model(), action)
     assert field in refused.value.description
@@ -38,7 +38,7 @@ def test_what_is_there_or_not_needed_is_not_asked_for() -> None:
     check_datasets(model("pointpillars", train_datasets=["d"]), "evaluate")
 
 
-def test_data_services_read_the_inference_data_set() -> None:
+def test_data_services_read_the_inference_dataset() -> None:
     with pytest.raises(BadRequest, match="inference_dataset"):
         check_datasets(model("analytics"), "analyze")
     check_datasets(model("analytics", inference_dataset="d"), "analyze")

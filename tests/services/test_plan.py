@@ -108,12 +108,12 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
     train, val = house.dataset("train"), house.dataset("late", state="empty")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
-    assert house.planner.ready(job) == "its eval data set 'late' has no data yet: upload an archive or link a folder"
+    assert house.planner.ready(job) == "its eval dataset 'late' has no data yet: upload an archive or link a folder"
     with house.uploads.claim(val):
-        assert house.planner.ready(job) == "its eval data set 'late' is still being uploaded"
+        assert house.planner.ready(job) == "its eval dataset 'late' is still being uploaded"
     house.store.datasets.update(val, state="ready")
     assert house.planner.ready(job) is None
-    with pytest.raises(BadRequest, match="the data of data set 'late' is not at"):
+    with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
         house.planner.prepare(job)
 
 
@@ -127,7 +127,7 @@ def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(hou
     )  # fmt: skip
     (convert,) = house.store.jobs.add([new])
     assert house.planner.ready(convert) is None
-    words = "its train data set 'train' is being converted by convert c0ffee00"
+    words = "its train dataset 'train' is being converted by convert c0ffee00"
     assert house.planner.ready(job) == words
     house.store.jobs.transition(convert.id, State.HELD, "held by the user")
     assert house.planner.ready(job) == f"{words} (held)"

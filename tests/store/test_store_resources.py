@@ -1,4 +1,4 @@
-"""Data sets, models, specs: what is written is read back, lists, references, what deleting takes along."""
+"""Datasets, models, specs: what is written is read back, lists, references, what deleting takes along."""
 
 from __future__ import annotations
 

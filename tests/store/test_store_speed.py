@@ -35,7 +35,7 @@ def store(full: Store) -> Store:
 
 @pytest.fixture
 def user_id(full: Store, make) -> str:
-    """A user with 10,000 data sets, of which the newest 1,000 have ten jobs each; made once."""
+    """A user with 10,000 datasets, of which the newest 1,000 have ten jobs each; made once."""
     user = make.user()
     if full.datasets.list(user.id, size=0)[1] == 0:
         with full.transaction():

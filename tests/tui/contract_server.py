@@ -65,7 +65,7 @@ class World:
     """JSON Schema of every action."""
     sweeps: dict[str, SweepView] = field(default_factory=dict)
     queue: QueueState = field(default_factory=lambda: QueueState(False, "", "", None, 0, 0, 0, 0, 0, 0, 0, 3600.0))
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
     unheard: dict[str, int] = field(default_factory=dict)
     """End of a path → of how many more requests the line breaks before the answer is there."""
@@ -237,7 +237,7 @@ def make_app(world: World) -> Litestar:
         return PlannedJob(
             f"dry-run-{number}", "classification_pyt", action, f"dry-run-{number - 1}" if number > 1 else None,
             "embedded", "tao-pyt", 1, argv, ["sh", "run.sh", *argv], {"TAOD_JOB_ID": f"dry-run-{number}"},
-            ["/data/pictures"],
+            ["/data/images"],
         )  # fmt: skip
 
     def wanted(request: Request[Any, Any, Any]) -> list[JobView]:
@@ -357,12 +357,12 @@ def make_app(world: World) -> Litestar:
     @get(f"{BASE}/job/{{job:str}}/files")
     async def files(user: FromPath[str], job: FromPath[str]) -> list[Artifact]:
         known = [Artifact("results/a b.txt", len(world.logs.get(job, b"")), world.stamp())]
-        return known + [Artifact(path, len(data), world.stamp()) for path, data in world.pictures.items()]
+        return known + [Artifact(path, len(data), world.stamp()) for path, data in world.images.items()]
 
     @get(f"{BASE}/job/{{job:str}}/files/{{path:path}}")
     async def file(user: FromPath[str], job: FromPath[str], path: FromPath[Path]) -> Stream:
-        if (picture := world.pictures.get(str(path).lstrip("/"))) is not None:
-            return Stream([picture], headers={"Content-Length": str(len(picture))})
+        if (image := world.images.get(str(path).lstrip("/"))) is not None:
+            return Stream([image], headers={"Content-Length": str(len(image))})
         if not str(path).endswith("results/a b.txt"):
             raise Refusal(404, f"there is no file {path}")
         content = bytes(world.logs[job])
@@ -407,7 +407,7 @@ def make_app(world: World) -> Litestar:
     @delete(f"{BASE}/dataset/{{dataset:str}}", status_code=200)
     async def delete_dataset(user: FromPath[str], dataset: FromPath[str]) -> Dataset:
         if dataset not in world.datasets:
-            raise Refusal(404, f"there is no data set {dataset}")
+            raise Refusal(404, f"there is no dataset {dataset}")
         return world.datasets.pop(dataset)
 
     @post(f"{BASE}/dataset/{{dataset:str}}/upload")

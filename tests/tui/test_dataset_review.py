@@ -1,4 +1,4 @@
-"""What is told of a data set's check, upload and figures; pictures of half blocks."""
+"""What is told of a dataset's check, upload and figures; images of half blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taod.types.dataset import (
     CheckState,
     DatasetProblem,
     DatasetReport,
-    PictureFigures,
+    ImageFigures,
     Spread,
     UploadProgress,
 )
@@ -41,7 +41,7 @@ def test_a_check_that_goes_on_tells_how_far_it_is_and_a_clean_one_that_it_is_cle
     assert "running  ━" in plain(review.report(DatasetReport(CheckState.RUNNING, "Reads labels", progress=0.4)))
     assert "40%" in plain(review.report(DatasetReport(CheckState.RUNNING, progress=0.4)))
     clean = DatasetReport(CheckState.DONE, "nothing is wrong", items=3, labels=3, deep=True)
-    assert "✓ nothing is wrong\npictures decoded whole" in plain(review.report(clean))
+    assert "✓ nothing is wrong\nimages decoded whole" in plain(review.report(clean))
     assert "✓" not in plain(review.report(DatasetReport(CheckState.OUTDATED, "old", items=3)))
 
 
@@ -61,7 +61,7 @@ def test_an_upload_in_words(progress: UploadProgress, words: str) -> None:
 
 def test_figures_in_words() -> None:
     some = Spread(1.0, 12.0, 480.0)
-    assert review.sizes(PictureFigures(1200, some, Spread(30.0, 30.0, 30.0))) == (
+    assert review.sizes(ImageFigures(1200, some, Spread(30.0, 30.0, 30.0))) == (
         "1 to 480, in the middle 12 wide, 30 high (1,200 measured)"
     )
     assert review.boxes(BoxFigures(1234, some, some, Spread(1, 2, 3))).startswith("1,234: 1 to 480")
@@ -77,17 +77,17 @@ def test_figures_in_words() -> None:
         ((16, 16), (40, 6), (12, 6)),
     ],
 )
-def test_a_picture_keeps_its_proportions_in_its_room(
+def test_an_image_keeps_its_proportions_in_its_room(
     size: tuple[int, int], room: tuple[int, int], found: tuple[int, int]
 ) -> None:
     assert fitted(size, *room) == found
 
 
 def test_each_cell_holds_one_pixel_over_another() -> None:
-    picture = Image.new("RGB", (2, 2))
-    picture.putpixel((0, 0), (255, 0, 0))
-    picture.putpixel((0, 1), (0, 0, 255))
-    text = half_blocks(picture, 2, 1)
+    image = Image.new("RGB", (2, 2))
+    image.putpixel((0, 0), (255, 0, 0))
+    image.putpixel((0, 1), (0, 0, 255))
+    text = half_blocks(image, 2, 1)
     assert text.plain == "▀▀"
     style = text.spans[0].style
     assert (style.color.triplet.hex, style.bgcolor.triplet.hex) == ("#ff0000", "#0000ff")  # type: ignore[union-attr]
@@ -98,6 +98,6 @@ def test_shares_of_masks_are_told_the_largest_first() -> None:
     assert review.shares({str(at): 0.1 for at in range(10)}).endswith("7 10.0% and 2 more")
 
 
-def test_what_is_no_picture_is_told_as_such() -> None:
+def test_what_is_no_image_is_told_as_such() -> None:
     with pytest.raises(OSError, match="cannot identify"):
-        opened(b"no picture")
+        opened(b"no image")

@@ -1,4 +1,4 @@
-"""Uploads of other clients on the page of data sets, as events tell of them."""
+"""Uploads of other clients on the page of datasets, as events tell of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = (140, 44)
 
 @asynccontextmanager
 async def flowers(dashboard: Dashboard, client: Client, until: Any) -> AsyncIterator[tuple[Dataset, Any]]:
-    """A data set that the dashboard shows, selected, and the pilot."""
+    """A dataset that the dashboard shows, selected, and the pilot."""
     made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.connected)

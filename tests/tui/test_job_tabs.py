@@ -14,7 +14,7 @@ from taod.types.job import Artifact, Categorical, CategoryValue, Result
 from tests.tui.test_dashboard import select, text
 from tui import format
 from tui.app import Dashboard
-from tui.image_widget import Picture
+from tui.image_widget import ImageWidget
 from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.files import FilesPane, listed
 from tui.job.preview import preview
@@ -83,16 +83,16 @@ async def test_a_file_is_looked_at_and_saved_here(
         assert (tmp_path / "a b.txt").read_bytes() == bytes(busy.logs[busy.train.id])
 
 
-async def test_a_picture_is_drawn_in_the_terminal(dashboard: Dashboard, busy: Any, until: Any, tmp_path: Path) -> None:
-    picture = tmp_path / "p.png"
-    Image.new("RGB", (40, 20), (200, 10, 10)).save(picture)
-    busy.pictures["results/p.png"] = picture.read_bytes()
+async def test_an_image_is_drawn_in_the_terminal(dashboard: Dashboard, busy: Any, until: Any, tmp_path: Path) -> None:
+    image = tmp_path / "p.png"
+    Image.new("RGB", (40, 20), (200, 10, 10)).save(image)
+    busy.images["results/p.png"] = image.read_bytes()
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("f")
         await until(pilot, lambda: dashboard.screen.query_one(FilesPane).chosen is not None)
         await pilot.press("down")
-        await until(pilot, lambda: dashboard.screen.query(Picture))
+        await until(pilot, lambda: dashboard.screen.query(ImageWidget))
         assert "40 × 20" in text(dashboard, "#file-preview")
 
 

@@ -1,6 +1,6 @@
-"""Pictures of every page, tab and dialogue, in two sizes and both looks, held against those in `__snapshots__`.
+"""Images of every page, tab and dialogue, in two sizes and both looks, held against those in `__snapshots__`.
 
-Ids, times and figures are fixed. A picture that is meant to change: `pytest tests/tui/test_pictures.py
+Ids, times and figures are fixed. An image that is meant to change: `pytest tests/tui/test_images.py
 --snapshot-update`, and look at it before it is committed.
 """
 
@@ -42,7 +42,7 @@ SCHEMA = {
             "properties": {
                 "num_epochs": {
                     "type": "integer", "minimum": 1, "title": "epochs", "default": 10,
-                    "description": "How often the training pictures are gone through.",
+                    "description": "How often the training images are gone through.",
                 },
                 "optim": {
                     "type": "object",
@@ -129,9 +129,9 @@ def scene(world: Any, contract: Any) -> Any:
     world.specs[running.id] = {"train": {"num_epochs": 8, "optim": {"type": "AdamW", "lr": 0.001}}, "gpus": None}
     world.logs[running.id] = bytearray(
         b"2026-01-05 09:55:20 INFO starting train of classification_pyt\n"
-        b"2026-01-05 09:55:21 WARNING 3 pictures cannot be read, they are left out\n"
+        b"2026-01-05 09:55:21 WARNING 3 images cannot be read, they are left out\n"
         + b"".join(b"2026-01-05 09:56:%02d INFO epoch %d/8 loss %.2f\n" % (n, n, 2 / n) for n in range(1, 4))
-        + b"2026-01-05 09:57:00 ERROR could not write the picture of the network: no graphviz\n"
+        + b"2026-01-05 09:57:00 ERROR could not write the image of the network: no graphviz\n"
     )
     world.devices = [
         contract.gpu(0, leases=[contract.lease(running)]),
@@ -198,7 +198,7 @@ def sweep(world: Any) -> Any:
 
 
 class Camera:
-    """Walks through the dashboard and takes pictures, once everything that was asked for is there."""
+    """Walks through the dashboard and takes images, once everything that was asked for is there."""
 
     def __init__(self, app: Dashboard, pilot: Any, world: Any, snapshot: Any, name: str) -> None:
         self.app, self.pilot, self.world, self._snapshot, self._name = app, pilot, world, snapshot, name

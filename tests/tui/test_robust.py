@@ -98,7 +98,7 @@ async def test_without_colours_it_is_drawn_in_greys(
         assert "running" in svg
 
 
-@pytest.mark.parametrize(("key", "empty"), [("D", "No data sets yet"), ("M", "No models yet")])
+@pytest.mark.parametrize(("key", "empty"), [("D", "No datasets yet"), ("M", "No models yet")])
 async def test_every_page_tells_of_a_restart_and_comes_back(
     dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, empty: str
 ) -> None:
@@ -162,7 +162,7 @@ async def test_events_come_no_faster_than_they_are_taken(client: Client, busy: A
 
 
 @pytest.mark.parametrize(
-    ("key", "end", "empty"), [("D", "/dataset", "No data sets yet"), ("M", "/model", "No models yet")]
+    ("key", "end", "empty"), [("D", "/dataset", "No datasets yet"), ("M", "/model", "No models yet")]
 )
 async def test_a_list_whose_first_answers_are_lost_is_asked_for_again(
     dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, end: str, empty: str
@@ -187,7 +187,7 @@ async def test_a_list_that_the_daemon_refuses_says_why(
         await until(pilot, lambda: "the database is locked" in str(empty.content))
         del server.world.refused["/dataset"]
         server.world.tell(EventType.RESET, {})
-        await until(pilot, lambda: "No data sets yet" in str(empty.content))
+        await until(pilot, lambda: "No datasets yet" in str(empty.content))
 
 
 async def test_devices_that_are_told_while_others_are_being_mounted_come_after_them(

@@ -1,4 +1,4 @@
-"""What is known of one data set: what it holds, where it lies, what was run on it."""
+"""What is known of one dataset: what it holds, where it lies, what was run on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAR_CELLS = 16
 
 
 def rows(dataset: Dataset) -> Sequence[Text]:
-    """A data set's cells in the list."""
+    """A dataset's cells in the list."""
     return (
         Text(format.short(dataset.id), style=SOFT, no_wrap=True),
         Text(dataset.name, style=TEXT, no_wrap=True, overflow="ellipsis"),
@@ -37,7 +37,7 @@ def rows(dataset: Dataset) -> Sequence[Text]:
 
 
 COLUMNS = (
-    ("id", "Data set", 8),
+    ("id", "Dataset", 8),
     ("name", "Name", 0),
     ("type", "Type", 22),
     ("format", "Format", 18),
@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, str] | None = None) -> Group:
-    """All of it, a line each; `names` of data sets by id."""
+    """All of it, a line each; `names` of datasets by id."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)
 
@@ -56,7 +56,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
         text.overflow = "fold"
         table.add_row(Text(name, style=DIM), text)
 
-    row("data set", dataset.id)
+    row("dataset", dataset.id)
     row("type", Text(f"{dataset.type}  ", style=TEXT).append(dataset.format, style=SOFT))
     row("made", format.moment(dataset.created_on))
     if dataset.description:
@@ -69,7 +69,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
     if summary.state == "empty":
         row("", "Nothing in it yet: u uploads an archive or links a folder.", SOFT)
     if summary.files:
-        row("holds", f"{summary.images:,} pictures in {summary.files:,} files, {format.size(summary.bytes)}")
+        row("holds", f"{summary.images:,} images in {summary.files:,} files, {format.size(summary.bytes)}")
     if summary.sizes is not None:
         row("sizes", review.sizes(summary.sizes))
     if summary.boxes is not None:
@@ -90,7 +90,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
 def _splits(summary: DatasetSummary) -> list[Text | Table]:
     shown: list[Text | Table] = []
     for split in summary.splits:
-        shown.append(Text(f"\n{split.name}", style=f"bold {SOFT}").append(f"  {split.images:,} pictures", style=DIM))
+        shown.append(Text(f"\n{split.name}", style=f"bold {SOFT}").append(f"  {split.images:,} images", style=DIM))
         if split.classes:
             shown.append(_classes(split.classes))
     if not any(split.classes for split in summary.splits) and summary.classes:
@@ -112,7 +112,7 @@ def _classes(counts: dict[str, int]) -> Table:
 
 
 class DatasetDetails(Live, VerticalScroll):
-    """Draws one data set: facts, its upload, the full check, pictures, classes."""
+    """Draws one dataset: facts, its upload, the full check, images, classes."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(id="dataset-details", classes="panel details")
@@ -145,7 +145,7 @@ class DatasetDetails(Live, VerticalScroll):
         self.uploading(summary.upload if summary is not None else None)
         self.samples.show(self._shown, summary.fingerprint if summary is not None else None)
         self.query_one("#dataset-splits", Static).update(Group(*_splits(summary)) if summary is not None else "")
-        self.border_title = dataset.name.replace("[", r"\[") if dataset else "Data set"
+        self.border_title = dataset.name.replace("[", r"\[") if dataset else "Dataset"
         self.query_one("#dataset-facts", Static).update(facts(dataset, summary, names) if dataset else "")
 
     @delivery

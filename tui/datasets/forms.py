@@ -1,4 +1,4 @@
-"""How a data set comes in: its name, kind and files, in one form."""
+"""How a dataset comes in: its name, kind and files, in one form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE = "a folder is used in place, an archive (.tar, .tar.gz, .zip, …) is upl
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Where the files of a data set are to come from."""
+    """Where the files of a dataset are to come from."""
 
     dataset_id: str
     name: str
@@ -72,12 +72,12 @@ async def bring_in(client: Client, dataset: Dataset, where: str) -> Files:
 
 
 class NewDataset(Form[Files]):
-    """Makes a data set. Where its files are refused, nothing of it is left."""
+    """Makes a dataset. Where its files are refused, nothing of it is left."""
 
     YES = "Make it"
 
     def __init__(self, client: Client, kinds: Sequence[NetworkInfo]) -> None:
-        super().__init__("New data set")
+        super().__init__("New dataset")
         self._client = client
         self._kinds = {kind.name: kind for kind in kinds}
 
@@ -115,7 +115,7 @@ class NewDataset(Form[Files]):
 
 
 class BringFiles(Form[Files]):
-    """Gives a data set its files, or other ones."""
+    """Gives a dataset its files, or other ones."""
 
     YES = "Bring them in"
 

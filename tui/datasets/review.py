@@ -1,4 +1,4 @@
-"""What the full check of a data set found, how far an upload is, and figures of boxes and pictures, in words. Pure."""
+"""What the full check of a dataset found, how far an upload is, and figures of boxes and images, in words. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taod.types.dataset import (
     CheckState,
     DatasetProblem,
     DatasetReport,
-    PictureFigures,
+    ImageFigures,
     Spread,
     UploadProgress,
 )
@@ -50,10 +50,10 @@ def spread(figures: Spread) -> str:
 
 def boxes(figures: BoxFigures) -> str:
     sides = f"{spread(figures.width)} wide, {spread(figures.height)} high"
-    return f"{figures.boxes:,}: {sides}; a picture has {spread(figures.per_picture)}"
+    return f"{figures.boxes:,}: {sides}; an image has {spread(figures.per_image)}"
 
 
-def sizes(figures: PictureFigures) -> str:
+def sizes(figures: ImageFigures) -> str:
     return f"{spread(figures.width)} wide, {spread(figures.height)} high ({figures.measured:,} measured)"
 
 
@@ -92,7 +92,7 @@ def report(found: DatasetReport) -> Group:
         clean = found.state is CheckState.DONE and not found.problems
         parts.append(Text("✓ " if clean else "", style=GREEN).append(found.message, style=SOFT))
     if found.items and found.state not in GOING:
-        depth = "pictures decoded whole" if found.deep else "headers of pictures read"
+        depth = "images decoded whole" if found.deep else "headers of images read"
         took = format.duration(format.seconds_between(found.started_on, found.ended_on, format.now()))
         parts.append(Text(f"{depth}{f' in {took}' if took else ''}", style=DIM))
     if found.first:

@@ -1,4 +1,4 @@
-"""Some pictures of a data set, as small as cells make them, with their boxes and classes."""
+"""Some images of a dataset, as small as cells make them, with their boxes and classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from taod.client import Client, ClientError
 from taod.types.dataset import DatasetSample
-from tui.image_widget import Picture, opened
+from tui.image_widget import ImageWidget, opened
 from tui.live import Live, delivery
 from tui.theme import DIM, SOFT
 
@@ -27,19 +27,19 @@ MOST_LINES = 12
 
 
 class Samples(Live, Vertical):
-    """A few at a time; asked for only when a data set has been looked at for a moment."""
+    """A few at a time; asked for only when a dataset has been looked at for a moment."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(id="samples")
         self._client = client
         self._of: tuple[str, str | None] | None = None
-        """Data set and fingerprint of what is shown."""
+        """Dataset and fingerprint of what is shown."""
         self._known: list[DatasetSample] = []
         self._first = 0
 
     @delivery
     def show(self, dataset_id: str | None, fingerprint: str | None) -> None:
-        """Show pictures of a data set as it is now; of None, none."""
+        """Show images of a dataset as it is now; of None, none."""
         wanted = None if dataset_id is None or fingerprint is None else (dataset_id, fingerprint)
         if wanted == self._of:
             return
@@ -73,22 +73,24 @@ class Samples(Live, Vertical):
             await self._draw(page, data)
 
     async def _draw(self, page: Sequence[DatasetSample], data: Sequence[bytes]) -> None:
-        pictures = await asyncio.to_thread(lambda: [_opened(each) for each in data])
+        images = await asyncio.to_thread(lambda: [_opened(each) for each in data])
         last = self._first + len(page)
-        title = Text("Pictures", style=f"bold {SOFT}")
+        title = Text("Images", style=f"bold {SOFT}")
         title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p shows more", style=f"not bold {DIM}")
         cells = [
             Vertical(
-                Picture(picture, most_lines=MOST_LINES, classes="sample"), Static(_words(sample)), classes="sample-cell"
+                ImageWidget(image, most_lines=MOST_LINES, classes="sample"),
+                Static(_words(sample)),
+                classes="sample-cell",
             )
-            for sample, picture in zip(page, pictures, strict=True)
-            if picture is not None
+            for sample, image in zip(page, images, strict=True)
+            if image is not None
         ]
         await self.mount(Static(title), Grid(*cells, id="sample-grid"))
 
 
 def _opened(data: bytes) -> Image | None:
-    """The picture; None where it is none."""
+    """The image; None where it is none."""
     try:
         return opened(data)
     except OSError:
@@ -96,7 +98,7 @@ def _opened(data: bytes) -> Image | None:
 
 
 def _words(sample: DatasetSample) -> Text:
-    text = Text(PurePosixPath(sample.picture).name, style=DIM, no_wrap=True, overflow="ellipsis")
+    text = Text(PurePosixPath(sample.image).name, style=DIM, no_wrap=True, overflow="ellipsis")
     if sample.classes:
         text = Text(", ".join(sample.classes), style=SOFT, no_wrap=True, overflow="ellipsis").append(" ").append(text)
     return text

@@ -43,9 +43,9 @@ class Uploads(Live, Vertical):
         super().__init__(id="uploads")
         self._client = client
         self._sending: list[str] = []
-        """Data sets that archives go to from here."""
+        """Datasets that archives go to from here."""
         self._others: dict[str, Static] = {}
-        """Lines of uploads that come from elsewhere, by data set."""
+        """Lines of uploads that come from elsewhere, by dataset."""
 
     @delivery
     def told(self, progress: UploadProgress, name: str) -> None:

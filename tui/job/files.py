@@ -19,8 +19,8 @@ from textual.widgets.option_list import Option
 from taod.client import Client, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
-from tui.image_widget import Picture, opened
-from tui.job.preview import PICTURE_BYTES, TEXT_BYTES, is_picture, preview
+from tui.image_widget import ImageWidget, opened
+from tui.job.preview import IMAGE_BYTES, TEXT_BYTES, is_image, preview
 from tui.live import Live, delivery
 from tui.theme import DIM, SOFT, TEXT
 
@@ -104,8 +104,8 @@ class FilesPane(Live, Horizontal):
             return
         await asyncio.sleep(SETTLE_S)
         try:
-            if is_picture(file.path) and file.size_bytes <= PICTURE_BYTES:
-                await self._picture(view.id, file)
+            if is_image(file.path) and file.size_bytes <= IMAGE_BYTES:
+                await self._image(view.id, file)
                 return
             data = await self._client.file_part(view.id, file.path, 0, TEXT_BYTES)
         except NoDaemon:
@@ -113,24 +113,24 @@ class FilesPane(Live, Horizontal):
         except ClientError as error:
             self._say(error.description)
             return
-        await self._clear_picture()
+        await self._clear_image()
         self.query_one("#file-preview", Static).update(preview(file.path, data, file.size_bytes))
 
-    async def _picture(self, job_id: str, file: Artifact) -> None:
+    async def _image(self, job_id: str, file: Artifact) -> None:
         """Drawn with half blocks, which every terminal can."""
         with tempfile.TemporaryDirectory() as folder:
-            path = await self._client.file(job_id, file.path, Path(folder) / "picture")
+            path = await self._client.file(job_id, file.path, Path(folder) / "image")
             try:
-                picture = await asyncio.to_thread(lambda: opened(path.read_bytes()))
+                image = await asyncio.to_thread(lambda: opened(path.read_bytes()))
             except OSError as error:
-                self._say(f"It is no picture that can be read: {error}")
+                self._say(f"It is no image that can be read: {error}")
                 return
-        await self._clear_picture()
-        self._say(f"{picture.width} × {picture.height}")
-        await self.query_one("#file-scroll").mount(Picture(picture, classes="picture"))
+        await self._clear_image()
+        self._say(f"{image.width} × {image.height}")
+        await self.query_one("#file-scroll").mount(ImageWidget(image, classes="image"))
 
-    async def _clear_picture(self) -> None:
-        await self.query(".picture").remove()
+    async def _clear_image(self) -> None:
+        await self.query(".image").remove()
 
     def _say(self, words: str) -> None:
         self.query_one("#file-preview", Static).update(Text(words, style=DIM))

@@ -16,14 +16,14 @@ from tui.theme import DIM, SOFT, TEXT
 
 TEXT_BYTES = 64 * 1024
 """So much of a file is read to be looked at."""
-PICTURE_BYTES = 20 * 1024 * 1024
-"""Larger pictures are only saved."""
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
+IMAGE_BYTES = 20 * 1024 * 1024
+"""Larger images are only saved."""
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 MOST_ROWS = 200
 
 
-def is_picture(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in PICTURES
+def is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGES
 
 
 def preview(path: str, data: bytes, size: int) -> RenderableType:

@@ -28,7 +28,7 @@ TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
 NO_JOBS = (
     "No jobs yet. The way to one:\n\n"
-    "[$primary]D[/] [$dim]brings in a data set,[/] [$primary]M[/] [$dim]makes a model of it,[/] "
+    "[$primary]D[/] [$dim]brings in a dataset,[/] [$primary]M[/] [$dim]makes a model of it,[/] "
     "[$primary]t[/] [$dim]there trains it[/]\n"
     "[$primary]taod quickstart[/] [$dim]in a shell does it all, with handwritten digits[/]"
 )
@@ -263,7 +263,7 @@ class JobsPanel(Live, Vertical):
         self._order(self.table.order.by(self.table.order.column))
 
     def regroup(self) -> None:
-        """Put the jobs of each model or data set together, or no more."""
+        """Put the jobs of each model or dataset together, or no more."""
         self._order(self.table.order.regrouped())
 
     def _order(self, order: Order) -> None:

@@ -46,7 +46,7 @@ def rows(model: Model) -> Sequence[Text]:
 
 
 def facts(model: Model, names: Mapping[str, str]) -> Group:
-    """All of it, a line each; `names` of data sets and pretrained models by id."""
+    """All of it, a line each; `names` of datasets and pretrained models by id."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)
 

@@ -1,4 +1,4 @@
-"""How a model is made and changed: its network, its data sets, where it starts from, whether it is swept."""
+"""How a model is made and changed: its network, its datasets, where it starts from, whether it is swept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = "classification_pyt"
 
 
 class ModelForm(Form[Model]):
-    """Makes a model, or changes the one that is given. Offers only data sets that fit the network."""
+    """Makes a model, or changes the one that is given. Offers only datasets that fit the network."""
 
     def __init__(
         self, client: Client, networks: Sequence[NetworkInfo], datasets: Sequence[Dataset], model: Model | None = None
@@ -70,7 +70,7 @@ class ModelForm(Form[Model]):
         self._sweep.show()
 
     def _offer(self) -> None:
-        """Put the fitting data sets and pretrained models into the lists."""
+        """Put the fitting datasets and pretrained models into the lists."""
         network = self.network
         types = fitting_types(network.name, network.dataset_type) if network is not None else ()
         fitting = [each for each in self._datasets if each.type in types]
@@ -81,7 +81,7 @@ class ModelForm(Form[Model]):
         train.add_options(Selection(name, key, key in chosen) for name, key in named)
         train.highlighted = 0 if named else None
         row = next(each for each in self.query(Row) if each.widget is train)
-        missing = f"No {network.dataset_type} data set fits {network.name}: make one first (D)." if network else ""
+        missing = f"No {network.dataset_type} dataset fits {network.name}: make one first (D)." if network else ""
         row.note("space chooses" if named else missing, wrong=not named)
         for field, _ in USES:
             select = self.query_one(f"#{field}", Select)

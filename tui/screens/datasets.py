@@ -1,4 +1,4 @@
-"""The page of data sets: puts list, details and uploads together, and does what the keys ask."""
+"""The page of datasets: puts list, details and uploads together, and does what the keys ask."""
 
 from __future__ import annotations
 
@@ -22,22 +22,20 @@ from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
 
-EMPTY = "No data sets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
+EMPTY = "No datasets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
 
 
 class DatasetsPage(ListPage):
-    """All data sets of the user, newest first."""
+    """All datasets of the user, newest first."""
 
     NAME = "datasets"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "New", tooltip="New data set, from a folder or an archive"),
-        Binding(
-            "u", "bring", "Upload or link", tooltip="Give the data set its files: upload an archive, link a folder"
-        ),
-        Binding("t", "run", "Run", tooltip="Run an action on the data set"),
+        Binding("n", "new", "New", tooltip="New dataset, from a folder or an archive"),
+        Binding("u", "bring", "Upload or link", tooltip="Give the dataset its files: upload an archive, link a folder"),
+        Binding("t", "run", "Run", tooltip="Run an action on the dataset"),
         Binding("v", "check", "Check", tooltip="Check all its files in the background, or end the check that goes on"),
-        Binding("p", "pictures", "Pictures", show=False, tooltip="Show more of its pictures"),
-        Binding("x", "delete", "Delete", tooltip="Delete the data set, after a question"),
+        Binding("p", "images", "Images", show=False, tooltip="Show more of its images"),
+        Binding("x", "delete", "Delete", tooltip="Delete the dataset, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
     ]
@@ -48,7 +46,7 @@ class DatasetsPage(ListPage):
 
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
-            yield ListPanel("Data sets", COLUMNS, "datasets")
+            yield ListPanel("Datasets", COLUMNS, "datasets")
             yield DatasetDetails(self.dashboard.client)
         yield Uploads(self.dashboard.client)
 
@@ -107,7 +105,7 @@ class DatasetsPage(ListPage):
 
     @on(feed.CheckMoved)
     def _check_moved(self, event: feed.CheckMoved) -> None:
-        """While it goes on; of its end the change of the data set tells, with what it found."""
+        """While it goes on; of its end the change of the dataset tells, with what it found."""
         now = event.progress
         if self.selected is not None and self.selected.id == now.dataset_id and now.state in GOING:
             going = DatasetReport(now.state, now.message, deep=now.deep, progress=now.progress)
@@ -122,10 +120,10 @@ class DatasetsPage(ListPage):
             self.query_one(DatasetDetails).uploading(None if progress.stage == "done" else progress)
 
     def why_not(self, action: str) -> str:
-        return "No data set is selected; n makes one."
+        return "No dataset is selected; n makes one."
 
     def allows(self, action: str) -> bool | None:
-        if action in ("bring", "run", "delete", "check", "pictures"):
+        if action in ("bring", "run", "delete", "check", "images"):
             return True if self.selected is not None else None
         return True
 
@@ -199,5 +197,5 @@ class DatasetsPage(ListPage):
             return
         self.show_selected()
 
-    def action_pictures(self) -> None:
+    def action_images(self) -> None:
         self.query_one(DatasetDetails).samples.more()

@@ -1,4 +1,4 @@
-"""What the pages of data sets and of models have in common: a list with a filter beside the details of one thing."""
+"""What the pages of datasets and of models have in common: a list with a filter beside the details of one thing."""
 
 from __future__ import annotations
 

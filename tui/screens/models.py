@@ -25,7 +25,7 @@ from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
 from tui.spec.editor import opened
 
-EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]makes one; it needs a data set first ([/][$primary]D[/][$dim])[/]"
+EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]makes one; it needs a dataset first ([/][$primary]D[/][$dim])[/]"
 
 
 class ModelsPage(ListPage):
@@ -36,7 +36,7 @@ class ModelsPage(ListPage):
         Binding("n", "new", "New", tooltip="New model"),
         Binding("e", "spec", "Spec", tooltip="Edit the specification of an action"),
         Binding("t", "run", "Run", tooltip="Run actions: train, evaluate, export, …"),
-        Binding("c", "change", "Change", tooltip="Change its name, data sets, pretrained model, sweep"),
+        Binding("c", "change", "Change", tooltip="Change its name, datasets, pretrained model, sweep"),
         Binding("x", "delete", "Delete", tooltip="Delete the model with its jobs, after a question"),
         Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),

@@ -34,7 +34,7 @@ class Page(Live, Screen[None]):
         Binding("tab", "app.focus_next", "Next part", show=False),
         Binding("shift+tab", "app.focus_previous", "Part before", show=False),
         Binding("J", "app.page('jobs')", "Jobs", show=False, tooltip="Page: jobs and devices"),
-        Binding("D", "app.page('datasets')", "Data sets", show=False, tooltip="Page: data sets"),
+        Binding("D", "app.page('datasets')", "Datasets", show=False, tooltip="Page: datasets"),
         Binding("M", "app.page('models')", "Models", show=False, tooltip="Page: models"),
         Binding("Q", "app.queue", "Queue", show=False, tooltip="Pause the whole queue, or open it again"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),

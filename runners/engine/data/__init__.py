@@ -1,1 +1,1 @@
-"""The data services of the engine: checks, conversions, statistics and augmentation of data sets. No torch here."""
+"""The data services of the engine: checks, conversions, statistics and augmentation of datasets. No torch here."""

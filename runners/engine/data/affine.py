@@ -13,7 +13,7 @@ Matrix = tuple[float, float, float, float, float, float]
 
 SAME: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 VISIBLE = 0.1
-"""The part of a box that must be left in the picture for the box to be kept."""
+"""The part of a box that must be left in the image for the box to be kept."""
 LEAST = 1.0
 """Pixels that a kept box has at least on each side."""
 
@@ -58,12 +58,12 @@ def flip(horizontal: bool, vertical: bool) -> Matrix:
 
 
 def about_centre(width: float, height: float, matrix: Matrix) -> Matrix:
-    """The same around the picture's middle instead of its corner."""
+    """The same around the image's middle instead of its corner."""
     return then(then(shift(-width / 2, -height / 2), matrix), shift(width / 2, height / 2))
 
 
 def move(box: Box, matrix: Matrix, width: float, height: float) -> Box | None:
-    """The upright box around the moved one, cut to the picture; None where too little of it is left."""
+    """The upright box around the moved one, cut to the image; None where too little of it is left."""
     a, b, c, d, e, f = matrix
     corners = [(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)]
     across = [a * x + b * y + c for x, y in corners]

@@ -1,4 +1,4 @@
-"""`analytics analyze`: figures of a data set's boxes, segmentations and pictures as JSON, as charts, and drawn."""
+"""`analytics analyze`: figures of a dataset's boxes, segmentations and images as JSON, as charts, and drawn."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Settings(msgspec.Struct):
 def source(data: Data) -> boxes.Source:
     """What the spec names. Raises DataError where it names nothing."""
     if not data.image_dir or not data.ann_path:
-        raise DataError("data.image_dir, data.ann_path: they are not set; name the pictures and their labels.")
+        raise DataError("data.image_dir, data.ann_path: they are not set; name the images and their labels.")
     return boxes.Source(data.input_format.upper(), Path(data.image_dir), Path(data.ann_path))
 
 
@@ -76,7 +76,7 @@ def run(run: Run) -> str:
     items, problems = boxes.sorted_out(where.found())
     boxes.require(items, problems)
     counts: Counter[str] = Counter()
-    pictures: Counter[str] = Counter()
+    imgs: Counter[str] = Counter()
     gathered, segments = Gathered(), Segments()
     top = where.labels.parent
     classes = unet.classes_of(top) if where.format == "UNET" else unet.Classes(None, {})
@@ -84,9 +84,9 @@ def run(run: Run) -> str:
         interrupt.check()
         objects = [label for label in item.labels if kitti.is_object(label)]
         counts.update(label.name for label in objects)
-        pictures.update({label.name for label in objects})
+        imgs.update({label.name for label in objects})
         gathered.boxes([label.box for label in objects if label.box is not None])
-        size = measure(where.images, item.picture)
+        size = measure(where.images, item.image)
         if isinstance(size, Problem):
             problems.append(size)
         else:
@@ -96,19 +96,19 @@ def run(run: Run) -> str:
         if item.mask:
             _count_mask(item, top, classes, segments, problems)
         if pace.due():
-            run.status.running(f"{done} of {len(items)} pictures", cur_iter=done, kpi={"progress": done / len(items)})
-    # A class in a mask counts as one object of it, as in the check of a data set.
+            run.status.running(f"{done} of {len(items)} images", cur_iter=done, kpi={"progress": done / len(items)})
+    # A class in a mask counts as one object of it, as in the check of a dataset.
     counts.update(segments.masks)
-    pictures.update(segments.masks)
+    imgs.update(segments.masks)
     folder = output(settings.data, run)
     if settings.graph.generate_summary_and_graph:
-        _summary(folder, items, counts, pictures, gathered, segments, len(problems))
+        _summary(folder, items, counts, imgs, gathered, segments, len(problems))
         _graphs(folder, settings.graph, items, counts, segments)
-    drawn = _draw(folder, where, classes, items, settings.image, interrupt) if _wants_pictures(settings) else 0
-    figures = {"pictures": len(items), "objects": counts.total(), "classes": len(counts), "problems": len(problems)}
+    drawn = _draw(folder, where, classes, items, settings.image, interrupt) if _wants_images(settings) else 0
+    figures = {"images": len(items), "objects": counts.total(), "classes": len(counts), "problems": len(problems)}
     run.status.running("Analysed", kpi=figures, categorical={"objects": dict(counts)})
-    also = f", drew {drawn} pictures" if drawn else ""
-    return f"Analysed {len(items)} pictures with {counts.total()} objects of {len(counts)} classes{also}"
+    also = f", drew {drawn} images" if drawn else ""
+    return f"Analysed {len(items)} images with {counts.total()} objects of {len(counts)} classes{also}"
 
 
 def _count_mask(item: Item, top: Path, classes: unet.Classes, segments: Segments, problems: list[Problem]) -> None:
@@ -120,7 +120,7 @@ def _count_mask(item: Item, top: Path, classes: unet.Classes, segments: Segments
     segments.count({masks.class_name(number, classes.declared): count for number, count in looked.pixels.items()})
 
 
-def _wants_pictures(settings: Settings) -> bool:
+def _wants_images(settings: Settings) -> bool:
     return settings.image.generate_image_with_bounding_box
 
 
@@ -128,18 +128,18 @@ def _summary(
     folder: Path,
     items: list[Item],
     counts: Counter[str],
-    pictures: Counter[str],
+    imgs: Counter[str],
     gathered: Gathered,
     segments: Segments,
     problems: int,
 ) -> None:
     document = {
-        "pictures": len(items),
-        "pictures_without_objects": sum(not item.mask and not any(map(kitti.is_object, item.labels)) for item in items),
+        "images": len(items),
+        "images_without_objects": sum(not item.mask and not any(map(kitti.is_object, item.labels)) for item in items),
         "objects": counts.total(),
-        "classes": {name: {"objects": counts[name], "pictures": pictures[name]} for name in sorted(counts)},
+        "classes": {name: {"objects": counts[name], "images": imgs[name]} for name in sorted(counts)},
         "boxes": gathered.of_boxes(),
-        "sizes": gathered.of_pictures(),
+        "sizes": gathered.of_images(),
         "segmentations": segments.figures(),
         "pixels": segments.by_class(),
         "problems": problems,
@@ -158,9 +158,9 @@ def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str]
         charts.bars(
             place / "class_pixels.png", "Pixels of each class", pixels, (across, down), everything=graph.show_all
         )
-    if segments.picture_shares:
-        title = "Areas of segmentations, of the picture"
-        charts.histogram(place / "segment_areas.png", title, segments.picture_shares, (across, down), "%")
+    if segments.image_shares:
+        title = "Areas of segmentations, of the image"
+        charts.histogram(place / "segment_areas.png", title, segments.image_shares, (across, down), "%")
     found = [label.box for item in items for label in item.labels if label.box is not None and kitti.is_object(label)]
     sheet = (across, down)
     charts.histogram(place / "box_widths.png", "Widths of boxes", [box.width for box in found], sheet, "px")
@@ -172,9 +172,9 @@ def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str]
         for label in item.labels
         if label.box is not None and kitti.is_object(label)
     ]
-    charts.histogram(place / "box_areas.png", "Areas of boxes, of the picture", shares, sheet, "%")
+    charts.histogram(place / "box_areas.png", "Areas of boxes, of the image", shares, sheet, "%")
     each = [float(sum(map(kitti.is_object, item.labels))) for item in items]
-    charts.histogram(place / "objects_per_picture.png", "Objects of each picture", each, sheet)
+    charts.histogram(place / "objects_per_image.png", "Objects of each image", each, sheet)
 
 
 def _draw(
@@ -191,25 +191,25 @@ def _draw(
     for item in chosen:
         interrupt.check()
         try:
-            with Image.open(where.images / item.picture) as opened:
-                picture = opened.convert("RGB")
+            with Image.open(where.images / item.image) as opened:
+                img = opened.convert("RGB")
         except Exception:  # counted among the problems already
             continue
         traced = unet.traced(item, where.labels.parent, classes, regions=True)
         labels = [] if isinstance(traced, Problem) else traced.labels
         for label in labels:
             if (found := segmentation_of(label)) is not None:
-                picture.paste(_colour(label.name), (0, 0), _veil(shapes.mask(found, picture.size), picture.size))
-        draw = ImageDraw.Draw(picture)
+                img.paste(_colour(label.name), (0, 0), _veil(shapes.mask(found, img.size), img.size))
+        draw = ImageDraw.Draw(img)
         for label in labels:
             if label.box is None or label.box.right < label.box.left or label.box.bottom < label.box.top:
                 continue
             colour = _colour(label.name)
             draw.rectangle(tuple(label.box), outline=colour, width=2)
             draw.text((label.box.left + 3, label.box.top + 2), label.name, fill=colour)
-        file = (place / item.picture).with_suffix(".jpg")
+        file = (place / item.image).with_suffix(".jpg")
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(file, quality=90)
+        img.save(file, quality=90)
         drawn += 1
     return drawn
 
@@ -219,5 +219,5 @@ def _colour(name: str) -> str:
 
 
 def _veil(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """How much of its colour an object's pixels get: a mask of another size is not laid over the picture."""
+    """How much of its colour an object's pixels get: a mask of another size is not laid over the image."""
     return mask.point([0] * 255 + [VEIL]) if mask.size == size else Image.new("L", size)

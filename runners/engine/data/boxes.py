@@ -1,4 +1,4 @@
-"""Labels of a data set in whatever format, read alike and written again: for conversions and augmentation."""
+"""Labels of a dataset in whatever format, read alike and written again: for conversions and augmentation."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SHOWN = 3
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where labels are: a folder of pictures, and a file (COCO) or a folder of labels (UNET: of masks)."""
+    """Where labels are: a folder of images, and a file (COCO) or a folder of labels (UNET: of masks)."""
 
     format: str
     images: Path
     labels: Path
 
     def found(self) -> Iterator[Found]:
-        """The items, their `picture` below `images`; problems as they come. Raises DataError for what is not there."""
+        """The items, their `image` below `images`; problems as they come. Raises DataError for what is not there."""
         if not self.images.is_dir():
-            raise DataError(f"There is no folder of pictures {self.images}.")
+            raise DataError(f"There is no folder of images {self.images}.")
         if self.format == "COCO":
             if not self.labels.is_file():
                 raise DataError(f"There is no annotations file {self.labels}.")
@@ -57,33 +57,33 @@ class Source(msgspec.Struct, frozen=True):
         return [coco.Category(number, name, name) for number, name in enumerate(classes(items), 1)]
 
     def _images(self) -> str:
-        """The pictures' folder as a path below the labels' parent, which the readers go out from."""
+        """The images' folder as a path below the labels' parent, which the readers go out from."""
         top = self.labels.parent
         if self.images.is_relative_to(top):
             return str(self.images.relative_to(top))
-        raise DataError(f"The pictures in {self.images} and the labels in {self.labels} must lie in one data set.")
+        raise DataError(f"The images in {self.images} and the labels in {self.labels} must lie in one dataset.")
 
     def _below(self, items: Iterable[Found]) -> Iterator[Found]:
         prefix = f"{self._images()}/"
         for item in items:
             if isinstance(item, Item):
-                item.picture = item.picture.removeprefix(prefix)
+                item.image = item.image.removeprefix(prefix)
                 yield from self.fit(item)
                 item.labels = [boxed(label) for label in item.labels]
             yield item
 
     def fit(self, item: Item) -> Iterator[Problem]:
-        """Take masks of another size than the picture's from its labels; a problem for each."""
-        if not item.picture or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
+        """Take masks of another size than the image's from its labels; a problem for each."""
+        if not item.image or not any(found.counts for label in item.labels if (found := segmentation_of(label))):
             return
-        size = measure(self.images, item.picture)
+        size = measure(self.images, item.image)
         if isinstance(size, Problem):
-            return  # told by whoever reads the picture
+            return  # told by whoever reads the image
         for at, label in enumerate(item.labels):
             found = segmentation_of(label)
             if found is not None and found.counts and found.size != size:
                 what = f"the mask of {label.name} has {found.size[0]} x {found.size[1]} pixels"
-                yield Problem(item.source, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has")
+                yield Problem(item.source, 0, what, f"{size[0]} x {size[1]}, as {item.image} has")
                 item.labels[at] = msgspec.structs.replace(label, segmentation=None)
 
 
@@ -95,15 +95,15 @@ def boxed(label: Label) -> Label:
 
 
 def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
-    """The items that have a picture, by its path, and the problems."""
+    """The items that have an image, by its path, and the problems."""
     items: list[Item] = []
     problems: list[Problem] = []
     for one in found:
         if isinstance(one, Problem):
             problems.append(one)
-        elif one.picture:
+        elif one.image:
             items.append(one)
-    return sorted(items, key=lambda item: item.picture), problems
+    return sorted(items, key=lambda item: item.image), problems
 
 
 def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
@@ -132,7 +132,7 @@ def tell_keypoints(run: Run, items: list[Item]) -> None:
     if count:
         run.status.running(
             f"Keypoints of {count} objects are left out: boxes and segmentations are carried; take the keypoints from "
-            "the data set itself, by the ids of its annotations",
+            "the dataset itself, by the ids of its annotations",
             kpi={"keypoints_left_out": count},
         )
 
@@ -141,7 +141,7 @@ def require(items: list[Item], problems: list[Problem]) -> None:
     """Raise DataError where there is nothing to work on."""
     if not items:
         said = "; ".join(f"{each.file}:{each.line}: {each.what}" for each in problems[:SHOWN])
-        raise DataError(f"No labelled picture was found{f': {said}' if said else ''}.")
+        raise DataError(f"No labelled image was found{f': {said}' if said else ''}.")
 
 
 def class_name(name: str) -> str:
@@ -171,7 +171,7 @@ def write_kitti(items: Iterable[Item], folder: Path) -> Written:
     for item in items:
         labels = [label for label in item.labels if label.box is not None]
         lines = [f"{class_name(label.name)} {_REST} {_corners(label.box)} {_TAIL}\n" for label in labels if label.box]
-        file = place(folder, item.picture, ".txt", seen)
+        file = place(folder, item.image, ".txt", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(lines), encoding="utf-8")
         written.images += 1
@@ -179,11 +179,11 @@ def write_kitti(items: Iterable[Item], folder: Path) -> Written:
     return written
 
 
-def place(folder: Path, picture: str, suffix: str, seen: set[Path]) -> Path:
-    """The label file of a picture. Raises DataError where it is another picture's as well."""
-    file = folder / Path(picture).with_suffix(suffix)
+def place(folder: Path, image: str, suffix: str, seen: set[Path]) -> Path:
+    """The label file of an image. Raises DataError where it is another image's as well."""
+    file = folder / Path(image).with_suffix(suffix)
     if file in seen:
-        raise DataError(f"{picture}: another picture has the same name but for its suffix; rename one of them.")
+        raise DataError(f"{image}: another image has the same name but for its suffix; rename one of them.")
     seen.add(file)
     return file
 
@@ -208,7 +208,7 @@ def write_coco(
 ) -> Written:
     """One JSON file; sizes of images are looked up where no label tells them.
 
-    Ids stay as they were where all have one. Raises DataError for a picture that cannot be read.
+    Ids stay as they were where all have one. Raises DataError for an image that cannot be read.
     """
     items = list(items)
     if categories is None:
@@ -217,21 +217,21 @@ def write_coco(
     kept = [[label for label in item.labels if label.box is not None and label.name in ids] for item in items]
     numbers = _ids([item.id if isinstance(item, Numbered) else None for item in items])
     own = iter(_ids([label.id if isinstance(label, Annotated) else None for labels in kept for label in labels]))
-    pictures: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, item, labels in zip(numbers, items, kept, strict=True):
         width, height = size_of(item, images)
-        pictures.append({"id": number, "file_name": item.picture, "width": width, "height": height})
+        entries.append({"id": number, "file_name": item.image, "width": width, "height": height})
         annotations += [_annotation(label, next(own), number, ids[label.name]) for label in labels]
     document = {
-        "images": pictures,
+        "images": entries,
         "annotations": annotations,
         "categories": [
             {"id": each.id, "name": each.name, "supercategory": each.supercategory or each.name} for each in categories
         ],
     }
     write(file, json.dumps(document, ensure_ascii=False).encode())
-    return Written(len(pictures), len(annotations))
+    return Written(len(entries), len(annotations))
 
 
 def _ids(found: list[int | None]) -> list[int]:
@@ -240,7 +240,7 @@ def _ids(found: list[int | None]) -> list[int]:
     return whole if len(set(whole)) == len(found) else list(range(1, len(found) + 1))
 
 
-def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str, Any]:
+def _annotation(label: Label, id_: int, image: int, category: int) -> dict[str, Any]:
     left, top, right, bottom = label.box or (0.0, 0.0, 0.0, 0.0)
     across, down = denoised(right - left), denoised(bottom - top)
     found = segmentation_of(label)
@@ -249,7 +249,7 @@ def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str
         area = across * down if found is None else segments.area(found)
     return {
         "id": id_,
-        "image_id": picture,
+        "image_id": image,
         "category_id": category,
         "bbox": [left, top, across, down],
         "area": denoised(area),
@@ -259,12 +259,12 @@ def _annotation(label: Label, id_: int, picture: int, category: int) -> dict[str
 
 
 def size_of(item: Item, images: Path) -> tuple[int, int]:
-    """Width and height of an item's picture. Raises DataError where it cannot be read."""
+    """Width and height of an item's image. Raises DataError where it cannot be read."""
     if item.size is not None:
         return item.size
-    found = measure(images, item.picture)
+    found = measure(images, item.image)
     if isinstance(found, Problem):
-        raise DataError(f"{images / item.picture}: {found.what}; replace or remove the picture.")
+        raise DataError(f"{images / item.image}: {found.what}; replace or remove the image.")
     return found
 
 
@@ -277,11 +277,11 @@ def write_voc(items: Iterable[Item], folder: Path, images: Path) -> Written:
         objects = "".join(map(_object, labels))
         text = (
             f"<annotation>\n  <folder>{escape(images.name)}</folder>\n"
-            f"  <filename>{escape(Path(item.picture).name)}</filename>\n"
+            f"  <filename>{escape(Path(item.image).name)}</filename>\n"
             f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
             f"  <segmented>0</segmented>\n{objects}</annotation>\n"
         )
-        file = place(folder, item.picture, ".xml", seen)
+        file = place(folder, item.image, ".xml", seen)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         written.images += 1

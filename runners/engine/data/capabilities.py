@@ -25,9 +25,9 @@ MODULES = {
 
 FORMATS = ("KITTI", "COCO", "PASCAL_VOC")
 MASKS = "UNET"
-"""Pictures of class numbers beside the pictures."""
+"""Images of class numbers beside the images."""
 TABLES = ("CLASSIFICATION", "CSV")
-"""Formats of pictures by class: a folder a class, or a table."""
+"""Formats of images by class: a folder a class, or a table."""
 _KNOWN = {
     ("annotations", "convert"): ("data.input_format", "data.output_format"),
     ("analytics", "analyze"): ("data.input_format",),
@@ -37,23 +37,23 @@ _KNOWN = {
 _TFRECORDS = "It writes TFRecords, which only the TensorFlow networks read: the embedded engine has none of them."
 REFUSED: dict[str, tuple[str, str]] = {
     "auto_label": (
-        "The embedded engine has no detector or segmenter that could label pictures.",
+        "The embedded engine has no detector or segmenter that could label images.",
         "Configure a runner with the original data services for auto_label in taod.toml ([[runner.rule]]), or label "
         "with another tool and upload the labels.",
     ),
     "object_detection": (
-        f"The embedded engine cannot convert detection data sets. {_TFRECORDS}",
+        f"The embedded engine cannot convert detection datasets. {_TFRECORDS}",
         "Configure another runner for it in taod.toml; to turn KITTI into COCO or back, run convert of a model "
         "with network_arch annotations.",
     ),
     "instance_segmentation": (
-        f"The embedded engine cannot convert segmentation data sets. {_TFRECORDS}",
+        f"The embedded engine cannot convert segmentation datasets. {_TFRECORDS}",
         "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]]); to turn its COCO file into "
         "KITTI, PASCAL_VOC, UNET or a clean COCO file, run convert of a model with network_arch annotations.",
     ),
     "semantic_segmentation": (
-        "The embedded engine writes no masks into the data set that it reads.",
-        "Run convert of a model with network_arch annotations on it, with data.output_format UNET, and make a data set "
+        "The embedded engine writes no masks into the dataset that it reads.",
+        "Run convert of a model with network_arch annotations on it, with data.output_format UNET, and make a dataset "
         "of the job's results; or configure another runner for it in taod.toml.",
     ),
 }

@@ -23,7 +23,7 @@ def bars(path: Path, title: str, counts: dict[str, int], size: tuple[int, int], 
         ordered = [*ordered[: MOST_BARS - 1], (f"{len(rest)} others", sum(count for _, count in rest))]
     font = ImageFont.load_default(14)
     height = max(size[1], MARGIN * 3 + 20 * len(ordered))
-    picture, draw = _sheet(title, (size[0], height))
+    image, draw = _sheet(title, (size[0], height))
     names = max((draw.textlength(_short(name), font=font) for name, _ in ordered), default=0)
     left, right = int(MARGIN + names + 10), size[0] - MARGIN - 80
     most = max((count for _, count in ordered), default=0) or 1
@@ -35,12 +35,12 @@ def bars(path: Path, title: str, counts: dict[str, int], size: tuple[int, int], 
         draw.text((left - 8, middle), _short(name), fill=INK, font=font, anchor="rm")
         draw.rectangle((left, top + step * 0.15, max(end, left), top + step * 0.85), fill=BAR)
         draw.text((end + 6, middle), f"{count:,}", fill=INK, font=font, anchor="lm")
-    picture.save(path)
+    image.save(path)
 
 
 def histogram(path: Path, title: str, values: Sequence[float], size: tuple[int, int], unit: str = "") -> None:
     """How often values fall into each of equal steps between the least and the greatest."""
-    picture, draw = _sheet(title, size)
+    image, draw = _sheet(title, size)
     font = ImageFont.load_default(14)
     left, top, right, bottom = MARGIN * 3, MARGIN * 2, size[0] - MARGIN, size[1] - MARGIN * 2
     counts, least, most = binned(values)
@@ -58,7 +58,7 @@ def histogram(path: Path, title: str, values: Sequence[float], size: tuple[int, 
     for at, value in enumerate((least, (least + most) / 2, most)):
         place = left + (right - left) * at / 2
         draw.text((place, bottom + 8), f"{value:,.4g} {unit}".rstrip(), fill=INK, font=font, anchor="ma")
-    picture.save(path)
+    image.save(path)
 
 
 def binned(values: Sequence[float], bins: int = BINS) -> tuple[list[int], float, float]:
@@ -75,10 +75,10 @@ def binned(values: Sequence[float], bins: int = BINS) -> tuple[list[int], float,
 
 
 def _sheet(title: str, size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
     draw.text((MARGIN, MARGIN / 2), title, fill=INK, font=ImageFont.load_default(18))
-    return picture, draw
+    return image, draw
 
 
 def _short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`dataset check`: reads all of a data set and writes report.json, progress as status lines."""
+"""`dataset check`: reads all of a dataset and writes report.json, progress as status lines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct):
 
 
 def run(run: Run) -> str:
-    """Check the data set that the spec names. Raises DataError where there is none, Interrupted when asked to end."""
+    """Check the dataset that the spec names. Raises DataError where there is none, Interrupted when asked to end."""
     settings = convert(run.document, Settings)
     top = Path(settings.dataset.root)
     if not top.is_dir():
@@ -62,7 +62,7 @@ def run(run: Run) -> str:
 
         report = examination.run(told)
     except KeyError:
-        raise DataError(f"dataset.type: {settings.dataset.type!r} is no type of data set.") from None
+        raise DataError(f"dataset.type: {settings.dataset.type!r} is no type of dataset.") from None
     report.fingerprint = settings.dataset.fingerprint
     write(run.results / SAMPLES, msgspec.json.encode(examination.samples))
     write(run.results / REPORT, encoded(report))

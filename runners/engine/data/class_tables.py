@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runners.engine.data.check import write
-from runners.engine.data.copy_images import PICTURES, bring, needed, put
+from runners.engine.data.copy_images import IMAGES, bring, needed, put
 from runners.engine.errors import DataError
 from taod.datasets.formats import tables
-from taod.datasets.formats.types import Problem, pictures
+from taod.datasets.formats.types import Problem, image_paths
 
 if TYPE_CHECKING:
     from runners.engine.data.convert import Settings
@@ -31,22 +31,22 @@ def convert(settings: Settings, results: Path, told: Callable[[int, int], None])
 
 
 def _into_table(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
-    """`labels.csv` with the columns fname and class, a row a picture."""
+    """`labels.csv` with the columns fname and class, a row an image."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(("fname", "class"))
     named = []
-    for path in pictures(folder, "."):
+    for path in image_paths(folder, "."):
         name, inside, _ = path.partition("/")
         if inside:
             named.append(path)
             table.writerow((path, name))
     if not named:
-        raise DataError(f"classification.image_dir: {folder} has no class folders with pictures.")
+        raise DataError(f"classification.image_dir: {folder} has no class folders with images.")
     write(results / TABLE, out.getvalue().encode())
     if settings.data.with_images:
-        bring(folder, results / PICTURES, {path: path for path in named}, told, link=settings.data.link_images)
-    return f"Wrote {TABLE} with {len(named)} pictures of {len({path.partition('/')[0] for path in named})} classes"
+        bring(folder, results / IMAGES, {path: path for path in named}, told, link=settings.data.link_images)
+    return f"Wrote {TABLE} with {len(named)} images of {len({path.partition('/')[0] for path in named})} classes"
 
 
 def _into_folders(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
@@ -61,16 +61,16 @@ def _into_folders(settings: Settings, folder: Path, results: Path, told: Callabl
         if not kind or "/" in kind or kind.startswith(".") or "\0" in kind:
             raise DataError(f"{table}:{line}: class {kind!r} is no name of a folder.")
         if ".." in name.split("/") or name.startswith("/") or not (folder / name).is_file():
-            raise DataError(f"{table}:{line}: there is no picture {name!r} in {folder}.")
+            raise DataError(f"{table}:{line}: there is no image {name!r} in {folder}.")
         rows.append((name, kind))
     for done, (name, kind) in enumerate(rows):
         parts = name.split("/")
         inside = "/".join(parts[1:]) if len(parts) > 1 and parts[0] == kind else "_".join(parts)
-        place = results / PICTURES / kind / inside
+        place = results / IMAGES / kind / inside
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         put(folder / name, place, link=settings.data.link_images)
         told(done, len(rows))
     names = sorted({kind for _, kind in rows})
     write(results / "classes.txt", "".join(f"{name}\n" for name in names).encode())
-    return f"Put {len(rows)} pictures into {len(names)} class folders"
+    return f"Put {len(rows)} images into {len(names)} class folders"

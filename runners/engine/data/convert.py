@@ -2,11 +2,11 @@
 
 Boxes are clipped to their image, empty ones and duplicates dropped, with counts. COCO keeps segmentations and ids; what
 a target cannot hold is reported with counts. Masks become run lengths, one a class
-and picture, or one a connected region (`data.regions`; always where only boxes are written).
+and image, or one a connected region (`data.regions`; always where only boxes are written).
 
-The results hold a whole data set: labels in the wanted format, and the pictures, unless `data.with_images` is false.
+The results hold a whole dataset: labels in the wanted format, and the images, unless `data.with_images` is false.
 They are copies, which share their blocks where the file system can do that; with `data.link_images` they are further
-names of the same files, which costs nothing and is for pictures that nobody changes in place.
+names of the same files, which costs nothing and is for images that nobody changes in place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from runners.engine.data import boxes, capabilities, class_tables, unet
-from runners.engine.data.copy_images import PICTURES, bring, needed
+from runners.engine.data.copy_images import IMAGES, bring, needed
 from runners.engine.data.tidy import tidy
 from runners.engine.errors import DataError, SpecError
 from runners.engine.interrupt import Interrupt
@@ -41,7 +41,7 @@ class _Data(msgspec.Struct):
     regions: bool = False
     """Of masks: an object a connected region, not one a class."""
     val_share: float = VAL_SHARE
-    """Of the pictures that lie in no folder of a split: how many become validation data, from 0 to 1."""
+    """Of the images that lie in no folder of a split: how many become validation data, from 0 to 1."""
 
 
 class _Labels(msgspec.Struct):
@@ -81,7 +81,7 @@ def run(run: Run) -> str:
     def told(done: int, total: int) -> None:
         interrupt.check()
         if pace.due():
-            run.status.running(f"{done} of {total} pictures", cur_iter=done, kpi={"progress": done / max(total, 1)})
+            run.status.running(f"{done} of {total} images", cur_iter=done, kpi={"progress": done / max(total, 1)})
 
     given, wanted = settings.data.input_format.upper(), settings.data.output_format.upper()
     if given in capabilities.TABLES:
@@ -104,11 +104,11 @@ def run(run: Run) -> str:
         run.status.running(said, kpi=tidied.kpi())
     job = _Job(settings, run, source, items, categories, told)
     written = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
-    kpi = {"pictures": written.images, "objects": written.objects, "problems": len(problems)}
+    kpi = {"images": written.images, "objects": written.objects, "problems": len(problems)}
     run.status.running("Converted", kpi=kpi)
     notes = [f"; {said[0].lower()}{said[1:]}"] if said else []
     notes += [f"; {len(problems)} problems were passed over"] if problems else []
-    counts = f"{written.images} pictures with {written.objects} objects"
+    counts = f"{written.images} images with {written.objects} objects"
     return f"Converted {counts} from {given} to {wanted}{''.join(notes)}"
 
 
@@ -147,19 +147,19 @@ def _traced(
 
 
 def _fitting(item: Item, images: Path) -> Item | Problem:
-    """The item, if its mask is as large as its picture."""
-    size = measure(images, item.picture)
+    """The item, if its mask is as large as its image."""
+    size = measure(images, item.image)
     if isinstance(size, Problem) or size == item.size:
         return item if isinstance(size, tuple) else size
     width, height = item.size or (0, 0)
-    expected = f"{size[0]} x {size[1]}, as {item.picture} has"
+    expected = f"{size[0]} x {size[1]}, as {item.image} has"
     return Problem(item.mask, 0, f"the mask has {width} x {height} pixels", expected)
 
 
 def _source(settings: Settings, given: str) -> boxes.Source:
     if given == "COCO":
         file = Path(needed(settings.coco.ann_file, "coco.ann_file"))
-        images = Path(settings.coco.image_dir) if settings.coco.image_dir else file.parent / PICTURES
+        images = Path(settings.coco.image_dir) if settings.coco.image_dir else file.parent / IMAGES
         return boxes.Source(given, images, file)
     if given == "UNET":
         images = Path(needed(settings.unet.image_dir, "unet.image_dir"))
@@ -172,7 +172,7 @@ def _source(settings: Settings, given: str) -> boxes.Source:
 
 
 def _write(job: _Job, wanted: str) -> boxes.Written:
-    """KITTI, COCO or VOC, with the pictures under the names that they had."""
+    """KITTI, COCO or VOC, with the images under the names that they had."""
     results, images, data = job.run.results, job.source.images, job.settings.data
     if wanted == "COCO":
         written = boxes.write_coco(job.items, results / ANNOTATIONS, images, job.categories)
@@ -183,8 +183,8 @@ def _write(job: _Job, wanted: str) -> boxes.Written:
     if wanted != "COCO":
         boxes.tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
     if data.with_images:
-        names = {item.picture: item.picture for item in job.items}
-        bring(images, results / PICTURES, names, job.told, link=data.link_images)
+        names = {item.image: item.image for item in job.items}
+        bring(images, results / IMAGES, names, job.told, link=data.link_images)
     return written
 
 
@@ -211,5 +211,5 @@ def _to_masks(job: _Job) -> boxes.Written:
             kpi={"objects_left_out": painted.bare},
         )
     if data.with_images:
-        bring(job.source.images, results / PICTURES, places, job.told, link=data.link_images)
-    return boxes.Written(painted.pictures, painted.objects)
+        bring(job.source.images, results / IMAGES, places, job.told, link=data.link_images)
+    return boxes.Written(painted.images, painted.objects)

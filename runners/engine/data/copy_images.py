@@ -1,4 +1,4 @@
-"""Putting pictures of a data set into the results of a job: copies, or further names of the same files."""
+"""Putting images of a dataset into the results of a job: copies, or further names of the same files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runners.engine.errors import DataError
 
-PICTURES = "images"
+IMAGES = "images"
 _FICLONE = 0x40049409
 
 
@@ -23,12 +23,12 @@ def needed(value: str | None, name: str) -> str:
 
 
 def bring(source: Path, into: Path, names: Mapping[str, str], told: Callable[[int, int], None], *, link: bool) -> None:
-    """Put pictures below `into`, each under its new name: copies, or further names of the same files."""
-    for done, (picture, name) in enumerate(names.items()):
+    """Put images below `into`, each under its new name: copies, or further names of the same files."""
+    for done, (image, name) in enumerate(names.items()):
         place = into / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        put(source / picture, place, link=link)
+        put(source / image, place, link=link)
         told(done, len(names))
 
 

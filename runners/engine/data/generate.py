@@ -1,6 +1,6 @@
-"""`augmentation generate`: a changed copy of each picture, its boxes and masks moved along: space, colour, blur.
+"""`augmentation generate`: a changed copy of each image, its boxes and masks moved along: space, colour, blur.
 
-A parameter is one value or a list; picture number n takes value n of the list, counted around. Pictures are scaled to
+A parameter is one value or a list; image number n takes value n of the list, counted around. Images are scaled to
 the wanted size last.
 """
 
@@ -63,7 +63,7 @@ class _Shear(msgspec.Struct):
 
 class _Translation(msgspec.Struct):
     translate_x: Values = 0.0
-    """Pixels of the picture as it came, to the right."""
+    """Pixels of the image as it came, to the right."""
     translate_y: Values = 0.0
 
 
@@ -130,11 +130,11 @@ def run(run: Run) -> str:
     boxes.require(items, problems)
     folder = Path(data.output_dataset) if data.output_dataset else run.results
     if (folder / "images").resolve() == where.images.resolve():
-        raise DataError(f"data.output_dataset: {folder} is where the pictures come from; name another folder.")
+        raise DataError(f"data.output_dataset: {folder} is where the images come from; name another folder.")
     background = 0
     if where.format == "UNET":
         background = unet.classes_of(where.labels.parent).background or 0
-        items = [item for item in items if item.mask or item.picture.startswith("test/")]
+        items = [item for item in items if item.mask or item.image.startswith("test/")]
     items = _with_cache(settings, where, items, problems)
     boxes.tell_problems(run, problems)
     made: list[Item] = []
@@ -148,18 +148,18 @@ def run(run: Run) -> str:
             made.append(found)
         if pace.due():
             run.status.running(
-                f"{number} of {len(items)} pictures", cur_iter=number, kpi={"progress": number / len(items)}
+                f"{number} of {len(items)} images", cur_iter=number, kpi={"progress": number / len(items)}
             )
     if not made:
-        raise DataError(f"No picture in {where.images} could be read.")
+        raise DataError(f"No image in {where.images} could be read.")
     _write(where, items, made, folder)
     _tell(run, settings, where, items, made)
     left = f"; {len(problems)} problems were passed over" if problems else ""
     if where.format == "UNET":
-        return f"Augmented {len(made)} pictures with their masks{left}"
+        return f"Augmented {len(made)} images with their masks{left}"
     kept, were = (sum(len(item.labels) for item in some) for some in (made, items))
-    run.status.running("Augmented", kpi={"pictures": len(made), "objects": kept, "lost": were - kept})
-    return f"Augmented {len(made)} pictures; of {were} boxes {kept} are still in view{left}"
+    run.status.running("Augmented", kpi={"images": len(made), "objects": kept, "lost": were - kept})
+    return f"Augmented {len(made)} images; of {were} boxes {kept} are still in view{left}"
 
 
 def _with_cache(settings: Settings, where: boxes.Source, items: list[Item], problems: list[Problem]) -> list[Item]:
@@ -220,7 +220,7 @@ def _check(settings: Settings) -> None:
             f"spatial_aug.rotation.units: {settings.spatial_aug.rotation.units!r} is not degrees or radians."
         )
     if not settings.data.image_dir or not settings.data.ann_path:
-        raise DataError("data.image_dir, data.ann_path: they are not set; name the pictures and their labels.")
+        raise DataError("data.image_dir, data.ann_path: they are not set; name the images and their labels.")
     for name in ("output_image_width", "output_image_height"):
         side = getattr(settings.data, name)
         if side is not None and not 1 <= side <= MOST_SIDE:
@@ -230,19 +230,19 @@ def _check(settings: Settings) -> None:
 def augment(
     where: boxes.Source, item: Item, number: int, settings: Settings, folder: Path, background: int = 0
 ) -> Item | Problem:
-    """Write the changed picture, and its mask, below `folder`; returns it with its labels, or why it cannot be read."""
+    """Write the changed image, and its mask, below `folder`; returns it with its labels, or why it cannot be read."""
     try:
-        with Image.open(where.images / item.picture) as opened:
-            picture = opened.convert("RGB")
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        return Problem(item.picture, 0, f"the picture cannot be read: {error}", "a whole picture")
-    came = picture.size
+        with Image.open(where.images / item.image) as opened:
+            image = opened.convert("RGB")
+    except Exception as error:  # a damaged image fails in as many ways as there are formats
+        return Problem(item.image, 0, f"the image cannot be read: {error}", "a whole image")
+    came = image.size
     size = (settings.data.output_image_width or came[0], settings.data.output_image_height or came[1])
     matrix = space(came, size, number, settings.spatial_aug)
     try:
         back = affine.inverse(matrix)
     except ZeroDivisionError:
-        raise SpecError("spatial_aug.shear: its ratios press the picture onto a line; lower them.") from None
+        raise SpecError("spatial_aug.shear: its ratios press the image onto a line; lower them.") from None
     moved = matrix != affine.SAME or size != came
     if item.mask:
         mask = unet.opened(where.labels.parent, item.mask)
@@ -250,19 +250,19 @@ def augment(
             return mask
         if mask.size != came:
             return Problem(item.mask, 0, f"the mask has {mask.width} x {mask.height} pixels", f"{came[0]} x {came[1]}")
-        _save_mask(shapes.warp(mask, matrix, size, background) if moved else mask, folder, item.picture)
+        _save_mask(shapes.warp(mask, matrix, size, background) if moved else mask, folder, item.image)
     if moved:
-        picture = picture.transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
-    picture = colour(picture, number, settings.color_aug)
+        image = image.transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
+    image = colour(image, number, settings.color_aug)
     std = pick(settings.blur_aug.std, number)
     if std > 0:
-        picture = picture.filter(ImageFilter.GaussianBlur(std))
+        image = image.filter(ImageFilter.GaussianBlur(std))
     rotation = settings.spatial_aug.rotation
     refine = rotation.refine_box.enabled and bool(pick(rotation.angle, number))
     move = label_transforms.Move(matrix, came, size, refine, settings.data.include_masks)
     found = [label_transforms.follow(label, move) for label in item.labels if kitti.is_object(label)]
-    name = _save(picture, folder / "images", item.picture)
-    return msgspec.structs.replace(item, picture=name, labels=[label for label in found if label], size=size)
+    name = _save(image, folder / "images", item.image)
+    return msgspec.structs.replace(item, image=name, labels=[label for label in found if label], size=size)
 
 
 def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _Space) -> affine.Matrix:
@@ -290,28 +290,28 @@ def space(came: tuple[int, int], size: tuple[int, int], number: int, settings: _
     return matrix
 
 
-def colour(picture: Image.Image, number: int, settings: _Colour) -> Image.Image:
-    """The picture in other colours, of the same size."""
+def colour(image: Image.Image, number: int, settings: _Colour) -> Image.Image:
+    """The image in other colours, of the same size."""
     angle = pick(settings.hue.hue_rotation_angle, number) % 360
     if angle:
-        hue, saturation, value = picture.convert("HSV").split()
+        hue, saturation, value = image.convert("HSV").split()
         steps = round(-angle * 256 / 360)
         hue = hue.point([(level + steps) % 256 for level in range(256)])
-        picture = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+        image = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
     share = pick(settings.saturation.saturation_shift, number)
     if share != 1.0:
-        picture = ImageEnhance.Color(picture).enhance(max(share, 0.0))
+        image = ImageEnhance.Color(image).enhance(max(share, 0.0))
     contrast, offset = pick(settings.contrast.contrast, number), pick(settings.brightness.offset, number)
     if contrast or offset:
         centre = pick(settings.contrast.center, number)
         factor = 1 + contrast
         table = [min(max(round((level + offset - centre) * factor + centre), 0), 255) for level in range(256)]
-        picture = picture.point(table * 3)
-    return picture
+        image = image.point(table * 3)
+    return image
 
 
 def pick(value: Any, number: int) -> Any:
-    """The value for picture `number`: itself, or one of a list's in turn; an empty list counts as 0."""
+    """The value for image `number`: itself, or one of a list's in turn; an empty list counts as 0."""
     if isinstance(value, list):
         return value[number % len(value)] if value else 0
     return value
@@ -324,16 +324,16 @@ def _save_mask(mask: Image.Image, folder: Path, name: str) -> None:
     mask.save(place)
 
 
-def _save(picture: Image.Image, into: Path, name: str) -> str:
-    """Write the picture as its suffix says, as PNG where that cannot be written; returns its path below `into`."""
+def _save(image: Image.Image, into: Path, name: str) -> str:
+    """Write the image as its suffix says, as PNG where that cannot be written; returns its path below `into`."""
     place = into / name
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)  # it may be a second name of a file that stays as it is
     try:
-        picture.save(place, quality=95)
+        image.save(place, quality=95)
         return name
     except (ValueError, OSError):
         place.unlink(missing_ok=True)
     place = place.with_suffix(LOSSLESS)
-    picture.save(place)
+    image.save(place)
     return str(place.relative_to(into))

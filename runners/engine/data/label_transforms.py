@@ -1,4 +1,4 @@
-"""How labels follow their picture: boxes, segmentations, and boxes made anew of the segmentations of turned objects."""
+"""How labels follow their image: boxes, segmentations, and boxes made anew of the segmentations of turned objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALIKE = 0.5
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Where a picture's points go."""
+    """Where an image's points go."""
 
     matrix: affine.Matrix
     came: tuple[int, int]
@@ -31,7 +31,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 def follow(label: Label, move: Move) -> Label | None:
-    """The label in the moved picture; None where too little of it is left."""
+    """The label in the moved image; None where too little of it is left."""
     if label.box is None:
         return None
     box = affine.move(label.box, move.matrix, *move.size)
@@ -53,7 +53,7 @@ def follow(label: Label, move: Move) -> Label | None:
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box | None:
-    """The box cut to the picture; None where it is smaller than a kept box may be."""
+    """The box cut to the image; None where it is smaller than a kept box may be."""
     if box is None:
         return None
     cut = Box(max(box.left, 0.0), max(box.top, 0.0), min(box.right, float(size[0])), min(box.bottom, float(size[1])))
@@ -63,25 +63,23 @@ def _within(box: Box | None, size: tuple[int, int]) -> Box | None:
 def with_shapes(items: Iterable[Item], file: Path) -> tuple[list[Item], list[Problem]]:
     """The items, labels without a segmentation with that of their object in a COCO file, and what is wrong in it.
 
-    Objects are found by picture, class and box: the boxes that overlap most are of one object.
+    Objects are found by image, class and box: the boxes that overlap most are of one object.
     """
     known, problems = _known(file)
-    return [
-        _completed(item, known.get(item.picture) or known.get(Path(item.picture).name, [])) for item in items
-    ], problems
+    return [_completed(item, known.get(item.image) or known.get(Path(item.image).name, [])) for item in items], problems
 
 
 def _known(file: Path) -> tuple[dict[str, list[Annotated]], list[Problem]]:
-    """Objects with segmentations, by their picture's name."""
+    """Objects with segmentations, by their image's name."""
     document, problems, _ = coco.load(file.parent, file.name)
     names = {category.id: category.name for category in document.categories}
-    pictures = {picture.id: picture for picture in document.images}
+    images = {image.id: image for image in document.images}
     found: dict[str, list[Annotated]] = defaultdict(list)
     for at, one in enumerate(document.annotations):
-        name, picture = names.get(one.category_id), pictures.get(one.image_id)
-        if name is None or picture is None:
+        name, image = names.get(one.category_id), images.get(one.image_id)
+        if name is None or image is None:
             continue
-        size = None if picture.width is None or picture.height is None else (picture.width, picture.height)
+        size = None if image.width is None or image.height is None else (image.width, image.height)
         shape = segments.parse(one.segmentation, size)
         if isinstance(shape, tuple):
             problems.append(Problem(file.name, 0, f"annotations[{at}]: {shape[0]}", shape[1]))
@@ -90,7 +88,7 @@ def _known(file: Path) -> tuple[dict[str, list[Annotated]], list[Problem]]:
             if one.bbox is not None and len(one.bbox) == 4:
                 left, top, width, height = one.bbox
                 box = Box(left, top, left + width, top + height)
-            found[picture.file_name].append(Annotated(name, box, segmentation=shape))
+            found[image.file_name].append(Annotated(name, box, segmentation=shape))
     return found, problems
 
 

@@ -1,4 +1,4 @@
-"""Figures of segmentations: how many, how large, how much of their boxes and pictures they fill; pixels by class."""
+"""Figures of segmentations: how many, how large, how much of their boxes and images they fill; pixels by class."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Segments:
         """Of masks, by class."""
         self.masks: Counter[str] = Counter()
         """Masks that have pixels of a class."""
-        self.picture_shares: list[float] = []
-        """Per cent of the picture that each object fills."""
+        self.image_shares: list[float] = []
+        """Per cent of the image that each object fills."""
         self._areas = array("d")
         self._box_shares = array("d")
         self._polygons = 0
 
     def add(self, item: Item) -> None:
-        """The segmentations of one picture, whose size is known or not."""
+        """The segmentations of one image, whose size is known or not."""
         for label in item.labels:
             found = segmentation_of(label)
             if found is None:
@@ -40,7 +40,7 @@ class Segments:
             if label.box is not None and label.box.width > 0 and label.box.height > 0:
                 self._box_shares.append(100 * area / (label.box.width * label.box.height))
             if item.size is not None:
-                self.picture_shares.append(100 * area / (item.size[0] * item.size[1]))
+                self.image_shares.append(100 * area / (item.size[0] * item.size[1]))
 
     def count(self, pixels: dict[str, int]) -> None:
         """The pixels of one mask."""
@@ -57,7 +57,7 @@ class Segments:
             "masks": len(self._areas) - self._polygons,
             "area": spread(self._areas),
             "percent_of_box": spread(self._box_shares) if self._box_shares else None,
-            "percent_of_picture": spread(self.picture_shares) if self.picture_shares else None,
+            "percent_of_image": spread(self.image_shares) if self.image_shares else None,
         }
 
     def by_class(self) -> dict[str, dict[str, float]] | None:

@@ -1,4 +1,4 @@
-"""Segmentations as pictures of 0 and 255, painted as pycocotools does, and moved as the picture's points are.
+"""Segmentations as images of 0 and 255, painted as pycocotools does, and moved as the image's points are.
 
 A polygon's pixels are found as there: corners go to fifths of a pixel, and in each column a pixel's middle decides.
 """
@@ -27,7 +27,7 @@ LEAST_AREA = 1e-3
 
 
 def mask(segmentation: Segmentation, size: tuple[int, int]) -> Image.Image:
-    """A picture of mode L, `size` in width and height, 255 inside."""
+    """An image of mode L, `size` in width and height, 255 inside."""
     if not segmentation.polygons:
         return of_runs(segmentation.counts, segmentation.size)
     whole: Image.Image | None = None
@@ -38,16 +38,16 @@ def mask(segmentation: Segmentation, size: tuple[int, int]) -> Image.Image:
 
 
 def of_runs(counts: Sequence[int], size: tuple[int, int]) -> Image.Image:
-    """The picture of run lengths down the columns."""
+    """The image of run lengths down the columns."""
     width, height = size
     data = b"".join((b"\xff" if at % 2 else b"\0") * count for at, count in enumerate(counts))
-    # Run lengths go down the columns, a picture's bytes along the rows.
+    # Run lengths go down the columns, an image's bytes along the rows.
     return Image.frombytes("L", (height, width), data).transpose(Image.Transpose.TRANSPOSE)
 
 
-def runs(picture: Image.Image) -> tuple[int, ...]:
-    """Run lengths down the columns of a picture of 0 and 255."""
-    return of_columns(picture.transpose(Image.Transpose.TRANSPOSE).tobytes())
+def runs(image: Image.Image) -> tuple[int, ...]:
+    """Run lengths down the columns of an image of 0 and 255."""
+    return of_columns(image.transpose(Image.Transpose.TRANSPOSE).tobytes())
 
 
 def of_columns(data: bytes) -> tuple[int, ...]:
@@ -62,10 +62,10 @@ def of_columns(data: bytes) -> tuple[int, ...]:
     return tuple(found)
 
 
-def of_mask(picture: Image.Image) -> Segmentation | None:
-    """What a picture of 0 and 255 shows, as run lengths; None where it is empty."""
-    counts = runs(picture)
-    return Segmentation(counts=counts, size=picture.size) if len(counts) > 1 else None
+def of_mask(image: Image.Image) -> Segmentation | None:
+    """What an image of 0 and 255 shows, as run lengths; None where it is empty."""
+    counts = runs(image)
+    return Segmentation(counts=counts, size=image.size) if len(counts) > 1 else None
 
 
 def runs_of_ring(ring: Sequence[float], size: tuple[int, int]) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def _before(start: int, slope: float, edge: int, most: int) -> int:
 def move(
     segmentation: Segmentation, matrix: Matrix, came: tuple[int, int], size: tuple[int, int]
 ) -> Segmentation | None:
-    """Where it is after the picture's points moved by `matrix`, cut to the new `size`; None where nothing is left."""
+    """Where it is after the image's points moved by `matrix`, cut to the new `size`; None where nothing is left."""
     if matrix == SAME and came == size:
         return segmentation
     if not segmentation.polygons:
@@ -135,9 +135,9 @@ def move(
     return msgspec.structs.replace(segmentation, polygons=kept) if kept else None
 
 
-def warp(picture: Image.Image, matrix: Matrix, size: tuple[int, int], fill: int = 0) -> Image.Image:
+def warp(image: Image.Image, matrix: Matrix, size: tuple[int, int], fill: int = 0) -> Image.Image:
     """A mask with its points moved: no values between those that it has; what comes in from outside is `fill`."""
-    return picture.transform(
+    return image.transform(
         size, Image.Transform.AFFINE, inverse(matrix), resample=Image.Resampling.NEAREST, fillcolor=fill
     )
 
@@ -150,7 +150,7 @@ def _moved(ring: Sequence[float], matrix: Matrix) -> list[float]:
 
 
 def clip(ring: Sequence[float], size: tuple[int, int]) -> list[float]:
-    """The part of a polygon inside the picture; empty where there is none.
+    """The part of a polygon inside the image; empty where there is none.
 
     Source: Sutherland and Hodgman, Reentrant polygon clipping (Communications of the ACM, 1974).
     """

@@ -41,7 +41,7 @@ def tidy(items: Iterable[Item], images: Path) -> tuple[list[Item], Tidied, list[
     tidied = Tidied()
     problems: list[Problem] = []
     for item in items:
-        size = item.size or measure(images, item.picture)
+        size = item.size or measure(images, item.image)
         if isinstance(size, Problem):
             problems.append(size)
             continue

@@ -1,4 +1,4 @@
-"""Masks of unet's layout: pictures of class numbers into segmentations, and segmentations into such pictures."""
+"""Masks of unet's layout: images of class numbers into segmentations, and segmentations into such images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taod.datasets.formats.segments import Annotated, Segmentation, segmentation
 from taod.datasets.formats.types import Item, Label, Problem
 
 SPLITS = ("train", "val", "test")
-PICTURES, MASKS = "images", "masks"
+IMAGES, MASKS = "images", "masks"
 BACKGROUND_ID = 0
 
 Told = Callable[[int, int], None]
@@ -31,7 +31,7 @@ class Classes(msgspec.Struct, frozen=True):
     names: dict[int, str]
     """Of all others that are known."""
     declared: dict[int, str] = {}
-    """All names, as the data set tells them."""
+    """All names, as the dataset tells them."""
 
     def categories(self, seen: Iterable[int] = ()) -> list[Category]:
         """As COCO has them: ids are the numbers in the masks."""
@@ -40,7 +40,7 @@ class Classes(msgspec.Struct, frozen=True):
 
 
 def classes_of(top: Path) -> Classes:
-    """What a data set tells of its classes. Raises DataError where that is wrong."""
+    """What a dataset tells of its classes. Raises DataError where that is wrong."""
     found = masks.declared(top)
     if isinstance(found, Problem):
         raise DataError(f"{top / found.file}: {found.what}; expected {found.expected}.")
@@ -49,12 +49,12 @@ def classes_of(top: Path) -> Classes:
 
 
 def opened(top: Path, path: str) -> Image.Image | Problem:
-    """A mask as a picture of class numbers."""
+    """A mask as an image of class numbers."""
     try:
-        with Image.open(top / path) as picture:
-            found = masks.plain(picture)
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        return Problem(path, 0, f"the mask cannot be read: {error}", "a whole picture")
+        with Image.open(top / path) as image:
+            found = masks.plain(image)
+    except Exception as error:  # a damaged image fails in as many ways as there are formats
+        return Problem(path, 0, f"the mask cannot be read: {error}", "a whole image")
     return Problem(path, 0, found, "grey or palette, of class numbers") if isinstance(found, str) else found
 
 
@@ -99,22 +99,22 @@ def numbered(categories: Sequence[Category]) -> tuple[dict[str, int], int, bool]
 class Painted(msgspec.Struct):
     """What became of a set that was painted."""
 
-    pictures: int = 0
+    images: int = 0
     objects: int = 0
     bare: int = 0
     """Those without a segmentation, which no mask shows."""
 
 
 def placed(items: Sequence[Item], val_share: float) -> dict[str, str]:
-    """Where each picture goes below images/: into its split's folder; of those in none, evenly some into val."""
+    """Where each image goes below images/: into its split's folder; of those in none, evenly some into val."""
     places: dict[str, str] = {}
     loose = 0
     for item in items:
-        if item.picture.partition("/")[0] in SPLITS and "/" in item.picture:
-            places[item.picture] = item.picture
+        if item.image.partition("/")[0] in SPLITS and "/" in item.image:
+            places[item.image] = item.image
             continue
         is_val = int((loose + 1) * val_share + 0.5) > int(loose * val_share + 0.5)
-        places[item.picture] = f"{'val' if is_val else 'train'}/{item.picture}"
+        places[item.image] = f"{'val' if is_val else 'train'}/{item.image}"
         loose += 1
     return places
 
@@ -128,20 +128,20 @@ def write_masks(
     background: int,
     told: Told,
 ) -> Painted:
-    """A mask a picture below `into`; pictures of test get one only where they have objects.
+    """A mask an image below `into`; images of test get one only where they have objects.
 
-    Of objects that overlap the smaller lies in front. Raises DataError for pictures that cannot be read, or would
+    Of objects that overlap the smaller lies in front. Raises DataError for images that cannot be read, or would
     have the same mask.
     """
     painted, seen = Painted(), set[Path]()
     for done, item in enumerate(items):
         told(done, len(items))
-        painted.pictures += 1
-        file = boxes.place(into / MASKS, places[item.picture], ".png", seen)
+        painted.images += 1
+        file = boxes.place(into / MASKS, places[item.image], ".png", seen)
         objects = [label for label in item.labels if kitti.is_object(label) and label.name in numbers]
         shown = [(found, numbers[label.name]) for label in objects if (found := segmentation_of(label)) is not None]
         painted.bare += len(objects) - len(shown)
-        if places[item.picture].startswith("test/") and not shown:
+        if places[item.image].startswith("test/") and not shown:
             continue
         mask = paint(shown, boxes.size_of(item, images), background)
         painted.objects += len(shown)
@@ -159,7 +159,7 @@ def paint(shown: Sequence[tuple[Segmentation, int]], size: tuple[int, int], back
 
 
 def copy_layout(source: Path, results: Path) -> None:
-    """The folders of a data set in this layout, and the classes of another one."""
+    """The folders of a dataset in this layout, and the classes of another one."""
     _make_folders(results)
     if (source / masks.CLASSES).is_file():
         write(results / masks.CLASSES, (source / masks.CLASSES).read_bytes())
@@ -168,13 +168,13 @@ def copy_layout(source: Path, results: Path) -> None:
 def _make_folders(results: Path) -> None:
     """Those that the layout asks for, also where nothing is in them."""
     for split in SPLITS:
-        (results / PICTURES / split).mkdir(parents=True, exist_ok=True)
+        (results / IMAGES / split).mkdir(parents=True, exist_ok=True)
         if split != "test":
             (results / MASKS / split).mkdir(parents=True, exist_ok=True)
 
 
 def write_layout(results: Path, numbers: dict[str, int], background: int) -> None:
-    """The folders of a data set in this layout, and its classes."""
+    """The folders of a dataset in this layout, and its classes."""
     _make_folders(results)
     names = [(background, masks.BACKGROUND), *((number, name) for name, number in numbers.items())]
     listed = [masks.TargetClass(name, number, name) for number, name in sorted(names)]

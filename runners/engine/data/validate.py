@@ -1,4 +1,4 @@
-"""`analytics validate`: finds boxes that are inverted, empty or outside their picture, and writes corrected labels."""
+"""`analytics validate`: finds boxes that are inverted, empty or outside their image, and writes corrected labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Settings(msgspec.Struct):
 
 
 def correct(box: Box, size: tuple[int, int]) -> tuple[Box | None, set[Fault]]:
-    """The box with its edges in order and within the picture, and what was wrong; None where nothing is left."""
+    """The box with its edges in order and within the image, and what was wrong; None where nothing is left."""
     faults: set[Fault] = set()
     left, right = box.left, box.right
     top, bottom = box.top, box.bottom
@@ -60,14 +60,14 @@ def run(run: Run) -> str:
     corrected: list[Item] = []
     for done, item in enumerate(items):
         interrupt.check()
-        size = measure(where.images, item.picture)
+        size = measure(where.images, item.image)
         if isinstance(size, Problem):
             problems.append(size)
             continue
         labels = _labels(item, size, counts, problems)
         corrected.append(msgspec.structs.replace(item, labels=labels, size=size))
         if pace.due():
-            run.status.running(f"{done} of {len(items)} pictures", cur_iter=done, kpi={"progress": done / len(items)})
+            run.status.running(f"{done} of {len(items)} images", cur_iter=done, kpi={"progress": done / len(items)})
     folder = output(settings.data, run)
     listed = [msgspec.to_builtins(problem) for problem in problems]
     write(folder / "problems.json", msgspec.json.format(msgspec.json.encode(listed), indent=2))
@@ -75,10 +75,10 @@ def run(run: Run) -> str:
         _save(where, corrected, folder, where.categories(items))
     wrong = sum(counts.values())
     run.status.running(
-        "Validated", kpi={"pictures": len(items), "problems": len(problems)}, categorical={"boxes": counts}
+        "Validated", kpi={"images": len(items), "problems": len(problems)}, categorical={"boxes": counts}
     )
     written = "; corrected labels were written" if settings.apply_correction else ""
-    return f"Validated {len(items)} pictures: {wrong} wrong boxes, {len(problems) - wrong} other problems{written}"
+    return f"Validated {len(items)} images: {wrong} wrong boxes, {len(problems) - wrong} other problems{written}"
 
 
 def _labels(item: Item, size: tuple[int, int], counts: dict[Fault, int], problems: list[Problem]) -> list[Label]:
@@ -89,7 +89,7 @@ def _labels(item: Item, size: tuple[int, int], counts: dict[Fault, int], problem
             continue
         box, faults = correct(label.box, size)
         if faults:
-            # An empty box is told as such alone: cutting it to the picture has made it so.
+            # An empty box is told as such alone: cutting it to the image has made it so.
             fault: Fault = "empty" if box is None else "inverted" if "inverted" in faults else "outside"
             counts[fault] += 1
             told = ", ".join(f"{edge:g}" for edge in label.box)

@@ -26,7 +26,7 @@ _TAGS = {
     "DATASET": "Endpoints related to Dataset",
     "MODEL": "Endpoints related to Model",
     "PTM": "Pretrained models: where their weights lie on this machine",
-    "JOB": "Jobs over all models and data sets of a user",
+    "JOB": "Jobs over all models and datasets of a user",
     "QUEUE": "The queue as a whole, and who comes next",
     "EVENTS": "What happens, as a stream",
     "SERVER": "The server itself",
@@ -141,7 +141,7 @@ def operations() -> list[Operation]:
 
 
 def _public_path(path: str) -> str:
-    """The path with the names of the reference: what the code calls an owner is a model or a data set."""
+    """The path with the names of the reference: what the code calls an owner is a model or a dataset."""
     kind = "dataset" if "/dataset/" in path else "model"
     return path.replace("{owner_id}", f"{{{kind}_id}}")
 

@@ -130,7 +130,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         labels=640,
         classes={"daisy": 320, "rose": 320},
         problems=1,
-        first=[DatasetProblem("images_train/rose/7.jpg", 0, "the picture cannot be read", "a whole picture")],
+        first=[DatasetProblem("images_train/rose/7.jpg", 0, "the image cannot be read", "a whole image")],
         progress=1.0,
     ),
     "DatasetSample": DatasetSample(0, "images_train/rose/1.jpg", ["rose"]),
@@ -268,7 +268,7 @@ _new_model = ModelCreate(
 )
 
 BODIES: dict[str, dict[str, Any]] = {
-    "create_dataset": {"pictures": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
+    "create_dataset": {"images": DatasetCreate("image_classification", "classification_pyt", name="Flowers")},
     "put_dataset": {"renamed": {"name": "Flowers", "version": "1.1.0"}},
     "patch_dataset": {"renamed": {"name": "Flowers"}},
     "make_dataset": {"named": DatasetFromJob(name="Flowers as COCO", type="instance_segmentation")},

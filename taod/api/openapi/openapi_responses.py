@@ -64,7 +64,7 @@ _TOLD = {
     400: ("BadRequest", "Bad request, see reply body for details", "size=x: expected a whole number, 0 or more"),
     401: ("Unauthorized", "No token was sent, or it is not known", "the token is not known (any more)"),
     403: ("Forbidden", "The Host or the Origin may not use this server", "Origin 'null' may not use this server"),
-    404: ("NotFound", "User, Dataset, Model, Job or Action not found", "there is no data set 7"),
+    404: ("NotFound", "User, Dataset, Model, Job or Action not found", "there is no dataset 7"),
     409: ("Conflict", "Someone else is doing this right now", "it has changed meanwhile, read it again"),
     413: ("TooLarge", "A body or an archive is over its limit", "the body is over limits.body_bytes"),
     416: ("RangeNotSatisfiable", "The range begins after the end", "Range: bytes=9-: there are 4 bytes"),

@@ -33,10 +33,10 @@ _PATHS: dict[str, tuple[str, Document]] = {
     "dataset_id": ("ID of Dataset", _UUID),
     "model_id": ("ID of Model", _UUID),
     "job_id": ("Job ID", _UUID),
-    "action": ("Action name; a model's or a data set's `actions` lists those that it has", _TEXT),
+    "action": ("Action name; a model's or a dataset's `actions` lists those that it has", _TEXT),
     "number": ("Number of a sample, from 0", _TEXT),
     "path": ("Path of a file as the list of files tells it", _TEXT),
-    "name": ("A network architecture or a type of data sets", {"type": "string", "enum": Catalogue().names()}),
+    "name": ("A network architecture or a type of datasets", {"type": "string", "enum": Catalogue().names()}),
     "key": ("A key that `taod user add` has made", _TEXT),
 }
 
@@ -58,7 +58,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "status": ("Statuses, joined by commas", {"type": "array", "items": _one_of(Status), "minItems": 1}),
     "state": ("States, joined by commas", {"type": "array", "items": _one_of(State), "minItems": 1}),
     "action": ("Action", _TEXT),
-    "network": ("Network architecture, or type of the data set", _TEXT),
+    "network": ("Network architecture, or type of the dataset", _TEXT),
     "text": ("Part of an id, a name or a description, in any case", _TEXT),
     "trials": ("Only trials of sweeps, or only other jobs", _FLAG),
     "dry_run": ("Make no job: answer 200 with what would be run", _FLAG),

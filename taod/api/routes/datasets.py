@@ -1,4 +1,4 @@
-"""Endpoints of data sets."""
+"""Endpoints of datasets."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ _UPLOAD = {
 
 
 class DatasetController(Controller):
-    """Data sets of one user."""
+    """Datasets of one user."""
 
     path = "/api/v1/user/{user_id:str}/dataset"
     tags = ("DATASET",)
 
     @get(summary="List Datasets", opt={"query": ("skip", "size", "sort", "name", "type")})
     async def list_datasets(self, request: Call, services: TheServices, user: TheUser) -> Response[list[Dataset]]:
-        """The user's data sets, each with its jobs; the whole list's length is in `X-Total-Count`."""
+        """The user's datasets, each with its jobs; the whole list's length is in `X-Total-Count`."""
         wanted = ResourceFilter(name=query.text(request, "name"), type=query.choice(request, "type", DatasetType))
         sort = query.choice(request, "sort", Sort) or Sort.DATE_DESCENDING
         return listed(services.datasets.page(user.id, wanted, sort, query.page(request)))
 
     @post(summary="Create new Dataset", opt={"body": DatasetCreate})
     async def create_dataset(self, request: Call, services: TheServices, user: TheUser) -> Dataset:
-        """Make a data set without data yet; its type and format say which files it takes."""
+        """Make a dataset without data yet; its type and format say which files it takes."""
         return services.datasets.create(user.id, await read_body(request, DatasetCreate, answer=Dataset))
 
     @get("/{dataset_id:str}", summary="Retrieve Dataset")
     async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
-        """One data set with its jobs; a header warns where its linked folder has changed."""
+        """One dataset with its jobs; a header warns where its linked folder has changed."""
         warnings = await services.datasets.warnings(user.id, dataset_id)
         return Response(services.datasets.get(user.id, dataset_id), headers=warned(warnings))
 
@@ -71,7 +71,7 @@ class DatasetController(Controller):
 
     @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200)
     async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
-        """Cancel the data set's jobs and delete it with its files; refused while a model uses it."""
+        """Cancel the dataset's jobs and delete it with its files; refused while a model uses it."""
         return await services.datasets.delete(user.id, dataset_id)
 
     @post("/{dataset_id:str}/upload", summary="Upload Dataset", request_max_body_size=None, opt=_UPLOAD)
@@ -109,7 +109,7 @@ class DatasetController(Controller):
 
     @get("/{dataset_id:str}/summary", summary="What was understood of the Dataset's files")
     async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
-        """What was understood of the files: splits, pictures and classes; and how far an upload is."""
+        """What was understood of the files: splits, images and classes; and how far an upload is."""
         await services.datasets.warnings(user.id, dataset_id)
         return services.datasets.summary(user.id, dataset_id)
 

@@ -1,4 +1,4 @@
-"""Endpoint that makes a data set of what a job has left."""
+"""Endpoint that makes a dataset of what a job has left."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from taod.types.dataset import Dataset, DatasetFromJob
 
 
 class DerivedController(Controller):
-    """Data sets of one user's jobs."""
+    """Datasets of one user's jobs."""
 
     path = "/api/v1/user/{user_id:str}/job/{job_id:str}/dataset"
     tags = ("JOB",)
 
     @post(summary="Make a Dataset of a Job's results", opt={"body": DatasetFromJob})
     async def make_dataset(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Dataset:
-        """Take what a job of the data services has left as a data set of its own, which knows where it came from."""
+        """Take what a job of the data services has left as a dataset of its own, which knows where it came from."""
         services.jobs.record(user.id, job_id)
         return await services.derived.make(user.id, job_id, await read_body(request, DatasetFromJob))

@@ -1,4 +1,4 @@
-"""Endpoints of jobs: those of one model or data set as the reference has them, and those over all of a user's."""
+"""Endpoints of jobs: those of one model or dataset as the reference has them, and those over all of a user's."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ModelJobsController(OwnedJobsController):
 
 
 class AllJobsController(Controller):
-    """Jobs of one user, over all models and data sets."""
+    """Jobs of one user, over all models and datasets."""
 
     path = "/api/v1/user/{user_id:str}/job"
     tags = ("JOB",)
@@ -106,7 +106,7 @@ class AllJobsController(Controller):
         opt={"query": ("skip", "size", "job_sort", "status", "state", "action", "network", "text", "trials")},
     )
     async def list_all(self, request: Call, services: TheServices, user: TheUser) -> Response[list[JobView]]:
-        """Jobs over all of the user's models and data sets; results come without kpi, graphical and categorical."""
+        """Jobs over all of the user's models and datasets; results come without kpi, graphical and categorical."""
         sort = query.choice(request, "sort", JobSort) or JobSort.DATE_DESCENDING
         return listed(services.jobs.page(_filter(request, user), sort, query.page(request)))
 

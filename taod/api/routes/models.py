@@ -32,7 +32,7 @@ class ModelController(Controller):
 
     @post(summary="Create new Model", opt={"body": ModelCreate, "needs": ("network_arch",)})
     async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
-        """Make a model; data sets and pretrained models that it names must be the user's and fit the network."""
+        """Make a model; datasets and pretrained models that it names must be the user's and fit the network."""
         return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
 
     @get("/{model_id:str}", summary="Retrieve Model")

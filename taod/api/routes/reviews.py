@@ -1,4 +1,4 @@
-"""Endpoints of what is known of a data set's content: the report of its full check, and samples of its pictures."""
+"""Endpoints of what is known of a dataset's content: the report of its full check, and samples of its images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taod.types.dataset import DatasetCheck, DatasetReport, DatasetSample
 
 
 class ReviewController(Controller):
-    """Reviews of one user's data sets."""
+    """Reviews of one user's datasets."""
 
     path = "/api/v1/user/{user_id:str}/dataset/{dataset_id:str}"
     tags = ("DATASET",)
@@ -36,9 +36,9 @@ class ReviewController(Controller):
         """End a check that is under way."""
         return await services.checks.cancel(user.id, dataset_id)
 
-    @get("/samples", summary="Some pictures of the Dataset")
+    @get("/samples", summary="Some images of the Dataset")
     async def get_samples(self, services: TheServices, user: TheUser, dataset_id: PathText) -> list[DatasetSample]:
-        """Up to 24 pictures, chosen at random and then kept, with the classes and the number of boxes of each."""
+        """Up to 24 images, chosen at random and then kept, with the classes and the number of boxes of each."""
         return await services.samples.page(user.id, dataset_id)
 
     @get(

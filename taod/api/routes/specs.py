@@ -1,4 +1,4 @@
-"""Endpoints of specifications; the same for models and data sets."""
+"""Endpoints of specifications; the same for models and datasets."""
 
 from __future__ import annotations
 

@@ -51,12 +51,12 @@ class SystemController(Controller):
         """A bearer token for a key that `taod user add` or `taod user key` has made."""
         return services.users.login(key)
 
-    @get("/networks", summary="Networks and data set types")
+    @get("/networks", summary="Networks and dataset types")
     async def networks(self, services: TheServices) -> list[NetworkInfo]:
         """The catalogue: actions, formats, and the runners that can do each action here."""
         return services.networks.all()
 
-    @get("/networks/{name:str}", summary="One network or data set type")
+    @get("/networks/{name:str}", summary="One network or dataset type")
     async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
         """One entry of the catalogue: actions, formats, and the runners that can do each action here."""
         return services.networks.get(name)

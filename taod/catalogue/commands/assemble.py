@@ -155,7 +155,7 @@ def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: placehold
 def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: str, network: Network) -> dict[str, Any]:
     """Take out of the spec what goes to the command line.
 
-    That is what its fields ask for; for a data set's action and for a pruning that write no spec file of their own,
+    That is what its fields ask for; for a dataset's action and for a pruning that write no spec file of their own,
     everything that is no group: there is no other way from the user to the tool.
     """
     names = {field for field, how in fields.items() if how in placeholders.USER_FUNCTIONS}

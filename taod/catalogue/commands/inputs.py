@@ -9,7 +9,7 @@ import msgspec
 
 
 class DatasetFacts(msgspec.Struct, frozen=True):
-    """A data set on disk."""
+    """A dataset on disk."""
 
     root: Path
     type: str
@@ -60,7 +60,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     inference: DatasetFacts | None = None
     calibration: DatasetFacts | None = None
     own: DatasetFacts | None = None
-    """The data set that a dataset's job works on."""
+    """The dataset that a dataset's job works on."""
     gpus: int = 0
     """GPUs that the job will hold; 0 on a CPU slot."""
 

@@ -188,12 +188,12 @@ def _first_image(known: Known) -> Value:
 
 
 def _in(dataset: DatasetFacts | None, *names: str) -> str | None:
-    """The first of the names that a data set has."""
+    """The first of the names that a dataset has."""
     return _text(_existing(dataset.root, *names)) if dataset is not None else None
 
 
 def _place(dataset: DatasetFacts | None, name: str) -> str | None:
-    """A place in a data set, there or not."""
+    """A place in a dataset, there or not."""
     return str(dataset.root / name) if dataset is not None else None
 
 
@@ -321,12 +321,12 @@ def _grandparent_spec(known: Known) -> Value:
 
 
 def _bpnet_records(known: Known) -> str | None:
-    """The start of the records' names, which a training looks for beside the pictures: `train-fold-…`, `val-fold-…`."""
+    """The start of the records' names, which a training looks for beside the images: `train-fold-…`, `val-fold-…`."""
     mode = (known.facts.spec or {}).get("mode") or "train"
     return _place(_own(known) or _train(known), "train" if mode == "train" else "val")
 
 
 def _pose_output(known: Known) -> str:
-    """Pose conversion writes into the data set it converts, else into the results."""
+    """Pose conversion writes into the dataset it converts, else into the results."""
     dataset = known.facts.own or _train(known)
     return f"{dataset.root}/" if dataset is not None else known.output_dir

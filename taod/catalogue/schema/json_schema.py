@@ -27,7 +27,7 @@ _TYPES = {
 def schema(network: Network | str, action: str, classes: list[str] | None = None) -> dict[str, Any]:
     """The schema, with a whole `default` and `automl_default_parameters` at the top; the caller may change it.
 
-    With `classes` (of the data set), class-wise parts follow them: an entry a class in each `default`, the names as
+    With `classes` (of the dataset), class-wise parts follow them: an entry a class in each `default`, the names as
     `examples` of what an entry's key may be, and a classifier's number of classes.
     """
     document: dict[str, Any] = msgspec.json.decode(_schema(of(network).name, action, tuple(classes or ())))

@@ -1,4 +1,4 @@
-"""`taod dataset`: data sets, their files, and the jobs that convert them."""
+"""`taod dataset`: datasets, their files, and the jobs that convert them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ COLUMNS: Columns[Dataset] = {
 }
 SPLITS: Columns[SplitSummary] = {
     "split": lambda split: split.name,
-    "pictures": lambda split: str(split.images),
+    "images": lambda split: str(split.images),
     "classes": lambda split: ", ".join(f"{name} {count}" for name, count in split.classes.items()),
 }
 
 
 @click.group()
 def dataset() -> None:
-    """Data sets of this user. DATASET is an id, its beginning where that is unique, or a name."""
+    """Datasets of this user. DATASET is an id, its beginning where that is unique, or a name."""
 
 
 dataset.add_command(spec_group("dataset"))
@@ -74,7 +74,7 @@ async def ls(
     skip: int | None,
     sort: str | None,
 ) -> None:
-    """List data sets."""
+    """List datasets."""
     page = await client.datasets(
         name=name, type=type_, size=out.size(size), skip=skip, sort=Sort(sort) if sort else None
     )
@@ -88,7 +88,7 @@ async def ls(
 @with_client
 @with_output
 async def create(client: Client, out: Output, type_: str, format_: str, fields: tuple[str, ...]) -> None:
-    """Make a data set, empty as yet. Fields: name, description, version, logo."""
+    """Make a dataset, empty as yet. Fields: name, description, version, logo."""
     made = await client.create_dataset(await parse(client, fields, DatasetCreate, type=type_, format=format_))
     out.changed(made, f"Made {named('dataset', made.id, made.name)}; `taod dataset upload {short(made.id)} FILE` next.")
 
@@ -98,7 +98,7 @@ async def create(client: Client, out: Output, type_: str, format_: str, fields: 
 @with_client
 @with_output
 async def show(client: Client, out: Output, dataset_: str) -> None:
-    """Everything about one data set."""
+    """Everything about one dataset."""
     whole_id = await dataset_id(client, dataset_)
     found, summary = await client.dataset(whole_id), await client.dataset_summary(whole_id)
     out.answer(found, lambda: _show(out, found, summary))
@@ -115,7 +115,7 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("pixels", ", ".join(f"{name} {share:.1%}" for name, share in summary.shares.items())),
             ("upload", _upload(summary)),
             ("made by job", summary.parent_job),
-            ("made from data set", summary.parent_dataset),
+            ("made from dataset", summary.parent_dataset),
             *(("warning", text(warning)) for warning in summary.warnings),
         ]
     )
@@ -144,7 +144,7 @@ def _upload(summary: DatasetSummary) -> str | None:
 
 
 def _contents(summary: DatasetSummary) -> str:
-    return f"{number(summary.images, 'picture')}, {number(summary.files, 'file')}, {size(summary.bytes)}"
+    return f"{number(summary.images, 'image')}, {number(summary.files, 'file')}, {size(summary.bytes)}"
 
 
 @dataset.command("summary")
@@ -152,7 +152,7 @@ def _contents(summary: DatasetSummary) -> str:
 @with_client
 @with_output
 async def summary(client: Client, out: Output, dataset_: str) -> None:
-    """What was understood of the files: state, pictures, classes, splits."""
+    """What was understood of the files: state, images, classes, splits."""
     whole_id = await dataset_id(client, dataset_)
     found = await client.dataset_summary(whole_id)
     out.changed(found, f"{found.state}: {_contents(found)}", id=whole_id)
@@ -228,7 +228,7 @@ async def link(client: Client, out: Output, dataset_: str, folder: Path) -> None
 @with_client
 @with_output
 async def rm(client: Client, out: Output, datasets: tuple[str, ...], yes: bool) -> None:
-    """Delete data sets with their files and jobs; refused while a model uses one."""
+    """Delete datasets with their files and jobs; refused while a model uses one."""
     ids = [await dataset_id(client, each) for each in datasets]
     confirm([await _what_goes(client, id) for id in ids], yes)
     for id in ids:

@@ -144,7 +144,7 @@ def _root(root: Path) -> Iterator[Finding]:
         free >= LOW_DISK,
         "disk",
         f"{free / 1024**3:.0f} GiB free",
-        "" if free >= LOW_DISK else "checkpoints and data sets are large: free some, or move the root",
+        "" if free >= LOW_DISK else "checkpoints and datasets are large: free some, or move the root",
     )
 
 

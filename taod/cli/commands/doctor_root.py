@@ -85,7 +85,7 @@ def _database(root: Root, known: Inspection) -> Finding:
         devices = ", ".join(known.stray_leases)
         return Finding(False, "database", f"{devices} leased by a job that does not run", "report this: it is a fault")
     size = root.database.stat().st_size / 1024**2
-    return Finding(True, "database", f"whole, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} data sets")
+    return Finding(True, "database", f"whole, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} datasets")
 
 
 def _stale(root: Root, served: bool) -> Finding:
@@ -146,7 +146,7 @@ def _kill(root: Root, found: dict[int, str]) -> str:
 
 
 def _strays(root: Root, known: Inspection, served: bool) -> Finding:
-    """Folders of jobs and data sets that the database does not know: what a crash leaves of a deletion."""
+    """Folders of jobs and datasets that the database does not know: what a crash leaves of a deletion."""
     strays = [
         path
         for folder, ids in (
@@ -159,10 +159,10 @@ def _strays(root: Root, known: Inspection, served: bool) -> Finding:
         if is_id(path.name) and path.name not in ids
     ]
     if not strays:
-        return Finding(True, "folders", "each belongs to a job or a data set")
+        return Finding(True, "folders", "each belongs to a job or a dataset")
     names = ", ".join(str(path.relative_to(root.path)) for path in strays[:NAMED])
     more = f" and {len(strays) - NAMED} more" if len(strays) > NAMED else ""
-    found = f"{names}{more}: of no job or data set"
+    found = f"{names}{more}: of no job or dataset"
     remedy = f"look into them, then delete them; --fix moves them to {root.stray}"
     if served:
         return Finding(False, "folders", found, f"{remedy} while no daemon is running")

@@ -55,7 +55,7 @@ job.add_command(plan)
 @click.option("--state", multiple=True, type=one_of(State), help="Only jobs in this state.")
 @click.option("--status", type=one_of(Status), help="Only jobs of this public status.")
 @click.option("--action", help="Only jobs of this action.")
-@click.option("--network", help="Only jobs of this network architecture, or type of data set.")
+@click.option("--network", help="Only jobs of this network architecture, or type of dataset.")
 @click.option("--text", help="Only jobs with this in id, action, network or owner's name.")
 @list_options(JobSort)
 @with_client

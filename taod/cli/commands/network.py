@@ -71,7 +71,7 @@ PARAMETERS: Columns[Parameter] = {
 
 @click.group()
 def network() -> None:
-    """Network architectures and data set types."""
+    """Network architectures and dataset types."""
 
 
 @network.command("ls")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("owner", metavar="MODEL")
 @click.argument("actions", metavar="ACTION...", nargs=-1, required=True)
-@click.option("--dataset", is_flag=True, help="MODEL is a data set: plan what is run on the data itself.")
+@click.option("--dataset", is_flag=True, help="MODEL is a dataset: plan what is run on the data itself.")
 @click.option("--parent", metavar="JOB", help="The job that the first action works on; else its rule finds it.")
 @click.option("--spec/--no-spec", default=True, show_default=True, help="Show the finished spec files.")
 @with_client

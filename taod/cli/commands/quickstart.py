@@ -1,4 +1,4 @@
-"""`taod quickstart`: the whole life of a model on real pictures, over the HTTP API alone."""
+"""`taod quickstart`: the whole life of a model on real images, over the HTTP API alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class QuickstartFailed(TaodError):
 @click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Epochs to train.")
 def quickstart(keep: bool, epochs: int) -> None:
     """Start a daemon over a temporary root, train a classifier of handwritten digits, evaluate it, export it to
-    ONNX, let it label pictures that it never saw, and check the ONNX model with onnxruntime."""
+    ONNX, let it label images that it never saw, and check the ONNX model with onnxruntime."""
     began = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix="taod-quickstart-"))
     daemon = _start_daemon(root)
@@ -115,7 +115,7 @@ def _stop_daemon(daemon: subprocess.Popen[str]) -> None:
 
 async def _life(root: Path, epochs: int) -> None:
     info = find(root, None, None)
-    async with Client.of(info) as client, _pictures() as folder:
+    async with Client.of(info) as client, _images() as folder:
         datasets = await _upload(client, folder)
         model_id = await _model(client, datasets)
         await _spec(client, model_id, epochs)
@@ -127,7 +127,7 @@ async def _life(root: Path, epochs: int) -> None:
 
 
 @asynccontextmanager
-async def _pictures() -> AsyncIterator[Path]:
+async def _images() -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="taod-digits-") as folder:
         counts = await asyncio.to_thread(sample_dataset.write, Path(folder))
         told = ", ".join(f"{count} {split}" for split, count in counts.items())
@@ -136,7 +136,7 @@ async def _pictures() -> AsyncIterator[Path]:
 
 
 async def _upload(client: Client, folder: Path) -> dict[str, str]:
-    """A data set for each split; returns its id by split."""
+    """A dataset for each split; returns its id by split."""
     ids = {}
     for split in sample_dataset.SPLITS:
         made = await client.create_dataset(
@@ -145,7 +145,7 @@ async def _upload(client: Client, folder: Path) -> dict[str, str]:
         archive = await asyncio.to_thread(sample_dataset.pack, folder, split, folder)
         await client.upload(made.id, archive)
         summary = await client.dataset_summary(made.id)
-        console.print(f"Uploaded {archive.name}: {summary.images} pictures in {len(summary.classes)} classes.")
+        console.print(f"Uploaded {archive.name}: {summary.images} images in {len(summary.classes)} classes.")
         ids[split] = made.id
     return ids
 
@@ -170,7 +170,7 @@ async def _spec(client: Client, model_id: str, epochs: int) -> None:
 
 
 def digits_spec(epochs: int) -> dict[str, Any]:
-    """What digits want of the default spec of `train`: small pictures, a small network, no mirrored digits."""
+    """What digits want of the default spec of `train`: small images, a small network, no mirrored digits."""
     return {
         "dataset": {
             "data": {

@@ -1,4 +1,4 @@
-"""`taod dataset check`, `report` and `from-job`: what is in a data set, and data sets of what jobs have left."""
+"""`taod dataset check`, `report` and `from-job`: what is in a dataset, and datasets of what jobs have left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROBLEMS: Columns[DatasetProblem] = {
 
 @click.command("check")
 @click.argument("dataset_", metavar="DATASET")
-@click.option("--deep", is_flag=True, help="Decode every picture whole, not only its header.")
+@click.option("--deep", is_flag=True, help="Decode every image whole, not only its header.")
 @click.option("--cancel", is_flag=True, help="End the check that is under way.")
 @with_client
 @with_output
@@ -66,13 +66,13 @@ def _figures(found: DatasetReport) -> list[tuple[str, object]]:
     if found.boxes is not None:
         pairs.append(("boxes", _boxes(found.boxes)))
     if found.sizes is not None:
-        pairs.append(("pictures", f"{_spread(found.sizes.width)} wide, {_spread(found.sizes.height)} high"))
+        pairs.append(("images", f"{_spread(found.sizes.width)} wide, {_spread(found.sizes.height)} high"))
     return pairs
 
 
 def _boxes(boxes: BoxFigures) -> str:
     sides = f"{_spread(boxes.width)} wide, {_spread(boxes.height)} high"
-    return f"{boxes.boxes}; {sides}; {_spread(boxes.per_picture)} a picture"
+    return f"{boxes.boxes}; {sides}; {_spread(boxes.per_image)} an image"
 
 
 def _spread(spread: Spread) -> str:
@@ -85,7 +85,7 @@ def _spread(spread: Spread) -> str:
 @with_client
 @with_output
 async def from_job(client: Client, out: Output, job_: str, fields: tuple[str, ...]) -> None:
-    """Make a data set of what a job of annotations, augmentation or analytics has left. Fields: name, description,
+    """Make a dataset of what a job of annotations, augmentation or analytics has left. Fields: name, description,
     format, type."""
     body = await parse(client, fields, DatasetFromJob)
     made = await client.dataset_from_job(await job_id(client, job_), body)

@@ -1,4 +1,4 @@
-"""`run` of models and data sets: post actions as one chain, and watch them if asked."""
+"""`run` of models and datasets: post actions as one chain, and watch them if asked."""
 
 from __future__ import annotations
 

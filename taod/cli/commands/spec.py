@@ -1,4 +1,4 @@
-"""`spec` of models and data sets: read, save and change the specification of an action."""
+"""`spec` of models and datasets: read, save and change the specification of an action."""
 
 from __future__ import annotations
 

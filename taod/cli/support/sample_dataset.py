@@ -1,4 +1,4 @@
-"""A small real data set: the 1,797 handwritten digits that scikit-learn ships, laid out for image classification.
+"""A small real dataset: the 1,797 handwritten digits that scikit-learn ships, laid out for image classification.
 
 Source: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (Alpaydin and Kaynak, 1998).
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SIDE = 32
-"""Pixels of a written picture's edge; the scans have 8."""
+"""Pixels of a written image's edge; the scans have 8."""
 SPLITS = ("train", "val", "test")
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -20,7 +20,7 @@ def write(folder: Path) -> dict[str, int]:
     """Write `images_{train,val,test}/<digit>/<n>.png` and `classes.txt` below `folder`.
 
     Every fifth scan of a class is for validation and the one after it for testing, so that all splits have all
-    classes and the same scan is always in the same split. Returns the number of pictures in each split.
+    classes and the same scan is always in the same split. Returns the number of images in each split.
     """
     from PIL import Image
 
@@ -32,8 +32,8 @@ def write(folder: Path) -> dict[str, int]:
         counts[split] += 1
         target = folder / f"images_{split}" / digit / f"{number:04d}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray((scan * (255 / 16)).round().clip(0, 255).astype("uint8"))
-        picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(target)
+        image = Image.fromarray((scan * (255 / 16)).round().clip(0, 255).astype("uint8"))
+        image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(target)
     (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     return counts
 

@@ -24,8 +24,8 @@ KNOWN = "send a .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst or .zip"
 _FOREIGN = {
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8": "a picture",
+    b"\x89PNG": "an image",
+    b"\xff\xd8": "an image",
 }
 
 
@@ -58,7 +58,7 @@ def extract(
     try:
         tree = _extract(archive, into, limits, progress, cancel, room)
         if not tree.files:
-            raise BadRequest(f"the archive holds no files; {KNOWN} with the data set in it")
+            raise BadRequest(f"the archive holds no files; {KNOWN} with the dataset in it")
     except BaseException as error:
         shutil.rmtree(into, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,7 +1,7 @@
 """Reading tar as a stream: ustar, GNU long names, pax headers. Knows bytes only; nothing is written here.
 
 The standard library's tarfile spends several times longer on a header than the kernel on the file behind it, and sets
-no bound on extended headers; data sets are made of small files.
+no bound on extended headers; datasets are made of small files.
 Formats: POSIX.1-2001 pax, and "Basic Tar Format" of the GNU tar manual.
 """
 

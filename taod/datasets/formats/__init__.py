@@ -47,7 +47,7 @@ _READERS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def reader(type_: str, format_: str) -> Reader:
-    """What reads a data set of that type and format. Raises KeyError for a type that is not one of the fifteen.
+    """What reads a dataset of that type and format. Raises KeyError for a type that is not one of the fifteen.
 
     It yields items and problems as it finds them, and raises nothing for what the files hold.
     """

@@ -1,4 +1,4 @@
-"""Readers of text in pictures: lprnet's file a picture, and ocrnet's one list a split."""
+"""Readers of text in images: lprnet's file an image, and ocrnet's one list a split."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def read_plates(top: Path) -> Iterator[Found]:
     yield from twice
     for file in files(top, "label", _TEXT):
         key = stem(file, "label")
-        picture = left.pop(key, "")
-        if not picture:
-            yield Problem(file, 0, "there is no picture of this name", f"image/{key}.png or .jpg")
+        image = left.pop(key, "")
+        if not image:
+            yield Problem(file, 0, "there is no image of this name", f"image/{key}.png or .jpg")
         text = text_of(top, file)
         if isinstance(text, Problem):
             yield text
@@ -51,12 +51,12 @@ def read_plates(top: Path) -> Iterator[Found]:
             continue
         line, content = lines[0]
         yield from _unknown(content, known, file, line, "characters.txt")
-        yield Item(picture, file, [Label(content, line=line)])
+        yield Item(image, file, [Label(content, line=line)])
     yield from unpaired(left, "label", ".txt")
 
 
 def read_words(top: Path) -> Iterator[Found]:
-    """The items of ocrnet: each line of <split>/gt_new.txt names a picture and, after a tab, its text."""
+    """The items of ocrnet: each line of <split>/gt_new.txt names an image and, after a tab, its text."""
     known, problems = alphabet(top, "character_list")
     yield from problems
     for split in ("train", "test"):
@@ -79,11 +79,11 @@ def _word(top: Path, split: str, file: str, line: int, content: str, known: set[
         name, parted, word = content.partition(" ")
     name, word = name.strip().rstrip(","), word.strip()
     if not word:
-        yield Problem(file, line, f"the line is {shown(content)}", "a picture's name, a tab, its text")
+        yield Problem(file, line, f"the line is {shown(content)}", "an image's name, a tab, its text")
         return
     path = f"{split}/{name}"
     if ".." in name.split("/") or not _is_file(top / path):
-        yield Problem(file, line, f"there is no picture {shown(name)}", f"a picture of this name in {split}/")
+        yield Problem(file, line, f"there is no image {shown(name)}", f"an image of this name in {split}/")
         path = ""
     yield from _unknown(word, known, file, line, "character_list")
     yield Item(path, file, [Label(word, line=line)])

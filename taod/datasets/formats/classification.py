@@ -8,12 +8,12 @@ from pathlib import Path
 
 from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
-from taod.datasets.formats.types import Found, Item, Label, Problem, pictures, shown, text_of
+from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths, shown, text_of
 
 UNLABELLED = "images_test"
 """What is only to be inferred has no classes."""
 FILE_COLUMNS = ("fname", "image", "path", "filename", "file")
-"""Names of the column that names the picture; the first one of a table where it has another name."""
+"""Names of the column that names the image; the first one of a table where it has another name."""
 
 
 def image_folders(top: Path) -> list[str]:
@@ -43,7 +43,7 @@ def class_names(top: Path) -> tuple[list[str], list[Problem]]:
 
 
 def read_folders(top: Path) -> Iterator[Found]:
-    """Pictures by class folder; with a classes.txt, folders that it does not name are a problem."""
+    """Images by class folder; with a classes.txt, folders that it does not name are a problem."""
     known: set[str] | None = None
     if (top / "classes.txt").is_file():
         names, problems = class_names(top)
@@ -51,11 +51,11 @@ def read_folders(top: Path) -> Iterator[Found]:
         known = set(names)
     for folder in image_folders(top):
         counts: dict[str, int] = {}
-        for path in pictures(top, folder):
+        for path in image_paths(top, folder):
             name, inside, _ = path.removeprefix(f"{folder}/").partition("/")
             if folder == UNLABELLED or not inside:
                 if folder != UNLABELLED:
-                    yield Problem(path, 0, "the picture lies in no class folder", f"{folder}/<class>/<picture>")
+                    yield Problem(path, 0, "the image lies in no class folder", f"{folder}/<class>/<image>")
                 yield Item(path)
                 continue
             if known is not None and name not in known and name not in counts:
@@ -72,13 +72,11 @@ def _hollow(top: Path, folder: str, counts: dict[str, int]) -> Iterator[Problem]
         names = sorted(entry.name for entry in entries if entry.is_dir() and not is_junk(entry.name))
     for name in names:
         if name not in counts:
-            yield Problem(
-                f"{folder}/{name}", 0, "the class folder has no pictures", "at least one picture of the class"
-            )
+            yield Problem(f"{folder}/{name}", 0, "the class folder has no images", "at least one image of the class")
 
 
 def read_tables(top: Path) -> Iterator[Found]:
-    """Pictures that train.csv and val.csv name; every other column is a task, its cells are classes `task=value`."""
+    """Images that train.csv and val.csv name; every other column is a task, its cells are classes `task=value`."""
     for table, folders in (("train.csv", ("images_train", "images")), ("val.csv", ("images_val", "images"))):
         folder = next((name for name in folders if (top / name).is_dir()), None)
         if not (top / table).is_file():
@@ -102,17 +100,17 @@ def _table(top: Path, table: str, folder: str | None) -> Iterator[Found]:
             yield Problem(table, line, f"{', '.join(empty)} is empty", "a class for each task")
         path = _existing(top, folder, name)
         if path is None and folder is not None:
-            yield Problem(table, line, f"there is no picture {shown(name)}", f"a picture of this name in {folder}/")
+            yield Problem(table, line, f"there is no image {shown(name)}", f"an image of this name in {folder}/")
         if path is not None and path in named:
-            yield Problem(table, line, f"{shown(name)} was there before", "one row a picture")
+            yield Problem(table, line, f"{shown(name)} was there before", "one row an image")
         named.add(path or name)
         yield Item(path or "", table, [Label(f"{task}={value}", line=line) for task, value in cells.items() if value])
     if folder is not None:
-        for path in pictures(top, folder):
+        for path in image_paths(top, folder):
             if not rows:
                 yield Item(path)  # nothing is known of it: that the table cannot be read is told above
             elif path not in named:
-                yield Problem(path, 0, f"{table} does not name the picture", "a row with its name")
+                yield Problem(path, 0, f"{table} does not name the image", "a row with its name")
 
 
 def _existing(top: Path, folder: str | None, name: str) -> str | None:
@@ -126,7 +124,7 @@ def _existing(top: Path, folder: str | None, name: str) -> str | None:
 
 
 def read_flat(top: Path) -> Iterator[Found]:
-    """Pictures without labels, in any images* folder."""
+    """Images without labels, in any images* folder."""
     for folder in image_folders(top):
-        for path in pictures(top, folder):
+        for path in image_paths(top, folder):
             yield Item(path)

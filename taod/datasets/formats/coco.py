@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 
 from taod.datasets.formats import segments as segmentations
-from taod.datasets.formats.types import Box, Found, Label, Problem, not_utf8, pictures, shown, unreadable
+from taod.datasets.formats.types import Box, Found, Label, Problem, image_paths, not_utf8, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
 """A larger file is refused: it is read whole into memory."""
 
 
-class Picture(msgspec.Struct, gc=False):
+class Image(msgspec.Struct, gc=False):
     id: int
     file_name: str
     width: int | None = None
@@ -54,7 +54,7 @@ class Annotation(msgspec.Struct):
 class Document(msgspec.Struct):
     """A COCO file; parts that taod does not use are passed over."""
 
-    images: list[Picture] = []
+    images: list[Image] = []
     categories: list[Category] = []
     annotations: list[Annotation] = []
     places: dict[str, list[int]] = {}
@@ -74,7 +74,7 @@ SEGMENTATION = frozenset({"id", "segmentation", "size"})
 READABLE: frozenset[str] = frozenset()
 """What the engine's data services need beside ids of images and categories: nothing; they fill in what is missing."""
 
-_KINDS: dict[str, Any] = {"images": Picture, "categories": Category, "annotations": Annotation}
+_KINDS: dict[str, Any] = {"images": Image, "categories": Category, "annotations": Annotation}
 _EXPECTED = {
     "images": "id and file_name, width and height as whole numbers",
     "categories": "id (a whole number) and name",
@@ -227,8 +227,8 @@ def read(
     document, problems, data = load(top, file)
     yield from problems
     if problems and not document.images:
-        # Nothing is known of the pictures: that none of them is named is told by the problems before.
-        yield from (segmentations.Numbered(path) for path in sorted(pictures(top, images)))
+        # Nothing is known of the images: that none of them is named is told by the problems before.
+        yield from (segmentations.Numbered(path) for path in sorted(image_paths(top, images)))
         return
     lines = Lines(data, file)
     names, wrong = _unique(document, "categories", file, lines)
@@ -266,7 +266,7 @@ def read(
         labels[one.image_id].append(
             segmentations.Annotated(name, box, 0, one.id, area, bool(one.iscrowd), found, bool(one.keypoints))
         )
-    there = set(pictures(top, images))
+    there = set(image_paths(top, images))
     yield from _items(document, known, labels, places, there, file, images, lines)
 
 
@@ -292,29 +292,29 @@ def _items(
 ) -> Iterator[Found]:
     named: dict[str, int] = {}
     by_name: dict[str, str] = {}
-    for index, picture in enumerate(document.images):
-        if known.get(picture.id) is not picture:
+    for index, image in enumerate(document.images):
+        if known.get(image.id) is not image:
             continue
         place = _place(document, "images", index)
-        path = resolve(picture.file_name, images)
+        path = resolve(image.file_name, images)
         if path not in there:
             by_name = by_name or {each.rpartition("/")[2]: each for each in there}
-            what, expected = _absent(picture.file_name, path, images, there, by_name)
+            what, expected = _absent(image.file_name, path, images, there, by_name)
             yield Problem(file, lines.of("images", place), f"images[{place}]: {what}", expected)
             path = ""
         elif path in named:
-            what = f"images[{place}]: file_name {shown(picture.file_name)} is already used by images[{named[path]}]"
+            what = f"images[{place}]: file_name {shown(image.file_name)} is already used by images[{named[path]}]"
             yield Problem(file, lines.of("images", place), what, "one entry for each image file")
         else:
             named[path] = place
-        found, at = labels.get(picture.id, []), places.get(picture.id, [])
-        yield segmentations.Numbered(path, file, found, _size(picture), places=at, id=picture.id)
+        found, at = labels.get(image.id, []), places.get(image.id, [])
+        yield segmentations.Numbered(path, file, found, _size(image), places=at, id=image.id)
     for path in sorted(there - set(named)):
-        yield Problem(path, 0, f"{file} does not name the picture", "an entry for it in images")
+        yield Problem(path, 0, f"{file} does not name the image", "an entry for it in images")
 
 
-def _size(picture: Picture) -> tuple[int, int] | None:
-    return None if picture.width is None or picture.height is None else (picture.width, picture.height)
+def _size(image: Image) -> tuple[int, int] | None:
+    return None if image.width is None or image.height is None else (image.width, image.height)
 
 
 def categories(top: Path, file: str = "annotations.json") -> list[Category]:

@@ -1,4 +1,4 @@
-"""Readers of what is told by folders and file names: class folders, videos as frames, persons, and bare pictures."""
+"""Readers of what is told by folders and file names: class folders, videos as frames, persons, and bare images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taod.datasets.archive.ignored_files import is_junk
-from taod.datasets.formats.types import Found, Item, Label, Problem, pictures
+from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths
 from taod.datasets.validation.layouts import RETAIL
 
 STREAMS = frozenset({"rgb", "u", "v"})
@@ -16,13 +16,13 @@ _PERSON = re.compile(r"(-?\d+)_c\d+")
 
 
 def read_bare(top: Path, folder: str = "images") -> Iterator[Found]:
-    """Pictures without labels."""
-    for path in pictures(top, folder):
+    """Images without labels."""
+    for path in image_paths(top, folder):
         yield Item(path)
 
 
 def read_image(top: Path) -> Iterator[Found]:
-    """Pictures without labels, of a set for reading text."""
+    """Images without labels, of a set for reading text."""
     return read_bare(top, "image")
 
 
@@ -31,10 +31,10 @@ def read_products(top: Path) -> Iterator[Found]:
     for known in ("known_classes", "unknown_classes"):
         for part in ("train", "val", "reference", "test"):
             folder = f"{RETAIL}/{known}/{part}"
-            for path in pictures(top, folder):
+            for path in image_paths(top, folder):
                 name, inside, _ = path.removeprefix(f"{folder}/").partition("/")
                 if not inside:
-                    yield Problem(path, 0, "the picture lies in no class folder", f"{part}/<class>/<picture>")
+                    yield Problem(path, 0, "the image lies in no class folder", f"{part}/<class>/<image>")
                 yield Item(path, labels=[Label(name)] if inside else [])
 
 
@@ -51,11 +51,11 @@ def _video(top: Path, place: str, action: str) -> Iterator[Found]:
     if not streams:
         yield Problem(place, 0, "the video has no frames", "folders rgb/, or u/ and v/, of frames")
         return
-    frames = {name: list(pictures(top, f"{place}/{name}")) for name in streams}
+    frames = {name: list(image_paths(top, f"{place}/{name}")) for name in streams}
     counts = {name: len(found) for name, found in frames.items()}
     for name, count in counts.items():
         if not count:
-            yield Problem(f"{place}/{name}", 0, "the folder has no frames", "a picture a frame")
+            yield Problem(f"{place}/{name}", 0, "the folder has no frames", "an image a frame")
     if len({counts[name] for name in ("u", "v") if name in counts}) > 1:
         yield Problem(place, 0, f"u/ has {counts['u']} frames, v/ has {counts['v']}", "as many in both")
     first, *further = [path for found in frames.values() for path in found] or [""]
@@ -63,9 +63,9 @@ def _video(top: Path, place: str, action: str) -> Iterator[Found]:
 
 
 def read_persons(top: Path) -> Iterator[Found]:
-    """The items of re_identification: the person's number begins a picture's name, as in 0002_c1s1_000451_03.jpg."""
+    """The items of re_identification: the person's number begins an image's name, as in 0002_c1s1_000451_03.jpg."""
     for folder in ("sample_train", "sample_test", "sample_query"):
-        for path in pictures(top, folder):
+        for path in image_paths(top, folder):
             match = _PERSON.match(path.rpartition("/")[2])
             if match is None:
                 yield Problem(path, 0, "the name tells no person and camera", "<person>_c<camera>….jpg")

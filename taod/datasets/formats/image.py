@@ -1,4 +1,4 @@
-"""Looking into one picture: its size from the header, or all of it. Pillow reads, and nothing that it says is believed
+"""Looking into one image: its size from the header, or all of it. Pillow reads, and nothing that it says is believed
 before it was checked."""
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from pathlib import Path
 from taod.datasets.formats.types import Problem
 
 MOST_PIXELS = 400_000_000
-"""A larger picture is not decoded."""
+"""A larger image is not decoded."""
 MOST_WORDS = 300
 """Characters of Pillow's own words that are told."""
 
 
 def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
-    """Width and height in pixels; `deep` decodes the whole picture. A picture that cannot be read is a problem."""
+    """Width and height in pixels; `deep` decodes the whole image. An image that cannot be read is a problem."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures: they are told below
-            with Image.open(top / path) as picture:
-                width, height = picture.size
+            warnings.simplefilter("ignore")  # of large images: they are told below
+            with Image.open(top / path) as image:
+                width, height = image.size
                 if width * height > MOST_PIXELS:
-                    return Problem(path, 0, f"the picture has {width} x {height} pixels", f"{MOST_PIXELS} at most")
+                    return Problem(path, 0, f"the image has {width} x {height} pixels", f"{MOST_PIXELS} at most")
                 if deep:
-                    picture.load()
+                    image.load()
                 return width, height
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        return Problem(path, 0, f"the picture cannot be read: {why(top, path, error)}", "a whole picture")
+    except Exception as error:  # a damaged image fails in as many ways as there are formats
+        return Problem(path, 0, f"the image cannot be read: {why(top, path, error)}", "a whole image")
 
 
 def why(top: Path, path: str, error: Exception) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
 from taod.datasets.formats.types import Found, Item, Label, Problem, shown
-from taod.datasets.validation.layouts import PICTURES
+from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 TABLE = "dataset.csv"
 COLUMNS = ("input_path", "golden_path", "label", "object_name")
@@ -29,7 +29,7 @@ IMAGES = "images"
 SUFFIX = ".jpg"
 """The one suffix that the tool appends, in this case."""
 
-Pictures = dict[str, str]
+Images = dict[str, str]
 """Of one object in one folder: light → path below the top; the light of `<object_name>.jpg` is empty."""
 
 
@@ -47,7 +47,7 @@ class _Manner(NamedTuple):
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The rows of dataset.csv with the pictures of both sides."""
+    """The rows of dataset.csv with the images of both sides."""
     rows: list[_Row] = []
     for row in tables.rows(top, TABLE, COLUMNS):
         if isinstance(row, Problem):
@@ -70,42 +70,40 @@ def read(top: Path) -> Iterator[Found]:
         pair = (cells["input_path"], cells["golden_path"], cells["object_name"])
         before, there = seen.setdefault(pair, (verdict, line))
         if before != verdict:
-            what = f"label {shown(verdict)} contradicts line {there}, which has {shown(before)} for the same pictures"
+            what = f"label {shown(verdict)} contradicts line {there}, which has {shown(before)} for the same images"
             yield Problem(TABLE, line, what, "one verdict for an object")
-        sides: list[Pictures] = []
+        sides: list[Images] = []
         for column in ("input_path", "golden_path"):
-            pictures = boards.pictures(cells[column], cells["object_name"])
-            if pictures is None:
+            images = boards.images(cells[column], cells["object_name"])
+            if images is None:
                 yield boards.absent(line, column, cells[column])
                 continue
-            if pictures and manner is None:
-                manner = _Manner(tuple(sorted(pictures)), cells[column], cells["object_name"])
-            yield from _compare(line, column, cells, pictures, manner)
-            sides.append(pictures)
+            if images and manner is None:
+                manner = _Manner(tuple(sorted(images)), cells[column], cells["object_name"])
+            yield from _compare(line, column, cells, images, manner)
+            sides.append(images)
         first, *more = [path for side in sides for _, path in sorted(side.items())] or [""]
         yield Item(first, TABLE, [Label(verdict, line=line)], further=more)
 
 
-def _compare(
-    line: int, column: str, cells: tables.Row, pictures: Pictures, manner: _Manner | None
-) -> Iterator[Problem]:
-    """One side of a row against how the first object's pictures are named."""
+def _compare(line: int, column: str, cells: tables.Row, images: Images, manner: _Manner | None) -> Iterator[Problem]:
+    """One side of a row against how the first object's images are named."""
     folder, name = cells[column], cells["object_name"]
-    if not pictures:
+    if not images:
         expected = [f"{name}_<light>.jpg for each light, or {name}.jpg"]
         if manner is not None:
             expected = [_file(name, light) for light in manner.lights]
-        yield Problem(TABLE, line, f"{column} {shown(folder)} has no picture of {shown(name)}", ", ".join(expected))
+        yield Problem(TABLE, line, f"{column} {shown(folder)} has no image of {shown(name)}", ", ".join(expected))
         return
     if manner is None:
         return
     as_first = f"as {manner.name} of {manner.folder} has"
-    absent = [_file(name, light) for light in manner.lights if light not in pictures]
+    absent = [_file(name, light) for light in manner.lights if light not in images]
     if absent:
         yield Problem(
             TABLE, line, f"{column} {shown(folder)} lacks {', '.join(absent)}", f"the same lights, {as_first}"
         )
-    for light, path in sorted(pictures.items()):
+    for light, path in sorted(images.items()):
         suffix = os.path.splitext(path)[1]  # noqa: PTH122
         if light in manner.lights and suffix != SUFFIX:
             yield Problem(path, 0, f"the image ends in {suffix}", f"{SUFFIX}: the tool reads no other suffix")
@@ -121,9 +119,9 @@ class _Boards:
     def __init__(self, top: Path, objects: set[str]) -> None:
         self._top = top
         self._objects = objects
-        self._listed: dict[str, dict[str, Pictures] | None] = {}
+        self._listed: dict[str, dict[str, Images] | None] = {}
 
-    def pictures(self, folder: str, name: str) -> Pictures | None:
+    def images(self, folder: str, name: str) -> Images | None:
         """An object's images by light; None where the folder is missing. The name may have folders, as for the tool."""
         place = posixpath.normpath(posixpath.join(IMAGES, folder, posixpath.dirname(name)))
         if place not in self._listed:
@@ -143,7 +141,7 @@ class _Boards:
             expected = f"{shown(shorter)}: the tool reads it as a path below images/"
         return Problem(TABLE, line, f"{column} {shown(folder)} is not there: there is no folder {place}", expected)
 
-    def _list(self, place: str) -> dict[str, Pictures] | None:
+    def _list(self, place: str) -> dict[str, Images] | None:
         if place != IMAGES and not place.startswith(f"{IMAGES}/"):
             return None
         try:
@@ -153,16 +151,16 @@ class _Boards:
                 names = sorted(entry.name for entry in entries if entry.is_file() and not is_junk(entry.name))
         except (OSError, ValueError):
             return None
-        found: dict[str, Pictures] = defaultdict(dict)
+        found: dict[str, Images] = defaultdict(dict)
         for file in names:
             stem, suffix = os.path.splitext(file)  # noqa: PTH122
-            owner = self._owner(stem) if suffix.lower() in PICTURES else None
+            owner = self._owner(stem) if suffix.lower() in IMAGE_SUFFIXES else None
             if owner is not None:
                 found[owner].setdefault(stem[len(owner) + 1 :], f"{place}/{file}")
         return dict(found)
 
     def _owner(self, stem: str) -> str | None:
-        """The object whose picture it is: the longest name that stands before the light."""
+        """The object whose image it is: the longest name that stands before the light."""
         name = stem
         while name not in self._objects:
             name, parted, _ = name.rpartition("_")

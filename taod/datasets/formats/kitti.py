@@ -1,4 +1,4 @@
-"""Reader of KITTI labels: a text file a picture, an object a line, 15 fields each (a 16th is a score).
+"""Reader of KITTI labels: a text file an image, an object a line, 15 fields each (a 16th is a score).
 
 Source: Geiger et al., Are we ready for autonomous driving? (CVPR 2012), the object development kit's readme.
 """
@@ -66,19 +66,19 @@ def is_object(label: Label) -> bool:
 
 
 def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[Found]:
-    """The items of a data set: each label file with its picture of the same name."""
+    """The items of a dataset: each label file with its image of the same name."""
     left, twice = by_stem(top, images)
     yield from twice
     for file in files(top, labels, _TEXT):
         key = stem(file, labels)
-        picture = left.pop(key, "")
+        image = left.pop(key, "")
         text = text_of(top, file)
         if isinstance(text, Problem):
             yield text
             continue
         found, problems = parse(text, file)
         yield from problems
-        if not picture:
-            yield Problem(file, 0, "there is no picture of this name", f"{images}/{key}.png, .jpg or another picture")
-        yield Item(picture, file, found)
+        if not image:
+            yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.png, .jpg or another image")
+        yield Item(image, file, found)
     yield from unpaired(left, labels, ".txt")

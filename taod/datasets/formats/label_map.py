@@ -1,4 +1,4 @@
-"""Reader of sets whose pictures wait to be labelled: no labels, and the names of the classes they may get."""
+"""Reader of sets whose images wait to be labelled: no labels, and the names of the classes they may get."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORM = "class names by number, or a list of them"
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The pictures of images/, after what is wrong with the label map, in whichever form it is there."""
+    """The images of images/, after what is wrong with the label map, in whichever form it is there."""
     for file, problems in ((TEXT, _of_text), (YAML, _of_yaml)):
         if not (top / file).is_file():
             continue

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from taod.datasets.formats import coco
-from taod.datasets.formats.types import Box, Found, Item, Label, Problem, pictures, shown, unreadable
+from taod.datasets.formats.types import Box, Found, Item, Label, Problem, image_paths, shown, unreadable
 
 
 def read_bodies(top: Path) -> Iterator[Found]:
@@ -19,7 +19,7 @@ def read_bodies(top: Path) -> Iterator[Found]:
 
 
 def read_faces(top: Path) -> Iterator[Found]:
-    """The items of fpenet: each entry of afw.json with its picture, found by its bare name."""
+    """The items of fpenet: each entry of afw.json with its image, found by its bare name."""
     for folder in ("data/afw", "data/afw_10"):
         file = f"{folder}/{folder.rpartition('/')[2]}.json"
         if not (top / file).is_file():
@@ -32,12 +32,12 @@ def read_faces(top: Path) -> Iterator[Found]:
             continue
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             line = coco.line_of(data, file, str(error))
-            yield Problem(file, line, f"this is no JSON: {error}", "a list of pictures with their annotations")
+            yield Problem(file, line, f"this is no JSON: {error}", "a list of images with their annotations")
             continue
         if not isinstance(entries, list):
-            yield Problem(file, 0, f"the document is a {type(entries).__name__}", "a list of pictures")
+            yield Problem(file, 0, f"the document is a {type(entries).__name__}", "a list of images")
             continue
-        there = {path.rpartition("/")[2]: path for path in pictures(top, folder)}
+        there = {path.rpartition("/")[2]: path for path in image_paths(top, folder)}
         lines = coco.Lines(data, file)
         for index, entry in enumerate(entries):
             yield from _face(entry, index, file, lines.of("", index), there)
@@ -51,7 +51,7 @@ def _face(entry: Any, index: int, file: str, line: int, there: dict[str, str]) -
     path = there.get(name.replace("\\", "/").rpartition("/")[2], "")
     if not path:
         yield Problem(
-            file, line, f"[{index}]: there is no picture {shown(name)}", "a picture of this name beside the list"
+            file, line, f"[{index}]: there is no image {shown(name)}", "an image of this name beside the list"
         )
     marks = entry.get("annotations")
     if not isinstance(marks, list) or not all(isinstance(mark, dict) for mark in marks):

@@ -31,7 +31,7 @@ def read(top: Path) -> Iterator[Found]:
                 continue
             labels, problems = kitti.parse(text, file)
             yield from problems
-            # The boxes are in metres, not in a picture's pixels.
+            # The boxes are in metres, not in an image's pixels.
             yield Item("", file, [Label(label.name, line=label.line) for label in labels])
 
 

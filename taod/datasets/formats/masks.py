@@ -1,6 +1,6 @@
-"""Reader of segmentation masks: beside each picture of a split a picture of the same name that holds class numbers.
+"""Reader of segmentation masks: beside each image of a split an image of the same name that holds class numbers.
 
-`target_classes.json` at the data set's top may tell which numbers there are. It is the list that unet's specification
+`target_classes.json` at the dataset's top may tell which numbers there are. It is the list that unet's specification
 has as `dataset_config.data_class_config.target_classes`: `[{"name": "roof", "mapping_class": "roof", "label_id": 1}]`.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taod.datasets.formats.image import MOST_PIXELS, why
-from taod.datasets.formats.types import Found, Item, Problem, by_stem, pictures, shown
+from taod.datasets.formats.types import Found, Item, Problem, by_stem, image_paths, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,19 +52,19 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
         for key in sorted(found):
             mask = painted.pop(key, "")
             if not mask:
-                yield Problem(found[key], 0, "the picture has no mask", f"{masks}/{split}/{key}.png")
+                yield Problem(found[key], 0, "the image has no mask", f"{masks}/{split}/{key}.png")
             yield Item(found[key], mask, mask=mask)
         for key in sorted(painted):
-            yield Problem(painted[key], 0, "there is no picture of this name", f"{images}/{split}/{key}.png or .jpg")
+            yield Problem(painted[key], 0, "there is no image of this name", f"{images}/{split}/{key}.png or .jpg")
     painted, twice = by_stem(top, f"{masks}/test")
     yield from twice
-    for path in pictures(top, f"{images}/test"):
+    for path in image_paths(top, f"{images}/test"):
         mask = painted.get(path.removeprefix(f"{images}/test/").rpartition(".")[0], "")
         yield Item(path, mask, mask=mask)
 
 
 def declared(top: Path) -> dict[int, str] | Problem:
-    """Names by class number, as the data set tells them; empty where it tells none."""
+    """Names by class number, as the dataset tells them; empty where it tells none."""
     try:
         data = (top / CLASSES).read_bytes()
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures: they are told below
+            warnings.simplefilter("ignore")  # of large images: they are told below
             with Image.open(top / path) as opened:
                 size = opened.size
                 if size[0] * size[1] > MOST_PIXELS:
@@ -125,9 +125,9 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
                     what = f"the mask is a {opened.format}, whose compression changes class numbers"
                     return Looked(size, problems=[Problem(path, 0, what, _NUMBERS)])
                 mask = plain(opened)
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        what = f"the picture cannot be read: {why(top, path, error)}"
-        return Looked(problems=[Problem(path, 0, what, "a whole picture")])
+    except Exception as error:  # a damaged image fails in as many ways as there are formats
+        what = f"the image cannot be read: {why(top, path, error)}"
+        return Looked(problems=[Problem(path, 0, what, "a whole image")])
     if isinstance(mask, str):
         return Looked(size, problems=[Problem(path, 0, mask, _NUMBERS)])
     pixels = {number: count for number, count in enumerate(mask.histogram()) if count}
@@ -136,7 +136,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
 
 
 def plain(opened: Image) -> Image | str:
-    """An opened mask as a picture of one channel with its class numbers, or why it is none. Raises what Pillow does."""
+    """An opened mask as an image of one channel with its class numbers, or why it is none. Raises what Pillow does."""
     from PIL import ImageChops
 
     if opened.mode in ("L", "P"):

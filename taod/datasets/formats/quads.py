@@ -1,4 +1,4 @@
-"""Reader of ocdnet's ground truth: a text file a picture, a quadrilateral with its text a line.
+"""Reader of ocdnet's ground truth: a text file an image, a quadrilateral with its text a line.
 
 Source: Karatzas et al., ICDAR 2015 Competition on Robust Reading, challenge 4: x1,y1,…,x4,y4,text.
 """
@@ -53,7 +53,7 @@ def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The items of <split>/img with <split>/gt; a label is named as its picture, with or without `gt_` before it."""
+    """The items of <split>/img with <split>/gt; a label is named as its image, with or without `gt_` before it."""
     for split in ("train", "test"):
         images, labels = f"{split}/img", f"{split}/gt"
         if not (top / images).is_dir() or not (top / labels).is_dir():
@@ -63,14 +63,14 @@ def read(top: Path) -> Iterator[Found]:
         for file in files(top, labels, _TEXT):
             key = stem(file, labels)
             key = key if key in left else key.removeprefix("gt_")
-            picture = left.pop(key, "")
-            if not picture:
-                yield Problem(file, 0, "there is no picture of this name", f"{images}/{key}.jpg or .png")
+            image = left.pop(key, "")
+            if not image:
+                yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.jpg or .png")
             text = text_of(top, file)
             if isinstance(text, Problem):
                 yield text
                 continue
             found, problems = parse(text, file)
             yield from problems
-            yield Item(picture, file, found)
+            yield Item(image, file, found)
         yield from unpaired(left, labels, ".txt")

@@ -1,4 +1,4 @@
-"""COCO segmentations as data: polygons, and masks as run lengths, plain or packed into text. Pure, without a picture.
+"""COCO segmentations as data: polygons, and masks as run lengths, plain or packed into text. Pure, without an image.
 
 Source: the mask format of the COCO API (Lin et al., Microsoft COCO, ECCV 2014).
 """
@@ -16,7 +16,7 @@ LEAST_NUMBERS = 6
 """Of a polygon: three points."""
 
 FARTHEST = 1e7
-"""Pixels from a picture's corner to what may still be a point of a polygon."""
+"""Pixels from an image's corner to what may still be a point of a polygon."""
 
 
 class Segmentation(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +44,7 @@ class Annotated(Label, frozen=True, gc=False):
 
 
 class Numbered(Item):
-    """A picture of a COCO file."""
+    """An image of a COCO file."""
 
     id: int = 0
 
@@ -62,7 +62,7 @@ class _Mask(msgspec.Struct):
 def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tuple[str, str] | None:
     """A COCO `segmentation`, None where there is none, or what is wrong and what was expected.
 
-    `size` is the picture's width and height, if the file tells.
+    `size` is the image's width and height, if the file tells.
     """
     try:
         found = msgspec.json.decode(raw, type=list[list[float]] | _Mask | None)
@@ -88,7 +88,7 @@ def _mask(found: _Mask, size: tuple[int, int] | None) -> Segmentation | tuple[st
         return f"the mask's size is {shown(found.size)}", f"height and width, together at most {MOST_PIXELS} pixels"
     height, width = found.size
     if size is not None and size != (width, height):
-        return f"the mask's size is {found.size}", f"[{size[1]}, {size[0]}]: the picture's height and width"
+        return f"the mask's size is {found.size}", f"[{size[1]}, {size[0]}]: the image's height and width"
     packed = isinstance(found.counts, str)
     try:
         counts = unpack(found.counts) if isinstance(found.counts, str) else found.counts

@@ -1,11 +1,11 @@
-"""Figures of boxes and pictures: gathered one by one, told as least, middle and greatest. Pure."""
+"""Figures of boxes and images: gathered one by one, told as least, middle and greatest. Pure."""
 
 from __future__ import annotations
 
 from array import array
 
 from taod.datasets.formats.types import Box
-from taod.types.dataset import BoxFigures, PictureFigures, Spread
+from taod.types.dataset import BoxFigures, ImageFigures, Spread
 
 
 def spread(values: array[float] | list[float]) -> Spread:
@@ -15,33 +15,33 @@ def spread(values: array[float] | list[float]) -> Spread:
 
 
 class Gathered:
-    """Boxes and picture sizes seen so far: 8 bytes a value."""
+    """Boxes and image sizes seen so far: 8 bytes a value."""
 
     def __init__(self) -> None:
         self._widths = array("d")
         self._heights = array("d")
-        self._per_picture = array("d")
+        self._per_image = array("d")
         self._sizes = (array("d"), array("d"))
 
     def boxes(self, boxes: list[Box]) -> None:
-        """The boxes of one picture."""
+        """The boxes of one image."""
         if boxes:
-            self._per_picture.append(len(boxes))
+            self._per_image.append(len(boxes))
             self._widths.extend(box.right - box.left for box in boxes)
             self._heights.extend(box.bottom - box.top for box in boxes)
 
     def size(self, width: int, height: int) -> None:
-        """One picture's size."""
+        """One image's size."""
         self._sizes[0].append(width)
         self._sizes[1].append(height)
 
     def of_boxes(self) -> BoxFigures | None:
         if not self._widths:
             return None
-        per_picture = spread(self._per_picture)
-        return BoxFigures(len(self._widths), spread(self._widths), spread(self._heights), per_picture)
+        per_image = spread(self._per_image)
+        return BoxFigures(len(self._widths), spread(self._widths), spread(self._heights), per_image)
 
-    def of_pictures(self) -> PictureFigures | None:
+    def of_images(self) -> ImageFigures | None:
         if not self._sizes[0]:
             return None
-        return PictureFigures(len(self._sizes[0]), spread(self._sizes[0]), spread(self._sizes[1]))
+        return ImageFigures(len(self._sizes[0]), spread(self._sizes[0]), spread(self._sizes[1]))

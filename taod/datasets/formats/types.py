@@ -1,4 +1,4 @@
-"""What a reader of labels yields: items (a picture with its labels) and problems (file, line, what, expected). Pure."""
+"""What a reader of labels yields: items (an image with its labels) and problems (file, line, what, expected). Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.names import is_text
-from taod.datasets.validation.layouts import PICTURES
+from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 MOST_TEXT = 64 * 1024**2
 """Bytes of one label file of text; a larger one is none."""
@@ -46,20 +46,20 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
 
 class Item(msgspec.Struct):
-    """One picture (or sample) with what is said of it; paths are relative to the data set's top."""
+    """One image (or sample) with what is said of it; paths are relative to the dataset's top."""
 
-    picture: str
+    image: str
     source: str = ""
     """The file that says it; empty where the folder does."""
     labels: list[Label] = []
     size: tuple[int, int] | None = None
     """Width and height in pixels, as the source tells them."""
     mask: str = ""
-    """A picture of the same size that says the class of each pixel."""
+    """An image of the same size that says the class of each pixel."""
     places: list[int] = []
     """Where each label stands in the source's list of them, counted from 0; empty where labels have lines."""
     further: list[str] = []
-    """More pictures of the same sample, by path: other lights, its golden ones, the frames after the first."""
+    """More images of the same sample, by path: other lights, its golden ones, the frames after the first."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -75,9 +75,9 @@ Found = Item | Problem
 
 
 def is_shown(item: Item) -> bool:
-    """Whether an item can be a sample: it has a picture, and all its names are text."""
-    paths = (item.picture, item.source, item.mask, *item.further, *(label.name for label in item.labels))
-    return item.picture != "" and all(is_text(path) for path in paths)
+    """Whether an item can be a sample: it has an image, and all its names are text."""
+    paths = (item.image, item.source, item.mask, *item.further, *(label.name for label in item.labels))
+    return item.image != "" and all(is_text(path) for path in paths)
 
 
 def shown(value: object) -> str:
@@ -145,32 +145,30 @@ def files(top: Path, folder: str, suffixes: frozenset[str] | None = None) -> Ite
             yield name if prefix == "." else f"{prefix}/{name}"
 
 
-def pictures(top: Path, folder: str) -> Iterator[str]:
-    """Pictures below a folder, sorted."""
-    return files(top, folder, PICTURES)
+def image_paths(top: Path, folder: str) -> Iterator[str]:
+    """Images below a folder, sorted."""
+    return files(top, folder, IMAGE_SUFFIXES)
 
 
 def stem(path: str, folder: str) -> str:
-    """A file's path below `folder` without its suffix: what pairs a picture with its label."""
+    """A file's path below `folder` without its suffix: what pairs an image with its label."""
     return os.path.splitext(path.removeprefix(f"{folder}/"))[0]  # noqa: PTH122
 
 
 def by_stem(top: Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
-    """The pictures below a folder by stem; two of the same stem are a problem, since one label would be for both."""
+    """The images below a folder by stem; two of the same stem are a problem, since one label would be for both."""
     found: dict[str, str] = {}
     problems = []
-    for path in pictures(top, folder):
+    for path in image_paths(top, folder):
         key = stem(path, folder)
         if key in found:
-            problems.append(
-                Problem(path, 0, f"{found[key]} has the same name but for its suffix", "one picture a name")
-            )
+            problems.append(Problem(path, 0, f"{found[key]} has the same name but for its suffix", "one image a name"))
         else:
             found[key] = path
     return found, problems
 
 
-def unpaired(pictures_left: dict[str, str], labels: str, suffix: str) -> Iterator[Problem]:
-    """A problem for each picture that has no label file."""
-    for key in sorted(pictures_left):
-        yield Problem(pictures_left[key], 0, "the picture has no label file", f"{labels}/{key}{suffix}")
+def unpaired(images_left: dict[str, str], labels: str, suffix: str) -> Iterator[Problem]:
+    """A problem for each image that has no label file."""
+    for key in sorted(images_left):
+        yield Problem(images_left[key], 0, "the image has no label file", f"{labels}/{key}{suffix}")

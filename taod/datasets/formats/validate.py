@@ -1,4 +1,4 @@
-"""The full check of a data set: labels parse, boxes lie in their pictures, pictures can be read, pairs match."""
+"""The full check of a dataset: labels parse, boxes lie in their images, images can be read, pairs match."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = frozenset({"character_recognition", "ocrnet"})
 """Types whose labels are texts: all are of one class."""
 IGNORED = frozenset({"dontcare"})
 MASKS = ("semantic_segmentation", "unet")
-"""Type and format whose labels are pictures of class numbers."""
+"""Type and format whose labels are images of class numbers."""
 SAMPLES = 24
 
 OnItem = Callable[[int], None]
@@ -84,7 +84,7 @@ class Examination:
             deep=self._deep,
             progress=1.0,
             boxes=self._figures.of_boxes(),
-            sizes=self._figures.of_pictures(),
+            sizes=self._figures.of_images(),
             unreadable=self.unreadable,
             unreadable_first=self.unreadable_first,
             pixels=dict(sorted(self.pixels.items())),
@@ -127,10 +127,10 @@ class Examination:
             if name.lower() not in IGNORED and (name in self.classes or len(self.classes) < MOST_CLASSES):
                 self.classes[name] += 1
         self._figures.boxes([label.box for label in item.labels if label.box and label.name.lower() not in IGNORED])
-        size = self._measure(item.picture) if item.picture else None
+        size = self._measure(item.image) if item.image else None
         if size is not None and item.size is not None and size != item.size:
-            what = f"the picture has {size[0]} x {size[1]} pixels"
-            self._tell(Problem(item.picture, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
+            what = f"the image has {size[0]} x {size[1]} pixels"
+            self._tell(Problem(item.image, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
         for at, label in enumerate(item.labels):
             if label.box is not None:
                 self._box(item, label, size or item.size, item.places[at] if item.places else None)
@@ -141,7 +141,7 @@ class Examination:
 
     def _sample(self, item: Item) -> None:
         """Reservoir sampling: item n takes a place with probability SAMPLES / n (Vitter 1985, algorithm R)."""
-        if not item.picture:
+        if not item.image:
             return
         place = len(self.samples) if len(self.samples) < SAMPLES else self._random.randrange(self.items)
         if place < SAMPLES and is_shown(item):
@@ -173,9 +173,9 @@ class Examination:
                 expected = "right > left and bottom > top" if place is None else "width > 0 and height > 0"
                 self._tell(Problem(item.source, label.line, f"{what} {fault}", expected), place)
         elif size is not None and (left < -EDGE or top < -EDGE or right > size[0] + EDGE or bottom > size[1] + EDGE):
-            where = f" in {item.picture}" if item.picture else ""
+            where = f" in {item.image}" if item.image else ""
             expected = f"within {size[0]} x {size[1]} pixels{where}"
-            self._tell(Problem(item.source, label.line, f"{what} leaves the picture", expected), place)
+            self._tell(Problem(item.source, label.line, f"{what} leaves the image", expected), place)
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
         """Each class that a mask has some pixels of counts as a label."""
@@ -184,7 +184,7 @@ class Examination:
             self._tell(problem)
         if found.size is not None and size is not None and found.size != size:
             what = f"the mask has {found.size[0]} x {found.size[1]} pixels"
-            self._tell(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.picture} has"))
+            self._tell(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.image} has"))
         for number, count in found.pixels.items():
             name = masks.class_name(number, self._names)
             self.labels += 1

@@ -1,4 +1,4 @@
-"""Reader of Pascal VOC annotations: an XML file a picture. Documents with a DTD are refused: no entity is expanded.
+"""Reader of Pascal VOC annotations: an XML file an image. Documents with a DTD are refused: no entity is expanded.
 
 Source: Everingham et al., The Pascal Visual Object Classes Challenge (IJCV 2010), its development kit.
 """
@@ -104,7 +104,7 @@ class _Annotation:
 
 
 def parse(data: bytes, file: str) -> tuple[Item, list[Problem]]:
-    """What one document says; the item's `picture` is the file name that it gives."""
+    """What one document says; the item's `image` is the file name that it gives."""
     said = _Annotation(file)
     try:
         said.parser.Parse(data, True)
@@ -125,7 +125,7 @@ def parse(data: bytes, file: str) -> tuple[Item, list[Problem]]:
 
 
 def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[Found]:
-    """The items of a data set: each annotation with its picture of the same name."""
+    """The items of a dataset: each annotation with its image of the same name."""
     left, twice = by_stem(top, images)
     yield from twice
     for file in files(top, labels, _XML):
@@ -138,8 +138,8 @@ def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[
             continue
         item, problems = parse(data, file)
         yield from problems
-        item.picture = left.pop(key, "")
-        if not item.picture:
-            yield Problem(file, 0, "there is no picture of this name", f"{images}/{key}.jpg, .png or another picture")
+        item.image = left.pop(key, "")
+        if not item.image:
+            yield Problem(file, 0, "there is no image of this name", f"{images}/{key}.jpg, .png or another image")
         yield item
     yield from unpaired(left, labels, ".xml")

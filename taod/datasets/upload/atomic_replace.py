@@ -27,7 +27,7 @@ class _Note(msgspec.Struct):
 
 
 def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | None = None) -> Path | None:
-    """Move the folder `new` to the data set's place; returns where the old data now waits to be deleted, if any.
+    """Move the folder `new` to the dataset's place; returns where the old data now waits to be deleted, if any.
 
     With a `summary` a note of it is left, for the case that a crash comes between this and its recording: `noted`
     finds it, `recorded` takes it away.
@@ -64,7 +64,7 @@ def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | No
 def repair(root: Root) -> list[str]:
     """Finish or undo what a crash cut off; what then lies in `incoming` may be deleted at leisure.
 
-    Returns the ids of data sets whose old data was put back. To be called at start, before any upload.
+    Returns the ids of datasets whose old data was put back. To be called at start, before any upload.
     """
     restored = []
     for aside in sorted(root.incoming.glob(f"{OLD}*")):
@@ -80,7 +80,7 @@ def repair(root: Root) -> list[str]:
 
 
 def take_away(root: Root, dataset_id: str) -> Path | None:
-    """Rename the data set's folder to a name that nothing is put back from; where it waits to be deleted, if any."""
+    """Rename the dataset's folder to a name that nothing is put back from; where it waits to be deleted, if any."""
     trash = _trash(root)
     try:
         root.dataset(dataset_id).rename(trash)
@@ -90,7 +90,7 @@ def take_away(root: Root, dataset_id: str) -> Path | None:
 
 
 def noted(root: Root) -> dict[str, DatasetSummary]:
-    """Data sets whose new data is in place although nobody may have recorded it; other notes are taken away.
+    """Datasets whose new data is in place although nobody may have recorded it; other notes are taken away.
 
     To be called after `repair`.
     """

@@ -51,7 +51,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """Takes data sets in under one root. All methods run on the event loop; files are touched in threads."""
+    """Takes datasets in under one root. All methods run on the event loop; files are touched in threads."""
 
     def __init__(self, root: Root, limits: LimitsConfig, keep_free: int = 0) -> None:
         """`keep_free`: bytes of the disk that uploads leave free."""
@@ -66,7 +66,7 @@ class Intake:
     def clean(self) -> list[str]:
         """Remove what an earlier daemon left half done, putting back old data whose replacement did not get in.
 
-        Uploads in parts are kept, so that their clients go on with them. Returns the ids of data sets that were put
+        Uploads in parts are kept, so that their clients go on with them. Returns the ids of datasets that were put
         back. To be called once, at start, before the first upload. Blocks for some renames only: files are deleted in
         a thread, which the daemon's end may cut off.
         """
@@ -87,15 +87,15 @@ class Intake:
         self._partials.start()
 
     def unrecorded(self) -> dict[str, DatasetSummary]:
-        """New data that a crash may have kept from being recorded, by data set; to be asked after `clean`."""
+        """New data that a crash may have kept from being recorded, by dataset; to be asked after `clean`."""
         return atomic_replace.noted(self._root)
 
     def recorded(self, dataset_id: str) -> None:
-        """What `unrecorded` told of this data set is on record."""
+        """What `unrecorded` told of this dataset is on record."""
         atomic_replace.recorded(self._root, dataset_id)
 
     def is_busy(self, dataset_id: str) -> bool:
-        """Whether an upload into this data set is under way."""
+        """Whether an upload into this dataset is under way."""
         return dataset_id in self._busy
 
     def progress(self, dataset_id: str) -> UploadProgress | None:
@@ -110,12 +110,12 @@ class Intake:
         on_progress: OnProgress | None = None,
         on_placed: OnPlaced | None = None,
     ) -> DatasetSummary:
-        """Receive, unpack, check and summarise an upload, then put it in the place of what the data set had.
+        """Receive, unpack, check and summarise an upload, then put it in the place of what the dataset had.
 
         It is unpacked while it arrives, where its format allows. Until the new data is whole the old stays; on any
         failure nothing of the new is left. `on_progress` is called on the event loop, at most some ten times a second.
 
-        Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same data set is under way; and
+        Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same dataset is under way; and
         whatever `body` raises when the client leaves.
         """
         with self._hold(dataset, wish.body_bytes, on_progress) as tell:
@@ -183,13 +183,13 @@ class Intake:
     async def give_up(self, dataset_id: str) -> None:
         """Drop an upload in parts that has not come whole. Raises NotFound where there is none."""
         if dataset_id in self._busy:
-            raise Conflict(f"data set {dataset_id} is being uploaded right now; end that request first")
+            raise Conflict(f"dataset {dataset_id} is being uploaded right now; end that request first")
         if self._partials.progress(dataset_id) is None:
-            raise NotFound(f"no upload into data set {dataset_id} waits for its next part")
+            raise NotFound(f"no upload into dataset {dataset_id} waits for its next part")
         await self._partials.drop(dataset_id)
 
     async def forget(self, dataset_id: str) -> None:
-        """The data set is deleted, or is a linked folder now: its files go, and what has come of an upload in parts.
+        """The dataset is deleted, or is a linked folder now: its files go, and what has come of an upload in parts.
 
         They are out of the way at once; deleting a million of them takes its time afterwards.
         """
@@ -201,7 +201,7 @@ class Intake:
     async def adopt(self, dataset: DatasetRecord, folder: Path, on_placed: OnPlaced | None = None) -> DatasetSummary:
         """Take in a folder of this root, as a job has left it, and put it in place; the folder stays as it is.
 
-        Raises BadRequest where it is not laid out as the data set's type and format say; NoSpace.
+        Raises BadRequest where it is not laid out as the dataset's type and format say; NoSpace.
         """
         with self._hold(dataset, None, None) as tell:
             work = self._root.incoming / new_id()
@@ -237,9 +237,9 @@ class Intake:
 
     @contextlib.contextmanager
     def _hold(self, dataset: DatasetRecord, total: int | None, on_progress: OnProgress | None) -> Iterator[Teller]:
-        """The data set for one upload, and whom its progress is told. Raises Conflict."""
+        """The dataset for one upload, and whom its progress is told. Raises Conflict."""
         if dataset.id in self._busy:
-            raise Conflict(f"data set {dataset.id} is being uploaded already; wait until that upload has ended")
+            raise Conflict(f"dataset {dataset.id} is being uploaded already; wait until that upload has ended")
         now = self._busy[dataset.id] = UploadProgress(dataset.id, Stage.RECEIVING, total=total)
         teller = Teller(now, on_progress, asyncio.get_running_loop())
         try:
@@ -258,7 +258,7 @@ class Intake:
     def _check_mode(self, dataset: DatasetRecord, mode: UploadMode) -> None:
         if mode is UploadMode.ADD and dataset.state == "linked":
             raise BadRequest(
-                f"mode=add: data set {dataset.name!r} is the linked folder {dataset.path}, which is never changed; "
+                f"mode=add: dataset {dataset.name!r} is the linked folder {dataset.path}, which is never changed; "
                 "put the files there and link it again, or upload with mode=replace"
             )
 

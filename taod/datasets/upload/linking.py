@@ -1,4 +1,4 @@
-"""A folder of this machine as a data set: which may be used, and what is in it."""
+"""A folder of this machine as a dataset: which may be used, and what is in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
     """Check and summarise a local folder that is used where it lies; nothing in it is changed. Blocks: for a thread.
 
     Raises BadRequest when it is no folder, lies outside `allowed_roots` or in the daemon's own root, or is not laid
-    out as the data set's type and format say.
+    out as the dataset's type and format say.
     """
     try:
         given = Path(path).expanduser()
@@ -39,7 +39,7 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
     if folder.is_relative_to(own) or own.is_relative_to(folder):
         raise BadRequest(f"path {path!r} overlaps the daemon's own folder {own}; link a folder apart from it")
     if not folder.is_dir():
-        raise BadRequest(f"path {path!r} is no folder on the daemon's machine; unpack the data set and link its folder")
+        raise BadRequest(f"path {path!r} is no folder on the daemon's machine; unpack the dataset and link its folder")
     try:
         top = check(folder, dataset.type, dataset.format)
         summary = summarise(top, dataset.type, dataset.format)

@@ -19,14 +19,14 @@ from taod.paths import Root
 from taod.types.dataset import UploadProgress
 
 PART = "part-"
-"""`incoming/part-<dataset id>`: one upload in parts of a data set."""
+"""`incoming/part-<dataset id>`: one upload in parts of a dataset."""
 
 
 class Partials:
-    """At most one a data set. For the event loop's thread."""
+    """At most one a dataset. For the event loop's thread."""
 
     def __init__(self, root: Root, limits: LimitsConfig, room: Room, is_busy: Callable[[str], bool]) -> None:
-        """`is_busy`: whether something comes for a data set right now."""
+        """`is_busy`: whether something comes for a dataset right now."""
         self._root = root
         self._is_busy = is_busy
         self._limits = limits
@@ -54,7 +54,7 @@ class Partials:
             self._wind(dataset_id)
 
     def facts(self, dataset_id: str) -> Facts | None:
-        """What is known of the data set's upload."""
+        """What is known of the dataset's upload."""
         return self._facts.get(dataset_id)
 
     def progress(self, dataset_id: str) -> UploadProgress | None:

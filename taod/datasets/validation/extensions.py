@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from taod.datasets.validation.layouts import PICTURES, SPLITS
+from taod.datasets.validation.layouts import IMAGE_SUFFIXES, SPLITS
 
 MOST_LISTED = 1000
 """Entries that are read where a dataset was summarised before extensions were counted."""
@@ -32,7 +32,7 @@ def listed(top: Path, type_: str) -> dict[str, int]:
                 for entry in entries:
                     left -= 1
                     extension = os.path.splitext(entry.name)[1]  # noqa: PTH122
-                    if extension.lower() in PICTURES:
+                    if extension.lower() in IMAGE_SUFFIXES:
                         found[extension] += 1
                     if left <= 0:
                         break

@@ -64,7 +64,7 @@ def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
 
 
 def fingerprint(top: Path) -> str:
-    """The text of the `Mark` of a folder's files, as a data set's summary tells it. Raises OSError."""
+    """The text of the `Mark` of a folder's files, as a dataset's summary tells it. Raises OSError."""
     mark = Mark()
     for where, entries in folders(top):
         for entry in entries:

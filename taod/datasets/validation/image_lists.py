@@ -1,4 +1,4 @@
-"""The lists of pictures that segmentation tools read beside the folders."""
+"""The lists of images that segmentation tools read beside the folders."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from taod.datasets.archive.ignored_files import is_junk
-from taod.datasets.validation.layouts import PICTURES
+from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 LISTED = ("images", "masks")
 
 
 def write_lists(top: Path) -> None:
-    """Write `images.txt` and `masks.txt`: a picture a line, relative to `top`, sorted; one that came along is kept."""
+    """Write `images.txt` and `masks.txt`: an image a line, relative to `top`, sorted; one that came along is kept."""
     for folder in LISTED:
         file = top / f"{folder}.txt"
         if not (top / folder).is_dir() or file.exists():
@@ -24,5 +24,5 @@ def write_lists(top: Path) -> None:
                 out.writelines(
                     f"{relative}/{name}\n"
                     for name in sorted(names)
-                    if not is_junk(name) and Path(name).suffix.lower() in PICTURES
+                    if not is_junk(name) and Path(name).suffix.lower() in IMAGE_SUFFIXES
                 )

@@ -1,4 +1,4 @@
-"""What a summary tells of labels: classes with their counts, and figures of the boxes and pictures."""
+"""What a summary tells of labels: classes with their counts, and figures of the boxes and images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from taod.datasets.formats import coco, kitti, masks, quads, voc
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.statistics import Gathered
 from taod.datasets.formats.types import Box, Label, Problem, files, text_of
-from taod.datasets.validation.layouts import PICTURES
+from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 from taod.errors import BadRequest
-from taod.types.dataset import BoxFigures, PictureFigures
+from taod.types.dataset import BoxFigures, ImageFigures
 
 MOST_JSON = 512 * 1024**2
 """A larger file is left to the full check: it would be read whole into memory."""
@@ -26,7 +26,7 @@ MASK_PIXELS = 100_000_000
 IGNORED = 255
 """A class number that the tools leave out."""
 MEASURED = 200
-"""Pictures whose size is looked up; the full check measures all."""
+"""Images whose size is looked up; the full check measures all."""
 
 
 class Labelled(NamedTuple):
@@ -54,16 +54,16 @@ def of_coco(file: Path) -> Labelled | None:
         raise BadRequest(f"{file.name}{place}: {wrong.what}; correct it and upload again") from None
     names = {category.id: category.name for category in document.categories}
     counts = dict.fromkeys(names.values(), 0)
-    by_picture: dict[int, list[Box]] = {}
+    by_image: dict[int, list[Box]] = {}
     for annotation in document.annotations:
         name = names.get(annotation.category_id)
         if name is not None:
             counts[name] += 1
         if annotation.bbox is not None and len(annotation.bbox) == 4:
             left, top, width, height = annotation.bbox
-            by_picture.setdefault(annotation.image_id, []).append(Box(left, top, left + width, top + height))
+            by_image.setdefault(annotation.image_id, []).append(Box(left, top, left + width, top + height))
     gathered = Gathered()
-    for boxes in by_picture.values():
+    for boxes in by_image.values():
         gathered.boxes(boxes)
     ids = {*names, *(annotation.category_id for annotation in document.annotations)}
     highest = max(ids, default=-1)
@@ -105,7 +105,9 @@ def of_masks(top: Path) -> Painted:
     found = masks.declared(top)
     names = {} if isinstance(found, Problem) else found
     counts: Counter[int] = Counter()
-    for path in evenly([path for split in masks.SPLITS for path in files(top, f"masks/{split}", PICTURES)], MASKS):
+    for path in evenly(
+        [path for split in masks.SPLITS for path in files(top, f"masks/{split}", IMAGE_SUFFIXES)], MASKS
+    ):
         counts.update(masks.look(top, path, {}).pixels)
         if counts.total() > MASK_PIXELS:
             break
@@ -143,15 +145,15 @@ def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> Non
     gathered.boxes([label.box for label in objects if label.box is not None])
 
 
-def sizes(top: Path, pictures: list[str]) -> PictureFigures | None:
-    """Figures of the pictures' sizes, of at most `MEASURED` evenly chosen ones; those that cannot be read are left
+def sizes(top: Path, images: list[str]) -> ImageFigures | None:
+    """Figures of the images' sizes, of at most `MEASURED` evenly chosen ones; those that cannot be read are left
     to the full check."""
     gathered = Gathered()
-    for path in evenly(pictures, MEASURED):
+    for path in evenly(images, MEASURED):
         found = measure(top, path)
         if not isinstance(found, Problem):
             gathered.size(*found)
-    return gathered.of_pictures()
+    return gathered.of_images()
 
 
 def evenly(values: list[str], most: int) -> list[str]:

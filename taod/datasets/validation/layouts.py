@@ -1,22 +1,22 @@
-"""What must lie at the top of a data set, by type and format: data, and the few words that explain it."""
+"""What must lie at the top of a dataset, by type and format: data, and the few words that explain it."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
 
-PICTURES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jp2"}
 )
-"""Suffixes, in lower case, of what counts as a picture."""
+"""Suffixes, in lower case, of what counts as an image."""
 
 
 class Content(NamedTuple):
     """What at least one of some folders must hold, at any depth: a set may leave the others, its splits, empty."""
 
     folders: tuple[str, ...]
-    what: str = "pictures"
-    suffixes: frozenset[str] = PICTURES
+    what: str = "images"
+    suffixes: frozenset[str] = IMAGE_SUFFIXES
 
     def takes(self, name: str) -> bool:
         """Whether a file of this name is of the kind."""
@@ -65,7 +65,7 @@ def _pose(layout: str) -> tuple[str, ...]:
 
 
 def _filled(*folders: str) -> Layout:
-    """Folders that must be there, pictures in at least one of them."""
+    """Folders that must be there, images in at least one of them."""
     return Layout(folders, holds=(Content(folders),))
 
 
@@ -154,7 +154,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "action_recognition": ("train", "test"),
     "re_identification": ("sample_train", "sample_test", "sample_query"),
 }
-"""Folders whose pictures are counted, where they are there."""
+"""Folders whose images are counted, where they are there."""
 
 CLASS_FOLDERS = frozenset({"image_classification", "ml_recog", "action_recognition"})
 """Types in which a split's subfolders are classes."""

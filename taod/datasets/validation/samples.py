@@ -1,4 +1,4 @@
-"""Thumbnails of some of a data set's pictures, with boxes or masks drawn; made once and kept. In threads."""
+"""Thumbnails of some of a dataset's images, with boxes or masks drawn; made once and kept. In threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IGNORED = "dontcare"
 
 
 def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str | None) -> list[Item]:
-    """Some items with pictures: those that the check has chosen, else a random choice, kept in `review`."""
+    """Some items with images: those that the check has chosen, else a random choice, kept in `review`."""
     kept = review / f"chosen-{_mark(fingerprint)}.json"
     for file in (kept, review / "samples.json"):
         if file is not kept and not _is_of(review / "report.json", fingerprint):
@@ -54,7 +54,7 @@ def told(items: list[Item]) -> list[DatasetSample]:
     return [
         DatasetSample(
             number,
-            item.picture,
+            item.image,
             list(dict.fromkeys(label.name for label in item.labels)),
             sum(label.box is not None for label in item.labels),
         )
@@ -63,9 +63,9 @@ def told(items: list[Item]) -> list[DatasetSample]:
 
 
 def thumbnail(top: Path, item: Item, review: Path, fingerprint: str | None, *, boxes: bool) -> bytes:
-    """A JPEG of one item, made when it is first asked for. Raises NotFound for a picture that cannot be read."""
+    """A JPEG of one item, made when it is first asked for. Raises NotFound for an image that cannot be read."""
     folder = review / "thumbnails"
-    name = hashlib.blake2b(f"{fingerprint}\0{item.picture}\0{boxes}".encode(errors="surrogateescape"), digest_size=12)
+    name = hashlib.blake2b(f"{fingerprint}\0{item.image}\0{boxes}".encode(errors="surrogateescape"), digest_size=12)
     kept = folder / f"{name.hexdigest()}.jpg"
     try:
         return kept.read_bytes()
@@ -85,18 +85,18 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
     from PIL import Image, ImageDraw
 
     try:
-        with Image.open(top / item.picture) as opened:
+        with Image.open(top / item.image) as opened:
             opened.draft("RGB", (SIDE, SIDE))
-            width, height = item.size or _size_of(opened, top, item.picture)
-            picture = opened.convert("RGB")
-        picture.thumbnail((SIDE, SIDE))
+            width, height = item.size or _size_of(opened, top, item.image)
+            img = opened.convert("RGB")
+        img.thumbnail((SIDE, SIDE))
         if boxes and item.mask:
-            _tint(picture, top / item.mask)
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        raise NotFound(f"the picture {item.picture} cannot be read: {error}; the report says more") from None
+            _tint(img, top / item.mask)
+    except Exception as error:  # a damaged image fails in as many ways as there are formats
+        raise NotFound(f"the image {item.image} cannot be read: {error}; the report says more") from None
     if boxes:
-        draw = ImageDraw.Draw(picture)
-        across, down = picture.width / max(width, 1), picture.height / max(height, 1)
+        draw = ImageDraw.Draw(img)
+        across, down = img.width / max(width, 1), img.height / max(height, 1)
         for label in item.labels:
             if label.box is None or label.name.lower() == IGNORED:
                 continue
@@ -105,31 +105,31 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
             colour = _COLOURS[sum(label.name.encode()) % len(_COLOURS)]
             draw.rectangle((left, upper, right, lower), outline=colour, width=2)
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
+    img.save(out, "JPEG", quality=85)
     return out.getvalue()
 
 
-def _tint(picture: Image, mask: Path) -> None:
-    """Lay a colour for each class over the picture; class 0 and masks that are none are left out."""
+def _tint(img: Image, mask: Path) -> None:
+    """Lay a colour for each class over the image; class 0 and masks that are none are left out."""
     from PIL import Image
 
     try:
         with Image.open(mask) as opened:
             found = masks.plain(opened)
-    except Exception:  # a damaged picture fails in as many ways as there are formats; the report tells it
+    except Exception:  # a damaged image fails in as many ways as there are formats; the report tells it
         return
     if isinstance(found, str):
         return
-    found = found.resize(picture.size, Image.Resampling.NEAREST)
+    found = found.resize(img.size, Image.Resampling.NEAREST)
     for number, count in enumerate(found.histogram()):
         if number and count:
             veil = found.point([VEIL if value == number else 0 for value in range(256)], "L")
-            picture.paste(_COLOURS[number % len(_COLOURS)], (0, 0), veil)
+            img.paste(_COLOURS[number % len(_COLOURS)], (0, 0), veil)
 
 
-def _size_of(opened: object, top: Path, picture: str) -> tuple[int, int]:
+def _size_of(opened: object, top: Path, img: str) -> tuple[int, int]:
     """The size before a reduced reading was asked for."""
-    found = measure(top, picture)
+    found = measure(top, img)
     return found if isinstance(found, tuple) else (1, 1)
 
 
@@ -150,8 +150,8 @@ def _random_items(top: Path, type_: str, format_: str) -> list[Item]:
 
 
 def _readable(top: Path, items: list[Item]) -> list[Item]:
-    """Those whose pictures are still there, by path."""
-    return sorted((item for item in items if (top / item.picture).is_file()), key=lambda item: item.picture)
+    """Those whose images are still there, by path."""
+    return sorted((item for item in items if (top / item.image).is_file()), key=lambda item: item.image)
 
 
 class _Report(msgspec.Struct):

@@ -25,7 +25,7 @@ IMAGE_FOLDERS = ("images_train/", "images/", "images_val/", "images_test/")
 
 
 def check(folder: Path, type_: str, format_: str) -> Path:
-    """The data set's top: `folder`, or what is left when leading folders are stripped. Changes nothing.
+    """The dataset's top: `folder`, or what is left when leading folders are stripped. Changes nothing.
 
     Raises BadRequest that says what is missing, what was expected, and shows the tree that was found. Blocks: for a
     thread.
@@ -156,7 +156,7 @@ def _check_classification(top: Path, format_: str) -> None:
     if format_ == "custom" and "images_train" in found and not _there(top, "train.csv"):
         raise _refusal(top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds")
     if format_ in ("raw", "custom"):
-        return  # pictures lie flat: raw ones have no classes, a custom set's are in its csv
+        return  # images lie flat: raw ones have no classes, a custom set's are in its csv
     names = _class_names(top) if format_ == "classification_pyt" else None
     for folder in found:
         if folder == "images_test":
@@ -167,7 +167,7 @@ def _check_classification(top: Path, format_: str) -> None:
                 top,
                 "image_classification",
                 format_,
-                f"{told(folder)}/ has no subfolders: each class's pictures lie in its own",
+                f"{told(folder)}/ has no subfolders: each class's images lie in its own",
             )
         if names is not None:
             _compare(folder, classes, names)
@@ -218,7 +218,7 @@ def _refusal(top: Path, type_: str, format_: str, what: str) -> BadRequest:
         if format_ == "custom":
             expected += ", and train.csv beside images_train/"
     return BadRequest(
-        f"The files are not laid out as a data set of type {type_}, format {format_}: {what}.\n"
+        f"The files are not laid out as a dataset of type {type_}, format {format_}: {what}.\n"
         f"Expected at the top: {expected}.\nFound:\n{tree(top)}"
     )
 

@@ -1,4 +1,4 @@
-"""What a data set holds, in figures: one walk over its files, in a thread."""
+"""What a dataset holds, in figures: one walk over its files, in a thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from taod.datasets.names import is_text, raw
 from taod.datasets.validation import extensions, label_stats
 from taod.datasets.validation.fingerprint import Mark, folders
-from taod.datasets.validation.layouts import CLASS_FOLDERS, PICTURES, SPLITS
+from taod.datasets.validation.layouts import CLASS_FOLDERS, IMAGE_SUFFIXES, SPLITS
 from taod.datasets.validation.structure import some
 from taod.errors import BadRequest
 from taod.types.dataset import DatasetSummary, SplitSummary
@@ -20,30 +20,30 @@ class _Walk(NamedTuple):
     files: int
     bytes: int
     fingerprint: str
-    pictures: dict[str, int]
-    """Pictures directly in each folder that has some, by its path below the top."""
+    images: dict[str, int]
+    """Images directly in each folder that has some, by its path below the top."""
     folders: list[str]
     hollow: list[str]
-    """Pictures of 0 bytes."""
+    """Images of 0 bytes."""
     extensions: Counter[tuple[str, str]]
     """Images by folder and extension."""
     some: list[str]
-    """Pictures to look into, of all folders."""
+    """Images to look into, of all folders."""
 
 
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
-    """Figures of a data set whose structure was found right; `folder` is its top. Blocks: for a thread.
+    """Figures of a dataset whose structure was found right; `folder` is its top. Blocks: for a thread.
 
     Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI,
     masks). The fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
 
-    Raises BadRequest when a classification set holds pictures of 0 bytes, or annotations.json is not COCO; when
+    Raises BadRequest when a classification set holds images of 0 bytes, or annotations.json is not COCO; when
     the name of a file is not UTF-8, as it may be in a folder of this machine.
     """
     walk = _walk(folder)
     splits = _splits(walk, folder, type_)
     if type_ == "image_classification":
-        _check_pictures(walk)
+        _check_images(walk)
     classes = sorted({name for split in splits for name in split.classes})
     if format_ == "classification_pyt":
         lines = (folder / "classes.txt").read_text("utf-8-sig").splitlines()
@@ -86,15 +86,15 @@ def _of_labels(counts: dict[str, int], splits: list[SplitSummary]) -> list[str]:
     return list(counts)
 
 
-def _check_pictures(walk: _Walk) -> None:
+def _check_images(walk: _Walk) -> None:
     if walk.hollow:
-        many = "is a picture" if len(walk.hollow) == 1 else f"are {len(walk.hollow)} pictures"
+        many = "is an image" if len(walk.hollow) == 1 else f"are {len(walk.hollow)} images"
         raise BadRequest(f"{some(walk.hollow)}: there {many} of 0 bytes; replace or remove them and upload again")
 
 
 def _walk(top: Path) -> _Walk:
     mark = Mark()
-    pictures: Counter[str] = Counter()
+    images: Counter[str] = Counter()
     seen: list[str] = []
     hollow: list[str] = []
     suffixes: Counter[tuple[str, str]] = Counter()
@@ -111,14 +111,14 @@ def _walk(top: Path) -> _Walk:
                 raise BadRequest(f"the name {raw(path)} is not UTF-8; rename the file")
             mark.add(path, told)
             suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122 (a million times)
-            if suffix.lower() in PICTURES:
-                pictures[where] += 1
+            if suffix.lower() in IMAGE_SUFFIXES:
+                images[where] += 1
                 suffixes[where, suffix] += 1
                 if not told.st_size:
                     hollow.append(path)
                 elif len(chosen) - here < label_stats.MEASURED:
                     chosen.append(path)
-    return _Walk(mark.files, mark.bytes, str(mark), dict(pictures), seen, sorted(hollow), suffixes, sorted(chosen))
+    return _Walk(mark.files, mark.bytes, str(mark), dict(images), seen, sorted(hollow), suffixes, sorted(chosen))
 
 
 def _splits(walk: _Walk, top: Path, type_: str) -> list[SplitSummary]:
@@ -147,13 +147,13 @@ def _name(root: str, type_: str) -> str:
 
 def _split(walk: _Walk, root: str, name: str, by_class: bool) -> SplitSummary:
     inside = f"{root}/"
-    images = walk.pictures.get(root, 0)
+    images = walk.images.get(root, 0)
     classes: dict[str, int] = {}
     if by_class:
         for folder in walk.folders:
             if folder.startswith(inside):
                 classes.setdefault(folder[len(inside) :].partition("/")[0], 0)
-    for folder, count in walk.pictures.items():
+    for folder, count in walk.images.items():
         if folder.startswith(inside):
             images += count
             if by_class:

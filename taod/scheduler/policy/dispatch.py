@@ -100,7 +100,7 @@ def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
 
 
 def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
-    """Models use GPUs where there are any; the conversions of data sets leave them alone where there are CPU slots."""
+    """Models use GPUs where there are any; the conversions of datasets leave them alone where there are CPU slots."""
     kinds = {device.kind for device in devices}
     first, second = DeviceKind.GPU, DeviceKind.CPU
     if owner_kind == "dataset":

@@ -1,4 +1,4 @@
-"""Which data sets are being uploaded at this moment; kept in memory, so that a crash leaves no data set half marked."""
+"""Which datasets are being uploaded at this moment; kept in memory, so that a crash leaves no dataset half marked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taod.errors import Conflict
 
 
 class Uploads:
-    """The uploads under way, by data set."""
+    """The uploads under way, by dataset."""
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
@@ -21,9 +21,9 @@ class Uploads:
 
     @contextmanager
     def claim(self, dataset_id: str) -> Iterator[None]:
-        """Hold the data set for one upload. Raises Conflict while another one holds it."""
+        """Hold the dataset for one upload. Raises Conflict while another one holds it."""
         if dataset_id in self._under_way:
-            raise Conflict(f"data set {dataset_id} is being uploaded right now; wait until that upload has ended")
+            raise Conflict(f"dataset {dataset_id} is being uploaded right now; wait until that upload has ended")
         self._under_way.add(dataset_id)
         try:
             yield

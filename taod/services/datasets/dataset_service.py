@@ -1,4 +1,4 @@
-"""Data sets: making, reading, changing, deleting, filling by an upload or by a link."""
+"""Datasets: making, reading, changing, deleting, filling by an upload or by a link."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ KIND = "dataset"
 
 
 class Datasets:
-    """What may be asked about data sets; every method is on behalf of one user, who sees only their own."""
+    """What may be asked about datasets; every method is on behalf of one user, who sees only their own."""
 
     def __init__(
         self,
@@ -80,23 +80,23 @@ class Datasets:
         return Path(record.path) if record.state == "linked" and record.path else self._root.dataset(record.id)
 
     def record(self, user_id: str, dataset_id: str) -> DatasetRecord:
-        """The stored data set. Raises NotFound."""
+        """The stored dataset. Raises NotFound."""
         found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
         if found is None:
-            raise NotFound(f"there is no data set {dataset_id}; GET …/dataset lists those that there are")
+            raise NotFound(f"there is no dataset {dataset_id}; GET …/dataset lists those that there are")
         return found
 
     def get(self, user_id: str, dataset_id: str) -> Dataset:
-        """One data set with its jobs. Raises NotFound."""
+        """One dataset with its jobs. Raises NotFound."""
         return self._view([self.record(user_id, dataset_id)])[0]
 
     def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
-        """The user's data sets with their jobs."""
+        """The user's datasets with their jobs."""
         records, total = self._store.datasets.list(user_id, wanted, sort, page.skip, page.size)
         return Page(self._view(records), total)
 
     def create(self, user_id: str, body: DatasetCreate) -> Dataset:
-        """Make an empty data set. Raises BadRequest for a type or format that is unknown or does not fit."""
+        """Make an empty dataset. Raises BadRequest for a type or format that is unknown or does not fit."""
         self._check_kind(body.type, body.format)
         now = iso(self._clock.time())
         record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
@@ -117,7 +117,7 @@ class Datasets:
         return self._view([record])[0]
 
     async def delete(self, user_id: str, dataset_id: str) -> Dataset:
-        """Cancel the data set's own jobs, then delete it with its files. A linked folder is left alone.
+        """Cancel the dataset's own jobs, then delete it with its files. A linked folder is left alone.
 
         Raises BadRequest while a model uses it, Conflict while it is being uploaded.
         """
@@ -154,13 +154,13 @@ class Datasets:
         )
 
     async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
-        """What is noticed about a data set that is read: whether its linked folder has changed."""
+        """What is noticed about a dataset that is read: whether its linked folder has changed."""
         return await self._lineage.look([self.record(user_id, dataset_id)])
 
     async def upload(
         self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], wish: Wish = Wish(), part: Part | None = None
     ) -> UploadAnswer:
-        """Take an archive in, or one part of it; what the data set had before stays until the new data is whole.
+        """Take an archive in, or one part of it; what the dataset had before stays until the new data is whole.
 
         Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
         Conflict while the data is being read or uploaded.
@@ -214,7 +214,7 @@ class Datasets:
                 with self._store.lasting():
                     self._store.datasets.update(dataset_id, state="ready", path=None, summary=summary)
             except NotFound:
-                remove_folder(self._root.dataset(dataset_id))  # of a job, whose data set was not made yet
+                remove_folder(self._root.dataset(dataset_id))  # of a job, whose dataset was not made yet
             self._intake.recorded(dataset_id)
 
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
@@ -225,7 +225,7 @@ class Datasets:
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
             with self._store.lasting():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
-            # What was uploaded before is not what the data set is now.
+            # What was uploaded before is not what the dataset is now.
             await self._intake.forget(record.id)
         self._announcer.dataset(user_id, record.id, "uploaded", "linked")
         return summary
@@ -246,9 +246,9 @@ class Datasets:
         description: str = "",
         parent_dataset: str | None = None,
     ) -> Dataset:
-        """Make a data set of a folder that a job has left; the job's files stay.
+        """Make a dataset of a folder that a job has left; the job's files stay.
 
-        `type` is that of the data set whose job it is, where nothing else is told, and so is `parent_dataset`. Raises
+        `type` is that of the dataset whose job it is, where nothing else is told, and so is `parent_dataset`. Raises
         BadRequest where the folder is not laid out as type and format say, or they do not fit; then none is made.
         """
         source = self._store.datasets.get(job.user_id, parent_dataset or job.owner_id)
@@ -289,7 +289,7 @@ class Datasets:
         users = self._store.datasets.users_of(record.id)
         if users:
             names = ", ".join(f"{name!r} ({model_id})" for model_id, name in users)
-            raise BadRequest(f"data set {record.name!r} is used by the models {names}; take it out of them first")
+            raise BadRequest(f"dataset {record.name!r} is used by the models {names}; take it out of them first")
 
     def _check_not_read(self, record: DatasetRecord, *, but_own: bool = False) -> None:
         """Refuse to replace or delete data that a run is reading; `but_own`: its own jobs are cancelled before.
@@ -302,7 +302,7 @@ class Datasets:
                 continue
             if job.owner_id in owners or any(seen.dataset_id == record.id for seen in job.data):
                 raise Conflict(
-                    f"job {job.id[:8]} ({job.action}) is reading data set {record.name!r}; "
+                    f"job {job.id[:8]} ({job.action}) is reading dataset {record.name!r}; "
                     "wait until it has ended, or cancel it"
                 )
 
@@ -326,5 +326,5 @@ class Datasets:
         ]
 
     def actions(self, record: DatasetRecord) -> list[str]:
-        """What can be done with the data set itself."""
+        """What can be done with the dataset itself."""
         return self._catalogue.actions_for_dataset(record.type, record.format)

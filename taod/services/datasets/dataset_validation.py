@@ -1,7 +1,7 @@
-"""Full checks of data sets: begun by themselves when data came in, one at a time, each in a process of its own.
+"""Full checks of datasets: begun by themselves when data came in, one at a time, each in a process of its own.
 
 A check is the engine's command line (`dataset check`), but no job: it takes no device, waits in no queue, and whoever
-uses the data need not wait for it. What it finds lies in `reviews/<data set>/` under the root, with its status lines.
+uses the data need not wait for it. What it finds lies in `reviews/<dataset>/` under the root, with its status lines.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Checks:
         """Check now; a check that is under way is begun anew. Raises NotFound, BadRequest where there is no data."""
         record = self._datasets.record(user_id, dataset_id)
         if not record.has_data:
-            raise BadRequest(f"data set {record.name!r} has no files to check: upload or link them first")
+            raise BadRequest(f"dataset {record.name!r} has no files to check: upload or link them first")
         self._begin(record, deep=deep)
         return self.report(user_id, record.id)
 
@@ -116,7 +116,7 @@ class Checks:
         record = self._datasets.record(user_id, dataset_id)
         one = self._under_way.get(record.id)
         if one is None:
-            raise NotFound(f"no check of data set {record.name!r} is under way; GET …/report tells of the last one")
+            raise NotFound(f"no check of dataset {record.name!r} is under way; GET …/report tells of the last one")
         one.cancelled = True
         await self._end(one)
         return self.report(user_id, record.id)
@@ -147,7 +147,7 @@ class Checks:
         return found
 
     def _noticed(self, user_id: str, dataset_id: str, change: str) -> None:
-        """What was announced of a data set."""
+        """What was announced of a dataset."""
         if change == "deleted":
             one = self._under_way.get(dataset_id)
             if one is not None and one.task is not None:
@@ -178,7 +178,7 @@ class Checks:
                 self._tell(one)
                 one.failed = await self._run(one, folder)
         except Exception as error:
-            log.exception("the check of data set %s failed", one.record.id)
+            log.exception("the check of dataset %s failed", one.record.id)
             one.failed = str(error)
 
     def _over(self, one: _UnderWay, folder: Path) -> None:
@@ -189,7 +189,7 @@ class Checks:
                 self._settle(one, folder)
 
     def _settle(self, one: _UnderWay, folder: Path) -> None:
-        """Leave a report whatever happened, and tell of it; nothing where the data set has gone meanwhile."""
+        """Leave a report whatever happened, and tell of it; nothing where the dataset has gone meanwhile."""
         if self._store.datasets.get(one.record.user_id, one.record.id) is None or not folder.is_dir():
             remove_folder(folder)
             return

@@ -39,7 +39,7 @@ NOTHING = (
 
 
 class Derived:
-    """Takes a job's results as a data set of its own."""
+    """Takes a job's results as a dataset of its own."""
 
     def __init__(self, store: Store, datasets: Datasets, jobs: Jobs) -> None:
         self._store = store
@@ -47,18 +47,18 @@ class Derived:
         self._jobs = jobs
 
     async def make(self, user_id: str, job_id: str, body: DatasetFromJob) -> Dataset:
-        """A new data set of a job's results, which stay where they are.
+        """A new dataset of a job's results, which stay where they are.
 
-        Raises NotFound, and BadRequest where the job has not left a data set.
+        Raises NotFound, and BadRequest where the job has not left a dataset.
         """
         job = self._jobs.record(user_id, job_id)
         if job.network not in DATA_SERVICES:
             raise BadRequest(
                 f"job {job.id} is a {job.action} of {job.network}: only jobs of {', '.join(sorted(DATA_SERVICES))} "
-                "leave data sets"
+                "leave datasets"
             )
         if job.state is not State.DONE:
-            raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a data set")
+            raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a dataset")
         source = self._source(job)
         left = await asyncio.to_thread(left_by, self._jobs.folder(job).results)
         if left is None:
@@ -108,13 +108,13 @@ class Derived:
             yield top
 
     def _source(self, job: JobRecord) -> DatasetRecord | None:
-        """The data set that the job has read."""
+        """The dataset that the job has read."""
         read = (seen.dataset_id for seen in job.data if seen.role == "inference")
         return next((found for each in read if (found := self._store.datasets.get(job.user_id, each))), None)
 
 
 def _type(format_: str, source: str | None) -> str:
-    """What is made of a data set of segments is one again, where the format can hold them."""
+    """What is made of a dataset of segments is one again, where the format can hold them."""
     if format_ == "unet":
         return DatasetType.SEMANTIC_SEGMENTATION
     if format_ == "coco" and source in (DatasetType.SEMANTIC_SEGMENTATION, DatasetType.INSTANCE_SEGMENTATION):

@@ -1,4 +1,4 @@
-"""Samples of data sets, as a user asks for them."""
+"""Samples of datasets, as a user asks for them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Samples:
         self._root = root
         self._datasets = datasets
         self._one = asyncio.Lock()
-        """One choice at a time: it reads the whole data set."""
+        """One choice at a time: it reads the whole dataset."""
 
     async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
-        """Some pictures of a data set; none where it has no files. Raises NotFound."""
+        """Some images of a dataset; none where it has no files. Raises NotFound."""
         return samples.told(await self._items(self._datasets.record(user_id, dataset_id)))
 
     async def thumbnail(self, user_id: str, dataset_id: str, number: int, *, boxes: bool) -> bytes:
@@ -31,7 +31,7 @@ class Samples:
         record = self._datasets.record(user_id, dataset_id)
         items = await self._items(record)
         if number >= len(items):
-            raise NotFound(f"there is no sample {number} of data set {record.name!r}; GET …/samples lists them")
+            raise NotFound(f"there is no sample {number} of dataset {record.name!r}; GET …/samples lists them")
         mark = None if record.summary is None else record.summary.fingerprint
         review = self._root.review(record.id)
         return await asyncio.to_thread(

@@ -37,7 +37,7 @@ from taod.types.state import ACTIVE, State
 
 AnyJob = JobRecord | NewJob | PendingJob
 CONVERSIONS = ("convert", "dataset_convert")
-"""How the actions begin that write into the data set itself."""
+"""How the actions begin that write into the dataset itself."""
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
 
@@ -67,19 +67,19 @@ class Planner:
         self._lineage = lineage
 
     def ready(self, job: AnyJob) -> str | None:
-        """None when every data set that the job may read has its data, whole; else which one it waits for."""
+        """None when every dataset that the job may read has its data, whole; else which one it waits for."""
         for role, dataset in self._datasets(job):
             if dataset.id in self._uploads:
-                return f"its {role} data set {dataset.name!r} is still being uploaded"
+                return f"its {role} dataset {dataset.name!r} is still being uploaded"
             if not dataset.has_data:
-                return f"its {role} data set {dataset.name!r} has no data yet: upload an archive or link a folder"
+                return f"its {role} dataset {dataset.name!r} has no data yet: upload an archive or link a folder"
             if job.owner_id != dataset.id and (converting := self.converting(dataset)) is not None:
                 held = " (held)" if converting.state is State.HELD else ""
-                return f"its {role} data set {dataset.name!r} is being converted by {short(converting)}{held}"
+                return f"its {role} dataset {dataset.name!r} is being converted by {short(converting)}{held}"
         return None
 
     def converting(self, dataset: DatasetRecord) -> JobRecord | None:
-        """The conversion of the data set that has not ended: what it writes lies in it, and is read with it."""
+        """The conversion of the dataset that has not ended: what it writes lies in it, and is read with it."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
         return next((job for job in jobs if job.action.startswith(CONVERSIONS)), None)
@@ -132,7 +132,7 @@ class Planner:
     def shell_refusal(self, job: NewJob, planned: Mapping[str, NewJob]) -> str:
         """Why its tool's entry point cannot take its command line (`shell_safety`); empty where it can.
 
-        What only the start knows (files of its parent, of a data set still uploaded) is checked then.
+        What only the start knows (files of its parent, of a dataset still uploaded) is checked then.
         """
         model = self._model(job)
         if not any(map(shell_safety.found, self._given(job, model))):
@@ -268,7 +268,7 @@ class Planner:
         return found
 
     def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
-        """(role, data set) of everything that the job may read."""
+        """(role, dataset) of everything that the job may read."""
         return dataset_inputs.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
     def folder(self, dataset: DatasetRecord) -> Path:
@@ -280,9 +280,7 @@ class Planner:
         """`writing`: the job writes into the dataset; what it writes for a linked folder goes to a view of it."""
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
         if dataset.has_data and not root.is_dir():
-            raise BadRequest(
-                f"the data of data set {dataset.name!r} is not at {root} any more; upload or link it again"
-            )
+            raise BadRequest(f"the data of dataset {dataset.name!r} is not at {root} any more; upload or link it again")
         linked = None
         view = self._root.dataset(dataset.id)
         if dataset.state == "linked" and (writing or view.is_dir()):

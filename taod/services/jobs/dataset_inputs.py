@@ -1,4 +1,4 @@
-"""Which data sets an owner's jobs may read, each with its role."""
+"""Which datasets an owner's jobs may read, each with its role."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration"
 
 
 def datasets_read(store: Store, user_id: str, owner_kind: str, owner_id: str) -> list[tuple[str, DatasetRecord]]:
-    """(role, data set) of everything that a job of this model or data set may read."""
+    """(role, dataset) of everything that a job of this model or dataset may read."""
     if owner_kind == "dataset":
         own = store.datasets.get(user_id, owner_id)
         return [] if own is None else [("own", own)]
@@ -20,12 +20,12 @@ def datasets_read(store: Store, user_id: str, owner_kind: str, owner_id: str) ->
 
 
 def train(store: Store, user_id: str, model: ModelRecord) -> list[DatasetRecord]:
-    """The data sets that the model is trained on."""
+    """The datasets that the model is trained on."""
     return [found for dataset_id in model.train_datasets if (found := store.datasets.get(user_id, dataset_id))]
 
 
 def single(store: Store, user_id: str, model: ModelRecord) -> list[tuple[str, DatasetRecord]]:
-    """The data sets of which a model has one each."""
+    """The datasets of which a model has one each."""
     found = []
     for role, field in ROLES.items():
         dataset_id = getattr(model, field)

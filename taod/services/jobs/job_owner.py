@@ -1,4 +1,4 @@
-"""The owner of jobs and specs, a data set or a model, seen alike by the services of both."""
+"""The owner of jobs and specs, a dataset or a model, seen alike by the services of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taod.services.models.model_service import Models
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who has jobs and specs. `network` is the model's network_arch, or the data set's type."""
+    """Who has jobs and specs. `network` is the model's network_arch, or the dataset's type."""
 
     kind: str
     id: str

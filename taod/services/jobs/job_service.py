@@ -68,7 +68,7 @@ class Jobs:
         return found
 
     def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
-        """The stored job of one model or data set of the user's. Raises NotFound."""
+        """The stored job of one model or dataset of the user's. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id != user_id:
             raise NotFound(f"jobs of {kind} {owner.name!r} are its owner's: only their results can be read")
@@ -89,13 +89,13 @@ class Jobs:
         return veiled(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
 
     def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
-        """The jobs of one model or data set, as the user may see them."""
+        """The jobs of one model or dataset, as the user may see them."""
         owner = self._owners.find(user_id, kind, owner_id)
         jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
         return Page(jobs if owner.user_id == user_id else [veiled(job) for job in jobs], total)
 
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
-        """Jobs over all models and data sets; their results come without the long parts."""
+        """Jobs over all models and datasets; their results come without the long parts."""
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
         views = [record.view() for record in records]
         if any(view.state is State.QUEUED for view in views):

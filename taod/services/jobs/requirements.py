@@ -1,4 +1,4 @@
-"""What a job needs besides its parent: data sets, devices, weights. Pure rules, checked when a job is posted."""
+"""What a job needs besides its parent: datasets, devices, weights. Pure rules, checked when a job is posted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OWN_LAYOUT = frozenset(
         "re_identification",
     }
 )
-"""Networks whose one data set holds the parts for training, evaluation and inference together."""
+"""Networks whose one dataset holds the parts for training, evaluation and inference together."""
 
 _IDS = ("gpu_id", "gpu_ids")
 
@@ -41,10 +41,10 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def check_datasets(model: ModelRecord, action: str) -> None:
-    """Raise BadRequest where the model certainly lacks a data set that the action reads."""
+    """Raise BadRequest where the model certainly lacks a dataset that the action reads."""
     field = _missing(model, action)
     if field is not None:
-        value = '["<id of a data set>"]' if field == "train_datasets" else '"<id of a data set>"'
+        value = '["<id of a dataset>"]' if field == "train_datasets" else '"<id of a dataset>"'
         raise BadRequest(
             f"{action} needs {field}, and model {model.name!r} has none; "
             f'set it by PATCH …/model/{model.id} {{"{field}": {value}}}'

@@ -37,7 +37,7 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 class Specs:
-    """What may be asked about the specifications of a model's or a data set's actions."""
+    """What may be asked about the specifications of a model's or a dataset's actions."""
 
     def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig) -> None:
         self._store = store

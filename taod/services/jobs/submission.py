@@ -50,7 +50,7 @@ _KEPT = frozenset(
 
 
 class Posting:
-    """Makes jobs of a model's or a data set's actions."""
+    """Makes jobs of a model's or a dataset's actions."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Which data sets and pretrained models a model may name: they exist, belong to the user, and fit the network."""
+"""Which datasets and pretrained models a model may name: they exist, belong to the user, and fit the network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LABELLED_FORMATS: dict[str, frozenset[str]] = {
     "lprnet": frozenset({"lprnet"}),
 }
 """Formats whose files the data sources of a network's train and evaluate are written from; a network that is not
-here takes every format that has labels. Inference and calibration need pictures only."""
+here takes every format that has labels. Inference and calibration need images only."""
 
 
 def check_references(store: Store, user_id: str, network: Network, fields: Mapping[str, Any]) -> None:
@@ -58,11 +58,11 @@ def check_references(store: Store, user_id: str, network: Network, fields: Mappi
 def _check_dataset(store: Store, user_id: str, network: Network, field: str, dataset_id: str) -> None:
     dataset = store.datasets.get(user_id, dataset_id)
     if dataset is None:
-        raise _refused(field, f"there is no data set {dataset_id!r}; GET …/dataset lists yours")
+        raise _refused(field, f"there is no dataset {dataset_id!r}; GET …/dataset lists yours")
     fitting = fitting_types(network.name, network.dataset_type)
     if dataset.type not in fitting:
         wanted = " or ".join(map(repr, fitting))
-        raise _refused(field, f"data set {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {wanted}")
+        raise _refused(field, f"dataset {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {wanted}")
     if field in LABELLED:
         _check_format(network, field, dataset)
 
@@ -72,11 +72,11 @@ def _check_format(network: Network, field: str, dataset: DatasetRecord) -> None:
     if allowed is not None and dataset.format not in allowed:
         raise _refused(
             field,
-            f"data set {dataset.name!r} has format {dataset.format!r}, {network.name} needs "
+            f"dataset {dataset.name!r} has format {dataset.format!r}, {network.name} needs "
             f"{' or '.join(sorted(allowed))} here",
         )
     if allowed is None and dataset.format in UNLABELLED_FORMATS:
-        raise _refused(field, f"data set {dataset.name!r} has format {dataset.format!r}, which has no labels")
+        raise _refused(field, f"dataset {dataset.name!r} has format {dataset.format!r}, which has no labels")
 
 
 def _check_ptm(store: Store, user_id: str, network: Network, model_id: str) -> None:

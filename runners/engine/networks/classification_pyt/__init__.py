@@ -1,1 +1,1 @@
-"""Image classification (`classification_pyt`): pictures in class folders to a class each."""
+"""Image classification (`classification_pyt`): images in class folders to a class each."""

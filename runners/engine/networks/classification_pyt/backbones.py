@@ -84,14 +84,14 @@ OPTIONS: dict[str, dict[str, _Kind]] = {
     },
 }
 """What `model.backbone.custom_args` may set, a family. `stem_stride` (1, 2 or 4) and `patch_size` are how much the
-stem shrinks the picture; left out, they are chosen by the picture's size."""
+stem shrinks the image; left out, they are chosen by the image's size."""
 
 _WITHOUT_EFFECT = ("drop_path_rate", "drop_path")
 """The catalogue's default sets these for every backbone; a family without stochastic depth leaves them."""
 
 
 def resolve(name: str, custom: dict[str, Any], size: tuple[int, int] | None) -> tuple[dict[str, Any], list[str]]:
-    """The family and every option of a backbone for pictures of `size` (height, width), and notes for the log.
+    """The family and every option of a backbone for images of `size` (height, width), and notes for the log.
 
     Without `size` what depends on it is left out. Raises SpecError for an unknown backbone or option, or a value of
     the wrong type.
@@ -117,7 +117,7 @@ def resolve(name: str, custom: dict[str, Any], size: tuple[int, int] | None) -> 
     shrink = "stem_stride" if options["family"] == "resnet" else "patch_size"
     options.setdefault(shrink, _shrink(options["family"], min(size)))
     if options["family"] == "vit" and any(side % options["patch_size"] for side in size):
-        raise SpecError(f"A picture of {size[0]}x{size[1]} cannot be cut into patches of {options['patch_size']}.")
+        raise SpecError(f"An image of {size[0]}x{size[1]} cannot be cut into patches of {options['patch_size']}.")
     return options, notes
 
 
@@ -151,7 +151,7 @@ def _check_shape(name: str, options: dict[str, Any]) -> None:
 
 
 def _shrink(family: str, side: int) -> int:
-    """How much the stem shrinks pictures whose shorter side is `side`, where the spec does not say."""
+    """How much the stem shrinks images whose shorter side is `side`, where the spec does not say."""
     if family == "vit":
         return 16 if side >= 128 else 8 if side >= 64 else 4
     smallest = 1 if family == "resnet" else 2

@@ -1,6 +1,6 @@
-"""The evaluate action: a model's KPIs on labelled pictures.
+"""The evaluate action: a model's KPIs on labelled images.
 
-Pictures are those of `dataset.data.val`, which is where the catalogue puts the evaluation data set; where that is not
+Images are those of `dataset.data.val`, which is where the catalogue puts the evaluation dataset; where that is not
 set, those of `dataset.data.test` by class folder.
 """
 
@@ -34,15 +34,15 @@ def run(run: Run) -> str:
     model = evaluation_data.load(spec.evaluate.checkpoint, "evaluate.checkpoint")
     found = images.in_classes(split, where, model.classes)
     asked = evaluation_data.about(model, found, split, where, spec, spec.evaluate.batch_size)
-    log.info("Evaluating %d pictures of %s", len(found.names), found.folder)
+    log.info("Evaluating %d images of %s", len(found.names), found.folder)
     score = _score(asked, _topk(spec.evaluate.topk), run, tolerant=spec.dataset.data.skip_unreadable)
     kpi = score.kpi()
     per_class = {"accuracy": score.accuracy(), "precision": score.precision()}
-    _write(run.results, score, {"checkpoint": str(model.source), "pictures": score.count, **kpi, "classes": per_class})
+    _write(run.results, score, {"checkpoint": str(model.source), "images": score.count, **kpi, "classes": per_class})
     for name, value in kpi.items():
         log.info("%s %.4f", name, value)
     run.status.running("Evaluation", kpi=kpi, categorical=per_class)
-    return f"Evaluation finished: accuracy_top-1 {kpi['accuracy_top-1']:.4f} on {score.count} pictures"
+    return f"Evaluation finished: accuracy_top-1 {kpi['accuracy_top-1']:.4f} on {score.count} images"
 
 
 def _topk(wanted: int | list[int] | None) -> tuple[int, ...]:
@@ -64,7 +64,7 @@ def _score(asked: evaluation_data.Asked, topk: tuple[int, ...], run: Run, *, tol
         if pace.due():
             run.status.running(f"Evaluating, batch {step} of {asked.feed.steps}", cur_iter=step)
     if not score.count:
-        raise DataError(f"None of the pictures of {asked.found.folder} can be read.")
+        raise DataError(f"None of the images of {asked.found.folder} can be read.")
     return score
 
 

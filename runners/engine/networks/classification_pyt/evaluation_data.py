@@ -1,4 +1,4 @@
-"""What evaluate and inference share: the model at hand, and a feed of pictures brought to its size."""
+"""What evaluate and inference share: the model at hand, and a feed of images brought to its size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from runners.engine.errors import SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.networks.classification_pyt import predictor, settings
-from runners.engine.networks.classification_pyt.images import Pictures
+from runners.engine.networks.classification_pyt.images import Images
 from runners.engine.networks.classification_pyt.loading import Batch, Feed, default_workers
 from runners.engine.networks.classification_pyt.pipeline import Pipeline
 from runners.engine.networks.classification_pyt.predictor import Predictor
@@ -30,10 +30,10 @@ def load(checkpoint: str | None, field: str) -> Predictor:
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A model and the pictures that it is asked about."""
+    """A model and the images that it is asked about."""
 
     model: Predictor
-    found: Pictures
+    found: Images
     feed: Feed
 
     def answers(self, interrupt: Interrupt) -> Iterator[tuple[Batch, np.ndarray]]:
@@ -41,11 +41,11 @@ class Asked(msgspec.Struct, frozen=True):
         return self.model.over(self.feed, interrupt)
 
 
-def about(model: Predictor, found: Pictures, split: Split, where: str, spec: settings.Spec, batch: int | None) -> Asked:
+def about(model: Predictor, found: Images, split: Split, where: str, spec: settings.Spec, batch: int | None) -> Asked:
     """The split's own pipeline where the spec has one, else the one kept with the model. Raises SpecError."""
     pipeline = Pipeline(split.pipeline or model.pipeline, where)
     if pipeline.size != model.size:
-        raise SpecError(f"{where}.pipeline makes pictures of {pipeline.size}, the model wants {model.size}.")
+        raise SpecError(f"{where}.pipeline makes images of {pipeline.size}, the model wants {model.size}.")
     if pipeline.norm and (list(pipeline.norm.mean), list(pipeline.norm.std)) != (model.mean, model.std):
         log.warning("%s.pipeline normalises otherwise than in training; the training's mean and std are used", where)
     data = spec.dataset.data

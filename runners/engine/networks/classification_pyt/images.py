@@ -1,4 +1,4 @@
-"""Finds pictures on disk: class folders with a classes file, or a plain folder; and reads one picture. No torch."""
+"""Finds images on disk: class folders with a classes file, or a plain folder; and reads one image. No torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ REMEDY = "replace or remove it, or set dataset.data.skip_unreadable to true"
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A picture that could not be decoded, and why. A value, so that it can cross from a data worker."""
+    """An image that could not be decoded, and why. A value, so that it can cross from a data worker."""
 
     index: int
     path: str
     reason: str
 
     def error(self) -> DataError:
-        return DataError(f"The picture {self.path} cannot be read ({self.reason}); {REMEDY}.")
+        return DataError(f"The image {self.path} cannot be read ({self.reason}); {REMEDY}.")
 
 
-class Pictures(msgspec.Struct, frozen=True):
-    """Pictures of one folder, in sorted order; `labels` are indices into `classes`, empty where none are known."""
+class Images(msgspec.Struct, frozen=True):
+    """Images of one folder, in sorted order; `labels` are indices into `classes`, empty where none are known."""
 
     folder: str
     names: list[str]
@@ -41,17 +41,17 @@ class Pictures(msgspec.Struct, frozen=True):
         return os.path.join(self.folder, self.names[index])  # noqa: PTH118  a million times an epoch
 
     def digest(self) -> str:
-        """Says whether another listing has the same pictures with the same labels in the same order."""
+        """Says whether another listing has the same images with the same labels in the same order."""
         found = hashlib.sha256("\0".join(self.classes).encode())
         for name, label in zip(self.names, self.labels, strict=True):
             found.update(f"\n{label} {name}".encode())
         return found.hexdigest()
 
 
-def in_classes(split: Split, where: str, classes: list[str] | None = None, *, every: bool = False) -> Pictures:
-    """The pictures of a split by class folder.
+def in_classes(split: Split, where: str, classes: list[str] | None = None, *, every: bool = False) -> Images:
+    """The images of a split by class folder.
 
-    `classes` (a checkpoint's) else the split's own decide the order. With `every`, each class must have a picture.
+    `classes` (a checkpoint's) else the split's own decide the order. With `every`, each class must have an image.
     Raises DataError.
     """
     folder = _folder(split, where)
@@ -72,28 +72,28 @@ def in_classes(split: Split, where: str, classes: list[str] | None = None, *, ev
         labels += [order[name]] * len(found)
     empty = [name for name in listed if order[name] not in set(labels)]
     if not names or (every and empty):
-        raise DataError(f"{folder} has no pictures of class {_some(empty)}; known suffixes: {' '.join(SUFFIXES)}.")
-    return Pictures(str(folder), names, labels, list(listed))
+        raise DataError(f"{folder} has no images of class {_some(empty)}; known suffixes: {' '.join(SUFFIXES)}.")
+    return Images(str(folder), names, labels, list(listed))
 
 
-def loose(split: Split, where: str) -> Pictures:
-    """All pictures below a folder, whatever its shape. Raises DataError."""
+def loose(split: Split, where: str) -> Images:
+    """All images below a folder, whatever its shape. Raises DataError."""
     folder = _folder(split, where)
     names = _below(folder, "")
     if not names:
-        raise DataError(f"{folder} ({where}.data_prefix) has no pictures; known suffixes: {' '.join(SUFFIXES)}.")
-    return Pictures(str(folder), names, [], [])
+        raise DataError(f"{folder} ({where}.data_prefix) has no images; known suffixes: {' '.join(SUFFIXES)}.")
+    return Images(str(folder), names, [], [])
 
 
 def read(path: str) -> Image.Image:
-    """The picture as RGB. Raises whatever the decoder raises: a broken file may break it in many ways."""
+    """The image as RGB. Raises whatever the decoder raises: a broken file may break it in many ways."""
     with Image.open(path) as image:
         image.load()
         return upright_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture as RGB, turned as its EXIF data say; 16-bit greys are scaled to 8 bits."""
+    """The image as RGB, turned as its EXIF data say; 16-bit greys are scaled to 8 bits."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image, dtype=np.float64)
@@ -132,7 +132,7 @@ def _listed(split: Split, folder: Path, where: str) -> list[str] | None:
 
 
 def _below(folder: Path, inner: str) -> list[str]:
-    """Paths of pictures at any depth below folder/inner, relative to the folder, sorted."""
+    """Paths of images at any depth below folder/inner, relative to the folder, sorted."""
     found = []
     for place, folders, files in os.walk(folder / inner, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""The inference action: a class for each picture of a folder, whatever the folder's shape."""
+"""The inference action: a class for each image of a folder, whatever the folder's shape."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger("engine")
 def run(run: Run) -> str:
     """Write result.csv: path, class, confidence (softmax, in [0, 1]); returns the closing sentence.
 
-    A picture that cannot be read is left out with a warning. The file appears only when it is whole.
+    An image that cannot be read is left out with a warning. The file appears only when it is whole.
     """
     spec = settings.of(run.document)
     split, where = spec.dataset.data.test, "dataset.data.test"
     model = evaluation_data.load(spec.inference.checkpoint, "inference.checkpoint")
     found = images.loose(split, where)
     asked = evaluation_data.about(model, found, split, where, spec, spec.inference.batch_size)
-    log.info("Classifying %d pictures of %s", len(found.names), found.folder)
+    log.info("Classifying %d images of %s", len(found.names), found.folder)
     interrupt, pace = Interrupt().install(), Pace(0.5)
     target, aside = run.results / "result.csv", run.results / ".result.csv.part"
     written = left_out = 0
@@ -47,7 +47,7 @@ def run(run: Run) -> str:
                 run.status.running(f"Classifying, batch {step} of {asked.feed.steps}", cur_iter=step)
     if not written:
         aside.unlink()
-        raise DataError(f"None of the {left_out} pictures of {found.folder} can be read.")
+        raise DataError(f"None of the {left_out} images of {found.folder} can be read.")
     aside.replace(target)
     note = f"; {left_out} could not be read and are left out" if left_out else ""
-    return f"Inference finished: {written} pictures classified{note}"
+    return f"Inference finished: {written} images classified{note}"

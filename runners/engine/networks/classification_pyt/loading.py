@@ -1,4 +1,4 @@
-"""Brings pictures to the model: batches of uint8 tensors whose content depends on seed, epoch and index alone.
+"""Brings images to the model: batches of uint8 tensors whose content depends on seed, epoch and index alone.
 
 Neither the number of workers nor where an epoch was taken up again changes a batch, which is what makes a resumed
 run equal to an uninterrupted one.
@@ -17,15 +17,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from runners.engine.interrupt import leave_to_parent
 from runners.engine.networks.classification_pyt import images
-from runners.engine.networks.classification_pyt.images import Pictures, Unreadable
+from runners.engine.networks.classification_pyt.images import Images, Unreadable
 from runners.engine.networks.classification_pyt.pipeline import Pipeline
 
 Key = tuple[int, int]
-"""(epoch, index of the picture)."""
+"""(epoch, index of the image)."""
 
 
 class Batch(NamedTuple):
-    """`pixels` uint8 [n, height, width, 3]; `labels` int64 [n] (-1 where unknown); `indices` of the pictures."""
+    """`pixels` uint8 [n, height, width, 3]; `labels` int64 [n] (-1 where unknown); `indices` of the images."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -33,10 +33,10 @@ class Batch(NamedTuple):
     unreadable: list[Unreadable]
 
 
-class PictureSet(Dataset[Any]):
-    """Reads and transforms one picture at a time; a broken one comes as an Unreadable, not as an exception."""
+class ImageSet(Dataset[Any]):
+    """Reads and transforms one image at a time; a broken one comes as an Unreadable, not as an exception."""
 
-    def __init__(self, found: Pictures, pipeline: Pipeline, seed: int) -> None:
+    def __init__(self, found: Images, pipeline: Pipeline, seed: int) -> None:
         self._found = found
         self._pipeline = pipeline
         self._seed = seed
@@ -55,9 +55,9 @@ class PictureSet(Dataset[Any]):
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """Which pictures make which batch: shuffled by (seed, epoch) for training, else in order.
+    """Which images make which batch: shuffled by (seed, epoch) for training, else in order.
 
-    In training a last batch of a single picture is left out, since a batch norm has nothing to compare it with.
+    In training a last batch of a single image is left out, since a batch norm has nothing to compare it with.
     """
 
     def __init__(self, count: int, batch: int, seed: int, *, shuffle: bool) -> None:
@@ -83,14 +83,14 @@ class EpochBatches(Sampler[list[Key]]):
 
 
 class Feed:
-    """A data set's batches, an epoch at a time. Batches of pictures that were all unreadable have n = 0."""
+    """A dataset's batches, an epoch at a time. Batches of images that were all unreadable have n = 0."""
 
     def __init__(
-        self, found: Pictures, pipeline: Pipeline, *, batch: int, workers: int, seed: int, shuffle: bool
+        self, found: Images, pipeline: Pipeline, *, batch: int, workers: int, seed: int, shuffle: bool
     ) -> None:
         self._order = EpochBatches(len(found.names), batch, seed, shuffle=shuffle)
         self._loader: DataLoader[Any] = DataLoader(
-            PictureSet(found, pipeline, seed),
+            ImageSet(found, pipeline, seed),
             batch_sampler=self._order,
             num_workers=workers,
             collate_fn=_collate,

@@ -23,7 +23,7 @@ class Architecture(msgspec.Struct, frozen=True):
 
 
 class Classifier(nn.Module):
-    """Normalised pictures float32 [n, 3, height, width] to logits [n, classes]."""
+    """Normalised images float32 [n, 3, height, width] to logits [n, classes]."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Classifier(nn.Module):
 
 
 def plan(backbone: str, custom: dict[str, Any], classes: int, size: tuple[int, int]) -> tuple[Architecture, list[str]]:
-    """The architecture for pictures of `size` (height, width), and notes for the log. Raises SpecError."""
+    """The architecture for images of `size` (height, width), and notes for the log. Raises SpecError."""
     options, notes = backbones.resolve(backbone, custom, size)
     return Architecture(backbone, options, classes, *size), notes
 
@@ -82,7 +82,7 @@ def _vit(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """How pictures and weights lie in memory: channels last on a GPU, where convolutions are faster so.
+    """How images and weights lie in memory: channels last on a GPU, where convolutions are faster so.
 
     Not on the CPU: there oneDNN writes past its buffers in the backward pass of narrow strided 1x1 convolutions laid
     out so (8 channels, several threads, an odd batch; seen with torch 2.13).

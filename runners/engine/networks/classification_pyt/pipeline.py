@@ -1,6 +1,6 @@
-"""A pipeline of steps, built from the spec and checked before the first picture is opened.
+"""A pipeline of steps, built from the spec and checked before the first image is opened.
 
-Arithmetic that a batch can share (normalising) is left to the batch: a `Pipeline` yields uint8 pictures.
+Arithmetic that a batch can share (normalising) is left to the batch: a `Pipeline` yields uint8 images.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Pipeline:
         self.size = self._output_size(where)
 
     def __call__(self, image: Image.Image, rng: Random) -> np.ndarray:
-        """A picture as uint8 [height, width, 3]."""
+        """An image as uint8 [height, width, 3]."""
         for step in self.steps:
             image = step(image, rng)
         return np.array(image, dtype=np.uint8)
 
     def _output_size(self, where: str) -> tuple[int, int]:
-        """(height, width) of what comes out, tried on pictures of unlike shapes."""
+        """(height, width) of what comes out, tried on images of unlike shapes."""
         sizes = {self(Image.new("RGB", size), Random(0)).shape[:2] for size in ((37, 91), (300, 200), (64, 64))}
         if len(sizes) != 1:
             raise SpecError(
-                f"{where}.pipeline leaves pictures of unlike sizes; end it with RandomResizedCrop, CenterCrop, "
+                f"{where}.pipeline leaves images of unlike sizes; end it with RandomResizedCrop, CenterCrop, "
                 "RandomCrop or Resize to [height, width]."
             )
         height, width = sizes.pop()

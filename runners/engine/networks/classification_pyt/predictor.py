@@ -1,4 +1,4 @@
-"""Runs a trained model on pictures, from a checkpoint (torch) or an ONNX file (onnxruntime), behind one face."""
+"""Runs a trained model on images, from a checkpoint (torch) or an ONNX file (onnxruntime), behind one face."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Score:
         return {**share, "loss": self.loss}
 
     def accuracy(self) -> dict[str, float]:
-        """Share of each class's pictures that were recognised (its recall); classes without pictures are left out."""
+        """Share of each class's images that were recognised (its recall); classes without images are left out."""
         return self._per_class(self.confusion.sum(axis=1))
 
     def precision(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ CATALOGUE_SIDE = 224
 
 
 class Split(msgspec.Struct, frozen=True):
-    """One of train, val, test: a folder of class folders (test: of pictures), and the file that lists the classes."""
+    """One of train, val, test: a folder of class folders (test: of images), and the file that lists the classes."""
 
     data_prefix: str | None = None
     classes: str | list[str] | None = None
@@ -35,7 +35,7 @@ class Data(msgspec.Struct, frozen=True):
     workers_per_gpu: Annotated[int, Meta(ge=0)] | None = None
     """None: chosen by device and cores."""
     skip_unreadable: bool = False
-    """The engine's own: leave out pictures that cannot be read, with a warning, instead of failing."""
+    """The engine's own: leave out images that cannot be read, with a warning, instead of failing."""
 
 
 class ImageNorm(msgspec.Struct, frozen=True):

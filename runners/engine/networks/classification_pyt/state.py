@@ -26,7 +26,7 @@ class Progress(msgspec.Struct):
     epoch: int = 1
     step: int = 0
     seen: int = 0
-    """Pictures of this epoch."""
+    """Images of this epoch."""
     seconds: float = 0.0
     """Time spent on this epoch, over all attempts."""
 
@@ -39,10 +39,10 @@ class Frame(msgspec.Struct, frozen=True):
     mean: list[float]
     std: list[float]
     pipeline: list[dict[str, Any]]
-    """Entries that bring val and test pictures to the model's size."""
+    """Entries that bring val and test images to the model's size."""
     optimizer: str
     data: dict[str, Any]
-    """Digest of the pictures, batch size, seed: a position within an epoch means something only where all agree."""
+    """Digest of the images, batch size, seed: a position within an epoch means something only where all agree."""
     spec: dict[str, Any]
 
 
@@ -78,7 +78,7 @@ def restore(trainer: Trainer, frame: Frame, content: dict[str, Any], path: Path)
     _restore_rng(content["rng"], trainer.device)
     progress = msgspec.convert(content["progress"], Progress)
     if progress.step and content["frame"]["data"] != frame.data:
-        log.warning("Pictures, batch size or seed differ from those of %s: epoch %d begins anew", path, progress.epoch)
+        log.warning("Images, batch size or seed differ from those of %s: epoch %d begins anew", path, progress.epoch)
         trainer.clear()
         progress = Progress(epoch=progress.epoch)
     return progress

@@ -15,7 +15,7 @@ from runners.engine import checkpoint
 from runners.engine.errors import DataError, EngineError, Interrupted, SpecError
 from runners.engine.interrupt import Interrupt
 from runners.engine.networks.classification_pyt import images, models, optimise, settings, state
-from runners.engine.networks.classification_pyt.images import Pictures
+from runners.engine.networks.classification_pyt.images import Images
 from runners.engine.networks.classification_pyt.loading import Batch, Feed, default_workers
 from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries
 from runners.engine.networks.classification_pyt.predictor import Predictor, torch_logits
@@ -44,7 +44,7 @@ class Prepared(msgspec.Struct, frozen=True):
     validation: tuple[Feed, Predictor] | None
     batch: int
     tolerant: bool
-    """Unreadable pictures are left out."""
+    """Unreadable images are left out."""
 
 
 def run(run: Run) -> str:
@@ -73,7 +73,7 @@ def _prepare(spec: settings.Spec, run: Run) -> Prepared:
     prepare(device, spec.seed, deterministic=spec.train.exp_config.deterministic)
     found = images.in_classes(data.train, "dataset.data.train", every=True)
     if len(found.names) < 2:
-        raise DataError(f"{found.folder} has a single picture; training needs at least two.")
+        raise DataError(f"{found.folder} has a single image; training needs at least two.")
     _check_classes(spec.model.head.num_classes, found)
     pipeline = Pipeline(data.train.pipeline or DEFAULT_PIPELINE, "dataset.data.train")
     norm = pipeline.norm or spec.dataset.img_norm_cfg
@@ -106,7 +106,7 @@ def _prepare(spec: settings.Spec, run: Run) -> Prepared:
         str(trainer.dtype).removeprefix("torch."),
         torch.get_num_threads(),
     )
-    log.info("%d pictures of %d classes in %d steps an epoch", len(found.names), len(found.classes), feed.steps)
+    log.info("%d images of %d classes in %d steps an epoch", len(found.names), len(found.classes), feed.steps)
     validation = _validation(spec, frame, trainer, workers) if config.validate else None
     folder = run.results / "train"
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,13 +122,13 @@ def _validation(spec: settings.Spec, frame: Frame, trainer: Trainer, workers: in
     pipeline = Pipeline(frame.pipeline, "dataset.data.val")
     size = (frame.architecture.height, frame.architecture.width)
     if pipeline.size != size:
-        raise SpecError(f"dataset.data.val.pipeline makes pictures of {pipeline.size}, dataset.data.train's of {size}.")
+        raise SpecError(f"dataset.data.val.pipeline makes images of {pipeline.size}, dataset.data.train's of {size}.")
     feed = Feed(found, pipeline, batch=data.samples_per_gpu, workers=workers, seed=0, shuffle=False)
     logits = torch_logits(trainer.model, frame.mean, frame.std, trainer.device)
     return feed, Predictor(Path(), frame.classes, frame.mean, frame.std, size, frame.pipeline, logits)
 
 
-def _check_classes(wanted: int, found: Pictures) -> None:
+def _check_classes(wanted: int, found: Images) -> None:
     """The data decide the number of classes; a number that somebody set must agree."""
     count = len(found.classes)
     if wanted == count:

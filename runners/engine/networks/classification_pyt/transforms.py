@@ -1,4 +1,4 @@
-"""Steps of picture pipelines in the MMClassification style, with Pillow: each takes a picture and a random source."""
+"""Steps of image pipelines in the MMClassification style, with Pillow: each takes an image and a random source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _window(image: Image.Image, top: int, left: int, height: int, width: int) -> Image.Image:
-    """A part of the picture; what lies outside of it is black."""
+    """A part of the image; what lies outside of it is black."""
     return image.crop((left, top, left + width, top + height))
 
 
@@ -230,7 +230,7 @@ class Resize:
 
 @dataclass
 class CenterCrop:
-    """The middle window of `crop_size`; where the picture is smaller, black is put around it."""
+    """The middle window of `crop_size`; where the image is smaller, black is put around it."""
 
     crop_size: Size
 
@@ -257,7 +257,7 @@ class Pad:
 
 @dataclass
 class Normalize:
-    """Not a step on a picture: mean and standard deviation a channel, which the batch is normalised by.
+    """Not a step on an image: mean and standard deviation a channel, which the batch is normalised by.
 
     On the 0-255 scale; values that can only be meant on the 0-1 scale (every std at most 1) are brought to it.
     """

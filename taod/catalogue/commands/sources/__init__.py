@@ -56,7 +56,7 @@ def further(facts: JobFacts) -> list[dict[str, str]]:
 
 
 def fill(spec: dict[str, Any], facts: JobFacts) -> None:
-    """Write the places of the job's data into its specification; a data set that the model lacks leaves no trace."""
+    """Write the places of the job's data into its specification; a dataset that the model lacks leaves no trace."""
     network = _FILLS.get(facts.network)
     if network is not None:
         network(spec, facts)

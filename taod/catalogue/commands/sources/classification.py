@@ -1,4 +1,4 @@
-"""Data of the classifiers of whole pictures, of the inspection pairs, and of metric learning."""
+"""Data of the classifiers of whole images, of the inspection pairs, and of metric learning."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _ML_RECOG = "metric_learning_recognition/retail-product-checkout-dataset_classif
 
 
 def classification_pyt(spec: Spec, facts: JobFacts) -> None:
-    """`dataset.data.{train,val,test}`: pictures and class list.
+    """`dataset.data.{train,val,test}`: images and class list.
 
-    An evaluation measures on the eval data set, so there `test` is that one too, whichever of both the tool reads.
+    An evaluation measures on the eval dataset, so there `test` is that one too, whichever of both the tool reads.
     """
     if len(facts.train) > 1:
         raise BadRequest(
-            f"classification_pyt reads one train data set, and the model has {len(facts.train)}: "
+            f"classification_pyt reads one train dataset, and the model has {len(facts.train)}: "
             "leave one in train_datasets, or merge them into one"
         )
     train = first(facts)

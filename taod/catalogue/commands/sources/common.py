@@ -1,4 +1,4 @@
-"""What the layouts share: places in a data set, and the names of its classes."""
+"""What the layouts share: places in a dataset, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fill = Callable[[Spec, JobFacts], None]
 
 
 def at(dataset: DatasetFacts | None, name: str = "") -> str | None:
-    """A place in a data set, there or not; None where there is no data set."""
+    """A place in a dataset, there or not; None where there is no dataset."""
     if dataset is None:
         return None
     return str(dataset.root / name) if name else str(dataset.root)
@@ -35,7 +35,7 @@ def first(facts: JobFacts) -> DatasetFacts | None:
 
 
 def images_folder(dataset: DatasetFacts, name: str) -> Path:
-    """The folder `name` of a data set; where it lacks that but has exactly one `images*` folder, that one."""
+    """The folder `name` of a dataset; where it lacks that but has exactly one `images*` folder, that one."""
     wanted = dataset.root / name
     if wanted.is_dir():
         return wanted
@@ -44,7 +44,7 @@ def images_folder(dataset: DatasetFacts, name: str) -> Path:
 
 
 def class_names(dataset: DatasetFacts) -> list[str]:
-    """The classes that were found in a data set, else those of its classes.txt or classes.json; empty: none is told."""
+    """The classes that were found in a dataset, else those of its classes.txt or classes.json; empty: none is told."""
     if dataset.classes:
         return list(dataset.classes)
     listed = dataset.root / "classes.txt"

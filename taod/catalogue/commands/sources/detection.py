@@ -24,7 +24,7 @@ def is_indexed(dataset: DatasetFacts) -> bool:
 def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
     """detectnet_v2, faster_rcnn: one source for each train set, and the eval set as the only validation source.
 
-    The inference of detectnet_v2 reads no data set: its message has no field for one, and refuses what it lacks.
+    The inference of detectnet_v2 reads no dataset: its message has no field for one, and refuses what it lacks.
     """
     if facts.network == "detectnet_v2" and facts.action == "inference":
         return
@@ -102,7 +102,7 @@ def _coco(dataset: DatasetFacts) -> dict[str, Any]:
 
 
 def conversions(spec: Spec, facts: JobFacts) -> None:
-    """The conversions of a detection data set; what they write goes into its `tfrecords/`."""
+    """The conversions of a detection dataset; what they write goes into its `tfrecords/`."""
     own = facts.own
     if own is None:
         return

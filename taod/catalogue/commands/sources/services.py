@@ -1,4 +1,4 @@
-"""Data of the data services, which work on the inference data set: COCO, KITTI or masks of unet, as the spec says."""
+"""Data of the data services, which work on the inference dataset: COCO, KITTI or masks of unet, as the spec says."""
 
 from __future__ import annotations
 

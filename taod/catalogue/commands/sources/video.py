@@ -103,7 +103,7 @@ def pointpillars(spec: Spec, facts: JobFacts) -> None:
 
 
 def bpnet(spec: Spec, facts: JobFacts) -> None:
-    """COCO people: the data set's own description file, and its folder as the root of all pictures."""
+    """COCO people: the dataset's own description file, and its folder as the root of all images."""
     dataset = facts.own or first(facts)
     if facts.action == "dataset_convert":
         put_all(spec, {"root_directory_path": at(dataset)})
