@@ -22,10 +22,10 @@ KITTI = "pedestrian 0.00 0 0.00 1 2 30 40 0 0 0 0 0 0 0\ncar 0.00 0 0.00 5 6 70 
 
 
 @pytest.fixture
-async def model(server, imgs) -> str:
-    train = await server.ready_dataset(imgs("train"), name="train images")
-    val = await server.ready_dataset(imgs("val"))
-    test = await server.ready_dataset(imgs("test"))
+async def model(server, images) -> str:
+    train = await server.ready_dataset(images("train"), name="train images")
+    val = await server.ready_dataset(images("val"))
+    test = await server.ready_dataset(images("test"))
     return await server.model(
         name="reader", encryption_key="very-secret", train_datasets=[train], eval_dataset=val, inference_dataset=test
     )

@@ -38,8 +38,8 @@ def job(server: Server, job_id: str) -> Any:
 
 
 @pytest.fixture
-async def model(server: Server, imgs) -> str:
-    data = await server.ready_dataset(imgs("train"), name="images")
+async def model(server: Server, images) -> str:
+    data = await server.ready_dataset(images("train"), name="images")
     return await server.model(train_datasets=[data], eval_dataset=data)
 
 
@@ -153,7 +153,7 @@ async def test_a_held_parent_is_named_so_and_its_release_lets_both_go_on(server,
     await until(server, lambda: "is paused by" in job(server, train).reason)
 
 
-async def test_another_users_job_is_not_named_in_reasons(server, queued, imgs) -> None:
+async def test_another_users_job_is_not_named_in_reasons(server, queued, images) -> None:
     services = server.services
     bob = services.users.add("bob")[0]
     token = services.users.issue(bob.id, kind=BEARER, label="test")
@@ -164,7 +164,7 @@ async def test_another_users_job_is_not_named_in_reasons(server, queued, imgs) -
         data = (
             await client.post(f"{base}/dataset", json={"type": "image_classification", "format": "classification_pyt"})
         ).json()["id"]
-        await client.post(f"{base}/dataset/{data}/link", json={"path": str(imgs("val"))})
+        await client.post(f"{base}/dataset/{data}/link", json={"path": str(images("val"))})
         model = (
             await client.post(f"{base}/model", json={"network_arch": "classification_pyt", "train_datasets": [data]})
         ).json()["id"]
@@ -248,8 +248,10 @@ class TestData:
         config.devices.cpu_slots = 2
         return config
 
-    async def test_an_upload_that_fails_lets_those_go_on_who_can_with_the_data_that_stayed(self, server, imgs) -> None:
-        data = await server.ready_dataset(imgs("train"), name="images")
+    async def test_an_upload_that_fails_lets_those_go_on_who_can_with_the_data_that_stayed(
+        self, server, images
+    ) -> None:
+        data = await server.ready_dataset(images("train"), name="images")
         model = await server.model(train_datasets=[data])
         go_on = asyncio.Event()
 
@@ -272,8 +274,8 @@ class TestData:
         server.word("go")
         await until(server, lambda: job(server, train).state is State.DONE)
 
-    async def test_a_model_that_is_given_other_data_lets_its_jobs_go_on(self, server, imgs) -> None:
-        ready = await server.ready_dataset(imgs("train"))
+    async def test_a_model_that_is_given_other_data_lets_its_jobs_go_on(self, server, images) -> None:
+        ready = await server.ready_dataset(images("train"))
         model = await server.model(train_datasets=[await server.dataset(name="empty")])
         async with server.services.bus.subscribe(None) as events:
             # The first reading of the devices looks at the queue too: it must be over.

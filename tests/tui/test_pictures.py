@@ -1,6 +1,6 @@
 """Images of every page, tab and dialogue, in two sizes and both looks, held against those in `__snapshots__`.
 
-Ids, times and figures are fixed. An image that is meant to change: `pytest tests/tui/test_images.py
+Ids, times and figures are fixed. An image that is meant to change: `pytest tests/tui/test_pictures.py
 --snapshot-update`, and look at it before it is committed.
 """
 
