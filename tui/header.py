@@ -26,7 +26,7 @@ ORDER = (
     State.FAILED,
     State.CANCELLED,
 )
-PAGES = (("jobs", "J", "obs"), ("datasets", "D", "ata sets"), ("models", "M", "odels"))
+PAGES = (("jobs", "J", "obs"), ("datasets", "D", "atasets"), ("models", "M", "odels"))
 """Name, and the word with its key apart."""
 GAP = 5
 """Cells of padding and distance in the line."""

@@ -58,9 +58,9 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
 
     row("dataset", dataset.id)
     row("type", Text(f"{dataset.type}  ", style=TEXT).append(dataset.format, style=SOFT))
-    row("made", format.moment(dataset.created_on))
+    row("created", format.moment(dataset.created_on))
     if dataset.description:
-        row("about", dataset.description, SOFT)
+        row("description", dataset.description, SOFT)
     if summary is None:
         return Group(table)
     row("state", summary.state, GREEN if summary.state in ("ready", "linked") else SOFT)
@@ -69,7 +69,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
     if summary.state == "empty":
         row("", "Nothing in it yet: u uploads an archive or links a folder.", SOFT)
     if summary.files:
-        row("holds", f"{summary.images:,} images in {summary.files:,} files, {format.size(summary.bytes)}")
+        row("contents", f"{summary.images:,} images in {summary.files:,} files, {format.size(summary.bytes)}")
     if summary.sizes is not None:
         row("sizes", review.sizes(summary.sizes))
     if summary.boxes is not None:

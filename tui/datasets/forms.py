@@ -74,7 +74,7 @@ async def bring_in(client: Client, dataset: Dataset, where: str) -> Files:
 class NewDataset(Form[Files]):
     """Makes a dataset. Where its files are refused, nothing of it is left."""
 
-    YES = "Make it"
+    YES = "Create"
 
     def __init__(self, client: Client, kinds: Sequence[NetworkInfo]) -> None:
         super().__init__("New dataset")
@@ -117,7 +117,7 @@ class NewDataset(Form[Files]):
 class BringFiles(Form[Files]):
     """Gives a dataset its files, or other ones."""
 
-    YES = "Bring them in"
+    YES = "Upload"
 
     def __init__(self, client: Client, dataset: Dataset) -> None:
         super().__init__(f"Files of {dataset.name}".replace("[", r"\["))

@@ -27,10 +27,10 @@ REST_JOBS = 2_000
 TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
 NO_JOBS = (
-    "No jobs yet. The way to one:\n\n"
-    "[$primary]D[/] [$dim]brings in a dataset,[/] [$primary]M[/] [$dim]makes a model of it,[/] "
-    "[$primary]t[/] [$dim]there trains it[/]\n"
-    "[$primary]taod quickstart[/] [$dim]in a shell does it all, with handwritten digits[/]"
+    "No jobs yet. To run one:\n\n"
+    "[$primary]D[/] [$dim]upload a dataset[/]  [$primary]M[/] [$dim]create a model[/]  "
+    "[$primary]t[/] [$dim]train it[/]\n"
+    "[$primary]taod quickstart[/] [$dim]in a shell does all three with handwritten digits[/]"
 )
 
 

@@ -55,9 +55,9 @@ def facts(model: Model, names: Mapping[str, str]) -> Group:
 
     row("model", model.id)
     row("network", f"{model.network_arch}  {model.dataset_type}")
-    row("made", format.moment(model.created_on))
+    row("created", format.moment(model.created_on))
     if model.description:
-        row("about", model.description, SOFT)
+        row("description", model.description, SOFT)
     row("train on", ", ".join(names.get(each, each) for each in model.train_datasets) or "nothing yet")
     for label, one in (
         ("evaluate on", model.eval_dataset),

@@ -81,7 +81,7 @@ class ModelForm(Form[Model]):
         train.add_options(Selection(name, key, key in chosen) for name, key in named)
         train.highlighted = 0 if named else None
         row = next(each for each in self.query(Row) if each.widget is train)
-        missing = f"No {network.dataset_type} dataset fits {network.name}: make one first (D)." if network else ""
+        missing = f"No {network.dataset_type} dataset fits {network.name}: create one first (D)." if network else ""
         row.note("space chooses" if named else missing, wrong=not named)
         for field, _ in USES:
             select = self.query_one(f"#{field}", Select)

@@ -15,7 +15,7 @@ from tui.forms.form import Form, Row
 class PauseQueue(Form[QueueState]):
     """Asks why; everybody who waits is told."""
 
-    YES = "Pause it"
+    YES = "Pause queue"
 
     def __init__(self, client: Client) -> None:
         super().__init__("Pause the whole queue")

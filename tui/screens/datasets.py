@@ -177,7 +177,9 @@ class DatasetsPage(ListPage):
         if dataset is None:
             return
         consequence = "Its record and its uploaded files go; a linked folder stays as it is."
-        if await self.app.push_screen_wait(Confirm(f"Delete '{dataset.name}'?", consequence, "Delete it", "Keep it")):
+        if await self.app.push_screen_wait(
+            Confirm(f"Delete '{dataset.name}'?", consequence, "Delete dataset", "Keep it")
+        ):
             try:
                 await self.dashboard.client.delete_dataset(dataset.id)
             except ClientError as error:

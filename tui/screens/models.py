@@ -157,7 +157,7 @@ class ModelsPage(ListPage):
         consequence = f"Its {len(model.jobs)} jobs and all that they left go with it."
         if going:
             consequence += f" {going} of them have not ended and are cancelled."
-        if await self.app.push_screen_wait(Confirm(f"Delete '{model.name}'?", consequence, "Delete it", "Keep it")):
+        if await self.app.push_screen_wait(Confirm(f"Delete '{model.name}'?", consequence, "Delete model", "Keep it")):
             try:
                 await self.dashboard.client.delete_model(model.id)
             except ClientError as error:

@@ -288,7 +288,7 @@ class SpecEditor(Live, ModalScreen[bool]):
             return
         if self.draft.changes:
             changed = ", ".join(".".join(path) for path in list(self.draft.changes)[:4])
-            question = Confirm("Leave without saving?", f"Changed: {changed}.", "Leave", "Go on editing")
+            question = Confirm("Leave without saving?", f"Changed: {changed}.", "Leave", "Keep editing")
             if not await self.app.push_screen_wait(question):
                 return
         self.dismiss(False)

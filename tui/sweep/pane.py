@@ -210,7 +210,7 @@ class TrialsPane(Live, Vertical):
             f"Trial {sweep.best} is its model" if sweep.best is not None else "No trial has a value yet: it will fail"
         )
         told = f"{kept}. {going} open trial{'' if going == 1 else 's'} will be cancelled." if going else f"{kept}."
-        if not await self.app.push_screen_wait(Confirm("Stop the sweep early?", told, "Stop it", "Go on")):
+        if not await self.app.push_screen_wait(Confirm("Stop the sweep early?", told, "Stop sweep", "Keep searching")):
             return
         try:
             await self._client.finish_sweep(detail)
