@@ -232,8 +232,10 @@ class Dashboard(App[None]):
 
     @work(group="counts")
     async def _count(self) -> None:
-        await asyncio.sleep(GATHER_S)
-        self._counting = False
+        try:
+            await asyncio.sleep(GATHER_S)
+        finally:
+            self._counting = False
         try:
             self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
         except ClientError:

@@ -29,6 +29,7 @@ from taod.types.sweep import Dimension, Importance, SweepView, TrialView
 from tui import feed
 from tui.app import Dashboard
 from tui.job.spec import SpecPane
+from tui.jobs.filters import Chip, FilterBar
 from tui.queue.banner import QueueBanner
 
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
@@ -215,8 +216,17 @@ class Camera:
         """No worker goes on but those that follow a stream or wait for an answer to a dialogue."""
         lasting = {"feed", "log", "ask", "edit"}
         await self.until(lambda: not [w for w in self.app.workers if w.is_running and w.group not in lasting])
+        if not self._counted():
+            self.app.show_trials(self.app.with_trials)
+        await self.until(self._counted)
         await self.pilot.wait_for_scheduled_animations()
         await self.pilot.pause()
+
+    def _counted(self) -> bool:
+        """Whether the filters count every job: counts arrive after the jobs. While trials are listed they count too."""
+        bars = [bar for bar in self.app.screen.query(FilterBar) if not bar.trials]
+        jobs = sum(view.sweep_id is None for view in self.world.jobs.values())
+        return all(chip.jobs == jobs for bar in bars for chip in bar.query(Chip) if chip.status is None)
 
     async def take(self, name: str) -> None:
         await self.settle()

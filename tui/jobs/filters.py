@@ -31,6 +31,7 @@ class Chip(Static):
         self.count(0)
 
     def count(self, jobs: int) -> None:
+        self.jobs = jobs
         self.update(f"{self.status or 'All'} [$dim]{jobs}[/]")
 
     def on_click(self) -> None:
