@@ -13,12 +13,12 @@ GOLDEN = Path(__file__).parents[1] / "catalogue" / "golden"
 
 
 def test_a_key_of_one_letter_garbles_nothing_but_its_own_place() -> None:
-    words = ["dino", "train", "--key=k", "--out=/work/k/kitti", "-k", "k", "k", "encryption_key=k", "a.enc_key=k"]
+    words = ["dino", "train", "--key=k", "--out=/data/k/kitti", "-k", "k", "k", "encryption_key=k", "a.enc_key=k"]
     shown = [
         "dino",
         "train",
         "--key=***",
-        "--out=/work/k/kitti",
+        "--out=/data/k/kitti",
         "-k",
         "***",
         "k",
