@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from runners.gpu_index import ORDER
+from runners.processes import RUN_VARIABLE
 from runners.protocol import DeviceGrant, RunRequest
 from taod.config import INHERIT, RunnerConfig
 
@@ -49,7 +50,7 @@ def of_every_run(request: RunRequest, extra: Mapping[str, str], *, gpus: int) ->
         **request.command.environment,
         **extra,
         "TAOD_JOB_ID": request.job_id,
-        "TAOD_RUN": f"{request.job_id}/{request.attempt}",
+        RUN_VARIABLE: request.mark.partition("=")[2],
     }
 
 

@@ -96,7 +96,7 @@ class LocalRunner(ABC):
             pass
         else:
             return Claim.NEVER, None
-        found = await self._pid_of_claimed(run, _mark(request))
+        found = await self._pid_of_claimed(run, request.mark)
         if found is None:
             # The wrapper died between claim and pid file: the tool was never reached.
             return Claim.NEVER, None
@@ -105,18 +105,16 @@ class LocalRunner(ABC):
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         session = await self._until_gone(identity, request)
-        left = await asyncio.to_thread(
-            processes.kill_all, _mark(request), session, since_ticks=identity.start_ticks or 0
-        )
+        left = await asyncio.to_thread(processes.kill_all, request.mark, session, since_ticks=identity.start_ticks or 0)
         if left:
-            log.warning("run %s: processes %s do not die", _mark(request), left)
+            log.warning("run %s: processes %s do not die", request.mark, left)
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
         return _ended(request.run_folder)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
-        mark = _mark(request)
+        mark = request.mark
         number = signal.SIGKILL if force else signal.SIGTERM
         loop = asyncio.get_running_loop()
         deadline = loop.time() + EXEC_LIMIT_S
@@ -149,7 +147,7 @@ class LocalRunner(ABC):
                     env=self.inherited()
                     | ports.environment(port.number)
                     | launch.environment
-                    | dict([_mark(request).split("=", 1)])
+                    | dict([request.mark.split("=", 1)])
                     | group,
                     stdin=tell,
                     stdout=out,
@@ -259,17 +257,12 @@ def _read_memory(run: RunFolder) -> _Memory:
         return _Memory()
 
 
-def _mark(request: RunRequest) -> str:
-    """The entry that every process of the run inherits in its environment."""
-    return f"TAOD_RUN={request.job_id}/{request.attempt}"
-
-
 def _lives(identity: RunIdentity, request: RunRequest) -> bool:
     """Whether the wrapper still runs: same pid, start time and mark (the first two could repeat after a boot)."""
     return (
         identity.pid is not None
         and processes.start_ticks(identity.pid) == identity.start_ticks
-        and processes.has_mark(identity.pid, _mark(request))
+        and processes.has_mark(identity.pid, request.mark)
     )
 
 

@@ -14,6 +14,22 @@ KILL_ROUNDS = 50
 """A process that forks faster than it is killed is chased this often before it is told of."""
 
 
+RUN_VARIABLE = "TAOD_RUN"
+"""The environment variable that every process of a run inherits: `<job id>/<attempt>`."""
+
+
+def run_mark(job_id: str, attempt: int) -> str:
+    """The environment entry of a run's processes, by which `members` finds them."""
+    return f"{RUN_VARIABLE}={job_id}/{attempt}"
+
+
+def marked_job(environ: bytes) -> str | None:
+    """The job whose run has this environment (`/proc/<pid>/environ`); None where it is no run's."""
+    prefix = f"{RUN_VARIABLE}=".encode()
+    entry = next((one for one in environ.split(b"\0") if one.startswith(prefix)), None)
+    return None if entry is None else entry.removeprefix(prefix).partition(b"/")[0].decode(errors="replace")
+
+
 def start_ticks(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None when there is no such process, or only its zombie."""
     fields = _stat(pid)

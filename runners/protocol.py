@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from runners.processes import run_mark
 from taod.paths import JobFolder, RunFolder
 
 
@@ -67,6 +68,11 @@ class RunRequest(msgspec.Struct, frozen=True):
     devices: list[DeviceGrant] = []
     memory_bytes: int = 0
     """What all its processes may use together; 0: no limit."""
+
+    @property
+    def mark(self) -> str:
+        """The environment entry of the run's processes."""
+        return run_mark(self.job_id, self.attempt)
 
     @property
     def job_folder(self) -> JobFolder:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from runners.processes import marked_job
 from store.inspect import Inspection, inspect
 from taod.cli.support.check_result import Finding
 from taod.ids import is_id
@@ -123,15 +124,12 @@ def marked(root: Root) -> Iterator[tuple[int, str]]:
         if not entry.name.isdigit():
             continue
         try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
+            environ = (entry / "environ").read_bytes()
             folder = (entry / "cwd").readlink()
         except OSError:
             continue
-        marks = [one.removeprefix(b"TAOD_RUN=") for one in environ if one.startswith(b"TAOD_RUN=")]
-        if not marks:
-            continue
-        job_id = marks[0].partition(b"/")[0].decode(errors="replace")
-        if is_id(job_id) and (root.job(job_id).path.exists() or root.jobs in folder.parents):
+        job_id = marked_job(environ)
+        if job_id is not None and is_id(job_id) and (root.job(job_id).path.exists() or root.jobs in folder.parents):
             yield int(entry.name), job_id
 
 

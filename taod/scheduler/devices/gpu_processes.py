@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from runners.processes import PROC, start_ticks
+from runners.processes import PROC, marked_job, start_ticks
 from taod.scheduler.devices.nvml import GpuProcess
 
-MARK = b"TAOD_RUN="
 NAMED = 3
 """So many foreign processes are named; the rest is counted."""
 
@@ -40,7 +39,7 @@ def tenant(process: GpuProcess, proc: Path = PROC) -> Tenant:
         environ = (folder / "environ").read_bytes()
     except OSError:
         return Tenant(process.pid, name, started=started)
-    return Tenant(process.pid, name, _job_of(environ), started, readable=True)
+    return Tenant(process.pid, name, marked_job(environ), started, readable=True)
 
 
 def strangers(
@@ -67,10 +66,3 @@ def named(found: list[Tenant]) -> str:
     words = [f"pid {one.pid}" + (f" ({one.name})" if one.name else "") for one in found[:NAMED]]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"in use by {', '.join(words)}{more}, not taod's"
-
-
-def _job_of(environ: bytes) -> str | None:
-    for entry in environ.split(b"\0"):
-        if entry.startswith(MARK):
-            return entry.removeprefix(MARK).partition(b"/")[0].decode(errors="replace")
-    return None

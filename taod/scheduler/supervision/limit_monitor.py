@@ -80,9 +80,7 @@ async def _stopped(live: Live) -> str:
     identity = live.identity
     if identity.pid is None:
         return ""
-    found = await asyncio.to_thread(
-        processes.members, f"TAOD_RUN={live.job_id}/{live.request.attempt}", identity.pid, identity.start_ticks or 0
-    )
+    found = await asyncio.to_thread(processes.members, live.request.mark, identity.pid, identity.start_ticks or 0)
     stopped = [pid for pid in found if processes.is_stopped(pid)]
     return f"; pid {', '.join(map(str, stopped))} is stopped (SIGSTOP): `kill -CONT` lets it go on" if stopped else ""
 

@@ -117,9 +117,8 @@ class UsageWatch:
 
 def _look(live: Live) -> _Sample:
     identity = live.identity
-    mark = f"TAOD_RUN={live.job_id}/{live.request.attempt}"
     cpu_s, rss = {}, 0
-    for pid in processes.members(mark, identity.pid, identity.start_ticks or 0):
+    for pid in processes.members(live.request.mark, identity.pid, identity.start_ticks or 0):
         try:
             process = psutil.Process(pid)
             with process.oneshot():
