@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from taod.catalogue import chain
 from taod.catalogue.schema.tables import (
     IndexEntry,
     NetworkFile,
@@ -28,6 +27,30 @@ _NEEDS_FORMAT = {
     ("instance_segmentation", "convert"): {"coco"},
     ("semantic_segmentation", "convert"): {"coco"},
 }
+
+_TRAINED = ("train", "prune", "retrain")
+_PARENTS: dict[str, tuple[str, ...]] = {
+    "evaluate": (*_TRAINED, "export", "gen_trt_engine", "trtexec"),
+    "inference": (*_TRAINED, "export", "gen_trt_engine", "trtexec"),
+    "inference_seq": (*_TRAINED, "export"),
+    "inference_trt": (*_TRAINED, "export"),
+    "prune": ("train", "retrain"),
+    "retrain": ("train", "prune"),
+    "export": _TRAINED,
+    "calibration_tensorfile": _TRAINED,
+    "gen_trt_engine": ("export",),
+    "trtexec": ("export",),
+    "confmat": _TRAINED,
+    "convert": ("augment",),
+    "convert_and_index": ("augment",),
+    "convert_efficientdet_tf1": ("augment",),
+    "convert_efficientdet_tf2": ("augment",),
+}
+"""Action -> the actions that may be its parent."""
+_NEED_PARENT = frozenset({"prune", "retrain", "export", "calibration_tensorfile", "gen_trt_engine", "trtexec"})
+# ocdnet's prune saves the whole module. Its evaluation and retrain load that; its export and inference load a
+# checkpoint with a state dict, which a training or a retrain of the pruned model saves.
+_NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}
 
 
 class Network:
@@ -119,10 +142,12 @@ class Network:
 
     def may_follow(self, action: str) -> list[str]:
         """The actions that `action` may have as its parent."""
-        return [before for before in chain.may_follow(action) if before in self._entry.actions]
+        excluded = _NOT_AFTER.get((self.name, action), set())
+        return [each for each in _PARENTS.get(action, ()) if each in self._entry.actions and each not in excluded]
 
     def needs_parent(self, action: str) -> bool:
-        return chain.needs_parent(action)
+        """Whether `action` cannot run without a parent."""
+        return action in _NEED_PARENT
 
 
 def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:

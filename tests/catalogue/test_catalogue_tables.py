@@ -9,8 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from taod.catalogue import Catalogue, chain
+from taod.catalogue import Catalogue
 from taod.catalogue.commands import command, placeholders
+from taod.catalogue.network import of
 from taod.catalogue.schema import classwise, descriptions, merge
 from taod.catalogue.schema.json_schema import schema
 from taod.catalogue.schema.tables import index, network_file, table
@@ -149,26 +150,11 @@ def test_actions_of_a_dataset_depend_on_its_format() -> None:
     assert catalogue.network("nothing") is None
 
 
-def test_chains() -> None:
-    assert chain.resolve("detectnet_v2", ["prune", "retrain", "evaluate"], "train") == [chain.GIVEN, 0, 1]
-    assert chain.resolve("classification_pyt", ["train", "evaluate", "export", "inference"], None) == [None, 0, 0, 2]
-    assert chain.resolve("classification_pyt", ["evaluate"], None) == [None]
-    assert chain.resolve("classification_pyt", ["gen_trt_engine", "inference"], "export") == [chain.GIVEN, 0]
-
-
-@pytest.mark.parametrize(
-    ("actions", "parent", "said"),
-    [
-        (["export"], None, "export needs a finished train, prune or retrain job to work on, and no job is given"),
-        (["gen_trt_engine"], "train", "needs a finished export job to work on, and the given job is a train job"),
-        (["train"], "evaluate", "train cannot follow an evaluate job: it takes no parent"),
-        (["evaluate"], "inference", "evaluate cannot follow an inference job: it may follow train, prune"),
-    ],
-)
-def test_chains_that_cannot_be(actions: list[str], parent: str | None, said: str) -> None:
-    with pytest.raises(chain.ChainError) as refused:
-        chain.resolve("classification_pyt", actions, parent)
-    assert said in str(refused.value)
+@pytest.mark.parametrize("action", ["export", "inference"])
+def test_ocdnet_reads_a_pruned_model_only_after_its_retrain(action: str) -> None:
+    assert of("ocdnet").may_follow(action)[:2] == ["train", "retrain"]
+    assert "prune" in of("ocdnet").may_follow("evaluate")
+    assert "prune" in of("ocrnet").may_follow(action)
 
 
 def test_options_of_a_command_line() -> None:

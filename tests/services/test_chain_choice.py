@@ -33,6 +33,14 @@ def test_without_a_job_the_newest_fitting_one_is_found() -> None:
     assert choose("export", existing=[EXPORT, TRAIN, older]) == TRAIN
 
 
+def test_an_export_of_ocdnet_passes_over_a_newer_prune() -> None:
+    prune = Link("p1", "prune")
+    assert choose("export", network="ocdnet", existing=[prune, TRAIN]) == TRAIN
+    assert choose("export", network="ocdnet", earlier=[TRAIN, prune]) == TRAIN
+    with pytest.raises(BadRequest, match=r"\(prune\) cannot be the parent of export"):
+        choose("export", network="ocdnet", given=prune)
+
+
 def test_an_evaluation_of_pretrained_weights_needs_no_parent() -> None:
     assert choose("evaluate", existing=[TRAIN]) is None
     assert choose("evaluate", existing=[TRAIN], must_have=True) == TRAIN
