@@ -37,7 +37,6 @@ _PARENTS: dict[str, tuple[str, ...]] = {
     "prune": ("train", "retrain"),
     "retrain": ("train", "prune"),
     "export": _TRAINED,
-    "calibration_tensorfile": _TRAINED,
     "gen_trt_engine": ("export",),
     "trtexec": ("export",),
     "confmat": _TRAINED,
@@ -47,7 +46,7 @@ _PARENTS: dict[str, tuple[str, ...]] = {
     "convert_efficientdet_tf2": ("augment",),
 }
 """Action -> the actions that may be its parent."""
-_NEED_PARENT = frozenset({"prune", "retrain", "export", "calibration_tensorfile", "gen_trt_engine", "trtexec"})
+_NEED_PARENT = frozenset({"prune", "retrain", "export", "gen_trt_engine", "trtexec"})
 # ocdnet's prune saves the whole module. Its evaluation and retrain load that; its export and inference load a
 # checkpoint with a state dict, which a training or a retrain of the pruned model saves.
 _NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}
