@@ -7,10 +7,10 @@ from taod.errors import BadRequest, NotFound
 from taod.scheduler.context import Ground
 from taod.scheduler.policy.dispatch import ended_with_parent
 from taod.scheduler.policy.wait_reasons import short
-from taod.scheduler.supervision.checkpoints import RESUMABLE
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE
 from taod.scheduler.supervision.launch import stopping
 from taod.types.job import DetailedStatus
+from taod.types.job_requests import RULES, TRAININGS, JobRequest, accepts
 from taod.types.state import State
 
 RESUMED = "Resumed"
@@ -43,26 +43,22 @@ class Requests:
         job = self._not_ended(job_id)
         if job.state is State.STOPPING:
             return job
-        if job.action in RESUMABLE and job.state in (State.STARTING, State.RUNNING):
+        if accepts(JobRequest.PAUSE, job.action, job.state):
             return self._ask(job, PAUSE)
         return self.cancel(job_id, "user")
 
     def finish(self, job_id: str) -> JobRecord:
         """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
         job = self._find(job_id)
-        if job.state is not State.RUNNING:
-            raise BadRequest(f"{short(job)} is {job.state}; only a running sweep can be stopped early")
+        if not accepts(JobRequest.FINISH, job.action, job.state):
+            raise BadRequest(f"{short(job)} is {job.state}; {RULES[JobRequest.FINISH].condition}")
         return self._ask(job, FINISH)
 
     def resume(self, job_id: str) -> JobRecord:
         """Back into the queue, or before it where its parent or its data are not there. Raises BadRequest, NotFound."""
         job = self._find(job_id)
-        if job.action not in RESUMABLE:
-            raise BadRequest(f"Action not train: {short(job)} cannot be resumed, only train and retrain can")
-        if job.state is State.STOPPING:
-            raise BadRequest(f"{short(job)} is still stopping; resume it when it has stopped")
-        if job.state not in (State.PAUSED, State.FAILED, State.CANCELLED):
-            raise BadRequest(f"{short(job)} is {job.state}; only a paused, failed or cancelled job can be resumed")
+        if not accepts(JobRequest.RESUME, job.action, job.state):
+            raise BadRequest(_why_not_resumed(job))
         most = self._ground.config.max_queued_per_user
         if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
             raise BadRequest(
@@ -105,8 +101,11 @@ class Requests:
 
     def _not_ended(self, job_id: str) -> JobRecord:
         job = self._find(job_id)
-        if job.state.ended:
-            raise NotFound(f"{short(job)} is {job.state} already: there is nothing to stop")
+        if not accepts(JobRequest.CANCEL, job.action, job.state):
+            raise NotFound(
+                f"{short(job)} cannot be cancelled: it is {job.state.public} already ({job.reason}); "
+                f"{RULES[JobRequest.CANCEL].condition}"
+            )
         return job
 
     def _find(self, job_id: str) -> JobRecord:
@@ -114,3 +113,11 @@ class Requests:
         if job is None:
             raise NotFound(f"there is no job {job_id}")
         return job
+
+
+def _why_not_resumed(job: JobRecord) -> str:
+    if job.action in TRAININGS and job.state is State.STOPPING:
+        return f"{short(job)} is still stopping; resume it when it has stopped"
+    # The reference API answers with these words.
+    prefix = "" if job.action in TRAININGS else "Action not train: "
+    return f"{prefix}{short(job)} cannot be resumed: it is {job.state}; {RULES[JobRequest.RESUME].condition}"

@@ -183,7 +183,7 @@ async def test_a_training_is_paused_and_resumed_under_its_id(server, model) -> N
     assert "is Running" in await server.refused("DELETE", f"/model/{model}/job/{train}")
     await server.call("POST", f"/model/{model}/job/{train}", 200, content=b"")
     assert (await reached(server, train, State.PAUSED))["status"] == "Pending"
-    assert "cancel it before" in await server.refused("DELETE", f"/model/{model}/job/{train}")
+    assert "cancel it first" in await server.refused("DELETE", f"/model/{model}/job/{train}")
     await server.call("POST", f"/model/{model}/job/{train}/resume", 200)
     server.word("go")
     assert (await reached(server, train, State.DONE, State.FAILED))["attempt"] == 2

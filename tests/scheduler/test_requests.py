@@ -117,7 +117,7 @@ async def test_cancel_again_changes_nothing_and_of_an_ended_one_is_refused(hasty
     assert (await hasty.scheduler.cancel(job_id)).state is State.STOPPING
     await hasty.until(job_id, State.CANCELLED)
     for ask in (hasty.scheduler.cancel, hasty.scheduler.pause):
-        with pytest.raises(NotFound, match="is cancelled already"):
+        with pytest.raises(NotFound, match="it is Error already"):
             await ask(job_id)
         with pytest.raises(NotFound, match="there is no job"):
             await ask("nobody")
@@ -245,7 +245,7 @@ async def test_what_cannot_be_resumed_is_refused_with_the_reason(hasty: World) -
         hasty.scheduler.resume(evaluate)
     done = hasty.post(GOOD)
     await hasty.until(done, State.DONE)
-    with pytest.raises(BadRequest, match="is done; only a paused, failed or cancelled job"):
+    with pytest.raises(BadRequest, match="is done; only a paused, cancelled or failed train"):
         hasty.scheduler.resume(done)
     running = hasty.post(STUBBORN)
     await hasty.until_epoch(running)

@@ -92,7 +92,7 @@ async def test_a_key_that_can_do_nothing_says_why(dashboard: Dashboard, world: A
     queued = world.add_job(state=State.QUEUED, action="evaluate")
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == queued.id)
-        for key, words in (("p", "Only a training that runs can be paused"), ("x", "cancel it first")):
+        for key, words in (("p", "Only a running train or retrain can be paused"), ("x", "cancel it first")):
             await pilot.press(key)
             said = [note.message for note in dashboard._notifications]
             assert any(words in note and "an evaluate that is queued" in note for note in said)

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from taod.types.job import JobView
+from taod.types.job_requests import RULES, TRAININGS, JobRequest, accepts
 from taod.types.state import State
 from tui import format
 
-TRAINING = frozenset({"train", "retrain"})
-RESUMABLE = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
-PENDING = frozenset({State.WAITING, State.QUEUED, State.HELD})
 RUNNING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 NAMED = 3
 """So many jobs a question names; of more it tells the number."""
 
-ALLOWED: dict[str, Callable[[JobView], bool]] = {
-    "cancel": lambda view: not view.state.ended and view.state is not State.STOPPING,
-    "pause": lambda view: view.state is State.RUNNING and view.action in TRAINING,
-    "resume": lambda view: view.state in RESUMABLE and view.action in TRAINING,
-    "hold": lambda view: view.state in PENDING,
-    "priority": lambda view: view.state in PENDING,
-    "delete": lambda view: view.state.ended,
-    "again": lambda view: True,
+REQUESTS: dict[str, JobRequest | None] = {
+    "cancel": JobRequest.CANCEL,
+    "pause": JobRequest.PAUSE,
+    "resume": JobRequest.RESUME,
+    "hold": JobRequest.EDIT,
+    "priority": JobRequest.EDIT,
+    "delete": JobRequest.DELETE,
+    "again": None,
 }
-"""By the name of the verb, whether it can be done to a job as it is now."""
+"""The request that a key's verb makes of a job; None: a new job, whatever the old one's state."""
 
-NEEDS = {
-    "cancel": "Only a job that has not ended can be cancelled",
-    "pause": "Only a training that runs can be paused",
-    "resume": "Only a training that is paused, cancelled or failed can be resumed",
-    "hold": "Only a job that has not started can be held",
-    "priority": "Only a job that has not started has a place in the queue to change",
-    "delete": "Only a job that has ended can be deleted: cancel it first",
-    "again": "There is nothing to run again",
-}
-"""What is said when a key can do nothing."""
+
+def allowed(verb: str, view: JobView) -> bool:
+    """Whether the job accepts the verb's request in its present state."""
+    request = REQUESTS[verb]
+    return request is None or accepts(request, view.action, view.state)
 
 
 def why_not(verb: str, views: Sequence[JobView]) -> str:
@@ -44,8 +37,14 @@ def why_not(verb: str, views: Sequence[JobView]) -> str:
         return "No job is selected."
     if len(views) == 1:
         article = "an" if views[0].action[:1] in "aeiou" else "a"
-        return f"{NEEDS[verb]}; this is {article} {views[0].action} that is {views[0].state.value}."
-    return f"{NEEDS[verb]}; none of the marked jobs is one."
+        return f"{_condition(verb)}; this is {article} {views[0].action} that is {views[0].state.value}."
+    return f"{_condition(verb)}; none of the marked jobs is one."
+
+
+def _condition(verb: str) -> str:
+    request = REQUESTS[verb]
+    condition = "there is nothing to run again" if request is None else RULES[request].condition
+    return f"{condition[:1].upper()}{condition[1:]}"
 
 
 def named(views: Sequence[JobView]) -> str:
@@ -73,7 +72,7 @@ def delete_question(views: Sequence[JobView]) -> tuple[str, str]:
 def _end_of(view: JobView) -> str:
     if view.state in RUNNING:
         if view.result.max_epoch:
-            kept = "; its checkpoints are kept" if view.action in TRAINING else ""
+            kept = "; its checkpoints are kept" if view.action in TRAININGS else ""
             return f"It is at epoch {view.result.epoch or 0} of {view.result.max_epoch}{kept}"
         return "It is running; what it has written so far is kept"
     if view.state is State.PAUSED:

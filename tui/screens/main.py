@@ -20,7 +20,7 @@ from tui import feed
 from tui.devices.panel import DevicesPanel
 from tui.job.panel import TABS, JobPanel
 from tui.jobs.filters import CHOICES
-from tui.jobs.job_actions import ALLOWED, cancel_question, delete_question, named, why_not
+from tui.jobs.job_actions import REQUESTS, allowed, cancel_question, delete_question, named, why_not
 from tui.jobs.panel import JobsPanel
 from tui.live import delivery
 from tui.screens.confirm import Confirm
@@ -198,7 +198,7 @@ class MainScreen(Page):
 
     def allows(self, action: str) -> bool | None:
         """Grey out what none of the jobs that it would be done to allows."""
-        if action in ALLOWED:
+        if action in REQUESTS:
             return True if self._targets(action) else None
         if action == "trials":
             view = self.job.view
@@ -215,7 +215,7 @@ class MainScreen(Page):
     def _targets(self, verb: str) -> list[JobView]:
         """The marked jobs, or else the one that is looked at, that allow it."""
         views = [self._looked_into] if self._looked_into is not None else self.jobs.targets
-        return [view for view in views if ALLOWED[verb](view)]
+        return [view for view in views if allowed(verb, view)]
 
     @property
     def _looked_into(self) -> JobView | None:

@@ -182,7 +182,7 @@ def _steering(name: str, line: str) -> None:
 
 
 _steering("cancel", "Cancel jobs and what waits for them; checkpoints are kept.")
-_steering("pause", "Stop trainings so that they can go on later; anything else is cancelled.")
+_steering("pause", "Stop running trainings so that they can be resumed later.")
 _steering("resume", "Go on with paused, cancelled or failed trainings from their last checkpoint.")
 
 

@@ -7,11 +7,9 @@ import logging
 from store.records import JobRecord
 from taod.catalogue.commands import artifacts
 from taod.scheduler.context import Ground
+from taod.types.job_requests import TRAININGS
 from taod.types.warning import Warning, WarningCode
 from taod.types.warning_text import text
-
-RESUMABLE = frozenset({"train", "retrain"})
-"""Actions that resume from their own checkpoints."""
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +17,7 @@ log = logging.getLogger(__name__)
 def set_incomplete_aside(ground: Ground, job: JobRecord) -> None:
     """Rename what the last run left incomplete, since some tools search their results folder themselves. The history
     and a warning name the files, and the checkpoint that the training resumes from."""
-    if job.action not in RESUMABLE or not job.attempt:
+    if job.action not in TRAININGS or not job.attempt:
         return
     results = ground.root.job(job.id).results
     found = artifacts.incomplete(results)

@@ -27,11 +27,10 @@ from taod.telemetry.bus import EventBus
 from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
-from taod.types.state import ACTIVE, State, Status
+from taod.types.job_requests import RULES, JobRequest, accepts
+from taod.types.state import ACTIVE, State
 from taod.types.warning import Warning
 
-RESUMABLE_ACTIONS = frozenset({"train", "retrain"})
-RESUMABLE_STATES = frozenset({State.PAUSED, State.CANCELLED, State.FAILED})
 POSITIONS = 100
 """So far from the front a job is told its position."""
 
@@ -140,39 +139,27 @@ class Jobs:
 
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for its end. Raises NotFound where it has ended already."""
-        if job.state.ended:
-            raise NotFound(
-                f"job {job.id} cannot be cancelled: it is {job.state.public} already "
-                f"({job.reason}); only a job that has not ended can be"
-            )
         await self._scheduler.cancel(job.id)
         return self._again(job)
 
     async def pause(self, job: JobRecord) -> JobRecord:
         """Stop a training so that a resume goes on from its last checkpoint. Raises BadRequest for anything else."""
-        if not self.pausable(job):
+        if not self._pausable(job):
             raise BadRequest(
-                f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; "
-                "only a running train or retrain can be"
+                f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; {RULES[JobRequest.PAUSE].condition}"
             )
         await self._scheduler.pause(job.id)
         return self._again(job)
 
     async def cancel_or_pause(self, job: JobRecord) -> JobRecord:
         """Pause a running training, cancel anything else. Raises NotFound where it has ended already."""
-        return await (self.pause(job) if self.pausable(job) else self.cancel(job))
+        return await (self.pause(job) if self._pausable(job) else self.cancel(job))
 
-    def pausable(self, job: JobRecord) -> bool:
-        return job.action in RESUMABLE_ACTIONS and job.state in (State.STARTING, State.RUNNING)
+    def _pausable(self, job: JobRecord) -> bool:
+        return accepts(JobRequest.PAUSE, job.action, job.state)
 
     def resume(self, job: JobRecord) -> JobRecord:
         """Go on from the last checkpoint, under the same id. Raises BadRequest where that cannot be."""
-        if job.action not in RESUMABLE_ACTIONS:
-            raise BadRequest(f"Action not train: job {job.id} is a {job.action}; only train and retrain can be resumed")
-        if job.state not in RESUMABLE_STATES:
-            raise BadRequest(
-                f"job {job.id} cannot be resumed: it is {job.state}; only a paused, cancelled or failed one can"
-            )
         return self._scheduler.resume(job.id)
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
@@ -181,9 +168,8 @@ class Jobs:
 
     async def delete(self, job: JobRecord) -> None:
         """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
-        status = job.state.public
-        if status in (Status.PENDING, Status.RUNNING):
-            raise BadRequest(f"job {job.id} is {status} ({job.state}): cancel it before it is deleted")
+        if not accepts(JobRequest.DELETE, job.action, job.state):
+            raise BadRequest(f"job {job.id} is {job.state.public} ({job.state}): {RULES[JobRequest.DELETE].condition}")
         waiting = [child for child in self._store.jobs.children(job.id) if not child.state.ended]
         if waiting:
             raise BadRequest(

@@ -17,9 +17,9 @@ from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.submission import Posting
 from taod.services.publisher import Announcer
 from taod.types.job import JobPatch
+from taod.types.job_requests import RULES, JobRequest, accepts
 from taod.types.state import State
 
-NOT_STARTED = frozenset({State.WAITING, State.QUEUED, State.HELD})
 HELD_BY_USER = "held by the user"
 _MOVES = ("before", "after", "position")
 
@@ -38,10 +38,8 @@ class Editing:
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
         """Make the change and look at the queue again. Raises BadRequest, InvalidSpec."""
-        if job.state not in NOT_STARTED:
-            raise BadRequest(
-                f"job {job.id} is {job.state}: only a job that has not started can be changed; post a new one instead"
-            )
+        if not accepts(JobRequest.EDIT, job.action, job.state):
+            raise BadRequest(f"job {job.id} is {job.state}: {RULES[JobRequest.EDIT].condition}; post a new one instead")
         fields, notes = self._fields(job, body)
         with self._store.lasting():
             if fields:
