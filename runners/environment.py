@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from runners.gpu_index import ORDER
 from runners.processes import RUN_VARIABLE
 from runners.protocol import DeviceGrant, RunRequest
 from taod.config import INHERIT, RunnerConfig
 
 GPU = "gpu"
+LEASED = "TAOD_LEASED_GPUS"
+"""The GPUs of a native run by UUID, comma-separated; read by `lease_guard/sitecustomize.py`."""
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""CUDA counts as nvidia-smi and NVML do; by default it counts the fastest GPU first."""
 OWN = "TAOD_"
 """Names that begin so are the daemon's own and are never inherited."""
 DEFAULTS = {"TELEMETRY_OPT_OUT": "yes", "HF_HUB_DISABLE_TELEMETRY": "1"}

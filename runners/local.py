@@ -139,6 +139,7 @@ class LocalRunner(ABC):
             before, group = self._bound(request)
             port = ports.reserve()
             port.record(request.run_folder.port)
+            ports.write_to_spec(request.command, port.number)
             out = os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 return subprocess.Popen(

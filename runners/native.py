@@ -8,8 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from runners import gpu_index
-from runners.environment import GPU, Rules, of_run, threads_per_slot
+from runners.environment import GPU, LEASED, Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from taod.config import NativeConfig
@@ -26,6 +25,8 @@ ENTRY_POINTS = {
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Actions with one entry point whatever the network."""
 
+LEASE_GUARD = Path(__file__).parent / "lease_guard"
+"""Folder of the module that keeps the tools' Python processes on their leased GPUs."""
 DEPLOYED = "gen_trt_engine"
 DEPLOY_TOOLS = "nvidia-tao-deploy"
 """The distribution that builds TensorRT engines."""
@@ -73,10 +74,11 @@ class Native(LocalRunner):
         environment = {"PATH": self._search_path()}
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
-        gpus = [device for device in request.devices if device.kind == GPU]
-        words, visible = gpu_index.hold(request.command, gpus)
-        environment |= of_run(request, self.rules.extra, threads=self._threads) | visible
-        return Launch(request.command.followed_by(words).words(program), environment)
+        environment |= of_run(request, self.rules.extra, threads=self._threads)
+        if gpus := [device.id for device in request.devices if device.kind == GPU]:
+            modules = [str(LEASE_GUARD), *filter(None, [environment.get("PYTHONPATH")])]
+            environment |= {LEASED: ",".join(gpus), "PYTHONPATH": os.pathsep.join(modules)}
+        return Launch(request.command.words(program), environment)
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.

@@ -2,18 +2,27 @@
 
 torchrun takes it from `PET_MASTER_PORT` (without it torch 1.12.1 takes 29500, and two side by side collide; 2.13.0
 takes a random port); Lightning and scripts that initialise torch.distributed themselves take it from `MASTER_PORT`.
+pointpillars passes `train.tcp_port` of its specification to torch.distributed.launch, which overrides both (5.0).
+`exp_config.MASTER_PORT` of segformer and classification_pyt counts only where the variable is not set (5.0).
 Horovod and MPI choose their own ports.
 """
 
 from __future__ import annotations
 
 import random
+import re
+import shlex
 import socket
 from pathlib import Path
+
+from runners.protocol import Command
 
 FIRST, LAST = 20_000, 32_767
 """Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range, 32768 by default)."""
 TRIES = 100
+_SPEC_FIELDS = {"pointpillars": "tcp_port"}
+"""By network: the field of the specification file that holds the port of its processes."""
+_SPEC_OPTION = "--experiment_spec_file="
 
 
 class Reservation:
@@ -65,6 +74,27 @@ def reserve_again(path: Path) -> Reservation | None:
         holder.close()
         return None
     return Reservation(holder)
+
+
+def write_to_spec(command: Command, number: int) -> None:
+    """Replace the port in the run's specification file, where its network has one there. Raises OSError."""
+    if (found := _field_in_spec(command)) is not None:
+        path, field = Path(found[0]), found[1]
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(rf"(?m)^( +{field}:).*$", rf"\1 {number}", text), encoding="utf-8")
+
+
+def spec_shell(command: Command) -> list[str]:
+    """The same as lines of a batch script that has set `MASTER_PORT`."""
+    if (found := _field_in_spec(command)) is None:
+        return []
+    return [f'sed -i "s/^\\( *{found[1]}:\\).*/\\1 $MASTER_PORT/" {shlex.quote(found[0])}']
+
+
+def _field_in_spec(command: Command) -> tuple[str, str] | None:
+    field = _SPEC_FIELDS.get(command.network)
+    path = next((word.removeprefix(_SPEC_OPTION) for word in command.argv if word.startswith(_SPEC_OPTION)), None)
+    return None if field is None or path is None else (path, field)
 
 
 def environment(number: int) -> dict[str, str]:

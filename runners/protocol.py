@@ -44,11 +44,6 @@ class Command(msgspec.Struct, frozen=True):
     then: list[list[str]] = []
     """Further command lines of the same run, each started after the one before has exited with 0."""
 
-    def followed_by(self, words: list[str]) -> Command:
-        """The same with these words at the end of each of its command lines."""
-        lines = [[*line, *words] for line in self.then]
-        return msgspec.structs.replace(self, argv=[*self.argv, *words], then=lines)
-
     def words(self, program: str | None = None) -> list[str]:
         """What is executed: `argv`, or a shell that runs it and each of `then`; `program` replaces `argv[0]`."""
         first = self.argv if program is None else [program, *self.argv[1:]]

@@ -166,6 +166,7 @@ class Docker:
         try:
             port = ports.reserve()
             port.record(request.run_folder.port)
+            ports.write_to_spec(request.command, port.number)
         except OSError as error:
             raise StartFailed(f"no port for the run: {error}") from error
         self._ports[container.name] = port

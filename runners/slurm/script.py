@@ -80,6 +80,7 @@ def script(request: RunRequest, config: SlurmConfig, extra: Mapping[str, str]) -
         lines.append(f'export PATH={shlex.quote(":".join(config.path))}:"$PATH"')
     lines += config.setup.splitlines()
     lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
+    lines += ports.spec_shell(request.command)
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
     tool = [*config.prefix, *request.command.words()]
     lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')

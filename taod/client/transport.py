@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Query = Mapping[str, Any]
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""Called with the name and the values of each step of a connection: httpcore's `trace` extension."""
 Rediscover = Callable[[], DaemonInfo]
 """Finds the daemon again: after a restart its port and token may be others. Raises NoDaemon. Called in a thread."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -110,6 +112,7 @@ class Transport:
         content: Any = None,
         patience: Patience = PATIENCE,
         accept: frozenset[int] = frozenset(),
+        trace: Trace | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """An exchange whose answer is read by the caller; `accept` are statuses that are no refusals beside successes.
 
@@ -125,6 +128,7 @@ class Transport:
                 headers=self.headers(headers),
                 content=content,
                 timeout=httpx.Timeout(PATIENCE.read, **patience._asdict()),
+                extensions={"trace": trace} if trace is not None else None,
             ) as response:
                 if not response.is_success and response.status_code not in accept:
                     raise refusal(response.status_code, await response.aread())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO, Self
 
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.transport import UNBOUNDED, Transport, decode
@@ -63,17 +64,22 @@ class UploadCalls(Transport):
     ) -> UploadAnswer:
         """Send an archive from a pipe as it arrives, without a length and a digest; it cannot be resumed.
 
-        `name` is what the daemon calls it. Closes `source`. Raises ClientError, NoDaemon.
+        `name` is what the daemon calls it. Closes `source`. Raises ClientError, NoDaemon; also while the pipe is open
+        and silent, where the daemon rejects what has come (over plain HTTP).
         """
-        async with self.stream(
-            "POST",
-            self._place(dataset_id),
-            query={"mode": mode, "filename": name},
-            headers={"Content-Type": "application/octet-stream"},
-            content=_piped(source, progress),
-            patience=UNBOUNDED,
-        ) as response:
-            return decode(await response.aread(), UploadAnswer)
+        # A connection of its own: a pooled one would not be traced.
+        async with Transport(self.url, self.user_id, self.token) as own:
+            with _EarlyAnswer() as answer:
+                async with own.stream(
+                    "POST",
+                    self._place(dataset_id),
+                    query={"mode": mode, "filename": name},
+                    headers={"Content-Type": "application/octet-stream"},
+                    content=_piped(source, progress, answer.came),
+                    patience=UNBOUNDED,
+                    trace=answer.trace if self.url.startswith("http:") else None,
+                ) as response:
+                    return decode(await response.aread(), UploadAnswer)
 
     async def give_up_upload(self, dataset_id: str) -> DatasetSummary:
         """Drop what has come of an upload in parts."""
@@ -229,20 +235,59 @@ class _Sending:
         return piece
 
 
-async def _piped(source: BinaryIO, progress: PipeProgress | None) -> AsyncIterator[bytes]:
-    """What comes through a pipe. It is awaited, not read by a thread, which nothing could end while nothing comes."""
+class _EarlyAnswer:
+    """Notices an answer that comes before the request's body is sent: the connection becomes readable.
+
+    httpx reads the answer only after the body. Not for TLS, whose records need not be an answer.
+    """
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+
+    async def trace(self, step: str, values: Mapping[str, Any]) -> None:
+        if step == "connection.connect_tcp.complete":
+            # A duplicate: the event loop's transport has the socket's own descriptor.
+            self._descriptor = os.dup(values["return_value"].get_extra_info("socket").fileno())
+            asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
+
+    def _readable(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self.came.set()
+
+
+async def _piped(source: BinaryIO, progress: PipeProgress | None, answered: asyncio.Event) -> AsyncIterator[bytes]:
+    """What comes through a pipe, up to its end or until the request is `answered`.
+
+    It is awaited, not read by a thread, which nothing could end while nothing comes.
+    """
     reader = asyncio.StreamReader(limit=CHUNK_BYTES)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), source
     )
     sent = 0
+    answer = asyncio.create_task(answered.wait())
     try:
-        while piece := await reader.read(CHUNK_BYTES):
+        while True:
+            reading = asyncio.create_task(reader.read(CHUNK_BYTES))
+            await asyncio.wait({reading, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() or not (piece := reading.result()):
+                reading.cancel()
+                return
             yield piece
             sent += len(piece)
             if progress is not None:
                 progress(sent, None)
     finally:
+        answer.cancel()
         transport.close()
 
 

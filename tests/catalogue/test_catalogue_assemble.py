@@ -294,3 +294,21 @@ def test_an_evaluation_of_bpnet_reads_the_nearest_spec_that_was_written(tmp_path
     retrained = ParentFacts("bpnet", "retrain", results["retrain"], parent=pruned)
     of_retrained = job(tmp_path, "evaluate", {}, network="bpnet", parent=retrained)
     assert read(assemble(of_retrained))["train_spec"] == str(tmp_path / "retrain/spec.yaml")
+
+
+@pytest.mark.parametrize(
+    ("network", "action", "spec", "field"),
+    [
+        ("ocrnet", "evaluate", {"evaluate": {"gpu_id": 3}}, "gpu_id: 0"),
+        ("pointpillars", "export", {"export": {"gpu_id": 3}}, "gpu_id: 0"),
+        ("dino", "evaluate", {"evaluate": {"num_gpus": 4}}, "num_gpus: 1"),
+        ("detectnet_v2", "inference", {"inferencer_config": {"gpu_index": 3}}, "gpu_index: 0"),
+    ],
+)
+def test_a_gpu_number_of_any_action_counts_within_the_lease(
+    tmp_path: Path, network: str, action: str, spec: dict[str, Any], field: str
+) -> None:
+    """The tools pass it to torch.cuda.set_device or TensorFlow's visible_device_list: indices of visible GPUs."""
+    text = assemble(job(tmp_path, action, {}, network=network, spec=spec, gpus=1)).spec_text
+    assert text is not None and field in text
+    assert ": 3" not in text.split(field.partition(":")[0])[1].splitlines()[0]

@@ -16,6 +16,8 @@ from runners.environment import Rules
 from runners.native import Native
 from runners.protocol import Command, DeviceGrant, RunRequest
 from runners.slurm.script import script
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import JobFacts
 from taod.config import NativeConfig, SlurmConfig
 
 TORCHRUN = shutil.which("torchrun", path=str(Path(sys.executable).parent))
@@ -111,6 +113,55 @@ async def test_two_torchruns_side_by_side_meet_on_ports_of_their_own(tmp_path: P
     used = [mark.read_text() for mark in marks]
     assert used == [run.run_folder.port.read_text().strip() for run in runs]
     assert used[0] != used[1]
+
+
+def pointpillars(folder: Path) -> RunRequest:
+    """A training on two GPUs, with the specification file that taod writes for it."""
+    folder.mkdir()
+    facts = JobFacts(
+        network="pointpillars", action="train", folder=folder, results=folder / "results", key="k", gpus=2,
+        spec={"gpus": 2},
+    )  # fmt: skip
+    assembled = assemble(facts)
+    assert assembled.spec_path is not None and assembled.spec_text is not None
+    assembled.spec_path.write_text(assembled.spec_text)
+    assert "tcp_port: 18888" in assembled.spec_text
+    command = Command("pointpillars", "train", assembled.argv, assembled.image)
+    return RunRequest(f"job-{folder.name}", 1, command, str(folder), [DeviceGrant("cpu:0", "cpu", 0)])
+
+
+POINTPILLARS = f"""#!{sys.executable}
+import argparse, yaml
+parser = argparse.ArgumentParser()
+parser.add_argument("--experiment_spec_file", "-e")
+args, _ = parser.parse_known_args()
+print(yaml.safe_load(open(args.experiment_spec_file))["train"]["tcp_port"])
+"""
+
+
+async def test_two_trainings_of_pointpillars_read_ports_of_their_own_in_their_specifications(tmp_path: Path) -> None:
+    """Its entry point passes the field to torch.distributed.launch as --rdzv_endpoint, which overrides MASTER_PORT."""
+    tool = tmp_path / "bin" / "pointpillars"
+    tool.parent.mkdir()
+    tool.write_text(POINTPILLARS)
+    tool.chmod(0o755)
+    runner = Native(NativeConfig(path=[str(tool.parent)]))
+    runs = [pointpillars(tmp_path / name) for name in ("a", "b")]
+    identities = [await runner.start(run) for run in runs]
+    for identity, run in zip(identities, runs, strict=True):
+        await runner.wait(identity, run)
+    read = [run.job_folder.log.read_text() for run in runs]
+    assert read == [run.run_folder.port.read_text() for run in runs]
+    assert read[0] != read[1]
+
+
+def test_a_batch_script_writes_its_port_into_the_specification_of_pointpillars(tmp_path: Path) -> None:
+    run = pointpillars(tmp_path / "a")
+    lines = script(run, SlurmConfig(), Rules().extra).splitlines()
+    edit = next(line for line in lines if line.startswith("sed "))
+    assert lines.index(f'echo "$MASTER_PORT" >{run.run_folder.port}') < lines.index(edit) < len(lines) - 1
+    subprocess.run(["/bin/sh", "-c", edit], env={"MASTER_PORT": "23456", "PATH": "/usr/bin:/bin"}, check=True)
+    assert "\n  tcp_port: 23456\n  random_seed: 42\n" in (tmp_path / "a" / "spec.yaml").read_text()
 
 
 def test_jobs_of_one_node_take_ports_that_follow_from_their_numbers(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from taod.catalogue.schema import merge
 
 _COUNTS = ("gpus", "num_gpus")
 _LISTS = ("gpu_ids", "gpu_id")
+_INDEX = "gpu_index"
 _GROUPS = ("", "train.")
 FIELDS = frozenset(f"{group}{name}" for group in _GROUPS for name in (*_COUNTS, *_LISTS))
 _TRAINING = frozenset({"train", "retrain", "finetune"})
@@ -35,13 +36,10 @@ def fit(spec: dict[str, Any], gpus: int) -> None:
     Without a GPU, counts stay 1: the tools know no other number for one process.
     """
     most = max(1, gpus)
-    for field in FIELDS:
-        value = merge.get(spec, field)
-        if value is None:
-            continue
-        if isinstance(value, list):
-            merge.put(spec, field, list(range(max(1, min(len(value), most)))))
-        elif field.rpartition(".")[2] in _LISTS:
-            merge.put(spec, field, 0)
-        else:
-            merge.put(spec, field, max(1, min(_asked(value), most)))
+    for group in [spec, *(value for value in spec.values() if isinstance(value, dict))]:
+        for name in (*_COUNTS, *_LISTS, _INDEX):
+            value = group.get(name)
+            if isinstance(value, list):
+                group[name] = list(range(max(1, min(len(value), most))))
+            elif value is not None:
+                group[name] = max(1, min(_asked(value), most)) if name in _COUNTS else 0
