@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib
 import locale
@@ -24,13 +23,16 @@ from taod.types.queue import QueueState
 from taod.types.state import State
 from tui import feed, format
 from tui.commands import Everything
+from tui.refresher import Refresher
 from tui.render_filters import AsciiSigns, LightInk
 from tui.screens.main import MainScreen
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
 
-GATHER_S = 0.2
-"""Counts are read once for all events that come within this time."""
+COUNTS_PAUSE_S = 0.2
+"""At least this long between two readings of the counts, however many jobs change."""
+RETRY_S = 5.0
+"""After this time the counts are read again that the daemon could not give."""
 PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
 """Module and class of each; those that are not shown at the start are imported when they are."""
 
@@ -67,7 +69,8 @@ class Dashboard(App[None]):
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
-        self._counting = False
+        self._count_reads = Refresher(self, self._read_counts, group="counts", pause_s=COUNTS_PAUSE_S)
+        self._queue_reads = Refresher(self, self._read_queue, group="queue")
         self.with_trials = False
         """Whether trials of sweeps are listed, and counted."""
         self.queue: QueueState | None = None
@@ -153,8 +156,8 @@ class Dashboard(App[None]):
             self.notify("The daemon is back.")
         self.connected, self.trouble = True, ""
         self._pass_on(event)
-        self._read_counts()
-        self._read_queue()
+        self._count_reads.request()
+        self._queue_reads.request()
 
     @on(feed.Disconnected)
     def _disconnected(self, event: feed.Disconnected) -> None:
@@ -173,8 +176,8 @@ class Dashboard(App[None]):
     @on(feed.EventsMissed)
     def _missed(self, event: feed.EventsMissed) -> None:
         self._pass_on(event)
-        self._read_counts()
-        self._read_queue()
+        self._count_reads.request()
+        self._queue_reads.request()
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
@@ -182,7 +185,7 @@ class Dashboard(App[None]):
         before = self._states.get(view.id)
         self._states[view.id] = view.state
         if before is not view.state:
-            self._read_counts()
+            self._count_reads.request()
             # A sweep tells of its own end; each of its trials would be too much.
             if view.sweep_id is None and view.state.ended and (before is not None or event.fresh):
                 self._announce(view)
@@ -191,11 +194,13 @@ class Dashboard(App[None]):
     @on(feed.QueueChanged)
     def _queue_changed(self, event: feed.QueueChanged) -> None:
         self._queue_is(event.state)
+        if self._queue_reads.is_active:  # its answer may be older than this event
+            self._queue_reads.request()
 
     @on(feed.JobGone)
     def _job_gone(self, event: feed.JobGone) -> None:
         self._states.pop(event.job_id, None)
-        self._read_counts()
+        self._count_reads.request()
         self._pass_on(event)
 
     @on(feed.StatusLine)
@@ -222,32 +227,26 @@ class Dashboard(App[None]):
     def show_trials(self, shown: bool) -> None:
         """Count trials of sweeps among the jobs, or leave them out."""
         self.with_trials = shown
-        self._read_counts()
+        self._count_reads.request()
 
-    def _read_counts(self) -> None:
-        """Soon, once for all that happens until then; what goes on happening does not put it off."""
-        if not self._counting:
-            self._counting = True
-            self._count()
-
-    @work(group="counts")
-    async def _count(self) -> None:
-        try:
-            await asyncio.sleep(GATHER_S)
-        finally:
-            self._counting = False
+    async def _read_counts(self) -> None:
         try:
             self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
-        except ClientError:
-            return  # the feed sees it too
+        except ClientError as error:
+            self._retry(error, self._count_reads)
+            return
         self._pass_on(feed.CountsChanged(self.counts))
 
-    @work(group="queue", exclusive=True)
     async def _read_queue(self) -> None:
         try:
             self._queue_is(await self.client.queue())
-        except ClientError:
-            return  # the feed sees it too
+        except ClientError as error:
+            self._retry(error, self._queue_reads)
+
+    def _retry(self, error: ClientError, reading: Refresher) -> None:
+        """Without an answer (status 0) the event stream is lost too, and its return requests every reading."""
+        if error.status:
+            self.set_timer(RETRY_S, reading.request)
 
     def _announce(self, view: JobView) -> None:
         """Say that a job has ended."""

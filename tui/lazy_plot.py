@@ -20,7 +20,6 @@ class LazyPlot(Live, Vertical):
         super().__init__(id=id)
         self._kind = kind
         self._plot: Any = None
-        self._importing = False
         self._newest: tuple[Any, ...] = ()
 
     @delivery
@@ -29,8 +28,7 @@ class LazyPlot(Live, Vertical):
         self._newest = figures
         if self._plot is not None:
             self._plot.draw(*figures)
-        elif figures[0] and not self._importing:
-            self._importing = True
+        elif figures[0] and not self.is_working("plot"):
             self._create()
 
     @work(group="plot")

@@ -76,6 +76,13 @@ class Live(Node):
                 self.run_worker(result, group="delivery")
         self._live_mounted.set()
 
+    def is_working(self, group: str) -> bool:
+        """Whether a worker of this group runs; one that was cancelled no longer counts."""
+        return any(
+            worker.node is self and worker.group == group and not (worker.is_finished or worker.is_cancelled)
+            for worker in self.workers
+        )
+
     def queue_delivery(self, deliver: Callable[[], Any]) -> None:
         """Keep it until the mount; nothing is kept of what is gone."""
         if not self.is_gone:

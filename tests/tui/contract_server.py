@@ -71,6 +71,10 @@ class World:
     """End of a path → of how many more requests the line breaks before the answer is there."""
     held: dict[str, asyncio.Event] = field(default_factory=dict)
     """End of a path → the event before which its requests get no answer."""
+    late: dict[str, asyncio.Event] = field(default_factory=dict)
+    """End of a path → the event before which its answers, composed already, are not sent."""
+    waiting: int = 0
+    """How many answers wait for such an event now."""
     refused: dict[str, str] = field(default_factory=dict)
     """End of a path → what its requests are told with a 503."""
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -83,6 +87,8 @@ class World:
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody stops following a log."""
     grown: asyncio.Condition = field(default_factory=asyncio.Condition)
+    ended: set[str] = field(default_factory=set)
+    """Jobs whose streams end now."""
     closing: bool = False
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ids: Any = field(default_factory=lambda: itertools.count(1))
@@ -132,6 +138,16 @@ class World:
         async with self.grown:
             self.logs.setdefault(job_id, bytearray()).extend(data)
             self.grown.notify_all()
+
+    async def end_stream(self, job_id: str) -> None:
+        """End every stream of a job's log, as the end of a run does; returns when they have ended."""
+        async with self.grown:
+            self.ended.add(job_id)
+            self.grown.notify_all()
+        while self.followers.get(job_id):
+            self.left.clear()
+            await self.left.wait()
+        self.ended.discard(job_id)
 
     async def close(self) -> None:
         self.cut()
@@ -343,9 +359,9 @@ def make_app(world: World) -> Litestar:
         try:
             yield bytes(world.logs.get(job, b"")[offset:])
             offset = max(offset, len(world.logs.get(job, b"")))
-            while not world.closing and not world.jobs[job].state.ended:
+            while not world.closing and job not in world.ended and not world.jobs[job].state.ended:
                 async with world.grown:
-                    while not world.closing and len(world.logs.get(job, b"")) <= offset:
+                    while not world.closing and job not in world.ended and len(world.logs.get(job, b"")) <= offset:
                         await world.grown.wait()
                 piece = bytes(world.logs.get(job, b"")[offset:])
                 offset += len(piece)
@@ -523,6 +539,17 @@ def breaking(world: World, app: Litestar) -> Any:
         held = next((event for end, event in world.held.items() if scope.get("path", "").endswith(end)), None)
         if held is not None:
             await held.wait()
+        late = next((event for end, event in world.late.items() if scope.get("path", "").endswith(end)), None)
+        if late is not None:
+
+            async def send_late(message: Any, send: Any = send) -> None:
+                world.waiting += 1
+                await late.wait()
+                world.waiting -= 1
+                await send(message)
+
+            await app(scope, receive, send_late)
+            return
         end = next((end for end in world.unheard if scope.get("path", "").endswith(end)), None)
         if end is None or not world.unheard[end]:
             await app(scope, receive, send)

@@ -386,3 +386,18 @@ async def test_what_is_typed_at_one_go_goes_into_the_filter(dashboard: Dashboard
         assert (len(dashboard.screen.jobs.table.rows), dashboard.screen.jobs.table.order.column) == (1, "age")
         await pilot.press("escape", "l", "slash")
         assert dashboard.screen.jobs.filters.input is not dashboard.focused, "the log has this key for itself"
+
+
+async def test_a_job_that_runs_again_before_its_stream_ends_is_followed(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await select(dashboard, pilot, until, busy.train.id)
+        await until(pilot, lambda: busy.followers.get(busy.train.id) == 1)
+        busy.change(busy.train.id, state=State.FAILED, reason="exit code 1")
+        busy.change(busy.train.id, state=State.QUEUED, reason="retry 1 of 3")
+        await until(pilot, lambda: dashboard.screen.job.view.state is State.QUEUED)
+        await busy.end_stream(busy.train.id)
+        await until(pilot, lambda: busy.followers.get(busy.train.id) == 1)
+        await busy.write(busy.train.id, b"second attempt\n")
+        await until(pilot, lambda: log_text(dashboard)[-1:] == ["second attempt"])

@@ -20,7 +20,7 @@ from textual.widgets import Input, TabbedContent
 
 from taod.client import Client
 from taod.types.dataset import Dataset, DatasetFormat, DatasetSummary, DatasetType, SplitSummary
-from taod.types.event import ResourceChange
+from taod.types.event import EventType, ResourceChange
 from taod.types.job import Categorical, CategoryValue, Graphical, HistoryEntry, Job, Result
 from taod.types.model import Model
 from taod.types.queue import QueueState
@@ -195,6 +195,8 @@ def sweep(world: Any) -> Any:
         notes=["gpus: is no hyperparameter"],
         importances=[Importance("train.optim.lr", 0.82), Importance("train.optim.type", 0.18)], epochs_trained=14,
     )  # fmt: skip
+    for each in (job, *(world.jobs[trial.job_id] for trial in found)):
+        world.tell(EventType.JOB, each)
     return job
 
 
@@ -216,8 +218,6 @@ class Camera:
         """No worker goes on but those that follow a stream or wait for an answer to a dialogue."""
         lasting = {"feed", "log", "ask", "edit"}
         await self.until(lambda: not [w for w in self.app.workers if w.is_running and w.group not in lasting])
-        if not self._counted():
-            self.app.show_trials(self.app.with_trials)
         await self.until(self._counted)
         await self.pilot.wait_for_scheduled_animations()
         await self.pilot.pause()

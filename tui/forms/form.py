@@ -58,7 +58,6 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
     def __init__(self, title: str) -> None:
         super().__init__()
         self._form_title = title
-        self._busy = False
 
     def rows(self) -> Iterable[Widget]:
         """The fields, from top to bottom."""
@@ -99,8 +98,7 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
         self.dismiss(None)
 
     def action_submit(self) -> None:
-        if not self._busy:
-            self._busy = True
+        if not self.is_working("submit"):
             self.say("")
             self._submit()
 
@@ -114,8 +112,6 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
             self.say(str(error))
         else:
             self.dismiss(done)
-        finally:
-            self._busy = False
 
     @delivery
     def say(self, trouble: str) -> None:

@@ -21,6 +21,7 @@ from tui.job.classes import chosen_classes, class_head, class_table
 from tui.job.curves import Curves, Line
 from tui.lazy_plot import LazyPlot
 from tui.live import Live, delivery
+from tui.refresher import Refresher
 from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, TEAL, TEXT, YELLOW
 
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
@@ -53,8 +54,7 @@ class KpiPane(Live, Vertical):
         self._categories: list[Categorical] = []
         self._drawing = False
         """Whether what came is going to be drawn."""
-        self._asking = False
-        """Whether values by class are going to be read."""
+        self._class_reads = Refresher(self, self._read_classes, group="classes", delay_s=CLASSES_AFTER_S)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="kpi-body"):
@@ -96,9 +96,8 @@ class KpiPane(Live, Vertical):
         curves = self.curves if update.job_id == self._job_id else self._others.get(update.job_id)
         if curves is None or not curves.feed(update):
             return
-        if update.job_id == self._job_id and not self._asking:
-            self._asking = True
-            self.set_timer(CLASSES_AFTER_S, self._read_classes)
+        if update.job_id == self._job_id:
+            self._class_reads.request()
         if not self._drawing:
             self._drawing = True
             self.set_timer(DRAW_EVERY_S, self._grown)
@@ -143,10 +142,8 @@ class KpiPane(Live, Vertical):
         self._others, self._names = found, names
         self._draw()
 
-    @work(group="classes", exclusive=True)
     async def _read_classes(self) -> None:
-        """Lines tell no values by class: after an epoch they are read anew."""
-        self._asking = False
+        """Status lines have no values by class: they are read after each epoch."""
         job_id = self._job_id
         if job_id is None:
             return

@@ -36,6 +36,8 @@ NEAR_ROWS = 30
 TROUBLE = r"\b(?:ERROR|CRITICAL|FATAL|FAILURE|Traceback|[A-Z]\w*Error)\b"
 SETTLE_S = 0.06
 """How long a job must stay selected before its log is asked for: who runs through the list opens no streams."""
+RETRY_S = 1.0
+"""After this time a log is read on whose connection broke, while the daemon still sends events."""
 
 LEVELS = (
     (re.compile(TROUBLE), Style.parse(RED)),
@@ -106,6 +108,8 @@ class LogView(Live, ScrollView, can_focus=True):
         self._reason = ""
         self._offset = 0
         """Where the stream is; with a window further up, it is not shown."""
+        self._job_changed = False
+        """Whether the job changed since its log was requested last."""
         self._note = ""
         self._at_end = True
         self._widest = 0
@@ -137,14 +141,16 @@ class LogView(Live, ScrollView, can_focus=True):
         if view is None:
             self.workers.cancel_group(self, "log")
         else:
-            self._follow(view.id, view.reason)
+            self._follow(view.id)
 
     @delivery
     def more(self, view: JobView) -> None:
         """The job went on: follow again where the stream had ended."""
         self._reason = view.reason
-        if view.id == self._job_id and not self._is_followed():
-            self._follow(view.id, view.reason)
+        if view.id == self._job_id:
+            self._job_changed = True
+            if not self.is_working("log"):
+                self._follow(view.id)
 
     def _clear(self, note: str) -> None:
         self._offset = 0
@@ -154,23 +160,29 @@ class LogView(Live, ScrollView, can_focus=True):
         self.scroll_to(0, 0, animate=False, immediate=True, force=True)
         self._at_end = True
 
-    def _is_followed(self) -> bool:
-        return any(worker.group == "log" and worker.node is self and not worker.is_finished for worker in self.workers)
-
     @work(group="log", exclusive=True)
-    async def _follow(self, job_id: str, reason: str) -> None:
+    async def _follow(self, job_id: str) -> None:
         await asyncio.sleep(SETTLE_S)
+        self._job_changed = True
+        while self._job_changed:  # a job may run again before the stream of its last run has ended
+            self._job_changed = False
+            await self._read(job_id)
+
+    async def _read(self, job_id: str) -> None:
         try:
             if self._offset == 0:
                 part = await self._client.log_tail(job_id, TAIL_LINES)
                 self._lines = LogLines(WINDOW_LINES, start=part.end - len(part.data))
-                self._note = "" if part.data else f"Nothing in the log yet: {reason}"
+                self._note = "" if part.data else f"Nothing in the log yet: {self._reason}"
                 self._take(part.data)
             async with aclosing(self._client.follow_log(job_id, self._offset)) as pieces:
                 async for piece in pieces:
                     self._take(piece)
         except NoDaemon:
-            return  # the feed sees it too; when the daemon is back, everything is shown anew
+            if self._client.keep_asking is None or not self._client.keep_asking():
+                return  # the event stream is lost too; after a reconnect every job is shown again
+            await asyncio.sleep(RETRY_S)
+            self._job_changed = True
         except ClientError as error:
             if not (error.status in (404, 416) and not len(self._lines)):
                 self._note = f"The log cannot be read: {error.description}"
@@ -275,7 +287,7 @@ class LogView(Live, ScrollView, can_focus=True):
         elif self._job_id is not None:
             self._clear("")
             self.post_message(self.Following(True))
-            self._follow(self._job_id, self._reason)
+            self._follow(self._job_id)
 
     @work(group="part", exclusive=True)
     async def _go(self, offset: int) -> None:

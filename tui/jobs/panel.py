@@ -215,12 +215,8 @@ class JobsPanel(Live, Vertical):
     @on(JobsTable.NearEnd)
     def _near_end(self, event: JobsTable.NearEnd) -> None:
         event.stop()
-        if len(self.book.views) < self.book.total and (event.whole or not self._reading_on):
+        if len(self.book.views) < self.book.total and (event.whole or not self.is_working("page")):
             self._read_on(whole=event.whole)
-
-    @property
-    def _reading_on(self) -> bool:
-        return any(worker.group == "page" and worker.is_running for worker in self.workers)
 
     @work(group="page", exclusive=True)
     async def _read_on(self, whole: bool) -> None:

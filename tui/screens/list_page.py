@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rich.markup import escape
-from textual import work
 
 from taod.client import ClientError
 from tui.lists.panel import ListPanel
 from tui.live import delivery
+from tui.refresher import Refresher
 from tui.screens.page import Page
 
 AGE_S = 10.0
@@ -19,8 +19,7 @@ class ListPage(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stale = False
-        self._reading = False
+        self._list_reads = Refresher(self, self._read, group="list")
         self._expected: str | None = None
         """Id of the thing to select as soon as the list has it."""
 
@@ -58,35 +57,22 @@ class ListPage(Page):
 
     @delivery
     def read(self, then_select: str | None = None) -> None:
-        """Read the list anew, and select this thing when the list has it.
-
-        Calls during a reading are answered by one more reading after it, so that no stream of changes can keep the
-        list from being shown, and the last change is read.
-        """
+        """Read the list again, and select this row as soon as the list has it."""
         self._expected = then_select or self._expected
-        self._stale = True
-        if not self._reading:
-            self._reading = True
-            self._read()
+        self._list_reads.request()
 
-    @work(group="list")
     async def _read(self) -> None:
         try:
-            while self._stale:
-                self._stale = False
-                try:
-                    await self.fetch()
-                except ClientError as error:
-                    if error.status:  # without an answer the feed tells of it
-                        self.complain(error)
-                        self.lost(error.description)
-                    continue
-                self.draw()
-                if self._expected is not None and self.listing.table.select(self._expected):
-                    self._expected = None
-                self.show_selected()
-        finally:
-            self._reading = False
+            await self.fetch()
+        except ClientError as error:
+            if error.status:  # without an answer (0) the event stream reports the lost connection
+                self.complain(error)
+                self.lost(error.description)
+            return
+        self.draw()
+        if self._expected is not None and self.listing.table.select(self._expected):
+            self._expected = None
+        self.show_selected()
 
     def lost(self, reason: str) -> None:
         if self.empty:

@@ -93,6 +93,7 @@ class MainScreen(Page):
 
     def ready(self) -> None:
         self.set_focus(self.jobs.table)
+        self.jobs.show_counts(self.dashboard.counts)
 
     @property
     def jobs(self) -> JobsPanel:

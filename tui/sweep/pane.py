@@ -21,13 +21,14 @@ from taod.types.sweep import SweepView, TrialView
 from tui import format
 from tui.lazy_plot import LazyPlot
 from tui.live import Live, delivery
+from tui.refresher import Refresher
 from tui.screens.confirm import Confirm
 from tui.sweep import trial_view
 from tui.sweep.parallel import ParallelPlot
 from tui.sweep.table import TrialTable
 
-GATHER_S = 0.3
-"""All that changes within this time is read at once."""
+PAUSE_S = 0.3
+"""At least this long between two readings of the sweep."""
 SIDES = ("parallel", "values", "matters")
 ROOM_FOR_ALL = 30
 """Lines from which all of them are shown under each other."""
@@ -57,6 +58,8 @@ class TrialsPane(Live, Vertical):
         self._client = client
         self._detail: JobDetail | None = None
         self._stale = True
+        """Whether something changed since the sweep was read."""
+        self._sweep_reads = Refresher(self, self._read, group="sweep", pause_s=PAUSE_S)
         self.sweep: SweepView | None = None
         self.order = trial_view.ORDERS[0]
         self.side = SIDES[0]
@@ -93,7 +96,7 @@ class TrialsPane(Live, Vertical):
     def clear(self) -> None:
         """Another job is coming."""
         self._detail, self.sweep, self._stale = None, None, True
-        self.workers.cancel_group(self, "sweep")
+        self._sweep_reads.cancel()
         self.table.show({})
         self._draw()
 
@@ -118,31 +121,24 @@ class TrialsPane(Live, Vertical):
 
     def _want(self) -> None:
         self._stale = True
-        if self.in_front and self._detail is not None and not self._waiting:
-            self._read(self._detail)
+        if self.in_front and self._detail is not None:
+            self._sweep_reads.request()
 
-    @property
-    def _waiting(self) -> bool:
-        return any(worker.group == "sweep" and worker.is_running for worker in self.workers)
-
-    @work(group="sweep")
-    async def _read(self, detail: JobDetail) -> None:
-        """Until nothing has changed meanwhile: a reading in the middle of others is not cut short by the next."""
-        while self._stale and self._detail is not None and self._detail.job.id == detail.job.id:
-            self._stale = False
-            try:
-                sweep = await self._client.sweep(detail)
-            except NoDaemon:
-                self._stale = True
-                return
-            except ClientError as error:
-                self.query_one("#sweep-head", Static).update(Text(error.description))
-                return
-            if self._detail is None or self._detail.job.id != detail.job.id:
-                return
-            self.sweep = sweep
-            self._fill()
-            await asyncio.sleep(GATHER_S)
+    async def _read(self) -> None:
+        detail = self._detail
+        if detail is None:
+            return
+        self._stale = False
+        try:
+            sweep = await self._client.sweep(detail)
+        except NoDaemon:
+            self._stale = True
+        except ClientError as error:
+            self.query_one("#sweep-head", Static).update(Text(error.description))
+        else:
+            if self._detail is not None and self._detail.job.id == detail.job.id:
+                self.sweep = sweep
+                self._fill()
 
     def _fill(self) -> None:
         if self.sweep is not None:

@@ -1,0 +1,60 @@
+"""Reads something again whenever it may have changed: one reading at a time, and always one after the last request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
+    from textual.worker import Worker
+
+
+class Refresher:
+    """Requests during a reading are answered by one more reading after it.
+
+    Readings never overlap, so an older answer cannot replace a newer one, and a stream of requests cannot starve the
+    reader. Whether a reading is under way is asked of the worker, not kept in a flag: Textual may cancel a worker
+    before its first step, where nothing of it runs that could reset a flag.
+    """
+
+    def __init__(
+        self,
+        node: DOMNode,
+        read: Callable[[], Awaitable[None]],
+        *,
+        group: str,
+        delay_s: float = 0.0,
+        pause_s: float = 0.0,
+    ) -> None:
+        """`delay_s`: from a request to its reading. `pause_s`: at least so long between readings."""
+        self._node, self._read, self._group = node, read, group
+        self._delay_s, self._pause_s = delay_s, pause_s
+        self._requested = False
+        self._worker: Worker[Any] | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker reads, or waits to read."""
+        return self._worker is not None and not (self._worker.is_finished or self._worker.is_cancelled)
+
+    def request(self) -> None:
+        """Read soon; what changes from now on needs another request."""
+        self._requested = True
+        if not self.is_active:
+            self._worker = self._node.run_worker(self._run, group=self._group)
+
+    def cancel(self) -> None:
+        """Drop the request and the reading that is under way."""
+        self._requested = False
+        if self._worker is not None:
+            self._worker.cancel()
+
+    async def _run(self) -> None:
+        while self._requested:
+            await asyncio.sleep(self._delay_s)
+            self._requested = False
+            await self._read()
+            if self._pause_s:
+                await asyncio.sleep(self._pause_s)
