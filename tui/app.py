@@ -8,6 +8,7 @@ import locale
 import sys
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 from typing import ClassVar, Literal
 
 from rich.markup import escape
@@ -17,7 +18,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 
 from taod.client import Client, ClientError
-from taod.client.events import Rediscover
+from taod.client.transport import Rediscover
 from taod.types.job import JobView
 from taod.types.queue import QueueState
 from taod.types.state import State
@@ -83,7 +84,7 @@ class Dashboard(App[None]):
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if look == "light" else DARK.name
         for name in PAGES:
-            self.add_mode(name, lambda name=name: self._make(name))
+            self.add_mode(name, partial(self._make, name))
 
     def _make(self, name: str) -> Page:
         module, _, kind = PAGES[name].partition(".")

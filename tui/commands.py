@@ -26,7 +26,7 @@ class Everything(Provider):
                     continue
                 key = binding.key_display or binding.key.split(",")[0].replace("question_mark", "?")
                 yield named(binding), f"key: {key}", partial(self._run, binding.action, node)
-        yield "Change between the dark and the light look", "", self.app.action_look  # type: ignore[attr-defined]
+        yield "Change between the dark and the light look", "", partial(self._run, "look", self.app)
 
     async def _run(self, action: str, node: Any) -> None:
         await self.app.run_action(action, default_namespace=node)

@@ -9,7 +9,7 @@ from typing import Any
 from textual.message import Message
 
 from taod.client import Client, ClientError
-from taod.client.events import Rediscover
+from taod.client.transport import Rediscover
 from taod.types.dataset import CheckProgress, UploadProgress
 from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate

@@ -42,20 +42,19 @@ def fitted(size: tuple[int, int], width: int, most_lines: int) -> tuple[int, int
 def half_blocks(image: Image, columns: int, lines: int) -> Text:
     """The image as text."""
     small = image.resize((columns, lines * 2))
-    pixels = small.load()
-    assert pixels is not None
+    pixels = small.convert("RGB").tobytes()
     text = Text(no_wrap=True, end="")
     for line in range(lines):
         for column in range(columns):
-            upper, lower = (_colour(pixels[column, line * 2 + half]) for half in (0, 1))
+            upper, lower = (_colour(pixels, 3 * ((line * 2 + half) * columns + column)) for half in (0, 1))
             text.append(UPPER, style=Style(color=upper, bgcolor=lower))
         if line < lines - 1:
             text.append("\n")
     return text
 
 
-def _colour(pixel: object) -> Color:
-    return Color.from_triplet(ColorTriplet(*pixel))  # type: ignore[misc]
+def _colour(pixels: bytes, at: int) -> Color:
+    return Color.from_triplet(ColorTriplet(*pixels[at : at + 3]))
 
 
 class ImageWidget(Widget):

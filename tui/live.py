@@ -127,7 +127,7 @@ def delivery(method: Callable[Concatenate[L, P], T]) -> Callable[Concatenate[L, 
     """Mark a method of a `Live` by which data arrives. Returns None where it is not called at once."""
 
     @wraps(method)
-    def deliver(self: L, *args: P.args, **kwargs: P.kwargs) -> T | None:
+    def deliver(self: L, /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         if self.is_ready:
             return method(self, *args, **kwargs)
         self.queue_delivery(partial(method, self, *args, **kwargs))
@@ -143,7 +143,7 @@ def async_delivery(
     """`delivery` for a coroutine method."""
 
     @wraps(method)
-    async def deliver(self: L, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def deliver(self: L, /, *args: P.args, **kwargs: P.kwargs) -> None:
         if self.is_ready:
             await method(self, *args, **kwargs)
         else:

@@ -8,8 +8,14 @@ from textual_plotext import PlotextPlot
 
 from tui.theme import SURFACE
 
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """`#rrggbb` as numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
 INK_RGB = (105, 117, 110)
-GROUND_RGB = tuple(int(SURFACE[at : at + 2], 16) for at in (1, 3, 5))
+BACKGROUND_RGB = rgb(SURFACE)
 MOST_TICKS = 10
 
 
@@ -20,18 +26,13 @@ class Plot(PlotextPlot):
         """The figure, empty, in the dashboard's colours, without a grid and a frame."""
         figure = self.plt
         figure.clear_figure()
-        figure.canvas_color(GROUND_RGB)
-        figure.axes_color(GROUND_RGB)
+        figure.canvas_color(BACKGROUND_RGB)
+        figure.axes_color(BACKGROUND_RGB)
         figure.ticks_color(INK_RGB)
         figure.grid(False, False)
         figure.xaxes(True, False)
         figure.yaxes(True, False)
         return figure
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """`#rrggbb` as numbers."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def ticks(numbers: list[int]) -> list[int]:

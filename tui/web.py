@@ -44,7 +44,7 @@ def serve(options: list[str], port: int, token: str | None = None, say: Callable
     app = guarded([sys.executable, "-m", "taod", "tui", *options], port, token)
 
     async def made() -> web.Application:
-        application = await app
+        application: web.Application = await app
         say(f"dashboard at http://{HOST}:{port}/?{PARAMETER}={token} · Ctrl-C ends it; jobs go on")
         return application
 

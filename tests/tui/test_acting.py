@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from taod.client import Client
 from taod.types.state import State
 from tests.tui.test_dashboard import asked, select, text
 from tui.app import Dashboard
 from tui.queue.form import PauseQueue
+from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 
 SIZE = (130, 40)
@@ -117,3 +119,17 @@ async def test_the_whole_queue_is_paused_with_a_reason_and_opened_again(
         await pilot.press("Q")
         await until(pilot, lambda: not busy.queue.paused)
         await until(pilot, lambda: not dashboard.screen.query_one("#queue-banner").display)
+
+
+async def test_the_run_dialogue_opens_with_the_parent_that_was_given(
+    dashboard: Dashboard, client: Client, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: dashboard.connected)
+        dialogue = RunDialogue(
+            client, "model", busy.train.owner_id, "digits", "classification_pyt", list(busy.jobs.values()),
+            actions=["evaluate"], parent=busy.train.id,
+        )  # fmt: skip
+        dashboard.push_screen(dialogue)
+        await until(pilot, lambda: dialogue.is_ready and dialogue.wanted == ["evaluate"])
+        assert dialogue.chosen("#parent") == busy.train.id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,55 +35,49 @@ class Source:
         self.ended += 1
 
 
-async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-async def test_requests_during_a_reading_cause_one_more() -> None:
+async def test_requests_during_a_reading_cause_one_more(until: Any) -> None:
     source = Source()
     app: App[None] = App()
-    async with app.run_test():
+    async with app.run_test() as pilot:
         refresher = Refresher(app, source.read, group="test")
         refresher.request()
-        await eventually(lambda: source.started == 1)
+        await until(pilot, lambda: source.started == 1)
         for _ in range(5):
             refresher.request()
         source.released.release()
-        await eventually(lambda: source.started == 2)
+        await until(pilot, lambda: source.started == 2)
         source.released.release()
-        await eventually(lambda: not refresher.is_active)
+        await until(pilot, lambda: not refresher.is_active)
         assert (source.started, source.ended, source.most_open) == (2, 2, 1)
 
 
 @pytest.mark.parametrize("all_workers", [True, False])
-async def test_a_request_after_a_cancellation_before_the_first_step_is_read(all_workers: bool) -> None:
+async def test_a_request_after_a_cancellation_before_the_first_step_is_read(until: Any, all_workers: bool) -> None:
     source = Source()
     app: App[None] = App()
-    async with app.run_test():
+    async with app.run_test() as pilot:
         refresher = Refresher(app, source.read, group="test")
         refresher.request()
         app.workers.cancel_all() if all_workers else refresher.cancel()
         assert not refresher.is_active
         refresher.request()
-        await eventually(lambda: source.started == 1)
+        await until(pilot, lambda: source.started == 1)
         source.released.release()
-        await eventually(lambda: source.ended == 1)
+        await until(pilot, lambda: source.ended == 1)
 
 
-async def test_a_reading_that_is_cancelled_does_not_block_the_next() -> None:
+async def test_a_reading_that_is_cancelled_does_not_block_the_next(until: Any) -> None:
     source = Source()
     app: App[None] = App()
-    async with app.run_test():
+    async with app.run_test() as pilot:
         refresher = Refresher(app, source.read, group="test")
         refresher.request()
-        await eventually(lambda: source.started == 1)
+        await until(pilot, lambda: source.started == 1)
         refresher.cancel()
         refresher.request()
-        await eventually(lambda: source.started == 2)
+        await until(pilot, lambda: source.started == 2)
         source.released.release()
-        await eventually(lambda: source.ended == 1)
+        await until(pilot, lambda: source.ended == 1)
         assert source.most_open == 1
 
 

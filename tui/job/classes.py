@@ -29,7 +29,9 @@ def worst_first(values: Sequence[CategoryValue]) -> list[CategoryValue]:
 
 def class_head(classes: Categorical) -> Text:
     """Which metric, of how many classes, and their mean."""
-    values = [each.value for each in classes.category_wise_values if not _missing(each)]
+    values = [
+        each.value for each in classes.category_wise_values if each.value is not None and math.isfinite(each.value)
+    ]
     text = Text(f"{classes.metric} by class", style=SOFT, no_wrap=True, overflow="ellipsis")
     text.append(f"  {len(classes.category_wise_values)} classes, the lowest first", style=DIM)
     if values:

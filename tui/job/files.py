@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -151,10 +151,10 @@ class FilesPane(Live, Horizontal):
         into = Path.cwd() / f"{view.action}-{format.short(view.id)}.tar.gz"
         await self._save(into, self._client.download(view.owner_kind, view.owner_id, view.id, into))
 
-    async def _save(self, into: Path, fetching: object) -> None:
+    async def _save(self, into: Path, fetching: Awaitable[object]) -> None:
         self.notify(f"Saving {into.name} …", timeout=2, markup=False)
         try:
-            await fetching  # type: ignore[misc]
+            await fetching
         except (ClientError, OSError) as error:
             self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)
         else:

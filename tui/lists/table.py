@@ -65,7 +65,7 @@ class ThingsTable(Live, DataTable[Text]):
             self.clear()
             for key, cells in rows.items():
                 self.add_row(*cells, key=key)
-            if kept in rows:
+            if kept is not None and kept in rows:
                 self.move_cursor(row=self.get_row_index(kept), animate=False)
             return
         for key, cells in rows.items():

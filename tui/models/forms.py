@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from textual import on, work
 from textual.widget import Widget
@@ -123,7 +124,7 @@ class ModelForm(Form[Model]):
             raise ValueError("Give it a name.")
         train = list(self.query_one("#train_datasets", Choices).selected)
         ptm = self.chosen("#ptm")
-        common = {
+        common: dict[str, Any] = {
             "name": self.text("#name"),
             "metric": self.text("#metric") or "kpi",
             "train_datasets": train,

@@ -90,8 +90,8 @@ class SweepFields:
         yield Row("Search", Choices[str](id="searched", compact=True), "space takes one out, or in again")
         also = ", ".join(named(self._model.automl_add_hyperparameters)) if self._model is not None else ""
         placeholder = "train.optim.lr, model.backbone"
-        field = Input(also, placeholder=placeholder, suggester=self._paths, id="also", compact=True)
-        yield Row("Search also", field, "further parameters, joined by commas; → takes the suggestion")
+        names = Input(also, placeholder=placeholder, suggester=self._paths, id="also", compact=True)
+        yield Row("Search also", names, "further parameters, joined by commas; → takes the suggestion")
         delete = self._model is not None and self._model.automl_delete_intermediate_ckpt
         yield Row("Checkpoints", choice("clear", KEEP, delete, "keep all"))
 

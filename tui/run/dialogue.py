@@ -40,14 +40,14 @@ class RunDialogue(Form[list[str]]):
         super().__init__(f"Run on {name}".replace("[", r"\["))
         self._client, self._kind, self._owner_id, self._network = client, kind, owner_id, network
         self._jobs = [job for job in jobs if job.status is not Status.ERROR]
-        self._actions, self._parent = actions, parent
+        self._actions, self._parent_id = actions, parent
 
     def rows(self) -> Iterable[Widget]:
         yield Row("Actions", Choices[str](id="actions", compact=True), "space chooses; they run as a chain")
         parents = [(f"{job.action} {format.short(job.id)}  {job.status.value}", job.id) for job in reversed(self._jobs)]
         yield Row(
             "On job",
-            choice("parent", parents, self._parent, "the action's own rule"),
+            choice("parent", parents, self._parent_id, "the action's own rule"),
             "what the first of them works on",
         )
         with VerticalScroll(id="plan-scroll"):
@@ -79,7 +79,8 @@ class RunDialogue(Form[list[str]]):
         """The chosen actions, in the network's order."""
         actions = self.query_one("#actions", Choices)
         chosen = set(actions.selected)
-        return [option.value for option in actions.options if option.value in chosen]
+        offered = (actions.get_option_at_index(index).value for index in range(actions.option_count))
+        return [action for action in offered if action in chosen]
 
     def _run(self) -> JobRun:
         return JobRun(self.wanted, self.chosen("#parent"))

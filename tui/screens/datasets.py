@@ -79,8 +79,11 @@ class DatasetsPage(ListPage):
         self.show_selected()
         self.refresh_bindings()
 
+    def show_selected(self) -> None:
+        self._read_selected()
+
     @work(group="details", exclusive=True)
-    async def show_selected(self) -> None:
+    async def _read_selected(self) -> None:
         dataset = self.selected
         details = self.query_one(DatasetDetails)
         if dataset is None:

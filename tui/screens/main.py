@@ -236,9 +236,9 @@ class MainScreen(Page):
             return
         # They may have gone on while the daemon was asked.
         views = [self._known(view) for view in views]
-        if views and await self.app.push_screen_wait(
-            Confirm(*cancel_question(views, waiting), "Cancel jobs", "Keep running")
-        ):
+        if not views:
+            return
+        if await self.app.push_screen_wait(Confirm(*cancel_question(views, waiting), "Cancel jobs", "Keep running")):
             await self._do(self._client.cancel, views)
 
     @work(group="act")
@@ -319,7 +319,9 @@ class MainScreen(Page):
     @work(group="ask", exclusive=True)
     async def action_delete(self) -> None:
         views = self._targets("delete")
-        if views and await self.app.push_screen_wait(Confirm(*delete_question(views), "Delete jobs", "Keep them")):
+        if not views:
+            return
+        if await self.app.push_screen_wait(Confirm(*delete_question(views), "Delete jobs", "Keep jobs")):
             for view in views:
                 try:
                     await self._client.delete_job(view.id)

@@ -48,7 +48,10 @@ class Page(Live, Screen[None]):
 
     @property
     def dashboard(self) -> Dashboard:
-        return self.app  # type: ignore[return-value]
+        from tui.app import Dashboard  # which imports the pages
+
+        assert isinstance(self.app, Dashboard)
+        return self.app
 
     @property
     def header(self) -> HeaderBar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual.app import RenderResult
 
 from taod.types.sweep import SweepView
 from tui.plot import Plot, rgb, ticks
@@ -16,7 +17,7 @@ LEAST_HEIGHT = 4
 class ValuePlot(Plot):
     """A sweep's values in the order of its trials."""
 
-    def render(self) -> Text:
+    def render(self) -> RenderResult:
         if self.size.height < LEAST_HEIGHT:
             return Text("Too small for the plot.", style=DIM)
         return super().render()
