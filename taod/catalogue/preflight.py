@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from taod.catalogue.commands import conversions
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import of as network_of
 from taod.catalogue.schema.merge import Document, get, put
@@ -25,8 +26,8 @@ TRAINS = frozenset({"train", "retrain"})
 _LEARNS = TRAINS | {"evaluate"}
 _FILLED = frozenset({".jpg", ".jpeg", ".png"})
 """Extensions that the tools can read, in any letter case."""
-_CONVERTED = frozenset({"tfrecords", "lmdb"})
-"""Folders that conversions write."""
+_BOXES = {"convert": "in pixels", "convert_and_index": "relative to the image"}
+"""The boxes of the records that each conversion writes."""
 _SHOWN = 5
 
 
@@ -45,6 +46,8 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The parameter with the images of one training step per GPU."""
     drop_last: bool = False
     """The training drops an incomplete batch."""
+    unit: Literal["images", "videos", "sequences", "scans"] = "images"
+    """What one training sample is."""
     train_part: str = ""
     """The split that is trained on, where the dataset has several."""
     minimum_steps: int = 0
@@ -58,14 +61,12 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The parameter that turns the validation off."""
     validation_fold: str = ""
     """The parameter that makes a part of the training records the validation set."""
-    index_files: bool = False
-    """The training reads its records by index files."""
+    records: Literal["", "convert", "convert_and_index"] = ""
+    """The conversion that writes the records it reads."""
     classes: dict[str, ClassRule] = {}
     """Parameters that must fit the classes of the data, each with how."""
     layouts: dict[str, dict[str, str]] = {}
     """Parameters that choose a folder of the dataset: value -> folder."""
-    writes: list[str] = []
-    """Parameters that name what the action itself writes into the dataset."""
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -98,6 +99,8 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Datasets on which a conversion waits or runs, or is part of the same plan."""
     converted_by: dict[Path, str] = {}
     """The last conversion that was completed on each dataset."""
+    samples: int | None = None
+    """Training samples of a network whose samples are not images; None: not counted."""
     identities: int | None = None
     """Different persons or objects among the training images (re-identification)."""
 
@@ -300,7 +303,9 @@ _CLASS_RULES: dict[str, Callable[[PreflightFacts, DatasetFacts, str, Any], Itera
 
 
 def _train_samples(facts: PreflightFacts) -> int | None:
-    """Images that are trained on, or more: None where one of the datasets does not know."""
+    """Upper bound of the training samples; None where a dataset's count is not known."""
+    if facts.applies.unit != "images":
+        return facts.samples
     part, total = facts.applies.train_part, 0
     for dataset in facts.job.train:
         count = dataset.parts.get(part, dataset.images)
@@ -325,7 +330,7 @@ def _batch_size(facts: PreflightFacts) -> Iterator[Warning]:
         arguments = {"value": value, "samples": samples, "steps": steps, "minimum": minimum}
         yield Warning(WarningCode.FEW_STEPS, field, arguments, remedy)
     elif value * max(facts.job.gpus, 1) > samples:
-        arguments = {"value": value, "samples": samples, "unit": "images", "part": "training"}
+        arguments = {"value": value, "samples": samples, "unit": facts.applies.unit, "part": "training"}
         dropped = facts.applies.drop_last
         if facts.job.gpus > 1:
             arguments["gpus"] = facts.job.gpus
@@ -352,12 +357,13 @@ def _validation(facts: PreflightFacts) -> Iterator[Warning]:
 
 def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
     """One warning a dataset, whatever number of paths it lacks."""
+    datasets = {dataset.root: dataset for dataset in facts.datasets}
     wanted = [
         each
         for each in facts.missing
-        if each.field not in facts.applies.writes
+        if each.root in datasets
         and _is_read(facts, each.field)
-        and not (each.root in facts.converting and _is_converted(each.path))
+        and not _will_exist(facts, datasets[each.root], each.path)
     ]
     for dataset in facts.datasets:
         lacking = [each for each in wanted if each.root == dataset.root]
@@ -369,7 +375,7 @@ def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
         fields = ", ".join(dict.fromkeys(each.field for each in lacking))
         switches = [facts.applies.read_if[each.field] for each in lacking if each.field in facts.applies.read_if]
         remedy = f"upload these files, or set {switches[0]} to false" if switches else ""
-        yield Warning(WarningCode.PATH_MISSING, fields, arguments, remedy or _remedy(facts, dataset.root, paths))
+        yield Warning(WarningCode.PATH_MISSING, fields, arguments, remedy or _remedy(facts, dataset, paths))
 
 
 def _is_read(facts: PreflightFacts, field: str) -> bool:
@@ -377,18 +383,19 @@ def _is_read(facts: PreflightFacts, field: str) -> bool:
     return switch is None or get(facts.spec, switch) is not False
 
 
-def _is_converted(path: str) -> bool:
-    """Whether a conversion writes it."""
-    return not _CONVERTED.isdisjoint(path.split("/"))
+def _will_exist(facts: PreflightFacts, dataset: DatasetFacts, path: str) -> bool:
+    """Whether a conversion, this job's own included, will write the path."""
+    converted = dataset.root in facts.converting or conversions.writes(facts.job.network, facts.job.action)
+    return converted and conversions.is_output(dataset.type, dataset.format, path)
 
 
-def _remedy(facts: PreflightFacts, root: Path, paths: list[str]) -> str:
+def _remedy(facts: PreflightFacts, dataset: DatasetFacts, paths: list[str]) -> str:
     for field, folders in facts.applies.layouts.items():
         if any(path.partition("/")[0] in folders.values() for path in paths):
-            there = [value for value, folder in folders.items() if folder in facts.folders.get(root, [])]
+            there = [value for value, folder in folders.items() if folder in facts.folders.get(dataset.root, [])]
             if there:
                 return f"set {field} to {there[0]!r}"
-    if any(_is_converted(path) for path in paths):
+    if any(conversions.is_output(dataset.type, dataset.format, path) for path in paths):
         return "run the dataset's conversion first"
     return "upload these files, or set the field to what the dataset has"
 
@@ -402,15 +409,32 @@ def _unreadable(facts: PreflightFacts) -> Iterator[Warning]:
             yield Warning(WarningCode.UNREADABLE_IMAGES, dataset.name, arguments, "replace or remove them")
 
 
-def _index_files(facts: PreflightFacts) -> Iterator[Warning]:
-    if not facts.applies.index_files or facts.job.action not in TRAINS:
+def _records(facts: PreflightFacts) -> Iterator[Warning]:
+    """`convert` writes boxes in pixels, `convert_and_index` boxes relative to the image and index files."""
+    wanted, job = facts.applies.records, facts.job
+    if not wanted or job.action not in _LEARNS:
         return
-    for dataset in facts.job.train:
-        action = facts.converted_by.get(dataset.root)
-        if action == "convert":
-            arguments = {"action": action, "network": facts.job.network}
-            remedy = "run convert_and_index on the dataset"
-            yield Warning(WarningCode.NO_INDEX_FILES, dataset.name, arguments, remedy)
+    read = job.train if job.action in TRAINS else []
+    if wanted == "convert" and job.eval is not None:
+        read = [*read, job.eval]
+    for dataset in read:
+        found = facts.converted_by.get(dataset.root)
+        if found in _BOXES and found != wanted:
+            arguments = {"action": found, "network": job.network}
+            code = WarningCode.RECORDS_BOXES if wanted == "convert" else WarningCode.NO_INDEX_FILES
+            yield Warning(code, dataset.name, arguments, f"run {wanted} on the dataset")
+
+
+def _replaced_records(facts: PreflightFacts) -> Iterator[Warning]:
+    """Both conversions write the same file names."""
+    job = facts.job
+    if job.network != "object_detection" or job.action not in _BOXES or job.own is None:
+        return
+    found = facts.converted_by.get(job.own.root)
+    if found in _BOXES and found != job.action:
+        arguments = {"action": found, "boxes": _BOXES[job.action]}
+        remedy = "convert a copy of the dataset to keep both"
+        yield Warning(WarningCode.RECORDS_REPLACED, job.own.name, arguments, remedy)
 
 
 RULES: tuple[Rule, ...] = (
@@ -422,5 +446,6 @@ RULES: tuple[Rule, ...] = (
     _validation,
     _missing_paths,
     _unreadable,
-    _index_files,
+    _records,
+    _replaced_records,
 )

@@ -42,6 +42,8 @@ class WarningCode(StrEnum):
     PATH_MISSING = "path_missing"
     UNREADABLE_IMAGES = "unreadable_images"
     NO_INDEX_FILES = "no_index_files"
+    RECORDS_BOXES = "records_boxes"
+    RECORDS_REPLACED = "records_replaced"
 
 
 class Warning(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -92,7 +92,7 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     ),
     WarningCode.NO_BATCHES: lambda subject, of: (
         f"{subject} = {of['value']} is more than the {of['samples']} {of['unit']} of the {of['part']} data, and the "
-        "tool drops an incomplete batch: the training would have no step, report success and leave no weights"
+        "tool drops an incomplete batch: the training would have no step and leave no weights, and may report success"
     ),
     WarningCode.FEW_STEPS: lambda subject, of: (
         f"{of['samples']} training images and {subject} = {of['value']} make {of['steps']} steps per epoch, and the "
@@ -106,5 +106,12 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.NO_INDEX_FILES: lambda subject, of: (
         f"dataset {subject!r} was converted by {of['action']}, which writes no index files, and {of['network']} "
         "reads its records by them"
+    ),
+    WarningCode.RECORDS_BOXES: lambda subject, of: (
+        f"dataset {subject!r} was converted by {of['action']}, which writes boxes relative to the image, and "
+        f"{of['network']} reads boxes in pixels"
+    ),
+    WarningCode.RECORDS_REPLACED: lambda subject, of: (
+        f"dataset {subject!r} has records of {of['action']}, which this conversion replaces with boxes {of['boxes']}"
     ),
 }

@@ -95,7 +95,7 @@ async def test_classes_and_batches_against_coco(server, tmp_path) -> None:
     await server.call("POST", path, 201, json={"dataset": {"num_classes": 2, "batch_size": 4}})
     warnings = (await planned(server, model_id))[1]
     assert set(warnings) == {"class_id", "no_batches"}
-    assert "report success and leave no weights" in warnings["no_batches"]
+    assert "no step and leave no weights" in warnings["no_batches"]
 
 
 async def test_a_skeleton_set_of_the_other_layout(server, tmp_path) -> None:
@@ -125,6 +125,22 @@ async def test_what_a_dataset_was_converted_by(server, tmp_path) -> None:
         server.word("on")
         await reached(server, job_id, State.DONE)
         assert ("no_index_files" in (await planned(server, model_id))[1]) is warned
+    detector = await server.model("yolo_v4", train_datasets=[dataset_id])
+    assert "reads boxes in pixels; run convert on the dataset" in (await planned(server, detector))[1]["records_boxes"]
+    (job,) = await server.call("POST", f"/dataset/{dataset_id}/job?dry_run=1", 200, json={"actions": ["convert"]})
+    (warning,) = [each for each in job["warnings"] if each["code"] == "records_replaced"]
+    assert warning["remedy"] == "convert a copy of the dataset to keep both"
+
+
+async def test_a_batch_is_compared_with_the_samples_of_the_dataset(server, tmp_path) -> None:
+    (tmp_path / "poses").mkdir()
+    valid_sets.skeletons(tmp_path / "poses")
+    dataset_id = await linked(server, tmp_path / "poses", "pose_classification", name="poses")
+    model_id = await server.model("pose_classification", train_datasets=[dataset_id])
+    document = {"model": {"graph_layout": "openpose"}, "dataset": {"num_classes": 6, "batch_size": 9_999}}
+    await server.call("POST", f"/model/{model_id}/specs/train", 201, json=document)
+    warning = (await planned(server, model_id))[1]["batch_size"]
+    assert "dataset.batch_size = 9999 is more than the " in warning and " sequences of the training data" in warning
 
 
 async def test_identities_and_a_batch_of_persons(server, tmp_path) -> None:

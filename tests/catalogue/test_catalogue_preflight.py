@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from taod.catalogue import preflight
+from taod.catalogue.commands import conversions
 from taod.catalogue.commands.assemble import complete
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import get as network
@@ -19,7 +20,7 @@ from taod.types.warning_text import _TEXTS, text
 
 
 def data(name: str = "cars", **known: Any) -> DatasetFacts:
-    return DatasetFacts(root=Path(f"/data/{name}"), type="any", format="any", name=name, **known)
+    return DatasetFacts(**{"root": Path(f"/data/{name}"), "type": "any", "format": "any", "name": name, **known})
 
 
 def job(name: str, action: str = "train", *, spec: dict[str, Any] | None = None, **known: Any) -> JobFacts:
@@ -124,7 +125,7 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         {},
         {},
         "dataset.batch_size = 4 is more than the 3 images of the training data, and the tool drops an incomplete "
-        "batch: the training would have no step, report success and leave no weights; "
+        "batch: the training would have no step and leave no weights, and may report success; "
         "set dataset.batch_size to 3 or less",
     ),
     (
@@ -172,6 +173,24 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         {"converted_by": {CARS: "convert"}},
         "dataset 'cars' was converted by convert, which writes no index files, and retinanet reads its records by "
         "them; run convert_and_index on the dataset",
+    ),
+    (
+        WarningCode.RECORDS_BOXES,
+        job("yolo_v3", train=[data()]),
+        job("yolo_v3", train=[data()]),
+        {"converted_by": {CARS: "convert"}},
+        {"converted_by": {CARS: "convert_and_index"}},
+        "dataset 'cars' was converted by convert_and_index, which writes boxes relative to the image, and yolo_v3 "
+        "reads boxes in pixels; run convert on the dataset",
+    ),
+    (
+        WarningCode.RECORDS_REPLACED,
+        job("object_detection", "convert", own=data()),
+        job("object_detection", "convert", own=data()),
+        {"converted_by": {CARS: "convert"}},
+        {"converted_by": {CARS: "convert_and_index"}},
+        "dataset 'cars' has records of convert_and_index, which this conversion replaces with boxes in pixels; "
+        "convert a copy of the dataset to keep both",
     ),
 ]
 
@@ -239,6 +258,7 @@ WITHIN: list[tuple[str, JobFacts, WarningCode, bool]] = [
     ("unknown counts", job("dino", train=[data()]), WarningCode.NO_BATCHES, False),
     ("two datasets", job("dino", train=[data("a", images=2), data("b", images=2)]), WarningCode.NO_BATCHES, False),
     ("the train split", job("segformer", train=[data(images=9, parts={"train": 1})]), WarningCode.NO_BATCHES, True),
+    ("videos that were not counted", job("action_recognition", train=[data(images=1)]), WarningCode.BATCH_SIZE, False),
     ("two GPUs", job("dino", train=[data(images=4)], gpus=2), WarningCode.NO_BATCHES, True),
     (
         "detectnet's steps follow its logging",
@@ -294,17 +314,59 @@ def test_where_a_rule_ends(facts: JobFacts, code: WarningCode, expected: bool) -
     assert (code in warned(facts)) is expected
 
 
+@pytest.mark.parametrize(
+    ("network_name", "field", "unit"),
+    [
+        ("action_recognition", "dataset.batch_size", "videos"),
+        ("pose_classification", "dataset.batch_size", "sequences"),
+        ("pointpillars", "train.batch_size", "scans"),
+    ],
+)
+def test_a_batch_is_compared_with_the_samples_of_the_network(network_name: str, field: str, unit: str) -> None:
+    facts = job(network_name, spec=nested(field, 4), train=[data(images=1)])
+    assert WarningCode.BATCH_SIZE not in warned(facts, samples=4)
+    assert warned(facts, samples=3)[WarningCode.BATCH_SIZE] == (
+        f"{field} = 4 is more than the 3 {unit} of the training data; set {field} to 3 or less"
+    )
+
+
+def test_bpnet_counts_the_images_of_its_training_part() -> None:
+    facts = job("bpnet", spec=nested("dataloader.batch_size", 4), train=[data(images=9, parts={"train2017": 3})])
+    assert "4 is more than the 3 images" in warned(facts)[WarningCode.NO_BATCHES]
+
+
 def test_identities_are_counted_where_the_tool_counts_them() -> None:
     facts = job("re_identification", spec=nested("dataset.num_classes", 3), train=[data(images=99)])
     assert WarningCode.CLASS_COUNT not in warned(facts, identities=3)
     assert "has 4 identities to train on" in warned(facts, identities=4)[WarningCode.CLASS_COUNT]
 
 
+KITTI = data(type="object_detection", format="kitti")
+
+
 def test_what_a_conversion_will_write_is_not_missing() -> None:
-    facts = job("yolo_v3", train=[data()])
+    facts = job("yolo_v3", train=[KITTI])
     missing = [Missing("dataset_config.data_sources.tfrecords_path", CARS, "tfrecords/*")]
     assert "run the dataset's conversion first" in warned(facts, missing=missing)[WarningCode.PATH_MISSING]
     assert WarningCode.PATH_MISSING not in warned(facts, missing=missing, converting=frozenset({CARS}))
+    assert WarningCode.PATH_MISSING not in warned(job("object_detection", "convert", own=KITTI), missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("type_", "format_", "path", "expected"),
+    [
+        ("object_detection", "kitti", "tfrecords", True),
+        ("object_detection", "kitti", "tfrecords/[!i]*", True),
+        ("object_detection", "kitti", "labels", False),
+        ("object_detection", "raw", "tfrecords", False),
+        ("semantic_segmentation", "coco", "masks/val", True),
+        ("semantic_segmentation", "unet", "masks/val", False),
+        ("ocrnet", "default", "train/lmdb", True),
+        ("fpenet", "default", "data/tfrecords", True),
+    ],
+)
+def test_paths_that_a_conversion_of_the_dataset_writes(type_: str, format_: str, path: str, expected: bool) -> None:
+    assert conversions.is_output(type_, format_, path) is expected
 
 
 @pytest.mark.parametrize(

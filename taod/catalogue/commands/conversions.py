@@ -1,6 +1,10 @@
-"""Which conversions write into the dataset that they work on, and which files they write there. Pure."""
+"""Conversions that write into the dataset they work on, and the files that they write. Pure."""
 
 from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from taod.catalogue.network import actions_for_dataset
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "object_detection": ("tfrecords/*",),
@@ -12,7 +16,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "pointpillars": ("infos_*.pkl", "dbinfos_*.pkl", "gt_database*"),
     "pose_classification": ("object_*.npy", "status.json"),
 }
-"""Network or dataset type whose conversion it is -> its output files, as patterns below the dataset's folder."""
+"""Network or dataset type of the conversion -> its output files, as patterns below the dataset's folder."""
 
 _ACTIONS = ("convert", "dataset_convert")
 
@@ -22,9 +26,16 @@ def writes(network: str, action: str) -> bool:
     return network in OUTPUTS and action.startswith(_ACTIONS)
 
 
+def is_output(dataset_type: str, dataset_format: str, path: str) -> bool:
+    """Whether a conversion of such a dataset writes the path: a file, its folder, or a pattern of files."""
+    if not any(writes(dataset_type, action) for action in actions_for_dataset(dataset_type, dataset_format)):
+        return False
+    return any(fnmatchcase(path, pattern) or path == pattern.removesuffix("/*") for pattern in OUTPUTS[dataset_type])
+
+
 def stale(network: str, action: str) -> tuple[str, ...]:
-    """Files of an earlier conversion that this one would leave beside its own, though they belong to other records."""
-    return ("tfrecords/idx-*",) if (network, action) in _INDEXED else ()
+    """Files of an earlier conversion to remove first: with other shards they would stay beside the new records."""
+    return ("tfrecords/tfrecords-*", "tfrecords/idx-*") if (network, action) in _INDEXED else ()
 
 
 _INDEXED = {("object_detection", "convert"), ("object_detection", "convert_and_index")}

@@ -15,18 +15,16 @@ from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, NewJob
 from taod.catalogue import preflight
 from taod.catalogue.commands.assemble import complete
-from taod.catalogue.commands.inputs import JobFacts
+from taod.catalogue.commands.sources.detection import INDEXING, has_index_files
 from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
 from taod.errors import BadRequest
-from taod.services.jobs import dataset_inputs
+from taod.services.jobs import dataset_inputs, sample_counts
 from taod.services.jobs.command_builder import CONVERSIONS, Planner
 from taod.types.common import JobSort
 from taod.types.dataset import CheckState, DatasetReport
 from taod.types.state import State
 from taod.types.warning import Warning
 
-MOST_LISTED = 20_000
-"""Names that are read of a folder to count its identities."""
 MOST_PATHS = 200
 """Paths of a specification that are looked up."""
 _GLOB = frozenset("*?[")
@@ -68,8 +66,9 @@ class Preflight:
                 folders={each.root: _folders(each.root) for each in missing},
                 unreadable={root: self._unreadable(each) for root, each in roots.items()},
                 converting=frozenset(root for root, each in roots.items() if self._converts(each, job, planned)),
-                converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each))},
-                identities=_identities(facts),
+                converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each, root))},
+                samples=sample_counts.samples(facts, spec),
+                identities=sample_counts.identities(facts),
             )
         )
 
@@ -83,10 +82,12 @@ class Preflight:
         earlier = [each for each in planned.values() if each is not job and each.action.startswith(CONVERSIONS)]
         return bool(earlier) or self._planner.converting(dataset) is not None
 
-    def _converted_by(self, dataset: DatasetRecord) -> str | None:
+    def _converted_by(self, dataset: DatasetRecord, root: Path) -> str | None:
+        """The last completed conversion; of uploaded records with index files the one that writes these."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=frozenset({State.DONE}))
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_DESCENDING)
-        return next((job.action for job in jobs if job.action.startswith(CONVERSIONS)), None)
+        done = next((job.action for job in jobs if job.action.startswith(CONVERSIONS)), None)
+        return done or (INDEXING if has_index_files(root) else None)
 
 
 def _missing(spec: dict[str, Any], read: list[Path]) -> Iterator[Missing]:
@@ -127,20 +128,3 @@ def _folders(root: Path) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return []
-
-
-def _identities(facts: JobFacts) -> int | None:
-    """Different first parts of the file names (`0001_c1s1.jpg`) that re-identification trains on."""
-    if "identities" not in preflight.applies(facts.network).classes.values() or not facts.train:
-        return None
-    found: set[str] = set()
-    try:
-        with os.scandir(facts.train[0].root / "sample_train") as entries:
-            for number, entry in enumerate(entries):
-                if number >= MOST_LISTED:
-                    return None
-                if entry.name.partition("_")[0].lstrip("-").isdigit():
-                    found.add(entry.name.partition("_")[0])
-    except OSError:
-        return None
-    return len(found - {"-1"}) or None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, first, put_all
 from taod.catalogue.schema.merge import drop, put
 
+INDEXING = "convert_and_index"
+"""The conversion that writes index files beside the records."""
+
 
 def _records(dataset: DatasetFacts) -> dict[str, Any]:
-    """All record files; the `idx-…` files that `convert_and_index` writes beside them are no records."""
+    """All record files, without the index files (`idx-…`) beside them."""
     root = dataset.root
-    names = "[!i]*" if is_indexed(dataset) else "*"
+    names = "[!i]*" if has_index_files(root) else "*"
     return {"tfrecords_path": f"{root}/tfrecords/{names}", "image_directory_path": f"{root}/"}
 
 
-def is_indexed(dataset: DatasetFacts) -> bool:
+def has_index_files(root: Path) -> bool:
     """Whether the dataset's records have index files, without which ssd, dssd and retinanet refuse them."""
-    return any((dataset.root / "tfrecords").glob("idx-*"))
+    return any((root / "tfrecords").glob("idx-*"))
 
 
 def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
