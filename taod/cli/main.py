@@ -1,4 +1,4 @@
-"""The `taod` command: its groups, found without importing what the others need, and how errors become exit codes."""
+"""The `taod` command: its subcommands, imported only when called, and the exit codes of errors."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ DONE, FAILED, USAGE, NO_DAEMON = 0, 1, 2, 3
 """Exit codes of every command."""
 
 COMMANDS = {
-    "serve": ("taod.cli.commands.serve", "serve", "Serve the API until Ctrl-C; runs outlive it."),
-    "stop": ("taod.cli.commands.stop", "stop", "Stop the daemon; runs go on."),
+    "serve": ("taod.cli.commands.serve", "serve", "Serve the API until Ctrl-C; runs outlive the daemon."),
+    "stop": ("taod.cli.commands.stop", "stop", "Stop the daemon; runs continue."),
     "tui": ("taod.cli.commands.tui", "tui", "Open the dashboard of a running daemon."),
     "quickstart": (
         "taod.cli.commands.quickstart",
         "quickstart",
         "Train, evaluate, export and try a model on real images.",
     ),
-    "dataset": ("taod.cli.commands.dataset", "dataset", "Datasets: make, upload, link, show, convert, delete."),
-    "model": ("taod.cli.commands.model", "model", "Models: make, set, specify, run, show, delete."),
+    "dataset": ("taod.cli.commands.dataset", "dataset", "Datasets: create, upload, link, show, convert, delete."),
+    "model": ("taod.cli.commands.model", "model", "Models: create, configure, run, show, delete."),
     "job": ("taod.cli.commands.job", "job", "Jobs: list, show, follow, wait, cancel, pause, resume, download, delete."),
     "sweep": ("taod.cli.commands.sweep", "sweep", "AutoML: list sweeps, show their trials, export them as CSV."),
-    "queue": ("taod.cli.commands.queue", "queue", "The queue: who comes next, pause, resume."),
-    "ptm": ("taod.cli.commands.ptm", "ptm", "Pretrained models, and weights for them."),
-    "network": ("taod.cli.commands.network", "network", "Networks: actions, parameters, and what can run them here."),
-    "device": ("taod.cli.commands.device", "device", "GPUs and CPU slots, and who is on them."),
-    "user": ("taod.cli.commands.user", "user", "Users, their keys and tokens."),
-    "config": ("taod.cli.commands.config", "config", "The configuration in force."),
-    "doctor": ("taod.cli.commands.doctor", "doctor", "Look at this machine and say what is missing."),
-    "openapi": ("taod.cli.commands.openapi", "openapi", "The document that describes the API."),
+    "queue": ("taod.cli.commands.queue", "queue", "The queue: list, pause, resume."),
+    "ptm": ("taod.cli.commands.ptm", "ptm", "Pretrained models and their weights."),
+    "network": ("taod.cli.commands.network", "network", "Networks: actions, parameters, available runners."),
+    "device": ("taod.cli.commands.device", "device", "GPUs and CPU slots, with the jobs on them."),
+    "user": ("taod.cli.commands.user", "user", "Users, their login keys and tokens."),
+    "config": ("taod.cli.commands.config", "config", "The effective configuration."),
+    "doctor": ("taod.cli.commands.doctor", "doctor", "Check this machine and report what is missing."),
+    "openapi": ("taod.cli.commands.openapi", "openapi", "The OpenAPI document of the API."),
     "completion": ("taod.cli.commands.completion", "completion", "The completion script of bash, zsh or fish."),
 }
 """Name of each command → module, attribute, one line of help."""
 
 
 def command() -> Any:
-    """The whole command line as one click command; a group's module is imported when it is called."""
+    """The command line as one click command; a subcommand's module is imported when it is called."""
     import rich_click as click
 
     class Commands(click.RichGroup):
@@ -49,7 +49,7 @@ def command() -> Any:
             return list(COMMANDS)
 
         def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-            """What help and completion need to know of a command; nothing is imported."""
+            """A placeholder with the name and help line; the command's module is not imported."""
             return click.Command(name, short_help=COMMANDS[name][2]) if name in COMMANDS else None
 
         def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -63,15 +63,15 @@ def command() -> Any:
             try:
                 return super().invoke(ctx)
             except NoDaemon as error:
-                code = _told(error, NO_DAEMON)
+                code = _report(error, NO_DAEMON)
             except ConfigError as error:
-                code = _told(error, USAGE)
+                code = _report(error, USAGE)
             except BrokenPipeError:
                 raise
             except (ClientError, TaodError, OSError) as error:
-                code = _told(error, FAILED)
-            except UnicodeEncodeError as error:  # a request with what the shell gave us; output never raises it
-                code = _told(ValueError(f"{error.object!r} is not UTF-8; write it in UTF-8"), USAGE)
+                code = _report(error, FAILED)
+            except UnicodeEncodeError as error:  # from a request with text of the shell; output never raises it
+                code = _report(ValueError(f"{error.object!r} is not UTF-8; write it in UTF-8"), USAGE)
             raise SystemExit(code)
 
     @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,6 +101,6 @@ def main(arguments: list[str] | None = None) -> None:
     command()(args=arguments, prog_name="taod")
 
 
-def _told(error: Exception, code: int) -> int:
+def _report(error: Exception, code: int) -> int:
     print(f"taod: {error}", file=sys.stderr)
     return code

@@ -56,7 +56,7 @@ class Daemons:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 4 * STORM_S * len(ALL))
+@pytest.mark.timeout(900 + 4 * STORM_S * len(ALL))
 @pytest.mark.parametrize("name", ALL if STORM_S > 10 else SHORT)
 async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, name: str) -> None:
     writer = World(tmp_path / "root")

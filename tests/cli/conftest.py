@@ -1,4 +1,4 @@
-"""A real daemon as a process, a tool that does what its specification says, and the command line to drive it."""
+"""A real daemon as a process, a scripted tool that the specification controls, and the command line to drive it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from taod.client.find import find
 from taod.client.http import Client
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 TOOL = """#!/bin/sh
-# A network's entry point. The name of the loss says what it does: `wait` for a word at the gate, `fail`, else succeed.
+# A network's entry point. The loss of the specification controls it: `wait` for a line at the gate, `fail`, or succeed.
 action=$1
 while [ $# -gt 0 ]; do
   case $1 in
@@ -40,7 +41,7 @@ results=${results%/}
 mkdir -p "$results/train"
 trap 'echo stopped; exit 143' TERM
 echo "starting $action"
-if grep -q 'type: wait$' "$spec"; then read word < "@GATE@"; fi
+if grep -q 'type: wait$' "$spec"; then read line < "@GATE@"; fi
 if grep -q 'type: fail$' "$spec"; then
   echo '{"status": "FAILURE", "message": "CUDA out of memory [GPU 0]"}' >> "$results/status.json"
   exit 1
@@ -60,7 +61,7 @@ PNG = bytes.fromhex(
 
 @dataclass
 class Daemon:
-    """A daemon, its process, and the commands spoken to it."""
+    """A daemon, its process, and the commands that run on it."""
 
     root: Path
     process: subprocess.Popen[str]
@@ -68,11 +69,11 @@ class Daemon:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where commands find it, and a terminal's width."""
+        """The environment of commands: the root, and the width of a terminal."""
         return {"TAOD_ROOT": str(self.root), "COLUMNS": "200", "PYTHONPATH": str(REPOSITORY)}
 
     def with_images(self, folder: Path) -> Daemon:
-        """Make the dataset `ready images`."""
+        """Create the dataset `ready images`."""
         linked = self.id("dataset", "create", "image_classification", "classification_pyt", "name=ready images")
         self.run("dataset", "link", linked, str(folder))
         return self
@@ -87,7 +88,7 @@ class Daemon:
         return result
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        """What a command prints with --json."""
+        """The JSON that a command prints."""
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
     def id(self, *arguments: str, code: int = 0) -> str:
@@ -98,14 +99,14 @@ class Daemon:
     def ids(self, *arguments: str, code: int = 0) -> list[str]:
         return self.run(*arguments, "--quiet", code=code).stdout.split()
 
-    def refused(self, *arguments: str, code: int = 1, stdin: str | None = None) -> str:
-        """What a command says that must fail."""
+    def error(self, *arguments: str, code: int = 1, stdin: str | None = None) -> str:
+        """The error of a command that must fail, on one line."""
         result = self.run(*arguments, code=code, stdin=stdin)
         assert "Traceback" not in result.stderr
         return " ".join(result.stderr.replace("│", " ").split())
 
     def process_run(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """One command as a user has it: a process of its own."""
+        """Run one command as a user does, in its own process."""
         return subprocess.run(
             [sys.executable, "-m", "taod", *arguments],
             capture_output=True,
@@ -116,7 +117,7 @@ class Daemon:
         )
 
     def model(self, does: str = "", **fields: str) -> str:
-        """A model that can be trained at once; `does` says what its tool does in a training."""
+        """Create a model that can be trained; returns its id. `does` controls the tool: `wait`, `fail`, or succeed."""
         data = self.ids("dataset", "ls", "--name", "ready images")[0]
         pairs = {"train_datasets": data, "eval_dataset": data, **fields}
         model = self.id("model", "create", "classification_pyt", *(f"{name}={value}" for name, value in pairs.items()))
@@ -124,8 +125,8 @@ class Daemon:
             self.run("model", "spec", "edit", model, "train", f"model.head.loss.type={does}")
         return model
 
-    def first_words(self, job_id: str) -> str:
-        """What a run writes to its log first: it lives then."""
+    def first_output(self, job_id: str) -> str:
+        """Wait until a run writes to its log; returns that output."""
 
         async def read() -> bytes:
             async with Client.of(find(self.root)) as client, aclosing(client.follow_log(job_id)) as pieces:
@@ -133,8 +134,16 @@ class Daemon:
 
         return asyncio.run(asyncio.wait_for(read(), PATIENCE_S)).decode()
 
-    def word(self) -> None:
-        """Let the tool at the gate go on."""
+    def until(self, *arguments: str, holds: Callable[[Any], bool]) -> Any:
+        """Run a command until its JSON satisfies a condition; returns that JSON. Fails after PATIENCE_S."""
+        end = time.monotonic() + PATIENCE_S
+        while not holds(answer := self.json(*arguments)):
+            assert time.monotonic() < end, answer
+            time.sleep(0.1)
+        return answer
+
+    def open_gate(self) -> None:
+        """Let one tool that waits at the gate continue."""
         os.write(self.gate, b"go\n")
 
 
@@ -143,16 +152,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the layout of format classification_pyt."""
     folder = tmp_path_factory.mktemp("images")
     for name in ("cat", "dog"):
-        place = folder / "images_train" / name
-        place.mkdir(parents=True)
-        (place / "1.png").write_bytes(PNG)
+        class_folder = folder / "images_train" / name
+        class_folder.mkdir(parents=True)
+        (class_folder / "1.png").write_bytes(PNG)
     (folder / "classes.txt").write_text("cat\ndog\n")
     return folder
 
 
 @pytest.fixture(scope="session")
 def archive(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The images, packed."""
+    """The images as an archive."""
     path = tmp_path_factory.mktemp("archive") / "images.tar.gz"
     with tarfile.open(path, "w:gz") as out:
         for entry in sorted(images.iterdir()):
@@ -162,7 +171,7 @@ def archive(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], subprocess.Popen[str]]:
-    """Starts `taod serve` over a root; returns when it answers."""
+    """A function that starts `taod serve` on a root and returns once it serves."""
 
     def serve(root: Path, **environment: str) -> subprocess.Popen[str]:
         errors = (root.parent / f"{root.name}.err").open("a")
@@ -195,7 +204,7 @@ def daemon(
     (tools / "classification_pyt").write_text(TOOL.replace("@GATE@", str(gate_path)))
     (tools / "classification_pyt").chmod(0o755)
     (folder / "taod.toml").write_text(
-        f'storage.link_roots = ["{images.parent}"]\nscheduler.grace_s = 2.0\ndevices.gpus = false\n'
+        f'storage.link_roots = ["{images.parent}"]\nscheduler.grace_s = 120.0\ndevices.gpus = false\n'
         f'[runner]\norder = ["native"]\nnative.path = ["{tools}"]\n'
     )
     root = folder / "root"

@@ -1,4 +1,4 @@
-"""The `taod` command without a daemon: exit codes, errors, users, what doctor sees."""
+"""The `taod` command without a daemon: exit codes, errors, users, doctor."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("tui",), ("stop",), ("job", "ls"), ("model", "show", "x"), ("network", "ls")])
-def test_without_a_daemon_a_client_says_so_and_exits_3(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_client_without_a_daemon_exits_3(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ran = taod(*arguments, "--root", str(tmp_path / "root"), cwd=tmp_path)
     assert ran.returncode == 3, ran.stderr
     assert "taod serve" in ran.stderr
@@ -70,7 +70,7 @@ def test_a_wrong_configuration_exits_2_and_names_the_key(tmp_path: Path) -> None
     assert "did you mean server.port?" in ran.stderr
 
 
-def test_config_prints_what_is_in_force(tmp_path: Path) -> None:
+def test_config_prints_the_effective_configuration(tmp_path: Path) -> None:
     (tmp_path / "taod.toml").write_text("[server]\nport = 9000\n")
     ran = taod("config", "--root", "/somewhere", cwd=tmp_path)
     assert "taod.toml" in ran.stdout
@@ -78,10 +78,10 @@ def test_config_prints_what_is_in_force(tmp_path: Path) -> None:
     assert 'root = "/somewhere"' in ran.stdout
 
 
-def test_a_user_is_made_listed_and_deleted_and_only_the_key_opens(tmp_path: Path) -> None:
+def test_a_user_is_created_listed_and_deleted_and_only_the_key_logs_in(tmp_path: Path) -> None:
     root = ("--root", str(tmp_path / "root"))
-    made = taod("user", "add", "ada", *root, cwd=tmp_path)
-    key = made.stdout.split()[-1]
+    created = taod("user", "add", "ada", *root, cwd=tmp_path)
+    key = created.stdout.split()[-1]
     listed = taod("user", "ls", *root, cwd=tmp_path).stdout
     assert "ada" in listed
     assert key not in listed
@@ -98,12 +98,12 @@ def test_a_user_is_made_listed_and_deleted_and_only_the_key_opens(tmp_path: Path
     assert "ada" not in taod("user", "ls", *root, cwd=tmp_path).stdout
 
 
-def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
-    findings = {finding.what: finding for finding in examine(Config(storage=StorageConfig(root=str(tmp_path / "r"))))}
-    assert findings["python"].ok
-    assert findings["daemon"].remedy == "`taod serve` starts one"
-    assert "not made yet" in findings["root"].found
-    assert not (tmp_path / "r").exists(), "looking changes nothing"
+def test_doctor_reports_the_environment(tmp_path: Path) -> None:
+    results = {result.name: result for result in examine(Config(storage=StorageConfig(root=str(tmp_path / "r"))))}
+    assert results["python"].ok
+    assert results["daemon"].remedy == "`taod serve` starts one"
+    assert "not created yet" in results["root"].found
+    assert not (tmp_path / "r").exists(), "a check changes nothing"
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""docs/cli.md: every command line in it can be parsed, and every command is in it."""
+"""docs/cli.md: each of its command lines can be parsed, and each command occurs in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLS = [found for line in LINES for found in re.findall(r"taod [^)&>]+", line)]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the files lie that examples read."""
+    """A working folder with the files that the examples read."""
     for name in ("cats-train.tar.gz", "train.yaml", "changed.yaml", "weights.pth"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
@@ -41,7 +41,7 @@ def test_a_command_of_the_page_exists_with_its_options(call: str, folder: None) 
     assert parsed(shlex.split(call)[1:])
 
 
-def test_a_wrong_line_would_be_found(folder: None) -> None:
+def test_invalid_command_lines_are_detected(folder: None) -> None:
     for wrong in ("modle ls", "model lst", "model ls --nme x", "job wait", "dataset create nonsense kitti"):
         with pytest.raises(click.UsageError):
             parsed(wrong.split())
@@ -49,7 +49,7 @@ def test_a_wrong_line_would_be_found(folder: None) -> None:
 
 def test_every_command_is_on_the_page(folder: None) -> None:
     named = {parsed(shlex.split(call)[1:]) for call in CALLS}
-    # What is the same for models and datasets is shown once.
+    # The page shows commands of both models and datasets once.
     same = {
         "ls",
         "create",

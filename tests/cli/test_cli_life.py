@@ -1,4 +1,4 @@
-"""The whole life of a model through the command line, against a real daemon and a scripted tool."""
+"""A model from creation to deletion through the command line, on a real daemon with a scripted tool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 
 @pytest.mark.slow
-def test_a_script_takes_a_model_through_its_whole_life(daemon, archive: Path, tmp_path: Path) -> None:
+def test_a_script_runs_the_whole_workflow_of_a_model(daemon, archive: Path, tmp_path: Path) -> None:
     def taod(*arguments: str, code: int = 0) -> str:
         ran: subprocess.CompletedProcess[str] = daemon.process_run(*arguments, cwd=tmp_path)
         assert ran.returncode == code, (arguments, ran.stdout, ran.stderr)
@@ -39,7 +39,7 @@ def test_a_script_takes_a_model_through_its_whole_life(daemon, archive: Path, tm
     taod("job", "rm", "--yes", evaluate, train)
     assert taod("model", "rm", "--yes", model, "-q") == model
     assert taod("dataset", "rm", "--yes", "life", "-q") == data
-    assert "no model" in daemon.refused("model", "show", model)
+    assert "there is no model" in daemon.error("model", "show", model)
 
 
 def test_run_with_follow_shows_the_chain_and_exits_0(daemon) -> None:
@@ -49,14 +49,14 @@ def test_run_with_follow_shows_the_chain_and_exits_0(daemon) -> None:
     assert "evaluate: done." in result.stdout
 
 
-def test_a_run_that_fails_exits_1_and_says_why(daemon) -> None:
+def test_a_failed_run_exits_1_with_its_reason(daemon) -> None:
     result = daemon.run("model", "run", daemon.model("fail"), "train", "evaluate", "-f", code=1)
-    assert "CUDA out of memory [GPU 0]" in result.stdout, "brackets are no markup"
+    assert "CUDA out of memory [GPU 0]" in result.stdout, "brackets are not markup"
     assert "evaluate: failed. Failed because its parent train" in result.stdout
     assert "taod job log" in result.stdout
 
 
-def test_with_json_the_answer_stands_alone_and_progress_goes_aside(daemon) -> None:
+def test_with_json_progress_goes_to_standard_error(daemon) -> None:
     result = daemon.run("model", "run", daemon.model(), "train", "--follow", "--json")
     (train,) = json.loads(result.stdout)
     assert "train: done." in result.stderr
@@ -77,9 +77,9 @@ def test_wait_exits_1_when_one_of_the_jobs_failed(daemon) -> None:
     assert states == ["done", "failed"]
 
 
-def test_wait_gives_up_after_its_time(daemon) -> None:
+def test_wait_ends_at_its_timeout(daemon) -> None:
     train = daemon.id("model", "run", daemon.model("wait"), "train")
-    assert f"train {train} is still" in daemon.refused("job", "wait", train, "--timeout", "0.1")
+    assert f"train {train} is still" in daemon.error("job", "wait", train, "--timeout", "0.1")
     daemon.run("job", "cancel", train)
     assert "cancelled. Cancelled by user" in daemon.run("job", "wait", train, code=1).stdout
 
@@ -97,24 +97,24 @@ def test_queued_jobs_are_held_released_and_ranked_and_their_spec_is_changed(daem
     assert daemon.json("job", "release", second)["state"] in ("waiting", "queued")
     pending = daemon.json("job", "ls", "--state", "queued", "--state", "waiting", "--text", "queue")
     assert [job["id"] for job in pending] == [second]
-    assert "not ended: cancelled first" in daemon.refused("model", "rm", model, stdin="n\n")
-    daemon.word()
-    daemon.word()
+    assert "not ended: cancelled first" in daemon.error("model", "rm", model, stdin="n\n")
+    daemon.open_gate()
+    daemon.open_gate()
     daemon.run("job", "wait", first, second)
 
 
-def test_the_queue_is_paused_listed_reordered_and_opened(daemon) -> None:
+def test_the_queue_is_paused_listed_reordered_and_resumed(daemon) -> None:
     model = daemon.model(name="line")
     assert "The queue is paused by" in daemon.run("queue", "pause", "new", "driver").stdout
     first, second, third = (daemon.id("model", "run", model, "train") for _ in range(3))
     assert [job["id"] for job in daemon.json("queue", "ls")] == [first, second, third]
-    assert "place 1." in daemon.run("job", "move", third, "--front").stdout
+    assert "position 1." in daemon.run("job", "move", third, "--front").stdout
     daemon.run("job", "move", first, "--after", second)
     assert daemon.run("queue", "ls", "--quiet").stdout.split() == [third, second, first]
-    assert "one of --front" in daemon.refused("job", "move", third, "--front", "--before", first, code=2)
+    assert "one of --front" in daemon.error("job", "move", third, "--front", "--before", first, code=2)
     daemon.run("job", "priority", third, "1")
-    assert "send priority = 0 with it" in daemon.refused("job", "move", third, "--before", first)
-    assert "priority = 101" in daemon.refused("job", "priority", third, "101")
+    assert "send priority = 0 with it" in daemon.error("job", "move", third, "--before", first)
+    assert "priority = 101" in daemon.error("job", "priority", third, "101")
     status = daemon.run("queue", "status").stdout
     assert "new driver" in status and "3 queued" in status
     assert daemon.run("queue", "status", "--quiet").stdout == "paused\n"
@@ -122,13 +122,13 @@ def test_the_queue_is_paused_listed_reordered_and_opened(daemon) -> None:
     daemon.run("job", "wait", first, second, third)
 
 
-def test_a_training_is_paused_and_goes_on(daemon) -> None:
+def test_a_training_is_paused_and_resumed(daemon) -> None:
     train = daemon.id("model", "run", daemon.model("wait"), "train")
-    assert daemon.first_words(train) == "starting train\n"
+    assert daemon.first_output(train) == "starting train\n"
     daemon.run("job", "pause", train)
     assert daemon.run("job", "log", train, "--follow").stdout == "starting train\nstopped\n"
     assert daemon.json("job", "show", train)["job"]["state"] == "paused"
     assert "starting train\nstopped\n" in daemon.run("job", "log", train, "--follow").stdout
     daemon.run("job", "resume", train)
-    daemon.word()
+    daemon.open_gate()
     assert "done" in daemon.run("job", "wait", train).stdout

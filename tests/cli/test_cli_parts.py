@@ -1,4 +1,4 @@
-"""Parts of the command line without a daemon: documents, words, and how little is loaded."""
+"""Parts of the command line without a daemon: documents, texts, and lazy imports."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from taod.documents import read_value
         ("[unclosed", "[unclosed"),
     ],
 )
-def test_a_value_is_what_the_tools_would_read(text: str, value: Any) -> None:
+def test_a_value_is_parsed_as_the_tools_parse_it(text: str, value: Any) -> None:
     read = read_value(text)
     assert read == value
     assert type(read) is type(value)
 
 
-def test_a_file_reads_like_the_tools_read_it_and_comes_back_the_same() -> None:
+def test_a_file_is_parsed_as_the_tools_parse_it_and_survives_a_round_trip() -> None:
     document = documents.read(b"lr: 1e-4\nphase: on\nwhen: 2024-01-01\nlist: [1, .nan]\nnone: ~\n", "a file")
     assert document["lr"] == 1e-4
     assert (document["phase"], document["when"], document["none"]) == (True, "2024-01-01", None)
@@ -52,12 +52,12 @@ def test_a_file_reads_like_the_tools_read_it_and_comes_back_the_same() -> None:
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b"a: [", b"\xff\xfe\x00x", b"", b"!!python/object:os.system {}"])
-def test_what_is_no_mapping_is_refused(content: bytes) -> None:
+def test_a_document_must_be_a_mapping(content: bytes) -> None:
     with pytest.raises(click.UsageError):
         documents.read(content, "a file")
 
 
-def test_edit_makes_what_is_missing_on_the_way() -> None:
+def test_edit_creates_missing_mappings() -> None:
     document: dict[str, Any] = {"train": None, "list": [{"size": 1}, {"size": 2}]}
     documents.edit(document, ("train.optim.lr=0.1", "list.1.size=3", "list.0=x"))
     assert document == {"train": {"optim": {"lr": 0.1}}, "list": ["x", {"size": 3}]}
@@ -80,7 +80,7 @@ def test_parameters_are_the_leaves_of_a_schema() -> None:
     assert (policy.path, policy.limits, policy.required) == ("train.policy", "step | poly", True)
 
 
-def test_words_for_people() -> None:
+def test_values_as_text() -> None:
     assert [size(count) for count in (0, 999, 1000, 3_200_000, 5 * 10**15)] == [
         "0 B", "999 B", "1.0 kB", "3.2 MB", "5000.0 TB",
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_words_for_people() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["model", "--help"], ["job", "run"], ["dataset", "upload", "--help"]]
 )
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_no_slow_module(arguments: list[str]) -> None:
     heavy = {"httpx", "litestar", "textual", "torch", "numpy", "store", "uvicorn", "sqlite3"}
     code = (
         f"import sys; from taod.cli.main import main\n"
@@ -102,21 +102,20 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert ran.stdout.splitlines()[-1] == "loaded []"
 
 
-def test_the_version_loads_nothing_that_is_slow_to_load() -> None:
-    """What makes it slow is what it imports; how long that takes depends on the machine."""
+def test_version_imports_no_slow_module() -> None:
     code = (
         "import sys\nfrom taod.cli.main import main\n"
         "try:\n    main(['--version'])\nexcept SystemExit:\n    print(*sorted(sys.modules))"
     )
-    told, modules = subprocess.run(
+    version, modules = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    assert told.startswith("taod ")
+    assert version.startswith("taod ")
     slow = {"asyncio", "click", "httpx", "litestar", "msgspec", "numpy", "rich", "rich_click", "textual", "yaml"}
     assert not slow & set(modules.split())
 
 
-def test_protobuf_text_is_told_by_its_name_else_by_being_no_yaml() -> None:
+def test_protobuf_text_is_recognised_by_suffix_or_syntax() -> None:
     text = b"training_config { num_epochs: 3 }\n"
     assert documents.is_protobuf("spec.txt", b"a: 1\n")
     assert not documents.is_protobuf("spec.yaml", text)
@@ -137,6 +136,6 @@ def test_popular_parameters_are_those_that_the_dashboard_shows_first(capsys: pyt
     assert {"model.num_queries", "train.optim.lr", "train.num_epochs"} <= set(shown("dino", "train"))
 
 
-def test_limits_tell_constants_and_multiples() -> None:
+def test_limits_include_constants_and_multiples() -> None:
     schema = {"properties": {"size": {"type": "integer", "minimum": 480, "multipleOf": 32}, "version": {"const": 1}}}
     assert [each.limits for each in parameters(schema, frozenset())] == ["≥ 480 a multiple of 32", "= 1"]

@@ -1,4 +1,4 @@
-"""What a shell hands to the command line and takes from it: pipes, names like ids, and encodings other than UTF-8."""
+"""The command line in a shell: pipes, names that look like ids, and encodings other than UTF-8."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from taod.catalogue import Catalogue
 from taod.catalogue.schema.json_schema import schema
 from taod.cli.commands.network import parameters
 from taod.types.parameter import notable
+from tests.cli.conftest import PATIENCE_S
 from tests.cli.test_cli_commands import new_dataset
 from tui.spec.fields import fields
 
-PATIENCE_S = 60
 ENCODINGS = (
     {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "latin-1"},
@@ -25,7 +25,7 @@ ENCODINGS = (
 
 
 def taod(daemon, *arguments: str | bytes, **how) -> subprocess.CompletedProcess[bytes]:
-    """One command as a process, with the streams and the environment that are given."""
+    """Run one command as a process with given streams and environment."""
     environment = {"PATH": os.environ["PATH"], **daemon.environment, **how.pop("env", {})}
     return subprocess.run(
         [sys.executable, "-m", "taod", *arguments], capture_output=True, env=environment, timeout=PATIENCE_S, **how
@@ -51,25 +51,25 @@ class TestPipes:
         )
         assert (done.returncode, b"2 images" in done.stdout) == (0, True), done.stderr
 
-    def test_a_named_pipe_is_uploaded_and_one_without_a_writer_refused(
+    def test_a_named_pipe_is_uploaded_and_needs_a_writer(
         self, daemon, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dataset, fifo = new_dataset(daemon, "named"), tmp_path / "fifo"
         os.mkfifo(fifo)
         monkeypatch.setattr("taod.cli.support.pipes.WRITER_S", 0)
-        assert "start its writer first" in daemon.refused("dataset", "upload", dataset, str(fifo))
+        assert "start its writer first" in daemon.error("dataset", "upload", dataset, str(fifo))
         monkeypatch.undo()
         with subprocess.Popen(["sh", "-c", f"cat {archive} > {fifo}"]) as writer:
             assert "2 images" in daemon.run("dataset", "upload", dataset, str(fifo)).stdout
         assert writer.returncode == 0
 
-    @pytest.mark.parametrize("place", ["-", "/dev/null"])
-    def test_a_device_is_refused_with_the_remedy(self, daemon, place: str) -> None:
+    @pytest.mark.parametrize("path", ["-", "/dev/null"])
+    def test_a_device_is_rejected_with_the_remedy(self, daemon, path: str) -> None:
         dataset = new_dataset(daemon, "device")
-        refused = taod(daemon, "dataset", "upload", dataset, place, stdin=subprocess.DEVNULL)
-        assert refused.returncode == 1
-        assert b"neither a file nor a pipe" in refused.stderr
-        assert b"| taod dataset upload" in refused.stderr
+        rejected = taod(daemon, "dataset", "upload", dataset, path, stdin=subprocess.DEVNULL)
+        assert rejected.returncode == 1
+        assert b"neither a file nor a pipe" in rejected.stderr
+        assert b"| taod dataset upload" in rejected.stderr
 
     def test_an_invalid_archive_is_rejected_while_its_writer_keeps_the_pipe_open(self, daemon) -> None:
         dataset = new_dataset(daemon, "endless")
@@ -78,7 +78,7 @@ class TestPipes:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
             assert process.stdin is not None
             assert process.stderr is not None
-            process.stdin.write(b"no archive" * 100)
+            process.stdin.write(b"not an archive" * 100)
             process.stdin.flush()
             # The process ends, and with it its standard error, though more could still come.
             assert process.wait(PATIENCE_S) == 1
@@ -87,9 +87,9 @@ class TestPipes:
 
 
 class TestNames:
-    """Names that are the beginning of an id, too: hexadecimal letters."""
+    """Names that are also prefixes of ids: hexadecimal digits."""
 
-    def test_a_name_wins_over_ids_that_begin_with_it(self, daemon) -> None:
+    def test_a_name_takes_precedence_over_id_prefixes(self, daemon) -> None:
         ids = [daemon.id("model", "create", "classification_pyt", f"name=m{number}") for number in range(20)]
         ids += [new_dataset(daemon, f"n{number}") for number in range(20)]
         for letter in sorted({id[0] for id in ids}):
@@ -99,10 +99,10 @@ class TestNames:
             assert daemon.json("dataset", "show", letter)["id"] == dataset
             assert daemon.json("dataset", "show", dataset[:13])["id"] == dataset
 
-    def test_two_of_one_name_are_told_apart(self, daemon) -> None:
+    def test_the_error_of_a_shared_name_lists_the_ids(self, daemon) -> None:
         pair = [new_dataset(daemon, "e1e1") for _ in range(2)]
-        told = daemon.refused("dataset", "show", "e1e1")
-        assert all(id in told for id in pair)
+        error = daemon.error("dataset", "show", "e1e1")
+        assert all(id in error for id in pair)
 
 
 class TestEncodings:
@@ -123,17 +123,17 @@ class TestEncodings:
             ("-h",),
         ],
     )
-    def test_no_command_fails_for_what_cannot_be_encoded(
+    def test_no_command_fails_for_characters_that_it_cannot_encode(
         self, daemon, encoding: dict[str, str], arguments: tuple[str, ...]
     ) -> None:
         if not daemon.ids("dataset", "ls", "--name", "süß"):
             new_dataset(daemon, "süß ≥ – 日本")
         done = taod(daemon, *arguments, env=encoding)
         assert b"Traceback" not in done.stderr, done.stderr
-        assert done.returncode in (0, 1, 2)  # 2: a name that the C locale cannot hold is refused
+        assert done.returncode in (0, 1, 2)  # 2: the C locale cannot encode the name
         assert done.stdout or done.stderr
 
-    def test_bytes_that_are_no_utf8_are_refused_in_a_sentence(self, daemon) -> None:
+    def test_bytes_that_are_not_utf8_are_rejected_with_an_error(self, daemon) -> None:
         done = taod(daemon, "dataset", "create", "image_classification", "classification_pyt", b"name=\xff\xfe")
         assert b"Traceback" not in done.stderr, done.stderr
         assert done.returncode in (1, 2)

@@ -18,7 +18,7 @@ READS = "^(list_|job_list|dataset_list|model_list|get_schema|health|network|inde
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 140)
+@pytest.mark.timeout(SECONDS + 900)
 def test_whatever_is_sent_the_daemon_keeps_to_its_document(tmp_path: Path) -> None:
     with world(tmp_path) as daemon:
         found = schemathesis(daemon, "--max-time", str(SECONDS), "--seed", SEED)

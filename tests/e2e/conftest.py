@@ -1,4 +1,4 @@
-"""A real daemon on a real socket over a real root, and a small real dataset."""
+"""A real daemon on a real socket and root, and a small real dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.journey import Daemon, until
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
-    """A daemon that answers; at the end every run of it is cancelled and it is stopped."""
+    """A running daemon. At the end, all of its jobs are cancelled and it is stopped."""
     started = Daemon(tmp_path / "root").start()
     yield started
     if not started.running:

@@ -1,4 +1,4 @@
-"""What end-to-end tests share: a real daemon as a process, waits by the event stream, a small model of digits."""
+"""What end-to-end tests share: a real daemon as a process, waits by the event stream, a small digits model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
@@ -23,7 +25,10 @@ from taod.types.model import ModelCreate
 from taod.types.state import State
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 120
+PATIENCE_S = 300
+"""Limit of every wait. It only ends a test that would hang; no test measures time."""
+GRACE_S = 120
+"""Time that a stopped tool gets for its checkpoint: longer than a busy machine needs."""
 
 
 class Daemon:
@@ -35,7 +40,7 @@ class Daemon:
         self.line = ""
 
     def start(self) -> Daemon:
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TAOD_SCHEDULER_GRACE_S": "20"}
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TAOD_SCHEDULER_GRACE_S": str(GRACE_S)}
         with (self.root.parent / "serve.err").open("a") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "taod", "serve", "--root", str(self.root), "--port", "0"],
@@ -78,7 +83,7 @@ class Daemon:
 
 
 async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
-    """Wait, by the event stream, until something holds of a job; fails after two minutes saying how it is."""
+    """Wait, by the event stream, until a condition holds for a job. Raises AssertionError after PATIENCE_S."""
 
     async def wait() -> JobDetail:
         async with aclosing(watch_job(client, job_id)) as updates:
@@ -96,12 +101,12 @@ async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool])
 
 
 def at_epoch(epoch: int) -> Callable[[JobDetail], bool]:
-    """Holds when a train has finished that epoch and is on record as running, or has ended."""
+    """Holds when a train has finished that epoch and is recorded as running, or has ended."""
 
     def holds(detail: JobDetail) -> bool:
-        # A tool may report before the engine has answered that its container is started.
-        begun = detail.job.state is not State.STARTING
-        return detail.job.state.ended or (begun and (detail.job.result.epoch or 0) >= epoch)
+        # A tool may report an epoch before the daemon has recorded the start.
+        started = detail.job.state is not State.STARTING
+        return detail.job.state.ended or (started and (detail.job.result.epoch or 0) >= epoch)
 
     return holds
 
@@ -110,17 +115,38 @@ def ended(detail: JobDetail) -> bool:
     return detail.job.state.ended or detail.job.state is State.PAUSED
 
 
+def engines(job_id: str) -> list[psutil.Process]:
+    """The embedded engine's processes of a job, found by the mark in their environment, without shell wrappers."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TAOD_JOB_ID") == job_id and process.cmdline()[1:3] == ["-m", "runners.engine"]:
+                found.append(process)
+    return found
+
+
+@contextmanager
+def suspended(job_id: str) -> Iterator[psutil.Process]:
+    """Suspend a job's one engine process (SIGSTOP) during the block, so that its train cannot end meanwhile."""
+    (run,) = engines(job_id)
+    run.suspend()
+    try:
+        yield run
+    finally:
+        run.resume()
+
+
 async def upload(client: Client, images: Path, split: str, into: Path) -> str:
     """A dataset of one split; returns its id."""
-    made = await client.create_dataset(
+    created = await client.create_dataset(
         DatasetCreate(type="image_classification", format="classification_pyt", name=f"digits {split}")
     )
-    await client.upload(made.id, sample_dataset.pack(images, split, into))
-    return made.id
+    await client.upload(created.id, sample_dataset.pack(images, split, into))
+    return created.id
 
 
 async def small_model(client: Client, images: Path, tmp_path: Path, *, epochs: int) -> str:
-    """A model on the digits whose train takes about a second an epoch on a laptop; returns its id."""
+    """A model on the digits whose train takes about a second per epoch on a laptop; returns its id."""
     train, evaluate = [await upload(client, images, split, tmp_path) for split in ("val", "test")]
     model = await client.create_model(
         ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)

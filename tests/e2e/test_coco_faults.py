@@ -1,4 +1,4 @@
-"""Every fault of a COCO dataset, end to end: uploaded over HTTP to a real daemon, and named in the check's report."""
+"""Each fault of a COCO dataset, end to end: uploaded to a real daemon over HTTP and named in the check's report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def report_after_upload(client: Client, dataset_id: str, archive: Path) -> DatasetReport:
-    """Upload, and wait by the event stream for the end of the check that follows by itself."""
+    """Upload, and wait by the event stream for the end of the check that the upload starts."""
     connected, over = asyncio.Event(), asyncio.Event()
 
     async def watch() -> None:

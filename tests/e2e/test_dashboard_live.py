@@ -1,4 +1,4 @@
-"""The dashboard on a real daemon with a real train: by Textual's pilot, and in a real tmux."""
+"""The dashboard on a real daemon with a real train: with Textual's pilot, and in a real tmux."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from taod.client.http import Client
 from taod.types.state import State
-from tests.e2e.journey import PATIENCE_S, REPOSITORY, Daemon, at_epoch, ended, small_model, train, until
+from tests.e2e.journey import PATIENCE_S, REPOSITORY, Daemon, at_epoch, ended, small_model, suspended, train, until
+from tests.e2e.screen import shown
 from tui.app import Dashboard
 from tui.screens.confirm import Confirm
 
@@ -23,17 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.engine]
 SIZE = (120, 40)
 
 
-async def shown(pilot: Any, condition: Callable[[], Any]) -> None:
-    """Let the dashboard work until the condition holds."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await pilot.pause(0.1)
-
-
 async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
     daemon: Daemon, client: Client, images: Path, tmp_path: Path
 ) -> None:
-    job_id = await train(client, await small_model(client, images, tmp_path, epochs=200))
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=1000))
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
 
@@ -42,8 +35,8 @@ async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
             return text
 
         await shown(pilot, lambda: job_id in app.screen_stack[-1].jobs.table.rows)
-        await shown(pilot, lambda: "/200" in cell("progress"))
-        await shown(pilot, lambda: any("epoch 1/200" in line for line in list(app.screen.job.log_view.lines)))
+        await shown(pilot, lambda: "/1000" in cell("progress"))
+        await shown(pilot, lambda: any("epoch 1/1000" in line for line in list(app.screen.job.log_view.lines)))
         assert cell("device") == "cpu0"
 
         await pilot.press("p")
@@ -80,9 +73,9 @@ class Pane:
 
     def __init__(self, tmux: Callable[..., str], root: Path) -> None:
         self._tmux = tmux
-        # A test runner may export a terminal size of its own, which would win over tmux's.
+        # A test runner may export a terminal size, which would override tmux's.
         dashboard = f"{sys.executable} -m taod tui --root {root}"
-        command = f"cd {REPOSITORY}; unset COLUMNS LINES; {dashboard}; echo left with $?; exec cat"
+        command = f"cd {REPOSITORY}; unset COLUMNS LINES; {dashboard}; echo exit code $?; exec cat"
         tmux("-f", "/dev/null", "new-session", "-d", "-s", "taod", "-x", "120", "-y", "40", command)
 
     def press(self, *keys: str) -> None:
@@ -94,7 +87,7 @@ class Pane:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not all(word in text for word in wanted):
-                    await asyncio.sleep(0.1)  # a terminal tells nobody that it changed
+                    await asyncio.sleep(0.1)  # tmux does not report changes of the screen
                     text = await asyncio.to_thread(self._tmux, "capture-pane", "-p", "-t", "taod")
         except TimeoutError:
             raise AssertionError(f"{wanted} not on the screen:\n{text}") from None
@@ -104,35 +97,36 @@ class Pane:
 async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
     daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
-    job_id = await train(client, await small_model(client, images, tmp_path, epochs=4))
+    job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
     await until(client, job_id, at_epoch(1))
     pane = Pane(tmux, daemon.root)
-    await pane.shows("Devices", job_id[:8], "running", "/4")
-    pane.press("k")
-    await pane.shows("accuracy_top-1", "train_loss")
-    pane.press("?")
-    await pane.shows("Cancel the job, after a question")
-    pane.press("Escape")
+    with suspended(job_id):
+        await pane.shows("Devices", job_id[:8], "running", "/8")
+        pane.press("k")
+        await pane.shows("accuracy_top-1", "train_loss")
+        pane.press("?")
+        await pane.shows("Cancel the job, after a question")
+        pane.press("Escape")
     done = await until(client, job_id, ended)
     assert done.job.state is State.DONE
     await pane.shows("done", "1 done")
     pane.press("q")
-    await pane.shows("left with 0")
+    await pane.shows("exit code 0")
 
 
 @pytest.mark.tmux
 async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
     daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
-    model_id = await small_model(client, images, tmp_path, epochs=200)
-    job_id, waits = await train(client, model_id), await train(client, model_id)
+    model_id = await small_model(client, images, tmp_path, epochs=1000)
+    job_id, queued = await train(client, model_id), await train(client, model_id)
     pane = Pane(tmux, daemon.root)
-    await pane.shows(job_id[:8], waits[:8], "All 2")
+    await pane.shows(job_id[:8], queued[:8], "All 2")
     pane.press("/")
     pane.press(job_id[:6], "Enter")
     await pane.shows(job_id[:8], "● running", "1 ─")
     pane.press("l", "Enter")
-    await pane.shows("/200 done in", "Running with embedded")
+    await pane.shows("/1000 done in", "Running with embedded")
     pane.press("c")
     await pane.shows(f"Cancel train {job_id[:8]}", "its checkpoints are kept")
     pane.press("y")
@@ -140,11 +134,11 @@ async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
     await pane.shows("cancelled")
     pane.press("r")
     await until(client, job_id, lambda detail: detail.job.attempt == 1 and not detail.job.state.ended)
-    # A key right after an escape would be one with Alt, for the terminal.
+    # The terminal reads a key right after an escape as that key with Alt.
     pane.press("Escape")
     await pane.shows("1 ─")
     pane.press("Escape")
-    await pane.shows("2 ─", waits[:8])
+    await pane.shows("2 ─", queued[:8])
     pane.press("q")
-    await pane.shows("left with 0")
+    await pane.shows("exit code 0")
     assert not (await client.job(job_id)).job.state.ended

@@ -1,9 +1,10 @@
-"""What a user gets to read who does something wrong."""
+"""The errors that a user reads after a mistake."""
 
 from __future__ import annotations
 
 import shutil
 import tarfile
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -22,77 +23,80 @@ from tests.e2e.journey import ended, small_model, train, until
 pytestmark = pytest.mark.slow
 
 
-async def refused(call: object) -> ClientError:
-    with pytest.raises(ClientError) as told:
-        await call  # type: ignore[misc]
-    return told.value
+async def error_of(call: Awaitable[object]) -> ClientError:
+    """The error with which the daemon rejects a call."""
+    with pytest.raises(ClientError) as caught:
+        await call
+    return caught.value
 
 
 @pytest.mark.engine
 async def test_a_corrupt_image_is_named(client: Client, images: Path, tmp_path: Path) -> None:
-    spoilt = tmp_path / "spoilt"
-    shutil.copytree(images, spoilt)
-    victim = sorted((spoilt / "images_val" / "3").iterdir())[0]
-    victim.write_bytes(victim.read_bytes()[:60])
-    job_id = await train(client, await small_model(client, spoilt, tmp_path, epochs=1))
+    damaged = tmp_path / "damaged"
+    shutil.copytree(images, damaged)
+    corrupt = sorted((damaged / "images_val" / "3").iterdir())[0]
+    corrupt.write_bytes(corrupt.read_bytes()[:60])
+    job_id = await train(client, await small_model(client, damaged, tmp_path, epochs=1))
     detail = await until(client, job_id, ended)
     assert detail.job.state is State.FAILED
-    assert victim.name in detail.job.reason
+    assert corrupt.name in detail.job.reason
 
 
-async def test_a_corrupt_archive_is_refused_and_the_old_data_stays(
+async def test_a_corrupt_archive_is_rejected_and_keeps_the_old_data(
     client: Client, images: Path, tmp_path: Path
 ) -> None:
-    made = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
+    created = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
     archive = sample_dataset.pack(images, "test", tmp_path)
-    await client.upload(made.id, archive)
-    before = await client.dataset_summary(made.id)
+    await client.upload(created.id, archive)
+    before = await client.dataset_summary(created.id)
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive.read_bytes()[:20_000])
-    error = await refused(client.upload(made.id, cut))
+    error = await error_of(client.upload(created.id, cut))
     assert error.status == 400
     assert any(word in error.description for word in ("truncated", "cut off", "corrupt"))
-    assert await client.dataset_summary(made.id) == before
+    assert await client.dataset_summary(created.id) == before
 
 
-async def test_a_wrong_type_in_a_spec_is_told_by_path_value_and_rule(client: Client) -> None:
+async def test_the_error_of_a_wrong_type_in_a_spec_names_path_value_and_rule(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
     default = (await client.schema("model", model.id, "train"))["default"]
     document = merge(
         default, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": "many"}}}}
     )
-    error = await refused(client.save_spec("model", model.id, "train", document))
+    error = await error_of(client.save_spec("model", model.id, "train", document))
     assert error.status == 400
-    for said in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):
-        assert said in error.description
+    for part in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):
+        assert part in error.description
 
 
-async def test_a_job_without_its_dataset_is_refused_with_the_field_to_set(client: Client) -> None:
+async def test_a_job_without_its_dataset_is_rejected_with_the_field_to_set(client: Client) -> None:
     model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
     default = (await client.schema("model", model.id, "train"))["default"]
     await client.save_spec("model", model.id, "train", merge(default, digits_spec(1)))
-    error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
+    error = await error_of(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     assert "train_datasets" in error.description
 
 
-async def test_a_network_that_nothing_here_can_run_is_refused_with_the_remedy(
+async def test_a_network_without_a_runner_is_rejected_with_the_remedy(
     client: Client, images: Path, tmp_path: Path
 ) -> None:
-    made = await client.create_dataset(DatasetCreate(type="object_detection", format="coco"))
-    await client.upload(made.id, coco(images, tmp_path))
+    created = await client.create_dataset(DatasetCreate(type="object_detection", format="coco"))
+    await client.upload(created.id, coco(images, tmp_path))
     model = await client.create_model(
-        ModelCreate(network_arch="dino", train_datasets=[made.id], eval_dataset=made.id, inference_dataset=made.id)
+        ModelCreate(
+            network_arch="dino", train_datasets=[created.id], eval_dataset=created.id, inference_dataset=created.id
+        )
     )
-    error = await refused(client.run("model", model.id, JobRun(actions=["train"])))
+    error = await error_of(client.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
-    for said in ("dino", "embedded", "runner.native"):
-        assert said in error.description
+    for part in ("dino", "embedded", "runner.native"):
+        assert part in error.description
     assert (await client.jobs()).total == 0
 
 
 def coco(images: Path, into: Path) -> Path:
-    """The smallest COCO dataset: one image, nothing in it."""
+    """The smallest COCO dataset: one image without annotations."""
     archive = into / "coco.tar.gz"
     annotations = into / "annotations.json"
     annotations.write_text('{"images": [{"id": 1, "file_name": "0.png"}], "annotations": [], "categories": []}')

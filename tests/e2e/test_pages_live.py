@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input, Select, Static
+from textual.widgets import Input, Select
 
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
@@ -16,7 +14,8 @@ from taod.cli.support import sample_dataset
 from taod.client.http import Client
 from taod.types.dataset import DatasetType
 from taod.types.state import State
-from tests.e2e.journey import PATIENCE_S, Daemon, small_model
+from tests.e2e.journey import Daemon, small_model
+from tests.e2e.screen import enter, shown, text_of
 from tui.app import Dashboard
 from tui.datasets.forms import NewDataset
 from tui.forms.choices import Choices
@@ -30,34 +29,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.engine]
 SIZE = (140, 44)
 
 
-async def shown(pilot: Any, condition: Callable[[], Any]) -> None:
-    """Let the dashboard work until the condition holds."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await pilot.pause(0.05)
-
-
-async def kind(pilot: Any, text: str) -> None:
-    """Type a text."""
-    for sign in text:
-        await pilot.press(
-            {" ": "space", "/": "slash", ".": "full_stop", "-": "minus", "_": "underscore"}.get(sign, sign)
-        )
-
-
-def words(app: Dashboard, selector: str) -> str:
-    widgets = app.screen.query(selector).results(Static)
-    return " ".join(" ".join(strip.text for w in widgets for strip in w.render_lines(w.size.region)).split())
-
-
 async def new_dataset(app: Dashboard, pilot: Any, name: str, files: Path) -> None:
-    """By the form of the page of datasets."""
+    """Create a dataset with the form of the datasets page."""
     await pilot.press("D", "n")
     await shown(pilot, lambda: isinstance(app.screen, NewDataset))
-    await kind(pilot, name)
+    await enter(pilot, name)
     app.screen.query_one("#type", Select).value = "image_classification"
-    await pilot.pause()
-    app.screen.query_one("#format", Select).value = "classification_pyt"
+    formats = app.screen.query_one("#format", Select)
+    await shown(pilot, lambda: "classification_pyt" in {value for _, value in formats._options})
+    formats.value = "classification_pyt"
     app.screen.query_one("#where", Input).value = str(files)
     await pilot.press("ctrl+s")
 
@@ -68,18 +48,18 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)
         await new_dataset(app, pilot, "digits", archive)
-        await shown(pilot, lambda: "state ready" in words(app, "#dataset-facts"))
-        assert "images" in words(app, "#dataset-facts")
+        await shown(pilot, lambda: "state ready" in text_of(app, "#dataset-facts"))
+        assert "images" in text_of(app, "#dataset-facts")
 
         await pilot.press("M")
-        await shown(pilot, lambda: "No models yet" in words(app, ".empty"))
+        await shown(pilot, lambda: "No models yet" in text_of(app, ".empty"))
         await pilot.press("n")
         await shown(pilot, lambda: isinstance(app.screen, ModelForm))
-        await kind(pilot, "small")
+        await enter(pilot, "small")
         await shown(pilot, lambda: app.screen.query_one("#train_datasets", Choices).option_count == 1)
         app.screen.query_one("#train_datasets", Choices).focus()
         await pilot.press("space", "ctrl+s")
-        await shown(pilot, lambda: "train on digits" in words(app, "#model-facts"))
+        await shown(pilot, lambda: "train on digits" in text_of(app, "#model-facts"))
 
         (model,) = [each for each in (await client.models()).items if each.name == "small"]
         default = (await client.schema("model", model.id, "train"))["default"]
@@ -93,7 +73,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
             await pilot.press("enter")
             await shown(pilot, lambda: isinstance(app.screen, EditValue))
             await pilot.press("ctrl+u")
-            await kind(pilot, value)
+            await enter(pilot, value)
             await pilot.press("enter")
             await shown(pilot, lambda: isinstance(app.screen, SpecEditor))
         await pilot.press("ctrl+s")
@@ -104,8 +84,8 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
 
         await pilot.press("t")
         await shown(pilot, lambda: isinstance(app.screen, RunDialogue))
-        await shown(pilot, lambda: "classification_pyt train" in words(app, "#plan"))
-        assert "the model has no eval_dataset" in words(app, "#plan")
+        await shown(pilot, lambda: "classification_pyt train" in text_of(app, "#plan"))
+        assert "the model has no eval_dataset" in text_of(app, "#plan")
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: getattr(app.screen, "NAME", "") == "jobs" and app.screen.jobs.selected is not None)
         job_id = app.screen.jobs.selected.id
@@ -114,7 +94,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
         await shown(pilot, lambda: app.screen.job.kpis.curves.metrics)
 
 
-async def test_a_refusal_stays_in_the_form_and_what_is_in_use_is_not_deleted(
+async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
     daemon: Daemon, client: Client, images: Path, tmp_path: Path
 ) -> None:
     await small_model(client, images, tmp_path, epochs=1)
@@ -123,7 +103,7 @@ async def test_a_refusal_stays_in_the_form_and_what_is_in_use_is_not_deleted(
         await shown(pilot, lambda: app.connected)
         nowhere = tmp_path / "nowhere"
         await new_dataset(app, pilot, "lost", nowhere)
-        await shown(pilot, lambda: str(nowhere) in words(app, "#refusal"))
+        await shown(pilot, lambda: str(nowhere) in text_of(app, "#refusal"))
         assert isinstance(app.screen, NewDataset)
         assert {value for _, value in app.screen.query_one("#type", Select)._options} >= set(DatasetType)
         assert [each.name for each in (await client.datasets(name="lost")).items] == []

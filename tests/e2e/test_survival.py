@@ -1,4 +1,4 @@
-"""Runs outlive the daemon, and end once."""
+"""Runs outlive the daemon, and each ends exactly once."""
 
 from __future__ import annotations
 
@@ -11,79 +11,64 @@ import pytest
 
 from taod.paths import Root
 from taod.types.state import State
-from tests.e2e.journey import Daemon, at_epoch, ended, small_model, train, until
+from tests.e2e.journey import PATIENCE_S, Daemon, at_epoch, ended, engines, small_model, suspended, train, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
-def engines(job_id: str) -> list[psutil.Process]:
-    """The tools of a job's runs, by the mark in their environment; their shell wrappers left out."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            marked = process.environ().get("TAOD_JOB_ID") == job_id
-            if marked and process.cmdline()[1:3] == ["-m", "runners.engine"]:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-async def test_kill_9_in_mid_train_loses_nothing_and_doubles_nothing(
+async def test_kill_9_during_a_train_neither_loses_nor_repeats_an_epoch(
     daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=6))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
         await until(client, job_id, at_epoch(1))
-        (run,) = engines(job_id)
-        daemon.kill()
-    assert run.is_running(), "the run outlives the daemon"
-    daemon.start()
+        with suspended(job_id) as run:
+            daemon.kill()
+            assert run.status() == psutil.STATUS_STOPPED, "the run outlives the daemon"
+            daemon.start()
+            async with daemon.client() as restarted:
+                assert (await restarted.job(job_id)).job.state is State.RUNNING
+            assert [process.pid for process in engines(job_id)] == [run.pid]
     async with daemon.client() as client:
-        adopted = await client.job(job_id)
-        assert adopted.job.state is State.RUNNING
-        assert [process.pid for process in engines(job_id)] == [run.pid]
         detail = await until(client, job_id, ended)
     assert detail.job.state is State.DONE, detail.job.reason
-    assert (detail.job.result.epoch, detail.job.attempt) == (6, 1)
+    assert (detail.job.result.epoch, detail.job.attempt) == (8, 1)
     kpi = next(kpi for kpi in detail.job.result.kpi if kpi.metric == "accuracy_top-1")
-    assert list(kpi.values) == [str(epoch) for epoch in range(1, 7)]
+    assert list(kpi.values) == [str(epoch) for epoch in range(1, 9)]
     assert [path.name for path in (Root(daemon.root).job(job_id).path / "runs").iterdir()] == ["1"]
 
 
-async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
-    daemon: Daemon, images: Path, tmp_path: Path
-) -> None:
+async def test_a_run_that_ended_without_a_daemon_is_finalized(daemon: Daemon, images: Path, tmp_path: Path) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=3))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
         await until(client, job_id, at_epoch(1))
-        (run,) = engines(job_id)
-        daemon.kill()
-    run.wait(100)
+        with suspended(job_id) as run:
+            daemon.kill()
+    run.wait(PATIENCE_S)
     daemon.start()
     async with daemon.client() as client:
         detail = await until(client, job_id, ended)
     assert detail.job.state is State.DONE, detail.job.reason
-    assert (detail.job.result.epoch, detail.job.attempt) == (3, 1)
+    assert (detail.job.result.epoch, detail.job.attempt) == (8, 1)
 
 
-async def test_ctrl_c_stops_the_server_not_the_runs(daemon: Daemon, images: Path, tmp_path: Path) -> None:
+async def test_ctrl_c_stops_the_daemon_but_not_its_runs(daemon: Daemon, images: Path, tmp_path: Path) -> None:
     async with daemon.client() as client:
-        job_id = await train(client, await small_model(client, images, tmp_path, epochs=4))
+        job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
         await until(client, job_id, at_epoch(1))
-        (run,) = engines(job_id)
-        assert daemon.stop() == 0
-    assert run.is_running()
+        with suspended(job_id) as run:
+            assert daemon.stop() == 0
+            assert run.status() == psutil.STATUS_STOPPED
     daemon.start()
     async with daemon.client() as client:
         assert (await until(client, job_id, ended)).job.state is State.DONE
 
 
-async def test_a_killed_run_fails_with_its_reason_and_the_queue_goes_on(
+async def test_a_killed_run_fails_with_its_reason_and_the_next_job_starts(
     daemon: Daemon, images: Path, tmp_path: Path
 ) -> None:
     async with daemon.client() as client:
-        model_id = await small_model(client, images, tmp_path, epochs=40)
+        model_id = await small_model(client, images, tmp_path, epochs=1000)
         first = await train(client, model_id)
         second = await train(client, model_id)
         await until(client, first, at_epoch(1))

@@ -1,4 +1,4 @@
-"""A real sweep and real datasets in the dashboard, by keys on a real daemon; the tool that is swept trains nothing."""
+"""A real sweep and real datasets in the dashboard, with keys on a real daemon; the swept tool does not train."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
 from taod.types.state import State
 from tests.e2e.journey import Daemon, ended, until
-from tests.e2e.test_pages_live import kind, shown, words
+from tests.e2e.screen import enter, shown, text_of
 from tests.tui.scripted_tool import install
 from tui.app import Dashboard
 from tui.datasets.samples import Samples
@@ -67,12 +67,12 @@ async def classifier(client: Client, folder: Path) -> str:
             (folder / f"images_{split}" / name).mkdir(parents=True)
             Image.new("RGB", (16, 12), "red").save(folder / f"images_{split}" / name / "1.png")
     (folder / "classes.txt").write_text("cat\ndog\n")
-    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="pets"))
-    await client.link_dataset(made.id, str(folder))
-    return made.id
+    created = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="pets"))
+    await client.link_dataset(created.id, str(folder))
+    return created.id
 
 
-async def test_a_sweep_is_made_narrowed_watched_and_ended_early(
+async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
     daemon: Daemon, client: Client, tools: Path, tmp_path: Path
 ) -> None:
     await classifier(client, tmp_path / "pets")
@@ -82,7 +82,7 @@ async def test_a_sweep_is_made_narrowed_watched_and_ended_early(
         await pilot.press("M", "n")
         await shown(pilot, lambda: isinstance(app.screen, ModelForm))
         form = app.screen
-        await kind(pilot, "cats")
+        await enter(pilot, "cats")
         await shown(pilot, lambda: form.query_one("#searched", Choices).option_count == 1)
         rows = {row.widget.id: row for row in form.query(Row)}
         assert not rows["automl_R"].display
@@ -95,13 +95,13 @@ async def test_a_sweep_is_made_narrowed_watched_and_ended_early(
         form.query_one("#automl_max_recommendations", Input).value = "40"
         also = form.query_one("#also", Input)
         also.focus()
-        await kind(pilot, "train.train_config.optimizer.l")
+        await enter(pilot, "train.train_config.optimizer.l")
         await shown(pilot, lambda: also._suggestion == LR)
         await pilot.press("right")
         train = form.query_one("#train_datasets", Choices)
         train.focus()
         await pilot.press("space", "ctrl+s")
-        await shown(pilot, lambda: "sweep Random, Trials 40" in words(app, "#model-facts"))
+        await shown(pilot, lambda: "sweep Random, Trials 40" in text_of(app, "#model-facts"))
         (model,) = [each for each in (await client.models()).items if each.name == "cats"]
         assert (model.automl_add_hyperparameters, model.automl_remove_hyperparameters) == (f'["{LR}"]', "[]")
 
@@ -117,13 +117,13 @@ async def test_a_sweep_is_made_narrowed_watched_and_ended_early(
         await shown(pilot, lambda: isinstance(app.screen, EditValue))
         low, high = app.screen.query_one("#low", Input), app.screen.query_one("#high", Input)
         low.value, high.value = "0.1", "1e-5"
-        await shown(pilot, lambda: "lies nothing" in words(app, "#rule"))
+        await shown(pilot, lambda: "lies nothing" in text_of(app, "#rule"))
         await pilot.press("enter")
-        assert isinstance(app.screen, EditValue), "what is wrong is not taken"
+        assert isinstance(app.screen, EditValue), "an invalid value is rejected"
         low.value, high.value = "1e-5", "0.1"
         await pilot.press("enter")
         await shown(pilot, lambda: app.screen is editor)
-        assert "1e-05 to 0.1" in words(app, "#field-words")
+        assert "1e-05 to 0.1" in text_of(app, "#field-words")
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: not app.screen.is_modal)
         assert (await client.spec("model", model.id, "train"))["automl"] == {LR: {"min": 1e-5, "max": 0.1}}
@@ -176,18 +176,18 @@ async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: 
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)
         await pilot.press("D")
-        made = await client.create_dataset(DatasetCreate("object_detection", "kitti", name="cars"))
-        await client.link_dataset(made.id, str(folder))
-        await shown(pilot, lambda: "labels/1.txt:2" in words(app, "#dataset-report"))
-        told = words(app, "#dataset-report")
-        assert "Check done" in told
-        assert "leaves the image" in told
-        assert "8 items with 9 labels: 1 problem" in told
+        created = await client.create_dataset(DatasetCreate("object_detection", "kitti", name="cars"))
+        await client.link_dataset(created.id, str(folder))
+        await shown(pilot, lambda: "labels/1.txt:2" in text_of(app, "#dataset-report"))
+        report = text_of(app, "#dataset-report")
+        assert "Check done" in report
+        assert "leaves the image" in report
+        assert "8 items with 9 labels: 1 problem" in report
         await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 6)
-        await shown(pilot, lambda: "car" in words(app, ".sample-cell Static"))
+        await shown(pilot, lambda: "car" in text_of(app, ".sample-cell Static"))
         await pilot.press("p")
         await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 2)
         assert app.screen.query_one(Samples).size.height > 3
         (folder / "labels" / "1.txt").write_text(CAR)
         await pilot.press("v")
-        await shown(pilot, lambda: "nothing is wrong" in words(app, "#dataset-report"))
+        await shown(pilot, lambda: "nothing is wrong" in text_of(app, "#dataset-report"))

@@ -15,7 +15,7 @@ GROUND = os.environ.get("TAOD_STORM_GROUND") or sorted(GROUNDS)[SEED % len(GROUN
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 15 * KILLS)
+@pytest.mark.timeout(900 + 60 * KILLS)
 async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path) -> None:
     figures = await Storm(tmp_path, kills=KILLS, seed=SEED, ground=GROUND).run()
     print(

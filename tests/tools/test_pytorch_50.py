@@ -18,7 +18,7 @@ from taod.catalogue.schema import merge
 VENV = os.environ.get("TAOD_TOOLS_PYT50", "")
 pytestmark = [
     pytest.mark.tools,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not VENV, reason="TAOD_TOOLS_PYT50 names no environment with the PyTorch tools 5.0"),
 ]
 

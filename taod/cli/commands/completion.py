@@ -1,4 +1,4 @@
-"""`taod completion`: the script with which a shell completes commands and options."""
+"""`taod completion`: the script that lets a shell complete commands and options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taod config`: the configuration in force, as TOML."""
+"""`taod config`: the effective configuration, as TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taod.config import find
 @config_option
 @json_option
 def config(root: Path | None, config_file: Path | None, as_json: bool) -> None:
-    """Print every key with the value in force, and the file that was read."""
+    """Print every key with its effective value, and the file that was read."""
     values: dict[str, Any] = msgspec.to_builtins(configured(config_file, root))
     if as_json:
         print_json(values)

@@ -39,7 +39,7 @@ COLUMNS: Columns[Dataset] = {
     "type": lambda each: each.type,
     "format": lambda each: each.format,
     "jobs": lambda each: str(len(each.jobs) or ""),
-    "made": lambda each: moment(each.created_on),
+    "created": lambda each: moment(each.created_on),
 }
 SPLITS: Columns[SplitSummary] = {
     "split": lambda split: split.name,
@@ -50,7 +50,7 @@ SPLITS: Columns[SplitSummary] = {
 
 @click.group()
 def dataset() -> None:
-    """Datasets of this user. DATASET is an id, its beginning where that is unique, or a name."""
+    """Datasets of this user. DATASET is an id, a unique prefix of an id, or a name."""
 
 
 dataset.add_command(spec_group("dataset"))
@@ -60,8 +60,8 @@ for _each in (review.check, review.report, review.from_job):
 
 
 @dataset.command("ls")
-@click.option("--name", help="Only those with this in their name.")
-@click.option("--type", "type_", type=one_of(DatasetType), help="Only those of this type.")
+@click.option("--name", help="Only datasets whose name contains this.")
+@click.option("--type", "type_", type=one_of(DatasetType), help="Only datasets of this type.")
 @list_options(Sort)
 @with_client
 @with_output
@@ -88,9 +88,10 @@ async def ls(
 @with_client
 @with_output
 async def create(client: Client, out: Output, type_: str, format_: str, fields: tuple[str, ...]) -> None:
-    """Make a dataset, empty as yet. Fields: name, description, version, logo."""
-    made = await client.create_dataset(await parse(client, fields, DatasetCreate, type=type_, format=format_))
-    out.changed(made, f"Made {named('dataset', made.id, made.name)}; `taod dataset upload {short(made.id)} FILE` next.")
+    """Create an empty dataset. Fields: name, description, version, logo."""
+    created = await client.create_dataset(await parse(client, fields, DatasetCreate, type=type_, format=format_))
+    next_step = f"`taod dataset upload {short(created.id)} FILE`"
+    out.changed(created, f"Created {named('dataset', created.id, created.name)}. Next: {next_step}")
 
 
 @dataset.command("show")
@@ -98,7 +99,7 @@ async def create(client: Client, out: Output, type_: str, format_: str, fields: 
 @with_client
 @with_output
 async def show(client: Client, out: Output, dataset_: str) -> None:
-    """Everything about one dataset."""
+    """Show one dataset: fields, files, splits and jobs."""
     whole_id = await dataset_id(client, dataset_)
     found, summary = await client.dataset(whole_id), await client.dataset_summary(whole_id)
     out.answer(found, lambda: _show(out, found, summary))
@@ -114,8 +115,8 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
             ("classes", summary.classes),
             ("pixels", ", ".join(f"{name} {share:.1%}" for name, share in summary.shares.items())),
             ("upload", _upload(summary)),
-            ("made by job", summary.parent_job),
-            ("made from dataset", summary.parent_dataset),
+            ("created by job", summary.parent_job),
+            ("derived from dataset", summary.parent_dataset),
             *(("warning", text(warning)) for warning in summary.warnings),
         ]
     )
@@ -127,13 +128,13 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
         out.table(found.jobs, JOBS)
 
 
-async def _waiting(client: Client, id: str) -> str:
-    """What is there of an upload that broke off, as the beginning of a sentence's part."""
+async def _kept_part(client: Client, id: str) -> str:
+    """A clause about the part of an interrupted upload that the daemon has kept; empty without one."""
     try:
-        told = _upload(await client.dataset_summary(id))
+        kept = _upload(await client.dataset_summary(id))
     except ClientError:
         return ""
-    return f"{told} is there, it goes on with that: " if told else ""
+    return f"{kept} is kept and will be resumed; " if kept else ""
 
 
 def _upload(summary: DatasetSummary) -> str | None:
@@ -152,7 +153,7 @@ def _contents(summary: DatasetSummary) -> str:
 @with_client
 @with_output
 async def summary(client: Client, out: Output, dataset_: str) -> None:
-    """What was understood of the files: state, images, classes, splits."""
+    """Summarise the files: state, number of images and files, size."""
     whole_id = await dataset_id(client, dataset_)
     found = await client.dataset_summary(whole_id)
     out.changed(found, f"{found.state}: {_contents(found)}", id=whole_id)
@@ -164,7 +165,7 @@ async def summary(client: Client, out: Output, dataset_: str) -> None:
 @with_client
 @with_output
 async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ...]) -> None:
-    """Change fields; the others stay."""
+    """Change fields; fields that are not given keep their values."""
     changes = await parse(client, fields, DatasetPatch)
     changed = await client.update_dataset(await dataset_id(client, dataset_), changes)
     out.changed(changed, f"Changed {named('dataset', changed.id, changed.name)}.")
@@ -173,41 +174,43 @@ async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ..
 @dataset.command("upload")
 @click.argument("dataset_", metavar="DATASET")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path))
-@click.option("--add", is_flag=True, help="Keep the files that are there; of two of one name the new one counts.")
-@click.option("--checksum/--no-checksum", default=True, help="Have the daemon compare SHA-256.", show_default=True)
-@click.option("--restart", is_flag=True, help="Begin anew, where an earlier upload broke off.")
+@click.option("--add", is_flag=True, help="Keep the present files; a new file replaces one of the same name.")
+@click.option(
+    "--checksum/--no-checksum", default=True, help="Let the daemon compare the SHA-256 of the file.", show_default=True
+)
+@click.option("--restart", is_flag=True, help="Start over instead of resuming an interrupted upload.")
 @with_client
 @with_output
 async def upload(
     client: Client, out: Output, dataset_: str, file: Path, add: bool, checksum: bool, restart: bool
 ) -> None:
-    """Send an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the files that are there.
+    """Upload an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the present files.
 
-    A large one that broke off is resumed: give the same command again. FILE may be a pipe, and `-` is standard input:
-    these are sent as they come, without a checksum, and cannot be resumed.
+    To resume a large upload that was interrupted, run the same command again. FILE may be a pipe, and `-` is standard
+    input: pipes are streamed without a checksum and cannot be resumed.
     """
     from taod.cli.support.progress import transfer
 
     file = STANDARD_INPUT if str(file) == "-" else file
     piped = pipe(file)
     whole_id = await dataset_id(client, dataset_)
-    waiting = (await client.dataset_summary(whole_id)).upload
-    if restart and waiting is not None:
+    interrupted = (await client.dataset_summary(whole_id)).upload
+    if restart and interrupted is not None:
         await client.give_up_upload(whole_id)
     mode = UploadMode.ADD if add else UploadMode.REPLACE
     name = file.name
-    with transfer(f"upload {name}", out.aside) as tell:
+    with transfer(f"upload {name}", out.aside) as report:
         try:
             if piped is not None:
-                answer = await client.upload_pipe(whole_id, piped, name, tell, mode=mode)
+                answer = await client.upload_pipe(whole_id, piped, name, report, mode=mode)
             else:
-                answer = await client.upload(whole_id, file, tell, mode=mode, checksum=checksum)
+                answer = await client.upload(whole_id, file, report, mode=mode, checksum=checksum)
         except NoDaemon as error:
             raise NoDaemon(
-                f"{error}; {await _waiting(client, whole_id)}give the same command again when there is a daemon"
+                f"{error}; {await _kept_part(client, whole_id)}run the same command again once the daemon runs"
             ) from error
-    understood = f": {_contents(answer.summary)}" if answer.summary else ""
-    out.changed(answer, f"Uploaded {name}{understood}.", id=whole_id)
+    contents = f": {_contents(answer.summary)}" if answer.summary else ""
+    out.changed(answer, f"Uploaded {name}{contents}.", id=whole_id)
 
 
 @dataset.command("link")
@@ -216,7 +219,7 @@ async def upload(
 @with_client
 @with_output
 async def link(client: Client, out: Output, dataset_: str, folder: Path) -> None:
-    """Use a folder of the daemon's machine in place; it is never changed."""
+    """Use a folder of the daemon's machine in place; taod never writes to it."""
     whole_id = await dataset_id(client, dataset_)
     found = await client.link_dataset(whole_id, absolute(folder))
     out.changed(found, f"Linked {found.path}: {_contents(found)}.", id=whole_id)
@@ -228,17 +231,17 @@ async def link(client: Client, out: Output, dataset_: str, folder: Path) -> None
 @with_client
 @with_output
 async def rm(client: Client, out: Output, datasets: tuple[str, ...], yes: bool) -> None:
-    """Delete datasets with their files and jobs; refused while a model uses one."""
+    """Delete datasets with their files and jobs. A dataset that a model uses cannot be deleted."""
     ids = [await dataset_id(client, each) for each in datasets]
-    confirm([await _what_goes(client, id) for id in ids], yes)
+    confirm([await _deletion(client, id) for id in ids], yes)
     for id in ids:
-        gone = await client.delete_dataset(id)
-        out.changed(gone, f"Deleted {named('dataset', gone.id, gone.name)}.")
+        deleted = await client.delete_dataset(id)
+        out.changed(deleted, f"Deleted {named('dataset', deleted.id, deleted.name)}.")
 
 
-async def _what_goes(client: Client, id: str) -> str:
+async def _deletion(client: Client, id: str) -> str:
     found, summary = await client.dataset(id), await client.dataset_summary(id)
     files = f"its {_contents(summary)}"
     if summary.state == "linked":
-        files = f"not the folder {summary.path}, which stays as it is"
+        files = f"but not the linked folder {summary.path}"
     return f"Deletes {named('dataset', id, found.name)}, {files}{with_jobs(found.jobs)}."

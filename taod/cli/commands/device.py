@@ -1,4 +1,4 @@
-"""`taod device`: what jobs can run on, who is on it, and how busy it is."""
+"""`taod device`: GPUs and CPU slots, the jobs on them, and their load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _jobs(device: Device) -> str:
     return ", ".join(f"{lease.action} {short(lease.job_id)} ({lease.network})" for lease in device.leases)
 
 
-def _figure(value: float | None, unit: str) -> str:
+def _measured(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.0f} {unit}"
 
 
@@ -34,10 +34,10 @@ COLUMNS: Columns[Device] = {
     "slots": lambda device: f"{len(device.leases)}/{device.slots}",
     "jobs": _jobs,
     "memory": _memory,
-    "busy": lambda device: _figure(device.utilisation_percent, "%"),
-    "heat": lambda device: _figure(device.temperature_c, "°C"),
-    "power": lambda device: _figure(device.power_w, "W"),
-    "not used because": lambda device: device.busy_reason or "",
+    "utilisation": lambda device: _measured(device.utilisation_percent, "%"),
+    "temperature": lambda device: _measured(device.temperature_c, "°C"),
+    "power": lambda device: _measured(device.power_w, "W"),
+    "unavailable because": lambda device: device.busy_reason or "",
 }
 
 
@@ -50,5 +50,5 @@ def device() -> None:
 @with_client
 @with_output
 async def ls(client: Client, out: Output) -> None:
-    """List devices with the jobs that hold them."""
+    """List devices with the jobs that lease them."""
     out.listing(await client.devices(), COLUMNS)

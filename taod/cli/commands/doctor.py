@@ -1,4 +1,4 @@
-"""`taod doctor`: what this machine has for taod, what it lacks, and what to do about each."""
+"""`taod doctor`: checks of this machine, the configuration and the root, each with a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import rich_click as click
 from rich.console import Console
 
 from taod.cli.commands.doctor_root import examine_root, is_served
-from taod.cli.support.check_result import Finding
+from taod.cli.support.check_result import CheckResult
 from taod.cli.support.options import config_option, configured, root_option
 from taod.cli.support.output import json_option, print_json
 from taod.client.errors import NoDaemon
@@ -30,36 +30,38 @@ LOW_DISK = 20 * 1024**3
 @click.command()
 @root_option
 @config_option
-@click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired without losing data.")
 @json_option
 def doctor(root: Path | None, config_file: Path | None, fix: bool, as_json: bool) -> None:
-    """Look at the machine, the configuration and the root; exit 1 when something that taod needs is missing."""
-    findings = list(examine(configured(config_file, root)))
+    """Check the machine, the configuration and the root. Exit 1 if a check fails."""
+    results = list(examine(configured(config_file, root)))
     if fix:
-        findings = [finding.mended() for finding in findings]
+        results = [result.repaired() for result in results]
     if as_json:
-        print_json([finding.shown() for finding in findings])
+        print_json([result.shown() for result in results])
     else:
-        _print(findings)
-    raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
+        _print(results)
+    raise SystemExit(0 if all(result.ok for result in results) else 1)
 
 
-def _print(findings: list[Finding]) -> None:
+def _print(results: list[CheckResult]) -> None:
     console = Console()
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.ok else "[yellow]✗[/]"
-        console.print(f"{mark} {finding.what:<10} {finding.found}", highlight=False, soft_wrap=True)
-        if finding.fixed:
-            console.print(f"  {'':<10} → mended: {finding.fixed}", style="dim", highlight=False, soft_wrap=True)
-        elif finding.remedy:
-            more = " (or --fix)" if finding.fix is not None else ""
-            console.print(f"  {'':<10} → {finding.remedy}{more}", style="dim", highlight=False, soft_wrap=True)
+    for result in results:
+        mark = "[green]✓[/]" if result.ok else "[yellow]✗[/]"
+        console.print(f"{mark} {result.name:<10} {result.found}", highlight=False, soft_wrap=True)
+        if result.fixed:
+            console.print(f"  {'':<10} → repaired: {result.fixed}", style="dim", highlight=False, soft_wrap=True)
+        elif result.remedy:
+            more = " (or --fix)" if result.fix is not None else ""
+            console.print(f"  {'':<10} → {result.remedy}{more}", style="dim", highlight=False, soft_wrap=True)
 
 
-def examine(config: Config) -> Iterator[Finding]:
-    """Everything that a run could miss, cheap to look at."""
+def examine(config: Config) -> Iterator[CheckResult]:
+    """All checks, in the order of the output. Each is cheap."""
     version = sys.version_info
-    yield Finding(version >= (3, 11), "python", f"{version.major}.{version.minor}.{version.micro} at {sys.executable}")
+    yield CheckResult(
+        version >= (3, 11), "python", f"{version.major}.{version.minor}.{version.micro} at {sys.executable}"
+    )
     yield _sqlite()
     yield _engine()
     yield from _runners(config)
@@ -72,30 +74,30 @@ def examine(config: Config) -> Iterator[Finding]:
     yield _port(config)
 
 
-def _sqlite() -> Finding:
+def _sqlite() -> CheckResult:
     ok = sqlite3.sqlite_version_info >= (3, 37)
-    return Finding(ok, "sqlite", sqlite3.sqlite_version, "" if ok else "STRICT tables need SQLite 3.37 or newer")
+    return CheckResult(ok, "sqlite", sqlite3.sqlite_version, "" if ok else "STRICT tables need SQLite 3.37 or newer")
 
 
-def _engine() -> Finding:
+def _engine() -> CheckResult:
     missing = [name for name in ENGINE if find_spec(name) is None]
     if missing:
-        return Finding(False, "engine", f"without {', '.join(missing)}", "pip install 'taod[engine]'")
-    return Finding(True, "engine", "the embedded engine's libraries are installed")
+        return CheckResult(False, "engine", f"without {', '.join(missing)}", "pip install 'taod[engine]'")
+    return CheckResult(True, "engine", "the embedded engine's libraries are installed")
 
 
-def _runners(config: Config) -> Iterator[Finding]:
+def _runners(config: Config) -> Iterator[CheckResult]:
     from runners.docker import doctor as docker
     from runners.registry import RunnerRegistry
 
     registry = RunnerRegistry.from_config(config.runner)
     choice = registry.choose("classification_pyt", "train")
-    named = choice.runner.name if choice.runner else choice.reason
-    yield Finding(choice.runner is not None, "runners", f"classification_pyt train: {named}", choice.remedy)
-    yield from (Finding(*check) for check in docker.examine(config.runner))
+    chosen = choice.runner.name if choice.runner else choice.reason
+    yield CheckResult(choice.runner is not None, "runners", f"classification_pyt train: {chosen}", choice.remedy)
+    yield from (CheckResult(*check) for check in docker.examine(config.runner))
 
 
-def _devices(config: Config) -> Iterator[Finding]:
+def _devices(config: Config) -> Iterator[CheckResult]:
     from taod.cli.commands.serve import describe
     from taod.scheduler.devices.inventory import DevicePool
     from taod.scheduler.devices.nvml import Nvml
@@ -104,24 +106,25 @@ def _devices(config: Config) -> Iterator[Finding]:
     pool.read()
     devices = pool.devices
     cores = psutil.cpu_count()
-    remedy = "" if devices else "set devices.cpu_slots = 1, or see why `nvidia-smi` shows no GPU"
-    yield Finding(bool(devices), "devices", f"{describe(devices)}; {cores} cores", remedy)
+    remedy = "" if devices else "set devices.cpu_slots = 1, or find out why `nvidia-smi` shows no GPU"
+    yield CheckResult(bool(devices), "devices", f"{describe(devices)}; {cores} cores", remedy)
     nvml = Nvml.open() if config.devices.gpus else None
     if nvml is None:
-        yield Finding(
-            True, "nvml", "not asked (devices.gpus)" if not config.devices.gpus else "no NVIDIA driver answers"
+        yield CheckResult(
+            True, "nvml", "not queried (devices.gpus = false)" if not config.devices.gpus else "no NVIDIA driver found"
         )
         return
     gpus = [f"{gpu.name} ({gpu.uuid})" for gpu in nvml.gpus()]
-    yield Finding(True, "nvml", f"driver {nvml.driver() or 'of unknown version'}: {', '.join(gpus) or 'no GPU'}")
-    own = [] if is_served(Root(config.root)) else pool.snapshot([], [])  # Else the runs on them may be the daemon's.
-    for device in own:
+    yield CheckResult(True, "nvml", f"driver {nvml.driver() or 'of unknown version'}: {', '.join(gpus) or 'no GPU'}")
+    # If a daemon serves the root, the processes on a GPU may be its runs.
+    unserved = [] if is_served(Root(config.root)) else pool.snapshot([], [])
+    for device in unserved:
         if device.busy_reason:
             remedy = 'end it, or set devices.foreign = "ignore" or devices.exclude'
-            yield Finding(False, "nvml", f"{device.name} is {device.busy_reason}", remedy)
+            yield CheckResult(False, "nvml", f"{device.name} is {device.busy_reason}", remedy)
 
 
-def _memory_limit(config: Config) -> Finding:
+def _memory_limit(config: Config) -> CheckResult:
     from runners.cgroup import way
 
     rules = any(rule.memory_bytes for rule in config.supervision.rule)
@@ -129,46 +132,46 @@ def _memory_limit(config: Config) -> Finding:
     found = way()
     if not found.refusal:
         how = "systemd" if found.systemd else str(found.folder)
-        return Finding(True, "memory", f"runs can be limited, by {how}")
+        return CheckResult(True, "memory", f"runs can be limited, by {how}")
     remedy = "run taod under a systemd user session, or set supervision.memory_bytes = 0" if wanted else ""
-    return Finding(not wanted, "memory", f"runs cannot be limited: {found.refusal}", remedy)
+    return CheckResult(not wanted, "memory", f"runs cannot be limited: {found.refusal}", remedy)
 
 
-def _root(root: Path) -> Iterator[Finding]:
+def _root(root: Path) -> Iterator[CheckResult]:
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     writable = os.access(existing, os.W_OK | os.X_OK)
-    remedy = "" if writable else f"make {existing} writable, or choose another by --root or TAOD_ROOT"
-    yield Finding(writable, "root", f"{root}{'' if root.exists() else ' (not made yet)'}", remedy)
+    remedy = "" if writable else f"make {existing} writable, or choose another root with --root or TAOD_ROOT"
+    yield CheckResult(writable, "root", f"{root}{'' if root.exists() else ' (not created yet)'}", remedy)
     free = shutil.disk_usage(existing).free
-    yield Finding(
+    yield CheckResult(
         free >= LOW_DISK,
         "disk",
         f"{free / 1024**3:.0f} GiB free",
-        "" if free >= LOW_DISK else "checkpoints and datasets are large: free some, or move the root",
+        "" if free >= LOW_DISK else "checkpoints and datasets are large: free some space, or move the root",
     )
 
 
-def _daemon(root: Path) -> Finding:
+def _daemon(root: Path) -> CheckResult:
     try:
         info = find(root, None, None)
     except NoDaemon:
-        return Finding(True, "daemon", "none is running over this root", "`taod serve` starts one")
-    return Finding(True, "daemon", f"{info.url}, pid {info.pid}, version {info.version}")
+        return CheckResult(True, "daemon", "none is running on this root", "`taod serve` starts one")
+    return CheckResult(True, "daemon", f"{info.url}, pid {info.pid}, version {info.version}")
 
 
-def _port(config: Config) -> Finding:
-    """Whether the next daemon could listen."""
+def _port(config: Config) -> CheckResult:
+    """Whether the next daemon can listen on its port."""
     host, port = config.server.host, config.server.port
     if port == 0:
-        return Finding(True, "port", "a free one is taken at the start")
+        return CheckResult(True, "port", "the daemon chooses a free port at its start")
     if is_served(Root(config.root)):
-        return Finding(True, "port", f"{host}:{port}; this root's daemon is running")
+        return CheckResult(True, "port", f"{host}:{port}; this root's daemon is running")
     from taod.daemon import bind
     from taod.errors import ConfigError
 
     try:
         bind(host, port).close()
     except (ConfigError, OSError) as error:
-        remedy = f"see `ss -ltnp sport = :{port}`, or take another: --port N, --port 0 for a free one"
-        return Finding(False, "port", str(error).partition(";")[0], remedy)
-    return Finding(True, "port", f"{host}:{port} is free")
+        remedy = f"see `ss -ltnp sport = :{port}`, or choose another: --port N, or --port 0 for a free one"
+        return CheckResult(False, "port", str(error).partition(";")[0], remedy)
+    return CheckResult(True, "port", f"{host}:{port} is free")

@@ -1,4 +1,4 @@
-"""What doctor finds in a root: permissions, database, leftovers of runs and jobs; and the mends that are safe."""
+"""Checks of a root for `taod doctor`: permissions, database, leftovers of runs and jobs; and their safe repairs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 
 from runners.processes import marked_job
 from store.inspect import Inspection, inspect
-from taod.cli.support.check_result import Finding
+from taod.cli.support.check_result import CheckResult
 from taod.ids import is_id
 from taod.paths import Root
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
-NAMED = 3
+LISTED = 3
+"""Items that a result lists by name."""
 
 
-def examine_root(root: Root) -> Iterator[Finding]:
-    """Everything that may be wrong with a root that is there."""
+def examine_root(root: Root) -> Iterator[CheckResult]:
+    """All checks of a root that exists."""
     yield _permissions(root)
     if not root.database.exists():
-        yield Finding(True, "database", "not made yet")
+        yield CheckResult(True, "database", "not created yet")
         return
     known = inspect(root.database)
     yield _database(root, known)
@@ -47,8 +48,8 @@ def is_served(root: Root) -> bool:
     return False
 
 
-def _permissions(root: Root) -> Finding:
-    """The database and daemon.json have tokens and keys in them."""
+def _permissions(root: Root) -> CheckResult:
+    """Files with tokens and keys must be readable by their owner only."""
     wide = []
     for path, mode in (
         (root.path, PRIVATE_FOLDER),
@@ -62,10 +63,10 @@ def _permissions(root: Root) -> Finding:
         except OSError:
             continue
     if not wide:
-        return Finding(True, "access", "the root is its owner's alone")
+        return CheckResult(True, "access", "only the owner can read the root")
     names = ", ".join(str(path) for path, _ in wide)
     orders = "; ".join(f"chmod {mode:o} {path}" for path, mode in wide)
-    return Finding(False, "access", f"others may look into {names}", orders, fix=partial(_restrict, wide))
+    return CheckResult(False, "access", f"other users can read {names}", orders, fix=partial(_restrict, wide))
 
 
 def _restrict(wide: list[tuple[Path, int]]) -> str:
@@ -74,27 +75,34 @@ def _restrict(wide: list[tuple[Path, int]]) -> str:
     return "made private"
 
 
-def _database(root: Root, known: Inspection) -> Finding:
+def _database(root: Root, known: Inspection) -> CheckResult:
     if known.damage:
         more = f" and {len(known.damage) - 1} more" if len(known.damage) > 1 else ""
         remedy = f"stop the daemon, keep a copy of {root.database}*, then `sqlite3 {root.database} .recover`"
-        return Finding(False, "database", f"damaged: {known.damage[0]}{more}", remedy)
+        return CheckResult(False, "database", f"damaged: {known.damage[0]}{more}", remedy)
     if known.newer:
         found = f"written by a newer taod (with {', '.join(known.newer)})"
-        return Finding(False, "database", found, "install that version, or choose another root")
+        return CheckResult(False, "database", found, "install that version, or choose another root")
     if known.stray_leases:
         devices = ", ".join(known.stray_leases)
-        return Finding(False, "database", f"{devices} leased by a job that does not run", "report this: it is a fault")
+        return CheckResult(
+            False,
+            "database",
+            f"{devices} leased by a job that does not run",
+            "this is a fault of taod: please report it",
+        )
     size = root.database.stat().st_size / 1024**2
-    return Finding(True, "database", f"whole, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} datasets")
+    return CheckResult(
+        True, "database", f"intact, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} datasets"
+    )
 
 
-def _stale(root: Root, served: bool) -> Finding:
+def _stale(root: Root, served: bool) -> CheckResult:
     if served or not root.daemon_file.exists():
-        return Finding(True, "lock", "held by the daemon" if served else "free")
-    remedy = f"rm {root.daemon_file} (the next `taod serve` writes it anew anyway)"
-    return Finding(
-        False, "lock", "daemon.json is of a daemon that has died", remedy, fix=partial(_remove, root.daemon_file)
+        return CheckResult(True, "lock", "held by the daemon" if served else "free")
+    remedy = f"rm {root.daemon_file} (the next `taod serve` also replaces it)"
+    return CheckResult(
+        False, "lock", "daemon.json belongs to a daemon that has died", remedy, fix=partial(_remove, root.daemon_file)
     )
 
 
@@ -103,23 +111,23 @@ def _remove(path: Path) -> str:
     return "removed"
 
 
-def _orphans(root: Root, known: Inspection, served: bool) -> Finding:
-    """Processes that carry a run's mark while their job is on no device. Another root's runs are none of ours."""
+def _orphans(root: Root, known: Inspection, served: bool) -> CheckResult:
+    """Processes with a run's mark whose job has no device. Runs of other roots are ignored."""
     found = [(pid, job_id) for pid, job_id in marked(root) if not known.on_device(job_id)]
     if not found:
-        return Finding(True, "orphans", "no process is left of a run that has ended")
+        return CheckResult(True, "orphans", "no process of an ended run is left")
     pids = [pid for pid, _ in found]
-    words = ", ".join(f"pid {pid} of job {job_id[:8]}" for pid, job_id in found[:NAMED])
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    words = ", ".join(f"pid {pid} of job {job_id[:8]}" for pid, job_id in found[:LISTED])
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     remedy = f"kill -9 {' '.join(map(str, pids))}"
     if served:
-        # Between the look into the database and the look at the processes a run may have begun.
-        return Finding(False, "orphans", words + more, f"look again; if they stay: {remedy}")
-    return Finding(False, "orphans", words + more, remedy, fix=partial(_kill, root, dict(found)))
+        # A run may have started between reading the database and reading the processes.
+        return CheckResult(False, "orphans", words + more, f"run `taod doctor` again; if they remain: {remedy}")
+    return CheckResult(False, "orphans", words + more, remedy, fix=partial(_kill, root, dict(found)))
 
 
 def marked(root: Root) -> Iterator[tuple[int, str]]:
-    """Living processes of runs of this root: pid and the job's id."""
+    """Yield pid and job id of each living process of a run of this root."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -134,7 +142,7 @@ def marked(root: Root) -> Iterator[tuple[int, str]]:
 
 
 def _kill(root: Root, found: dict[int, str]) -> str:
-    """Those that are still the same processes of the same jobs."""
+    """Kill the processes that still belong to the same jobs."""
     killed = 0
     for pid, job_id in marked(root):
         if found.get(pid) == job_id:
@@ -143,8 +151,8 @@ def _kill(root: Root, found: dict[int, str]) -> str:
     return f"{killed} killed"
 
 
-def _strays(root: Root, known: Inspection, served: bool) -> Finding:
-    """Folders of jobs and datasets that the database does not know: what a crash leaves of a deletion."""
+def _strays(root: Root, known: Inspection, served: bool) -> CheckResult:
+    """Folders of jobs and datasets without a row in the database, left by a crash during a deletion."""
     strays = [
         path
         for folder, ids in (
@@ -157,14 +165,14 @@ def _strays(root: Root, known: Inspection, served: bool) -> Finding:
         if is_id(path.name) and path.name not in ids
     ]
     if not strays:
-        return Finding(True, "folders", "each belongs to a job or a dataset")
-    names = ", ".join(str(path.relative_to(root.path)) for path in strays[:NAMED])
-    more = f" and {len(strays) - NAMED} more" if len(strays) > NAMED else ""
-    found = f"{names}{more}: of no job or dataset"
-    remedy = f"look into them, then delete them; --fix moves them to {root.stray}"
+        return CheckResult(True, "folders", "each folder belongs to a job or a dataset")
+    names = ", ".join(str(path.relative_to(root.path)) for path in strays[:LISTED])
+    more = f" and {len(strays) - LISTED} more" if len(strays) > LISTED else ""
+    found = f"{names}{more}: without a job or dataset"
+    remedy = f"inspect and delete them; --fix moves them to {root.stray}"
     if served:
-        return Finding(False, "folders", found, f"{remedy} while no daemon is running")
-    return Finding(False, "folders", found, remedy, fix=partial(_move, root, strays))
+        return CheckResult(False, "folders", found, f"{remedy} once the daemon has stopped")
+    return CheckResult(False, "folders", found, remedy, fix=partial(_move, root, strays))
 
 
 def _move(root: Root, strays: list[Path]) -> str:

@@ -1,4 +1,4 @@
-"""`taod job`: see, watch and steer jobs, and take what they made."""
+"""`taod job`: list, watch and control jobs, and download their files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ jobs_argument = click.argument("jobs", metavar="JOB...", nargs=-1, required=True
 
 @click.group()
 def job() -> None:
-    """Jobs of this user. JOB is an id, or its beginning where that is unique."""
+    """Jobs of this user. JOB is an id or a unique prefix of one."""
 
 
 job.add_command(plan)
@@ -55,8 +55,8 @@ job.add_command(plan)
 @click.option("--state", multiple=True, type=one_of(State), help="Only jobs in this state.")
 @click.option("--status", type=one_of(Status), help="Only jobs of this public status.")
 @click.option("--action", help="Only jobs of this action.")
-@click.option("--network", help="Only jobs of this network architecture, or type of dataset.")
-@click.option("--text", help="Only jobs with this in id, action, network or owner's name.")
+@click.option("--network", help="Only jobs of this network architecture, or dataset type.")
+@click.option("--text", help="Only jobs whose id, action, network or owner's name contains this.")
 @list_options(JobSort)
 @with_client
 @with_output
@@ -66,16 +66,16 @@ async def ls(
     state: tuple[str, ...],
     status: str | None,
     size: int | None,
-    **narrowing: Any,
+    **filters: Any,
 ) -> None:
     """List jobs, the newest first."""
     page = await client.jobs(
         state=[State(each) for each in state],
         status=Status(status) if status else None,
         size=out.size(size),
-        **narrowing,
+        **filters,
     )
-    out.listing(page.items, jobs_table.VIEWS, total=page.total - (narrowing["skip"] or 0))
+    out.listing(page.items, jobs_table.VIEWS, total=page.total - (filters["skip"] or 0))
 
 
 @job.command("show")
@@ -83,7 +83,7 @@ async def ls(
 @with_client
 @with_output
 async def show(client: Client, out: Output, job_: str) -> None:
-    """Everything about one job: state, reasons, KPIs, process, history."""
+    """Show one job: state, reason, KPIs, process and history."""
     detail = await client.job(await job_id(client, job_))
     if out.form is out.form.IDS:
         out.ids([detail.job.id])
@@ -94,10 +94,10 @@ async def show(client: Client, out: Output, job_: str) -> None:
 @job.command("log")
 @job_argument
 @click.option("-n", "--tail", type=click.IntRange(1), help="Only the last lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
 @with_client
 async def log(client: Client, job_: str, tail: int | None, follow: bool) -> None:
-    """Print a job's log as the run wrote it."""
+    """Print a job's log unchanged."""
     whole_id = await job_id(client, job_)
     end = 0
     if tail or not follow:
@@ -130,32 +130,36 @@ async def follow(client: Client, out: Output, job_: str) -> None:
 @job.command("wait")
 @jobs_argument
 @click.option(
-    "--timeout", "patience_s", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this long: exit 1."
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Give up after this many seconds and exit 1.",
 )
 @with_client
 @with_output
-async def wait(client: Client, out: Output, jobs: tuple[str, ...], patience_s: float | None) -> None:
-    """Wait until all have ended: exit 0 when all are done, 1 when one failed or was cancelled.
+async def wait(client: Client, out: Output, jobs: tuple[str, ...], timeout_s: float | None) -> None:
+    """Wait until all jobs have ended. Exit 0 if all are done, 1 if one failed or was cancelled.
 
-    A paused job has not ended. The daemon may be restarted meanwhile.
+    A paused job has not ended. The wait survives a restart of the daemon.
     """
     from taod.cli.support.progress import until_ended
 
     ids = [await job_id(client, each) for each in jobs]
     ended: list[JobView] = []
 
-    def tell(view: JobView) -> None:
+    def report(view: JobView) -> None:
         if out.form is out.form.TABLE:
             click.echo(_line(view), err=True)
 
     try:
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(timeout_s):
             for id in ids:
-                ended.append(await until_ended(client, id, tell))
+                ended.append(await until_ended(client, id, report))
                 out.changed(ended[-1], _line(ended[-1]))
     except TimeoutError:
-        still = (await client.job(ids[len(ended)])).job
-        raise click.ClickException(f"{still.action} {still.id} is still {still.state} after {patience_s:g} s") from None
+        late = (await client.job(ids[len(ended)])).job
+        raise click.ClickException(f"{late.action} {late.id} is still {late.state} after {timeout_s:g} s") from None
     _exit_unless_done(ended)
 
 
@@ -168,28 +172,28 @@ def _exit_unless_done(views: list[JobView]) -> None:
         raise SystemExit(1)
 
 
-def _steering(name: str, line: str) -> None:
-    """A command that asks the same thing of each job."""
+def _control(name: str, help_line: str) -> None:
+    """Add a command that calls the client's method of the same name for each job."""
 
-    @job.command(name, help=line)
+    @job.command(name, help=help_line)
     @jobs_argument
     @with_client
     @with_output
-    async def steer(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
+    async def control(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
         for id in [await job_id(client, each) for each in jobs]:
             view = await getattr(client, name)(id)
             out.changed(view, _line(view))
 
 
-_steering("cancel", "Cancel jobs and what waits for them; checkpoints are kept.")
-_steering("pause", "Stop running trainings so that they can be resumed later.")
-_steering("resume", "Go on with paused, cancelled or failed trainings from their last checkpoint.")
+_control("cancel", "Cancel jobs and the jobs that depend on them. Checkpoints are kept.")
+_control("pause", "Pause running trainings at a checkpoint.")
+_control("resume", "Resume paused, cancelled or failed trainings from their last checkpoint.")
 
 
-def _patching(name: str, held: bool, line: str) -> None:
-    """A command that keeps queued jobs, or lets them go."""
+def _set_held(name: str, held: bool, help_line: str) -> None:
+    """Add a command that holds or releases jobs."""
 
-    @job.command(name, help=line)
+    @job.command(name, help=help_line)
     @jobs_argument
     @with_client
     @with_output
@@ -199,8 +203,8 @@ def _patching(name: str, held: bool, line: str) -> None:
             out.changed(view, _line(view))
 
 
-_patching("hold", True, "Keep jobs that have not started out of the queue.")
-_patching("release", False, "Let held jobs into the queue again.")
+_set_held("hold", True, "Hold jobs that have not started: they do not start until released.")
+_set_held("release", False, "Return held jobs to the queue.")
 
 
 @job.command("priority", context_settings={"ignore_unknown_options": True})
@@ -209,23 +213,23 @@ _patching("release", False, "Let held jobs into the queue again.")
 @with_client
 @with_output
 async def priority(client: Client, out: Output, job_: str, number: int) -> None:
-    """Give a job that has not started another priority, from -100 to 100; higher goes first, 0 is usual."""
+    """Change the priority of a job that has not started: -100 to 100, default 0. Higher priorities start first."""
     view = await client.patch_job(await job_id(client, job_), JobPatch(priority=number))
     out.changed(view, f"{view.action} {short(view.id)}: priority {view.priority}. {view.reason}")
 
 
 @job.command("move")
 @job_argument
-@click.option("--front", "position", flag_value="front", help="Before all of its priority.")
-@click.option("--back", "position", flag_value="back", help="Behind all of its priority.")
+@click.option("--front", "position", flag_value="front", help="Before all jobs of its priority.")
+@click.option("--back", "position", flag_value="back", help="After all jobs of its priority.")
 @click.option("--before", metavar="JOB", help="Right before another job of its priority.")
 @click.option("--after", metavar="JOB", help="Right after another job of its priority.")
 @with_client
 @with_output
 async def move(client: Client, out: Output, job_: str, position: Any, before: str | None, after: str | None) -> None:
-    """Give a queued job another place among this user's jobs of its priority; without an option, the first."""
+    """Move a queued job among this user's jobs of its priority; to the front without an option."""
     if sum(each is not None for each in (position, before, after)) > 1:
-        raise click.UsageError("a job has one place: give one of --front, --back, --before JOB, --after JOB")
+        raise click.UsageError("give only one of --front, --back, --before JOB, --after JOB")
     if before is not None:
         body = JobPatch(before=await job_id(client, before))
     elif after is not None:
@@ -234,7 +238,7 @@ async def move(client: Client, out: Output, job_: str, position: Any, before: st
         body = JobPatch(position=position or "front")
     view = await client.patch_job(await job_id(client, job_), body)
     at = (await client.job(view.id)).job.position
-    out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'place {at}'}. {view.reason}")
+    out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'position {at}'}. {view.reason}")
 
 
 @job.command("spec")
@@ -243,7 +247,7 @@ async def move(client: Client, out: Output, job_: str, position: Any, before: st
 @json_option
 @with_client
 async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool) -> None:
-    """Print the specification of a job, or give a job that has not started the one in a YAML or JSON file."""
+    """Print the specification of a job; or, for a job that has not started, replace it with a YAML or JSON file."""
     whole_id = await job_id(client, job_)
     if file is not None:
         view = await client.patch_job(
@@ -267,47 +271,47 @@ async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool)
 @with_client
 @with_output
 async def rm(client: Client, out: Output, jobs: tuple[str, ...], yes: bool) -> None:
-    """Delete ended jobs with everything that they made."""
+    """Delete ended jobs with all of their files."""
     ids = [await job_id(client, each) for each in jobs]
     if not yes:
-        confirm([await _what_goes(client, id) for id in ids], yes)
+        confirm([await _deletion(client, id) for id in ids], yes)
     for id in ids:
-        gone = await client.delete_job(id)
-        out.changed(gone, f"Deleted {gone.action} {short(gone.id)} of {gone.owner_name!r}.")
+        deleted = await client.delete_job(id)
+        out.changed(deleted, f"Deleted {deleted.action} {short(deleted.id)} of {deleted.owner_name!r}.")
 
 
-async def _what_goes(client: Client, id: str) -> str:
+async def _deletion(client: Client, id: str) -> str:
     view, files = (await client.job(id)).job, await client.files(id)
-    taken = f"{len(files)} files, {size(sum(file.size_bytes for file in files))}, checkpoints included"
-    return f"Deletes {view.action} {short(id)} of {view.owner_kind} {view.owner_name!r} ({view.state}): {taken}."
+    contents = f"{len(files)} files, {size(sum(file.size_bytes for file in files))}, checkpoints included"
+    return f"Deletes {view.action} {short(id)} of {view.owner_kind} {view.owner_name!r} ({view.state}): {contents}."
 
 
 @job.command("download")
 @job_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; else JOB.tar.gz in this folder.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder; default: JOB.tar.gz here.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @with_client
 @with_output
 async def download(client: Client, out: Output, job_: str, output: Path | None, force: bool) -> None:
-    """Take everything that a job left, as one .tar.gz."""
+    """Download all files of a job as one .tar.gz."""
     from taod.cli.support.progress import transfer
 
     view = (await client.job(await job_id(client, job_))).job
     into = _target(output, f"{view.id}.tar.gz", force)
-    with transfer(f"download {into.name}", out.aside) as tell:
-        await client.download(view.owner_kind, view.owner_id, view.id, into, tell)
-    out.changed(_taken(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=view.id)
+    with transfer(f"download {into.name}", out.aside) as report:
+        await client.download(view.owner_kind, view.owner_id, view.id, into, report)
+    out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=view.id)
 
 
 @job.command("files")
 @job_argument
 @click.argument("path", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder for PATH; else this folder.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder for PATH; default: here.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @with_client
 @with_output
 async def files(client: Client, out: Output, job_: str, path: str | None, output: Path | None, force: bool) -> None:
-    """List the files of a job (--quiet: their paths), or take the one at PATH."""
+    """List the files of a job (--quiet: their paths), or download the one at PATH."""
     from taod.cli.support.progress import transfer
 
     whole_id = await job_id(client, job_)
@@ -319,29 +323,29 @@ async def files(client: Client, out: Output, job_: str, path: str | None, output
             out.listing(found, FILES)
         return
     into = _target(output, Path(path).name, force)
-    with transfer(f"download {into.name}", out.aside) as tell:
-        await client.file(whole_id, path, into, tell)
-    out.changed(_taken(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=path)
+    with transfer(f"download {into.name}", out.aside) as report:
+        await client.file(whole_id, path, into, report)
+    out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=path)
 
 
 def _target(output: Path | None, name: str, force: bool) -> Path:
-    """Where a download goes. Raises UsageError where that is taken, or no folder to write to."""
+    """The file that a download writes. Raises UsageError if it exists, or if its folder does not."""
     into = output or Path(name)
     if into.is_dir():
         into = into / name
     if into.exists() and not force:
-        raise click.UsageError(f"{into} is there already; another place by --output, or --force")
+        raise click.UsageError(f"{into} already exists: choose another path with --output, or replace it with --force")
     if not into.absolute().parent.is_dir():
-        raise click.UsageError(f"{into.parent} is no folder")
+        raise click.UsageError(f"there is no folder {into.parent}")
     return into
 
 
-class Taken(msgspec.Struct):
-    """A file that was written here."""
+class DownloadedFile(msgspec.Struct):
+    """A file that a command has written."""
 
     path: str
     size_bytes: int
 
 
-def _taken(into: Path) -> Taken:
-    return Taken(str(into), into.stat().st_size)
+def _downloaded(into: Path) -> DownloadedFile:
+    return DownloadedFile(str(into), into.stat().st_size)

@@ -32,13 +32,13 @@ COLUMNS: Columns[Model] = {
     "name": lambda model: model.name,
     "network": lambda model: model.network_arch,
     "jobs": _latest,
-    "made": lambda model: moment(model.created_on),
+    "created": lambda model: moment(model.created_on),
 }
 
 
 @click.group()
 def model() -> None:
-    """Models of this user. MODEL is an id, its beginning where that is unique, or a name."""
+    """Models of this user. MODEL is an id, a unique prefix of an id, or a name."""
 
 
 model.add_command(spec_group("model"))
@@ -46,10 +46,10 @@ model.add_command(run_command("model"))
 
 
 @model.command("ls")
-@click.option("--name", help="Only those with this in their name.")
-@click.option("--arch", help="Only those of this network architecture.")
-@click.option("--read-only/--writable", default=None, help="Only those that may not, or may, be changed.")
-@click.option("--ptm", is_flag=True, help="Pretrained models too, behind the others.")
+@click.option("--name", help="Only models whose name contains this.")
+@click.option("--arch", help="Only models of this network architecture.")
+@click.option("--read-only/--writable", default=None, help="Only models that cannot, or can, be changed.")
+@click.option("--ptm", is_flag=True, help="Include pretrained models, after the others.")
 @list_options(Sort)
 @with_client
 @with_output
@@ -74,7 +74,7 @@ async def ls(
         return
     found: list[Model] = []
     async for each in everything(client.models, name=name, arch=arch, read_only=read_only, sort=order):
-        # Pretrained ones come behind all others.
+        # The daemon lists pretrained models last.
         if is_pretrained(each):
             break
         found.append(each)
@@ -83,7 +83,7 @@ async def ls(
 
 
 def is_pretrained(model: Model) -> bool:
-    """Whether it is an entry of the catalogue of pretrained models, which belong to nobody."""
+    """Whether a model is an entry of the catalogue of pretrained models, which have no user."""
     return bool(model.ngc_path) and model.read_only and model.encryption_key is msgspec.UNSET
 
 
@@ -93,9 +93,9 @@ def is_pretrained(model: Model) -> bool:
 @with_client
 @with_output
 async def create(client: Client, out: Output, arch: str, fields: tuple[str, ...]) -> None:
-    """Make a model of a network architecture: `taod model create dino name=cars train_datasets=cars-train`."""
-    made = await client.create_model(await parse(client, fields, ModelCreate, network_arch=arch))
-    out.changed(made, f"Made {named('model', made.id, made.name)}.")
+    """Create a model of a network architecture: `taod model create dino name=cars train_datasets=cars-train`."""
+    created = await client.create_model(await parse(client, fields, ModelCreate, network_arch=arch))
+    out.changed(created, f"Created {named('model', created.id, created.name)}.")
 
 
 @model.command("show")
@@ -103,14 +103,14 @@ async def create(client: Client, out: Output, arch: str, fields: tuple[str, ...]
 @with_client
 @with_output
 async def show(client: Client, out: Output, model_: str) -> None:
-    """Everything about one model."""
+    """Show one model: its fields and jobs."""
     found = await client.model(await model_id(client, model_))
     out.answer(found, lambda: _show(out, found))
 
 
 def _show(out: Output, found: Model) -> None:
     first = ["id", "name", "network_arch", "dataset_type", "description"]
-    # The key is a secret: it is in the JSON for those who need it, not on everybody's screen.
+    # The encryption key is a secret: only --json prints it.
     hidden = ("jobs", "logo", "encryption_key")
     rest = [name for name in found.__struct_fields__ if name not in (*first, *hidden)]
     out.pairs((name, getattr(found, name)) for name in (*first, *rest))
@@ -125,9 +125,9 @@ def _show(out: Output, found: Model) -> None:
 @with_client
 @with_output
 async def set_(client: Client, out: Output, model_: str, fields: tuple[str, ...]) -> None:
-    """Change fields; the others stay.
+    """Change fields; fields that are not given keep their values.
 
-    Lists have commas between their parts, `null` unsets a reference: `taod model set cars train_datasets=a,b
+    Separate the items of a list with commas; `null` unsets a reference: `taod model set cars train_datasets=a,b
     eval_dataset=null`.
     """
     changes = await parse(client, fields, ModelPatch)
@@ -145,5 +145,5 @@ async def rm(client: Client, out: Output, models: tuple[str, ...], yes: bool) ->
     found = [await client.model(await model_id(client, each)) for each in models]
     confirm([f"Deletes {named('model', each.id, each.name)}{with_jobs(each.jobs)}." for each in found], yes)
     for each in found:
-        gone = await client.delete_model(each.id)
-        out.changed(gone, f"Deleted {named('model', gone.id, gone.name)}.")
+        deleted = await client.delete_model(each.id)
+        out.changed(deleted, f"Deleted {named('model', deleted.id, deleted.name)}.")

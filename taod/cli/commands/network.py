@@ -1,4 +1,4 @@
-"""`taod network`: what the catalogue has, and which runner can do each action here."""
+"""`taod network`: networks of the catalogue, their parameters, and the runners for each action."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ACTIONS: Columns[ActionInfo] = {
 
 
 class Parameter(msgspec.Struct):
-    """One value of a specification, as its schema describes it."""
+    """One parameter of a specification, as its schema describes it."""
 
     path: str
     type: str
@@ -55,7 +55,7 @@ class Parameter(msgspec.Struct):
     limits: str = ""
     popular: bool = False
     notable: bool = False
-    """Whether it is listed before all are asked for."""
+    """Whether `--popular` lists it."""
     required: bool = False
     description: str = ""
 
@@ -65,7 +65,7 @@ PARAMETERS: Columns[Parameter] = {
     "type": lambda each: each.type,
     "default": lambda each: "" if each.default is None else msgspec.json.encode(each.default).decode(),
     "limits": lambda each: each.limits,
-    "what it does": lambda each: each.description,
+    "description": lambda each: each.description,
 }
 
 
@@ -75,11 +75,11 @@ def network() -> None:
 
 
 @network.command("ls")
-@click.option("--runnable", is_flag=True, help="Only those with an action that something here can run.")
+@click.option("--runnable", is_flag=True, help="Only networks with an action that a runner here can run.")
 @with_client
 @with_output
 async def ls(client: Client, out: Output, runnable: bool) -> None:
-    """List networks with their actions; an action that a runner can do here is followed by its name."""
+    """List networks with their actions. A runner that can run an action here follows it in brackets."""
     found = await client.networks()
     wanted = [each for each in found if not runnable or any(action.runners for action in each.actions)]
     if out.form is out.form.IDS:
@@ -94,7 +94,7 @@ async def ls(client: Client, out: Output, runnable: bool) -> None:
 @click.option(
     "--popular",
     is_flag=True,
-    help="Only what the dashboard shows first: popular, usual, required, or varied by sweeps.",
+    help="Only the parameters that the dashboard shows first: popular, usual, required, or varied by sweeps.",
 )
 @daemon_options
 @with_output
@@ -107,12 +107,12 @@ def show(
     url: str | None,
     token: str | None,
 ) -> None:
-    """One network with its actions and who can run them here; with ACTION its parameters (needs no daemon)."""
+    """Show a network with its actions and their runners; with ACTION, its parameters (without a daemon)."""
     if action is not None:
         _parameters(out, name, action, popular)
         return
     if popular:
-        raise click.UsageError("--popular is about the parameters of an ACTION")
+        raise click.UsageError("--popular needs an ACTION")
 
     async def work(client: Client) -> None:
         found = await client.network(name)
@@ -137,12 +137,14 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     catalogue = Catalogue()
     found = catalogue.network(name)
     if found is None:
-        raise NotFound(f"there is no network {name!r}{_meant(name, catalogue.names())}; `taod network ls` shows them")
+        raise NotFound(
+            f"there is no network {name!r}{_suggestion(name, catalogue.names())}; `taod network ls` shows them"
+        )
     if action not in found.actions:
-        having = ", ".join(found.actions)
-        raise NotFound(f"{name} has no action {action!r}{_meant(action, found.actions)}; it has {having}")
+        known = ", ".join(found.actions)
+        raise NotFound(f"{name} has no action {action!r}{_suggestion(action, found.actions)}; it has {known}")
     if not found.takes_spec(action):
-        raise NotFound(f"{action} of {name} takes no specification: the data of the model is all that it needs")
+        raise NotFound(f"{action} of {name} takes no specification: it needs only the model's datasets")
     document = schema(found, action)
     if out.form is out.form.JSON and not popular:
         print_json(document)
@@ -157,10 +159,10 @@ def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
     elif rows:
         out.table(rows, PARAMETERS)
     else:
-        out.say(f"Nothing of {name} {action} is popular, usual, required or swept; without --popular all are shown.")
+        out.say(f"No parameter of {name} {action} is popular, usual, required or swept; omit --popular to show all.")
 
 
-def _meant(name: str, known: list[str]) -> str:
+def _suggestion(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1)
@@ -170,7 +172,7 @@ def _meant(name: str, known: list[str]) -> str:
 def parameters(
     schema: dict[str, Any], swept: frozenset[str], prefix: tuple[str, ...] = (), *, required: bool = False
 ) -> Iterator[Parameter]:
-    """The values that a JSON Schema describes, whole paths, in its order."""
+    """Yield the parameters that a JSON Schema describes, with whole paths, in its order."""
     inner = schema.get("properties")
     if inner:
         for name, child in inner.items():

@@ -1,4 +1,4 @@
-"""`taod openapi`: the document that describes the API, made from the code; needs no daemon."""
+"""`taod openapi`: the OpenAPI document, generated from the code without a daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taod job plan`: what a request for jobs would run, without making any."""
+"""`taod job plan`: the commands that a request for jobs would run, without creating any."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("owner", metavar="MODEL")
 @click.argument("actions", metavar="ACTION...", nargs=-1, required=True)
-@click.option("--dataset", is_flag=True, help="MODEL is a dataset: plan what is run on the data itself.")
-@click.option("--parent", metavar="JOB", help="The job that the first action works on; else its rule finds it.")
-@click.option("--spec/--no-spec", default=True, show_default=True, help="Show the finished spec files.")
+@click.option("--dataset", is_flag=True, help="MODEL is a dataset: plan its own actions.")
+@click.option("--parent", metavar="JOB", help="Parent job of the first action; default: chosen by the action's rule.")
+@click.option("--spec/--no-spec", default=True, show_default=True, help="Show the complete specification files.")
 @with_client
 @with_output
 async def plan(
     client: Client, out: Output, owner: str, actions: tuple[str, ...], dataset: bool, parent: str | None, spec: bool
 ) -> None:
-    """Show the command line, environment and spec file of each action; nothing is made, secrets are masked."""
+    """Show the command line, environment and specification file of each action; secrets are masked."""
     kind = "dataset" if dataset else "model"
     whole_id = await owner_id(client, kind, owner)
     parent_id = await job_id(client, parent) if parent else None

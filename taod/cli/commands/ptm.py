@@ -1,4 +1,4 @@
-"""`taod ptm`: pretrained models, and where their weights lie."""
+"""`taod ptm`: pretrained models and their registered weights."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS: Columns[Ptm] = {
 
 @click.group()
 def ptm() -> None:
-    """Pretrained models that trainings may start from: `taod model set MODEL ptm=ID`."""
+    """Pretrained models that trainings can start from: `taod model set MODEL ptm=ID`."""
 
 
 @ptm.command("ls")
-@click.option("--arch", help="Only those of this network architecture.")
-@click.option("--registered", is_flag=True, help="Only those whose weights you have registered.")
+@click.option("--arch", help="Only pretrained models of this network architecture.")
+@click.option("--registered", is_flag=True, help="Only those with weights that you have registered.")
 @with_client
 @with_output
 async def ls(client: Client, out: Output, arch: str | None, registered: bool) -> None:
@@ -42,13 +42,16 @@ async def ls(client: Client, out: Output, arch: str | None, registered: bool) ->
 
 @ptm.command("add")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--arch", required=True, help="The network architecture that the weights are for.")
-@click.option("--ngc-path", default="", help="The entry that they belong to (`taod ptm ls`); else a new one.")
-@click.option("--name", help="What to call it.")
+@click.option("--arch", required=True, help="Network architecture of the weights.")
+@click.option("--ngc-path", default="", help="Catalogue entry of the weights (`taod ptm ls`); default: a new entry.")
+@click.option("--name", help="Name of the entry.")
 @with_client
 @with_output
 async def add(client: Client, out: Output, path: Path, arch: str, ngc_path: str, name: str | None) -> None:
-    """Register weights on the daemon's machine, a file or a folder, for yourself; they are used in place."""
+    """Register weights on the daemon's machine, a file or a folder, for this user. They are used in place."""
     body = PtmCreate(absolute(path), arch, ngc_path, name)
-    made = await client.register_ptm(body)
-    out.changed(made, f"Registered {named('ptm', made.id, made.name)} for {made.network_arch}: {made.path}")
+    registered = await client.register_ptm(body)
+    out.changed(
+        registered,
+        f"Registered {named('ptm', registered.id, registered.name)} for {registered.network_arch}: {registered.path}",
+    )

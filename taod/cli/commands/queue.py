@@ -1,4 +1,4 @@
-"""`taod queue`: the queue as a whole, and who comes next."""
+"""`taod queue`: list, pause and resume the queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from taod.client.http import Client
 
 COLUMNS: Columns[JobView] = {
-    "place": lambda view: str(view.position),
+    "position": lambda view: str(view.position),
     "job": lambda view: short(view.id),
     "owner": lambda view: view.owner_name,
     "action": lambda view: view.action,
@@ -28,16 +28,16 @@ COLUMNS: Columns[JobView] = {
 
 @click.group()
 def queue() -> None:
-    """The queue of all users: whether it is open, and who comes next."""
+    """The queue of all users."""
 
 
 @queue.command("ls")
-@click.option("--skip", type=click.IntRange(0), help="Leave out the first ones.")
-@click.option("--size", type=click.IntRange(1), help="How many; 30 in a table, else all.")
+@click.option("--skip", type=click.IntRange(0), help="Skip this many.")
+@click.option("--size", type=click.IntRange(1), help="Number of jobs; default 30 in a table, else all.")
 @with_client
 @with_output
 async def ls(client: Client, out: Output, size: int | None, skip: int | None) -> None:
-    """List this user's queued jobs, the next one first; their places count all users' jobs."""
+    """List this user's queued jobs in queue order. Positions count the jobs of all users."""
     page = await client.queued(skip=skip, size=out.size(size))
     out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
 
@@ -46,9 +46,9 @@ async def ls(client: Client, out: Output, size: int | None, skip: int | None) ->
 @with_client
 @with_output
 async def status(client: Client, out: Output) -> None:
-    """Whether the queue is open, how many jobs it has, and what may run at once."""
+    """Show whether the queue is open, its number of jobs, and its limits."""
     state = await client.queue()
-    out.changed(state, _told(state), id=_word(state))
+    out.changed(state, _status(state), id=_word(state))
 
 
 @queue.command("pause")
@@ -56,25 +56,25 @@ async def status(client: Client, out: Output) -> None:
 @with_client
 @with_output
 async def pause(client: Client, out: Output, reason: tuple[str, ...]) -> None:
-    """Start nothing that is queued until `taod queue resume`; what runs goes on. REASON is told to all who wait."""
+    """Start no queued job until `taod queue resume`; running jobs continue. Waiting jobs show REASON."""
     state = await client.pause_queue(" ".join(reason))
-    out.changed(state, _told(state), id=_word(state))
+    out.changed(state, _status(state), id=_word(state))
 
 
 @queue.command("resume")
 @with_client
 @with_output
 async def resume(client: Client, out: Output) -> None:
-    """Open a paused queue again."""
+    """Reopen a paused queue."""
     state = await client.open_queue()
-    out.changed(state, _told(state), id=_word(state))
+    out.changed(state, _status(state), id=_word(state))
 
 
 def _word(state: QueueState) -> str:
     return "paused" if state.paused else "open"
 
 
-def _told(state: QueueState) -> str:
+def _status(state: QueueState) -> str:
     if state.paused:
         first = f"paused by {state.by} since {moment(state.since)}" + (f": {state.reason}" if state.reason else "")
     else:

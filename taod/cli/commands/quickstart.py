@@ -1,4 +1,4 @@
-"""`taod quickstart`: the whole life of a model on real images, over the HTTP API alone."""
+"""`taod quickstart`: train, evaluate, export and use a model on real images, only through the HTTP API."""
 
 from __future__ import annotations
 
@@ -31,55 +31,55 @@ from taod.types.state import State
 
 NETWORK = "classification_pyt"
 ACTIONS = ["train", "evaluate", "export", "inference"]
-AGREE = 1e-3
-"""How far the ONNX model's accuracy may lie from the evaluate job's."""
-ENOUGH = 0.95
-"""The accuracy below which something is wrong: the digits are easy."""
-START_S = 60
-"""Seconds that the daemon gets to answer."""
+MAX_DIFFERENCE = 1e-3
+"""Largest difference between the accuracies of the ONNX model and the evaluate job."""
+MIN_ACCURACY = 0.95
+"""Lowest accuracy that counts as a success; the digits are easy."""
+TIMEOUT_S = 60
+"""Limit of the wait for the daemon's exit."""
 
 console = Console(soft_wrap=True)
 
 
 class QuickstartFailed(TaodError):
-    """A step did not end as it must; the sentence says which and where to look."""
+    """A step failed; the message names the step and its log."""
 
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the daemon running and its root in place.")
 @click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Epochs to train.")
 def quickstart(keep: bool, epochs: int) -> None:
-    """Start a daemon over a temporary root, train a classifier of handwritten digits, evaluate it, export it to
-    ONNX, let it label images that it never saw, and check the ONNX model with onnxruntime."""
-    began = time.monotonic()
+    """Start a daemon on a temporary root, train a classifier of handwritten digits, evaluate it, export it to ONNX,
+    run it on unseen images, and compare the ONNX model with it in onnxruntime."""
+    started = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix="taod-quickstart-"))
     daemon = _start_daemon(root)
     try:
-        asyncio.run(_life(root, epochs))
+        asyncio.run(_workflow(root, epochs))
     except BaseException:
         console.print(f"The daemon's log: {root / 'daemon.log'}; its root is kept: {root}", style="dim")
         _stop_daemon(daemon)
         raise
-    console.print(f"Done in {time.monotonic() - began:.0f} s.")
+    console.print(f"Done in {time.monotonic() - started:.0f} s.")
     if keep:
-        console.print("\nThe daemon goes on. Look at it, then stop it:", highlight=False)
+        console.print("\nThe daemon keeps running. To see it, and to stop it:", highlight=False)
         console.print(f"  {_taod()} tui --root {root}\n  {_taod()} stop --root {root}", style="bold", highlight=False)
     else:
         _stop_daemon(daemon)
         shutil.rmtree(root)
-        console.print(f"Daemon stopped, {root} removed; with --keep both stay, for `taod tui`.", style="dim")
+        console.print(f"Daemon stopped, {root} removed; --keep leaves both for `taod tui`.", style="dim")
 
 
 def _taod() -> str:
-    """How the user calls this command: as short as it works from here."""
-    called = Path(sys.argv[0])
-    return "taod" if shutil.which("taod") or called.name != "taod" else str(called)
+    """The command by which the user can call taod from this folder."""
+    path = Path(sys.argv[0])
+    return "taod" if shutil.which("taod") or path.name != "taod" else str(path)
 
 
 def _start_daemon(root: Path) -> subprocess.Popen[str]:
-    """A real `taod serve` on a free loopback port, in a session of its own; its one line is shown.
+    """Start `taod serve` on a free loopback port, in a session of its own, and print its line.
 
-    Raises QuickstartFailed with what it said.
+    Raises QuickstartFailed with its standard error if it does not start.
     """
     errors = root / "serve.err"
     command = [sys.executable, "-m", "taod", "serve", "--root", str(root), "--port", "0"]
@@ -97,7 +97,7 @@ def _start_daemon(root: Path) -> subprocess.Popen[str]:
     line = daemon.stdout.readline().strip()
     daemon.stdout.close()
     if not line:
-        daemon.wait(START_S)
+        daemon.wait(TIMEOUT_S)
         raise QuickstartFailed(
             f"the daemon did not start: {errors.read_text(encoding='utf-8', errors='replace').strip()}"
         )
@@ -108,12 +108,12 @@ def _start_daemon(root: Path) -> subprocess.Popen[str]:
 def _stop_daemon(daemon: subprocess.Popen[str]) -> None:
     daemon.terminate()
     try:
-        daemon.wait(START_S)
+        daemon.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         daemon.kill()
 
 
-async def _life(root: Path, epochs: int) -> None:
+async def _workflow(root: Path, epochs: int) -> None:
     info = find(root, None, None)
     async with Client.of(info) as client, _images() as folder:
         datasets = await _upload(client, folder)
@@ -130,23 +130,23 @@ async def _life(root: Path, epochs: int) -> None:
 async def _images() -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="taod-digits-") as folder:
         counts = await asyncio.to_thread(sample_dataset.write, Path(folder))
-        told = ", ".join(f"{count} {split}" for split, count in counts.items())
-        console.print(f"Wrote {sum(counts.values())} scans of handwritten digits as PNGs: {told}.")
+        by_split = ", ".join(f"{count} {split}" for split, count in counts.items())
+        console.print(f"Wrote {sum(counts.values())} scans of handwritten digits as PNGs: {by_split}.")
         yield Path(folder)
 
 
 async def _upload(client: Client, folder: Path) -> dict[str, str]:
-    """A dataset for each split; returns its id by split."""
+    """Upload a dataset per split; returns split → dataset id."""
     ids = {}
     for split in sample_dataset.SPLITS:
-        made = await client.create_dataset(
+        created = await client.create_dataset(
             DatasetCreate(type="image_classification", format=NETWORK, name=f"digits {split}")
         )
         archive = await asyncio.to_thread(sample_dataset.pack, folder, split, folder)
-        await client.upload(made.id, archive)
-        summary = await client.dataset_summary(made.id)
+        await client.upload(created.id, archive)
+        summary = await client.dataset_summary(created.id)
         console.print(f"Uploaded {archive.name}: {summary.images} images in {len(summary.classes)} classes.")
-        ids[split] = made.id
+        ids[split] = created.id
     return ids
 
 
@@ -162,7 +162,7 @@ async def _model(client: Client, datasets: dict[str, str]) -> str:
 
 
 async def _spec(client: Client, model_id: str, epochs: int) -> None:
-    """Read the schema's default for train, change what digits want, save it."""
+    """Save the default train specification with the changes for the digits."""
     schema = await client.schema("model", model_id, "train")
     spec = merge(schema["default"], digits_spec(epochs))
     await client.save_spec("model", model_id, "train", spec)
@@ -170,7 +170,7 @@ async def _spec(client: Client, model_id: str, epochs: int) -> None:
 
 
 def digits_spec(epochs: int) -> dict[str, Any]:
-    """What digits want of the default spec of `train`: small images, a small network, no mirrored digits."""
+    """Changes of the default train specification for the digits: small images, a small network, no flips."""
     return {
         "dataset": {
             "data": {
@@ -191,7 +191,7 @@ def digits_spec(epochs: int) -> dict[str, Any]:
 
 
 async def _finish(client: Client, job_id: str) -> JobDetail:
-    """Watch a job to its end. Raises QuickstartFailed with its reason and its log's last lines."""
+    """Follow a job to its end. Raises QuickstartFailed with its reason and the last lines of its log."""
     await watch(client, job_id, console)
     detail = await client.job(job_id)
     if detail.job.state is not State.DONE:
@@ -217,29 +217,31 @@ def _show(jobs: dict[str, JobDetail]) -> None:
 
 
 def newest(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    """Result files of a job that match, the newest first."""
+    """Result files of a job that match a pattern, newest first."""
     found = [path for pattern in patterns for path in (folder / "results").rglob(pattern)]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 async def _check_onnx(client: Client, jobs: dict[str, JobDetail], folder: Path) -> None:
-    """Download the ONNX model through the API, run it by onnxruntime on the eval set, compare with evaluate."""
+    """Download the ONNX model, run it in onnxruntime on the evaluation data, and compare its accuracy with evaluate."""
     reported = metric(jobs["evaluate"], "accuracy_top-1")
     files = await client.files(jobs["export"].job.id)
     path = next(file.path for file in files if file.path.endswith(".onnx"))
     onnx_file = await client.file(jobs["export"].job.id, path, folder / "model.onnx")
     measured = await asyncio.to_thread(accuracy_of, onnx_file, folder / "images_val")
     console.print(
-        f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate said {reported:.4f}."
+        f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate reported {reported:.4f}."
     )
-    if abs(measured - reported) > AGREE:
-        raise QuickstartFailed(f"the ONNX model's accuracy {measured:.4f} is not evaluate's {reported:.4f}")
-    if measured < ENOUGH:
-        raise QuickstartFailed(f"accuracy {measured:.4f} is below {ENOUGH}; more epochs by `--epochs N`")
+    if abs(measured - reported) > MAX_DIFFERENCE:
+        raise QuickstartFailed(
+            f"the ONNX model's accuracy {measured:.4f} differs from {reported:.4f}, which evaluate reported"
+        )
+    if measured < MIN_ACCURACY:
+        raise QuickstartFailed(f"accuracy {measured:.4f} is below {MIN_ACCURACY}; train longer with `--epochs N`")
 
 
 def metric(detail: JobDetail, name: str) -> float:
-    """The last value of a KPI. Raises QuickstartFailed naming those that there are."""
+    """The last value of a KPI. Raises QuickstartFailed with the names of the reported KPIs."""
     for kpi in detail.job.result.kpi:
         values = [value for value in kpi.values.values() if value is not None]
         if kpi.metric == name and values:

@@ -1,4 +1,4 @@
-"""`taod dataset check`, `report` and `from-job`: what is in a dataset, and datasets of what jobs have left."""
+"""`taod dataset check`, `report` and `from-job`: dataset checks, and datasets from the results of jobs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 PROBLEMS: Columns[DatasetProblem] = {
     "file": lambda each: f"{each.file}:{each.line}" if each.line else each.file,
-    "what": lambda each: each.what,
+    "problem": lambda each: each.what,
     "expected": lambda each: each.expected,
 }
 
 
 @click.command("check")
 @click.argument("dataset_", metavar="DATASET")
-@click.option("--deep", is_flag=True, help="Decode every image whole, not only its header.")
-@click.option("--cancel", is_flag=True, help="End the check that is under way.")
+@click.option("--deep", is_flag=True, help="Decode whole images, not only their headers.")
+@click.option("--cancel", is_flag=True, help="Cancel the running check.")
 @with_client
 @with_output
 async def check(client: Client, out: Output, dataset_: str, deep: bool, cancel: bool) -> None:
-    """Check all files in the background; `taod dataset report` tells what was found."""
+    """Check all files in the background; `taod dataset report` shows the result."""
     whole_id = await dataset_id(client, dataset_)
     found = await (client.cancel_check(whole_id) if cancel else client.check_dataset(whole_id, deep=deep))
     out.changed(found, f"{found.state}: {found.message}", id=whole_id)
@@ -40,13 +40,13 @@ async def check(client: Client, out: Output, dataset_: str, deep: bool, cancel: 
 @with_client
 @with_output
 async def report(client: Client, out: Output, dataset_: str) -> None:
-    """What the full check found: figures, and the first problems by file and line."""
+    """Show the result of the last check: statistics, and the first problems by file and line."""
     whole_id = await dataset_id(client, dataset_)
     found = await client.dataset_report(whole_id)
     out.changed(found, f"{found.state}: {found.message}", id=whole_id)
     if out.form is not Form.TABLE:
         return
-    out.pairs(_figures(found))
+    out.pairs(_statistics(found))
     if found.first:
         out.say("")
         out.table(found.first, PROBLEMS)
@@ -54,7 +54,7 @@ async def report(client: Client, out: Output, dataset_: str) -> None:
         out.say(f"{found.problems - len(found.first)} more")
 
 
-def _figures(found: DatasetReport) -> list[tuple[str, object]]:
+def _statistics(found: DatasetReport) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = []
     if found.state == "running":
         pairs.append(("progress", f"{found.progress:.0%}"))
@@ -72,11 +72,11 @@ def _figures(found: DatasetReport) -> list[tuple[str, object]]:
 
 def _boxes(boxes: BoxFigures) -> str:
     sides = f"{_spread(boxes.width)} wide, {_spread(boxes.height)} high"
-    return f"{boxes.boxes}; {sides}; {_spread(boxes.per_image)} an image"
+    return f"{boxes.boxes}; {sides}; {_spread(boxes.per_image)} per image"
 
 
 def _spread(spread: Spread) -> str:
-    return f"{spread.least:g} to {spread.most:g} (middle {spread.median:g})"
+    return f"{spread.least:g} to {spread.most:g} (median {spread.median:g})"
 
 
 @click.command("from-job")
@@ -85,8 +85,8 @@ def _spread(spread: Spread) -> str:
 @with_client
 @with_output
 async def from_job(client: Client, out: Output, job_: str, fields: tuple[str, ...]) -> None:
-    """Make a dataset of what a job of annotations, augmentation or analytics has left. Fields: name, description,
+    """Create a dataset from the results of an annotations, augmentation or analytics job. Fields: name, description,
     format, type."""
     body = await parse(client, fields, DatasetFromJob)
-    made = await client.dataset_from_job(await job_id(client, job_), body)
-    out.changed(made, f"Made {named('dataset', made.id, made.name)} of format {made.format}.")
+    created = await client.dataset_from_job(await job_id(client, job_), body)
+    out.changed(created, f"Created {named('dataset', created.id, created.name)} of format {created.format}.")

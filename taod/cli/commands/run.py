@@ -1,4 +1,4 @@
-"""`run` of models and datasets: post actions as one chain, and watch them if asked."""
+"""`run` of models and datasets: submit actions as one chain, and optionally follow them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ def run_command(kind: str) -> click.Command:
     @click.command("run")
     @click.argument("owner", metavar=kind.upper())
     @click.argument("actions", metavar="ACTION...", nargs=-1, required=True)
-    @click.option("--parent", metavar="JOB", help="The job that the first action works on; else its rule finds it.")
-    @click.option("--runner", metavar="NAME", help="Which runner is to run them; for the root's first user.")
-    @click.option("-f", "--follow", is_flag=True, help="Watch until all have ended; exit 1 unless all are done.")
+    @click.option(
+        "--parent", metavar="JOB", help="Parent job of the first action; default: chosen by the action's rule."
+    )
+    @click.option("--runner", metavar="NAME", help="Runner for all actions; only for the root's first user.")
+    @click.option(
+        "-f", "--follow", is_flag=True, help="Show progress until all have ended; exit 1 unless all are done."
+    )
     @with_client
     @with_output
     async def run(
@@ -37,7 +41,7 @@ def run_command(kind: str) -> click.Command:
         runner: str | None,
         follow: bool,
     ) -> None:
-        """Run actions as a chain, each on what an earlier one made. Prints the id of each job."""
+        """Run actions as a chain, each on the results of an earlier one. Prints the id of each job."""
         whole_id = await owner_id(client, kind, owner)
         parent_id = await job_id(client, parent) if parent else None
         ids = await client.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id, runner=runner))
@@ -62,5 +66,5 @@ async def _follow(client: Client, out: Output, ids: list[str]) -> None:
     failed = [view for id in ids if (view := await watch(client, id, out.aside)).state is not State.DONE]
     if failed:
         first = failed[0]
-        out.aside.print(f"`taod job log {short(first.id)}` shows what {first.action} wrote.", style="dim", markup=False)
+        out.aside.print(f"`taod job log {short(first.id)}` shows the log of {first.action}.", style="dim", markup=False)
         raise SystemExit(1)

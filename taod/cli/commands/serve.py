@@ -1,4 +1,4 @@
-"""`taod serve`: one line that says where, over what, with which devices, and how to attach."""
+"""`taod serve`: run the daemon. It prints one line with its address, root, devices and dashboard command."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.command()
 @root_option
 @click.option("--host", help="Address to listen on; loopback unless server.allow_remote is set.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 chooses a free port.")
 @config_option
 def serve(root: Path | None, host: str | None, port: int | None, config_file: Path | None) -> None:
-    """Serve the API until Ctrl-C. Runs that go on then are taken up again by the next `taod serve`."""
-    gc.disable()  # What is loaded at a start is no garbage; looking for some takes 7 % of its time.
+    """Serve the API until Ctrl-C. Runs outlive the daemon; the next `taod serve` re-adopts them."""
+    gc.disable()  # Objects loaded at startup stay alive; collections would take 7 % of the startup.
     config = configured(config_file, root, **{"server.host": host, "server.port": port})
     from taod.daemon import serve as serve_daemon
 

@@ -32,7 +32,7 @@ def spec_group(kind: str) -> click.Group:
     @json_option
     @with_client
     async def get(client: Client, owner: str, action: str, as_json: bool) -> None:
-        """Print the saved specification; exit 1 where none was saved."""
+        """Print the saved specification; exit 1 if none was saved."""
         _print(await client.spec(kind, await owner_id(client, kind, owner), action), as_json)
 
     @spec.command("default")
@@ -41,7 +41,7 @@ def spec_group(kind: str) -> click.Group:
     @json_option
     @with_client
     async def default(client: Client, owner: str, action: str, as_json: bool) -> None:
-        """Print a whole specification that is valid, to start from."""
+        """Print the default specification, which is complete and valid."""
         schema = await client.schema(kind, await owner_id(client, kind, owner), action)
         _print(schema["default"], as_json)
 
@@ -50,7 +50,7 @@ def spec_group(kind: str) -> click.Group:
     @click.argument("action")
     @with_client
     async def schema(client: Client, owner: str, action: str) -> None:
-        """Print the JSON Schema that specifications of the action keep to."""
+        """Print the JSON Schema of the action's specifications."""
         print_json(await client.schema(kind, await owner_id(client, kind, owner), action))
 
     @spec.command("set")
@@ -64,7 +64,7 @@ def spec_group(kind: str) -> click.Group:
         content, name = file.read(), getattr(file, "name", "standard input")
         if documents.is_protobuf(name, content):
             stored = await client.save_spec_file(kind, await owner_id(client, kind, owner), action, content)
-            _told(stored, action, as_json)
+            _report_saved(stored, action, as_json)
             return
         document = documents.read(content, name)
         await _save(client, kind, await owner_id(client, kind, owner), action, document, as_json)
@@ -76,10 +76,10 @@ def spec_group(kind: str) -> click.Group:
     @json_option
     @with_client
     async def edit(client: Client, owner: str, action: str, pairs: tuple[str, ...], as_json: bool) -> None:
-        """Change single values of the saved specification, or of the default where none was saved.
+        """Change single values of the saved specification, or of the default if none was saved.
 
-        A key has dots between its parts, `train.num_epochs=10`; a number is a place in a list. Without any, your
-        editor ($EDITOR) opens the whole.
+        Separate the parts of a key with dots, `train.num_epochs=10`; a number is an index into a list. Without pairs,
+        $EDITOR opens the whole specification.
         """
         whole_id = await owner_id(client, kind, owner)
         document = await _current(client, kind, whole_id, action)
@@ -98,7 +98,7 @@ async def _current(client: Client, kind: str, whole_id: str, action: str) -> Doc
     except ClientError as error:
         if error.status != 404:
             raise
-    # None is saved, or there is no such thing at all: the schema's answer tells.
+    # None is saved, or the owner or action does not exist; the schema's answer distinguishes the two.
     document: Document = (await client.schema(kind, whole_id, action))["default"]
     return document
 
@@ -106,15 +106,15 @@ async def _current(client: Client, kind: str, whole_id: str, action: str) -> Doc
 def _in_editor(document: Document) -> Document:
     text = click.edit(documents.to_yaml(document), extension=".yaml")
     if text is None:
-        raise click.ClickException("the editor saved nothing: the specification stays as it was")
-    return documents.read(text.encode(), "what the editor saved")
+        raise click.ClickException("the editor saved no change: the specification is unchanged")
+    return documents.read(text.encode(), "the edited specification")
 
 
 async def _save(client: Client, kind: str, whole_id: str, action: str, document: Document, as_json: bool) -> None:
-    _told(await client.save_spec(kind, whole_id, action, document), action, as_json)
+    _report_saved(await client.save_spec(kind, whole_id, action, document), action, as_json)
 
 
-def _told(saved: tuple[Document, str], action: str, as_json: bool) -> None:
+def _report_saved(saved: tuple[Document, str], action: str, as_json: bool) -> None:
     stored, warnings = saved
     if warnings:
         warn(f"warning: {warnings}")

@@ -1,8 +1,9 @@
-"""`taod sweep`: trainings that search for their best parameters, and their trials."""
+"""`taod sweep`: sweeps, which search for the best parameters of a training, and their trials."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ sweep_argument = click.argument("job_", metavar="JOB")
 
 @click.group()
 def sweep() -> None:
-    """Sweeps of this user. JOB is the id of the sweep's train job, or its beginning where that is unique."""
+    """Sweeps of this user. JOB is the id of the sweep's train job, or a unique prefix of it."""
 
 
 @sweep.command("ls")
@@ -49,7 +50,7 @@ async def ls(client: Client, out: Output) -> None:
 @with_client
 @with_output
 async def show(client: Client, out: Output, job_: str) -> None:
-    """The trials of a sweep, the best one, and which parameters matter."""
+    """Show the trials of a sweep, the best trial, and the importance of each parameter."""
     view = await client.sweep(await client.job(await job_id(client, job_)))
     if out.form is out.form.IDS:
         out.ids([trial.job_id for trial in view.trials if trial.job_id])
@@ -62,7 +63,7 @@ async def show(client: Client, out: Output, job_: str) -> None:
 @with_client
 @with_output
 async def finish(client: Client, out: Output, job_: str) -> None:
-    """End a sweep now: its open trials are cancelled, the best one is its model."""
+    """Finish a sweep now: running trials are cancelled, and the best trial becomes its result."""
     view = await client.finish_sweep(await client.job(await job_id(client, job_)))
     if out.form is out.form.IDS:
         out.ids([view.job_id])
@@ -72,10 +73,12 @@ async def finish(client: Client, out: Output, job_: str) -> None:
 
 @sweep.command("csv")
 @sweep_argument
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the terminal.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output."
+)
 @with_client
 async def csv(client: Client, job_: str, output: Path | None) -> None:
-    """The trials of a sweep as CSV, a column a parameter."""
+    """Print the trials of a sweep as CSV, with one column per parameter."""
     text = await client.sweep_csv(await client.job(await job_id(client, job_)))
     if output is None:
         click.echo(text, nl=False)
@@ -85,10 +88,10 @@ async def csv(client: Client, job_: str, output: Path | None) -> None:
 
 def _print(out: Output, view: SweepView) -> None:
     say = out.console.print
-    told = (
+    heading = (
         f"{view.algorithm}, {view.direction} {view.metric}: {len(view.trials)} of {view.planned} trials, {view.state}"
     )
-    say(told, highlight=False, markup=False)
+    say(heading, highlight=False, markup=False)
     say(view.reason, highlight=False, markup=False)
     names = _short_names([each.path for each in view.space])
     columns: Columns[TrialView] = {
@@ -107,7 +110,7 @@ def _print(out: Output, view: SweepView) -> None:
         say(note, style="dim", highlight=False, markup=False)
 
 
-def _cell(path: str):  # type: ignore[no-untyped-def]
+def _cell(path: str) -> Callable[[TrialView], str]:
     return lambda trial: _text(trial.params.get(path))
 
 
@@ -116,7 +119,7 @@ def _text(value: object) -> str:
 
 
 def _short_names(paths: list[str]) -> dict[str, str]:
-    """The end of each path, as long as it takes to tell them apart."""
+    """The last part of each path, or the last two parts where the last one is not unique."""
     names = {path: path.rpartition(".")[2] for path in paths}
     doubled = [path for path in paths if list(names.values()).count(names[path]) > 1]
     return names | {path: ".".join(path.split(".")[-2:]) for path in doubled}

@@ -1,4 +1,4 @@
-"""`taod tui`: find the daemon, open the dashboard."""
+"""`taod tui`: open the dashboard of a running daemon."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from taod.client.find import find, serving
 @click.command()
 @daemon_options
 @click.option("--look", type=click.Choice(["dark", "light"]), default="dark", envvar="TAOD_LOOK", help="Colours.")
-@click.option("--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII signs; asks the locale else.")
+@click.option(
+    "--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII characters; default: by the locale."
+)
 @click.option("--bell/--no-bell", default=True, help="Ring the terminal's bell when a job ends.")
-@click.option("--web", is_flag=True, help="Serve it to a browser of this machine, guarded by a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of --web; 0 takes a free one.")
+@click.option("--web", is_flag=True, help="Serve the dashboard to a browser on this machine, protected by a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port for --web; 0 chooses a free port.")
 def tui(
     root: Path | None,
     url: str | None,
@@ -30,15 +32,15 @@ def tui(
     web: bool,
     port: int,
 ) -> None:
-    """Open the dashboard of a running daemon; closing it stops nothing. NO_COLOR in the environment is kept to."""
-    gc.disable()  # What is loaded at a start is no garbage.
+    """Open the dashboard of a running daemon; closing it stops no job. NO_COLOR in the environment is respected."""
+    gc.disable()  # Objects loaded at startup stay alive.
     folder = None if url else configured(root=root).root
-    # A daemon that lives and does not answer is told by the dashboard itself, which waits for it.
+    # The dashboard itself reports a daemon that runs but does not answer, and waits for it.
     info = serving(folder) if folder is not None and not web else find(folder, url, token)
     if web:
         from tui.web import serve
 
-        if url and token:  # not on a command line, where every user of the machine would see it
+        if url and token:  # every user of the machine could read it on a command line
             os.environ["TAOD_TOKEN"] = token
         where = ["--url", url] if url else ["--root", str(folder)]
         serve([*where, "--look", look, "--bell" if bell else "--no-bell"], port, say=click.echo)

@@ -1,4 +1,4 @@
-"""`taod user`: users, their login keys and bearer tokens, written straight into the store of a root."""
+"""`taod user`: users, login keys and bearer tokens, written directly to the store of a root."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from taod.errors import BadRequest, NotFound
 from taod.paths import Root
 
 
-class Shown(msgspec.Struct):
-    """A user with what opens for them; the secrets themselves are nowhere."""
+class UserWithTokens(msgspec.Struct):
+    """A user with their keys and tokens, without the secrets, which are not stored."""
 
     id: str
     name: str
@@ -38,8 +38,8 @@ class Shown(msgspec.Struct):
     tokens: list[TokenRecord]
 
 
-class Opened(msgspec.Struct, omit_defaults=True):
-    """A user and a secret made for them, shown this once."""
+class UserWithSecret(msgspec.Struct, omit_defaults=True):
+    """A user and a new secret, which is shown only once."""
 
     id: str
     name: str
@@ -47,19 +47,19 @@ class Opened(msgspec.Struct, omit_defaults=True):
     token: str = ""
 
 
-COLUMNS: Columns[tuple[Shown, TokenRecord | None]] = {
+COLUMNS: Columns[tuple[UserWithTokens, TokenRecord | None]] = {
     "user": lambda row: "" if row[1] else row[0].name,
     "id": lambda row: "" if row[1] else row[0].id,
     "kind": lambda row: row[1].kind if row[1] else "",
     "label": lambda row: row[1].label if row[1] else "",
-    "made": lambda row: moment((row[1] or row[0]).created_on),
+    "created": lambda row: moment((row[1] or row[0]).created_on),
     "token id": lambda row: row[1].id if row[1] else "",
 }
 
 
 @click.group()
 def user() -> None:
-    """Users of this root, the keys with which published clients log in, and bearer tokens."""
+    """Users of this root, login keys for published clients, and bearer tokens."""
 
 
 @contextmanager
@@ -86,17 +86,17 @@ def _find(store: Store, name: str) -> UserRecord:
 @json_option
 @root_option
 def add(name: str, root: Path | None, as_json: bool) -> None:
-    """Make a user and print the key for the login endpoint. The key is shown this once."""
+    """Create a user and print a key for the login endpoint. The key is shown only once."""
     with _store(root) as store:
         if store.users.by_name(name) is not None:
-            raise BadRequest(f"there is a user {name!r} already; `taod user key {name}` makes another key")
+            raise BadRequest(f"user {name!r} already exists; `taod user key {name}` creates another key")
         with store.lasting():
-            made = store.users.add(name)
-            key = _secret(store, made, "key", "login")
+            created = store.users.add(name)
+            key = _new_secret(store, created, "key", "login")
     if as_json:
-        print_json(Opened(made.id, made.name, key=key))
+        print_json(UserWithSecret(created.id, created.name, key=key))
     else:
-        click.echo(f"user {made.name} {made.id}\nkey  {key}")
+        click.echo(f"user {created.name} {created.id}\nkey  {key}")
 
 
 @user.command("key")
@@ -104,14 +104,14 @@ def add(name: str, root: Path | None, as_json: bool) -> None:
 @json_option
 @root_option
 def key(name: str, root: Path | None, as_json: bool) -> None:
-    """Make another login key for a user and print it, this once."""
+    """Create another login key for a user and print it. It is shown only once."""
     with _store(root) as store:
         found = _find(store, name)
-        made = _secret(store, found, "key", "login")
+        secret = _new_secret(store, found, "key", "login")
     if as_json:
-        print_json(Opened(found.id, found.name, key=made))
+        print_json(UserWithSecret(found.id, found.name, key=secret))
     else:
-        click.echo(made)
+        click.echo(secret)
 
 
 @user.command("token")
@@ -120,23 +120,23 @@ def key(name: str, root: Path | None, as_json: bool) -> None:
 @json_option
 @root_option
 def token(name: str, label: str, root: Path | None, as_json: bool) -> None:
-    """Make a bearer token for a user and print it, this once."""
+    """Create a bearer token for a user and print it. It is shown only once."""
     with _store(root) as store:
         found = _find(store, name)
-        made = _secret(store, found, "bearer", label)
+        secret = _new_secret(store, found, "bearer", label)
     if as_json:
-        print_json(Opened(found.id, found.name, token=made))
+        print_json(UserWithSecret(found.id, found.name, token=secret))
     else:
-        click.echo(made)
+        click.echo(secret)
 
 
 @user.command("ls")
 @root_option
 @with_output
 def ls(out: Output, root: Path | None) -> None:
-    """List users with their keys and tokens (not the secrets: nobody has them)."""
+    """List users with their keys and tokens, without the secrets, which are not stored."""
     with _store(root) as store:
-        users = [_shown(store, each) for each in store.users.all()]
+        users = [_with_tokens(store, each) for each in store.users.all()]
     if out.form is not out.form.TABLE:
         out.listing(users, {})
         return
@@ -147,7 +147,7 @@ def ls(out: Output, root: Path | None) -> None:
 @click.argument("token_id")
 @root_option
 def revoke(token_id: str, root: Path | None) -> None:
-    """Make a key or token worthless, at once."""
+    """Revoke a key or token immediately."""
     with _store(root) as store, store.lasting():
         if not store.users.revoke(token_id):
             raise NotFound(f"there is no token {token_id!r}; `taod user ls` shows their ids")
@@ -160,21 +160,21 @@ def revoke(token_id: str, root: Path | None) -> None:
 @root_option
 @with_output
 def rm(out: Output, name: str, yes: bool, root: Path | None) -> None:
-    """Delete a user who owns nothing any more, with every key and token."""
+    """Delete a user without datasets, models and jobs, with all keys and tokens."""
     with _store(root) as store:
-        found = _shown(store, _find(store, name))
+        found = _with_tokens(store, _find(store, name))
         confirm([f"Deletes user {found.name} with {number(len(found.tokens), 'secret')} (keys and tokens)."], yes)
         with store.lasting():
             store.users.delete(found.id)
     out.changed(found, f"Deleted user {found.name}.")
 
 
-def _shown(store: Store, record: UserRecord) -> Shown:
-    return Shown(record.id, record.name, record.created_on, store.users.tokens(record.id))
+def _with_tokens(store: Store, record: UserRecord) -> UserWithTokens:
+    return UserWithTokens(record.id, record.name, record.created_on, store.users.tokens(record.id))
 
 
-def _secret(store: Store, owner: UserRecord, kind: str, label: str) -> str:
-    made = secrets.token_urlsafe(32)
+def _new_secret(store: Store, owner: UserRecord, kind: str, label: str) -> str:
+    secret = secrets.token_urlsafe(32)
     with store.lasting():
-        store.users.add_token(owner.id, kind=kind, label=label, secret=made)
-    return made
+        store.users.add_token(owner.id, kind=kind, label=label, secret=secret)
+    return secret

@@ -1,1 +1,1 @@
-"""What the commands share: options, output, progress, name resolution."""
+"""Code that commands share: options, output, progress, resolution of ids."""

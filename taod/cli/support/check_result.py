@@ -1,4 +1,4 @@
-"""One line of `taod doctor`: a verdict, what was found, and what to do about it."""
+"""The result of one check of `taod doctor`: verdict, observation, remedy and repair."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Finding(NamedTuple):
-    """One thing looked at. `remedy` is empty where nothing need be done; `fix`, where doctor may do it itself, does it
-    and returns what was done."""
+class CheckResult(NamedTuple):
+    """The result of one check. `remedy` is empty if nothing need be done. `fix`, if doctor can repair it, does so and
+    returns a sentence about it."""
 
     ok: bool
-    what: str
+    name: str
     found: str
     remedy: str = ""
     fix: Callable[[], str] | None = None
     fixed: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """As JSON shows it."""
+        """The fields as `--json` prints them."""
         return {
             "ok": self.ok,
-            "what": self.what,
+            "what": self.name,
             "found": self.found,
             "remedy": self.remedy,
             "fixable": self.fix is not None,
             "fixed": self.fixed,
         }
 
-    def mended(self) -> Finding:
-        """Itself after the fix, if there is one; what goes wrong with that is told as the remedy."""
+    def repaired(self) -> CheckResult:
+        """The result after its fix, if it has one. A failed fix is added to the remedy."""
         if self.ok or self.fix is None:
             return self
         try:

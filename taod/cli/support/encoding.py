@@ -1,4 +1,4 @@
-"""Output on terminals and pipes that cannot encode everything: what has no place there is replaced, never raised."""
+"""Output on terminals and pipes with a limited encoding: replace characters that it lacks instead of raising."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 import unicodedata
 from io import TextIOWrapper
 
-NAME = "taod.likeness"
-"""The error handler that all output of the command line uses."""
+NAME = "taod.ascii"
+"""Name of the codec error handler of the command line's output."""
 
-_LIKE = {
+_ASCII = {
     **dict.fromkeys("─━╌╍┄┅═╴╶╺╸", "-"),
     **dict.fromkeys("│┃║", "|"),
     **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╔╗╚╝", "+"),
@@ -35,20 +35,20 @@ _LIKE = {
 }
 
 
-def likeness(character: str) -> str:
-    """ASCII that reads like the character: its likeness, its letter without accents, or a question mark."""
+def ascii_for(character: str) -> str:
+    """An ASCII substitute: from the table, the letter without accents, or a question mark."""
     folded = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _LIKE.get(character) or folded or "?"
+    return _ASCII.get(character) or folded or "?"
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(likeness(each) for each in error.object[error.start : error.end]), error.end
+    return "".join(ascii_for(each) for each in error.object[error.start : error.end]), error.end
 
 
 def tolerate() -> None:
-    """Let standard output and standard error take any text in the encoding that they have."""
+    """Make standard output and standard error accept any text, whatever their encoding."""
     codecs.register_error(NAME, _replace)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

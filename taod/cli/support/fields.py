@@ -1,4 +1,4 @@
-"""`field=value` pairs of a command line, read by the types of the Struct that the API takes."""
+"""`FIELD=VALUE` pairs of a command line, converted to the Struct of a request body."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ REFERENCES: dict[str, Resolve] = {
     "inference_dataset": dataset_id,
     "calibration_dataset": dataset_id,
 }
-"""Fields that hold ids of other resources, which may be cut short or be names."""
+"""Fields with ids of other resources; the command line also accepts id prefixes and names."""
 
 
 async def parse(client: Client, pairs: Iterable[str], kind: type[S], **fixed: Any) -> S:
-    """The body of a request out of `field=value` pairs and what is `fixed` already.
+    """The body of a request from `FIELD=VALUE` pairs and `fixed` fields.
 
-    A list is given with commas or as JSON; `null` or nothing unsets a field that can be unset. Raises UsageError
-    naming the field, the value and what is allowed; BadRequest where a reference leads nowhere.
+    A list has commas between its items, or is JSON; `null` or an empty value unsets an optional field. Raises
+    UsageError with the field, its value and the rule; BadRequest if a referenced resource does not exist.
     """
     types = {field.name: _alternatives(field.type) for field in _struct(kind).fields}
     values: dict[str, Any] = {}
@@ -48,10 +48,10 @@ async def parse(client: Client, pairs: Iterable[str], kind: type[S], **fixed: An
     try:
         return msgspec.convert({**values, **fixed}, kind, strict=False)
     except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`").split("[")[0]
+        message, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`").split("[")[0]
         given = f"{name}={values[name]!r}: " if name in values else ""
-        raise click.UsageError(f"{given}{said}") from error
+        raise click.UsageError(f"{given}{message}") from error
 
 
 def _struct(kind: type[msgspec.Struct]) -> inspect.StructType:
@@ -75,7 +75,7 @@ def _value(text: str, kinds: tuple[type[inspect.Type], ...]) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise click.UsageError(f"{text!r} is no JSON list: {error}") from error
+        raise click.UsageError(f"{text!r} is not a JSON list: {error}") from error
 
 
 async def _resolved(client: Client, name: str, value: Any) -> Any:

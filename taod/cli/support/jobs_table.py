@@ -1,4 +1,4 @@
-"""How jobs are shown to people: as rows, and one whole."""
+"""Tables of jobs, and the full view of one job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def coloured(state: State | Status) -> Text:
 
 
 def first_line(words: str) -> str:
-    """What a list shows of a message: a failure's further lines are for the job itself."""
+    """The part of a message that a table shows; `show` prints all lines."""
     return words.partition("\n")[0]
 
 
@@ -50,7 +50,7 @@ VIEWS: Columns[JobView] = {
     "state": lambda view: coloured(view.state),
     "epoch": _epoch,
     "metric": _metric,
-    "place": lambda view: "" if view.position is None else str(view.position),
+    "position": lambda view: "" if view.position is None else str(view.position),
     "reason": lambda view: first_line(view.reason),
 }
 JOBS: Columns[Job] = {
@@ -58,7 +58,7 @@ JOBS: Columns[Job] = {
     "action": lambda job: job.action,
     "status": lambda job: coloured(job.status),
     "epoch": _epoch,
-    "made": lambda job: moment(job.created_on),
+    "created": lambda job: moment(job.created_on),
     "message": lambda job: (
         first_line(job.result.detailed_status.message) if job.result.detailed_status is not None else ""
     ),
@@ -79,7 +79,7 @@ KPIS: Columns[Kpi] = {"KPI": lambda kpi: kpi.metric, "last value": _last, "epoch
 
 
 def show(out: Output, detail: JobDetail) -> None:
-    """Everything about one job but its specification."""
+    """Print one job without its specification."""
     job, process = detail.job, detail.process
     out.pairs(
         [
@@ -91,8 +91,8 @@ def show(out: Output, detail: JobDetail) -> None:
             ("parent", job.parent_id),
             ("children", detail.children),
             ("priority", job.priority),
-            ("place", job.position),
-            ("made", moment(job.created_on)),
+            ("position", job.position),
+            ("created", moment(job.created_on)),
             ("started", moment(job.started_at)),
             ("ended", moment(job.ended_at)),
             ("epoch", _epoch(job)),
@@ -115,9 +115,9 @@ def show(out: Output, detail: JobDetail) -> None:
 
 
 def with_jobs(jobs: list[Job]) -> str:
-    """What a delete does to an owner's jobs, in words."""
+    """A clause about the jobs that are deleted with their owner; empty without jobs."""
     if not jobs:
         return ""
-    going = sum(job.status in (Status.PENDING, Status.RUNNING) for job in jobs)
-    cancelled = f" ({going} not ended: cancelled first)" if going else ""
-    return f", and {number(len(jobs), 'job')} with what they made{cancelled}"
+    active = sum(job.status in (Status.PENDING, Status.RUNNING) for job in jobs)
+    cancelled = f" ({active} not ended: cancelled first)" if active else ""
+    return f", and {number(len(jobs), 'job')} with their files{cancelled}"

@@ -1,4 +1,4 @@
-"""Options that commands share: which root, which daemon, which configuration, which part of a list."""
+"""Options that commands share: root, daemon, configuration, and the part of a list."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from taod.config import Config, load
 
 if TYPE_CHECKING:
     from taod.client.http import Client
+    from taod.types.common import DaemonInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The daemon's root folder; else TAOD_ROOT, taod.toml, or the user's data folder.",
+    help="The daemon's root folder; default: TAOD_ROOT, taod.toml, or the user's data folder.",
 )
 config_option = click.option(
     "--config",
     "config_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A taod.toml; else the one here, else the one in the user's config folder.",
+    help="A taod.toml; default: the one here, or the one in the user's config folder.",
 )
 
 
 def configured(config_file: Path | None = None, root: Path | None = None, **overrides: Any) -> Config:
-    """The configuration with the command line's say over it."""
+    """The configuration; options of the command line override it."""
     given = {"storage.root": str(root.absolute()) if root else None, **overrides}
     return load(config_file, overrides=given)
 
 
 def absolute(path: Path) -> str:
-    """A path of the command line for a daemon that works in another folder."""
+    """An absolute path for the daemon, whose working folder differs."""
     return str(path.expanduser().absolute())
 
 
 def daemon_options(command: Command) -> Command:
-    """`--root`, or `--url` with `--token`: which daemon a client command speaks to."""
+    """Add `--root`, `--url` and `--token`, which select the daemon of a client command."""
     for option in (
-        click.option("--token", envvar="TAOD_TOKEN", help="The bearer token, or a login key, for --url."),
-        click.option("--url", envvar="TAOD_URL", help="A daemon's address, instead of one found by its root."),
+        click.option("--token", envvar="TAOD_TOKEN", help="Bearer token or login key for --url."),
+        click.option("--url", envvar="TAOD_URL", help="Address of the daemon, instead of --root."),
         root_option,
     ):
         command = option(command)
@@ -55,18 +56,18 @@ def daemon_options(command: Command) -> Command:
 
 
 def one_of(kind: type[StrEnum]) -> click.Choice[str]:
-    """A value of an enumeration, as the API writes it."""
+    """A click choice of the values of an enumeration."""
     return click.Choice([member.value for member in kind])
 
 
 def list_options(sorts: type[StrEnum]) -> Callable[[Command], Command]:
-    """`--size`, `--skip` and `--sort` for a list."""
+    """Add `--size`, `--skip` and `--sort` to a list command."""
 
     def decorate(command: Command) -> Command:
         for option in (
-            click.option("--sort", type=one_of(sorts), help="Order; the newest first without it."),
-            click.option("--skip", type=click.IntRange(0), help="Leave out the first ones."),
-            click.option("--size", type=click.IntRange(1), help="How many; 30 in a table, else all."),
+            click.option("--sort", type=one_of(sorts), help="Order; default: newest first."),
+            click.option("--skip", type=click.IntRange(0), help="Skip this many."),
+            click.option("--size", type=click.IntRange(1), help="Number of items; default: 30 in a table, else all."),
         ):
             command = option(command)
         return command
@@ -75,17 +76,17 @@ def list_options(sorts: type[StrEnum]) -> Callable[[Command], Command]:
 
 
 def connected(root: Path | None, url: str | None, token: str | None, work: Callable[[Client], Awaitable[Any]]) -> None:
-    """Find the daemon, and do `work` with a client of it. Raises NoDaemon."""
+    """Find the daemon and run `work` with its client. Raises NoDaemon."""
 
-    def look() -> Any:
+    def discover() -> DaemonInfo:
         return find(None if url else configured(root=root).root, url, token)
 
-    info = look()
+    info = discover()
 
     async def run() -> None:
-        from taod.client.http import Client  # Here: `taod serve` shares this module, and httpx is slow to load.
+        from taod.client.http import Client  # `taod serve` imports this module too, and httpx is slow to import.
 
-        async with Client.of(info, rediscover=None if url else look) as client:
+        async with Client.of(info, rediscover=None if url else discover) as client:
             await work(client)
 
     try:
@@ -95,7 +96,7 @@ def connected(root: Path | None, url: str | None, token: str | None, work: Calla
 
 
 def with_client(work: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
-    """Make a click callback of `async work(client, **rest)`: finds the daemon, opens the client, closes it."""
+    """Turn `async work(client, **rest)` into a click callback that finds the daemon and opens a client."""
 
     @daemon_options
     @wraps(work)

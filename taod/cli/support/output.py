@@ -1,4 +1,4 @@
-"""The one way to print what the daemon answered: a table for people, its own JSON, or nothing but ids for scripts."""
+"""Output of all commands: a table for people, the API's JSON, or only ids for scripts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 Columns = Mapping[str, Callable[[T], "str | Text"]]
-"""Heading of each column → what it shows of an item; plain text unless it is a Text."""
+"""Heading of each column → cell of an item, as plain text or a Text."""
 
 SHOWN = 30
 """Rows of a table unless `--size` says otherwise."""
 PIPE_WIDTH = 10_000
-"""Columns where nobody looks: nothing is wrapped or cut for `grep`."""
+"""Width of output that is not a terminal, so that no line is wrapped or cut."""
 
 
 class Form(Enum):
-    """What an answer is printed as."""
+    """The form of an answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -43,20 +43,20 @@ class Output:
 
     @cached_property
     def console(self) -> Console:
-        """Where people read."""
+        """Console of the answer, on standard output."""
         return console(stderr=False)
 
     @cached_property
     def aside(self) -> Console:
-        """For progress: beside the answer, so that the answer alone can be piped."""
+        """Console of progress: standard error if the answer may be piped."""
         return self.console if self.form is Form.TABLE else console(stderr=True)
 
     def size(self, asked: int | None) -> int | None:
-        """How many entries to ask for: scripts get all where people get a screenful."""
+        """Number of items to request: by default 30 for a table, all (None) for scripts."""
         return SHOWN if asked is None and self.form is Form.TABLE else asked
 
     def listing(self, items: Sequence[Any], columns: Columns[Any], *, total: int | None = None) -> None:
-        """Items that have ids; `total` is how many there are beside the shown ones."""
+        """Print items with ids. `total` is the number of items that exist, from the first printed one on."""
         if self.form is Form.TABLE:
             self.table(items, columns)
             if total is not None and total > len(items):
@@ -67,7 +67,7 @@ class Output:
             self.ids(item.id for item in items)
 
     def table(self, items: Iterable[Any], columns: Columns[Any]) -> None:
-        """Rows for people, whatever the form; columns with nothing in them are left out."""
+        """Print a table, whatever the form. Empty columns are omitted."""
         from rich.table import Table
         from rich.text import Text
 
@@ -85,7 +85,7 @@ class Output:
         self.console.print(table)
 
     def pairs(self, pairs: Iterable[tuple[str, Any]]) -> None:
-        """Names and values of one thing for people; values that say nothing are left out."""
+        """Print names and values. Empty values are omitted."""
         from rich.table import Table
         from rich.text import Text
 
@@ -97,7 +97,7 @@ class Output:
         self.console.print(table)
 
     def answer(self, item: Any, show: Callable[[], None]) -> None:
-        """One thing that has an id; `show` prints it for people."""
+        """Print one item with an id; `show` prints it as text."""
         if self.form is Form.TABLE:
             show()
         elif self.form is Form.JSON:
@@ -106,7 +106,7 @@ class Output:
             self.ids([item.id])
 
     def changed(self, item: Any, sentence: str, *, id: str | None = None) -> None:
-        """What a command did: a sentence for people, else the answer or the id (`id` where the answer has none)."""
+        """Print the result of a command: a sentence, the answer as JSON, or its id (`id` if the answer has none)."""
         if self.form is Form.TABLE:
             self.say(sentence)
         elif self.form is Form.JSON:
@@ -119,12 +119,12 @@ class Output:
             click.echo(each)
 
     def say(self, sentence: str) -> None:
-        """A sentence for people, as it is."""
+        """Print a sentence without markup."""
         self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def console(*, stderr: bool) -> Console:
-    """A console that cuts nothing where its stream is no terminal."""
+    """A console that does not cut lines if its stream is not a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -133,9 +133,9 @@ def console(*, stderr: bool) -> Console:
 
 
 def with_output(work: Command) -> Command:
-    """`--json` and `--quiet` for a command: its last positional argument becomes the Output."""
+    """Add `--json` and `--quiet` to a command, whose last positional argument becomes the Output."""
 
-    @click.option("-q", "--quiet", is_flag=True, help="Print nothing but ids.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
     @json_option
     @wraps(work)
     def callback(*arguments: Any, as_json: bool, quiet: bool, **rest: Any) -> Any:
@@ -152,26 +152,26 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 def print_json(value: Any) -> None:
-    """Anything that msgspec encodes, for programs to read."""
+    """Print any value that msgspec encodes, as JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def warn(sentence: str) -> None:
-    """A line beside the answer."""
+    """Print a warning to standard error."""
     click.echo(f"taod: {sentence}", err=True)
 
 
 def confirm(lines: Iterable[str], yes: bool) -> None:
-    """Say what will happen and ask; ends the command (exit 1) unless the user agrees."""
+    """Print what will happen and ask for consent, unless `yes`. Ends the command with exit 1 without consent."""
     if yes:
         return
     for line in lines:
         click.echo(line, err=True)
-    click.confirm("Go on?", abort=True, err=True)
+    click.confirm("Continue?", abort=True, err=True)
 
 
 def words(value: Any) -> str:
-    """A value for people."""
+    """A value as text."""
     if value is None or value is msgspec.UNSET:
         return ""
     if isinstance(value, bool):
@@ -182,7 +182,7 @@ def words(value: Any) -> str:
 
 
 def short(id: str) -> str:
-    """The beginning of an id, long enough to be typed back."""
+    """A prefix of an id, long enough to be unique as a rule."""
     return id[:8]
 
 
@@ -192,7 +192,7 @@ def moment(text: str | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes for people: `3.2 MB`."""
+    """A number of bytes as text: `3.2 MB`."""
     if count is None:
         return ""
     amount = float(count)

@@ -1,4 +1,4 @@
-"""Archives that are no regular files: standard input, named pipes, process substitution."""
+"""Archives from pipes: standard input, named pipes, process substitution."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from taod.errors import BadRequest
 
 STANDARD_INPUT = Path("/dev/stdin")
 WRITER_S = 30
-"""So long a named pipe may wait for somebody to write to it."""
+"""Limit of the wait for the writer of a named pipe."""
 REMEDY = "`tar c -C FOLDER . | taod dataset upload DATASET -`"
 
 
 def pipe(path: Path) -> BinaryIO | None:
-    """The pipe that `path` is, open; None where it is a regular file.
+    """The opened pipe at `path`, or None for a regular file.
 
-    Raises BadRequest for a terminal or another device, and for a named pipe that nobody writes to.
+    Raises BadRequest for a terminal or another device, and for a named pipe without a writer.
     """
     mode = path.stat().st_mode
     if stat.S_ISREG(mode):
@@ -29,7 +29,7 @@ def pipe(path: Path) -> BinaryIO | None:
         raise BadRequest(f"{name} is neither a file nor a pipe; pipe an archive: {REMEDY}")
     if path == STANDARD_INPUT:
         return os.fdopen(os.dup(0), "rb", buffering=0)
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without the flag, a pipe without a writer would block this
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without O_NONBLOCK, open would block until there is a writer
     opened = os.fdopen(file, "rb", buffering=0)
     if not path.is_relative_to("/dev") and not path.is_relative_to("/proc"):
         ready = select.poll()

@@ -1,4 +1,4 @@
-"""Progress on a terminal: of a job by the event stream, a live bar or a line an epoch; of bytes on their way."""
+"""Progress of jobs, by the event stream, and of transfers: a live bar on a terminal, else a line per epoch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from taod.types.state import State
 
 
 async def watch(client: Client, job_id: str, console: Console) -> JobView:
-    """Show a job until it has ended; returns it as it is then. A pause is told and waited out."""
+    """Show the progress of a job until it has ended; returns its final view. A pause does not end the wait."""
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=24),
@@ -32,7 +32,7 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
         TimeElapsedColumn(),
     )
     view = (await client.job(job_id)).job
-    figures: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(view.action, total=None, words=view.reason)
         async with aclosing(watch_job(client, job_id)) as updates:
@@ -42,22 +42,24 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
                     paused = view.state is State.PAUSED
                     if paused and not console.is_terminal:
                         console.print(
-                            f"  {view.action}: {view.reason}; `taod job resume` goes on", markup=False, highlight=False
+                            f"  {view.action}: {view.reason}; `taod job resume` continues it",
+                            markup=False,
+                            highlight=False,
                         )
-                    progress.update(bar, words=view.reason if paused else _words(figures) or view.reason)
+                    progress.update(bar, words=view.reason if paused else _words(metrics) or view.reason)
                     if view.state.ended:
                         break
                     continue
-                figures.update(update.kpi)
+                metrics.update(update.kpi)
                 if not console.is_terminal and update.epoch is not None and update.kpi:
-                    console.print(f"  {view.action} {_epoch(update)}: {_words(figures)}", markup=False, highlight=False)
-                progress.update(bar, total=update.max_epoch, completed=update.epoch or 0, words=_line(update, figures))
+                    console.print(f"  {view.action} {_epoch(update)}: {_words(metrics)}", markup=False, highlight=False)
+                progress.update(bar, total=update.max_epoch, completed=update.epoch or 0, words=_line(update, metrics))
     console.print(f"  {view.action}: {view.state}. {view.reason}", markup=False, highlight=False, soft_wrap=True)
     return view
 
 
-async def until_ended(client: Client, job_id: str, tell: Callable[[JobView], None]) -> JobView:
-    """A job as it is when it has ended, however long that takes; `tell` hears of each state before that."""
+async def until_ended(client: Client, job_id: str, report: Callable[[JobView], None]) -> JobView:
+    """Wait without a limit until a job has ended; returns its final view. `report` gets each earlier state."""
     state: State | None = None
     async with aclosing(watch_job(client, job_id)) as updates:
         async for update in updates:
@@ -67,13 +69,13 @@ async def until_ended(client: Client, job_id: str, tell: Callable[[JobView], Non
                 return update
             if update.state is not state:
                 state = update.state
-                tell(update)
-    raise AssertionError("events go on for ever")
+                report(update)
+    raise AssertionError("the event stream ended")
 
 
 @contextmanager
 def transfer(title: str, console: Console) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes while the block runs, on a terminal; yields what is told (bytes moved, bytes in all)."""
+    """Show a bar during the block, on a terminal; yields a callback (transferred bytes, total bytes or None)."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -84,23 +86,23 @@ def transfer(title: str, console: Console) -> Iterator[Callable[[int, int | None
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=None)
 
-        def tell(moved: int, total: int | None) -> None:
-            whole = total is not None and moved >= total
-            progress.update(bar, completed=moved, total=total, description=f"{title}: finishing" if whole else title)
+        def report(moved: int, total: int | None) -> None:
+            complete = total is not None and moved >= total
+            progress.update(bar, completed=moved, total=total, description=f"{title}: finishing" if complete else title)
 
-        yield tell
+        yield report
 
 
 def _epoch(update: StatusUpdate) -> str:
     return f"epoch {update.epoch}/{update.max_epoch or '?'}"
 
 
-def _line(update: StatusUpdate, figures: dict[str, float | None]) -> str:
-    parts = [_epoch(update) if update.epoch is not None else "", _words(figures)]
+def _line(update: StatusUpdate, metrics: dict[str, float | None]) -> str:
+    parts = [_epoch(update) if update.epoch is not None else "", _words(metrics)]
     if update.eta:
         parts.append(f"ETA {update.eta.split('.')[0]}")
     return "  ".join(part for part in parts if part) or update.message
 
 
-def _words(figures: dict[str, float | None]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+def _words(metrics: dict[str, float | None]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)

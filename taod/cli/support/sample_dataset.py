@@ -1,4 +1,4 @@
-"""A small real dataset: the 1,797 handwritten digits that scikit-learn ships, laid out for image classification.
+"""A small real dataset: the 1,797 handwritten digits of scikit-learn, as files for image classification.
 
 Source: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (Alpaydin and Kaynak, 1998).
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SIDE = 32
-"""Pixels of a written image's edge; the scans have 8."""
+"""Side of the written images in pixels; the scans have 8."""
 SPLITS = ("train", "val", "test")
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -19,8 +19,8 @@ CLASSES = [str(digit) for digit in range(10)]
 def write(folder: Path) -> dict[str, int]:
     """Write `images_{train,val,test}/<digit>/<n>.png` and `classes.txt` below `folder`.
 
-    Every fifth scan of a class is for validation and the one after it for testing, so that all splits have all
-    classes and the same scan is always in the same split. Returns the number of images in each split.
+    In each class, every fifth scan is for validation and the next one for testing: each split has all classes, and the
+    split is deterministic. Returns the number of images per split.
     """
     from PIL import Image
 
@@ -47,7 +47,7 @@ def _scans() -> Iterator[tuple[Any, str]]:
 
 
 def pack(folder: Path, split: str, into: Path) -> Path:
-    """One split with its classes.txt as `<into>/digits-<split>.tar.gz`; returns its path."""
+    """Pack one split and classes.txt as `<into>/digits-<split>.tar.gz`; returns its path."""
     archive = into / f"digits-{split}.tar.gz"
     with tarfile.open(archive, "w:gz", compresslevel=1) as out:
         out.add(folder / "classes.txt", "classes.txt")
