@@ -53,7 +53,7 @@ def design(
         add=space.names("automl_add_hyperparameters", model.automl_add_hyperparameters),
         remove=space.names("automl_remove_hyperparameters", model.automl_remove_hyperparameters),
     )
-    base = {name: group for name, group in document.items() if name != space.GROUP}
+    base = space.without_search(document)
     whole = merge.merge(merge.default(network, "train"), base)
     settings = SweepSettings(
         algorithm=chosen.name,

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -23,7 +22,7 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.clock import seconds_of
 from taod.scheduler.context import Ground, Live, Watch
-from taod.scheduler.scheduler import OF_SWEEP, MakeWatch
+from taod.scheduler.scheduler import OF_SWEEP, Controls, MakeWatch
 from taod.telemetry.metric import values
 from taod.types.device import DeviceKind
 from taod.types.event import EventType
@@ -34,18 +33,6 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses before a turn that failed (a full disk) is tried again; the last one from then on."""
 
 log = logging.getLogger(__name__)
-
-
-class Controls(Protocol):
-    """What a sweep asks of the scheduler about its trials."""
-
-    def wake(self) -> None: ...
-
-    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord: ...
-
-    async def pause(self, job_id: str) -> JobRecord: ...
-
-    def resume(self, job_id: str) -> JobRecord: ...
 
 
 class SweepWatch:
@@ -361,10 +348,10 @@ class SweepWatch:
         return job.network
 
 
-def watch_of(controls: Controls, store: Store, proposer: Proposer) -> MakeWatch:
-    """Makes the watches over sweeps, for the scheduler."""
+def watch_of(store: Store, proposer: Proposer) -> MakeWatch:
+    """The scheduler's factory for supervisors of sweeps."""
 
-    def make(ground: Ground, job_id: str, over: Callable[[Watch], None]) -> Watch | None:
+    def make(controls: Controls, ground: Ground, job_id: str, over: Callable[[Watch], None]) -> Watch | None:
         if store.sweeps.get(job_id) is None:
             return None
         return SweepWatch(ground, controls, proposer, job_id, over)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from store.records import JobRecord, SweepRecord, TrialRecord
 from taod.automl import best as files
@@ -13,13 +12,10 @@ from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
 from taod.scheduler.context import Ground
-from taod.scheduler.scheduler import OF_SWEEP
+from taod.scheduler.scheduler import OF_SWEEP, Controls
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
 from taod.types.job import Result
 from taod.types.state import State
-
-if TYPE_CHECKING:
-    from taod.automl.controller import Controls
 
 
 class Ending:

@@ -47,6 +47,11 @@ class Space(msgspec.Struct, frozen=True):
     notes: list[str] = []
 
 
+def without_search(document: merge.Document) -> merge.Document:
+    """The specification without its `automl` group."""
+    return {name: group for name, group in document.items() if name != GROUP}
+
+
 def names(field: str, stored: str) -> list[str]:
     """The parameter names of a model's field, which holds the text of a JSON list."""
     parsed = json.loads(stored or "[]")
@@ -98,8 +103,7 @@ def build(network: Network | str, document: merge.Document, *, saved: bool, add:
     ranges = narrowed(chosen, document)
     table = chosen.table("train")
     default = merge.default(chosen, "train")
-    saved_values = {name: group for name, group in document.items() if name != GROUP}
-    whole = merge.over_default(chosen, "train", saved_values)
+    whole = merge.over_default(chosen, "train", without_search(document))
     found: list[Dimension] = []
     notes: list[str] = []
     for path in dict.fromkeys([*table.automl, *add, *ranges]):

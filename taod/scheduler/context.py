@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from runners.protocol import Command, RunIdentity, Runner, RunRequest
 from runners.registry import RunnerRegistry
@@ -16,9 +16,10 @@ from taod.clock import Clock, iso
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
-from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
@@ -33,12 +34,12 @@ class Planner(Protocol):
         """None when its data are there; else what it waits for. The same for all jobs of one owner."""
         ...
 
-    def prepare(self, job: JobRecord) -> Command:
-        """Make its folder and its spec file. Raises BadRequest with what the user can do."""
+    def resolve(self, job: JobRecord) -> ResolvedJob:
+        """The job with its runner and its merged specification. Raises BadRequest."""
         ...
 
-    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
-        """Its specification with the defaults that it leaves out: what runners are asked about."""
+    def prepare(self, resolved: ResolvedJob) -> Command:
+        """Create its folder and its specification file. Raises BadRequest with what the user can do."""
         ...
 
     def secrets(self, job: JobRecord) -> list[str]:
@@ -99,6 +100,7 @@ class Ground:
     devices: DevicePool
     telemetry: Telemetry
     bus: EventBus
+    publisher: Publisher
     planner: Planner
     config: SchedulerConfig
     supervision: SupervisionConfig
@@ -108,8 +110,8 @@ class Ground:
         return iso(self.clock.time())
 
     def tell(self, job: JobRecord) -> JobRecord:
-        """Tell the job's owner how it is now."""
-        self.bus.publish(EventType.JOB, job.view(), user_id=job.user_id)
+        """Publish the job as it is now."""
+        self.publisher.job(job)
         return job
 
     def move(self, job_id: str, state: State, reason: str, **fields: object) -> JobRecord:

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Protocol
 
 from runners.registry import RunnerRegistry
 from store import Store
@@ -31,6 +32,7 @@ from taod.scheduler.supervision.run_limits import LOST, check, limits
 from taod.scheduler.supervision.supervisor import Supervision
 from taod.scheduler.supervision.usage import UsageWatch
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
@@ -39,8 +41,21 @@ from taod.types.state import ACTIVE, ON_DEVICE, State
 LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses before a look at the queue that failed (a full disk) is made again; the last one from then on."""
 
-MakeWatch = Callable[[Ground, str, Callable[[Watch], None]], Watch | None]
-"""Makes the watch over a job without a process of its own, from its id and what to call at its end; None for others."""
+
+class Controls(Protocol):
+    """What a processless job, a sweep, asks of the scheduler about its trials."""
+
+    def wake(self) -> None: ...
+
+    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord: ...
+
+    async def pause(self, job_id: str) -> JobRecord: ...
+
+    def resume(self, job_id: str) -> JobRecord: ...
+
+
+MakeWatch = Callable[[Controls, Ground, str, Callable[[Watch], None]], Watch | None]
+"""Supervisor factory for processless jobs, from the job's id and a callback for its end; None for other jobs."""
 
 OF_SWEEP = "its sweep"
 """Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
@@ -60,10 +75,12 @@ class Scheduler:
         devices: DevicePool,
         telemetry: Telemetry,
         bus: EventBus,
+        publisher: Publisher,
         planner: Planner,
         config: SchedulerConfig,
         supervision: SupervisionConfig | None = None,
         clock: Clock | None = None,
+        watch_of: MakeWatch | None = None,
     ) -> None:
         """Raises ConfigError for an exit in `supervision` that is none."""
         supervision = supervision or SupervisionConfig()
@@ -75,13 +92,14 @@ class Scheduler:
             devices=devices,
             telemetry=telemetry,
             bus=bus,
+            publisher=publisher,
             planner=planner,
             config=config,
             supervision=supervision,
             clock=clock or SystemClock(),
         )
         self._supervisions: dict[str, Watch] = {}
-        self._watch_of: MakeWatch = lambda ground, job_id, over: None
+        self._watch_of = watch_of
         self._requests = Requests(self._ground)
         self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
         self._retries = Retries(self._ground, self.wake)
@@ -92,10 +110,6 @@ class Scheduler:
         self._again: asyncio.TimerHandle | None = None
         self._failed_looks = 0
         self._working = False
-
-    def hand_over(self, watch_of: MakeWatch) -> None:
-        """Leave jobs to `watch_of` that have no process of their own: sweeps."""
-        self._watch_of = watch_of
 
     async def start(self) -> None:
         """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
@@ -203,7 +217,7 @@ class Scheduler:
             self._supervisions[job_id].break_off(LOST, words)
 
     async def _adopt(self, job: JobRecord) -> None:
-        if (watch := self._watch_of(self._ground, job.id, self._over)) is not None:
+        if (watch := self._processless(job.id)) is not None:
             self._supervisions[job.id] = watch
             watch.begin()
             return
@@ -230,9 +244,12 @@ class Scheduler:
             self._supervisions[job.id].stop(by)
 
     def _supervise(self, job_id: str) -> Watch:
-        supervision = self._watch_of(self._ground, job_id, self._over) or Supervision(self._ground, job_id, self._over)
+        supervision = self._processless(job_id) or Supervision(self._ground, job_id, self._over)
         self._supervisions[job_id] = supervision
         return supervision
+
+    def _processless(self, job_id: str) -> Watch | None:
+        return None if self._watch_of is None else self._watch_of(self, self._ground, job_id, self._over)
 
     def _over(self, supervision: Watch) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:

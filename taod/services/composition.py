@@ -1,54 +1,90 @@
-"""Wires a daemon's parts together, from its configuration to its services."""
+"""The composition root: builds every part of a daemon from its configuration, each with its collaborators."""
 
 from __future__ import annotations
 
+from runners.embedded import Embedded
+from runners.environment import Rules
 from runners.protocol import place_of
 from runners.registry import RunnerRegistry
 from store import Store
+from taod.automl.controller import watch_of
+from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock, SystemClock
 from taod.config import Config
+from taod.datasets.upload.ingest import Intake
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
 from taod.services.datasets.active_uploads import Uploads
+from taod.services.datasets.dataset_records import DatasetRecords
+from taod.services.datasets.dataset_service import Datasets
+from taod.services.datasets.dataset_validation import Checks
+from taod.services.datasets.derived_datasets import Derived
 from taod.services.datasets.lineage import Lineage
+from taod.services.datasets.samples import Samples
+from taod.services.devices import DevicesView
 from taod.services.jobs.command_builder import Planner
-from taod.services.publisher import Announcer
+from taod.services.jobs.dry_run import DryRun
+from taod.services.jobs.job_owner import Owners
+from taod.services.jobs.job_service import Jobs
+from taod.services.jobs.job_update import Editing
+from taod.services.jobs.preflight_facts import Preflight
+from taod.services.jobs.queue_service import Queue
+from taod.services.jobs.resolution import Resolver
+from taod.services.jobs.spec_service import Specs
+from taod.services.jobs.submission import Posting
+from taod.services.models.model_service import Models
+from taod.services.models.pretrained import Ptms
+from taod.services.networks import Networks
 from taod.services.services import Services
+from taod.services.sweeps.sweep_service import Sweeps
+from taod.services.users import Users
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
-    """Open the root of `config` and wire everything that works on it; nothing runs before the scheduler is started.
+    """Open the root of `config` and build the services on it; nothing runs before they are started.
 
-    The caller holds the root's lock. Raises ConfigError for a root or a configuration that cannot be used.
+    The caller holds the root's lock. Raises ConfigError for an unusable root or configuration.
     """
     clock = clock if clock is not None else SystemClock()
     root = Root(config.root)
     root.make()
     store = Store.open(root.database, clock=clock)
     try:
-        return _wire(config, clock, root, store)
+        services = _build(config, clock, root, store)
+        services.intake.clean()
+        services.datasets.recover()
+        services.ptms.seed(services.catalogue.pretrained())
     except BaseException:
         store.close()
         raise
+    return services
 
 
-def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
+def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     bus = EventBus()
+    publisher = Publisher(bus)
     catalogue = Catalogue()
-    devices = DevicePool.detect(config.devices)
-    cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
-    runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
-    for runner in runners.elsewhere():
-        devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
-    telemetry = Telemetry(store, bus)
+    devices, runners = _devices_and_runners(config)
+    telemetry = Telemetry(store, publisher)
+    proposer = Proposer()
     uploads = Uploads()
-    lineage = Lineage(store, Announcer(bus), clock, config.storage.link_check_s)
-    planner = Planner(store, root, catalogue, runners, devices, uploads, config.specs.checkpoint, lineage)
+    lineage = Lineage(store, publisher, clock, config.storage.link_check_s)
+    resolver = Resolver(store, runners, devices)
+    planner = Planner(
+        store=store,
+        root=root,
+        catalogue=catalogue,
+        resolver=resolver,
+        uploads=uploads,
+        lineage=lineage,
+        checkpoint=config.specs.checkpoint,
+    )
     scheduler = Scheduler(
         store=store,
         root=root,
@@ -56,26 +92,103 @@ def _wire(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         devices=devices,
         telemetry=telemetry,
         bus=bus,
+        publisher=publisher,
         planner=planner,
         config=config.scheduler,
         supervision=config.supervision,
         clock=clock,
+        watch_of=watch_of(store, proposer),
     )
-    services = Services(
+    intake = Intake(root, config.limits, config.storage.keep_free_bytes)
+    records = DatasetRecords(store, root)
+    checks = Checks(
+        store=store,
+        root=root,
+        engine=Embedded(config.runner.embedded, Rules.of(config.runner)),
+        records=records,
+        publisher=publisher,
+        config=config.datasets,
+        clock=clock,
+    )
+    datasets = Datasets(
         store=store,
         root=root,
         catalogue=catalogue,
-        runners=runners,
-        devices=devices,
+        records=records,
         scheduler=scheduler,
-        bus=bus,
+        intake=intake,
+        uploads=uploads,
+        checks=checks,
+        publisher=publisher,
+        lineage=lineage,
         config=config,
         clock=clock,
-        telemetry=telemetry,
-        uploads=uploads,
-        lineage=lineage,
     )
-    services.intake.clean()
-    services.datasets.recover()
-    services.ptms.seed(catalogue.pretrained())
-    return services
+    models = Models(store=store, root=root, catalogue=catalogue, scheduler=scheduler, publisher=publisher, clock=clock)
+    owners = Owners(records, models, catalogue)
+    specs = Specs(store, catalogue, owners, config.specs)
+    preflight = Preflight(store, planner, checks.report)
+    posting = Posting(
+        store=store,
+        catalogue=catalogue,
+        runners=runners,
+        scheduler=scheduler,
+        owners=owners,
+        specs=specs,
+        resolver=resolver,
+        planner=planner,
+        publisher=publisher,
+        preflight=preflight,
+        config=config.scheduler,
+        automl=config.automl,
+    )
+    update = Editing(
+        store=store,
+        scheduler=scheduler,
+        owners=owners,
+        specs=specs,
+        resolver=resolver,
+        preflight=preflight,
+        publisher=publisher,
+    )
+    jobs = Jobs(store=store, root=root, scheduler=scheduler, bus=bus, owners=owners, update=update, publisher=publisher)
+    return Services(
+        config=config,
+        clock=clock,
+        root=root,
+        store=store,
+        bus=bus,
+        catalogue=catalogue,
+        scheduler=scheduler,
+        telemetry=telemetry,
+        proposer=proposer,
+        intake=intake,
+        lineage=lineage,
+        users=Users(store),
+        networks=Networks(catalogue, runners),
+        devices_view=DevicesView(store, devices),
+        dataset_records=records,
+        datasets=datasets,
+        checks=checks,
+        samples=Samples(root, records),
+        models=models,
+        ptms=Ptms(store=store, catalogue=catalogue, publisher=publisher, config=config, clock=clock),
+        specs=specs,
+        posting=posting,
+        dry_run=DryRun(root=root, devices=devices, posting=posting, planner=planner),
+        queue=Queue(store=store, scheduler=scheduler, publisher=publisher, config=config.scheduler),
+        jobs=jobs,
+        derived=Derived(store, records, datasets, jobs),
+        sweeps=Sweeps(store, proposer, scheduler),
+        started=clock.monotonic(),
+    )
+
+
+def _devices_and_runners(config: Config) -> tuple[DevicePool, RunnerRegistry]:
+    """The machine's devices and one device for each cluster, whose runner brings it along."""
+    devices = DevicePool.detect(config.devices)
+    cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
+    runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1))
+    for runner in runners.elsewhere():
+        devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
+    return devices, runners

@@ -15,11 +15,11 @@ from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get
 from taod.errors import NotFound
 from taod.paths import JobFolder
-from taod.telemetry.bus import EventBus
 from taod.telemetry.follow import BLOCK, FileTail, follow
 from taod.telemetry.metric import latest_value
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.status import StatusReader
-from taod.types.event import EventType, StatusUpdate
+from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result
 from taod.types.warning import WarningCode
 
@@ -47,9 +47,9 @@ class Final(msgspec.Struct, frozen=True):
 class Telemetry:
     """Starts and ends the following of runs. One event loop's thread only."""
 
-    def __init__(self, store: Store, bus: EventBus) -> None:
+    def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
-        self._bus = bus
+        self._publisher = publisher
         self._followed: dict[str, tuple[_Run, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -63,7 +63,7 @@ class Telemetry:
         if (replaced := self._drop(job.id)) is not None:
             replaced.close()
         folder.results.mkdir(parents=True, exist_ok=True)
-        run = _Run(self._store, self._bus, job, folder)
+        run = _Run(self._store, self._publisher, job, folder)
         run.read_history(fresh=fresh)
         task = asyncio.create_task(run.follow(), name=f"telemetry of job {job.id}")
         self._followed[job.id] = (run, task)
@@ -101,9 +101,9 @@ class Telemetry:
 class _Run:
     """One attempt, as its status.json tells it."""
 
-    def __init__(self, store: Store, bus: EventBus, job: JobRecord, folder: JobFolder) -> None:
+    def __init__(self, store: Store, publisher: Publisher, job: JobRecord, folder: JobFolder) -> None:
         self._store = store
-        self._bus = bus
+        self._publisher = publisher
         self._job = job
         self._folder = folder
         network = get(job.network)
@@ -226,7 +226,7 @@ class _Run:
             kept = [one for one in job.warnings if one.code is not WarningCode.STATUS_LINES]
             self._job = self._store.jobs.update(job.id, warnings=kept if odd is None else [*kept, odd])
             self._odd = odd
-            self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
+            self._publisher.job(self._job)
 
     def _tell(self, updates: list[StatusUpdate]) -> None:
         """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next, or a
@@ -255,8 +255,8 @@ class _Run:
 
     def _publish(self, updates: list[StatusUpdate]) -> None:
         for update in updates:
-            self._bus.publish(EventType.STATUS, update, user_id=self._job.user_id)
-        self._bus.publish(EventType.JOB, self._job.view(), user_id=self._job.user_id)
+            self._publisher.status(self._job.user_id, update)
+        self._publisher.job(self._job)
 
     def _save(self) -> bool:
         """Keep the result; False where the job was deleted meanwhile."""

@@ -28,8 +28,10 @@ from taod.config import AutomlConfig, DevicesConfig, RunnerRule, SchedulerConfig
 from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.scheduler.scheduler import Scheduler
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
 from taod.types.state import State
@@ -83,19 +85,21 @@ class ToolRunner(LocalRunner):
 class ToolPlanner:
     """Gives the tool its orders; how long it trains is what the product says."""
 
-    def __init__(self, root: Root, store: Store, orders: dict[str, Any]) -> None:
-        self._root, self._store, self.orders = root, store, orders
+    def __init__(self, root: Root, store: Store, runners: RunnerRegistry, orders: dict[str, Any]) -> None:
+        self._root, self._store, self._runners, self.orders = root, store, runners, orders
 
     def ready(self, job: JobRecord) -> str | None:
         return None
 
-    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
-        return job.spec
+    def resolve(self, job: JobRecord) -> ResolvedJob:
+        choice = self._runners.choose(job.network, job.action, job.spec, wanted=job.asked_runner, place=job.site)
+        return ResolvedJob(job=job, spec=job.spec, choice=choice)
 
     def secrets(self, job: JobRecord) -> list[str]:
         return []
 
-    def prepare(self, job: JobRecord) -> Command:
+    def prepare(self, resolved: ResolvedJob) -> Command:
+        job = resolved.job
         trial = self._store.sweeps.trial_of(job.id)
         assert trial is not None and job.spec is not None
         spec = fidelity.for_rung(NETWORK, job.spec, epochs=trial.epochs, done_epochs=trial.trained)
@@ -119,21 +123,23 @@ class World:
         self.root.make()
         self.store = Store.open(self.root.database)
         self.bus = EventBus()
-        self.telemetry = Telemetry(self.store, self.bus)
-        self.planner = ToolPlanner(self.root, self.store, orders)
+        self.telemetry = Telemetry(self.store, Publisher(self.bus))
         self.proposer = Proposer()
         runner = ToolRunner()
+        runners = RunnerRegistry({"script": lambda: runner}, ["script"], list[RunnerRule]())
+        self.planner = ToolPlanner(self.root, self.store, runners, orders)
         self.scheduler = Scheduler(
             store=self.store,
             root=self.root,
-            runners=RunnerRegistry({"script": lambda: runner}, ["script"], list[RunnerRule]()),
+            runners=runners,
             devices=DevicePool.detect(DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=5.0)),
             telemetry=self.telemetry,
             bus=self.bus,
+            publisher=Publisher(self.bus),
             planner=self.planner,
             config=SchedulerConfig(grace_s=5.0),
+            watch_of=watch_of(self.store, self.proposer),
         )
-        self.scheduler.hand_over(watch_of(self.scheduler, self.store, self.proposer))
 
     async def close(self) -> None:
         await self.scheduler.stop()

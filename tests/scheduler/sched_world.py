@@ -21,8 +21,10 @@ from taod.errors import BadRequest
 from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.scheduler.scheduler import Scheduler
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
 from taod.types.state import ON_DEVICE, State
@@ -58,20 +60,23 @@ class ScriptRunner(LocalRunner):
 class ScriptPlanner:
     """The job's spec is its script."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, runners: RunnerRegistry) -> None:
         self.root = root
+        self._runners = runners
         self.missing: dict[str, str] = {}
 
     def ready(self, job: JobRecord) -> str | None:
         return self.missing.get(job.id)
 
-    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
-        return job.spec
+    def resolve(self, job: JobRecord) -> ResolvedJob:
+        choice = self._runners.choose(job.network, job.action, job.spec, wanted=job.asked_runner, place=job.site)
+        return ResolvedJob(job=job, spec=job.spec, choice=choice)
 
     def secrets(self, job: JobRecord) -> list[str]:
         return [SECRET]
 
-    def prepare(self, job: JobRecord) -> Command:
+    def prepare(self, resolved: ResolvedJob) -> Command:
+        job = resolved.job
         script = (job.spec or {}).get("script")
         if script is None:
             raise BadRequest("its dataset is gone; upload it again")
@@ -100,17 +105,19 @@ class World:
         self.root.make()
         self.store = Store.open(None if in_memory else self.root.database)
         self.bus = EventBus()
-        self.telemetry = Telemetry(self.store, self.bus)
-        self.planner = ScriptPlanner(self.root)
+        self.telemetry = Telemetry(self.store, Publisher(self.bus))
         chosen = runner or ScriptRunner()
+        runners = RunnerRegistry({"script": lambda: chosen}, ["script"], list[RunnerRule]())
+        self.planner = ScriptPlanner(self.root, runners)
         self.pool = DevicePool.detect(devices or DevicesConfig(gpus=False, cpu_slots=slots, telemetry_s=0.01))
         self.scheduler = Scheduler(
             store=self.store,
             root=self.root,
-            runners=RunnerRegistry({"script": lambda: chosen}, ["script"], list[RunnerRule]()),
+            runners=runners,
             devices=self.pool,
             telemetry=self.telemetry,
             bus=self.bus,
+            publisher=Publisher(self.bus),
             planner=self.planner,
             config=SchedulerConfig(grace_s=grace_s),
             supervision=supervision,

@@ -196,20 +196,6 @@ async def test_a_failure_after_adoption_hides_the_secret(tmp_path: Path) -> None
         assert SECRET not in heir.said(job_id)
 
 
-async def test_the_runner_is_asked_about_the_whole_specification(tmp_path: Path, monkeypatch: Any) -> None:
-    async with world_of(tmp_path) as world:
-        asked = []
-        choose = world.scheduler._ground.runners.choose
-        monkeypatch.setattr(world.planner, "whole_spec", lambda job: {"whole": True})
-        monkeypatch.setattr(
-            world.scheduler._ground.runners,
-            "choose",
-            lambda *given, **named: asked.append(given[2]) or choose(*given, **named),
-        )
-        await world.until(world.post(GOOD), State.DONE)
-        assert asked == [{"whole": True}]
-
-
 async def test_the_use_of_a_run_is_told_and_shown(tmp_path: Path) -> None:
     # One child leaves the group and the session; it is found by its environment.
     script = f"setsid {sys.executable} -c 'while True: pass' & " + LONG
@@ -313,7 +299,7 @@ async def test_draining_leaves_a_sweep_to_the_next_daemon(tmp_path: Path) -> Non
     world = World(tmp_path / "root", in_memory=True)
     sweep = world.post(None, state=State.RUNNING)
     watch = Unending(sweep)
-    world.scheduler.hand_over(lambda ground, job_id, over: watch if job_id == sweep else None)  # type: ignore[arg-type]
+    world.scheduler._watch_of = lambda controls, ground, job_id, over: watch if job_id == sweep else None  # type: ignore[arg-type]
     await world.scheduler.start()
     run = world.post(GOOD)
     await world.until(run, State.STARTING, State.RUNNING, State.DONE)

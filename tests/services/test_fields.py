@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taod.errors import BadRequest
-from taod.services.patch_fields import name_list, take_immutable
+from taod.services.resources import name_list, take_immutable
 from taod.types.dataset import DatasetLink
 
 

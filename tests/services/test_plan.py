@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import DatasetRecord, ModelRecord, NewJob
+from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob
 from taod.catalogue import Catalogue
 from taod.catalogue.schema.merge import default
+from taod.clock import SystemClock
 from taod.config import DevicesConfig, RunnerConfig
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.services.datasets.active_uploads import Uploads
+from taod.services.datasets.lineage import Lineage
 from taod.services.jobs.command_builder import Planner, write_atomically
+from taod.services.jobs.resolution import Resolver
+from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.types.job import Kpi, Result
 from taod.types.state import State
 
@@ -32,8 +38,19 @@ class House:
         self.uploads = Uploads()
         pool = DevicePool.detect(DevicesConfig(gpus=False))
         runners = RunnerRegistry.from_config(RunnerConfig())
-        self.planner = Planner(self.store, self.root, Catalogue(), runners, pool, self.uploads)
+        self.lineage = Lineage(self.store, Publisher(EventBus()), SystemClock(), 10.0)
+        self.planner = Planner(
+            store=self.store,
+            root=self.root,
+            catalogue=Catalogue(),
+            resolver=Resolver(self.store, runners, pool),
+            uploads=self.uploads,
+            lineage=self.lineage,
+        )
         self.user = self.store.users.add("local").id
+
+    def prepare(self, job: JobRecord) -> Command:
+        return self.planner.prepare(self.planner.resolve(job))
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(
@@ -75,7 +92,7 @@ def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
     train, val = house.dataset("train"), house.dataset("val")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
-    command = house.planner.prepare(job)
+    command = house.prepare(job)
     folder = house.root.job(job.id)
     assert command.argv[:2] == ["classification_pyt", "train"]
     assert (command.network, command.image, command.secrets) == ("classification_pyt", "tlt-pytorch", ["very secret"])
@@ -96,10 +113,10 @@ def test_a_child_gets_the_weights_of_its_parent(house) -> None:
     weights = house.root.job(train.id).results / "train" / "epoch_2.pth"
     evaluate = house.job("evaluate", train.id)
     with pytest.raises(BadRequest, match="the parent train j-train left no weights in"):
-        house.planner.prepare(evaluate)
+        house.prepare(evaluate)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"w")
-    house.planner.prepare(evaluate)
+    house.prepare(evaluate)
     (spec,) = house.root.job(evaluate.id).path.glob("*.yaml")
     assert str(weights) in spec.read_text()
 
@@ -114,7 +131,7 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
     house.store.datasets.update(val, state="ready")
     assert house.planner.ready(job) is None
     with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
-        house.planner.prepare(job)
+        house.prepare(job)
 
 
 def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(house) -> None:
@@ -157,5 +174,5 @@ def test_which_checkpoint_is_worked_on_is_a_setting(house, checkpoint, expected)
     house.store.jobs.save_result(train.id, Result(kpi=[losses]))
     house.planner._best = checkpoint == "best"
     job = house.job("evaluate", parent=train.id)
-    house.planner.prepare(job)
+    house.prepare(job)
     assert f"checkpoint: {results / expected}" in (house.root.job(job.id).path / "spec.yaml").read_text()

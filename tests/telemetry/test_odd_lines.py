@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.status import LONGEST_LINE, StatusReader
 from taod.telemetry.telemetry import Telemetry
 from taod.types.warning import Warning, WarningCode
@@ -57,7 +58,7 @@ async def test_they_are_among_the_warnings_once_however_often_they_are_read(benc
     path = folder.results / "status.json"
     path.write_bytes(b"nonsense\n" + GOOD)
     for lines in (1, 2):
-        telemetry = Telemetry(bench.store, EventBus())
+        telemetry = Telemetry(bench.store, Publisher(EventBus()))
         telemetry.start(bench.store.jobs.get(job.id), folder)
         with path.open("ab") as file:
             file.write(b"more nonsense\n" if lines == 1 else GOOD)

@@ -18,6 +18,7 @@ from taod.errors import NotFound
 from taod.paths import JobFolder
 from taod.telemetry import telemetry as module
 from taod.telemetry.bus import Event, EventBus, Stream
+from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Final, Telemetry
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import DetailedStatus, JobView, Result
@@ -40,7 +41,7 @@ def bus() -> EventBus:
 
 @pytest.fixture
 async def telemetry(bench, bus: EventBus) -> AsyncIterator[Telemetry]:
-    telemetry = Telemetry(bench.store, bus)
+    telemetry = Telemetry(bench.store, Publisher(bus))
     yield telemetry
     await telemetry.close()
 
@@ -126,7 +127,7 @@ async def test_epochs_of_a_resumed_training_follow_those_before(
     """mal counts from 1 again in each attempt, also for a daemon that was restarted meanwhile."""
     job = bench.job(network=network)
     folder = bench.folder(job)
-    first = Telemetry(bench.store, bus)
+    first = Telemetry(bench.store, Publisher(bus))
     first.start(job, folder, fresh=True)
     report(folder, *(line(epoch=epoch, status="RUNNING", kpi={"mIoU": epoch / 10}) for epoch in (1, 2)))
     await first.finish(job.id)
@@ -138,7 +139,7 @@ async def test_epochs_of_a_resumed_training_follow_those_before(
     await first.close()
     (folder.results / "vit-mae-base-malepoch=002.pth").write_bytes(b"weights")
 
-    restarted = Telemetry(bench.store, bus)
+    restarted = Telemetry(bench.store, Publisher(bus))
     restarted.start(job, folder)
     report(folder, line(epoch=2, status="RUNNING", kpi={"mIoU": 0.9}))
     found = (await restarted.finish(job.id)).result
@@ -150,16 +151,16 @@ async def test_a_restarted_daemon_still_knows_where_the_attempt_began(bench, bus
     job = bench.job(attempt=2)
     folder = bench.folder(job)
     report(folder, line(epoch=1, status="SUCCESS", message="old"))
-    before = Telemetry(bench.store, bus)
+    before = Telemetry(bench.store, Publisher(bus))
     before.start(job, folder, fresh=True)
     await before.close()
 
-    silent = Telemetry(bench.store, bus)
+    silent = Telemetry(bench.store, Publisher(bus))
     silent.start(job, folder)
     assert (await silent.finish(job.id)).status is None
 
     report(folder, line(status="RUNNING", message="new"))
-    after = Telemetry(bench.store, bus)
+    after = Telemetry(bench.store, Publisher(bus))
     after.start(job, folder)
     final = await after.finish(job.id)
     assert (final.status, final.message) == ("RUNNING", "new")
@@ -237,7 +238,7 @@ def open_files(name: str) -> int:
 @pytest.mark.parametrize("turns", [0, 1, 50])
 async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, turns: int) -> None:
     threads = threading.active_count()
-    telemetry = Telemetry(bench.store, bus)
+    telemetry = Telemetry(bench.store, Publisher(bus))
     for _ in range(3):
         job = bench.job()
         folder = bench.folder(job)

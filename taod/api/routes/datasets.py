@@ -60,13 +60,13 @@ class DatasetController(Controller):
     @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
     async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
         """Replace the writable fields, absent ones by defaults; type and format may only repeat what they are."""
-        services.datasets.record(user.id, dataset_id)
+        services.dataset_records.get(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
 
     @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
     async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
         """Set the given fields; type and format may only repeat what they are."""
-        services.datasets.record(user.id, dataset_id)
+        services.dataset_records.get(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
 
     @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200)
@@ -104,7 +104,7 @@ class DatasetController(Controller):
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> DatasetSummary:
         """Use a folder of this machine in place, without changing it; it must lie inside `storage.link_roots`."""
-        services.datasets.record(user.id, dataset_id)
+        services.dataset_records.get(user.id, dataset_id)
         return await services.datasets.link(user.id, dataset_id, await read_body(request, DatasetLink))
 
     @get("/{dataset_id:str}/summary", summary="What was understood of the Dataset's files")
@@ -116,7 +116,7 @@ class DatasetController(Controller):
 
 async def _uploaded(request: Call, services: Services, user: UserRecord, dataset_id: str) -> Response[UploadAnswer]:
     """The whole archive: 201; a part of it, or the question how far it is: 308, with `Range`."""
-    services.datasets.record(user.id, dataset_id)
+    services.dataset_records.get(user.id, dataset_id)
     headers = request.headers
     length = headers.get("content-length", "")
     wish = Wish(

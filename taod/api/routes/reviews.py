@@ -27,7 +27,7 @@ class ReviewController(Controller):
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> DatasetReport:
         """Begin the full check now, in the background; one that is under way is begun anew."""
-        services.datasets.record(user.id, dataset_id)
+        services.dataset_records.get(user.id, dataset_id)
         body = await read_body(request, DatasetCheck)
         return services.checks.begin(user.id, dataset_id, deep=body.deep)
 
@@ -51,7 +51,7 @@ class ReviewController(Controller):
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText, number: PathText
     ) -> Response[bytes]:
         """A JPEG of at most 256 pixels a side, with boxes or masks drawn unless `boxes=false`."""
-        services.datasets.record(user.id, dataset_id)
+        services.dataset_records.get(user.id, dataset_id)
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise NotFound(f"there is no sample {number[:40]!r}; GET …/samples lists them")
         boxes = query.flag(request, "boxes") is not False

@@ -10,7 +10,6 @@ from store.records import LeaseRecord
 from taod.scheduler.context import Ground
 from taod.scheduler.policy.wait_reasons import called
 from taod.types.device import Device, DeviceKind
-from taod.types.event import EventType
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ class DeviceWatch:
         self.look(devices)
 
     def _publish(self, devices: list[Device]) -> None:
-        self._ground.bus.publish(EventType.DEVICES, devices, user_id=None)
+        self._ground.publisher.devices(devices)
 
 
 def _busy(devices: list[Device]) -> dict[str, str | None]:

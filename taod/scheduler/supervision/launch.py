@@ -7,11 +7,10 @@ import logging
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed, uses_shell
+from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod import masking
-from taod.catalogue.commands import shell_safety
-from taod.errors import BadRequest, TaodError
+from taod.errors import TaodError
 from taod.scheduler.context import Ground, Live
 from taod.scheduler.supervision.checkpoints import set_incomplete_aside
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE, paused_at
@@ -200,15 +199,10 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
 
 
 def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    spec = ground.planner.whole_spec(job)
-    choice = ground.runners.choose(job.network, job.action, spec, wanted=job.asked_runner, place=job.site)
-    if choice.runner is None:
-        raise BadRequest(choice.refusal)
+    resolved = ground.planner.resolve(job)
+    runner = resolved.runner
     set_incomplete_aside(ground, job)
-    command = ground.planner.prepare(job)
-    for line in [command.argv, *command.then] if uses_shell(choice.runner) else []:
-        if why := shell_safety.refusal(line, str(ground.root.path)):
-            raise BadRequest(why)
+    command = ground.planner.prepare(resolved)
     folder = ground.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1
@@ -223,7 +217,7 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
         ground.devices.grants(job.devices),
         memory_bytes=limits(ground.supervision, job.network, job.action).memory_bytes,
     )
-    return choice.runner, request, _masked(choice.runner.describe(request))
+    return runner, request, _masked(runner.describe(request))
 
 
 def _masked(launch: Launch) -> Launch:

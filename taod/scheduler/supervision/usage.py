@@ -13,7 +13,6 @@ import psutil
 from runners import processes
 from taod.scheduler.context import Ground, Live
 from taod.telemetry.log_truncation import trim
-from taod.types.event import EventType
 from taod.types.job import JobUsage
 
 ENOUGH_S = 0.5
@@ -76,7 +75,7 @@ class UsageWatch:
                     usage = self._keep(live, await asyncio.to_thread(_look, live))
                     job = ground.store.jobs.get(live.job_id) if ground.bus.listeners else None
                     if job is not None:
-                        ground.bus.publish(EventType.USAGE, usage, user_id=job.user_id)
+                        ground.publisher.usage(job.user_id, usage)
                     await asyncio.to_thread(trim, ground.root.job(live.job_id).log, ground.supervision.log_bytes)
                 except Exception:
                     log.exception("the use of job %s could not be sampled", live.job_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from taod.errors import Conflict
@@ -13,8 +13,6 @@ class Uploads:
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
-        self.on_end: list[Callable[[], object]] = []
-        """Called when one has ended, however: who waited for it can go on, or waits for something else now."""
 
     def __contains__(self, dataset_id: str) -> bool:
         return dataset_id in self._under_way
@@ -29,5 +27,3 @@ class Uploads:
             yield
         finally:
             self._under_way.discard(dataset_id)
-            for told in self.on_end:
-                told()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +19,17 @@ from taod.datasets.upload.content_range import Part, RangeRefused
 from taod.datasets.upload.ingest import Intake, Wish
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
-from taod.ids import is_id, new_id
+from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.datasets.active_uploads import Uploads
+from taod.services.datasets.dataset_records import DatasetRecords
+from taod.services.datasets.dataset_validation import Checks
 from taod.services.datasets.lineage import Lineage
 from taod.services.folders import remove_folder
 from taod.services.page import Page, PageRequest
-from taod.services.patch_fields import given, take_immutable
-from taod.services.publisher import Announcer
+from taod.services.resources import given, take_immutable
+from taod.telemetry.publisher import Publisher
 from taod.types.common import Sort
 from taod.types.dataset import (
     Dataset,
@@ -55,10 +58,12 @@ class Datasets:
         store: Store,
         root: Root,
         catalogue: Catalogue,
+        records: DatasetRecords,
         scheduler: Scheduler,
         intake: Intake,
         uploads: Uploads,
-        announcer: Announcer,
+        checks: Checks,
+        publisher: Publisher,
         lineage: Lineage,
         config: Config,
         clock: Clock,
@@ -66,29 +71,19 @@ class Datasets:
         self._store = store
         self._root = root
         self._catalogue = catalogue
+        self._records = records
         self._scheduler = scheduler
         self._intake = intake
         self._uploads = uploads
-        uploads.on_end.append(scheduler.wake)
-        self._announcer = announcer
+        self._checks = checks
+        self._publisher = publisher
         self._lineage = lineage
         self._config = config
         self._clock = clock
 
-    def folder(self, record: DatasetRecord) -> Path:
-        """Where its files lie: in the root, or where a linked folder is."""
-        return Path(record.path) if record.state == "linked" and record.path else self._root.dataset(record.id)
-
-    def record(self, user_id: str, dataset_id: str) -> DatasetRecord:
-        """The stored dataset. Raises NotFound."""
-        found = self._store.datasets.get(user_id, dataset_id.lower()) if is_id(dataset_id) else None
-        if found is None:
-            raise NotFound(f"there is no dataset {dataset_id}; GET …/dataset lists those that there are")
-        return found
-
     def get(self, user_id: str, dataset_id: str) -> Dataset:
         """One dataset with its jobs. Raises NotFound."""
-        return self._view([self.record(user_id, dataset_id)])[0]
+        return self._view([self._records.get(user_id, dataset_id)])[0]
 
     def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Dataset]:
         """The user's datasets with their jobs."""
@@ -102,18 +97,18 @@ class Datasets:
         record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
         with self._store.lasting():
             self._store.datasets.add(record)
-        self._announcer.dataset(user_id, record.id, "created")
+        self._publisher.dataset(user_id, record.id, "created")
         return self._view([record])[0]
 
     def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
         """Set the given fields (of a PUT: every writable one). Raises BadRequest for a change of type or format."""
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         fields = given(body)
         take_immutable(fields, record, "type", "format")
         if fields:
             with self._store.lasting():
                 record = self._store.datasets.update(record.id, **fields)
-        self._announcer.dataset(user_id, record.id, "updated")
+        self._publisher.dataset(user_id, record.id, "updated")
         return self._view([record])[0]
 
     async def delete(self, user_id: str, dataset_id: str) -> Dataset:
@@ -121,10 +116,10 @@ class Datasets:
 
         Raises BadRequest while a model uses it, Conflict while it is being uploaded.
         """
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         self._check_unused(record)
         self._check_not_read(record, but_own=True)
-        with self._uploads.claim(record.id):
+        with self._claim(record.id):
             answer = self._view([record])[0]
             await self._scheduler.cancel_owner(KIND, record.id)
             self._check_unused(record)
@@ -132,7 +127,8 @@ class Datasets:
             jobs = [job.id for job in answer.jobs]
             with self._store.lasting():
                 self._store.datasets.delete(record.id)
-            self._announcer.dataset(user_id, record.id, "deleted")
+            self._publisher.dataset(user_id, record.id, "deleted")
+            self._checks.forget(record.id)
             for job_id in jobs:
                 await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
             await self._intake.forget(record.id)
@@ -140,7 +136,7 @@ class Datasets:
 
     def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
         """What was understood of its files, how far an upload is, and where the data came from."""
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         upload = self._intake.progress(record.id)
         summary = record.summary or DatasetSummary(state=record.state, path=record.path)
         if record.id in self._uploads:
@@ -155,7 +151,7 @@ class Datasets:
 
     async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
         """What is noticed about a dataset that is read: whether its linked folder has changed."""
-        return await self._lineage.look([self.record(user_id, dataset_id)])
+        return await self._lineage.look([self._records.get(user_id, dataset_id)])
 
     async def upload(
         self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], wish: Wish = Wish(), part: Part | None = None
@@ -165,11 +161,11 @@ class Datasets:
         Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
         Conflict while the data is being read or uploaded.
         """
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         self._check_not_read(record)
-        with self._uploads.claim(record.id):
-            self._announcer.dataset(user_id, record.id, "uploading")
-            told = partial(self._announcer.upload, user_id)
+        with self._claim(record.id):
+            self._publisher.dataset(user_id, record.id, "uploading")
+            told = partial(self._publisher.upload, user_id)
 
             def placed(summary: DatasetSummary) -> None:
                 with self._store.lasting():
@@ -185,14 +181,15 @@ class Datasets:
                         return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
                     summary = answer
             except RangeRefused:
-                self._announcer.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
+                self._publisher.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
                 raise
             except BaseException as error:
                 told(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
-                self._announcer.dataset(user_id, record.id, "updated", "the upload failed")
+                self._publisher.dataset(user_id, record.id, "updated", "the upload failed")
                 raise
         told(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
-        self._announcer.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
+        self._publisher.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
+        self._checks.data_changed(user_id, record.id)
         return UploadAnswer(
             message=f"Upload successful: {summary.files} files",
             files=summary.files,
@@ -202,9 +199,9 @@ class Datasets:
 
     async def give_up_upload(self, user_id: str, dataset_id: str) -> DatasetSummary:
         """Drop an upload in parts that has not come whole. Raises NotFound, Conflict."""
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         await self._intake.give_up(record.id)
-        self._announcer.dataset(user_id, record.id, "updated", "the upload was given up")
+        self._publisher.dataset(user_id, record.id, "updated", "the upload was given up")
         return self.summary(user_id, record.id)
 
     def recover(self) -> None:
@@ -219,21 +216,22 @@ class Datasets:
 
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
         """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
-        record = self.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         self._check_not_read(record)
-        with self._uploads.claim(record.id):
+        with self._claim(record.id):
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
             with self._store.lasting():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
             # What was uploaded before is not what the dataset is now.
             await self._intake.forget(record.id)
-        self._announcer.dataset(user_id, record.id, "uploaded", "linked")
+        self._publisher.dataset(user_id, record.id, "uploaded", "linked")
+        self._checks.data_changed(user_id, record.id)
         return summary
 
     def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
         """A part has come, and others are to come."""
-        self._announcer.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
-        self._announcer.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes have come")
+        self._publisher.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
+        self._publisher.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes have come")
 
     async def create_from_job(
         self,
@@ -270,10 +268,20 @@ class Datasets:
                 self._store.datasets.add(msgspec.structs.replace(record, state="ready", summary=summary))
 
         # The row comes with its data: whoever is killed in between leaves neither.
-        with self._uploads.claim(record.id):
+        with self._claim(record.id):
             await self._intake.adopt(record, folder, placed)
-        self._announcer.dataset(job.user_id, record.id, "created", f"made by {job.action} {job.id[:8]}")
+        self._publisher.dataset(job.user_id, record.id, "created", f"derived by {job.action} {job.id[:8]}")
+        self._checks.data_changed(job.user_id, record.id)
         return self.get(job.user_id, record.id)
+
+    @contextmanager
+    def _claim(self, dataset_id: str) -> Iterator[None]:
+        """Claim the dataset for an upload. Jobs that wait for it are scheduled when it ends, successful or not."""
+        try:
+            with self._uploads.claim(dataset_id):
+                yield
+        finally:
+            self._scheduler.wake()
 
     def _check_kind(self, type_: str, format_: str) -> None:
         if type_ not in set(DatasetType):
@@ -316,7 +324,7 @@ class Datasets:
                 name=record.name,
                 type=DatasetType(record.type),
                 format=DatasetFormat(record.format),
-                actions=self.actions(record),
+                actions=self._catalogue.actions_for_dataset(record.type, record.format),
                 version=record.version,
                 created_on=record.created_on,
                 description=record.description,
@@ -324,7 +332,3 @@ class Datasets:
             )
             for record in records
         ]
-
-    def actions(self, record: DatasetRecord) -> list[str]:
-        """What can be done with the dataset itself."""
-        return self._catalogue.actions_for_dataset(record.type, record.format)

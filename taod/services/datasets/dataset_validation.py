@@ -23,9 +23,9 @@ from taod.clock import Clock, iso
 from taod.config import DatasetsConfig
 from taod.errors import BadRequest, NotFound
 from taod.paths import Root
-from taod.services.datasets.dataset_service import Datasets
+from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.folders import remove_folder
-from taod.services.publisher import Announcer
+from taod.telemetry.publisher import Publisher
 from taod.types.dataset import CheckProgress, CheckState, DatasetReport
 from taod.watch import FolderWatch
 
@@ -72,22 +72,21 @@ class Checks:
         store: Store,
         root: Root,
         engine: Embedded,
-        datasets: Datasets,
-        announcer: Announcer,
+        records: DatasetRecords,
+        publisher: Publisher,
         config: DatasetsConfig,
         clock: Clock,
     ) -> None:
         self._store = store
         self._root = root
         self._engine = engine
-        self._datasets = datasets
-        self._announcer = announcer
+        self._records = records
+        self._publisher = publisher
         self._config = config
         self._clock = clock
         self._under_way: dict[str, _UnderWay] = {}
         self._one = asyncio.Semaphore(1)
         self._stopping = False
-        announcer.on_dataset.append(self._noticed)
 
     def start(self) -> None:
         """Go on with what an earlier daemon did not finish."""
@@ -105,7 +104,7 @@ class Checks:
 
     def begin(self, user_id: str, dataset_id: str, *, deep: bool) -> DatasetReport:
         """Check now; a check that is under way is begun anew. Raises NotFound, BadRequest where there is no data."""
-        record = self._datasets.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         if not record.has_data:
             raise BadRequest(f"dataset {record.name!r} has no files to check: upload or link them first")
         self._begin(record, deep=deep)
@@ -113,7 +112,7 @@ class Checks:
 
     async def cancel(self, user_id: str, dataset_id: str) -> DatasetReport:
         """End a check that is under way. Raises NotFound, also where none is."""
-        record = self._datasets.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         one = self._under_way.get(record.id)
         if one is None:
             raise NotFound(f"no check of dataset {record.name!r} is under way; GET …/report tells of the last one")
@@ -123,7 +122,7 @@ class Checks:
 
     def report(self, user_id: str, dataset_id: str) -> DatasetReport:
         """What the last check found, or how far the present one is. Raises NotFound."""
-        record = self._datasets.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         folder = self._root.review(record.id)
         one = self._under_way.get(record.id)
         now = None if record.summary is None else record.summary.fingerprint
@@ -146,17 +145,19 @@ class Checks:
             found.message = f"{found.message}; the data has changed since, POST …/check begins a new check"
         return found
 
-    def _noticed(self, user_id: str, dataset_id: str, change: str) -> None:
-        """What was announced of a dataset."""
-        if change == "deleted":
-            one = self._under_way.get(dataset_id)
-            if one is not None and one.task is not None:
-                one.task.cancel()
-            remove_folder(self._root.review(dataset_id))
-        elif change in ("uploaded", "created") and self._config.check == "auto" and not self._stopping:
+    def data_changed(self, user_id: str, dataset_id: str) -> None:
+        """Check the dataset's new data after `datasets.check_after_s`, unless `datasets.check` is off."""
+        if self._config.check == "auto" and not self._stopping:
             record = self._store.datasets.get(user_id, dataset_id)
             if record is not None and record.has_data:
                 self._begin(record, deep=False, after_s=self._config.check_after_s)
+
+    def forget(self, dataset_id: str) -> None:
+        """The dataset was deleted: end its check and delete its report."""
+        one = self._under_way.get(dataset_id)
+        if one is not None and one.task is not None:
+            one.task.cancel()
+        remove_folder(self._root.review(dataset_id))
 
     def _begin(self, record: DatasetRecord, *, deep: bool, after_s: float = 0.0) -> None:
         earlier = self._under_way.get(record.id)
@@ -204,12 +205,12 @@ class Checks:
         aside.replace(folder / "report.json")
         (folder / "wanted").unlink(missing_ok=True)
         ended = CheckProgress(one.record.id, found.state, found.message, 1.0, one.deep)
-        self._announcer.check(one.record.user_id, ended)
-        self._announcer.dataset(one.record.user_id, one.record.id, "checked", found.message)
+        self._publisher.check(one.record.user_id, ended)
+        self._publisher.dataset(one.record.user_id, one.record.id, "checked", found.message)
 
     async def _run(self, one: _UnderWay, folder: Path) -> str:
         """Run the engine; returns why it failed, or nothing."""
-        record = self._datasets.record(one.record.user_id, one.record.id)
+        record = self._records.get(one.record.user_id, one.record.id)
         for name in ("status.json", "report.json", "samples.json"):
             (folder / name).unlink(missing_ok=True)
         spec = folder / "spec.yaml"
@@ -257,12 +258,12 @@ class Checks:
     def _tell(self, one: _UnderWay, line: _Line | None = None) -> None:
         line = line or _Line(message=NOT_BEGUN if one.state is CheckState.WAITING else "")
         progress = CheckProgress(one.record.id, one.state, line.message, one.further(line), one.deep)
-        self._announcer.check(one.record.user_id, progress)
+        self._publisher.check(one.record.user_id, progress)
 
     def _spec(self, record: DatasetRecord, deep: bool) -> dict[str, object]:
         summary = record.summary
         dataset: dict[str, object] = {
-            "root": str(self._datasets.folder(record)),
+            "root": str(self._records.folder(record)),
             "type": record.type,
             "format": record.format,
         }

@@ -18,6 +18,7 @@ from store.records import DatasetRecord, JobRecord
 from taod.datasets.formats import coco, kitti
 from taod.datasets.formats.types import text_of
 from taod.errors import BadRequest
+from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.jobs.job_service import Jobs
 from taod.services.jobs.requirements import DATA_SERVICES
@@ -41,8 +42,9 @@ NOTHING = (
 class Derived:
     """Takes a job's results as a dataset of its own."""
 
-    def __init__(self, store: Store, datasets: Datasets, jobs: Jobs) -> None:
+    def __init__(self, store: Store, records: DatasetRecords, datasets: Datasets, jobs: Jobs) -> None:
         self._store = store
+        self._records = records
         self._datasets = datasets
         self._jobs = jobs
 
@@ -87,7 +89,7 @@ class Derived:
             return
         images = folder.results / "images"
         if not images.is_dir():
-            read = None if source is None else self._datasets.folder(source) / "images"
+            read = None if source is None else self._records.folder(source) / "images"
             if read is None or not read.is_dir():
                 raise BadRequest(
                     f"job {job.id} has left labels without images, and the images that it read are gone; "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from store import Store
-from store.records import DatasetRecord, JobRecord
+from store.records import DatasetRecord
 from taod.clock import Clock
 from taod.datasets.validation.fingerprint import figures, fingerprint
 from taod.services.jobs.dataset_inputs import datasets_read
-from taod.services.publisher import Announcer
+from taod.telemetry.publisher import Publisher
 from taod.types.job import DataSeen
 from taod.types.warning import Warning, WarningCode
 from taod.types.warning_text import text
@@ -39,9 +39,9 @@ class _Look(msgspec.Struct, frozen=True):
 class Lineage:
     """Looks at linked folders in threads, at most once in `check_s` each, and records what jobs saw."""
 
-    def __init__(self, store: Store, announcer: Announcer, clock: Clock, check_s: float) -> None:
+    def __init__(self, store: Store, publisher: Publisher, clock: Clock, check_s: float) -> None:
         self._store = store
-        self._announcer = announcer
+        self._publisher = publisher
         self._clock = clock
         self._check_s = check_s
         self._looks: dict[str, _Look] = {}
@@ -80,12 +80,15 @@ class Lineage:
         read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
         return await self.look([dataset for _, dataset in read], AT_POST_S)
 
-    def begin(self, job: JobRecord, read: list[tuple[str, DatasetRecord]]) -> None:
-        """The job starts: record what it sees. Linked folders are looked at afresh, and the record is put right."""
-        self._record(job.id, read)
+    def begin(self, job_id: str, warnings: Sequence[Warning], read: Sequence[tuple[str, DatasetRecord]]) -> None:
+        """Record the data that a starting job reads. Linked folders are inspected again, and the record corrected.
+
+        `warnings`: those that the job has, which are not repeated in its history.
+        """
+        self._record(job_id, read)
         linked = [dataset for _, dataset in read if dataset.state == "linked"]
         if linked:
-            task = asyncio.get_running_loop().create_task(self._begin(job, read, linked))
+            task = asyncio.get_running_loop().create_task(self._begin(job_id, warnings, read, linked))
             self._recording.add(task)
             task.add_done_callback(self._recording.discard)
 
@@ -123,26 +126,31 @@ class Lineage:
         self._looks[dataset.id] = _Look(_registered(dataset), found, self._clock.monotonic())
         now = self.known(dataset)
         if now and now != before:
-            self._announcer.dataset(dataset.user_id, dataset.id, "updated", text(now[0]))
+            self._publisher.dataset(dataset.user_id, dataset.id, "updated", text(now[0]))
 
-    async def _begin(self, job: JobRecord, read: list[tuple[str, DatasetRecord]], linked: list[DatasetRecord]) -> None:
+    async def _begin(
+        self,
+        job_id: str,
+        warnings: Sequence[Warning],
+        read: Sequence[tuple[str, DatasetRecord]],
+        linked: Sequence[DatasetRecord],
+    ) -> None:
         try:
             tasks = [task for dataset in linked if (task := self._look(dataset, 0.0)) is not None]
             if tasks:
                 await asyncio.wait(tasks)
-            if self._store.jobs.get(job.id) is None:
+            if self._store.jobs.get(job_id) is None:
                 return
             with self._store.transaction():
-                self._record(job.id, read)
-                for dataset in dict.fromkeys(dataset.id for dataset in linked):
-                    record = next(each for each in linked if each.id == dataset)
-                    for warning in self.known(record):
-                        if warning not in job.warnings:
-                            self._store.jobs.note(job.id, text(warning))
+                self._record(job_id, read)
+                for dataset in {dataset.id: dataset for dataset in linked}.values():
+                    for warning in self.known(dataset):
+                        if warning not in warnings:
+                            self._store.jobs.note(job_id, text(warning))
         except Exception:
-            log.exception("what job %s sees could not be recorded", job.id)
+            log.exception("the data that job %s reads could not be recorded", job_id)
 
-    def _record(self, job_id: str, read: list[tuple[str, DatasetRecord]]) -> None:
+    def _record(self, job_id: str, read: Sequence[tuple[str, DatasetRecord]]) -> None:
         self._store.jobs.update(job_id, data=[self._seen(role, dataset) for role, dataset in read])
 
     def _seen(self, role: str, dataset: DatasetRecord) -> DataSeen:

@@ -9,33 +9,33 @@ from taod.datasets.formats.types import Item
 from taod.datasets.validation import samples
 from taod.errors import NotFound
 from taod.paths import Root
-from taod.services.datasets.dataset_service import Datasets
+from taod.services.datasets.dataset_records import DatasetRecords
 from taod.types.dataset import DatasetSample
 
 
 class Samples:
     """Lists samples and gives their thumbnails."""
 
-    def __init__(self, root: Root, datasets: Datasets) -> None:
+    def __init__(self, root: Root, records: DatasetRecords) -> None:
         self._root = root
-        self._datasets = datasets
+        self._records = records
         self._one = asyncio.Lock()
         """One choice at a time: it reads the whole dataset."""
 
     async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
         """Some images of a dataset; none where it has no files. Raises NotFound."""
-        return samples.told(await self._items(self._datasets.record(user_id, dataset_id)))
+        return samples.told(await self._items(self._records.get(user_id, dataset_id)))
 
     async def thumbnail(self, user_id: str, dataset_id: str, number: int, *, boxes: bool) -> bytes:
         """A JPEG of one of them. Raises NotFound."""
-        record = self._datasets.record(user_id, dataset_id)
+        record = self._records.get(user_id, dataset_id)
         items = await self._items(record)
         if number >= len(items):
             raise NotFound(f"there is no sample {number} of dataset {record.name!r}; GET …/samples lists them")
         mark = None if record.summary is None else record.summary.fingerprint
         review = self._root.review(record.id)
         return await asyncio.to_thread(
-            samples.thumbnail, self._datasets.folder(record), items[number], review, mark, boxes=boxes
+            samples.thumbnail, self._records.folder(record), items[number], review, mark, boxes=boxes
         )
 
     async def _items(self, record: DatasetRecord) -> list[Item]:
@@ -45,7 +45,7 @@ class Samples:
         async with self._one:
             return await asyncio.to_thread(
                 samples.choose,
-                self._datasets.folder(record),
+                self._records.folder(record),
                 record.type,
                 record.format,
                 self._root.review(record.id),

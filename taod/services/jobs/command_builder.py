@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from runners.protocol import Command, place_of
-from runners.registry import RunnerRegistry
+from runners.protocol import Command, Elsewhere
 from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod import masking
@@ -19,25 +17,22 @@ from taod.catalogue import Catalogue
 from taod.catalogue.commands import artifacts, conversions, shell_safety
 from taod.catalogue.commands.assemble import assemble, later
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.schema.merge import over_default
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
 from taod.errors import BadRequest
 from taod.paths import Root
-from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.policy.wait_reasons import short
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.datasets.active_uploads import Uploads
 from taod.services.datasets.lineage import Lineage
-from taod.services.jobs import dataset_inputs
+from taod.services.jobs.dataset_inputs import ROLES, datasets_read
 from taod.services.jobs.requirements import Machine, devices_wanted
+from taod.services.jobs.resolution import Resolver
 from taod.telemetry import metric
 from taod.types.common import JobSort
 from taod.types.dataset import DatasetSummary
 from taod.types.state import ACTIVE, State
 
-AnyJob = JobRecord | NewJob | PendingJob
-CONVERSIONS = ("convert", "dataset_convert")
-"""How the actions begin that write into the dataset itself."""
 _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
 
@@ -47,28 +42,31 @@ class Planner:
 
     def __init__(
         self,
+        *,
         store: Store,
         root: Root,
         catalogue: Catalogue,
-        runners: RunnerRegistry,
-        devices: DevicePool,
-        uploads: Uploads | None = None,
+        resolver: Resolver,
+        uploads: Uploads,
+        lineage: Lineage,
         checkpoint: str = "latest",
-        lineage: Lineage | None = None,
     ) -> None:
-        """`checkpoint`: which one of a training is worked on, the `latest` or the `best`."""
+        """`checkpoint`: which checkpoint of a training the jobs after it read, the `latest` or the `best`."""
         self._store = store
         self._root = root
         self._catalogue = catalogue
-        self._runners = runners
-        self._devices = devices
-        self._uploads = uploads if uploads is not None else Uploads()
-        self._best = checkpoint == "best"
+        self._resolver = resolver
+        self._uploads = uploads
         self._lineage = lineage
+        self._best = checkpoint == "best"
 
-    def ready(self, job: AnyJob) -> str | None:
+    def resolve(self, job: JobRecord) -> ResolvedJob:
+        """The job with its runner and its merged specification. Raises BadRequest where its model was deleted."""
+        return self._resolver.resolve(job)
+
+    def ready(self, job: JobRecord | NewJob | PendingJob) -> str | None:
         """None when every dataset that the job may read has its data, whole; else which one it waits for."""
-        for role, dataset in self._datasets(job):
+        for role, dataset in datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id):
             if dataset.id in self._uploads:
                 return f"its {role} dataset {dataset.name!r} is still being uploaded"
             if not dataset.has_data:
@@ -82,112 +80,101 @@ class Planner:
         """The conversion of the dataset that has not ended: what it writes lies in it, and is read with it."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
-        return next((job for job in jobs if job.action.startswith(CONVERSIONS)), None)
+        return next((job for job in jobs if is_conversion(job.action)), None)
 
-    def prepare(self, job: JobRecord) -> Command:
-        """Make the job's folder with its spec and its results folder, and return the tool's command.
+    def prepare(self, resolved: ResolvedJob) -> Command:
+        """Create the job's folder with its specification and results folder, and return the tool's command.
 
-        Raises BadRequest in words for what the job needs and cannot have: weights of its parent, data that is gone.
+        Raises BadRequest for missing weights of the parent or missing data, and for a value that the entry point of
+        the tool would pass to a shell unquoted.
         """
+        job = resolved.job
         folder = self._root.job(job.id)
         folder.results.mkdir(parents=True, exist_ok=True)
-        model = self._model(job)
-        gpus = self.gpus(job)
-        facts = self._facts(job, model, self._parent(job), gpus)
+        self._check_parent(resolved)
+        facts = self.facts(resolved, self.gpus(resolved))
         assembled = assemble(facts)
         if assembled.spec_path is not None and assembled.spec_text is not None:
             write_atomically(assembled.spec_path, assembled.spec_text.encode())
-        secrets = [facts.key] if facts.key else []
         for path, text in assembled.files.items():
             write_atomically(path, text.encode())
         for path in assembled.writes:
             for pattern in conversions.stale(job.network, job.action):
                 for file in path.glob(pattern):
                     file.unlink(missing_ok=True)
-        write_atomically(folder.command, _shown(assembled))
+        write_atomically(folder.command, _masked_json(assembled))
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
-        if self._lineage is not None:
-            self._lineage.begin(job, self._datasets(job))
-        return command_of(assembled, job.action, secrets, gpus)
+        self._lineage.begin(job.id, job.warnings, resolved.datasets)
+        command = command_of(assembled, job.action, [facts.key] if facts.key else [], facts.gpus)
+        for line in [command.argv, *command.then] if resolved.may_use_shell else []:
+            if refusal := shell_safety.refusal(line, str(self._root.path)):
+                raise BadRequest(refusal)
+        return command
 
-    def gpus(self, job: JobRecord | NewJob) -> int:
-        """How many GPUs its command asks for: those that it holds, or on a cluster those of its spec."""
-        if not job.site:
-            held = job.devices if isinstance(job, JobRecord) else []
-            return sum(1 for device in held if not device.startswith(_CPU))
-        whole = None if job.spec is None else over_default(job.network, job.action, job.spec)
-        most = next((each.gpus for each in self._runners.elsewhere() if place_of(each) == job.site), 1)
-        return devices_wanted(job.action, whole, Machine(gpus=most, cpu_slots=1))
-
-    def whole_spec(self, job: JobRecord) -> dict[str, Any] | None:
-        """The job's specification over the defaults of its action; None where it takes none."""
-        return None if job.spec is None else over_default(job.network, job.action, job.spec)
+    def gpus(self, resolved: ResolvedJob) -> int:
+        """How many GPUs the job's command asks for: those that it holds, or on a cluster those of its specification."""
+        job = resolved.job
+        if job.site:
+            runner = resolved.runner
+            most = runner.gpus if isinstance(runner, Elsewhere) else 1
+            return devices_wanted(job.action, resolved.spec, Machine(gpus=most, cpu_slots=1))
+        held = job.devices if isinstance(job, JobRecord) else []
+        return sum(1 for device in held if not device.startswith(_CPU))
 
     def secrets(self, job: JobRecord) -> list[str]:
         """The keys that are masked in its log; empty where the job's model is gone."""
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
 
-    def shell_refusal(self, job: NewJob, planned: Mapping[str, NewJob]) -> str:
+    def shell_refusal(self, resolved: ResolvedJob) -> str:
         """Why its tool's entry point cannot take its command line (`shell_safety`); empty where it can.
 
-        What only the start knows (files of its parent, of a dataset still uploaded) is checked then.
+        What is known only when the job starts (files of its parent, of an unfinished upload) is checked by `prepare`.
         """
-        model = self._model(job)
-        if not any(map(shell_safety.found, self._given(job, model))):
+        if not any(map(shell_safety.found, self._user_texts(resolved))):
             return ""
-        above = self._stored(planned, job.parent_id)
         try:
-            facts = self._facts(job, model, None if above is None else self._chain(above, planned), gpus=1)
-            argv = assemble(facts).argv
+            argv = assemble(self.facts(resolved, gpus=1)).argv
         except BadRequest:
             return ""
         return shell_safety.refusal(argv, str(self._root.path))
 
-    def _given(self, job: NewJob, model: ModelRecord | None) -> Iterator[str]:
-        """Every text of a user that may come to stand on the job's command line."""
+    def _user_texts(self, resolved: ResolvedJob) -> Iterator[str]:
+        """Every text of a user that may become part of the job's command line."""
+        job, model = resolved.job, resolved.model
         yield str(self._root.path)
         if model is not None:
             yield model.encryption_key
             weights = self._store.models.weights(job.user_id) if model.ptm else {}
             yield from (weights[ptm] for ptm in model.ptm if ptm in weights)
-        yield from (dataset.path or "" for _, dataset in self._datasets(job))
+        yield from (dataset.path or "" for _, dataset in resolved.datasets)
         yield from _texts(job.spec)
 
-    def preview(self, job: NewJob, planned: Mapping[str, NewJob], gpus: int) -> tuple[Assembled, list[str]]:
+    def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
         """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
 
-        Nothing is written. `planned` are jobs of the same plan by id, which parents may be among. Raises BadRequest.
+        Nothing is written. Raises BadRequest for data or weights that are missing.
         """
-        facts = self.facts(job, planned, gpus)
+        facts = self.facts(resolved, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
         return assemble(facts), later(facts)
 
-    def facts(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob], gpus: int) -> JobFacts:
-        """What is known of a job that does not run yet. Raises BadRequest for data or weights that are gone."""
-        above = self._stored(planned, job.parent_id)
-        return self._facts(job, self._model(job), None if above is None else self._chain(above, planned), gpus)
-
-    def _stored(self, planned: Mapping[str, NewJob], job_id: str | None) -> JobRecord | NewJob | None:
-        if job_id is None:
-            return None
-        return planned[job_id] if job_id in planned else self._store.jobs.get(job_id)
-
-    def _facts(
-        self, job: JobRecord | NewJob, model: ModelRecord | None, parent: ParentFacts | None, gpus: int
-    ) -> JobFacts:
+    def facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
+        """The catalogue's view of the job. Raises BadRequest for data or weights that are missing."""
+        job, model = resolved.job, resolved.model
         folder = self._root.job(job.id)
-        single = [] if model is None else dataset_inputs.single(self._store, job.user_id, model)
-        train = [] if model is None else dataset_inputs.train(self._store, job.user_id, model)
         writing = conversions.writes(job.network, job.action)
-        named = {role: self._facts_of(dataset) for role, dataset in single}
+        by_role = {role: self._facts_of(dataset) for role, dataset in resolved.datasets if role in ROLES}
+        written = {
+            role: [self._facts_of(dataset, writing=writing) for each, dataset in resolved.datasets if each == role]
+            for role in ("train", "own")
+        }
         trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
         spec = job.spec
         if trial is not None and spec is not None:
             spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
-        own = self._store.datasets.get(job.user_id, job.owner_id) if model is None else None
         return JobFacts(
             network=job.network,
             action=job.action,
@@ -196,51 +183,47 @@ class Planner:
             spec=spec,
             key=model.encryption_key if model is not None else "",
             ptms=self._ptms(job, model),
-            parent=parent,
-            train=[self._facts_of(dataset, writing=writing) for dataset in train],
-            eval=named.get("eval"),
-            inference=named.get("inference"),
-            calibration=named.get("calibration"),
-            own=None if own is None else self._facts_of(own, writing=writing),
+            parent=self._parent_facts(resolved.ancestors),
+            train=written["train"],
+            eval=by_role.get("eval"),
+            inference=by_role.get("inference"),
+            calibration=by_role.get("calibration"),
+            own=next(iter(written["own"]), None),
             gpus=gpus,
         )
 
-    def _model(self, job: JobRecord | NewJob) -> ModelRecord | None:
-        if job.owner_kind != "model":
-            return None
-        model = self._store.models.get(job.user_id, job.owner_id)
-        if model is None:
-            raise BadRequest(f"the model of job {job.id} is gone")
-        return model
-
-    def _parent(self, job: JobRecord) -> ParentFacts | None:
-        """The finished parent with its own parents. Raises BadRequest where its weights are not there any more."""
+    def _check_parent(self, resolved: ResolvedJob) -> None:
+        """Raise BadRequest where the parent was deleted, or its weights were."""
+        job = resolved.job
         if job.parent_id is None:
-            return None
-        parent = self._store.jobs.get(job.parent_id)
-        if parent is None:
-            raise BadRequest(f"the parent {job.parent_id} of this {job.action} is gone; post it again with another one")
+            return
+        if not resolved.ancestors:
+            raise BadRequest(
+                f"the parent {job.parent_id} of this {job.action} was deleted; post it again with another one"
+            )
+        parent = resolved.ancestors[0]
         results = self._root.job(parent.id).results
         if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(parent.network, parent.action, results) is None:
             raise BadRequest(
                 f"the parent {parent.action} {parent.id} left no weights in {results}; "
                 "run it again, or name another one"
             )
-        return self._chain(parent)
 
-    def _chain(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob] = MappingProxyType({})) -> ParentFacts:
-        above = self._stored(planned, job.parent_id)
-        return ParentFacts(
-            network=job.network,
-            action=job.action,
-            results=self._root.job(job.id).results,
-            spec=job.spec,
-            parent=None if above is None else self._chain(above, planned),
-            scores=self._scores(job),
-        )
+    def _parent_facts(self, ancestors: Sequence[JobRecord | NewJob]) -> ParentFacts | None:
+        facts: ParentFacts | None = None
+        for job in reversed(ancestors):
+            facts = ParentFacts(
+                network=job.network,
+                action=job.action,
+                results=self._root.job(job.id).results,
+                spec=job.spec,
+                parent=facts,
+                scores=self._scores(job),
+            )
+        return facts
 
-    def _scores(self, job: AnyJob) -> dict[int, float]:
-        """What each epoch of a training is worth by the job's metric, higher is better; empty where it matters not."""
+    def _scores(self, job: JobRecord | NewJob) -> dict[int, float]:
+        """The metric of each epoch of a training, higher is better; empty unless the best checkpoint is wanted."""
         network = self._catalogue.network(job.network)
         if not self._best or network is None or not isinstance(job, JobRecord) or job.metric is None:
             return {}
@@ -249,7 +232,7 @@ class Planner:
         return {epoch: sign * value for epoch, value in metric.values(result, job.metric).items()}
 
     def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
-        """Where the weights of the model's pretrained models lie. Raises BadRequest where a file has gone."""
+        """The weights of the model's pretrained models. Raises BadRequest where a file is missing."""
         found: list[Path] = []
         if model is None or not model.ptm:
             return found
@@ -266,10 +249,6 @@ class Planner:
                 )
             found.append(path)
         return found
-
-    def _datasets(self, job: AnyJob) -> list[tuple[str, DatasetRecord]]:
-        """(role, dataset) of everything that the job may read."""
-        return dataset_inputs.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
 
     def folder(self, dataset: DatasetRecord) -> Path:
         """Where jobs read the dataset's files, or will: for a linked folder that a conversion wrote to, its view."""
@@ -300,6 +279,11 @@ class Planner:
             lowest_class_id=summary.lowest_class_id,
             extensions=summary.extensions or extensions.listed(root, dataset.type),
         )
+
+
+def is_conversion(action: str) -> bool:
+    """Whether the action writes into the dataset that it belongs to."""
+    return action.startswith(("convert", "dataset_convert"))
 
 
 def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:
@@ -338,7 +322,7 @@ def _make_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside and rename: whoever looks finds the old file or the whole new one.
+    """Write to a temporary name and rename: a reader finds the old file or the whole new one.
 
     No fsync: after a power cut the job is prepared again before it is started, and an fsync costs as much as the fork.
     """
@@ -348,7 +332,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
-def _shown(assembled: Assembled) -> bytes:
+def _masked_json(assembled: Assembled) -> bytes:
     """command.json: what is run, secrets masked."""
     shown = {
         "argv": masking.argv(assembled.argv),

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from store import Store
-from store.records import DatasetRecord, ModelRecord
+from store.records import DatasetRecord
 
 ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
+"""Roles of which a model has one dataset each, and the model's field."""
 
 
 def datasets_read(store: Store, user_id: str, owner_kind: str, owner_id: str) -> list[tuple[str, DatasetRecord]]:
     """(role, dataset) of everything that a job of this model or dataset may read."""
     if owner_kind == "dataset":
-        own = store.datasets.get(user_id, owner_id)
-        return [] if own is None else [("own", own)]
-    model = store.models.get(user_id, owner_id)
-    if model is None:
-        return []
-    return [("train", dataset) for dataset in train(store, user_id, model)] + single(store, user_id, model)
-
-
-def train(store: Store, user_id: str, model: ModelRecord) -> list[DatasetRecord]:
-    """The datasets that the model is trained on."""
-    return [found for dataset_id in model.train_datasets if (found := store.datasets.get(user_id, dataset_id))]
-
-
-def single(store: Store, user_id: str, model: ModelRecord) -> list[tuple[str, DatasetRecord]]:
-    """The datasets of which a model has one each."""
-    found = []
-    for role, field in ROLES.items():
-        dataset_id = getattr(model, field)
-        dataset = store.datasets.get(user_id, dataset_id) if dataset_id else None
-        if dataset is not None:
-            found.append((role, dataset))
-    return found
+        named = [("own", owner_id)]
+    else:
+        model = store.models.get(user_id, owner_id)
+        if model is None:
+            return []
+        named = [("train", dataset_id) for dataset_id in model.train_datasets]
+        named += [(role, dataset_id) for role, field in ROLES.items() if (dataset_id := getattr(model, field))]
+    return [(role, found) for role, dataset_id in named if (found := store.datasets.get(user_id, dataset_id))]

@@ -1,18 +1,17 @@
-"""A dry run: what a request for jobs would run, without making any of them."""
+"""A dry run: what a request for jobs would run, without creating any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from runners.protocol import DeviceGrant, Launch, RunRequest, StartFailed
-from runners.registry import RunnerRegistry
-from store.records import NewJob
+from store.records import JobRecord, NewJob
 from taod import masking
 from taod.catalogue.commands.inputs import Assembled
-from taod.catalogue.schema.merge import over_default
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.jobs.command_builder import Planner, command_of
 from taod.services.jobs.submission import Posting
 from taod.types.device import DeviceKind
@@ -21,19 +20,10 @@ from taod.types.plan import PlannedJob
 
 
 class DryRun:
-    """Plans requests for jobs with the code that makes and prepares them, and keeps nothing."""
+    """Plans requests for jobs with the code that creates and prepares them, and stores nothing."""
 
-    def __init__(
-        self,
-        *,
-        root: Root,
-        runners: RunnerRegistry,
-        devices: DevicePool,
-        posting: Posting,
-        planner: Planner,
-    ) -> None:
+    def __init__(self, *, root: Root, devices: DevicePool, posting: Posting, planner: Planner) -> None:
         self._root = root
-        self._runners = runners
         self._devices = devices
         self._posting = posting
         self._planner = planner
@@ -41,16 +31,16 @@ class DryRun:
     def plan(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
         """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
         ids = _stand_ins()
-        jobs = self._posting.new_jobs(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
+        jobs = self._posting.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
         self._posting.check_command_lines(jobs)
-        planned = {job.id: job for job in jobs}
-        return [self._planned(job, planned) for job in jobs]
+        return [self._planned(resolved) for resolved in jobs]
 
-    def _planned(self, job: NewJob, planned: dict[str, NewJob]) -> PlannedJob:
+    def _planned(self, resolved: ResolvedJob) -> PlannedJob:
+        job = resolved.job
         grants = self._grants(job)
-        gpus = self._planner.gpus(job) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
-        assembled, later = self._planner.preview(job, planned, gpus)
-        name, launch = self._launch(job, assembled, grants, gpus)
+        gpus = self._planner.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
+        assembled, later = self._planner.preview(resolved, gpus)
+        name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
         return PlannedJob(
             id=job.id,
@@ -72,7 +62,7 @@ class DryRun:
             warnings=job.warnings,
         )
 
-    def _grants(self, job: NewJob) -> list[DeviceGrant]:
+    def _grants(self, job: JobRecord | NewJob) -> list[DeviceGrant]:
         """As many devices as the job would hold, none of them named: which ones, the scheduler decides."""
         if job.site:
             return [DeviceGrant(job.site, DeviceKind.CLUSTER, 0)]
@@ -80,19 +70,20 @@ class DryRun:
         kind = DeviceKind.GPU if DeviceKind.GPU in kinds else DeviceKind.CPU
         return [DeviceGrant(f"<{kind} {place}>", kind, place) for place in range(job.devices_wanted)]
 
-    def _launch(self, job: NewJob, assembled: Assembled, grants: list[DeviceGrant], gpus: int) -> tuple[str, Launch]:
+    def _launch(
+        self, resolved: ResolvedJob, assembled: Assembled, grants: list[DeviceGrant], gpus: int
+    ) -> tuple[str, Launch]:
         """The runner, and what it would execute; the key in the command line is masked already.
 
         Without a runner the tool's own command line, as it is.
         """
-        whole = None if job.spec is None else over_default(job.network, job.action, job.spec)
-        choice = self._runners.choose(job.network, job.action, whole, wanted=job.asked_runner, place=job.site)
-        if choice.runner is None:
+        job, runner = resolved.job, resolved.choice.runner
+        if runner is None:
             return "", Launch(assembled.argv)
         command = command_of(assembled, job.action, [], gpus)
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:
-            return choice.runner.name, choice.runner.describe(request)
+            return runner.name, runner.describe(request)
         except StartFailed as error:
             raise BadRequest(f"{job.action}: {error}") from error
 

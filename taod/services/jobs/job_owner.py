@@ -1,19 +1,19 @@
-"""The owner of jobs and specs, a dataset or a model, seen alike by the services of both."""
+"""The owner of jobs and specifications: a dataset or a model."""
 
 from __future__ import annotations
 
 import msgspec
 
 from store.records import DatasetRecord, ModelRecord
+from taod.catalogue import Catalogue
 from taod.errors import BadRequest, NotFound
+from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import KIND as DATASET
-from taod.services.datasets.dataset_service import Datasets
-from taod.services.models.model_service import KIND as MODEL
 from taod.services.models.model_service import Models
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who has jobs and specs. `network` is the model's network_arch, or the dataset's type."""
+    """A dataset or model. `network` is the model's network_arch, or the dataset's type."""
 
     kind: str
     id: str
@@ -28,32 +28,30 @@ class Owner(msgspec.Struct, frozen=True):
 class Owners:
     """Finds owners on behalf of a user."""
 
-    def __init__(self, datasets: Datasets, models: Models) -> None:
-        self._datasets = datasets
+    def __init__(self, records: DatasetRecords, models: Models, catalogue: Catalogue) -> None:
+        self._records = records
         self._models = models
+        self._catalogue = catalogue
 
     def find(self, user_id: str, kind: str, owner_id: str) -> Owner:
         """The owner, if the user may see it. Raises NotFound."""
-        if kind == DATASET:
-            dataset = self._datasets.record(user_id, owner_id)
-            return Owner(
-                kind=kind,
-                id=dataset.id,
-                name=dataset.name,
-                user_id=dataset.user_id,
-                network=dataset.type,
-                actions=self._datasets.actions(dataset),
-                dataset=dataset,
-            )
-        model = self._models.record(user_id, owner_id)
+        dataset = self._records.get(user_id, owner_id) if kind == DATASET else None
+        model = self._models.record(user_id, owner_id) if dataset is None else None
+        record = dataset or model
+        assert record is not None
         return Owner(
-            kind=MODEL,
-            id=model.id,
-            name=model.name,
-            user_id=model.user_id,
-            network=model.network_arch,
-            actions=self._models.actions(model),
+            kind=kind,
+            id=record.id,
+            name=record.name,
+            user_id=record.user_id,
+            network=record.type if isinstance(record, DatasetRecord) else record.network_arch,
+            actions=(
+                self._catalogue.actions_for_dataset(record.type, record.format)
+                if isinstance(record, DatasetRecord)
+                else self._models.actions(record)
+            ),
             model=model,
+            dataset=dataset,
         )
 
     def writable(self, user_id: str, kind: str, owner_id: str) -> Owner:

@@ -11,7 +11,6 @@ import msgspec
 
 from store import Store
 from store.records import JobFilter, JobRecord
-from taod.clock import Clock
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 from taod.paths import JobFolder, Root
@@ -19,11 +18,10 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.folders import remove_folder
 from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.job_update import Editing
-from taod.services.jobs.submission import Posting
 from taod.services.models.model_service import veiled
 from taod.services.page import Page, PageRequest
-from taod.services.publisher import Announcer
 from taod.telemetry.bus import EventBus
+from taod.telemetry.publisher import Publisher
 from taod.types.common import JobSort
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
@@ -46,18 +44,16 @@ class Jobs:
         scheduler: Scheduler,
         bus: EventBus,
         owners: Owners,
-        posting: Posting,
-        announcer: Announcer,
-        clock: Clock,
+        update: Editing,
+        publisher: Publisher,
     ) -> None:
         self._store = store
         self._root = root
         self._scheduler = scheduler
         self._bus = bus
         self._owners = owners
-        self._editing = Editing(store=store, scheduler=scheduler, owners=owners, posting=posting, announcer=announcer)
-        self._announcer = announcer
-        self._clock = clock
+        self._update = update
+        self._publisher = publisher
 
     def record(self, user_id: str, job_id: str) -> JobRecord:
         """The stored job. Raises NotFound."""
@@ -164,7 +160,7 @@ class Jobs:
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
         """Change a job that has not started. Raises BadRequest, InvalidSpec."""
-        return self._editing.patch(job, body)
+        return self._update.patch(job, body)
 
     async def delete(self, job: JobRecord) -> None:
         """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
@@ -184,7 +180,7 @@ class Jobs:
         with self._store.lasting():
             self._store.jobs.delete(job.id)
         for each in (*trials, job):
-            self._announcer.job_deleted(each.user_id, each.id)
+            self._publisher.job_deleted(each.user_id, each.id)
             await asyncio.to_thread(remove_folder, self.folder(each).path)
 
     @asynccontextmanager

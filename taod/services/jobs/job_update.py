@@ -1,5 +1,4 @@
-"""Changes of a job that has not started: its priority, its spec, its devices, its place in the queue, whether it is
-held."""
+"""Changes of a job that has not started: priority, specification, devices, queue position, hold and release."""
 
 from __future__ import annotations
 
@@ -12,32 +11,58 @@ from store.records import JobRecord
 from taod.errors import BadRequest
 from taod.ids import is_id
 from taod.scheduler.policy.wait_reasons import short
+from taod.scheduler.resolved_job import ResolvedJob
 from taod.scheduler.scheduler import Scheduler
 from taod.services.jobs.job_owner import Owners
-from taod.services.jobs.submission import Posting
-from taod.services.publisher import Announcer
+from taod.services.jobs.preflight_facts import Preflight
+from taod.services.jobs.requirements import devices_wanted
+from taod.services.jobs.resolution import Resolver
+from taod.services.jobs.spec_service import Specs
+from taod.telemetry.publisher import Publisher
 from taod.types.job import JobPatch
 from taod.types.job_requests import RULES, JobRequest, accepts
 from taod.types.state import State
+from taod.types.warning import Warning, WarningCode
 
 HELD_BY_USER = "held by the user"
 _MOVES = ("before", "after", "position")
+_KEPT = frozenset(
+    {
+        WarningCode.CHECKPOINT_INCOMPLETE,
+        WarningCode.LINK_CHANGED,
+        WarningCode.LINK_UNREADABLE,
+        WarningCode.RECORDED,
+        WarningCode.STALLED,
+        WarningCode.STATUS_LINES,
+    }
+)
+"""Warnings that do not depend on a job's specification."""
 
 
 class Editing:
     """Checks a change as a whole, then writes all of it or nothing, with a line of history for each part."""
 
     def __init__(
-        self, *, store: Store, scheduler: Scheduler, owners: Owners, posting: Posting, announcer: Announcer
+        self,
+        *,
+        store: Store,
+        scheduler: Scheduler,
+        owners: Owners,
+        specs: Specs,
+        resolver: Resolver,
+        preflight: Preflight,
+        publisher: Publisher,
     ) -> None:
         self._store = store
         self._scheduler = scheduler
         self._owners = owners
-        self._posting = posting
-        self._announcer = announcer
+        self._specs = specs
+        self._resolver = resolver
+        self._preflight = preflight
+        self._publisher = publisher
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
-        """Make the change and look at the queue again. Raises BadRequest, InvalidSpec."""
+        """Make the change and wake the scheduler. Raises BadRequest, InvalidSpec."""
         if not accepts(JobRequest.EDIT, job.action, job.state):
             raise BadRequest(f"job {job.id} is {job.state}: {RULES[JobRequest.EDIT].condition}; post a new one instead")
         fields, notes = self._fields(job, body)
@@ -47,7 +72,7 @@ class Editing:
             if body.held is True and job.state is not State.HELD:
                 job = self._store.jobs.transition(job.id, State.HELD, HELD_BY_USER)
             elif body.held is True and job.retry_at is not None:
-                # Held back for another try until now; whose time would release it.
+                # Waiting for its retry until now: the retry's time must not release it.
                 job = self._store.jobs.update(job.id, retry_at=None, reason=HELD_BY_USER)
                 self._store.jobs.note(job.id, HELD_BY_USER)
             elif body.held is False and job.state is State.HELD:
@@ -57,7 +82,7 @@ class Editing:
                 notes.append(moved)
             for note in notes:
                 self._store.jobs.note(job.id, f"changed by the user: {note}")
-        self._announcer.job(job)
+        self._publisher.job(job)
         self._scheduler.wake()
         return job
 
@@ -68,46 +93,72 @@ class Editing:
         if body.priority is not msgspec.UNSET and body.priority != job.priority:
             fields["priority"] = body.priority
             notes.append(f"priority {job.priority} → {body.priority}")
-        owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
-        spec = job.spec
         sweep = self._store.sweeps.get(job.id) is not None
         if sweep and (body.spec is not msgspec.UNSET or body.devices_wanted is not msgspec.UNSET):
             name = "spec" if body.spec is not msgspec.UNSET else "devices_wanted"
-            raise BadRequest(f"{name}: a sweep searches from what it was posted with; cancel it and post anew")
+            raise BadRequest(f"{name}: a sweep keeps the specification of its post; cancel it and post another one")
+        resolved = None
         if body.spec is not msgspec.UNSET:
-            if spec is None:
+            if job.spec is None:
                 raise BadRequest(f"spec: action {job.action!r} of {job.network} takes no spec; leave it out")
-            saved, wanted = self._posting.check_spec(owner, job, body.spec)
-            spec = saved.document
-            fields |= {"spec": spec, "warnings": saved.warnings, "devices_wanted": wanted}
+            resolved, warnings = self._with_spec(job, body.spec)
+            fields |= {
+                "spec": resolved.job.spec,
+                "warnings": warnings,
+                "devices_wanted": resolved.job.devices_wanted,
+            }
             notes.append("spec")
         if body.devices_wanted is not msgspec.UNSET:
-            fields["devices_wanted"] = self._posting.check_devices(owner, job.action, spec, body.devices_wanted)
+            spec = (resolved or self._resolver.resolve(job)).spec
+            fields["devices_wanted"] = self._checked_devices(job.action, spec, body.devices_wanted)
         if fields.get("devices_wanted", job.devices_wanted) != job.devices_wanted:
             notes.append(f"devices {job.devices_wanted} → {fields['devices_wanted']}")
         return fields, notes
 
+    def _with_spec(self, job: JobRecord, document: dict[str, Any]) -> tuple[ResolvedJob, list[Warning]]:
+        """The job with a new specification, checked as when a job is posted, and its warnings then."""
+        owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
+        saved = self._specs.check_for_job(owner, job.action, document)
+        chosen = self._resolver.choose(
+            job.network, job.action, saved.document, asked_runner=job.asked_runner, site=job.site
+        )
+        wanted, _ = self._resolver.placement(job.action, chosen)
+        changed = msgspec.structs.replace(job, spec=saved.document, devices_wanted=wanted)
+        resolved = self._resolver.resolve(changed, chosen)
+        kept = [warning for warning in job.warnings if warning.code in _KEPT]
+        return resolved, [*saved.warnings, *self._preflight.warnings(resolved), *kept]
+
+    def _checked_devices(self, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
+        """The number of devices, where it is not more than the specification asks for. Raises BadRequest."""
+        most = devices_wanted(action, spec, self._resolver.machine)
+        if wanted > most:
+            asks = "its spec asks for" if most > 1 else f"a run of {action} takes"
+            raise BadRequest(
+                f"devices_wanted = {wanted}: {asks} {most}; send {most} or less, or a spec that asks for more"
+            )
+        return wanted
+
     def _moved(self, job: JobRecord, body: JobPatch, moves: list[str]) -> tuple[JobRecord, str]:
-        """Give the job its new place inside its user's jobs of its priority."""
+        """Give the job its new position among its user's jobs of its priority; also the note for its history."""
         if len(moves) > 1:
-            raise BadRequest(f"{' and '.join(moves)}: send one of them, a job has one place")
+            raise BadRequest(f"{' and '.join(moves)}: send only one of them")
         if job.state is not State.QUEUED:
             raise BadRequest(
-                f"{moves[0]}: {short(job)} is {job.state} ({job.reason}); only a job that is queued has a place"
+                f"{moves[0]}: {short(job)} is {job.state} ({job.reason}); only a queued job has a position"
             )
         queue, how = self._store.queue, moves[0]
         if how == "position":
             front = body.position == "front"
             place = queue.move(job.id, before="") if front else queue.move(job.id, after="")
-            told = f"moved to the {body.position}"
+            note = f"moved to the {body.position}"
         else:
             other = self._other(job, how, str(getattr(body, how)))
             place = queue.move(job.id, **{how: other.id})
-            told = f"moved {how} {short(other)}"
-        return self._store.jobs.update(job.id, place=place), told
+            note = f"moved {how} {short(other)}"
+        return self._store.jobs.update(job.id, place=place), note
 
     def _other(self, job: JobRecord, how: str, other_id: str) -> JobRecord:
-        """The job that the place is told by. Raises BadRequest unless it stands in the same line."""
+        """The job that the new position refers to. Raises BadRequest unless it is in the same part of the queue."""
         other = self._store.jobs.get(other_id.lower()) if is_id(other_id) else None
         if other is None or other.user_id != job.user_id:
             raise BadRequest(f"{how} = {other_id!r}: there is no such job; GET …/queue lists those that are queued")
@@ -116,10 +167,10 @@ class Editing:
         if other.state is not State.QUEUED:
             raise BadRequest(f"{how} = {other_id!r}: {short(other)} is {other.state}; name one that is queued")
         if other.site != job.site:
-            raise BadRequest(f"{how} = {other_id!r}: {short(other)} waits elsewhere; name one with the same runner")
+            raise BadRequest(f"{how} = {other_id!r}: {short(other)} has another runner; name one with the same")
         if other.priority != job.priority:
             raise BadRequest(
                 f"{how} = {other_id!r}: {short(other)} has priority {other.priority} and {short(job)} {job.priority}; "
-                f"places are told inside a priority, send priority = {other.priority} with it"
+                f"positions are relative to jobs of one priority, send priority = {other.priority} with it"
             )
         return other

@@ -6,20 +6,20 @@ What it knows comes from the store, the last check's report and a bounded listin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from store import Store
-from store.records import DatasetRecord, JobFilter, JobRecord, NewJob
+from store.records import DatasetRecord, JobFilter
 from taod.catalogue import preflight
 from taod.catalogue.commands.assemble import complete
 from taod.catalogue.commands.sources.detection import INDEXING, has_index_files
 from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
 from taod.errors import BadRequest
-from taod.services.jobs import dataset_inputs, sample_counts
-from taod.services.jobs.command_builder import CONVERSIONS, Planner
+from taod.scheduler.resolved_job import ResolvedJob
+from taod.services.jobs import sample_counts
+from taod.services.jobs.command_builder import Planner, is_conversion
 from taod.types.common import JobSort
 from taod.types.dataset import CheckState, DatasetReport
 from taod.types.state import State
@@ -41,22 +41,20 @@ class Preflight:
         self._planner = planner
         self._report = report
 
-    def warnings(self, job: NewJob | JobRecord, planned: Mapping[str, NewJob] = MappingProxyType({})) -> list[Warning]:
-        """What the rules find; nothing where the job cannot be assembled yet, which its start reports.
+    def warnings(self, resolved: ResolvedJob, together: Sequence[ResolvedJob] = ()) -> list[Warning]:
+        """The warnings of the rules; none where the job cannot be assembled yet, which its start reports.
 
-        `planned` are jobs of the same request by id.
+        `together`: the jobs of the same request.
         """
+        job = resolved.job
         gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
         try:
-            facts = self._planner.facts(job, planned, gpus)
+            facts = self._planner.facts(resolved, gpus)
             spec = complete(facts)
         except BadRequest:
             return []
-        read = [
-            dataset
-            for _, dataset in dataset_inputs.datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id)
-        ]
-        roots = {self._planner.folder(each): each for each in read}
+        roots = {self._planner.folder(dataset): dataset for _, dataset in resolved.datasets}
+        converted_before = any(each.job is not job and is_conversion(each.job.action) for each in together)
         missing = list(_missing(spec, [root for root, each in roots.items() if each.has_data]))
         return preflight.check(
             PreflightFacts(
@@ -65,7 +63,11 @@ class Preflight:
                 missing=missing,
                 folders={each.root: _folders(each.root) for each in missing},
                 unreadable={root: self._unreadable(each) for root, each in roots.items()},
-                converting=frozenset(root for root, each in roots.items() if self._converts(each, job, planned)),
+                converting=frozenset(
+                    root
+                    for root, each in roots.items()
+                    if converted_before or self._planner.converting(each) is not None
+                ),
                 converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each, root))},
                 samples=sample_counts.samples(facts, spec),
                 identities=sample_counts.identities(facts),
@@ -78,15 +80,11 @@ class Preflight:
             return Unreadable(0, "")
         return Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
 
-    def _converts(self, dataset: DatasetRecord, job: NewJob | JobRecord, planned: Mapping[str, NewJob]) -> bool:
-        earlier = [each for each in planned.values() if each is not job and each.action.startswith(CONVERSIONS)]
-        return bool(earlier) or self._planner.converting(dataset) is not None
-
     def _converted_by(self, dataset: DatasetRecord, root: Path) -> str | None:
         """The last completed conversion; of uploaded records with index files the one that writes these."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=frozenset({State.DONE}))
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_DESCENDING)
-        done = next((job.action for job in jobs if job.action.startswith(CONVERSIONS)), None)
+        done = next((job.action for job in jobs if is_conversion(job.action)), None)
         return done or (INDEXING if has_index_files(root) else None)
 
 

@@ -13,8 +13,7 @@ from taod.config import SchedulerConfig
 from taod.errors import BadRequest
 from taod.scheduler.scheduler import Scheduler
 from taod.services.page import Page, PageRequest
-from taod.telemetry.bus import EventBus
-from taod.types.event import EventType
+from taod.telemetry.publisher import Publisher
 from taod.types.job import JobView
 from taod.types.queue import QueuePatch, QueueState
 from taod.types.state import ON_DEVICE, State
@@ -23,10 +22,10 @@ from taod.types.state import ON_DEVICE, State
 class Queue:
     """What may be asked about the queue; it is everybody's."""
 
-    def __init__(self, *, store: Store, scheduler: Scheduler, bus: EventBus, config: SchedulerConfig) -> None:
+    def __init__(self, *, store: Store, scheduler: Scheduler, publisher: Publisher, config: SchedulerConfig) -> None:
         self._store = store
         self._scheduler = scheduler
-        self._bus = bus
+        self._publisher = publisher
         self._config = config
 
     def state(self) -> QueueState:
@@ -62,7 +61,7 @@ class Queue:
                 self._store.queue.pause(user.name, kept if body.reason is msgspec.UNSET else body.reason)
         now = self.state()
         if now != before:
-            self._bus.publish(EventType.QUEUE, now, user_id=None)
+            self._publisher.queue(now)
             self._scheduler.wake()
         return now
 

@@ -9,7 +9,7 @@ import msgspec
 
 from store import Store
 from store.records import DatasetRecord
-from taod.automl.space import GROUP, narrowed
+from taod.automl.space import narrowed, without_search
 from taod.catalogue import Catalogue
 from taod.catalogue.network import of
 from taod.catalogue.preflight import data_defaults
@@ -153,7 +153,7 @@ class Specs:
         if narrows:
             # What a sweep searches is no matter of the tool's own parameters.
             narrowed(owner.network, document)
-            document = {name: group for name, group in document.items() if name != GROUP}
+            document = without_search(document)
         checked = check(owner.network, action, document, strict=self._config.strict)
         if checked.violations:
             raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))

@@ -15,15 +15,15 @@ from taod.catalogue import Catalogue, Network
 from taod.catalogue.commands import shell_safety
 from taod.catalogue.commands.assemble import takes_key
 from taod.clock import Clock, iso
-from taod.errors import BadRequest, NotFound
-from taod.ids import is_id, new_id
+from taod.errors import BadRequest
+from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.folders import remove_folder
 from taod.services.models.model_references import check_references
 from taod.services.page import Page, PageRequest
-from taod.services.patch_fields import given, name_list, take_immutable
-from taod.services.publisher import Announcer
+from taod.services.resources import find, given, name_list, take_immutable
+from taod.telemetry.publisher import Publisher
 from taod.types.common import Sort
 from taod.types.dataset import DatasetType
 from taod.types.job import Job, Result
@@ -55,22 +55,19 @@ class Models:
         root: Root,
         catalogue: Catalogue,
         scheduler: Scheduler,
-        announcer: Announcer,
+        publisher: Publisher,
         clock: Clock,
     ) -> None:
         self._store = store
         self._root = root
         self._catalogue = catalogue
         self._scheduler = scheduler
-        self._announcer = announcer
+        self._publisher = publisher
         self._clock = clock
 
     def record(self, user_id: str, model_id: str) -> ModelRecord:
         """The stored model, if the user may see it. Raises NotFound."""
-        found = self._store.models.get(user_id, model_id.lower()) if is_id(model_id) else None
-        if found is None:
-            raise NotFound(f"there is no model {model_id}; GET …/model lists those that there are")
-        return found
+        return find(self._store.models, "model", user_id, model_id)
 
     def own(self, user_id: str, model_id: str) -> ModelRecord:
         """The stored model, if it is the user's. Raises NotFound; BadRequest where it may only be read."""
@@ -101,7 +98,7 @@ class Models:
         record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
         with self._store.lasting():
             self._store.models.add(record)
-        self._announcer.model(user_id, record.id, "created")
+        self._publisher.model(user_id, record.id, "created")
         return self._view(user_id, [record])[0]
 
     def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> Model:
@@ -118,7 +115,7 @@ class Models:
         if fields:
             with self._store.lasting():
                 record = self._store.models.update(record.id, **fields)
-        self._announcer.model(user_id, record.id, "updated")
+        self._publisher.model(user_id, record.id, "updated")
         self._scheduler.wake()  # Jobs that wait for the data that it had may go on with what it has now.
         return self._view(user_id, [record])[0]
 
@@ -140,7 +137,7 @@ class Models:
         jobs = self._store.jobs.ids_of(KIND, record.id)
         with self._store.lasting():
             self._store.models.delete(record.id)
-        self._announcer.model(user_id, record.id, "deleted")
+        self._publisher.model(user_id, record.id, "deleted")
         for job_id in jobs:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
         return answer

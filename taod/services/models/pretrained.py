@@ -12,7 +12,7 @@ from taod.catalogue import Catalogue, Network
 from taod.clock import Clock, iso
 from taod.config import Config
 from taod.errors import BadRequest
-from taod.services.publisher import Announcer
+from taod.telemetry.publisher import Publisher
 from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION
 from taod.types.model import DEFAULT_DESCRIPTION, Ptm, PtmCreate
 from taod.types.network import NetworkArch
@@ -24,11 +24,11 @@ class Ptms:
     """What may be asked about pretrained models: everybody sees the catalogue's, each user registers weights alone."""
 
     def __init__(
-        self, *, store: Store, catalogue: Catalogue, announcer: Announcer, config: Config, clock: Clock
+        self, *, store: Store, catalogue: Catalogue, publisher: Publisher, config: Config, clock: Clock
     ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._announcer = announcer
+        self._publisher = publisher
         self._config = config
         self._clock = clock
 
@@ -77,7 +77,7 @@ class Ptms:
                 if body.name is not None and not record.public:
                     record = self._store.models.update(record.id, name=body.name)
             self._store.models.register_weights(user_id, record.id, str(weights))
-        self._announcer.model(user_id, record.id, change)
+        self._publisher.model(user_id, record.id, change)
         return _view(record, str(weights))
 
     def _known(self, user_id: str, ngc_path: str, arch: str) -> ModelRecord | None:

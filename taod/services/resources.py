@@ -1,18 +1,35 @@
-"""What is the same for the fields of datasets and models: which were set, which may not change, how lists are told."""
+"""What datasets and models have in common: lookup by id, and the fields of request bodies."""
 
 from __future__ import annotations
 
 import ast
 import json
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from taod.errors import BadRequest
+from taod.errors import BadRequest, NotFound
+from taod.ids import is_id
+
+Record = TypeVar("Record", covariant=True)
+
+
+class Repository(Protocol[Record]):
+    """The records of one kind that a user may see."""
+
+    def get(self, user_id: str, record_id: str, /) -> Record | None: ...
+
+
+def find(repository: Repository[Record], kind: str, user_id: str, record_id: str) -> Record:
+    """The stored record, if the user may see it. Raises NotFound."""
+    found = repository.get(user_id, record_id.lower()) if is_id(record_id) else None
+    if found is None:
+        raise NotFound(f"{kind} {record_id} not found; list them with GET …/{kind}")
+    return found
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
-    """The fields of a body that the client set or that have a default, those left unset apart."""
+    """The fields of a body that the client set or that have a default."""
     values = {name: getattr(body, name) for name in body.__struct_fields__}
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
@@ -27,7 +44,7 @@ def take_immutable(fields: dict[str, Any], record: msgspec.Struct, *names: str) 
             continue
         wanted, has = fields.pop(name), getattr(record, name)
         if wanted != has:
-            raise BadRequest(f"{name} cannot be changed: it is {has!r}, {wanted!r} was given; make a new one instead")
+            raise BadRequest(f"{name} cannot be changed: it is {has!r}, {wanted!r} was given; create a new one instead")
 
 
 def name_list(field: str, value: str | list[str]) -> str:
@@ -39,7 +56,7 @@ def name_list(field: str, value: str | list[str]) -> str:
     if isinstance(value, str):
         parsed = _parse(value) if value.strip() else []
     if not isinstance(parsed, list) or not all(isinstance(name, str) for name in parsed):
-        raise BadRequest(f"{field}: {value!r:.80} is no list of parameter names; send one like \"['a.b', 'c']\"")
+        raise BadRequest(f"{field}: {value!r:.80} is not a list of parameter names; send one like \"['a.b', 'c']\"")
     return json.dumps(parsed)
 
 

@@ -1,27 +1,24 @@
-"""Telling listeners that a dataset, a model or a job changed."""
+"""Publishes every kind of event on the bus: one method for each, with its body and its recipients."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from store.records import JobRecord
 from taod.telemetry.bus import EventBus
 from taod.types.dataset import CheckProgress, UploadProgress
-from taod.types.event import EventType, ResourceChange
+from taod.types.device import Device
+from taod.types.event import EventType, ResourceChange, StatusUpdate
+from taod.types.job import JobUsage
+from taod.types.queue import QueueState
 
 
-class Announcer:
-    """Publishes changes on the event bus, each to the user whom it concerns."""
+class Publisher:
+    """Publishes to the user concerned, or to all users where `user_id` is None."""
 
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
-        self.on_dataset: list[Callable[[str, str, str], None]] = []
-        """Told within the daemon: user, dataset, change."""
 
     def dataset(self, user_id: str, dataset_id: str, change: str, detail: str = "") -> None:
         self._bus.publish(EventType.DATASET, ResourceChange(dataset_id, change, detail), user_id=user_id)
-        for told in self.on_dataset:
-            told(user_id, dataset_id, change)
 
     def upload(self, user_id: str, progress: UploadProgress) -> None:
         self._bus.publish(EventType.UPLOAD, progress, user_id=user_id)
@@ -37,3 +34,15 @@ class Announcer:
 
     def job_deleted(self, user_id: str, job_id: str) -> None:
         self._bus.publish(EventType.JOB_DELETED, ResourceChange(job_id, "deleted"), user_id=user_id)
+
+    def status(self, user_id: str, update: StatusUpdate) -> None:
+        self._bus.publish(EventType.STATUS, update, user_id=user_id)
+
+    def usage(self, user_id: str, usage: JobUsage) -> None:
+        self._bus.publish(EventType.USAGE, usage, user_id=user_id)
+
+    def devices(self, devices: list[Device]) -> None:
+        self._bus.publish(EventType.DEVICES, devices, user_id=None)
+
+    def queue(self, state: QueueState) -> None:
+        self._bus.publish(EventType.QUEUE, state, user_id=None)

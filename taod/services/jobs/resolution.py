@@ -1,0 +1,120 @@
+"""Resolves jobs: chooses the runner, merges the specification over its defaults, finds data and parents.
+
+Submission, dry run, preflight, updates and the launch all read the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from runners.protocol import Elsewhere, Runner, place_of
+from runners.registry import Choice, RunnerRegistry
+from store import Store
+from store.records import JobRecord, ModelRecord, NewJob, SweepRecord
+from taod.catalogue.schema.merge import over_default
+from taod.errors import BadRequest
+from taod.scheduler.devices.inventory import DevicePool
+from taod.scheduler.resolved_job import ResolvedJob
+from taod.services.jobs.dataset_inputs import datasets_read
+from taod.services.jobs.requirements import Machine, devices_wanted
+from taod.types.device import DeviceKind
+
+Spec = dict[str, Any] | None
+
+
+class RunChoice(msgspec.Struct, frozen=True):
+    """How an action would run here: its specification merged over the defaults, and the runner chosen for it."""
+
+    spec: Spec
+    choice: Choice
+
+
+class Resolver:
+    """Resolves jobs against the store, the runners and the devices of this daemon."""
+
+    def __init__(self, store: Store, runners: RunnerRegistry, devices: DevicePool) -> None:
+        self._store = store
+        self._runners = runners
+        self._devices = devices
+
+    def choose(
+        self, network: str, action: str, spec: Spec, *, asked_runner: str | None = None, site: str | None = None
+    ) -> RunChoice:
+        """The runner for an action. `site`: the queue that the job waits in already; None where that is open."""
+        merged = None if spec is None else over_default(network, action, spec)
+        return RunChoice(merged, self._runners.choose(network, action, merged, wanted=asked_runner, place=site))
+
+    def resolve(
+        self,
+        job: JobRecord | NewJob,
+        chosen: RunChoice | None = None,
+        planned: Mapping[str, NewJob] = MappingProxyType({}),
+        sweep: SweepRecord | None = None,
+    ) -> ResolvedJob:
+        """The job with everything that follows from its record.
+
+        `chosen`: the runner where it has been chosen before. `planned`: jobs of the same request by id, which parents
+        may be among. Raises BadRequest where the job's model was deleted.
+        """
+        if chosen is None:
+            chosen = self.choose(job.network, job.action, job.spec, asked_runner=job.asked_runner, site=job.site)
+        return ResolvedJob(
+            job=job,
+            spec=chosen.spec,
+            choice=chosen.choice,
+            model=self._model(job),
+            datasets=datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id),
+            ancestors=list(self._ancestors(job, planned)),
+            sweep=sweep,
+        )
+
+    def placement(self, action: str, chosen: RunChoice) -> tuple[int, str]:
+        """How many devices a job takes, and the site of their queue (empty: this machine).
+
+        Raises BadRequest where no runner can run it, or there are not as many devices as its specification asks for.
+        """
+        runner = self._offered(chosen.choice)
+        if isinstance(runner, Elsewhere):
+            # The cluster allocates its own GPUs: the job takes one slot, and the count is only checked.
+            devices_wanted(action, chosen.spec, Machine(gpus=runner.gpus, cpu_slots=1))
+            return 1, place_of(runner)
+        return devices_wanted(action, chosen.spec, self.machine), ""
+
+    @property
+    def machine(self) -> Machine:
+        """The devices that one run of this machine can have: one MIG instance, or all whole GPUs."""
+        devices = self._devices.devices
+        gpus = [device for device in devices if device.kind is DeviceKind.GPU]
+        most = max(sum(device.parent is None for device in gpus), min(len(gpus), 1))
+        return Machine(gpus=most, cpu_slots=sum(device.kind is DeviceKind.CPU for device in devices))
+
+    def _offered(self, choice: Choice) -> Runner:
+        if choice.runner is None:
+            raise BadRequest(choice.refusal)
+        if place_of(choice.runner) not in {"", *(device.id for device in self._devices.devices)}:
+            raise BadRequest(
+                f"runner = {choice.runner.name!r}: its runs need slots that are not offered; "
+                "name it in runner.order or in a runner.rule"
+            )
+        return choice.runner
+
+    def _model(self, job: JobRecord | NewJob) -> ModelRecord | None:
+        if job.owner_kind != "model":
+            return None
+        model = self._store.models.get(job.user_id, job.owner_id)
+        if model is None:
+            raise BadRequest(f"the model of job {job.id} was deleted")
+        return model
+
+    def _ancestors(self, job: JobRecord | NewJob, planned: Mapping[str, NewJob]) -> Iterator[JobRecord | NewJob]:
+        parent_id = job.parent_id
+        while parent_id is not None:
+            parent = planned[parent_id] if parent_id in planned else self._store.jobs.get(parent_id)
+            if parent is None:
+                return
+            yield parent
+            parent_id = parent.parent_id
