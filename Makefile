@@ -46,6 +46,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_any_count.py
 	$(BIN)/lint-imports
 
 format: install

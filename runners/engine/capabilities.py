@@ -41,7 +41,8 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
     missing = [module for module in actions[action] if find_spec(module) is None]
     if missing:
         reason = f"The embedded engine needs {', '.join(missing)}, which this Python lacks."
-        return False, reason, "Install the extra: pip install 'taod[engine]'."
+        extra = "data" if network in data.SERVICES else "engine"
+        return False, reason, f"Install the extra: pip install 'taod[{extra}]'."
     if spec is None:
         return True, "", ""
     try:

@@ -65,7 +65,7 @@ def segmented(top: Path, *, ids: tuple[int, int] = (3, 7)) -> dict[str, Any]:
                 continue
             packed = peer.encode(np.asfortranarray(found.astype("uint8")))
             text = packed["counts"].decode()
-            runs = list(shapes.of_columns((found.T * np.uint8(255)).tobytes()))
+            runs = list(shapes.runs(found))
             document["annotations"].append(
                 {
                     "id": 1000 + 10 * number + class_,
@@ -226,7 +226,7 @@ bits = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
 @given(bits)
 def test_regions_are_those_of_scipy(mask: np.ndarray) -> None:
     image = Image.fromarray(mask * np.uint8(255))
-    found = shapes.parts(shapes.runs(image), image.height)
+    found = shapes.parts(shapes.runs(mask > 0), image.height)
     labelled, count = ndimage.label(mask, structure=np.ones((3, 3)))
     wanted = {(labelled == number).tobytes() for number in range(1, count + 1)}
     assert {(np.asarray(shapes.of_runs(one, image.size)) > 0).tobytes() for one in found} == wanted

@@ -34,6 +34,12 @@ def test_polygons_have_the_pixels_that_pycocotools_gives_them(
     assert np.array_equal(found, wanted * 255)
 
 
+def test_a_polygon_far_beyond_the_image_is_rasterised_by_its_part_inside() -> None:
+    whole = shapes.mask(Segmentation(((-1e7, -1e7, 1e7, -1e7, 1e7, 1e7, -1e7, 1e7),)), (5, 4))
+    assert whole.getextrema() == (255, 255)
+    assert shapes.mask(Segmentation(((1e6, 1e6, 1e7, 1e6, 1e7, 1e7),)), (5, 4)).getextrema() == (0, 0)
+
+
 @given(bits)
 def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
     wanted = peer.encode(np.asfortranarray(mask.astype("uint8")))
@@ -43,7 +49,7 @@ def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
     size = (mask.shape[1], mask.shape[0])
     image = shapes.of_runs(counts, size)
     assert np.array_equal(np.asarray(image), mask * 255)
-    assert list(shapes.runs(image)) == counts
+    assert list(shapes.runs(np.asarray(image) > 0)) == counts
     whole = Segmentation(counts=tuple(counts), size=size)
     assert segments.area(whole) == peer.area(wanted)
     box = segments.bounds(whole)

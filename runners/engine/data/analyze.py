@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from PIL import Image, ImageDraw
 
-from runners.engine.data import boxes, charts, shapes, unet
+from runners.engine.data import boxes, shapes, unet
 from runners.engine.data.check import write
 from runners.engine.data.segment_figures import Segments
 from runners.engine.errors import DataError
@@ -148,33 +148,30 @@ def _summary(
 
 
 def _graphs(folder: Path, graph: _Graph, items: list[Item], counts: Counter[str], segments: Segments) -> None:
-    size = tuple(min(max(side, 4), 60) * charts.PIXELS_PER_UNIT for side in (graph.width, graph.height))
+    from runners.engine.data.charts import bars, histogram
+
     place = folder / "graphs"
     place.mkdir(exist_ok=True)
-    across, down = size
-    charts.bars(place / "classes.png", "Objects of each class", dict(counts), (across, down), everything=graph.show_all)
+    size = min(max(graph.width, 4), 60), min(max(graph.height, 4), 60)
+    bars(place / "classes.png", "Objects of each class", dict(counts), size, everything=graph.show_all)
     if segments.pixels:
         pixels = dict(segments.pixels)
-        charts.bars(
-            place / "class_pixels.png", "Pixels of each class", pixels, (across, down), everything=graph.show_all
-        )
+        bars(place / "class_pixels.png", "Pixels of each class", pixels, size, everything=graph.show_all)
     if segments.image_shares:
-        title = "Areas of segmentations, of the image"
-        charts.histogram(place / "segment_areas.png", title, segments.image_shares, (across, down), "%")
-    found = [label.box for item in items for label in item.labels if label.box is not None and kitti.is_object(label)]
-    sheet = (across, down)
-    charts.histogram(place / "box_widths.png", "Widths of boxes", [box.width for box in found], sheet, "px")
-    charts.histogram(place / "box_heights.png", "Heights of boxes", [box.height for box in found], sheet, "px")
+        title = "Areas of segmentations, as a share of the image"
+        histogram(place / "segment_areas.png", title, segments.image_shares, size, "%")
+    objects = [(item, label) for item in items for label in item.labels if kitti.is_object(label)]
+    found = [label.box for _, label in objects if label.box is not None]
+    histogram(place / "box_widths.png", "Widths of boxes", [box.width for box in found], size, "px")
+    histogram(place / "box_heights.png", "Heights of boxes", [box.height for box in found], size, "px")
     shares = [
         100 * label.box.width * label.box.height / (item.size[0] * item.size[1])
-        for item in items
-        if item.size is not None
-        for label in item.labels
-        if label.box is not None and kitti.is_object(label)
+        for item, label in objects
+        if item.size is not None and label.box is not None
     ]
-    charts.histogram(place / "box_areas.png", "Areas of boxes, of the image", shares, sheet, "%")
+    histogram(place / "box_areas.png", "Areas of boxes, as a share of the image", shares, size, "%")
     each = [float(sum(map(kitti.is_object, item.labels))) for item in items]
-    charts.histogram(place / "objects_per_image.png", "Objects of each image", each, sheet)
+    histogram(place / "objects_per_image.png", "Objects of each image", each, size)
 
 
 def _draw(

@@ -7,10 +7,11 @@ from typing import Any
 from runners.engine.errors import SpecError
 from runners.engine.spec import lookup
 
+_SHAPES = ("PIL", "numpy", "pycocotools")
 SERVICES: dict[str, dict[str, tuple[str, ...]]] = {
-    "annotations": {"convert": ("PIL",)},
-    "analytics": {"analyze": ("PIL",), "validate": ("PIL",)},
-    "augmentation": {"generate": ("PIL",)},
+    "annotations": {"convert": _SHAPES},
+    "analytics": {"analyze": (*_SHAPES, "matplotlib"), "validate": _SHAPES},
+    "augmentation": {"generate": _SHAPES},
     "dataset": {"check": ("PIL",)},
 }
 """Service → action → modules that it needs."""

@@ -1,25 +1,20 @@
-"""Segmentations as images of 0 and 255, painted as pycocotools does, and moved as the image's points are.
-
-A polygon's pixels are found as there: corners go to fifths of a pixel, and in each column a pixel's middle decides.
-"""
+"""Segmentations as images of 0 and 255, rasterised by pycocotools, and moved as the image's points are."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from PIL import Image, ImageChops
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pycocotools import mask as coco_masks
 
 from runners.engine.data.affine import SAME, Matrix, inverse
 from taod.datasets.formats.segments import LEAST_NUMBERS, Segmentation, ring_area
 
-FINE = 5
-"""Steps of a pixel that a polygon's corners are rounded to."""
-_MIDDLE = 2
-"""The step whose way to the next crosses a column's middle."""
 INSIDE = 255
+FAR = 10_000
 PLACES = 3
 """Digits of moved corners behind the point."""
 LEAST_AREA = 1e-3
@@ -30,93 +25,39 @@ def mask(segmentation: Segmentation, size: tuple[int, int]) -> Image.Image:
     """An image of mode L, `size` in width and height, 255 inside."""
     if not segmentation.polygons:
         return of_runs(segmentation.counts, segmentation.size)
-    whole: Image.Image | None = None
-    for ring in segmentation.polygons:
-        one = of_runs(runs_of_ring(ring, size), size)
-        whole = one if whole is None else ImageChops.lighter(whole, one)
-    return whole if whole is not None else Image.new("L", size)
+    width, height = size
+    # Far corners would cost memory by their distance; what is outside the image has no pixels.
+    near = [_near(ring, size) for ring in segmentation.polygons]
+    rings = [list(ring) for ring in near if len(ring) >= LEAST_NUMBERS]
+    if not rings:
+        return Image.new("L", size)
+    return Image.fromarray(coco_masks.decode(coco_masks.merge(coco_masks.frPyObjects(rings, height, width))) * INSIDE)
+
+
+def _near(ring: Sequence[float], size: tuple[int, int]) -> Sequence[float]:
+    """A polygon, cut at `FAR` pixels from the image where a corner is farther away."""
+    box = (-FAR, -FAR, size[0] + FAR, size[1] + FAR)
+    inside = all(box[0] <= x <= box[2] for x in ring[::2]) and all(box[1] <= y <= box[3] for y in ring[1::2])
+    return ring if inside else _within(ring, box)
 
 
 def of_runs(counts: Sequence[int], size: tuple[int, int]) -> Image.Image:
-    """The image of run lengths down the columns."""
-    width, height = size
-    data = b"".join((b"\xff" if at % 2 else b"\0") * count for at, count in enumerate(counts))
-    # Run lengths go down the columns, an image's bytes along the rows.
-    return Image.frombytes("L", (height, width), data).transpose(Image.Transpose.TRANSPOSE)
+    """The image of run lengths down the columns, 255 inside."""
+    values = np.repeat((np.arange(len(counts)) % 2 * INSIDE).astype(np.uint8), counts)
+    return Image.fromarray(np.ascontiguousarray(values.reshape(size).T))
 
 
-def runs(image: Image.Image) -> tuple[int, ...]:
-    """Run lengths down the columns of an image of 0 and 255."""
-    return of_columns(image.transpose(Image.Transpose.TRANSPOSE).tobytes())
-
-
-def of_columns(data: bytes) -> tuple[int, ...]:
-    """Run lengths of bytes that are 0 or 255, those of 0 first."""
-    found: list[int] = []
-    at, wanted = 0, b"\xff"
-    while at < len(data):
-        end = data.find(wanted, at)
-        end = len(data) if end < 0 else end
-        found.append(end - at)
-        at, wanted = end, b"\0" if wanted == b"\xff" else b"\xff"
-    return tuple(found)
+def runs(inside: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    """Run lengths down the columns of an array of height x width, those outside first."""
+    flat = np.concatenate([[False], inside.ravel(order="F")])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    return tuple(np.diff(edges, prepend=0, append=inside.size).tolist())
 
 
 def of_mask(image: Image.Image) -> Segmentation | None:
     """What an image of 0 and 255 shows, as run lengths; None where it is empty."""
-    counts = runs(image)
+    counts = runs(np.asarray(image) > 0)
     return Segmentation(counts=counts, size=image.size) if len(counts) > 1 else None
-
-
-def runs_of_ring(ring: Sequence[float], size: tuple[int, int]) -> tuple[int, ...]:
-    """Run lengths of one polygon's pixels."""
-    width, height = size
-    corners = [(int(FINE * x + 0.5), int(FINE * y + 0.5)) for x, y in zip(ring[::2], ring[1::2], strict=True)]
-    edges = zip(corners, [*corners[1:], corners[0]], strict=True)
-    met = Counter(
-        column * height + _row(step, height) for start, end in edges for column, step in _crossings(start, end, width)
-    )
-    turns = [*sorted(place for place, often in met.items() if often % 2 and place < width * height), width * height]
-    return tuple(end - start for start, end in zip([0, *turns], turns, strict=False))
-
-
-def _row(step: int, height: int) -> int:
-    return math.ceil(min(max((step + 0.5) / FINE - 0.5, 0.0), height))
-
-
-def _crossings(start: tuple[int, int], end: tuple[int, int], width: int) -> Iterator[tuple[int, int]]:
-    """Columns whose middle an edge crosses, with the step at which it does; all in fifths of a pixel."""
-    across, down = abs(end[0] - start[0]), abs(end[1] - start[1])
-    if not across:
-        return
-    if (across >= down and start[0] > end[0]) or (across < down and start[1] > end[1]):
-        start, end = end, start
-    least, most = min(start[0], end[0]), max(start[0], end[0])
-    columns = range(max(-((_MIDDLE - least) // FINE), 0), min((most - 1 - _MIDDLE) // FINE, width - 1) + 1)
-    if across >= down:
-        slope = (end[1] - start[1]) / across
-        for column in columns:
-            at = column * FINE + _MIDDLE - start[0]
-            yield column, min(int(start[1] + slope * at + 0.5), int(start[1] + slope * (at + 1) + 0.5))
-        return
-    slope = (end[0] - start[0]) / down
-    for column in columns:
-        edge = column * FINE + _MIDDLE
-        yield column, start[1] + _before(start[0], slope, edge, down)
-
-
-def _before(start: int, slope: float, edge: int, most: int) -> int:
-    """The last step down before the line, rounded to fifths, goes over from `edge` to the next, or back."""
-
-    def beyond(step: int) -> bool:
-        return (int(start + slope * step + 0.5) > edge) == (slope > 0)
-
-    step = min(max(math.floor((edge + 0.5 - start) / slope), 0), most)
-    while step > 0 and beyond(step):
-        step -= 1
-    while step < most and not beyond(step + 1):
-        step += 1
-    return step
 
 
 def move(
@@ -154,8 +95,13 @@ def clip(ring: Sequence[float], size: tuple[int, int]) -> list[float]:
 
     Source: Sutherland and Hodgman, Reentrant polygon clipping (Communications of the ACM, 1974).
     """
+    return _within(ring, (0, 0, *size))
+
+
+def _within(ring: Sequence[float], box: tuple[int, int, int, int]) -> list[float]:
+    left, top, right, bottom = map(float, box)
     points = list(zip(ring[::2], ring[1::2], strict=True))
-    for axis, edge, sign in ((0, 0.0, 1), (1, 0.0, 1), (0, float(size[0]), -1), (1, float(size[1]), -1)):
+    for axis, edge, sign in ((0, left, 1), (1, top, 1), (0, right, -1), (1, bottom, -1)):
         points = _cut(points, axis, edge, sign)
     return [value for point in points for value in point]
 

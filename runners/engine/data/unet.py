@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from PIL import Image
 
 from runners.engine.data import boxes, shapes
@@ -65,13 +66,12 @@ def traced(item: Item, top: Path, classes: Classes, *, regions: bool) -> Item | 
     mask = opened(top, item.mask)
     if isinstance(mask, Problem):
         return mask
-    columns = mask.transpose(Image.Transpose.TRANSPOSE).tobytes()
+    numbers = np.asarray(mask)
     labels: list[Label] = []
     for number, count in enumerate(mask.histogram()):
         if not count or number == classes.background:
             continue
-        table = bytes(255 if value == number else 0 for value in range(256))
-        counts = shapes.of_columns(columns.translate(table))
+        counts = shapes.runs(numbers == number)
         for part in shapes.parts(counts, mask.height) if regions else [counts]:
             found = Segmentation(counts=part, size=mask.size)
             name = masks.class_name(number, classes.names)

@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard, TypeVar
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Annotation(msgspec.Struct):
     bbox: list[float] | None = None
     """Left, top, width, height in pixels."""
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
-    area: Any = None
+    area: object = None
     iscrowd: int | None = None
     keypoints: list[float] | None = None
 
@@ -59,6 +59,9 @@ class Document(msgspec.Struct):
     annotations: list[Annotation] = []
     places: dict[str, list[int]] = {}
     """Where each element was in the file's list, for lists from which wrong ones were left out."""
+
+
+Element = TypeVar("Element", Image, Category)
 
 
 class _Loose(msgspec.Struct):
@@ -74,7 +77,7 @@ SEGMENTATION = frozenset({"id", "segmentation", "size"})
 READABLE: frozenset[str] = frozenset()
 """What the engine's data services need beside ids of images and categories: nothing; they fill in what is missing."""
 
-_KINDS: dict[str, Any] = {"images": Image, "categories": Category, "annotations": Annotation}
+_KINDS: dict[str, type[msgspec.Struct]] = {"images": Image, "categories": Category, "annotations": Annotation}
 _EXPECTED = {
     "images": "id and file_name, width and height as whole numbers",
     "categories": "id (a whole number) and name",
@@ -231,9 +234,9 @@ def read(
         yield from (segmentations.Numbered(path) for path in sorted(image_paths(top, images)))
         return
     lines = Lines(data, file)
-    names, wrong = _unique(document, "categories", file, lines)
+    names, wrong = _unique(document, "categories", document.categories, file, lines)
     yield from wrong
-    known, wrong = _unique(document, "images", file, lines)
+    known, wrong = _unique(document, "images", document.images, file, lines)
     yield from wrong
     yield from _category_names(document, file, lines)
     if "size" in required:
@@ -282,7 +285,7 @@ def read_segments(top: Path) -> Iterator[Found]:
 
 def _items(
     document: Document,
-    known: dict[int, Any],
+    known: dict[int, Image],
     labels: dict[int, list[Label]],
     places: dict[int, list[int]],
     there: set[str],
@@ -345,7 +348,7 @@ def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[st
     return what, f"an image at this path below {images}/"
 
 
-def is_area(value: object) -> bool:
+def is_area(value: object) -> TypeGuard[int | float]:
     """Whether it can be an annotation's `area`: a finite number that is not negative."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
@@ -392,11 +395,13 @@ def _lacking(one: Annotation, place: int, required: frozenset[str], used: dict[i
 _NO_SEGMENTATION = (b"null", b"[]", b"{}", b"[[]]")
 
 
-def _unique(document: Document, key: str, file: str, lines: Lines) -> tuple[dict[int, Any], list[Problem]]:
-    found: dict[int, Any] = {}
+def _unique(
+    document: Document, key: str, elements: list[Element], file: str, lines: Lines
+) -> tuple[dict[int, Element], list[Problem]]:
+    found: dict[int, Element] = {}
     places: dict[int, int] = {}
     problems = []
-    for index, one in enumerate(getattr(document, key)):
+    for index, one in enumerate(elements):
         place = _place(document, key, index)
         if one.id in found:
             what = f"{key}[{place}]: id {one.id} is already used by {key}[{places[one.id]}]"
@@ -412,7 +417,9 @@ def _place(document: Document, key: str, index: int) -> int:
     return index if places is None else places[index]
 
 
-def _wrong(one: Annotation, names: dict[int, Any], known: dict[int, Any], keypoints: bool) -> tuple[str, str] | None:
+def _wrong(
+    one: Annotation, names: dict[int, Category], known: dict[int, Image], keypoints: bool
+) -> tuple[str, str] | None:
     """What is wrong with an annotation, and what was expected."""
     if one.category_id not in names:
         return f"category_id {one.category_id} is not among the categories", "the id of a category"
