@@ -30,7 +30,9 @@ PLACES = [
     for name in RULED
     for action in index()[name].specs
     for group, *names in network_file(name).one_of
-    if (node := table(name, action).node(group) if group else table(name, action).root) is not None and node.listed
+    if (node := table(name, action).node(group) if group else table(name, action).root) is not None
+    and node.listed
+    and not node.name.endswith("data_sources")
 ]
 SGD = {"training_config": {"optimizer": {"sgd": {"momentum": 0.8}}}}
 
@@ -67,6 +69,18 @@ def test_two_at_once_are_refused_by_both_validators(name: str) -> None:
             assert not jsonschema.Draft202012Validator(schema(name, action)).is_valid(document)
             merge.put(document, prefix + both[0], None)
             assert not any("only one of" in str(v) for v in check(name, action, document).violations)
+
+
+@pytest.mark.parametrize("name", ["yolo_v3", "yolo_v4", "yolo_v4_tiny"])
+@pytest.mark.parametrize("group", ["data_sources", "validation_data_sources"])
+def test_a_data_source_has_labels_or_records(name: str, group: str) -> None:
+    both = {"label_directory_path": "/labels", "tfrecords_path": "/records/*"}
+    document = {"dataset_config": {group: [{"tfrecords_path": "/records/*"}, both]}}
+    (violation,) = check(name, "train", document).violations
+    assert str(violation).startswith(
+        f"$.dataset_config.{group}[1]: must have only one of label_directory_path, tfrecords_path"
+    )
+    assert check(name, "train", {"dataset_config": {group: {"tfrecords_path": "/records/*"}}}).ok
 
 
 def test_the_tool_gets_the_optimiser_that_was_asked_for(tmp_path: Path) -> None:

@@ -64,14 +64,32 @@ def test_tables_have_the_types_that_the_tool_declares(name: str, action: str) ->
 
 @pytest.mark.parametrize(("name", "action"), DECLARED)
 def test_one_of_rules_are_those_of_the_tool(name: str, action: str) -> None:
-    """Each oneof of which the table lists several members is a rule, unless data sources fill it in."""
+    """Each oneof of which the table lists several members is a rule."""
     rules = {(group, frozenset(names)) for group, *names in network_file(name).one_of}
     for node in (table(name, action).root, *nodes(table(name, action).root)):
         message = node.field.message if node.field else messages.root(name, action) if not node.path else ""
         for group in messages.one_of(message) if message else []:
             listed = {each for each in group if each in node.children and node.children[each].listed}
-            if len(listed) > 1 and not node.name.endswith("data_sources"):
+            if len(listed) > 1:
                 assert any(path == node.path and listed <= names for path, names in rules), (node.path, group)
+
+
+def _clustering(algorithm: object) -> dict[str, Any]:
+    entry = {"key": "car", "postprocessing_config": {"clustering_config": {"clustering_algorithm": algorithm}}}
+    return {"classwise_config": [entry]}
+
+
+@pytest.mark.parametrize("algorithm", [1, "nms", "NMS", "__NMS__"])
+def test_an_enum_in_an_entry_of_a_class_takes_names_in_any_case_and_numbers(algorithm: object) -> None:
+    rows = table("detectnet_v2", "train")
+    assert normalise(rows, _clustering(algorithm)) == _clustering("__NMS__")
+    assert check("detectnet_v2", "train", _clustering(algorithm)).violations == []
+    (violation,) = check("detectnet_v2", "train", _clustering("MEAN")).violations
+    assert violation.rule == "must be one of DBSCAN, NMS, HYBRID"
+    value = "clustering_config { clustering_algorithm: 1 }"
+    text = f"postprocessing_config {{ target_class_config {{ key: 'car' value {{ {value} }} }} }}"
+    (entry,) = parse("protobuf", text, "detectnet_v2", "train")["classwise_config"]
+    assert entry["postprocessing_config"]["clustering_config"]["clustering_algorithm"] == "__NMS__"
 
 
 @pytest.mark.parametrize(("name", "action"), DECLARED)

@@ -192,6 +192,7 @@ class Table:
         _settle(self.root)
         if message is not None:
             _declare(self.root, message)
+            _declare_classwise(self)
         self.comparisons = [_comparison(row.path, rule) for row in rows for rule in row.compare]
         self.required = [row for row in rows if row.required and self._asked_for(row)]
         self.automl = [row.path for row in rows if row.automl]
@@ -246,6 +247,22 @@ def _declare(node: Node, message: str) -> None:
         child.field = field
         if field.message:
             _declare(child, field.message)
+
+
+_CLASSWISE = {
+    "classwise_config.value.bbox_rasterizer_config": "bbox_rasterizer_config.target_class_config.value",
+    "classwise_config.value.cost_function_config": "cost_function_config.target_classes",
+    "classwise_config.value.evaluation_config.evaluation_box_config": "evaluation_config.evaluation_box_config.value",
+    "classwise_config.postprocessing_config": "postprocessing_config.target_class_config.value",
+}
+"""Part of a class's entry -> the place in the tool's message where `classwise.split` writes it."""
+
+
+def _declare_classwise(table: Table) -> None:
+    for part, place in _CLASSWISE.items():
+        node, declared = table.node(part), table.node(place)
+        if node is not None and declared is not None and declared.field is not None and declared.field.message:
+            _declare(node, declared.field.message)
 
 
 def _comparison(path: str, rule: str) -> Comparison:

@@ -6,7 +6,7 @@ A fast walk of the document instead of a general JSON Schema validator, so that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 import msgspec
@@ -247,11 +247,21 @@ def _check_comparisons(table: Table, document: dict[str, Any], walk: _Walk) -> N
 
 def _check_alternatives(network: Network, document: dict[str, Any], found: list[Violation]) -> None:
     for group, *names in network.file.one_of:
-        holder = merge.get(document, group) if group else document
-        given = [name for name in names if isinstance(holder, dict) and holder.get(name) is not None]
-        if len(given) > 1:
-            rule = f"must have only one of {', '.join(names)}; take the others out or set them to null"
-            found.append(Violation(f"$.{group}" if group else "$", given, rule))
+        for path, holder in _groups(document, group):
+            given = [name for name in names if holder.get(name) is not None]
+            if len(given) > 1:
+                rule = f"must have only one of {', '.join(names)}; take the others out or set them to null"
+                found.append(Violation(path, given, rule))
+
+
+def _groups(document: dict[str, Any], group: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, object) at a dotted path; of a list each item that is an object."""
+    holder = merge.get(document, group) if group else document
+    path = f"$.{group}" if group else "$"
+    if isinstance(holder, dict):
+        yield path, holder
+    elif isinstance(holder, list):
+        yield from ((f"{path}[{place}]", item) for place, item in enumerate(holder) if isinstance(item, dict))
 
 
 def _first(value: Any) -> Any:
