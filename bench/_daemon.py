@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from taod.client import AsyncClient
 from taod.client.find import find
-from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
 from taod.types.model import ModelCreate
 
@@ -62,14 +62,14 @@ def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[P
 
 
 @asynccontextmanager
-async def model(root: Path) -> AsyncIterator[tuple[Client, str]]:
+async def model(root: Path) -> AsyncIterator[tuple[AsyncClient, str]]:
     """A client, and a model whose train can be posted at once."""
-    async with Client.of(find(root)) as client:
-        data = await client.create_dataset(
+    async with AsyncClient.from_info(find(root)) as client:
+        data = await client.datasets.create(
             DatasetCreate(type="image_classification", format="classification_pyt", name="two images")
         )
-        await client.upload(data.id, _two_images(root.parent))
-        made = await client.create_model(
+        await client.datasets.upload(data.id, _two_images(root.parent))
+        made = await client.models.create(
             ModelCreate(network_arch="classification_pyt", name="bench", train_datasets=[data.id], eval_dataset=data.id)
         )
         yield client, made.id

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import _filled
 from bench._terminal import Terminal, dashboard
 from bench.daemon import _first_answer, _serving
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.client.find import find
 from taod.paths import Root
 
@@ -47,9 +47,9 @@ def run() -> list[tuple[str, str, str]]:
 
 async def _jobs(root: Root) -> tuple[str, str, str]:
     """Ids of the newest job, the one after it, and the oldest."""
-    async with Client.of(find(root.path)) as client:
-        first = await client.jobs(size=2)
-        last = await client.jobs(skip=first.total - 1, size=1)
+    async with AsyncClient.from_info(find(root.path)) as client:
+        first = await client.jobs.list(size=2)
+        last = await client.jobs.list(skip=first.total - 1, size=1)
     return first.items[0].id, first.items[1].id, last.items[0].id
 
 

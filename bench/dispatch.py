@@ -14,8 +14,7 @@ from pathlib import Path
 from bench._daemon import milliseconds, model, serving
 from bench._queues import Peer, TaskSpooler, peers
 from runners import processes
-from taod.client.http import Client
-from taod.client.watch import watch_job
+from taod.client import AsyncClient
 from taod.paths import Root
 from taod.types.event import StatusUpdate
 from taod.types.job import JobRun, JobView
@@ -69,10 +68,10 @@ async def _dispatch(root: Path) -> tuple[list[float], list[float]]:
         train = JobRun(actions=["train"])
         for _ in range(POSTS):
             posted = time.time()
-            (job_id,) = await client.run("model", model_id, train)
+            (job_id,) = await client.jobs.run("model", model_id, train)
             await _ended(client, job_id)
             starts.append(_moment(root, job_id, "began") - posted)
-        job_ids = await client.run("model", model_id, [train] * QUEUED)
+        job_ids = await client.jobs.run("model", model_id, [train] * QUEUED)
         await _ended(client, job_ids[-1])
         gaps = [
             _moment(root, after, "began") - _moment(root, before, "ended")
@@ -81,8 +80,8 @@ async def _dispatch(root: Path) -> tuple[list[float], list[float]]:
     return starts, gaps
 
 
-async def _ended(client: Client, job_id: str) -> None:
-    async with aclosing(watch_job(client, job_id)) as updates:
+async def _ended(client: AsyncClient, job_id: str) -> None:
+    async with aclosing(client.jobs.watch(job_id)) as updates:
         async for update in updates:
             if isinstance(update, JobView) and update.state.ended:
                 assert update.state.value == "done", update.reason
@@ -92,8 +91,8 @@ async def _ended(client: Client, job_id: str) -> None:
 async def _events(root: Path) -> list[float]:
     delays = []
     async with model(root) as (client, model_id):
-        (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
-        async with aclosing(watch_job(client, job_id)) as updates:
+        (job_id,) = await client.jobs.run("model", model_id, JobRun(actions=["train"]))
+        async with aclosing(client.jobs.watch(job_id)) as updates:
             async for update in updates:
                 if isinstance(update, StatusUpdate) and update.epoch:
                     delays.append(time.time() - float(update.message))
@@ -107,14 +106,14 @@ async def _cancels(root: Path) -> list[float]:
     delays = []
     async with model(root) as (client, model_id):
         for _ in range(CANCELS):
-            (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
-            async with aclosing(watch_job(client, job_id)) as updates:
+            (job_id,) = await client.jobs.run("model", model_id, JobRun(actions=["train"]))
+            async with aclosing(client.jobs.watch(job_id)) as updates:
                 async for update in updates:
                     if isinstance(update, StatusUpdate) and update.epoch:
                         break
             descriptor = os.pidfd_open(int((Root(root).job(job_id).results / "pid").read_text()))
             at = time.perf_counter()
-            asking = asyncio.create_task(client.cancel(job_id))
+            asking = asyncio.create_task(client.jobs.cancel(job_id))
             await processes.readable(descriptor)
             delays.append(time.perf_counter() - at)
             os.close(descriptor)

@@ -15,7 +15,7 @@ import psutil
 
 from bench import _daemon
 from bench._terminal import Terminal, dashboard
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.client.find import find
 from taod.types.job import JobRun
 from taod.types.state import State
@@ -54,16 +54,16 @@ def run(minutes: float = 1.0) -> list[tuple[str, str, str]]:
 
 async def _post(root: Path) -> None:
     async with _daemon.model(root) as (client, model_id):
-        await client.run("model", model_id, [JobRun(["train"]) for _ in range(RUNS)])
+        await client.jobs.run("model", model_id, [JobRun(["train"]) for _ in range(RUNS)])
 
 
 async def _cancel(root: Path) -> None:
     """End the runs: they would outlive the daemon."""
-    async with Client.of(find(root)) as client:
-        for view in (await client.jobs(state=State.RUNNING)).items:
-            await client.cancel(view.id)
+    async with AsyncClient.from_info(find(root)) as client:
+        for view in (await client.jobs.list(state=State.RUNNING)).items:
+            await client.jobs.cancel(view.id)
         for _ in range(300):
-            counts = await client.job_counts()
+            counts = await client.jobs.counts()
             if not counts.get(State.STOPPING, 0) and not counts.get(State.RUNNING, 0):
                 return
             await asyncio.sleep(0.1)

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench._daemon import serving
-from taod.client import uploads
+from taod.client import AsyncClient, uploads
 from taod.client.find import find
-from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
 
 MB = 1024 * 1024
@@ -64,16 +63,16 @@ async def _measure(root: Path, archive: Path, kind: str) -> list[tuple[str, str,
     size = archive.stat().st_size  # noqa: ASYNC240
     for how, part in (("one form", 1 << 60), ("parts of 64 MiB, SHA-256", 64 * MB)):
         uploads.PART_BYTES = part
-        async with Client.of(find(root)) as client:
-            made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt"))
+        async with AsyncClient.from_info(find(root)) as client:
+            made = await client.datasets.create(DatasetCreate("image_classification", "classification_pyt"))
             pid = find(root).pid
             before = _reset_peak(pid)
             os.sync()
             began = time.perf_counter()
-            await client.upload(made.id, archive, checksum=part < 1 << 60)
+            await client.datasets.upload(made.id, archive, checksum=part < 1 << 60)
             took_s = time.perf_counter() - began
             peak = _status(pid, "VmHWM")
-            await client.delete_dataset(made.id)
+            await client.datasets.delete(made.id)
         figures.append(
             (
                 f"upload of {kind}, {size / 1e9:.1f} GB, as {how}",

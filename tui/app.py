@@ -17,7 +17,7 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.message import Message
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.client.transport import Rediscover
 from taod.types.job import JobView
 from taod.types.queue import QueueState
@@ -49,7 +49,7 @@ class Dashboard(App[None]):
 
     def __init__(
         self,
-        client: Client,
+        client: AsyncClient,
         rediscover: Rediscover | None = None,
         *,
         look: Look = "dark",
@@ -139,7 +139,7 @@ class Dashboard(App[None]):
 
         try:
             if self.queue is not None and self.queue.paused:
-                self._queue_is(await self.client.open_queue())
+                self._queue_is(await self.client.queue.resume())
             elif (state := await self.push_screen_wait(PauseQueue(self.client))) is not None:
                 self._queue_is(state)
         except ClientError as error:
@@ -232,7 +232,7 @@ class Dashboard(App[None]):
 
     async def _read_counts(self) -> None:
         try:
-            self.counts = await self.client.job_counts(trials=None if self.with_trials else False)
+            self.counts = await self.client.jobs.counts(trials=None if self.with_trials else False)
         except ClientError as error:
             self._retry(error, self._count_reads)
             return
@@ -240,7 +240,7 @@ class Dashboard(App[None]):
 
     async def _read_queue(self) -> None:
         try:
-            self._queue_is(await self.client.queue())
+            self._queue_is(await self.client.queue.state())
         except ClientError as error:
             self._retry(error, self._queue_reads)
 

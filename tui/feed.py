@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.message import Message
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.client.transport import Rediscover
 from taod.types.dataset import CheckProgress, UploadProgress
 from taod.types.device import Device
@@ -135,13 +135,17 @@ class Feed:
     """Turns events into messages until it is cancelled; no faster than they are taken, so that none pile up here:
     what a slow terminal cannot follow waits at the daemon, which tells us when it had to drop some."""
 
-    def __init__(self, client: Client, post: Callable[[Message], Any], rediscover: Rediscover | None = None) -> None:
+    def __init__(
+        self, client: AsyncClient, post: Callable[[Message], Any], rediscover: Rediscover | None = None
+    ) -> None:
         self._client, self._post, self._rediscover = client, post, rediscover
 
     async def run(self) -> None:
         posted = 0
         try:
-            async for kind, body in self._client.events(on_connection=self._connection, rediscover=self._rediscover):
+            async for kind, body in self._client.events.stream(
+                on_connection=self._connection, rediscover=self._rediscover
+            ):
                 message = _message(kind, body)
                 if message is not None:
                     self._post(message)

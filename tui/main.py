@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.client.find import find
 from taod.types.common import DaemonInfo
 from tui.app import Dashboard, Look
@@ -17,6 +17,6 @@ def run(info: DaemonInfo, *, look: Look = "dark", bell: bool = True, ascii_only:
     A daemon found by its root is found again after a restart, whatever port and token it has then.
     """
     rediscover = partial(find, Path(info.root)) if info.root and info.pid else None
-    dashboard = Dashboard(Client.of(info), rediscover, look=look, bell=bell, ascii_only=ascii_only)
+    dashboard = Dashboard(AsyncClient.from_info(info), rediscover, look=look, bell=bell, ascii_only=ascii_only)
     dashboard.run()
     return dashboard.return_code or 0

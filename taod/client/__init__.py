@@ -1,7 +1,7 @@
-"""The HTTP client that the command line, the quickstart and the dashboard share; it knows the types and nothing else.
+"""The HTTP client: `AsyncClient`, and `Client` for code without an event loop. It knows the types and nothing else.
 
-Importing this package costs nothing: `Client` is loaded when it is first asked for, httpx with its first call.
-The daemon is found by `taod.client.find.find`.
+Importing this package costs little: the clients are loaded at first use, httpx with the first request.
+`taod.client.find.find` finds the daemon.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 from taod.client.errors import ClientError, NoDaemon
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client.async_client import AsyncClient
+    from taod.client.sync_client import Client
 
-__all__ = ["Client", "ClientError", "NoDaemon"]
+__all__ = ["AsyncClient", "Client", "ClientError", "NoDaemon"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AsyncClient":
+        from taod.client.async_client import AsyncClient
+
+        return AsyncClient
     if name == "Client":
-        from taod.client.http import Client
+        from taod.client.sync_client import Client
 
         return Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

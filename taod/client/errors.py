@@ -1,10 +1,10 @@
-"""What can go wrong between a client and the daemon; `str(error)` is a sentence for the user."""
+"""Errors of the client; `str(error)` is a sentence for the user."""
 
 from __future__ import annotations
 
 
 class ClientError(Exception):
-    """The daemon answered, and refused. `status` is the HTTP status, `description` the server's error_desc."""
+    """The daemon rejected the request. `status` is the HTTP status, `description` the server's error_desc."""
 
     def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
@@ -12,7 +12,7 @@ class ClientError(Exception):
 
 
 class NoDaemon(ClientError):
-    """Nobody answers where the daemon should be; the description says where that is and what to do. `status` is 0."""
+    """No daemon answers; the description says at which address, and the remedy. `status` is 0."""
 
     def __init__(self, description: str) -> None:
         super().__init__(0, description)

@@ -123,7 +123,7 @@ def _decode(body: bytes, kind: type[T], url: str) -> T:
 def _get(address: str, remedy: str, headers: dict[str, str] | None = None) -> bytes:
     import httpx
 
-    from taod.client.transport import LOOPBACK, refusal, trusted
+    from taod.client.transport import LOOPBACK, response_error, trusted
 
     parts = urlsplit(address)
     local = parts.hostname in LOOPBACK
@@ -134,5 +134,5 @@ def _get(address: str, remedy: str, headers: dict[str, str] | None = None) -> by
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise NoDaemon(f"no daemon answers at {parts.scheme}://{parts.netloc} ({error}); {remedy}") from error
     if not response.is_success:
-        raise refusal(response.status_code, response.content)
+        raise response_error(response.status_code, response.content)
     return response.content

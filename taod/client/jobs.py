@@ -1,23 +1,38 @@
-"""Calls about jobs: asking for runs, lists over all of them, and what may be done to one."""
+"""`client.jobs`: run, list, watch and change jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import TypeAlias
 
-from taod.client.transport import Page, Transport
+from taod.client.events import AsyncEvents, EventBody
+from taod.client.transport import Namespace, Page
+from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
+from taod.types.plan import PlannedJob
 from taod.types.state import State, Status
 
+Ids: TypeAlias = list[str]
+Jobs: TypeAlias = list[Job]
+Plan: TypeAlias = list[PlannedJob]
 
-class JobCalls(Transport):
-    """Jobs of the user, whoever owns them."""
 
-    async def run(self, kind: str, owner_id: str, runs: JobRun | Sequence[JobRun]) -> list[str]:
-        """Ask for runs; `kind` is `model` or `dataset`. Returns the ids of the jobs, one for each action."""
-        body = [runs] if isinstance(runs, JobRun) else list(runs)
-        return await self.call("POST", self.user_path(kind, owner_id, "job"), list[str], body=body)
+class AsyncJobs(Namespace):
+    """Jobs of the user's models and datasets. `kind` is `model` or `dataset`."""
 
-    async def jobs(
+    async def run(self, kind: str, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Ids:
+        """Create jobs; returns their ids, one for each action."""
+        body = [runs] if isinstance(runs, JobRun) else [*runs]
+        return await self._transport.call("POST", self._transport.user_path(kind, owner_id, "job"), Ids, body=body)
+
+    async def plan(self, kind: str, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Plan:
+        """The jobs that `run` with the same arguments would create; nothing is created."""
+        body = [runs] if isinstance(runs, JobRun) else [*runs]
+        path = self._transport.user_path(kind, owner_id, "job")
+        return await self._transport.call("POST", path, Plan, query={"dry_run": True}, body=body)
+
+    async def list(
         self,
         *,
         status: Status | None = None,
@@ -30,7 +45,7 @@ class JobCalls(Transport):
         skip: int | None = None,
         size: int | None = None,
     ) -> Page[JobView]:
-        """All jobs, newest first unless `sort` says otherwise; every argument narrows."""
+        """All jobs, newest first without `sort`; every other argument narrows."""
         query = {
             "status": status,
             "state": state,
@@ -42,37 +57,76 @@ class JobCalls(Transport):
             "skip": skip,
             "size": size,
         }
-        return await self.page(self.user_path("job"), JobView, query)
+        return await self._transport.page(self._path(), JobView, query)
 
-    async def job_counts(self, *, trials: bool | None = None) -> dict[State, int]:
-        """How many jobs are in each state; a state without any may be left out. `trials`: only those of sweeps, or
+    async def counts(self, *, trials: bool | None = None) -> dict[State, int]:
+        """The number of jobs in each state; a state without jobs may be absent. `trials`: only those of sweeps, or
         only other jobs."""
-        return await self.call("GET", self.user_path("job", "counts"), dict[State, int], query={"trials": trials})
+        return await self._transport.call("GET", self._path("counts"), dict[State, int], query={"trials": trials})
 
-    async def job(self, job_id: str) -> JobDetail:
-        return await self.call("GET", self.user_path("job", job_id), JobDetail)
+    async def get(self, job_id: str) -> JobDetail:
+        return await self._transport.call("GET", self._path(job_id), JobDetail)
 
-    async def owned_jobs(self, kind: str, owner_id: str) -> list[Job]:
-        """A model's or a dataset's jobs as the public contract has them."""
-        return await self.call("GET", self.user_path(kind, owner_id, "job"), list[Job])
+    async def list_owned(self, kind: str, owner_id: str) -> Jobs:
+        """The jobs of a model or a dataset as the public contract has them."""
+        return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job"), Jobs)
 
-    async def owned_job(self, kind: str, owner_id: str, job_id: str) -> Job:
-        """One of them, with its result whole."""
-        return await self.call("GET", self.user_path(kind, owner_id, "job", job_id), Job)
+    async def get_owned(self, kind: str, owner_id: str, job_id: str) -> Job:
+        """One of them, with its complete result."""
+        return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job", job_id), Job)
+
+    async def watch(self, job_id: str) -> AsyncGenerator[JobView | StatusUpdate, None]:
+        """The job (first, after each reconnection and on each change) and each line of its status.json.
+
+        Never ends by itself: leave the loop in the state you wait for, and close the generator. Raises ClientError
+        if there is no such job.
+        """
+        queue: asyncio.Queue[tuple[EventType, EventBody]] = asyncio.Queue()
+
+        def on_connection(connected: bool, _reason: str) -> None:
+            if connected:
+                queue.put_nowait((EventType.RESET, {}))
+
+        async def receive() -> None:
+            async for event in AsyncEvents(self._transport).stream(on_connection=on_connection):
+                queue.put_nowait(event)
+
+        receiving = asyncio.create_task(receive())
+        try:
+            while True:
+                getting = asyncio.create_task(queue.get())
+                await asyncio.wait((getting, receiving), return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    receiving.result()
+                    return
+                event_type, body = getting.result()
+                if event_type is EventType.RESET:
+                    yield (await self.get(job_id)).job
+                elif (isinstance(body, JobView) and body.id == job_id) or (
+                    isinstance(body, StatusUpdate) and body.job_id == job_id
+                ):
+                    yield body
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
 
     async def cancel(self, job_id: str) -> JobView:
-        return await self.call("POST", self.user_path("job", job_id, "cancel"), JobView)
+        return await self._transport.call("POST", self._path(job_id, "cancel"), JobView)
 
     async def pause(self, job_id: str) -> JobView:
-        return await self.call("POST", self.user_path("job", job_id, "pause"), JobView)
+        return await self._transport.call("POST", self._path(job_id, "pause"), JobView)
 
     async def resume(self, job_id: str) -> JobView:
-        return await self.call("POST", self.user_path("job", job_id, "resume"), JobView)
+        return await self._transport.call("POST", self._path(job_id, "resume"), JobView)
 
-    async def patch_job(self, job_id: str, body: JobPatch) -> JobView:
+    async def update(self, job_id: str, body: JobPatch) -> JobView:
         """Change a job that has not started."""
-        return await self.call("PATCH", self.user_path("job", job_id), JobView, body=body)
+        return await self._transport.call("PATCH", self._path(job_id), JobView, body=body)
 
-    async def delete_job(self, job_id: str) -> JobView:
-        """Remove an ended job with its files; returns it as it was."""
-        return await self.call("DELETE", self.user_path("job", job_id), JobView)
+    async def delete(self, job_id: str) -> JobView:
+        """Delete an ended job with its files; returns it as it was."""
+        return await self._transport.call("DELETE", self._path(job_id), JobView)
+
+    def _path(self, *parts: str) -> str:
+        return self._transport.user_path("job", *parts)

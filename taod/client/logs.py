@@ -1,4 +1,4 @@
-"""Calls about a job's log: its end, a part of it, and all that is still to come."""
+"""`client.logs`: the log of a job: its end, a range of it, and what is still to come."""
 
 from __future__ import annotations
 
@@ -6,56 +6,49 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from taod.client.errors import ClientError
-from taod.client.transport import UNBOUNDED, Transport
+from taod.client.transport import UNBOUNDED, Namespace
 
-NOT_YET = frozenset({404, 416})
-"""Answers that mean: there is no such part of the log, because the job has not written it."""
+ABSENT = frozenset({404, 416})
+"""Statuses for a part of the log that the job has not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """Some bytes of a log, and where in the file they end."""
+    """Some bytes of a log, and their end as an offset in the file."""
 
     data: bytes
     end: int
 
 
-class LogCalls(Transport):
-    """Logs, as bytes: what a run wrote, carriage returns and colours included."""
+class AsyncLogs(Namespace):
+    """Logs as bytes, as the run wrote them: with carriage returns and colours."""
 
-    async def log_tail(self, job_id: str, lines: int) -> LogPart:
-        """The last lines; follow on from `.end`. Empty while the job has no log."""
+    async def tail(self, job_id: str, lines: int) -> LogPart:
+        """The last lines; `follow` continues at `.end`. Empty if the job has no log yet."""
         try:
-            response = await self.send("GET", self.user_path("job", job_id, "log"), query={"tail": lines})
+            response = await self._transport.send("GET", self._path(job_id), query={"tail": lines})
         except ClientError as error:
             if error.status != 404:
                 raise
-            await self.job_exists(job_id)
+            await self._transport.send("GET", self._transport.user_path("job", job_id))  # Raises 404 without the job.
             return LogPart(b"", 0)
         return LogPart(response.content, int(response.headers.get("X-Taod-Log-Size", len(response.content))))
 
-    async def log_range(self, job_id: str, start: int, end: int) -> bytes:
-        """Bytes `start` (included) to `end` (not included) of the log, fewer where it is shorter."""
+    async def read(self, job_id: str, start: int, end: int) -> bytes:
+        """Bytes `start` (included) to `end` (excluded), fewer if the log is shorter."""
         if end <= start:
             return b""
-        headers = {"Range": f"bytes={start}-{end - 1}"}
-        try:
-            async with self.stream("GET", self.user_path("job", job_id, "log"), headers=headers) as response:
-                return await response.aread()
-        except ClientError as error:
-            if error.status not in NOT_YET:
-                raise
-            return b""
+        return await self._transport.read_range(self._path(job_id), start, end, absent=ABSENT)
 
-    async def follow_log(self, job_id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+    async def follow(self, job_id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Bytes from `offset` on as they are written; ends when the run ends.
 
-        Close the generator (or cancel its task) to stop. Raises NoDaemon when the line breaks: call again with the
+        Close the generator (or cancel its task) to stop. Raises NoDaemon on a lost connection: call again with the
         offset that was reached.
         """
-        async with self.stream(
+        async with self._transport.stream(
             "GET",
-            self.user_path("job", job_id, "log"),
+            self._path(job_id),
             query={"follow": True},
             headers={"Range": f"bytes={offset}-"},
             patience=UNBOUNDED,
@@ -64,6 +57,5 @@ class LogCalls(Transport):
                 if piece:
                     yield piece
 
-    async def job_exists(self, job_id: str) -> None:
-        """Raise ClientError 404 unless there is such a job."""
-        await self.send("GET", self.user_path("job", job_id))
+    def _path(self, job_id: str) -> str:
+        return self._transport.user_path("job", job_id, "log")

@@ -1,16 +1,20 @@
-"""Calls about models and pretrained weights."""
+"""`client.models`, `client.ptms`: models and pretrained models."""
 
 from __future__ import annotations
 
-from taod.client.transport import Page, Transport
+from typing import TypeAlias
+
+from taod.client.transport import Namespace, Page
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
 
+Ptms: TypeAlias = list[Ptm]
 
-class ModelCalls(Transport):
-    """Models that the user sees, and the catalogue of pretrained ones."""
 
-    async def models(
+class AsyncModels(Namespace):
+    """Models that the user can read: own and public ones."""
+
+    async def list(
         self,
         *,
         name: str | None = None,
@@ -21,25 +25,35 @@ class ModelCalls(Transport):
         size: int | None = None,
     ) -> Page[Model]:
         query = {"name": name, "arch": arch, "read_only": read_only, "sort": sort, "skip": skip, "size": size}
-        return await self.page(self.user_path("model"), Model, query)
+        return await self._transport.page(self._path(), Model, query)
 
-    async def model(self, model_id: str) -> Model:
-        return await self.call("GET", self.user_path("model", model_id), Model)
+    async def get(self, model_id: str) -> Model:
+        return await self._transport.call("GET", self._path(model_id), Model)
 
-    async def create_model(self, body: ModelCreate) -> Model:
-        return await self.call("POST", self.user_path("model"), Model, body=body)
+    async def create(self, body: ModelCreate) -> Model:
+        return await self._transport.call("POST", self._path(), Model, body=body)
 
-    async def replace_model(self, model_id: str, body: ModelCreate) -> Model:
-        return await self.call("PUT", self.user_path("model", model_id), Model, body=body)
+    async def replace(self, model_id: str, body: ModelCreate) -> Model:
+        """Set every writable field; an absent one gets its default."""
+        return await self._transport.call("PUT", self._path(model_id), Model, body=body)
 
-    async def update_model(self, model_id: str, body: ModelPatch) -> Model:
-        return await self.call("PATCH", self.user_path("model", model_id), Model, body=body)
+    async def update(self, model_id: str, body: ModelPatch) -> Model:
+        return await self._transport.call("PATCH", self._path(model_id), Model, body=body)
 
-    async def delete_model(self, model_id: str) -> Model:
-        return await self.call("DELETE", self.user_path("model", model_id), Model)
+    async def delete(self, model_id: str) -> Model:
+        return await self._transport.call("DELETE", self._path(model_id), Model)
 
-    async def ptms(self, network_arch: str | None = None) -> list[Ptm]:
-        return await self.call("GET", self.user_path("ptm"), list[Ptm], query={"network_arch": network_arch})
+    def _path(self, *parts: str) -> str:
+        return self._transport.user_path("model", *parts)
 
-    async def register_ptm(self, body: PtmCreate) -> Ptm:
-        return await self.call("POST", self.user_path("ptm"), Ptm, body=body)
+
+class AsyncPtms(Namespace):
+    """Pretrained models: the catalogue's and the user's own."""
+
+    async def list(self, network_arch: str | None = None) -> Ptms:
+        path = self._transport.user_path("ptm")
+        return await self._transport.call("GET", path, Ptms, query={"network_arch": network_arch})
+
+    async def register(self, body: PtmCreate) -> Ptm:
+        """Use weights that are on the daemon's machine."""
+        return await self._transport.call("POST", self._transport.user_path("ptm"), Ptm, body=body)

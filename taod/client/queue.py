@@ -1,27 +1,31 @@
-"""Calls about the queue as a whole."""
+"""`client.queue`: the queue of all users."""
 
 from __future__ import annotations
 
 import msgspec
 
-from taod.client.transport import Page, Transport
+from taod.client.transport import Namespace, Page
 from taod.types.job import JobView
 from taod.types.queue import QueuePatch, QueueState
 
+PATH = "/api/v1/queue"
 
-class QueueCalls(Transport):
-    """The queue of all users, and this user's place in it."""
 
-    async def queue(self) -> QueueState:
-        return await self.call("GET", "/api/v1/queue", QueueState)
+class AsyncQueue(Namespace):
+    """The queue of all users, and this user's jobs in it."""
 
-    async def pause_queue(self, reason: str = "") -> QueueState:
-        """Start nothing that is queued until it is opened again; what runs goes on."""
-        return await self.call("PATCH", "/api/v1/queue", QueueState, body=QueuePatch(True, reason or msgspec.UNSET))
+    async def state(self) -> QueueState:
+        return await self._transport.call("GET", PATH, QueueState)
 
-    async def open_queue(self) -> QueueState:
-        return await self.call("PATCH", "/api/v1/queue", QueueState, body=QueuePatch(False))
+    async def pause(self, reason: str = "") -> QueueState:
+        """Start no queued job until `resume`; running jobs continue."""
+        body = QueuePatch(True, reason or msgspec.UNSET)
+        return await self._transport.call("PATCH", PATH, QueueState, body=body)
 
-    async def queued(self, *, skip: int | None = None, size: int | None = None) -> Page[JobView]:
+    async def resume(self) -> QueueState:
+        return await self._transport.call("PATCH", PATH, QueueState, body=QueuePatch(False))
+
+    async def list(self, *, skip: int | None = None, size: int | None = None) -> Page[JobView]:
         """This user's queued jobs in the order of service, each with its position."""
-        return await self.page(self.user_path("queue"), JobView, {"skip": skip, "size": size})
+        query = {"skip": skip, "size": size}
+        return await self._transport.page(self._transport.user_path("queue"), JobView, query)

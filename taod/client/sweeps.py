@@ -1,26 +1,26 @@
-"""Calls about sweeps: a train job that searches, and its trials."""
+"""`client.sweeps`: train jobs that search for the best parameters, and their trials."""
 
 from __future__ import annotations
 
-from taod.client.transport import Transport
+from taod.client.transport import Namespace
 from taod.types.job import JobDetail
 from taod.types.sweep import SweepView
 
 
-class SweepCalls(Transport):
+class AsyncSweeps(Namespace):
     """Sweeps of the user's models."""
 
-    async def sweep(self, job: JobDetail) -> SweepView:
+    async def get(self, job: JobDetail) -> SweepView:
         """The sweep of a job with all its trials."""
-        return await self.call("GET", self._of(job, "sweep"), SweepView)
+        return await self._transport.call("GET", self._path(job, "sweep"), SweepView)
 
-    async def sweep_csv(self, job: JobDetail) -> str:
-        """Its trials as CSV, a column a parameter."""
-        return (await self.send("GET", self._of(job, "sweep.csv"))).text
+    async def csv(self, job: JobDetail) -> str:
+        """Its trials as CSV, one column per parameter."""
+        return (await self._transport.send("GET", self._path(job, "sweep.csv"))).text
 
-    async def finish_sweep(self, job: JobDetail) -> SweepView:
-        """End it now: its open trials are cancelled, the best one is its model. Raises ClientError unless it runs."""
-        return await self.call("POST", self._of(job, "sweep/finish"), SweepView)
+    async def finish(self, job: JobDetail) -> SweepView:
+        """End it now: open trials are cancelled, the best one becomes its model. Raises ClientError unless it runs."""
+        return await self._transport.call("POST", self._path(job, "sweep/finish"), SweepView)
 
-    def _of(self, job: JobDetail, what: str) -> str:
-        return self.user_path(job.job.owner_kind, job.job.owner_id, "job", job.job.id, what)
+    def _path(self, job: JobDetail, resource: str) -> str:
+        return f"{self._transport.user_path(job.job.owner_kind, job.job.owner_id, 'job', job.job.id)}/{resource}"

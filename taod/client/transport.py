@@ -1,4 +1,4 @@
-"""One HTTP exchange: address, token, errors, encoding. What the resources' calls stand on."""
+"""HTTP requests to one daemon: address, token, errors, encoding. The namespaces build on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -24,12 +24,12 @@ Query = Mapping[str, Any]
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Called with the name and the values of each step of a connection: httpcore's `trace` extension."""
 Rediscover = Callable[[], DaemonInfo]
-"""Finds the daemon again: after a restart its port and token may be others. Raises NoDaemon. Called in a thread."""
+"""Finds the daemon again: a restart may change its port and token. Raises NoDaemon. Called in a thread."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Patience(NamedTuple):
-    """Seconds that the daemon may be silent (None: for ever) before it counts as gone."""
+    """Seconds that the daemon may be silent (None: without limit) before it counts as disconnected."""
 
     read: float | None = 30.0
     write: float | None = 30.0
@@ -38,9 +38,9 @@ class Patience(NamedTuple):
 
 PATIENCE = Patience()
 UNBOUNDED = Patience(read=None, write=None)
-"""For answers that take as long as the work behind them: uploads, downloads, followed logs."""
-AGAIN_S = 0.5
-"""Between two askings of a daemon that is slow."""
+"""For responses of any duration: uploads, downloads, followed logs."""
+RETRY_S = 0.5
+"""Pause before a request to a slow daemon is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Transport:
     """A connection to one daemon as one user."""
 
     rediscover: Rediscover | None = None
-    """Who is asked where the daemon is now, when a line has broken."""
+    """Finds the daemon again after a lost connection."""
     keep_asking: Callable[[], bool] | None = None
-    """Who says whether a reading that got no answer is to be asked again, because the daemon is there and just slow."""
+    """Whether an unanswered GET is repeated, because the daemon is only slow."""
 
     def __init__(self, url: str, user_id: str, token: str) -> None:
         self.url, self.user_id, self.token = "", "", ""
@@ -66,29 +66,43 @@ class Transport:
         self.point_at(url, user_id, token)
 
     def point_at(self, url: str, user_id: str, token: str) -> None:
-        """Speak to this daemon from the next call on: a restarted daemon may have another port and token."""
+        """Use this daemon from the next request on."""
         self.url, self.user_id, self.token = url.rstrip("/"), user_id, token
+
+    async def has_moved(self, rediscover: Rediscover | None) -> bool:
+        """Find the daemon again, and use it; True if its address, user or token differs from before."""
+        if rediscover is None:
+            return False
+        try:
+            info = await asyncio.to_thread(rediscover)
+        except ClientError:
+            return False
+        found = (info.url.rstrip("/"), info.user_id, info.token)
+        if found == (self.url, self.user_id, self.token):
+            return False
+        self.point_at(*found)
+        return True
 
     @property
     def http(self) -> httpx.AsyncClient:
-        """The connection pool, made at first use inside the running loop. Raises NoDaemon after `aclose`."""
+        """The connection pool, created at first use inside the running loop. Raises NoDaemon after `aclose`."""
         if self._closed:
             raise NoDaemon(f"this client of {self.url} has been closed")
         if self._http is None:
             import httpx
 
-            # A proxy of the environment must not catch what is meant for this machine.
+            # No proxy of the environment for requests to this machine.
             local = urlsplit(self.url).hostname in LOOPBACK
             self._http = httpx.AsyncClient(trust_env=not local, verify=trusted(self.url))
         return self._http
 
     async def aclose(self) -> None:
-        """Close all connections for good; streams that are open end, and calls that come later raise NoDaemon."""
+        """Close all connections: open streams end, later calls raise NoDaemon."""
         self._closed = True
         if self._http is not None:
             await self._http.aclose()
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -109,14 +123,14 @@ class Transport:
         *,
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
-        content: Any = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
         patience: Patience = PATIENCE,
         accept: frozenset[int] = frozenset(),
         trace: Trace | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """An exchange whose answer is read by the caller; `accept` are statuses that are no refusals beside successes.
+        """A request whose response the caller reads; `accept`: statuses beside 2xx that are no errors.
 
-        Raises ClientError for an answer that is no success, NoDaemon when nobody answers or the line breaks.
+        Raises ClientError for any other status, NoDaemon without a response or on a lost connection.
         """
         import httpx
 
@@ -131,14 +145,14 @@ class Transport:
                 extensions={"trace": trace} if trace is not None else None,
             ) as response:
                 if not response.is_success and response.status_code not in accept:
-                    raise refusal(response.status_code, await response.aread())
+                    raise response_error(response.status_code, await response.aread())
                 yield response
         except httpx.ConnectError as error:
             raise NoDaemon(f"no daemon answers at {self.url}; start one with `taod serve`") from error
         except httpx.TimeoutException as error:
             raise NoDaemon(f"the daemon at {self.url} does not answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
-            raise NoDaemon(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+            raise NoDaemon(f"the connection to {self.url} was lost: {error or type(error).__name__}") from error
 
     async def send(
         self,
@@ -149,7 +163,7 @@ class Transport:
         body: Any = msgspec.UNSET,
         text: tuple[bytes, str] | None = None,
     ) -> httpx.Response:
-        """An exchange with a JSON body, or `text` with its media type, and an answer read whole. Raises as `stream`."""
+        """A request with a JSON body, or `text` with its media type, and a complete response. Raises as `stream`."""
         content, headers = (text[0], {"Content-Type": text[1]}) if text is not None else (None, None)
         if body is not msgspec.UNSET:
             content, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
@@ -161,41 +175,58 @@ class Transport:
             except NoDaemon:
                 if method != "GET" or self._closed or self.keep_asking is None or not self.keep_asking():
                     raise
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
     async def call(
         self, method: str, path: str, kind: type[T], *, query: Query | None = None, body: Any = msgspec.UNSET
     ) -> T:
-        """An exchange whose answer is a `kind`. Raises as `stream` does."""
+        """A request whose response is a `kind`. Raises as `stream`."""
         return decode((await self.send(method, path, query=query, body=body)).content, kind)
 
+    async def read_range(self, path: str, start: int, end: int, *, absent: frozenset[int]) -> bytes:
+        """Bytes `start` (included) to `end` (excluded); none for a status in `absent`. Raises as `stream`."""
+        try:
+            async with self.stream("GET", path, headers={"Range": f"bytes={start}-{end - 1}"}) as response:
+                return await response.aread()
+        except ClientError as error:
+            if error.status not in absent:
+                raise
+            return b""
+
     async def page(self, path: str, kind: type[T], query: Query) -> Page[T]:
-        """A list of `kind` and the total that the daemon tells in X-Total-Count."""
+        """A list of `kind`, and its total length from X-Total-Count. Raises as `stream`."""
         response = await self.send("GET", path, query=query)
         items = decode(response.content, list[kind])  # type: ignore[valid-type]
         return Page(items, int(response.headers.get("X-Total-Count", len(items))))
 
 
-def trusted(url: str) -> ssl.SSLContext | bool:
-    """What httpx shall verify an address with: reading all certificates takes 0.1 s, which plain http can save.
+class Namespace:
+    """The calls of one kind of resource. Each raises as `Transport.stream`."""
 
-    The context for plain http trusts nobody, so nothing is lost should it meet TLS after all.
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+
+def trusted(url: str) -> ssl.SSLContext | bool:
+    """httpx's `verify` for an address: loading all certificates takes 0.1 s, which plain http does not need.
+
+    The context for plain http trusts no certificate.
     """
     return True if urlsplit(url).scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def decode(content: bytes, kind: type[T]) -> T:
-    """JSON as a `kind`. Raises ClientError when the daemon speaks another version of the contract."""
+    """JSON as a `kind`. Raises ClientError if the daemon has another version of the contract."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
         raise ClientError(
-            502, f"the daemon's answer is not understood ({error}); are both the same version?"
+            502, f"the daemon's answer cannot be decoded ({error}); use the same version of taod for both"
         ) from error
 
 
-def refusal(status: int, content: bytes) -> ClientError:
-    """The error that an answer stands for, with the server's own words where it has some."""
+def response_error(status: int, content: bytes) -> ClientError:
+    """The error of a response, with the server's description if there is one."""
     try:
         return ClientError(status, msgspec.json.decode(content, type=ErrorBody).error_desc)
     except msgspec.MsgspecError:
@@ -203,7 +234,7 @@ def refusal(status: int, content: bytes) -> ClientError:
 
 
 def _plain(query: Query | None) -> dict[str, str | list[str]] | None:
-    """Query parameters without the absent ones; truth values as JSON writes them, several values one by one."""
+    """Query parameters without absent ones; booleans as in JSON, a list as repeated parameters."""
     if not query:
         return None
     plain: dict[str, str | list[str]] = {}

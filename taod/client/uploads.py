@@ -1,4 +1,4 @@
-"""Sending an archive: small ones in one request, large ones in parts that go on where a broken line left them."""
+"""Sends an archive: a small one in one request, a large one in parts, so that an interrupted upload can resume."""
 
 from __future__ import annotations
 
@@ -17,80 +17,53 @@ from taod.types.dataset import DatasetSummary, UploadAnswer, UploadMode
 
 CHUNK_BYTES = 1024 * 1024
 PART_BYTES = 64 * 1024 * 1024
-"""An archive that is larger goes in parts of this size."""
-PATIENCE = 6
-"""How often a broken line is tried again without anything having come through."""
+"""A larger archive is sent in parts of this size."""
+MAX_TRIES = 6
+"""Consecutive failed requests without progress before an upload fails."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
-GOES_ON, BUSY, OUT_OF_PLACE = 308, 409, 416
+RESUME_INCOMPLETE, CONFLICT, RANGE_NOT_SATISFIABLE = 308, 409, 416
 
 Progress = Callable[[int, int], None]
-"""Told (bytes sent, bytes in all) after each piece."""
+"""Called with (bytes sent, bytes in all) after each piece."""
 PipeProgress = Callable[[int, None], None]
-"""The same where the length is not known."""
+"""The same for an unknown length."""
 
 
-class UploadCalls(Transport):
-    """Archives on their way to a dataset."""
+class Upload:
+    """One upload into a dataset."""
 
-    async def upload(
-        self,
-        dataset_id: str,
-        path: Path,
-        progress: Progress | None = None,
-        *,
-        mode: UploadMode = UploadMode.REPLACE,
-        checksum: bool = True,
-    ) -> UploadAnswer:
-        """Send an archive; returns when the daemon has unpacked it.
+    def __init__(self, transport: Transport, dataset_id: str, mode: UploadMode) -> None:
+        self._transport, self._mode = transport, mode
+        self._path = transport.user_path("dataset", dataset_id, "upload")
+        self._summary_path = transport.user_path("dataset", dataset_id, "summary")
 
-        A large one that broke off, now or in an earlier call, goes on where it is. With `checksum` the daemon compares
-        its SHA-256 with the file's. Raises OSError when the file cannot be read, ClientError, NoDaemon.
-        """
+    async def send_file(self, path: Path, progress: Progress | None, *, checksum: bool) -> UploadAnswer:
+        """Raises OSError if the file cannot be read, ClientError, NoDaemon."""
         size = await asyncio.to_thread(lambda: path.stat().st_size)
         if size <= PART_BYTES:
-            return await self._at_once(dataset_id, path, size, progress, mode, checksum)
+            return await self._send_form(path, size, progress, checksum)
         with await asyncio.to_thread(path.open, "rb") as file:
-            sending = _Sending(file, path.name, size, mode, hashlib.sha256() if checksum else None)
-            return await self._in_parts(dataset_id, sending, progress)
+            archive = PartedFile(file, path.name, size, checksum=checksum)
+            return await self._send_parts(archive, progress)
 
-    async def upload_pipe(
-        self,
-        dataset_id: str,
-        source: BinaryIO,
-        name: str,
-        progress: PipeProgress | None = None,
-        *,
-        mode: UploadMode = UploadMode.REPLACE,
-    ) -> UploadAnswer:
-        """Send an archive from a pipe as it arrives, without a length and a digest; it cannot be resumed.
-
-        `name` is what the daemon calls it. Closes `source`. Raises ClientError, NoDaemon; also while the pipe is open
-        and silent, where the daemon rejects what has come (over plain HTTP).
-        """
+    async def send_pipe(self, source: BinaryIO, name: str, progress: PipeProgress | None) -> UploadAnswer:
+        """Closes `source`. Raises ClientError, NoDaemon; over plain HTTP also while the pipe is open and silent."""
+        daemon = self._transport
         # A connection of its own: a pooled one would not be traced.
-        async with Transport(self.url, self.user_id, self.token) as own:
-            with _EarlyAnswer() as answer:
+        async with Transport(daemon.url, daemon.user_id, daemon.token) as own:
+            with _EarlyResponse() as early:
                 async with own.stream(
                     "POST",
-                    self._place(dataset_id),
-                    query={"mode": mode, "filename": name},
+                    self._path,
+                    query={"mode": self._mode, "filename": name},
                     headers={"Content-Type": "application/octet-stream"},
-                    content=_piped(source, progress, answer.came),
+                    content=_piped(source, progress, early.received),
                     patience=UNBOUNDED,
-                    trace=answer.trace if self.url.startswith("http:") else None,
+                    trace=early.trace if daemon.url.startswith("http:") else None,
                 ) as response:
                     return decode(await response.aread(), UploadAnswer)
 
-    async def give_up_upload(self, dataset_id: str) -> DatasetSummary:
-        """Drop what has come of an upload in parts."""
-        return await self.call("DELETE", self._place(dataset_id), DatasetSummary)
-
-    def _place(self, dataset_id: str) -> str:
-        return self.user_path("dataset", dataset_id, "upload")
-
-    async def _at_once(
-        self, dataset_id: str, path: Path, size: int, progress: Progress | None, mode: UploadMode, checksum: bool
-    ) -> UploadAnswer:
+    async def _send_form(self, path: Path, size: int, progress: Progress | None, checksum: bool) -> UploadAnswer:
         """As one multipart field."""
         boundary = f"taod-{secrets.token_hex(16)}"
         name = path.name.replace("\\", "_").replace('"', "_").replace("\r", "_").replace("\n", "_")
@@ -105,110 +78,100 @@ class UploadCalls(Transport):
         }
         digest = await asyncio.to_thread(_sha256, path) if checksum else None
         with await asyncio.to_thread(path.open, "rb") as file:
-            async with self.stream(
+            async with self._transport.stream(
                 "POST",
-                self._place(dataset_id),
-                query={"mode": mode, "sha256": digest},
+                self._path,
+                query={"mode": self._mode, "sha256": digest},
                 headers=headers,
                 content=_form(file, head, tail, size, progress),
                 patience=UNBOUNDED,
             ) as response:
                 return decode(await response.aread(), UploadAnswer)
 
-    async def _in_parts(self, dataset_id: str, sending: _Sending, progress: Progress | None) -> UploadAnswer:
-        before = (await self._summary(dataset_id)).fingerprint
+    async def _send_parts(self, archive: PartedFile, progress: Progress | None) -> UploadAnswer:
+        before = (await self._summary()).fingerprint
         tries, wait_s = 0, FIRST_WAIT_S
-        has: int | None = None
+        received: int | None = None
         all_sent = False
         while True:
             try:
-                if has is None:
-                    answer = await self._ask(dataset_id, sending)
+                if received is None:
+                    answer = await self._query_state(archive)
                     if answer is None and all_sent:
-                        summary = await self._summary(dataset_id)
+                        summary = await self._summary()
                         if summary.fingerprint != before:
-                            return UploadAnswer("The upload got in", summary.files, summary.bytes, summary)
+                            return UploadAnswer("The upload is complete", summary.files, summary.bytes, summary)
                     if answer is not None and answer.received is None:
                         return answer
-                    has = 0 if answer is None or answer.received is None else answer.received
-                end = min(has + PART_BYTES, sending.size)
-                all_sent = end == sending.size
-                answer = await self._part(dataset_id, sending, has, end, progress)
+                    received = 0 if answer is None or answer.received is None else answer.received
+                end = min(received + PART_BYTES, archive.size)
+                all_sent = end == archive.size
+                answer = await self.send_part(archive, received, end, progress)
                 if answer.received is None:
                     return answer
-                has, tries, wait_s = answer.received, 0, FIRST_WAIT_S
+                received, tries, wait_s = answer.received, 0, FIRST_WAIT_S
             except ClientError as error:
-                if not isinstance(error, NoDaemon) and error.status not in (BUSY, OUT_OF_PLACE):
+                if not isinstance(error, NoDaemon) and error.status not in (CONFLICT, RANGE_NOT_SATISFIABLE):
                     raise
                 tries += 1
-                if tries > PATIENCE:
+                if tries > MAX_TRIES:
                     raise
-                has = None
+                received = None
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-                await self._look_again()
+                await self._transport.has_moved(self._transport.rediscover)
 
-    async def _look_again(self) -> None:
-        """A restarted daemon may have another port and token."""
-        if self.rediscover is not None:
-            try:
-                info = await asyncio.to_thread(self.rediscover)
-            except ClientError:
-                return
-            self.point_at(info.url, info.user_id, info.token)
+    async def _summary(self) -> DatasetSummary:
+        return await self._transport.call("GET", self._summary_path, DatasetSummary)
 
-    async def _summary(self, dataset_id: str) -> DatasetSummary:
-        return await self.call("GET", self.user_path("dataset", dataset_id, "summary"), DatasetSummary)
-
-    async def _ask(self, dataset_id: str, sending: _Sending) -> UploadAnswer | None:
-        """How far the upload is; None where there is none of this file. Where all is there, it is brought in."""
-        headers = {"Content-Range": f"bytes */{sending.size}", "Content-Type": "application/octet-stream"}
+    async def _query_state(self, archive: PartedFile) -> UploadAnswer | None:
+        """How much the daemon has received; None if it has no upload of this file. A complete one is finished."""
+        headers = {"Content-Range": f"bytes */{archive.size}", "Content-Type": "application/octet-stream"}
         try:
-            return await self._put(dataset_id, sending, headers, b"")
+            return await self._put(archive, headers, b"")
         except ClientError as error:
-            if error.status != OUT_OF_PLACE:
+            if error.status != RANGE_NOT_SATISFIABLE:
                 raise
             return None
 
-    async def _part(
-        self, dataset_id: str, sending: _Sending, start: int, end: int, progress: Progress | None
-    ) -> UploadAnswer:
+    async def send_part(self, archive: PartedFile, start: int, end: int, progress: Progress | None) -> UploadAnswer:
+        """Send bytes `start` (included) to `end` (excluded); the last part carries the digest of the whole file."""
         headers = {
-            "Content-Range": f"bytes {start}-{end - 1}/{sending.size}",
+            "Content-Range": f"bytes {start}-{end - 1}/{archive.size}",
             "Content-Type": "application/octet-stream",
             "Content-Length": str(end - start),
         }
-        digest = await asyncio.to_thread(sending.digest_to, end)
-        if digest is not None and end == sending.size:
+        digest = await asyncio.to_thread(archive.digest_to, end)
+        if digest is not None and end == archive.size:
             headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest).decode()}:"
-        return await self._put(dataset_id, sending, headers, sending.pieces(start, end, progress))
+        return await self._put(archive, headers, archive.pieces(start, end, progress))
 
     async def _put(
-        self, dataset_id: str, sending: _Sending, headers: dict[str, str], content: bytes | AsyncIterator[bytes]
+        self, archive: PartedFile, headers: dict[str, str], content: bytes | AsyncIterator[bytes]
     ) -> UploadAnswer:
-        async with self.stream(
+        async with self._transport.stream(
             "PUT",
-            self._place(dataset_id),
-            query={"mode": sending.mode, "filename": sending.name},
+            self._path,
+            query={"mode": self._mode, "filename": archive.name},
             headers=headers,
             content=content,
             patience=UNBOUNDED,
-            accept=frozenset({GOES_ON}),
+            accept=frozenset({RESUME_INCOMPLETE}),
         ) as response:
             return decode(await response.aread(), UploadAnswer)
 
 
-class _Sending:
-    """One archive that goes in parts."""
+class PartedFile:
+    """An open archive that is read in parts."""
 
-    def __init__(self, file: IO[bytes], name: str, size: int, mode: UploadMode, digest: hashlib._Hash | None) -> None:
-        self.name, self.size, self.mode = name, size, mode
+    def __init__(self, file: IO[bytes], name: str, size: int, *, checksum: bool) -> None:
+        self.name, self.size = name, size
         self._file = file
-        self._digest = digest
+        self._digest = hashlib.sha256() if checksum else None
         self._digested = 0
 
     def digest_to(self, end: int) -> bytes | None:
-        """The digest of the file up to `end`, which is nowhere before an earlier one; None where none is wanted."""
+        """SHA-256 of the file up to `end`, which must not decrease from call to call; None without checksum."""
         if self._digest is None:
             return None
         self._file.seek(self._digested)
@@ -219,7 +182,7 @@ class _Sending:
         return self._digest.digest()
 
     async def pieces(self, start: int, end: int, progress: Progress | None) -> AsyncIterator[bytes]:
-        """The bytes of one part. Raises OSError where the file has become shorter."""
+        """The bytes of one part. Raises OSError if the file has become shorter."""
         await asyncio.to_thread(self._file.seek, start)
         while start < end:
             piece = await asyncio.to_thread(self._read, end - start)
@@ -235,14 +198,14 @@ class _Sending:
         return piece
 
 
-class _EarlyAnswer:
-    """Notices an answer that comes before the request's body is sent: the connection becomes readable.
+class _EarlyResponse:
+    """Notices a response that arrives before the request's body is sent: the connection becomes readable.
 
-    httpx reads the answer only after the body. Not for TLS, whose records need not be an answer.
+    httpx reads the response only after the body. Not for TLS, whose records need not be a response.
     """
 
     def __init__(self) -> None:
-        self.came = asyncio.Event()
+        self.received = asyncio.Event()
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -261,24 +224,24 @@ class _EarlyAnswer:
 
     def _readable(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
-        self.came.set()
+        self.received.set()
 
 
-async def _piped(source: BinaryIO, progress: PipeProgress | None, answered: asyncio.Event) -> AsyncIterator[bytes]:
-    """What comes through a pipe, up to its end or until the request is `answered`.
+async def _piped(source: BinaryIO, progress: PipeProgress | None, responded: asyncio.Event) -> AsyncIterator[bytes]:
+    """The bytes of a pipe, up to its end or until the daemon has `responded`.
 
-    It is awaited, not read by a thread, which nothing could end while nothing comes.
+    They are awaited: a thread that reads an idle pipe could not be cancelled.
     """
     reader = asyncio.StreamReader(limit=CHUNK_BYTES)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), source
     )
     sent = 0
-    answer = asyncio.create_task(answered.wait())
+    response = asyncio.create_task(responded.wait())
     try:
         while True:
             reading = asyncio.create_task(reader.read(CHUNK_BYTES))
-            await asyncio.wait({reading, answer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, response}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done() or not (piece := reading.result()):
                 reading.cancel()
                 return
@@ -287,7 +250,7 @@ async def _piped(source: BinaryIO, progress: PipeProgress | None, answered: asyn
             if progress is not None:
                 progress(sent, None)
     finally:
-        answer.cancel()
+        response.cancel()
         transport.close()
 
 
@@ -299,7 +262,7 @@ def _sha256(path: Path) -> str:
 async def _form(
     file: IO[bytes], head: bytes, tail: bytes, size: int, progress: Progress | None
 ) -> AsyncIterator[bytes]:
-    """The body of a form. Exactly `size` bytes of the file are sent, as Content-Length has promised."""
+    """The body of a form. Exactly `size` bytes of the file are sent, as Content-Length says."""
     yield head
     sent = 0
     while sent < size:

@@ -12,7 +12,7 @@ import yaml
 from taod.catalogue.schema.json_schema import schema
 from taod.cli.commands.plan import plan
 from taod.cli.support.output import Form, Output
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.errors import BadRequest
 from taod.types.state import State
 from tests.api.test_jobs import reached
@@ -202,7 +202,7 @@ async def test_a_network_tells_what_may_follow_what(server) -> None:
 
 @pytest.fixture
 async def client(server) -> Any:
-    client = Client("http://127.0.0.1", server.user.id, server.token)
+    client = AsyncClient("http://127.0.0.1", server.user.id, server.token)
     client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
     async with client:
         yield client

@@ -13,7 +13,7 @@ from PIL import Image
 
 from taod.cli.commands.plan import plan
 from taod.cli.support.output import Output
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.types.state import State
 from taod.types.warning import Warning
 from taod.types.warning_text import text
@@ -205,7 +205,7 @@ async def test_the_command_line_shows_them_in_a_plan(server, images, capsys, mon
     monkeypatch.setenv("COLUMNS", "200")
     train = await server.ready_dataset(images("train"), name="cats")
     await server.model(train_datasets=[train], name="reader")
-    client = Client("http://127.0.0.1", server.user.id, server.token)
+    client = AsyncClient("http://127.0.0.1", server.user.id, server.token)
     client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
     async with client:
         work = plan.callback.__wrapped__.__wrapped__

@@ -11,7 +11,7 @@ import pytest
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
 from taod.cli.support import sample_dataset
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.ids import new_id
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
@@ -37,11 +37,11 @@ def few(folder: Path, split: str, into: Path, *, each: int) -> Path:
     return into
 
 
-async def linked(client: Client, folder: Path) -> str:
-    made = await client.create_dataset(
+async def linked(client: AsyncClient, folder: Path) -> str:
+    made = await client.datasets.create(
         DatasetCreate(type="image_classification", format="classification_pyt", name=folder.name)
     )
-    await client.link_dataset(made.id, str(folder))
+    await client.datasets.link(made.id, str(folder))
     return made.id
 
 
@@ -58,24 +58,24 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
         async with daemon.client() as client:
             train = await linked(client, few(tmp_path / "digits", "train", tmp_path / "some", each=16))
             val = await linked(client, few(tmp_path / "digits", "val", tmp_path / "other", each=8))
-            model = await client.create_model(
+            model = await client.models.create(
                 ModelCreate(
                     network_arch="classification_pyt", name=new_id(), train_datasets=[train], eval_dataset=val,
                     automl_enabled=True, automl_algorithm="bayesian", automl_max_recommendations=8,
                     automl_add_hyperparameters=[LR],
                 )
             )  # fmt: skip
-            default = (await client.schema("model", model.id, "train"))["default"]
+            default = (await client.specs.schema("model", model.id, "train"))["default"]
             spec = merge(default, digits_spec(2))
             spec = merge(spec, {"train": {"train_config": {"optimizer": {"lr": 1e-4}}}})
             spec["dataset"]["data"]["samples_per_gpu"] = 8
             spec["automl"] = {LR: {"min": 1e-5, "max": 1e-1}}
-            await client.save_spec("model", model.id, "train", spec)
-            train_job, evaluate = await client.run("model", model.id, JobRun(actions=["train", "evaluate"]))
+            await client.specs.save("model", model.id, "train", spec)
+            train_job, evaluate = await client.jobs.run("model", model.id, JobRun(actions=["train", "evaluate"]))
             await until(client, train_job, lambda detail: ended(detail) or (detail.job.trials or 0) >= 5)
             detail = await until(client, train_job, ended)
             assert detail.job.state is State.DONE, detail.job.reason
-            sweep = await client.sweep(detail)
+            sweep = await client.sweeps.get(detail)
             assert [trial.outcome for trial in sweep.trials] == ["done"] * 8
             assert (sweep.metric, sweep.direction) == ("loss", "minimise")
             by_default = sweep.trials[0]
@@ -83,8 +83,8 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
             assert sweep.best != 0
             assert sweep.best_value < 0.8 * by_default.value
             assert {each.parameter for each in sweep.importances} == {LR, WEIGHT_DECAY}
-            assert len((await client.sweep_csv(detail)).splitlines()) == 9
-            jobs = [await client.job(trial.job_id) for trial in sweep.trials]
+            assert len((await client.sweeps.csv(detail)).splitlines()) == 9
+            jobs = [await client.jobs.get(trial.job_id) for trial in sweep.trials]
             runs = sorted((job.job.started_at, job.job.ended_at) for job in jobs)
             overlaps = sum(after[0] < before[1] for before, after in itertools.pairwise(runs))
             assert overlaps >= 4, "two at a time"
@@ -92,7 +92,7 @@ async def test_eight_recommendations_beat_the_specification_that_they_began_with
             assert {device for job in jobs for device in job.job.devices} == {"cpu:0", "cpu:1"}
             # What follows the sweep works on its best model.
             assert (await until(client, evaluate, ended)).job.state is State.DONE
-            child = await client.job(evaluate)
+            child = await client.jobs.get(evaluate)
             assert f"{train_job}/results/best_model/train/epoch_2.pth" in str(
                 (Path(child.folder) / "spec.yaml").read_text()
             )

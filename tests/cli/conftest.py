@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from taod.cli.main import command
+from taod.client import AsyncClient
 from taod.client.find import find
-from taod.client.http import Client
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 300
@@ -129,7 +129,7 @@ class Daemon:
         """Wait until a run writes to its log; returns that output."""
 
         async def read() -> bytes:
-            async with Client.of(find(self.root)) as client, aclosing(client.follow_log(job_id)) as pieces:
+            async with AsyncClient.from_info(find(self.root)) as client, aclosing(client.logs.follow(job_id)) as pieces:
                 return await anext(pieces)
 
         return asyncio.run(asyncio.wait_for(read(), PATIENCE_S)).decode()

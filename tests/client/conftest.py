@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from taod.client import Client
+from taod.client import AsyncClient
 
 
 @pytest.fixture
@@ -35,6 +35,6 @@ async def server(contract: ModuleType) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def client(server: Any) -> AsyncIterator[Client]:
-    async with Client(server.url, server.world.user, server.world.token) as client:
+async def client(server: Any) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.url, server.world.user, server.world.token) as client:
         yield client

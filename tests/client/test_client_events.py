@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.common import DaemonInfo
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobView
@@ -16,7 +16,7 @@ from taod.types.job import JobView
 BOUND_S = 10.0
 
 
-async def test_every_event_has_the_body_of_its_type(client: Client, server: Any, contract: Any) -> None:
+async def test_every_event_has_the_body_of_its_type(client: AsyncClient, server: Any, contract: Any) -> None:
     world = server.world
     job = world.add_job()
 
@@ -29,7 +29,7 @@ async def test_every_event_has_the_body_of_its_type(client: Client, server: Any,
         world.tell(EventType.RESET, {})
 
     seen: list[tuple[EventType, Any]] = []
-    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connected)) as events:
+    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connected)) as events:
         async for event in events:
             seen.append(event)
             if event[0] is EventType.RESET:
@@ -39,7 +39,7 @@ async def test_every_event_has_the_body_of_its_type(client: Client, server: Any,
     assert seen[2][1][0].name == "NVIDIA H100 80GB HBM3" and seen[3][1].id == job.id
 
 
-async def test_a_broken_stream_is_opened_again_from_the_last_event(client: Client, server: Any) -> None:
+async def test_a_broken_stream_is_opened_again_from_the_last_event(client: AsyncClient, server: Any) -> None:
     world = server.world
     job = world.add_job()
     told: list[bool] = []
@@ -49,7 +49,7 @@ async def test_a_broken_stream_is_opened_again_from_the_last_event(client: Clien
         if up:
             world.tell(EventType.JOB, job)
 
-    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connection)) as events:
+    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connection)) as events:
         await anext(events)
         world.cut()
         await anext(events)
@@ -57,7 +57,7 @@ async def test_a_broken_stream_is_opened_again_from_the_last_event(client: Clien
     assert world.resumed_from == [None, "w-1"]
 
 
-async def test_a_daemon_that_restarts_is_waited_for(client: Client, server: Any) -> None:
+async def test_a_daemon_that_restarts_is_waited_for(client: AsyncClient, server: Any) -> None:
     world, down = server.world, asyncio.Event()
     job = world.add_job()
 
@@ -68,7 +68,7 @@ async def test_a_daemon_that_restarts_is_waited_for(client: Client, server: Any)
         elif "taod serve" in why:
             down.set()
 
-    async with asyncio.timeout(BOUND_S), aclosing(client.events(on_connection=connection)) as events:
+    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connection)) as events:
         await anext(events)
         waiting = asyncio.ensure_future(anext(events))
         await server.stop()
@@ -78,7 +78,7 @@ async def test_a_daemon_that_restarts_is_waited_for(client: Client, server: Any)
 
 
 async def test_a_daemon_on_another_port_with_another_token_is_found_again(
-    client: Client, server: Any, contract: Any
+    client: AsyncClient, server: Any, contract: Any
 ) -> None:
     second = contract.ContractServer()
     await second.start()
@@ -95,7 +95,7 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
 
     try:
         async with asyncio.timeout(BOUND_S):
-            async with aclosing(client.events(on_connection=connection, rediscover=rediscover)) as events:
+            async with aclosing(client.events.stream(on_connection=connection, rediscover=rediscover)) as events:
                 assert (await anext(events))[1].id == job.id
         assert (client.url, client.token) == (second.url, "another")
     finally:
@@ -103,7 +103,7 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
 
 
 async def test_a_refused_stream_ends_instead_of_trying_for_ever(server: Any) -> None:
-    async with Client(server.url, server.world.user, "wrong") as stranger, asyncio.timeout(BOUND_S):
+    async with AsyncClient(server.url, server.world.user, "wrong") as stranger, asyncio.timeout(BOUND_S):
         with pytest.raises(ClientError) as caught:
-            await anext(stranger.events())
+            await anext(stranger.events.stream())
     assert caught.value.status == 401

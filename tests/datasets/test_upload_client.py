@@ -15,10 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from taod.cli.main import command
-from taod.client import uploads
+from taod.client import AsyncClient, uploads
 from taod.client.errors import ClientError
 from taod.client.find import find
-from taod.client.http import Client
 from taod.paths import Root
 from taod.types.dataset import DatasetCreate, UploadMode, UploadProgress
 from taod.types.event import EventType
@@ -56,9 +55,9 @@ def archive(path: Path, count: int = 20, name: str = "cat", mark: int = 0) -> Pa
     return path
 
 
-def opened(daemon: Daemon) -> Client:
+def opened(daemon: Daemon) -> AsyncClient:
     """A client that finds the daemon again."""
-    return Client.of(find(daemon.root), rediscover=lambda: find(daemon.root))
+    return AsyncClient.from_info(find(daemon.root), rediscover=lambda: find(daemon.root))
 
 
 async def test_an_upload_outlives_the_daemon_that_it_began_with(daemon: Daemon, tmp_path: Path) -> None:
@@ -75,8 +74,8 @@ async def test_an_upload_outlives_the_daemon_that_it_began_with(daemon: Daemon, 
             daemon.start()
 
     async with opened(daemon) as client:
-        made = await client.create_dataset(KIND)
-        answer = await client.upload(made.id, file, told)
+        made = await client.datasets.create(KIND)
+        answer = await client.datasets.upload(made.id, file, told)
     assert killed_at
     assert answer.files == 21
     again = sent[sent.index(killed_at[0]) + 1]
@@ -95,37 +94,37 @@ async def test_a_later_call_goes_on_and_another_file_does_not(daemon: Daemon, tm
     file = archive(tmp_path / "data.tar")
     seen: list[int] = []
     async with opened(daemon) as client:
-        made = await client.create_dataset(KIND)
+        made = await client.datasets.create(KIND)
         with pytest.raises(Enough):
-            await client.upload(made.id, file, stop)
-        waiting = (await client.dataset_summary(made.id)).upload
+            await client.datasets.upload(made.id, file, stop)
+        waiting = (await client.datasets.summary(made.id)).upload
         assert waiting is not None and waiting.received >= PART
         other = archive(tmp_path / "other.tar", mark=1)
         assert other.stat().st_size == file.stat().st_size
-        await client.upload(made.id, file, lambda now, total: seen.append(now))
+        await client.datasets.upload(made.id, file, lambda now, total: seen.append(now))
         assert seen[0] > waiting.received
         # Another file of the same size, under the same name: the digest tells.
         with pytest.raises(Enough):
-            await client.upload(made.id, file, stop)
+            await client.datasets.upload(made.id, file, stop)
         file.write_bytes(other.read_bytes())
         with pytest.raises(ClientError, match="its SHA-256 is"):
-            await client.upload(made.id, file)
-        assert (await client.dataset_summary(made.id)).upload is None
+            await client.datasets.upload(made.id, file)
+        assert (await client.datasets.summary(made.id)).upload is None
         seen.clear()
         with pytest.raises(Enough):
-            await client.upload(made.id, file, stop)
-        await client.upload(made.id, other, lambda now, total: seen.append(now))
+            await client.datasets.upload(made.id, file, stop)
+        await client.datasets.upload(made.id, other, lambda now, total: seen.append(now))
         assert seen[0] == PART // 5, "a file of another name begins anew"
 
 
 async def test_files_are_added_and_events_tell_how_far_it_is(daemon: Daemon, tmp_path: Path) -> None:
     async with opened(daemon) as client, opened(daemon) as listener:
-        made = await client.create_dataset(KIND)
+        made = await client.datasets.create(KIND)
         listening = asyncio.Event()
         heard: list[UploadProgress] = []
 
         async def listen() -> None:
-            async with aclosing(listener.events(on_connection=lambda up, why: listening.set())) as events:
+            async with aclosing(listener.events.stream(on_connection=lambda up, why: listening.set())) as events:
                 async for kind, event in events:
                     if kind is EventType.UPLOAD:
                         heard.append(event)
@@ -134,16 +133,16 @@ async def test_files_are_added_and_events_tell_how_far_it_is(daemon: Daemon, tmp
 
         hearing = asyncio.create_task(listen())
         await asyncio.wait_for(listening.wait(), 20)
-        await client.upload(made.id, archive(tmp_path / "data.tar"))
+        await client.datasets.upload(made.id, archive(tmp_path / "data.tar"))
         await asyncio.wait_for(hearing, 20)
         assert {"receiving", "waiting", "unpacking", "checking", "done"} >= {event.stage for event in heard}
         assert {"receiving", "checking", "done"} <= {event.stage for event in heard}
         assert max(event.received for event in heard) == (tmp_path / "data.tar").stat().st_size
         assert {event.dataset_id for event in heard} == {made.id}
         more = archive(tmp_path / "more.tar", count=25)
-        answer = await client.upload(made.id, more, mode=UploadMode.ADD)
+        answer = await client.datasets.upload(made.id, more, mode=UploadMode.ADD)
         assert answer.summary is not None and answer.summary.images == 25
-        answer = await client.upload(made.id, archive(tmp_path / "data.tar"))
+        answer = await client.datasets.upload(made.id, archive(tmp_path / "data.tar"))
         assert answer.summary is not None and answer.summary.images == 20
 
 
@@ -151,8 +150,8 @@ async def test_many_at_once(daemon: Daemon, tmp_path: Path) -> None:
     """More than there are threads in a pool; half of them in parts."""
     files = [archive(tmp_path / f"{n}.tar", count=2 if n % 2 else 5, mark=n) for n in range(24)]
     async with opened(daemon) as client:
-        made = [(await client.create_dataset(KIND)).id for _ in files]
-        answers = await asyncio.gather(*map(client.upload, made, files))
+        made = [(await client.datasets.create(KIND)).id for _ in files]
+        answers = await asyncio.gather(*map(client.datasets.upload, made, files))
     assert [answer.files for answer in answers] == [3 if n % 2 else 6 for n in range(24)]
     for n, dataset_id in enumerate(made):
         imgs = list(Root(daemon.root).dataset(dataset_id).rglob("*.png"))
@@ -173,8 +172,8 @@ def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path
 
     async def half() -> None:
         async with opened(daemon) as client:
-            sending = uploads._Sending(file.open("rb"), file.name, file.stat().st_size, UploadMode.REPLACE, None)
-            await client._part(id, sending, 0, PART, None)
+            parted = uploads.PartedFile(file.open("rb"), file.name, file.stat().st_size, checksum=False)
+            await uploads.Upload(client, id, UploadMode.REPLACE).send_part(parted, 0, PART, None)
 
     asyncio.run(half())
     assert "waiting: 300" in taod("dataset", "show", "cats")
@@ -194,13 +193,13 @@ async def test_what_is_wrong_is_answered_although_most_of_it_was_not_read(daemon
             info.size = 1_000_000
             packed.addfile(info, io.BytesIO(bytes(1_000_000)))
     async with opened(daemon) as client:
-        made = await client.create_dataset(KIND)
+        made = await client.datasets.create(KIND)
         for part in (PART, 1 << 40):
             uploads.PART_BYTES = part
             with pytest.raises(ClientError, match=r"archive entry '\.\./outside' climbs out") as told:
-                await client.upload(made.id, file)
+                await client.datasets.upload(made.id, file)
             assert told.value.status == 400
-        assert (await client.dataset_summary(made.id)).state == "empty"
+        assert (await client.datasets.summary(made.id)).state == "empty"
     info = find(daemon.root)
     place = urlsplit(info.url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)

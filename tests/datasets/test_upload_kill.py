@@ -65,7 +65,7 @@ async def test_old_or_new_wherever_the_daemon_is_killed(daemon: Daemon, tmp_path
     draw = random.Random(int.from_bytes(os.urandom(4), "big"))
     root = Root(daemon.root)
     async with daemon.client() as client:
-        dataset_id = (await client.create_dataset(DatasetCreate("image_classification", "classification_pyt"))).id
+        dataset_id = (await client.datasets.create(DatasetCreate("image_classification", "classification_pyt"))).id
     began = asyncio.get_running_loop().time()
     await send(daemon, dataset_id, version(1, "gz"))
     whole_s = asyncio.get_running_loop().time() - began
@@ -85,7 +85,7 @@ async def test_old_or_new_wherever_the_daemon_is_killed(daemon: Daemon, tmp_path
         (now,) = found
         assert len(list(root.dataset(dataset_id).rglob("*.png"))) == FILES
         async with daemon.client() as client:
-            summary = await client.dataset_summary(dataset_id)
+            summary = await client.datasets.summary(dataset_id)
         assert_of(summary, root.dataset(dataset_id))
         assert not [path for path in root.incoming.iterdir() if path.name.startswith(("note-", "part-", "old-"))]
     print(f"{KILLS} kills: {cut} left the old data, {got_in} the new")
@@ -95,7 +95,7 @@ async def test_an_upload_in_parts_goes_on_after_every_kill(daemon: Daemon) -> No
     draw = random.Random(1)
     root = Root(daemon.root)
     async with daemon.client() as client:
-        dataset_id = (await client.create_dataset(DatasetCreate("image_classification", "classification_pyt"))).id
+        dataset_id = (await client.datasets.create(DatasetCreate("image_classification", "classification_pyt"))).id
     content = version(7, "")
     for _ in range(min(KILLS, 2)):
         has = await state(daemon, dataset_id, len(content))

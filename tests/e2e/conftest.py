@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taod.cli.support import sample_dataset
-from taod.client.http import Client
+from taod.client import AsyncClient
 from tests.e2e.journey import Daemon, until
 
 
@@ -20,15 +20,15 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     if not started.running:
         started.start()
     async with started.client() as client:
-        for view in (await client.jobs()).items:
+        for view in (await client.jobs.list()).items:
             if not view.state.ended:
-                await client.cancel(view.id)
+                await client.jobs.cancel(view.id)
                 await until(client, view.id, lambda detail: detail.job.state.ended)
     assert started.stop() == 0
 
 
 @pytest.fixture
-async def client(daemon: Daemon) -> AsyncIterator[Client]:
+async def client(daemon: Daemon) -> AsyncIterator[AsyncClient]:
     async with daemon.client() as opened:
         yield opened
 

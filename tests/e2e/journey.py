@@ -16,9 +16,8 @@ import psutil
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
 from taod.cli.support import sample_dataset
+from taod.client import AsyncClient
 from taod.client.find import find
-from taod.client.http import Client
-from taod.client.watch import watch_job
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobDetail, JobRun
 from taod.types.model import ModelCreate
@@ -77,18 +76,18 @@ class Daemon:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def client(self) -> Client:
+    def client(self) -> AsyncClient:
         info = find(self.root, None, None)
-        return Client.of(info)
+        return AsyncClient.from_info(info)
 
 
-async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
+async def until(client: AsyncClient, job_id: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
     """Wait, by the event stream, until a condition holds for a job. Raises AssertionError after PATIENCE_S."""
 
     async def wait() -> JobDetail:
-        async with aclosing(watch_job(client, job_id)) as updates:
+        async with aclosing(client.jobs.watch(job_id)) as updates:
             async for _ in updates:
-                detail = await client.job(job_id)
+                detail = await client.jobs.get(job_id)
                 if holds(detail):
                     return detail
         raise AssertionError("the event stream ended")
@@ -96,7 +95,7 @@ async def until(client: Client, job_id: str, holds: Callable[[JobDetail], bool])
     try:
         return await asyncio.wait_for(wait(), PATIENCE_S)
     except TimeoutError:
-        detail = await client.job(job_id)
+        detail = await client.jobs.get(job_id)
         raise AssertionError(f"still {detail.job.state} ({detail.job.reason}) after {PATIENCE_S} s") from None
 
 
@@ -136,26 +135,26 @@ def suspended(job_id: str) -> Iterator[psutil.Process]:
         run.resume()
 
 
-async def upload(client: Client, images: Path, split: str, into: Path) -> str:
+async def upload(client: AsyncClient, images: Path, split: str, into: Path) -> str:
     """A dataset of one split; returns its id."""
-    created = await client.create_dataset(
+    created = await client.datasets.create(
         DatasetCreate(type="image_classification", format="classification_pyt", name=f"digits {split}")
     )
-    await client.upload(created.id, sample_dataset.pack(images, split, into))
+    await client.datasets.upload(created.id, sample_dataset.pack(images, split, into))
     return created.id
 
 
-async def small_model(client: Client, images: Path, tmp_path: Path, *, epochs: int) -> str:
+async def small_model(client: AsyncClient, images: Path, tmp_path: Path, *, epochs: int) -> str:
     """A model on the digits whose train takes about a second per epoch on a laptop; returns its id."""
     train, evaluate = [await upload(client, images, split, tmp_path) for split in ("val", "test")]
-    model = await client.create_model(
+    model = await client.models.create(
         ModelCreate(network_arch="classification_pyt", name="small", train_datasets=[train], eval_dataset=evaluate)
     )
-    default = (await client.schema("model", model.id, "train"))["default"]
-    await client.save_spec("model", model.id, "train", merge(default, digits_spec(epochs)))
+    default = (await client.specs.schema("model", model.id, "train"))["default"]
+    await client.specs.save("model", model.id, "train", merge(default, digits_spec(epochs)))
     return model.id
 
 
-async def train(client: Client, model_id: str) -> str:
-    (job_id,) = await client.run("model", model_id, JobRun(actions=["train"]))
+async def train(client: AsyncClient, model_id: str) -> str:
+    (job_id,) = await client.jobs.run("model", model_id, JobRun(actions=["train"]))
     return job_id

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.types.dataset import CheckProgress, CheckState, DatasetCreate, DatasetReport
 from tests.datasets.broken_contents import BROKEN
 from tests.datasets.told import sections
@@ -33,12 +33,14 @@ async def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     assert started.stop() == 0
 
 
-async def report_after_upload(client: Client, dataset_id: str, archive: Path) -> DatasetReport:
+async def report_after_upload(client: AsyncClient, dataset_id: str, archive: Path) -> DatasetReport:
     """Upload, and wait by the event stream for the end of the check that the upload starts."""
     connected, over = asyncio.Event(), asyncio.Event()
 
     async def watch() -> None:
-        async with aclosing(client.events(on_connection=lambda up, _: connected.set() if up else None)) as events:
+        async with aclosing(
+            client.events.stream(on_connection=lambda up, _: connected.set() if up else None)
+        ) as events:
             async for _, body in events:
                 if isinstance(body, CheckProgress) and body.dataset_id == dataset_id and body.state is CheckState.DONE:
                     over.set()
@@ -47,19 +49,19 @@ async def report_after_upload(client: Client, dataset_id: str, archive: Path) ->
     try:
         async with asyncio.timeout(PATIENCE_S):
             await connected.wait()
-            await client.upload(dataset_id, archive)
+            await client.datasets.upload(dataset_id, archive)
             await over.wait()
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    return await client.dataset_report(dataset_id)
+    return await client.datasets.report(dataset_id)
 
 
 @pytest.mark.parametrize(("type_", "format_"), KINDS)
 async def test_each_coco_fault_is_named_in_the_report_after_an_upload(
-    type_: str, format_: str, client: Client, tmp_path: Path
+    type_: str, format_: str, client: AsyncClient, tmp_path: Path
 ) -> None:
-    dataset = await client.create_dataset(DatasetCreate(type=type_, format=format_))
+    dataset = await client.datasets.create(DatasetCreate(type=type_, format=format_))
     assert len(BROKEN[type_, format_]) > 20
     for number, (name, breaks) in enumerate(BROKEN[type_, format_].items()):
         top = tmp_path / str(number)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.types.state import State
 from tests.e2e.journey import PATIENCE_S, REPOSITORY, Daemon, at_epoch, ended, small_model, suspended, train, until
 from tests.e2e.screen import shown
@@ -24,7 +24,7 @@ SIZE = (120, 40)
 
 
 async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
-    daemon: Daemon, client: Client, images: Path, tmp_path: Path
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
     job_id = await train(client, await small_model(client, images, tmp_path, epochs=1000))
     app = Dashboard(daemon.client())
@@ -51,7 +51,7 @@ async def test_a_train_is_watched_paused_resumed_and_cancelled_by_keys(
         await shown(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await shown(pilot, lambda: not isinstance(app.screen, Confirm) and cell("word") == "cancelled")
-    assert (await client.job(job_id)).job.state is State.CANCELLED
+    assert (await client.jobs.get(job_id)).job.state is State.CANCELLED
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ class Pane:
 
 @pytest.mark.tmux
 async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
-    daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
     job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
     await until(client, job_id, at_epoch(1))
@@ -116,7 +116,7 @@ async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
 
 @pytest.mark.tmux
 async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
-    daemon: Daemon, client: Client, images: Path, tmp_path: Path, tmux: Callable[..., str]
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path, tmux: Callable[..., str]
 ) -> None:
     model_id = await small_model(client, images, tmp_path, epochs=1000)
     job_id, queued = await train(client, model_id), await train(client, model_id)
@@ -141,4 +141,4 @@ async def test_in_a_real_terminal_a_job_is_found_followed_cancelled_and_resumed(
     await pane.shows("2 ─", queued[:8])
     pane.press("q")
     await pane.shows("exit code 0")
-    assert not (await client.job(job_id)).job.state.ended
+    assert not (await client.jobs.get(job_id)).job.state.ended

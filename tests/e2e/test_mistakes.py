@@ -12,8 +12,8 @@ import pytest
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
 from taod.cli.support import sample_dataset
+from taod.client import AsyncClient
 from taod.client.errors import ClientError
-from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
 from taod.types.model import ModelCreate
@@ -31,7 +31,7 @@ async def error_of(call: Awaitable[object]) -> ClientError:
 
 
 @pytest.mark.engine
-async def test_a_corrupt_image_is_named(client: Client, images: Path, tmp_path: Path) -> None:
+async def test_a_corrupt_image_is_named(client: AsyncClient, images: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(images, damaged)
     corrupt = sorted((damaged / "images_val" / "3").iterdir())[0]
@@ -43,56 +43,56 @@ async def test_a_corrupt_image_is_named(client: Client, images: Path, tmp_path: 
 
 
 async def test_a_corrupt_archive_is_rejected_and_keeps_the_old_data(
-    client: Client, images: Path, tmp_path: Path
+    client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
-    created = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
+    created = await client.datasets.create(DatasetCreate(type="image_classification", format="classification_pyt"))
     archive = sample_dataset.pack(images, "test", tmp_path)
-    await client.upload(created.id, archive)
-    before = await client.dataset_summary(created.id)
+    await client.datasets.upload(created.id, archive)
+    before = await client.datasets.summary(created.id)
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive.read_bytes()[:20_000])
-    error = await error_of(client.upload(created.id, cut))
+    error = await error_of(client.datasets.upload(created.id, cut))
     assert error.status == 400
     assert any(word in error.description for word in ("truncated", "cut off", "corrupt"))
-    assert await client.dataset_summary(created.id) == before
+    assert await client.datasets.summary(created.id) == before
 
 
-async def test_the_error_of_a_wrong_type_in_a_spec_names_path_value_and_rule(client: Client) -> None:
-    model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    default = (await client.schema("model", model.id, "train"))["default"]
+async def test_the_error_of_a_wrong_type_in_a_spec_names_path_value_and_rule(client: AsyncClient) -> None:
+    model = await client.models.create(ModelCreate(network_arch="classification_pyt"))
+    default = (await client.specs.schema("model", model.id, "train"))["default"]
     document = merge(
         default, {"train": {"train_config": {"optimizer": {"lr": "fast"}, "runner": {"max_epochs": "many"}}}}
     )
-    error = await error_of(client.save_spec("model", model.id, "train", document))
+    error = await error_of(client.specs.save("model", model.id, "train", document))
     assert error.status == 400
     for part in ("train.train_config.optimizer.lr", "fast", "train.train_config.runner.max_epochs", "Invalid specs"):
         assert part in error.description
 
 
-async def test_a_job_without_its_dataset_is_rejected_with_the_field_to_set(client: Client) -> None:
-    model = await client.create_model(ModelCreate(network_arch="classification_pyt"))
-    default = (await client.schema("model", model.id, "train"))["default"]
-    await client.save_spec("model", model.id, "train", merge(default, digits_spec(1)))
-    error = await error_of(client.run("model", model.id, JobRun(actions=["train"])))
+async def test_a_job_without_its_dataset_is_rejected_with_the_field_to_set(client: AsyncClient) -> None:
+    model = await client.models.create(ModelCreate(network_arch="classification_pyt"))
+    default = (await client.specs.schema("model", model.id, "train"))["default"]
+    await client.specs.save("model", model.id, "train", merge(default, digits_spec(1)))
+    error = await error_of(client.jobs.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     assert "train_datasets" in error.description
 
 
 async def test_a_network_without_a_runner_is_rejected_with_the_remedy(
-    client: Client, images: Path, tmp_path: Path
+    client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
-    created = await client.create_dataset(DatasetCreate(type="object_detection", format="coco"))
-    await client.upload(created.id, coco(images, tmp_path))
-    model = await client.create_model(
+    created = await client.datasets.create(DatasetCreate(type="object_detection", format="coco"))
+    await client.datasets.upload(created.id, coco(images, tmp_path))
+    model = await client.models.create(
         ModelCreate(
             network_arch="dino", train_datasets=[created.id], eval_dataset=created.id, inference_dataset=created.id
         )
     )
-    error = await error_of(client.run("model", model.id, JobRun(actions=["train"])))
+    error = await error_of(client.jobs.run("model", model.id, JobRun(actions=["train"])))
     assert error.status == 400
     for part in ("dino", "embedded", "runner.native"):
         assert part in error.description
-    assert (await client.jobs()).total == 0
+    assert (await client.jobs.list()).total == 0
 
 
 def coco(images: Path, into: Path) -> Path:

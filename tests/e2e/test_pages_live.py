@@ -11,7 +11,7 @@ from textual.widgets import Input, Select
 from taod.catalogue.schema.merge import merge
 from taod.cli.commands.quickstart import digits_spec
 from taod.cli.support import sample_dataset
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.types.dataset import DatasetType
 from taod.types.state import State
 from tests.e2e.journey import Daemon, small_model
@@ -42,7 +42,7 @@ async def new_dataset(app: Dashboard, pilot: Any, name: str, files: Path) -> Non
     await pilot.press("ctrl+s")
 
 
-async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, images: Path, tmp_path: Path) -> None:
+async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path) -> None:
     archive = sample_dataset.pack(images, "val", tmp_path)
     app = Dashboard(daemon.client())
     async with app.run_test(size=SIZE) as pilot:
@@ -61,9 +61,9 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
         await pilot.press("space", "ctrl+s")
         await shown(pilot, lambda: "train on digits" in text_of(app, "#model-facts"))
 
-        (model,) = [each for each in (await client.models()).items if each.name == "small"]
-        default = (await client.schema("model", model.id, "train"))["default"]
-        await client.save_spec("model", model.id, "train", merge(default, digits_spec(50)))
+        (model,) = [each for each in (await client.models.list()).items if each.name == "small"]
+        default = (await client.specs.schema("model", model.id, "train"))["default"]
+        await client.specs.save("model", model.id, "train", merge(default, digits_spec(50)))
         await pilot.press("e")
         await shown(pilot, lambda: app.screen.is_modal)
         await pilot.press("enter")
@@ -78,7 +78,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
             await shown(pilot, lambda: isinstance(app.screen, SpecEditor))
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: not app.screen.is_modal)
-        saved = await client.spec("model", model.id, "train")
+        saved = await client.specs.get("model", model.id, "train")
         assert saved["model"]["backbone"]["type"] == "resnet_tiny"
         assert saved["train"]["train_config"]["runner"]["max_epochs"] == 2
 
@@ -95,7 +95,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: Client, ima
 
 
 async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
-    daemon: Daemon, client: Client, images: Path, tmp_path: Path
+    daemon: Daemon, client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
     await small_model(client, images, tmp_path, epochs=1)
     app = Dashboard(daemon.client())
@@ -106,7 +106,7 @@ async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
         await shown(pilot, lambda: str(nowhere) in text_of(app, "#refusal"))
         assert isinstance(app.screen, NewDataset)
         assert {value for _, value in app.screen.query_one("#type", Select)._options} >= set(DatasetType)
-        assert [each.name for each in (await client.datasets(name="lost")).items] == []
+        assert [each.name for each in (await client.datasets.list(name="lost")).items] == []
         await pilot.press("escape")
 
         await shown(pilot, lambda: app.screen.listing.selected_id)
@@ -114,4 +114,4 @@ async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
         await shown(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await shown(pilot, lambda: any("refuses" in note.title for note in app._notifications))
-        assert (await client.datasets()).total == 2
+        assert (await client.datasets.list()).total == 2

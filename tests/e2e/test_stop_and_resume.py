@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from taod.client import AsyncClient
 from taod.client.errors import ClientError
-from taod.client.http import Client
 from taod.types.job import JobRun
 from taod.types.state import State, Status
 from tests.e2e.journey import at_epoch, ended, small_model, train, until
@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
 async def test_a_cancelled_train_continues_from_its_last_checkpoint(
-    client: Client, images: Path, tmp_path: Path
+    client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
     job_id = await train(client, await small_model(client, images, tmp_path, epochs=8))
     await until(client, job_id, at_epoch(2))
-    await client.cancel(job_id)
+    await client.jobs.cancel(job_id)
     stopped = await until(client, job_id, ended)
     assert (stopped.job.state, stopped.job.status) == (State.CANCELLED, Status.ERROR)
     assert stopped.job.result.detailed_status is not None
@@ -29,12 +29,12 @@ async def test_a_cancelled_train_continues_from_its_last_checkpoint(
     assert reached is not None
     assert 2 <= reached < 8
 
-    await client.resume(job_id)
+    await client.jobs.resume(job_id)
     done = await until(client, job_id, lambda detail: detail.job.state in (State.DONE, State.FAILED))
     assert done.job.state is State.DONE, done.job.reason
     kpi = next(kpi for kpi in done.job.result.kpi if kpi.metric == "accuracy_top-1")
     assert list(kpi.values) == [str(epoch) for epoch in range(1, 9)], "no epoch is missing, none came twice"
-    log = (await client.log_tail(job_id, 10_000)).data.decode()
+    log = (await client.logs.tail(job_id, 10_000)).data.decode()
     first_run, second_run = log.split("Going on at epoch ")
     assert "epoch 1/8" in first_run
     assert second_run.startswith(f"{reached + 1},")
@@ -42,35 +42,35 @@ async def test_a_cancelled_train_continues_from_its_last_checkpoint(
 
 
 async def test_pause_keeps_the_job_and_frees_the_device_for_the_next(
-    client: Client, images: Path, tmp_path: Path
+    client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
     model_id = await small_model(client, images, tmp_path, epochs=8)
     first, second = await train(client, model_id), await train(client, model_id)
     await until(client, first, at_epoch(1))
-    await client.pause(first)
+    await client.jobs.pause(first)
     paused = await until(client, first, ended)
     assert paused.job.state is State.PAUSED
     assert paused.job.reason.startswith("Paused at epoch ")
     await until(client, second, at_epoch(1))
-    await client.cancel(second)
-    await client.resume(first)
+    await client.jobs.cancel(second)
+    await client.jobs.resume(first)
     done = await until(client, first, lambda detail: detail.job.state in (State.DONE, State.FAILED))
     assert (done.job.state, done.job.attempt) == (State.DONE, 2)
 
 
 async def test_cancelling_a_train_cancels_the_jobs_that_depend_on_it(
-    client: Client, images: Path, tmp_path: Path
+    client: AsyncClient, images: Path, tmp_path: Path
 ) -> None:
     model_id = await small_model(client, images, tmp_path, epochs=1000)
-    first, evaluate, export = await client.run("model", model_id, JobRun(actions=["train", "evaluate", "export"]))
+    first, evaluate, export = await client.jobs.run("model", model_id, JobRun(actions=["train", "evaluate", "export"]))
     await until(client, first, at_epoch(1))
-    assert (await client.job(evaluate)).job.state is State.WAITING
-    await client.cancel(first)
+    assert (await client.jobs.get(evaluate)).job.state is State.WAITING
+    await client.jobs.cancel(first)
     for job_id in (first, evaluate, export):
         detail = await until(client, job_id, ended)
         assert detail.job.state is State.CANCELLED
-    assert first[:4] in (await client.job(evaluate)).job.reason
+    assert first[:4] in (await client.jobs.get(evaluate)).job.reason
     with pytest.raises(ClientError) as error:
-        await client.resume(evaluate)
+        await client.jobs.resume(evaluate)
     assert error.value.status == 400
     assert "train" in error.value.description

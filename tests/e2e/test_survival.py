@@ -72,7 +72,7 @@ async def test_a_killed_run_fails_with_its_reason_and_the_next_job_starts(
         first = await train(client, model_id)
         second = await train(client, model_id)
         await until(client, first, at_epoch(1))
-        assert (await client.job(second)).job.state is State.QUEUED
+        assert (await client.jobs.get(second)).job.state is State.QUEUED
         (run,) = engines(first)
         os.kill(run.pid, signal.SIGKILL)
         failed = await until(client, first, ended)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from textual.widgets import Input, Select
 
-from taod.client.http import Client
+from taod.client import AsyncClient
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
 from taod.types.state import State
@@ -53,27 +53,27 @@ async def daemon(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -
     yield started
     shutil.rmtree(tools / "tickets", ignore_errors=True)
     async with started.client() as client:
-        for view in (await client.jobs(trials=False)).items:
+        for view in (await client.jobs.list(trials=False)).items:
             if not view.state.ended:
-                await client.cancel(view.id)
+                await client.jobs.cancel(view.id)
                 await until(client, view.id, ended)
     assert started.stop() == 0
 
 
-async def classifier(client: Client, folder: Path) -> str:
+async def classifier(client: AsyncClient, folder: Path) -> str:
     """A linked dataset of two classes; returns its id."""
     for name in ("cat", "dog"):
         for split in ("train", "val"):
             (folder / f"images_{split}" / name).mkdir(parents=True)
             Image.new("RGB", (16, 12), "red").save(folder / f"images_{split}" / name / "1.png")
     (folder / "classes.txt").write_text("cat\ndog\n")
-    created = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="pets"))
-    await client.link_dataset(created.id, str(folder))
+    created = await client.datasets.create(DatasetCreate("image_classification", "classification_pyt", name="pets"))
+    await client.datasets.link(created.id, str(folder))
     return created.id
 
 
 async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
-    daemon: Daemon, client: Client, tools: Path, tmp_path: Path
+    daemon: Daemon, client: AsyncClient, tools: Path, tmp_path: Path
 ) -> None:
     await classifier(client, tmp_path / "pets")
     app = Dashboard(daemon.client())
@@ -102,7 +102,7 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         train.focus()
         await pilot.press("space", "ctrl+s")
         await shown(pilot, lambda: "sweep Random, Trials 40" in text_of(app, "#model-facts"))
-        (model,) = [each for each in (await client.models()).items if each.name == "cats"]
+        (model,) = [each for each in (await client.models.list()).items if each.name == "cats"]
         assert (model.automl_add_hyperparameters, model.automl_remove_hyperparameters) == (f'["{LR}"]', "[]")
 
         await pilot.press("e")
@@ -126,13 +126,13 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         assert "1e-05 to 0.1" in text_of(app, "#field-words")
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: not app.screen.is_modal)
-        assert (await client.spec("model", model.id, "train"))["automl"] == {LR: {"min": 1e-5, "max": 0.1}}
+        assert (await client.specs.get("model", model.id, "train"))["automl"] == {LR: {"min": 1e-5, "max": 0.1}}
 
         allowed = tools / "tickets"
         allowed.mkdir()
         for number in range(5):
             (allowed / str(number)).touch()
-        (job_id,) = await client.run("model", model.id, JobRun(["train"]))
+        (job_id,) = await client.jobs.run("model", model.id, JobRun(["train"]))
         await pilot.press("J")
         await shown(pilot, lambda: app.screen.jobs.table.row_count == 1)
         await shown(pilot, lambda: app.screen.jobs.selected.trials is not None)
@@ -164,7 +164,7 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         await shown(pilot, lambda: {each.parameter for each in pane.sweep.importances} == {LR, WEIGHT_DECAY})
 
 
-async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: AsyncClient, tmp_path: Path) -> None:
     folder = tmp_path / "cars"
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
@@ -176,8 +176,8 @@ async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: 
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, lambda: app.connected)
         await pilot.press("D")
-        created = await client.create_dataset(DatasetCreate("object_detection", "kitti", name="cars"))
-        await client.link_dataset(created.id, str(folder))
+        created = await client.datasets.create(DatasetCreate("object_detection", "kitti", name="cars"))
+        await client.datasets.link(created.id, str(folder))
         await shown(pilot, lambda: "labels/1.txt:2" in text_of(app, "#dataset-report"))
         report = text_of(app, "#dataset-report")
         assert "Check done" in report

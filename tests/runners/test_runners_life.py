@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from taod.client import AsyncClient
 from taod.client.errors import ClientError
-from taod.client.http import Client
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobDetail, JobRun
 from taod.types.model import ModelCreate
@@ -44,14 +44,14 @@ async def daemon(runner: str, tmp_path: Path) -> AsyncIterator[Daemon]:
     daemon = Daemon(tmp_path / "root").start()
     yield daemon
     async with daemon.client() as client:
-        for view in (await client.jobs()).items:
+        for view in (await client.jobs.list()).items:
             if not view.state.ended:
-                await client.cancel(view.id)
+                await client.jobs.cancel(view.id)
                 await until(client, view.id, ended)
     assert daemon.stop() == 0
 
 
-async def model_of(client: Client, folder: Path) -> str:
+async def model_of(client: AsyncClient, folder: Path) -> str:
     """A model of two uploaded images."""
     for name in ("a", "b"):
         (folder / "images_train" / name).mkdir(parents=True)
@@ -61,20 +61,20 @@ async def model_of(client: Client, folder: Path) -> str:
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(folder / "classes.txt", "classes.txt")
         packed.add(folder / "images_train", "images_train")
-    data = await client.create_dataset(DatasetCreate(type="image_classification", format="classification_pyt"))
-    await client.upload(data.id, archive)
-    model = await client.create_model(
+    data = await client.datasets.create(DatasetCreate(type="image_classification", format="classification_pyt"))
+    await client.datasets.upload(data.id, archive)
+    model = await client.models.create(
         ModelCreate(network_arch="classification_pyt", train_datasets=[data.id], eval_dataset=data.id)
     )
     return model.id
 
 
-async def train(client: Client, model_id: str) -> str:
-    (job_id,) = await client.run("model", model_id, TRAIN)
+async def train(client: AsyncClient, model_id: str) -> str:
+    (job_id,) = await client.jobs.run("model", model_id, TRAIN)
     return job_id
 
 
-async def in_state(client: Client, job_id: str, state: State) -> JobDetail:
+async def in_state(client: AsyncClient, job_id: str, state: State) -> JobDetail:
     detail = await until(client, job_id, lambda detail: detail.job.state is state or detail.job.state.ended)
     assert detail.job.state is state, detail.job.reason
     return detail
@@ -87,18 +87,18 @@ async def test_train_pause_resume_cancel_kill_and_download(daemon: Daemon, runne
         detail = await until(client, job_id, at_epoch(1))
         assert (detail.job.runner, detail.job.state) == (runner, State.RUNNING), detail.job.reason
         assert detail.job.devices == (["cpu:0"] if runner == "docker" else ["cluster:slurm"])
-        await client.pause(job_id)
+        await client.jobs.pause(job_id)
         assert (await in_state(client, job_id, State.PAUSED)).job.reason == "Paused at epoch 1"
-        await client.resume(job_id)
+        await client.jobs.resume(job_id)
         done = await in_state(client, job_id, State.DONE)
         assert (done.job.attempt, done.job.result.epoch) == (2, 3)
-        log = (await client.log_tail(job_id, 100_000)).data.decode()
+        log = (await client.logs.tail(job_id, 100_000)).data.decode()
         assert "stopped at a checkpoint" in log
         assert "goes on from epoch_1.pth" in log
 
         cancelled = await train(client, model_id)
         await until(client, cancelled, at_epoch(1))
-        await client.cancel(cancelled)
+        await client.jobs.cancel(cancelled)
         assert (await in_state(client, cancelled, State.CANCELLED)).job.reason == "Cancelled by user"
 
         adopted = await train(client, model_id)
@@ -106,16 +106,16 @@ async def test_train_pause_resume_cancel_kill_and_download(daemon: Daemon, runne
     daemon.kill()
     daemon.start()
     async with daemon.client() as client:
-        assert (await client.job(adopted)).job.state is State.RUNNING
+        assert (await client.jobs.get(adopted)).job.state is State.RUNNING
         (results / "go").touch()
         assert (await in_state(client, adopted, State.DONE)).job.attempt == 1
         archive = tmp_path / "results.tar.gz"
-        await client.download("model", model_id, job_id, archive)
+        await client.files.download_all("model", model_id, job_id, archive)
         with tarfile.open(archive) as packed:
             assert f"{job_id}/epoch_3.pth" in packed.getnames()
         # What this runner cannot is refused, and so is a runner that is not there.
         for name, words in (("nowhere", "there is no such runner"), ("native", "no executable")):
             with pytest.raises(ClientError) as told:
-                await client.run("model", model_id, JobRun(actions=["train"], runner=name))
+                await client.jobs.run("model", model_id, JobRun(actions=["train"], runner=name))
             assert told.value.status == 400
             assert words in told.value.description

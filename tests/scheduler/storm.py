@@ -25,9 +25,9 @@ from storm_judge import Asked, judge
 
 from store import Store
 from taod.cli.commands.doctor_root import examine_root, marked
+from taod.client import AsyncClient
 from taod.client.errors import ClientError, NoDaemon
 from taod.client.find import find
-from taod.client.http import Client
 from taod.paths import Root
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobPatch, JobRun, JobView
@@ -128,7 +128,7 @@ class Storm:
         self.open: list[str] = []
         self.up = asyncio.Event()
         self.over = asyncio.Event()
-        self.client: Client | None = None
+        self.client: AsyncClient | None = None
         self.process: asyncio.subprocess.Process | None = None
         self._scenario = Scenario(folder, *(gpu(number) for number in range(4)))
         self._models: dict[str, str] = {}
@@ -184,7 +184,7 @@ class Storm:
             assert line, f"the daemon did not start: {(self.folder / 'errors').read_text()[-2000:]}"
             if self.client is not None:
                 await self.client.aclose()
-            self.client = Client.of(await asyncio.to_thread(find, self.root.path))
+            self.client = AsyncClient.from_info(await asyncio.to_thread(find, self.root.path))
 
     async def _prepare(self) -> None:
         images = self.folder / "images"
@@ -193,12 +193,12 @@ class Storm:
             (images / "images_train" / name / "1.png").write_bytes(PNG)
         (images / "classes.txt").write_text("cat\ndog\n")
         assert self.client is not None
-        data = await self.client.create_dataset(
+        data = await self.client.datasets.create(
             DatasetCreate(type="image_classification", format="classification_pyt", name="images")
         )
-        await self.client.link_dataset(data.id, str(images))
+        await self.client.datasets.link(data.id, str(images))
         for kind in KINDS:
-            model = await self.client.create_model(
+            model = await self.client.models.create(
                 ModelCreate(
                     network_arch="classification_pyt",
                     name=kind,
@@ -211,7 +211,7 @@ class Storm:
             self._models[kind] = model.id
             loss = {"head": {"loss": {"type": f"kind_{kind}"}}}
             spec = {"model": loss, "train": {"num_gpus": 2 if kind == "wide" else 1}}
-            await self.client.save_spec("model", model.id, "train", spec)
+            await self.client.specs.save("model", model.id, "train", spec)
 
     async def _kill_and_restart(self) -> None:
         while self.figures.kills < self.kills:
@@ -235,7 +235,7 @@ class Storm:
         self.figures.kills += 1
 
     @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[Client | None]:
+    async def _asking(self) -> AsyncIterator[AsyncClient | None]:
         """A client of the daemon of now, which may die before it has answered."""
         await self.up.wait()
         with contextlib.suppress(ClientError, NoDaemon, OSError, RuntimeError):
@@ -247,11 +247,11 @@ class Storm:
         while not self.over.is_set():
             async with self._asking() as client:
                 assert client is not None
-                counts = await client.job_counts()
+                counts = await client.jobs.counts()
                 waiting = counts.get(State.QUEUED, 0) + counts.get(State.WAITING, 0)
                 for _ in range(6 if waiting < min(12, self.kills // 2) else 0):
                     kind, actions = self.random.choice(names)
-                    self.open += await client.run("model", self._models[kind], JobRun(actions=actions))
+                    self.open += await client.jobs.run("model", self._models[kind], JobRun(actions=actions))
             await asyncio.sleep(0.02)
 
     async def _meddle(self) -> None:
@@ -262,27 +262,27 @@ class Storm:
                 assert client is not None
                 if self.random.random() < 0.08:
                     self.figures.closings += 1
-                    await client.pause_queue("a storm")
+                    await client.queue.pause("a storm")
                     await asyncio.sleep(self.random.uniform(0.05, 0.4))
-                if (await client.queue()).paused:
-                    await client.open_queue()
-                page = await client.jobs(state=list(MEDDLED), size=30)
+                if (await client.queue.state()).paused:
+                    await client.queue.resume()
+                page = await client.jobs.list(state=list(MEDDLED), size=30)
                 if page.items:
                     await self._meddle_with(client, self.random.choice(page.items))
 
-    async def _meddle_with(self, client: Client, job: JobView) -> None:
+    async def _meddle_with(self, client: AsyncClient, job: JobView) -> None:
         chance = self.random.random()
         if job.state is State.PAUSED:
-            await client.resume(job.id)
+            await client.jobs.resume(job.id)
         elif job.state is State.HELD:
-            await client.patch_job(job.id, JobPatch(held=False))
+            await client.jobs.update(job.id, JobPatch(held=False))
         elif job.state is State.RUNNING and chance < 0.6:
-            await self._stop(job.id, client.pause)
+            await self._stop(job.id, client.jobs.pause)
         elif chance < 0.25:
-            await self._stop(job.id, client.cancel)
+            await self._stop(job.id, client.jobs.cancel)
         elif job.state in (State.QUEUED, State.WAITING):
             self.figures.edits += 1
-            await client.patch_job(job.id, self.random.choice(EDITS[job.state]))
+            await client.jobs.update(job.id, self.random.choice(EDITS[job.state]))
 
     async def _stop(self, job_id: str, ask: Callable[[str], Awaitable[JobView]]) -> None:
         """Ask for an end, and keep what is known of what came of it."""
@@ -300,20 +300,20 @@ class Storm:
     async def _calm(self) -> None:
         """Wait until every job has ended; what is paused is resumed, what is held released."""
         assert self.client is not None
-        await self.client.open_queue()
+        await self.client.queue.resume()
         async for _ in self._events_with_a_first():
-            for job in (await self.client.jobs(state=State.PAUSED)).items:
-                await self.client.resume(job.id)
-            for job in (await self.client.jobs(state=State.HELD)).items:
-                await self.client.patch_job(job.id, JobPatch(held=False))
-            counts = await self.client.job_counts()
+            for job in (await self.client.jobs.list(state=State.PAUSED)).items:
+                await self.client.jobs.resume(job.id)
+            for job in (await self.client.jobs.list(state=State.HELD)).items:
+                await self.client.jobs.update(job.id, JobPatch(held=False))
+            counts = await self.client.jobs.counts()
             if not any(count for state, count in counts.items() if state not in ENDED):
                 return
 
     async def _events_with_a_first(self) -> AsyncIterator[tuple[Any, Any]]:
         yield None, None
         assert self.client is not None
-        async with contextlib.aclosing(self.client.events()) as events:
+        async with contextlib.aclosing(self.client.events.stream()) as events:
             async for event in events:
                 yield event
 
@@ -329,8 +329,8 @@ class Storm:
                 fault(f"run {run} began {count} times")
         skip, details = 0, []
         while True:
-            page = await self.client.jobs(skip=skip, size=200, sort="date-ascending")
-            details += [await self.client.job(job.id) for job in page.items]
+            page = await self.client.jobs.list(skip=skip, size=200, sort="date-ascending")
+            details += [await self.client.jobs.get(job.id) for job in page.items]
             skip += len(page.items)
             if not page.items:
                 break

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.job import Graphical, Result
 from taod.types.state import State
 from tui.app import Dashboard
@@ -81,12 +81,12 @@ def busy(server: Any) -> Any:
 
 
 @pytest.fixture
-def client(server: Any) -> Client:
-    return Client(server.url, server.world.user, server.world.token)
+def client(server: Any) -> AsyncClient:
+    return AsyncClient(server.url, server.world.user, server.world.token)
 
 
 @pytest.fixture
-def dashboard(client: Client) -> Dashboard:
+def dashboard(client: AsyncClient) -> Dashboard:
     return Dashboard(client)
 
 

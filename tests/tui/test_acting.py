@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.state import State
 from tests.tui.test_dashboard import asked, select, text
 from tui.app import Dashboard
@@ -122,7 +122,7 @@ async def test_the_whole_queue_is_paused_with_a_reason_and_opened_again(
 
 
 async def test_the_run_dialogue_opens_with_the_parent_that_was_given(
-    dashboard: Dashboard, client: Client, busy: Any, until: Any
+    dashboard: Dashboard, client: AsyncClient, busy: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.connected)

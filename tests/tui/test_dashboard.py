@@ -8,7 +8,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Static, TabbedContent
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.event import EventType, ResourceChange
 from taod.types.job import Result
 from taod.types.state import State
@@ -331,7 +331,7 @@ async def test_a_dashboard_that_starts_before_its_daemon_waits(
 
 
 async def test_a_token_that_is_not_known_is_told(server: Any, until: Any) -> None:
-    dashboard = Dashboard(Client(server.url, server.world.user, "wrong"))
+    dashboard = Dashboard(AsyncClient(server.url, server.world.user, "wrong"))
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "token is not known" in text(dashboard, "#jobs-empty"))
         assert any("The daemon refuses" in note for note in toasts(dashboard))

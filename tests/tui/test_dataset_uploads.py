@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.dataset import CheckProgress, CheckState, Dataset, DatasetCreate, UploadProgress
 from taod.types.event import EventType, ResourceChange
 from tests.tui.test_dashboard import asked, text
@@ -16,9 +16,9 @@ SIZE = (140, 44)
 
 
 @asynccontextmanager
-async def flowers(dashboard: Dashboard, client: Client, until: Any) -> AsyncIterator[tuple[Dataset, Any]]:
+async def flowers(dashboard: Dashboard, client: AsyncClient, until: Any) -> AsyncIterator[tuple[Dataset, Any]]:
     """A dataset that the dashboard shows, selected, and the pilot."""
-    made = await client.create_dataset(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
+    made = await client.datasets.create(DatasetCreate("image_classification", "classification_pyt", name="flowers"))
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.connected)
         await pilot.press("D")
@@ -27,7 +27,7 @@ async def flowers(dashboard: Dashboard, client: Client, until: Any) -> AsyncIter
 
 
 async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
-    dashboard: Dashboard, client: Client, world: Any, until: Any
+    dashboard: Dashboard, client: AsyncClient, world: Any, until: Any
 ) -> None:
     async with flowers(dashboard, client, until) as (made, pilot):
         world.tell(EventType.UPLOAD, UploadProgress(made.id, "receiving", 2**20, 2**22, files=3, unpacked=2**20))
@@ -42,7 +42,7 @@ async def test_an_upload_from_elsewhere_has_a_line_and_a_bar_until_it_is_over(
         await until(pilot, lambda: not dashboard.screen.query_one("#dataset-upload").display)
 
 
-async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, world: Any, until: Any) -> None:
+async def test_one_that_failed_says_why(dashboard: Dashboard, client: AsyncClient, world: Any, until: Any) -> None:
     async with flowers(dashboard, client, until) as (made, pilot):
         world.tell(EventType.UPLOAD, UploadProgress(made.id, "failed", 5, 10, message="no archive"))
         await until(pilot, lambda: "was not taken no archive" in text(dashboard, "#dataset-upload"))
@@ -50,7 +50,7 @@ async def test_one_that_failed_says_why(dashboard: Dashboard, client: Client, wo
 
 
 async def test_how_far_a_check_is_comes_by_events_and_nobody_asks(
-    dashboard: Dashboard, client: Client, world: Any, until: Any
+    dashboard: Dashboard, client: AsyncClient, world: Any, until: Any
 ) -> None:
     async with flowers(dashboard, client, until) as (made, pilot):
         await until(pilot, lambda: asked(world, "GET", "/report") == 1)

@@ -9,7 +9,7 @@ from weakref import WeakSet
 from textual.command import CommandPalette
 from textual.widgets._footer import FooterKey
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.state import State
 from tui.app import Dashboard
 from tui.theme import GREEN, INK_OF_LIGHT
@@ -27,7 +27,7 @@ def drawn(app: Dashboard) -> tuple[str, set[str]]:
 
 async def test_the_light_look_draws_no_colour_of_the_dark_one(server: Any, busy: Any, until: Any) -> None:
     world = server.world
-    app = Dashboard(Client(server.url, world.user, world.token), look="light")
+    app = Dashboard(AsyncClient(server.url, world.user, world.token), look="light")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
         colours = drawn(app)[1]
@@ -40,7 +40,7 @@ async def test_the_light_look_draws_no_colour_of_the_dark_one(server: Any, busy:
 
 async def test_where_only_ascii_can_be_drawn_nothing_else_is(server: Any, busy: Any, until: Any) -> None:
     world = server.world
-    app = Dashboard(Client(server.url, world.user, world.token), ascii_only=True)
+    app = Dashboard(AsyncClient(server.url, world.user, world.token), ascii_only=True)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
         await pilot.press("k")
@@ -71,7 +71,7 @@ async def test_the_palette_finds_an_action_by_its_words_and_does_it(
 async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, until: Any) -> None:
     world, rung = server.world, []
     for bell, expected in ((True, 1), (False, 0)):
-        app = Dashboard(Client(server.url, world.user, world.token), bell=bell)
+        app = Dashboard(AsyncClient(server.url, world.user, world.token), bell=bell)
         app.bell = lambda: rung.append(1)  # type: ignore[method-assign]
         rung.clear()
         async with app.run_test(size=SIZE) as pilot:

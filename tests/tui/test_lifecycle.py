@@ -22,7 +22,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 import tui
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.client.transport import Page
 from taod.ids import new_id
 from taod.types.dataset import CheckState, Dataset, DatasetReport, DatasetSummary, DatasetType, UploadProgress
@@ -82,7 +82,7 @@ def dataset(name: str) -> Dataset:
     )  # fmt: skip
 
 
-def deliveries(world: Any, contract: Any, client: Client, folder: Path) -> Iterator[tuple[Widget, list[Any], str]]:
+def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> Iterator[tuple[Widget, list[Any], str]]:
     """Each widget with calls of all of its deliveries, and a text that must be drawn (or "") once it is mounted."""
     view: JobView = world.train
     detail = JobDetail(msgspec.structs.replace(view, result=world.results[view.id]), [], {"train": {"lr": 0.1}})
@@ -177,7 +177,7 @@ class Host(App[None]):
         yield Static()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return Dashboard(Client("http://127.0.0.1:1", "u", "t")).get_css_variables()
+        return Dashboard(AsyncClient("http://127.0.0.1:1", "u", "t")).get_css_variables()
 
 
 def everything() -> Iterator[type]:
@@ -204,7 +204,7 @@ def test_every_widget_that_looks_for_its_parts_or_has_workers_is_gated() -> None
 
 
 async def test_every_delivery_waits_for_the_mount_and_does_nothing_after_the_removal(
-    busy: Any, contract: Any, client: Client, until: Any, tmp_path: Path
+    busy: Any, contract: Any, client: AsyncClient, until: Any, tmp_path: Path
 ) -> None:
     busy.models["m"] = contract_model()
     called: set[str] = set()
@@ -246,7 +246,7 @@ def contract_model() -> Model:
     )  # fmt: skip
 
 
-PAGES: list[tuple[Callable[[Any, Client], Any], str]] = [
+PAGES: list[tuple[Callable[[Any, AsyncClient], Any], str]] = [
     (lambda world, client: DatasetsPage(), "/dataset"),
     (lambda world, client: DatasetsPage(), "/summary"),
     (lambda world, client: ModelsPage(), "/model"),
@@ -259,7 +259,7 @@ PAGES: list[tuple[Callable[[Any, Client], Any], str]] = [
 
 @pytest.mark.parametrize(("make", "path"), PAGES, ids=lambda each: each if isinstance(each, str) else "")
 async def test_a_screen_that_closes_while_its_answer_arrives_ends_nothing(
-    dashboard: Dashboard, busy: Any, client: Client, until: Any, make: Any, path: str
+    dashboard: Dashboard, busy: Any, client: AsyncClient, until: Any, make: Any, path: str
 ) -> None:
     busy.models["m"] = contract_model()
     one = dataset("pets")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taod.client import Client
+from taod.client import AsyncClient
 from tests.tui.test_dashboard import select, text
 from tui.app import Dashboard
 from tui.job.log import PART_BYTES, WINDOW_LINES, LogView
@@ -86,7 +86,7 @@ async def test_lines_that_come_while_the_window_is_further_up_do_not_move_it(
     server: Any, busy: Any, until: Any, long_log: bytes
 ) -> None:
     busy.logs[busy.train.id] = bytearray(long_log)
-    app = Dashboard(Client(server.url, server.world.user, server.world.token))
+    app = Dashboard(AsyncClient(server.url, server.world.user, server.world.token))
     async with app.run_test(size=SIZE) as pilot:
         await select(app, pilot, until, busy.train.id)
         view = app.screen.job.log_view

@@ -18,7 +18,7 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from textual.widgets import Input, TabbedContent
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.dataset import Dataset, DatasetFormat, DatasetSummary, DatasetType, SplitSummary
 from taod.types.event import EventType, ResourceChange
 from taod.types.job import Categorical, CategoryValue, Graphical, HistoryEntry, Job, Result
@@ -381,7 +381,7 @@ def paused_queue(world: Any) -> QueueState:
 async def test_every_page_looks_as_it_did(
     still: None, server: Any, scene: Any, snapshot: Any, look: Look, size: tuple[int, int]
 ) -> None:
-    app = Dashboard(Client(server.url, scene.user, scene.token), look=look, ascii_only=False)
+    app = Dashboard(AsyncClient(server.url, scene.user, scene.token), look=look, ascii_only=False)
     app.animation_level = "none"
     async with app.run_test(size=size) as pilot:
         await walk(Camera(app, pilot, scene, snapshot, f"{look}-{size[0]}x{size[1]}"))
@@ -392,7 +392,7 @@ async def test_every_page_looks_as_it_did(
 async def test_an_empty_daemon_says_what_to_do(
     still: None, server: Any, world: Any, snapshot: Any, look: Look, size: tuple[int, int]
 ) -> None:
-    app = Dashboard(Client(server.url, world.user, world.token), look=look, ascii_only=False)
+    app = Dashboard(AsyncClient(server.url, world.user, world.token), look=look, ascii_only=False)
     app.animation_level = "none"
     async with app.run_test(size=size) as pilot:
         camera = Camera(app, pilot, world, snapshot, f"{look}-{size[0]}x{size[1]}")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from textual.widgets import Static
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.event import EventType
 from taod.types.job import Result
 from taod.types.state import State
@@ -59,7 +59,7 @@ async def slow_way(url: str) -> AsyncIterator[str]:
 
 async def test_over_a_slow_network_keys_are_followed_at_once(server: Any, busy: Any, until: Any) -> None:
     async with slow_way(server.url) as url:
-        app = Dashboard(Client(url, busy.user, busy.token))
+        app = Dashboard(AsyncClient(url, busy.user, busy.token))
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
             table = app.screen.jobs.table
@@ -90,7 +90,7 @@ async def test_without_colours_it_is_drawn_in_greys(
     server: Any, busy: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = Dashboard(Client(server.url, busy.user, busy.token))
+    app = Dashboard(AsyncClient(server.url, busy.user, busy.token))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
         svg = app.export_screenshot()
@@ -142,7 +142,7 @@ async def test_two_hundred_events_in_a_row_draw_the_last_and_leak_nothing(
         await until(pilot, lambda: len(asyncio.all_tasks()) <= before + 1)
 
 
-async def test_events_come_no_faster_than_they_are_taken(client: Client, busy: Any) -> None:
+async def test_events_come_no_faster_than_they_are_taken(client: AsyncClient, busy: Any) -> None:
     posted: asyncio.Queue[Any] = asyncio.Queue()
     task = asyncio.create_task(Feed(client, posted.put_nowait).run())
     assert isinstance(await asyncio.wait_for(posted.get(), 10), Connected)

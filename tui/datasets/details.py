@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.dataset import Dataset, DatasetReport, DatasetSummary, UploadProgress
 from taod.types.warning_text import text
 from tui import format
@@ -114,7 +114,7 @@ def _classes(counts: dict[str, int]) -> Table:
 class DatasetDetails(Live, VerticalScroll):
     """Draws one dataset: facts, its upload, the full check, images, classes."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="dataset-details", classes="panel details")
         self._client = client
         self._shown: str | None = None

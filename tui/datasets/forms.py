@@ -12,7 +12,7 @@ from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Select
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.dataset import Dataset, DatasetCreate
 from taod.types.network import NetworkInfo
 from tui.forms.form import Form, Row, choice
@@ -59,7 +59,7 @@ def _found(where: str) -> tuple[Path, bool]:
     return path, path.is_file()
 
 
-async def bring_in(client: Client, dataset: Dataset, where: str) -> Files:
+async def bring_in(client: AsyncClient, dataset: Dataset, where: str) -> Files:
     """Link a folder at once; an archive is for the caller to upload. Raises ClientError, ValueError."""
     if not where:
         return Files(dataset.id, dataset.name, None)
@@ -67,7 +67,7 @@ async def bring_in(client: Client, dataset: Dataset, where: str) -> Files:
     if is_file:
         return Files(dataset.id, dataset.name, path)
     # A folder that is not here may still be on the daemon's machine.
-    await client.link_dataset(dataset.id, str(path))
+    await client.datasets.link(dataset.id, str(path))
     return Files(dataset.id, dataset.name, None)
 
 
@@ -76,7 +76,7 @@ class NewDataset(Form[Files]):
 
     YES = "Create"
 
-    def __init__(self, client: Client, kinds: Sequence[NetworkInfo]) -> None:
+    def __init__(self, client: AsyncClient, kinds: Sequence[NetworkInfo]) -> None:
         super().__init__("New dataset")
         self._client = client
         self._kinds = {kind.name: kind for kind in kinds}
@@ -106,11 +106,11 @@ class NewDataset(Form[Files]):
             raise ValueError("Give it a name.")
         if not kind or not written:
             raise ValueError("Choose its type and its format.")
-        dataset = await self._client.create_dataset(DatasetCreate(type=kind, format=written, name=name))
+        dataset = await self._client.datasets.create(DatasetCreate(type=kind, format=written, name=name))
         try:
             return await bring_in(self._client, dataset, self.text("#where"))
         except ClientError:
-            await self._client.delete_dataset(dataset.id)
+            await self._client.datasets.delete(dataset.id)
             raise
 
 
@@ -119,7 +119,7 @@ class BringFiles(Form[Files]):
 
     YES = "Upload"
 
-    def __init__(self, client: Client, dataset: Dataset) -> None:
+    def __init__(self, client: AsyncClient, dataset: Dataset) -> None:
         super().__init__(f"Files of {dataset.name}".replace("[", r"\["))
         self._client, self._dataset = client, dataset
 

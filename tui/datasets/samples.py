@@ -12,7 +12,7 @@ from textual import work
 from textual.containers import Grid, Vertical
 from textual.widgets import Static
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.dataset import DatasetSample
 from tui.image_widget import ImageWidget, opened
 from tui.live import Live, delivery
@@ -29,7 +29,7 @@ MOST_LINES = 12
 class Samples(Live, Vertical):
     """A few at a time; asked for only when a dataset has been looked at for a moment."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="samples")
         self._client = client
         self._of: tuple[str, str | None] | None = None
@@ -62,9 +62,9 @@ class Samples(Live, Vertical):
         await asyncio.sleep(SETTLE_S)
         try:
             if not self._known:
-                self._known = await self._client.samples(dataset_id)
+                self._known = await self._client.datasets.samples(dataset_id)
             page = self._known[self._first : self._first + SHOWN]
-            data = [await self._client.sample(dataset_id, each.number) for each in page]
+            data = [await self._client.datasets.thumbnail(dataset_id, each.number) for each in page]
         except ClientError as error:
             if error.status not in (0, 404):
                 await self.mount(Static(Text(error.description, style=DIM)))

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.dataset import UploadProgress
 from tui import format
 from tui.datasets import review
@@ -39,7 +39,7 @@ class Uploads(Live, Vertical):
             super().__init__()
             self.dataset_id, self.name, self.reason = dataset_id, name, reason
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="uploads")
         self._client = client
         self._sending: list[str] = []
@@ -83,7 +83,7 @@ class Uploads(Live, Vertical):
             line.update(_line(name, sent, total, now - started))
 
         try:
-            answer = await self._client.upload(dataset_id, archive, progress)
+            answer = await self._client.datasets.upload(dataset_id, archive, progress)
         except ClientError as error:
             self.post_message(self.Failed(dataset_id, name, error.description))
         except OSError as error:

@@ -16,7 +16,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from taod.client import Client, ClientError, NoDaemon
+from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
 from tui.image_widget import ImageWidget, opened
@@ -36,7 +36,7 @@ class FilesPane(Live, Horizontal):
         Binding("S", "save_all", "Save all", show=False, tooltip="Save everything of the job here, as one archive"),
     ]
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="files")
         self._client = client
         self._view: JobView | None = None
@@ -71,7 +71,7 @@ class FilesPane(Live, Horizontal):
     @work(group="files", exclusive=True)
     async def _read(self, job_id: str) -> None:
         try:
-            files = await self._client.files(job_id)
+            files = await self._client.files.list(job_id)
         except NoDaemon:
             return
         except ClientError as error:
@@ -107,7 +107,7 @@ class FilesPane(Live, Horizontal):
             if is_image(file.path) and file.size_bytes <= IMAGE_BYTES:
                 await self._image(view.id, file)
                 return
-            data = await self._client.file_part(view.id, file.path, 0, TEXT_BYTES)
+            data = await self._client.files.read(view.id, file.path, 0, TEXT_BYTES)
         except NoDaemon:
             return
         except ClientError as error:
@@ -119,7 +119,7 @@ class FilesPane(Live, Horizontal):
     async def _image(self, job_id: str, file: Artifact) -> None:
         """Drawn with half blocks, which every terminal can."""
         with tempfile.TemporaryDirectory() as folder:
-            path = await self._client.file(job_id, file.path, Path(folder) / "image")
+            path = await self._client.files.download(job_id, file.path, Path(folder) / "image")
             try:
                 image = await asyncio.to_thread(lambda: opened(path.read_bytes()))
             except OSError as error:
@@ -141,7 +141,7 @@ class FilesPane(Live, Horizontal):
         if view is None or file is None:
             return
         into = Path.cwd() / PurePosixPath(file.path).name
-        await self._save(into, self._client.file(view.id, file.path, into))
+        await self._save(into, self._client.files.download(view.id, file.path, into))
 
     @work(group="save")
     async def action_save_all(self) -> None:
@@ -149,7 +149,7 @@ class FilesPane(Live, Horizontal):
         if view is None:
             return
         into = Path.cwd() / f"{view.action}-{format.short(view.id)}.tar.gz"
-        await self._save(into, self._client.download(view.owner_kind, view.owner_id, view.id, into))
+        await self._save(into, self._client.files.download_all(view.owner_kind, view.owner_id, view.id, into))
 
     async def _save(self, into: Path, fetching: Awaitable[object]) -> None:
         self.notify(f"Saving {into.name} …", timeout=2, markup=False)

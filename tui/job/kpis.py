@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.event import StatusUpdate
 from taod.types.job import Categorical, JobDetail, JobView
 from tui import format
@@ -39,7 +39,7 @@ class KpiPane(Live, Vertical):
         Binding("space", "beside", "Beside", tooltip="Draw the metric beside the others, or no more"),
     ]
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="kpis")
         self._client = client
         self.curves = Curves()
@@ -135,7 +135,7 @@ class KpiPane(Live, Vertical):
         names: dict[str, str] = {}
         for job_id in job_ids:
             try:
-                detail = await self._client.job(job_id)
+                detail = await self._client.jobs.get(job_id)
             except ClientError:
                 continue
             found[job_id], names[job_id] = Curves.of(detail.job), f"{detail.job.action} {format.short(job_id)}"
@@ -148,7 +148,7 @@ class KpiPane(Live, Vertical):
         if job_id is None:
             return
         try:
-            detail = await self._client.job(job_id)
+            detail = await self._client.jobs.get(job_id)
         except ClientError:
             return  # those of the epoch before stay until the next
         if job_id == self._job_id:

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from taod.client import Client, ClientError, NoDaemon
+from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.job import JobView
 from tui.job.lines import LogLines
 from tui.job.scan import Scan
@@ -100,7 +100,7 @@ class LogView(Live, ScrollView, can_focus=True):
             super().__init__()
             self.words = words
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="log-view")
         self._client = client
         self._lines = LogLines(WINDOW_LINES)
@@ -171,11 +171,11 @@ class LogView(Live, ScrollView, can_focus=True):
     async def _read(self, job_id: str) -> None:
         try:
             if self._offset == 0:
-                part = await self._client.log_tail(job_id, TAIL_LINES)
+                part = await self._client.logs.tail(job_id, TAIL_LINES)
                 self._lines = LogLines(WINDOW_LINES, start=part.end - len(part.data))
                 self._note = "" if part.data else f"Nothing in the log yet: {self._reason}"
                 self._take(part.data)
-            async with aclosing(self._client.follow_log(job_id, self._offset)) as pieces:
+            async with aclosing(self._client.logs.follow(job_id, self._offset)) as pieces:
                 async for piece in pieces:
                     self._take(piece)
         except NoDaemon:
@@ -252,7 +252,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     async def _part(self, begin: int, end: int) -> bytes:
         try:
-            return await self._client.log_range(self._job_id or "", begin, end)
+            return await self._client.logs.read(self._job_id or "", begin, end)
         except NoDaemon:
             return b""
         except ClientError as error:

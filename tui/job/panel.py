@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import TabbedContent, TabPane
 
-from taod.client import Client, ClientError, NoDaemon
+from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.event import StatusUpdate
 from taod.types.job import JobDetail, JobUsage, JobView
 from tui import format
@@ -38,7 +38,7 @@ class JobPanel(Live, Vertical):
             super().__init__()
             self.error = error
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="job", classes="panel")
         self._client = client
         self.view: JobView | None = None
@@ -159,7 +159,7 @@ class JobPanel(Live, Vertical):
     async def _read(self, job_id: str) -> None:
         await asyncio.sleep(SETTLE_S)
         try:
-            detail = await self._client.job(job_id)
+            detail = await self._client.jobs.get(job_id)
         except NoDaemon:
             return
         except ClientError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from taod.client import Client
+from taod.client import AsyncClient
 
 SCAN_BYTES = 4 * 1024 * 1024
 OVERLAP_BYTES = 4 * 1024
@@ -15,7 +15,7 @@ OVERLAP_BYTES = 4 * 1024
 class Scan:
     """Looks for a pattern in lines; `found` is where in the file a line begins that has it."""
 
-    def __init__(self, client: Client, job_id: str, pattern: str, *, any_case: bool, size: int) -> None:
+    def __init__(self, client: AsyncClient, job_id: str, pattern: str, *, any_case: bool, size: int) -> None:
         self._client, self._job_id, self._size = client, job_id, size
         self._pattern = re.compile(pattern.encode(), re.IGNORECASE if any_case else 0)
         self.found: int | None = None
@@ -29,17 +29,17 @@ class Scan:
             end = start
             while end > 0 and self.found is None:
                 begin = max(0, end - SCAN_BYTES)
-                data = await self._client.log_range(self._job_id, begin, end)
+                data = await self._client.logs.read(self._job_id, begin, end)
                 self.found = self._last(data, begin)
                 yield 1 - begin / start if start else 1.0
                 if begin == 0:
                     return
                 end = min(end - 1, begin + OVERLAP_BYTES)
             return
-        first = await self._client.log_range(self._job_id, start, min(self._size, start + OVERLAP_BYTES))
+        first = await self._client.logs.read(self._job_id, start, min(self._size, start + OVERLAP_BYTES))
         begin = start + first.find(b"\n") + 1 if b"\n" in first else self._size
         while begin < self._size and self.found is None:
-            data = await self._client.log_range(self._job_id, begin, min(self._size, begin + SCAN_BYTES))
+            data = await self._client.logs.read(self._job_id, begin, min(self._size, begin + SCAN_BYTES))
             if not data:
                 return
             self.found = self._first(data, begin)

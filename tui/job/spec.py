@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.job import JobDetail, JobView
 from tui import format
 from tui.job.tree import tree
@@ -71,7 +71,7 @@ class SpecPane(Live, VerticalScroll):
         Binding("v", "way", "View", tooltip="As a tree, as YAML, against the default, against a marked job"),
     ]
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="spec-pane")
         self._client = client
         self._detail: JobDetail | None = None
@@ -120,9 +120,9 @@ class SpecPane(Live, VerticalScroll):
         job = detail.job
         try:
             if self.way == "default":
-                schema = await self._client.schema(job.owner_kind, job.owner_id, job.action)
+                schema = await self._client.specs.schema(job.owner_kind, job.owner_id, job.action)
                 return compared(detail.spec, schema.get("default", {}), "default")
-            other = await self._client.job(self._others[0].id)
+            other = await self._client.jobs.get(self._others[0].id)
         except ClientError as error:
             return Text(error.description, style=DIM)
         return compared(detail.spec, other.spec or {}, name)

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.client.transport import Page
 from taod.types.job import JobView
 from taod.types.state import State
@@ -54,7 +54,7 @@ class JobsPanel(Live, Vertical):
             super().__init__()
             self.error = error
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="jobs", classes="panel")
         self._client = client
         self.book = Book()
@@ -120,7 +120,7 @@ class JobsPanel(Live, Vertical):
     async def fetch(self) -> tuple[Filter, Page[JobView]]:
         """Read as many jobs as are shown: what was asked for, and the answer. Raises ClientError."""
         asked = self.book.filter
-        page = await self._client.jobs(
+        page = await self._client.jobs.list(
             status=asked.status,
             text=asked.text or None,
             trials=asked.only,
@@ -224,7 +224,7 @@ class JobsPanel(Live, Vertical):
         asked = self.book.filter
         while len(self.book.views) < self.book.total:
             try:
-                page = await self._client.jobs(
+                page = await self._client.jobs.list(
                     status=asked.status,
                     text=asked.text or None,
                     trials=asked.only,

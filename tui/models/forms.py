@@ -10,7 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Select
 from textual.widgets.selection_list import Selection
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.dataset import Dataset
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm
 from taod.types.network import NetworkInfo, fitting_types
@@ -26,7 +26,11 @@ class ModelForm(Form[Model]):
     """Makes a model, or changes the one that is given. Offers only datasets that fit the network."""
 
     def __init__(
-        self, client: Client, networks: Sequence[NetworkInfo], datasets: Sequence[Dataset], model: Model | None = None
+        self,
+        client: AsyncClient,
+        networks: Sequence[NetworkInfo],
+        datasets: Sequence[Dataset],
+        model: Model | None = None,
     ) -> None:
         super().__init__("New model" if model is None else f"Change {model.name}".replace("[", r"\["))
         self._client, self._model = client, model
@@ -99,7 +103,7 @@ class ModelForm(Form[Model]):
         if network is None:
             return
         try:
-            ptms = await self._client.ptms(network.name)
+            ptms = await self._client.ptms.list(network.name)
         except ClientError as error:
             self.say(error.description)
             return
@@ -115,7 +119,7 @@ class ModelForm(Form[Model]):
         if network is None:
             return
         try:
-            self._sweep.offer(await self._client.parameters(network.name, "train"))
+            self._sweep.offer(await self._client.networks.parameters(network.name, "train"))
         except ClientError:
             self._sweep.offer(None)  # a network without a training
 
@@ -132,10 +136,10 @@ class ModelForm(Form[Model]):
         }
         common |= self._sweep.read() | {field: self.chosen(f"#{field}") for field, _ in USES}
         if self._model is not None:
-            return await self._client.update_model(self._model.id, ModelPatch(**common))
+            return await self._client.models.update(self._model.id, ModelPatch(**common))
         if self.network is None:
             raise ValueError("Choose its network.")
-        return await self._client.create_model(ModelCreate(network_arch=self.network.name, **common))
+        return await self._client.models.create(ModelCreate(network_arch=self.network.name, **common))
 
 
 def _runs(network: NetworkInfo) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.widget import Widget
 from textual.widgets import Input
 
-from taod.client import Client
+from taod.client import AsyncClient
 from taod.types.queue import QueueState
 from tui.forms.form import Form, Row
 
@@ -17,7 +17,7 @@ class PauseQueue(Form[QueueState]):
 
     YES = "Pause queue"
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__("Pause the whole queue")
         self._client = client
 
@@ -26,4 +26,4 @@ class PauseQueue(Form[QueueState]):
         yield Row("Reason", Input(id="reason", placeholder="may be left empty", compact=True), note)
 
     async def submit(self) -> QueueState:
-        return await self._client.pause_queue(self.text("#reason"))
+        return await self._client.queue.pause(self.text("#reason"))

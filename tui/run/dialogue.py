@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from taod.types.job import Job, JobRun
 from taod.types.network import ActionInfo, NetworkInfo
 from taod.types.state import Status
@@ -33,7 +33,7 @@ class RunDialogue(Form[list[str]]):
     YES = "Start"
 
     def __init__(
-        self, client: Client, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
+        self, client: AsyncClient, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
         actions: Sequence[str] = (), parent: str | None = None,
     ) -> None:  # fmt: skip
         """`kind` is `model` or `dataset`; `actions` and the job that they work on are chosen from the start."""
@@ -61,7 +61,7 @@ class RunDialogue(Form[list[str]]):
     @work(group="network", exclusive=True)
     async def _read_network(self) -> None:
         try:
-            network = await self._client.network(self._network)
+            network = await self._client.networks.get(self._network)
         except ClientError as error:
             self.say(error.description)
             return
@@ -99,7 +99,7 @@ class RunDialogue(Form[list[str]]):
             return
         await asyncio.sleep(PAUSE_S)
         try:
-            planned = await self._client.plan(self._kind, self._owner_id, self._run())
+            planned = await self._client.jobs.plan(self._kind, self._owner_id, self._run())
         except ClientError as error:
             hint = SPEC_HINT if error.status == 400 and self._kind == "model" else ""
             plan.update(Text(error.description, style=RED).append(hint, style=SOFT))
@@ -110,7 +110,7 @@ class RunDialogue(Form[list[str]]):
     async def submit(self) -> list[str]:
         if not self.wanted:
             raise ValueError("Choose one or more actions.")
-        return await self._client.run(self._kind, self._owner_id, self._run())
+        return await self._client.jobs.run(self._kind, self._owner_id, self._run())
 
 
 def _offered(network: NetworkInfo) -> list[ActionInfo]:

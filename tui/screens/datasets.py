@@ -59,7 +59,7 @@ class DatasetsPage(ListPage):
         return not self._datasets
 
     async def fetch(self) -> None:
-        page = await self.dashboard.client.datasets()
+        page = await self.dashboard.client.datasets.list()
         self._datasets = {dataset.id: dataset for dataset in page.items}
 
     def draw(self) -> None:
@@ -90,7 +90,7 @@ class DatasetsPage(ListPage):
             details.show(None, None)
             return
         try:
-            summary = await self.dashboard.client.dataset_summary(dataset.id)
+            summary = await self.dashboard.client.datasets.summary(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
                 self.complain(error)
@@ -98,7 +98,7 @@ class DatasetsPage(ListPage):
         names = {each.id: each.name for each in self._datasets.values()}
         details.show(dataset, summary, names)
         try:
-            report = await self.dashboard.client.dataset_report(dataset.id)
+            report = await self.dashboard.client.datasets.report(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
                 self.complain(error)
@@ -133,7 +133,7 @@ class DatasetsPage(ListPage):
     @work(group="ask", exclusive=True)
     async def action_new(self) -> None:
         try:
-            networks = await self.dashboard.client.networks()
+            networks = await self.dashboard.client.networks.list()
         except ClientError as error:
             self.complain(error)
             return
@@ -184,7 +184,7 @@ class DatasetsPage(ListPage):
             Confirm(f"Delete '{dataset.name}'?", consequence, "Delete dataset", "Keep it")
         ):
             try:
-                await self.dashboard.client.delete_dataset(dataset.id)
+                await self.dashboard.client.datasets.delete(dataset.id)
             except ClientError as error:
                 self.complain(error)
             self.read()
@@ -195,8 +195,8 @@ class DatasetsPage(ListPage):
         if dataset is None:
             return
         try:
-            going = (await client.dataset_report(dataset.id)).state in GOING
-            await (client.cancel_check(dataset.id) if going else client.check_dataset(dataset.id))
+            going = (await client.datasets.report(dataset.id)).state in GOING
+            await (client.datasets.cancel_check(dataset.id) if going else client.datasets.check(dataset.id))
         except ClientError as error:
             self.complain(error)
             return

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from taod.client import Client, ClientError, NoDaemon
+from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.device import Device
 from taod.types.job import JobPatch, JobView
 from taod.types.state import State
@@ -79,7 +79,7 @@ class MainScreen(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._client: Client = self.dashboard.client
+        self._client: AsyncClient = self.dashboard.client
         self._undo: list[tuple[str, dict[str, JobPatch]]] = []
         """What was done, and what takes it back."""
         self._inside: str | None = None
@@ -143,7 +143,7 @@ class MainScreen(Page):
     async def _read_everything(self) -> None:
         """Devices, counts and jobs; the selected job is shown anew."""
         try:
-            devices, jobs = await asyncio.gather(self._client.devices(), self.jobs.fetch())
+            devices, jobs = await asyncio.gather(self._client.devices.list(), self.jobs.fetch())
         except ClientError as error:
             if error.status:  # without an answer the feed tells of it
                 self.complain(error)
@@ -175,7 +175,7 @@ class MainScreen(Page):
     async def _trial_opened(self, event: TrialsPane.Opened) -> None:
         """A trial's own job takes the sweep's place, until escape."""
         try:
-            detail = await self._client.job(event.job_id)
+            detail = await self._client.jobs.get(event.job_id)
         except ClientError as error:
             self.complain(error)
             return
@@ -239,15 +239,15 @@ class MainScreen(Page):
         if not views:
             return
         if await self.app.push_screen_wait(Confirm(*cancel_question(views, waiting), "Cancel jobs", "Keep running")):
-            await self._do(self._client.cancel, views)
+            await self._do(self._client.jobs.cancel, views)
 
     @work(group="act")
     async def action_pause(self) -> None:
-        await self._do(self._client.pause, self._targets("pause"))
+        await self._do(self._client.jobs.pause, self._targets("pause"))
 
     @work(group="act")
     async def action_resume(self) -> None:
-        await self._do(self._client.resume, self._targets("resume"))
+        await self._do(self._client.jobs.resume, self._targets("resume"))
 
     @work(group="act")
     async def action_hold(self) -> None:
@@ -292,7 +292,7 @@ class MainScreen(Page):
         """Ask the daemon for each; those that it changed."""
 
         async def change(job_id: str) -> JobView:
-            return await self._client.patch_job(job_id, patches[job_id])
+            return await self._client.jobs.update(job_id, patches[job_id])
 
         known = {view.id: view for view in (self._looked_into, *self.jobs.book.views.values()) if view is not None}
         return await self._do(change, [view for view in known.values() if view.id in patches])
@@ -303,7 +303,7 @@ class MainScreen(Page):
         if view is None:
             return
         try:
-            jobs = await self._client.owned_jobs(view.owner_kind, view.owner_id)
+            jobs = await self._client.jobs.list_owned(view.owner_kind, view.owner_id)
         except ClientError as error:
             self.complain(error)
             return
@@ -324,7 +324,7 @@ class MainScreen(Page):
         if await self.app.push_screen_wait(Confirm(*delete_question(views), "Delete jobs", "Keep jobs")):
             for view in views:
                 try:
-                    await self._client.delete_job(view.id)
+                    await self._client.jobs.delete(view.id)
                 except ClientError as error:
                     self.complain(error)
                     if isinstance(error, NoDaemon):
@@ -350,7 +350,7 @@ class MainScreen(Page):
         """How many further jobs that have not ended wait for these, directly or not."""
         waiting, to_read, seen = 0, list(job_ids), set(job_ids)
         while to_read:
-            details = await asyncio.gather(*(self._client.job(each) for each in to_read))
+            details = await asyncio.gather(*(self._client.jobs.get(each) for each in to_read))
             waiting += sum(not detail.job.state.ended for detail in details if detail.job.id not in job_ids)
             to_read = [child for detail in details for child in detail.children if child not in seen]
             seen.update(to_read)

@@ -62,7 +62,7 @@ class ModelsPage(ListPage):
 
     async def fetch(self) -> None:
         client = self.dashboard.client
-        models, datasets = await asyncio.gather(client.models(read_only=False), client.datasets())
+        models, datasets = await asyncio.gather(client.models.list(read_only=False), client.datasets.list())
         self._models = {model.id: model for model in models.items if not model.ngc_path}
         self._names = {dataset.id: dataset.name for dataset in datasets.items}
 
@@ -111,7 +111,7 @@ class ModelsPage(ListPage):
     async def _form(self, model: Model | None) -> None:
         client = self.dashboard.client
         try:
-            networks, datasets = await asyncio.gather(client.networks(), client.datasets())
+            networks, datasets = await asyncio.gather(client.networks.list(), client.datasets.list())
         except ClientError as error:
             self.complain(error)
             return
@@ -159,7 +159,7 @@ class ModelsPage(ListPage):
             consequence += f" {going} of them have not ended and are cancelled."
         if await self.app.push_screen_wait(Confirm(f"Delete '{model.name}'?", consequence, "Delete model", "Keep it")):
             try:
-                await self.dashboard.client.delete_model(model.id)
+                await self.dashboard.client.models.delete(model.id)
             except ClientError as error:
                 self.complain(error)
             self.read()

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from taod.client import Client, ClientError
+from taod.client import AsyncClient, ClientError
 from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
 from tui.live import Live
@@ -151,7 +151,7 @@ class SpecEditor(Live, ModalScreen[bool]):
 
     def __init__(
         self,
-        client: Client,
+        client: AsyncClient,
         kind: str,
         owner_id: str,
         action: str,
@@ -296,7 +296,7 @@ class SpecEditor(Live, ModalScreen[bool]):
     @work(group="save", exclusive=True)
     async def action_save(self) -> None:
         try:
-            _, warnings = await self._client.save_spec(self._kind, self._owner_id, self._action, self.draft.document())
+            _, warnings = await self._client.specs.save(self._kind, self._owner_id, self._action, self.draft.document())
         except ClientError as error:
             self.notify(error.description, title="It cannot be saved", severity="error", timeout=20, markup=False)
             return
@@ -326,12 +326,12 @@ class AsYaml(ModalScreen[None]):
         dialogue.focus()
 
 
-async def opened(client: Client, kind: str, owner_id: str, action: str, name: str) -> SpecEditor:
+async def opened(client: AsyncClient, kind: str, owner_id: str, action: str, name: str) -> SpecEditor:
     """The editor on what is saved, or on the default. Raises ClientError."""
-    schema = await client.schema(kind, owner_id, action)
+    schema = await client.specs.schema(kind, owner_id, action)
     searched = await _searched(client, owner_id) if kind == "model" and action == "train" else None
     try:
-        saved = await client.spec(kind, owner_id, action)
+        saved = await client.specs.get(kind, owner_id, action)
     except ClientError as error:
         if error.status != 404:
             raise
@@ -341,9 +341,9 @@ async def opened(client: Client, kind: str, owner_id: str, action: str, name: st
     return SpecEditor(client, kind, owner_id, action, Draft(schema, saved, saved=True), name, searched)
 
 
-async def _searched(client: Client, model_id: str) -> Search | None:
+async def _searched(client: AsyncClient, model_id: str) -> Search | None:
     """What the model's sweep adds and takes away; None where it is not swept."""
-    model = await client.model(model_id)
+    model = await client.models.get(model_id)
     if not model.automl_enabled:
         return None
     return Search(

@@ -15,7 +15,7 @@ from textual.events import Resize
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from taod.client import Client, ClientError, NoDaemon
+from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.job import JobDetail, JobView
 from taod.types.sweep import SweepView, TrialView
 from tui import format
@@ -53,7 +53,7 @@ class TrialsPane(Live, Vertical):
             super().__init__()
             self.job_id = job_id
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="trials")
         self._client = client
         self._detail: JobDetail | None = None
@@ -130,7 +130,7 @@ class TrialsPane(Live, Vertical):
             return
         self._stale = False
         try:
-            sweep = await self._client.sweep(detail)
+            sweep = await self._client.sweeps.get(detail)
         except NoDaemon:
             self._stale = True
         except ClientError as error:
@@ -209,7 +209,7 @@ class TrialsPane(Live, Vertical):
         if not await self.app.push_screen_wait(Confirm("Stop the sweep early?", told, "Stop sweep", "Keep searching")):
             return
         try:
-            await self._client.finish_sweep(detail)
+            await self._client.sweeps.finish(detail)
         except ClientError as error:
             self.notify(error.description, title="It goes on", severity="error", timeout=10, markup=False)
 
@@ -219,7 +219,7 @@ class TrialsPane(Live, Vertical):
             return
         into = Path.cwd() / f"sweep-{format.short(self._detail.job.id)}.csv"
         try:
-            text = await self._client.sweep_csv(self._detail)
+            text = await self._client.sweeps.csv(self._detail)
             await asyncio.to_thread(into.write_text, text)
         except (ClientError, OSError) as error:
             self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)

@@ -31,7 +31,7 @@ from taod.types.dataset import (
 from taod.types.warning_text import text
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 COLUMNS: Columns[Dataset] = {
     "id": lambda each: short(each.id),
@@ -66,7 +66,7 @@ for _each in (review.check, review.report, review.from_job):
 @with_client
 @with_output
 async def ls(
-    client: Client,
+    client: AsyncClient,
     out: Output,
     name: str | None,
     type_: str | None,
@@ -75,7 +75,7 @@ async def ls(
     sort: str | None,
 ) -> None:
     """List datasets."""
-    page = await client.datasets(
+    page = await client.datasets.list(
         name=name, type=type_, size=out.size(size), skip=skip, sort=Sort(sort) if sort else None
     )
     out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
@@ -87,9 +87,9 @@ async def ls(
 @click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
 @with_client
 @with_output
-async def create(client: Client, out: Output, type_: str, format_: str, fields: tuple[str, ...]) -> None:
+async def create(client: AsyncClient, out: Output, type_: str, format_: str, fields: tuple[str, ...]) -> None:
     """Create an empty dataset. Fields: name, description, version, logo."""
-    created = await client.create_dataset(await parse(client, fields, DatasetCreate, type=type_, format=format_))
+    created = await client.datasets.create(await parse(client, fields, DatasetCreate, type=type_, format=format_))
     next_step = f"`taod dataset upload {short(created.id)} FILE`"
     out.changed(created, f"Created {named('dataset', created.id, created.name)}. Next: {next_step}")
 
@@ -98,10 +98,10 @@ async def create(client: Client, out: Output, type_: str, format_: str, fields: 
 @click.argument("dataset_", metavar="DATASET")
 @with_client
 @with_output
-async def show(client: Client, out: Output, dataset_: str) -> None:
+async def show(client: AsyncClient, out: Output, dataset_: str) -> None:
     """Show one dataset: fields, files, splits and jobs."""
     whole_id = await dataset_id(client, dataset_)
-    found, summary = await client.dataset(whole_id), await client.dataset_summary(whole_id)
+    found, summary = await client.datasets.get(whole_id), await client.datasets.summary(whole_id)
     out.answer(found, lambda: _show(out, found, summary))
 
 
@@ -128,10 +128,10 @@ def _show(out: Output, found: Dataset, summary: DatasetSummary) -> None:
         out.table(found.jobs, JOBS)
 
 
-async def _kept_part(client: Client, id: str) -> str:
+async def _kept_part(client: AsyncClient, id: str) -> str:
     """A clause about the part of an interrupted upload that the daemon has kept; empty without one."""
     try:
-        kept = _upload(await client.dataset_summary(id))
+        kept = _upload(await client.datasets.summary(id))
     except ClientError:
         return ""
     return f"{kept} is kept and will be resumed; " if kept else ""
@@ -152,10 +152,10 @@ def _contents(summary: DatasetSummary) -> str:
 @click.argument("dataset_", metavar="DATASET")
 @with_client
 @with_output
-async def summary(client: Client, out: Output, dataset_: str) -> None:
+async def summary(client: AsyncClient, out: Output, dataset_: str) -> None:
     """Summarise the files: state, number of images and files, size."""
     whole_id = await dataset_id(client, dataset_)
-    found = await client.dataset_summary(whole_id)
+    found = await client.datasets.summary(whole_id)
     out.changed(found, f"{found.state}: {_contents(found)}", id=whole_id)
 
 
@@ -164,10 +164,10 @@ async def summary(client: Client, out: Output, dataset_: str) -> None:
 @click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True)
 @with_client
 @with_output
-async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ...]) -> None:
+async def set_(client: AsyncClient, out: Output, dataset_: str, fields: tuple[str, ...]) -> None:
     """Change fields; fields that are not given keep their values."""
     changes = await parse(client, fields, DatasetPatch)
-    changed = await client.update_dataset(await dataset_id(client, dataset_), changes)
+    changed = await client.datasets.update(await dataset_id(client, dataset_), changes)
     out.changed(changed, f"Changed {named('dataset', changed.id, changed.name)}.")
 
 
@@ -182,7 +182,7 @@ async def set_(client: Client, out: Output, dataset_: str, fields: tuple[str, ..
 @with_client
 @with_output
 async def upload(
-    client: Client, out: Output, dataset_: str, file: Path, add: bool, checksum: bool, restart: bool
+    client: AsyncClient, out: Output, dataset_: str, file: Path, add: bool, checksum: bool, restart: bool
 ) -> None:
     """Upload an archive (tar, tar.gz, .bz2, .xz, .zst, zip); it replaces the present files.
 
@@ -194,17 +194,17 @@ async def upload(
     file = STANDARD_INPUT if str(file) == "-" else file
     piped = pipe(file)
     whole_id = await dataset_id(client, dataset_)
-    interrupted = (await client.dataset_summary(whole_id)).upload
+    interrupted = (await client.datasets.summary(whole_id)).upload
     if restart and interrupted is not None:
-        await client.give_up_upload(whole_id)
+        await client.datasets.cancel_upload(whole_id)
     mode = UploadMode.ADD if add else UploadMode.REPLACE
     name = file.name
     with transfer(f"upload {name}", out.aside) as report:
         try:
             if piped is not None:
-                answer = await client.upload_pipe(whole_id, piped, name, report, mode=mode)
+                answer = await client.datasets.upload_pipe(whole_id, piped, name, report, mode=mode)
             else:
-                answer = await client.upload(whole_id, file, report, mode=mode, checksum=checksum)
+                answer = await client.datasets.upload(whole_id, file, report, mode=mode, checksum=checksum)
         except NoDaemon as error:
             raise NoDaemon(
                 f"{error}; {await _kept_part(client, whole_id)}run the same command again once the daemon runs"
@@ -218,10 +218,10 @@ async def upload(
 @click.argument("folder", type=click.Path(path_type=Path))
 @with_client
 @with_output
-async def link(client: Client, out: Output, dataset_: str, folder: Path) -> None:
+async def link(client: AsyncClient, out: Output, dataset_: str, folder: Path) -> None:
     """Use a folder of the daemon's machine in place; taod never writes to it."""
     whole_id = await dataset_id(client, dataset_)
-    found = await client.link_dataset(whole_id, absolute(folder))
+    found = await client.datasets.link(whole_id, absolute(folder))
     out.changed(found, f"Linked {found.path}: {_contents(found)}.", id=whole_id)
 
 
@@ -230,17 +230,17 @@ async def link(client: Client, out: Output, dataset_: str, folder: Path) -> None
 @yes_option
 @with_client
 @with_output
-async def rm(client: Client, out: Output, datasets: tuple[str, ...], yes: bool) -> None:
+async def rm(client: AsyncClient, out: Output, datasets: tuple[str, ...], yes: bool) -> None:
     """Delete datasets with their files and jobs. A dataset that a model uses cannot be deleted."""
     ids = [await dataset_id(client, each) for each in datasets]
     confirm([await _deletion(client, id) for id in ids], yes)
     for id in ids:
-        deleted = await client.delete_dataset(id)
+        deleted = await client.datasets.delete(id)
         out.changed(deleted, f"Deleted {named('dataset', deleted.id, deleted.name)}.")
 
 
-async def _deletion(client: Client, id: str) -> str:
-    found, summary = await client.dataset(id), await client.dataset_summary(id)
+async def _deletion(client: AsyncClient, id: str) -> str:
+    found, summary = await client.datasets.get(id), await client.datasets.summary(id)
     files = f"its {_contents(summary)}"
     if summary.state == "linked":
         files = f"but not the linked folder {summary.path}"

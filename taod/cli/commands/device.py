@@ -11,7 +11,7 @@ from taod.cli.support.output import Columns, Output, short, size, with_output
 from taod.types.device import Device
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 def _memory(device: Device) -> str:
@@ -49,6 +49,6 @@ def device() -> None:
 @device.command("ls")
 @with_client
 @with_output
-async def ls(client: Client, out: Output) -> None:
+async def ls(client: AsyncClient, out: Output) -> None:
     """List devices with the jobs that lease them."""
-    out.listing(await client.devices(), COLUMNS)
+    out.listing(await client.devices.list(), COLUMNS)

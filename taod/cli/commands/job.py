@@ -31,7 +31,7 @@ from taod.types.job import Artifact, JobPatch, JobView
 from taod.types.state import State, Status
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 ALL_LINES = 10**9
 FILES: Columns[Artifact] = {
@@ -61,7 +61,7 @@ job.add_command(plan)
 @with_client
 @with_output
 async def ls(
-    client: Client,
+    client: AsyncClient,
     out: Output,
     state: tuple[str, ...],
     status: str | None,
@@ -69,7 +69,7 @@ async def ls(
     **filters: Any,
 ) -> None:
     """List jobs, the newest first."""
-    page = await client.jobs(
+    page = await client.jobs.list(
         state=[State(each) for each in state],
         status=Status(status) if status else None,
         size=out.size(size),
@@ -82,9 +82,9 @@ async def ls(
 @job_argument
 @with_client
 @with_output
-async def show(client: Client, out: Output, job_: str) -> None:
+async def show(client: AsyncClient, out: Output, job_: str) -> None:
     """Show one job: state, reason, KPIs, process and history."""
-    detail = await client.job(await job_id(client, job_))
+    detail = await client.jobs.get(await job_id(client, job_))
     if out.form is out.form.IDS:
         out.ids([detail.job.id])
     else:
@@ -96,16 +96,16 @@ async def show(client: Client, out: Output, job_: str) -> None:
 @click.option("-n", "--tail", type=click.IntRange(1), help="Only the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
 @with_client
-async def log(client: Client, job_: str, tail: int | None, follow: bool) -> None:
+async def log(client: AsyncClient, job_: str, tail: int | None, follow: bool) -> None:
     """Print a job's log unchanged."""
     whole_id = await job_id(client, job_)
     end = 0
     if tail or not follow:
-        part = await client.log_tail(whole_id, tail or ALL_LINES)
+        part = await client.logs.tail(whole_id, tail or ALL_LINES)
         _write(part.data)
         end = part.end
     if follow:
-        async for chunk in client.follow_log(whole_id, end):
+        async for chunk in client.logs.follow(whole_id, end):
             _write(chunk)
 
 
@@ -118,7 +118,7 @@ def _write(chunk: bytes) -> None:
 @job_argument
 @with_client
 @with_output
-async def follow(client: Client, out: Output, job_: str) -> None:
+async def follow(client: AsyncClient, out: Output, job_: str) -> None:
     """Watch a job's progress until it has ended; exit 1 unless it is done."""
     from taod.cli.support.progress import watch
 
@@ -138,7 +138,7 @@ async def follow(client: Client, out: Output, job_: str) -> None:
 )
 @with_client
 @with_output
-async def wait(client: Client, out: Output, jobs: tuple[str, ...], timeout_s: float | None) -> None:
+async def wait(client: AsyncClient, out: Output, jobs: tuple[str, ...], timeout_s: float | None) -> None:
     """Wait until all jobs have ended. Exit 0 if all are done, 1 if one failed or was cancelled.
 
     A paused job has not ended. The wait survives a restart of the daemon.
@@ -158,7 +158,7 @@ async def wait(client: Client, out: Output, jobs: tuple[str, ...], timeout_s: fl
                 ended.append(await until_ended(client, id, report))
                 out.changed(ended[-1], _line(ended[-1]))
     except TimeoutError:
-        late = (await client.job(ids[len(ended)])).job
+        late = (await client.jobs.get(ids[len(ended)])).job
         raise click.ClickException(f"{late.action} {late.id} is still {late.state} after {timeout_s:g} s") from None
     _exit_unless_done(ended)
 
@@ -179,9 +179,9 @@ def _control(name: str, help_line: str) -> None:
     @jobs_argument
     @with_client
     @with_output
-    async def control(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
+    async def control(client: AsyncClient, out: Output, jobs: tuple[str, ...]) -> None:
         for id in [await job_id(client, each) for each in jobs]:
-            view = await getattr(client, name)(id)
+            view = await getattr(client.jobs, name)(id)
             out.changed(view, _line(view))
 
 
@@ -197,9 +197,9 @@ def _set_held(name: str, held: bool, help_line: str) -> None:
     @jobs_argument
     @with_client
     @with_output
-    async def patch(client: Client, out: Output, jobs: tuple[str, ...]) -> None:
+    async def patch(client: AsyncClient, out: Output, jobs: tuple[str, ...]) -> None:
         for id in [await job_id(client, each) for each in jobs]:
-            view = await client.patch_job(id, JobPatch(held=held))
+            view = await client.jobs.update(id, JobPatch(held=held))
             out.changed(view, _line(view))
 
 
@@ -212,9 +212,9 @@ _set_held("release", False, "Return held jobs to the queue.")
 @click.argument("number", type=int)
 @with_client
 @with_output
-async def priority(client: Client, out: Output, job_: str, number: int) -> None:
+async def priority(client: AsyncClient, out: Output, job_: str, number: int) -> None:
     """Change the priority of a job that has not started: -100 to 100, default 0. Higher priorities start first."""
-    view = await client.patch_job(await job_id(client, job_), JobPatch(priority=number))
+    view = await client.jobs.update(await job_id(client, job_), JobPatch(priority=number))
     out.changed(view, f"{view.action} {short(view.id)}: priority {view.priority}. {view.reason}")
 
 
@@ -226,7 +226,9 @@ async def priority(client: Client, out: Output, job_: str, number: int) -> None:
 @click.option("--after", metavar="JOB", help="Right after another job of its priority.")
 @with_client
 @with_output
-async def move(client: Client, out: Output, job_: str, position: Any, before: str | None, after: str | None) -> None:
+async def move(
+    client: AsyncClient, out: Output, job_: str, position: Any, before: str | None, after: str | None
+) -> None:
     """Move a queued job among this user's jobs of its priority; to the front without an option."""
     if sum(each is not None for each in (position, before, after)) > 1:
         raise click.UsageError("give only one of --front, --back, --before JOB, --after JOB")
@@ -236,8 +238,8 @@ async def move(client: Client, out: Output, job_: str, position: Any, before: st
         body = JobPatch(after=await job_id(client, after))
     else:
         body = JobPatch(position=position or "front")
-    view = await client.patch_job(await job_id(client, job_), body)
-    at = (await client.job(view.id)).job.position
+    view = await client.jobs.update(await job_id(client, job_), body)
+    at = (await client.jobs.get(view.id)).job.position
     out.changed(view, f"{view.action} {short(view.id)}: {'moved' if at is None else f'position {at}'}. {view.reason}")
 
 
@@ -246,11 +248,11 @@ async def move(client: Client, out: Output, job_: str, position: Any, before: st
 @click.argument("file", type=click.File("rb"), required=False)
 @json_option
 @with_client
-async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool) -> None:
+async def spec(client: AsyncClient, job_: str, file: IO[bytes] | None, as_json: bool) -> None:
     """Print the specification of a job; or, for a job that has not started, replace it with a YAML or JSON file."""
     whole_id = await job_id(client, job_)
     if file is not None:
-        view = await client.patch_job(
+        view = await client.jobs.update(
             whole_id, JobPatch(spec=documents.read(file.read(), getattr(file, "name", "standard input")))
         )
         if as_json:
@@ -258,7 +260,7 @@ async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool)
         else:
             click.echo(_line(view))
         return
-    document = (await client.job(whole_id)).spec
+    document = (await client.jobs.get(whole_id)).spec
     if as_json:
         print_json(document)
     else:
@@ -270,18 +272,18 @@ async def spec(client: Client, job_: str, file: IO[bytes] | None, as_json: bool)
 @yes_option
 @with_client
 @with_output
-async def rm(client: Client, out: Output, jobs: tuple[str, ...], yes: bool) -> None:
+async def rm(client: AsyncClient, out: Output, jobs: tuple[str, ...], yes: bool) -> None:
     """Delete ended jobs with all of their files."""
     ids = [await job_id(client, each) for each in jobs]
     if not yes:
         confirm([await _deletion(client, id) for id in ids], yes)
     for id in ids:
-        deleted = await client.delete_job(id)
+        deleted = await client.jobs.delete(id)
         out.changed(deleted, f"Deleted {deleted.action} {short(deleted.id)} of {deleted.owner_name!r}.")
 
 
-async def _deletion(client: Client, id: str) -> str:
-    view, files = (await client.job(id)).job, await client.files(id)
+async def _deletion(client: AsyncClient, id: str) -> str:
+    view, files = (await client.jobs.get(id)).job, await client.files.list(id)
     contents = f"{len(files)} files, {size(sum(file.size_bytes for file in files))}, checkpoints included"
     return f"Deletes {view.action} {short(id)} of {view.owner_kind} {view.owner_name!r} ({view.state}): {contents}."
 
@@ -292,14 +294,14 @@ async def _deletion(client: Client, id: str) -> str:
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @with_client
 @with_output
-async def download(client: Client, out: Output, job_: str, output: Path | None, force: bool) -> None:
+async def download(client: AsyncClient, out: Output, job_: str, output: Path | None, force: bool) -> None:
     """Download all files of a job as one .tar.gz."""
     from taod.cli.support.progress import transfer
 
-    view = (await client.job(await job_id(client, job_))).job
+    view = (await client.jobs.get(await job_id(client, job_))).job
     into = _target(output, f"{view.id}.tar.gz", force)
     with transfer(f"download {into.name}", out.aside) as report:
-        await client.download(view.owner_kind, view.owner_id, view.id, into, report)
+        await client.files.download_all(view.owner_kind, view.owner_id, view.id, into, report)
     out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=view.id)
 
 
@@ -310,13 +312,15 @@ async def download(client: Client, out: Output, job_: str, output: Path | None, 
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @with_client
 @with_output
-async def files(client: Client, out: Output, job_: str, path: str | None, output: Path | None, force: bool) -> None:
+async def files(
+    client: AsyncClient, out: Output, job_: str, path: str | None, output: Path | None, force: bool
+) -> None:
     """List the files of a job (--quiet: their paths), or download the one at PATH."""
     from taod.cli.support.progress import transfer
 
     whole_id = await job_id(client, job_)
     if path is None:
-        found = await client.files(whole_id)
+        found = await client.files.list(whole_id)
         if out.form is out.form.IDS:
             out.ids(file.path for file in found)
         else:
@@ -324,7 +328,7 @@ async def files(client: Client, out: Output, job_: str, path: str | None, output
         return
     into = _target(output, Path(path).name, force)
     with transfer(f"download {into.name}", out.aside) as report:
-        await client.file(whole_id, path, into, report)
+        await client.files.download(whole_id, path, into, report)
     out.changed(_downloaded(into), f"Wrote {into} ({size(into.stat().st_size)}).", id=path)
 
 

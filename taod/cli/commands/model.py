@@ -19,7 +19,7 @@ from taod.types.job import Job
 from taod.types.model import Model, ModelCreate, ModelPatch
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 def _latest(model: Model) -> str:
@@ -54,7 +54,7 @@ model.add_command(run_command("model"))
 @with_client
 @with_output
 async def ls(
-    client: Client,
+    client: AsyncClient,
     out: Output,
     name: str | None,
     arch: str | None,
@@ -67,13 +67,13 @@ async def ls(
     """List models: the user's own and public ones."""
     order = Sort(sort) if sort else None
     if ptm:
-        page = await client.models(
+        page = await client.models.list(
             name=name, arch=arch, read_only=read_only, size=out.size(size), skip=skip, sort=order
         )
         out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
         return
     found: list[Model] = []
-    async for each in everything(client.models, name=name, arch=arch, read_only=read_only, sort=order):
+    async for each in everything(client.models.list, name=name, arch=arch, read_only=read_only, sort=order):
         # The daemon lists pretrained models last.
         if is_pretrained(each):
             break
@@ -92,9 +92,9 @@ def is_pretrained(model: Model) -> bool:
 @click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
 @with_client
 @with_output
-async def create(client: Client, out: Output, arch: str, fields: tuple[str, ...]) -> None:
+async def create(client: AsyncClient, out: Output, arch: str, fields: tuple[str, ...]) -> None:
     """Create a model of a network architecture: `taod model create dino name=cars train_datasets=cars-train`."""
-    created = await client.create_model(await parse(client, fields, ModelCreate, network_arch=arch))
+    created = await client.models.create(await parse(client, fields, ModelCreate, network_arch=arch))
     out.changed(created, f"Created {named('model', created.id, created.name)}.")
 
 
@@ -102,9 +102,9 @@ async def create(client: Client, out: Output, arch: str, fields: tuple[str, ...]
 @click.argument("model_", metavar="MODEL")
 @with_client
 @with_output
-async def show(client: Client, out: Output, model_: str) -> None:
+async def show(client: AsyncClient, out: Output, model_: str) -> None:
     """Show one model: its fields and jobs."""
-    found = await client.model(await model_id(client, model_))
+    found = await client.models.get(await model_id(client, model_))
     out.answer(found, lambda: _show(out, found))
 
 
@@ -124,14 +124,14 @@ def _show(out: Output, found: Model) -> None:
 @click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True)
 @with_client
 @with_output
-async def set_(client: Client, out: Output, model_: str, fields: tuple[str, ...]) -> None:
+async def set_(client: AsyncClient, out: Output, model_: str, fields: tuple[str, ...]) -> None:
     """Change fields; fields that are not given keep their values.
 
     Separate the items of a list with commas; `null` unsets a reference: `taod model set cars train_datasets=a,b
     eval_dataset=null`.
     """
     changes = await parse(client, fields, ModelPatch)
-    changed = await client.update_model(await model_id(client, model_), changes)
+    changed = await client.models.update(await model_id(client, model_), changes)
     out.changed(changed, f"Changed {named('model', changed.id, changed.name)}.")
 
 
@@ -140,10 +140,10 @@ async def set_(client: Client, out: Output, model_: str, fields: tuple[str, ...]
 @yes_option
 @with_client
 @with_output
-async def rm(client: Client, out: Output, models: tuple[str, ...], yes: bool) -> None:
+async def rm(client: AsyncClient, out: Output, models: tuple[str, ...], yes: bool) -> None:
     """Delete models with their jobs, checkpoints included."""
-    found = [await client.model(await model_id(client, each)) for each in models]
+    found = [await client.models.get(await model_id(client, each)) for each in models]
     confirm([f"Deletes {named('model', each.id, each.name)}{with_jobs(each.jobs)}." for each in found], yes)
     for each in found:
-        deleted = await client.delete_model(each.id)
+        deleted = await client.models.delete(each.id)
         out.changed(deleted, f"Deleted {named('model', deleted.id, deleted.name)}.")

@@ -18,7 +18,7 @@ from taod.types.parameter import notable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 def _actions(network: NetworkInfo) -> Text:
@@ -78,9 +78,9 @@ def network() -> None:
 @click.option("--runnable", is_flag=True, help="Only networks with an action that a runner here can run.")
 @with_client
 @with_output
-async def ls(client: Client, out: Output, runnable: bool) -> None:
+async def ls(client: AsyncClient, out: Output, runnable: bool) -> None:
     """List networks with their actions. A runner that can run an action here follows it in brackets."""
-    found = await client.networks()
+    found = await client.networks.list()
     wanted = [each for each in found if not runnable or any(action.runners for action in each.actions)]
     if out.form is out.form.IDS:
         out.ids(each.name for each in wanted)
@@ -114,8 +114,8 @@ def show(
     if popular:
         raise click.UsageError("--popular needs an ACTION")
 
-    async def work(client: Client) -> None:
-        found = await client.network(name)
+    async def work(client: AsyncClient) -> None:
+        found = await client.networks.get(name)
         if out.form is out.form.IDS:
             out.ids(each.name for each in found.actions)
         else:

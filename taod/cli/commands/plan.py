@@ -15,7 +15,7 @@ from taod.types.plan import PlannedJob
 from taod.types.warning_text import text
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 @click.command("plan")
@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 @with_client
 @with_output
 async def plan(
-    client: Client, out: Output, owner: str, actions: tuple[str, ...], dataset: bool, parent: str | None, spec: bool
+    client: AsyncClient,
+    out: Output,
+    owner: str,
+    actions: tuple[str, ...],
+    dataset: bool,
+    parent: str | None,
+    spec: bool,
 ) -> None:
     """Show the command line, environment and specification file of each action; secrets are masked."""
     kind = "dataset" if dataset else "model"
     whole_id = await owner_id(client, kind, owner)
     parent_id = await job_id(client, parent) if parent else None
-    jobs = await client.plan(kind, whole_id, JobRun(actions=list(actions), job=parent_id))
+    jobs = await client.jobs.plan(kind, whole_id, JobRun(actions=list(actions), job=parent_id))
     if out.form is out.form.TABLE:
         for job in jobs:
             _show(out, job, with_spec=spec)

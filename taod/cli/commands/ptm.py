@@ -13,7 +13,7 @@ from taod.cli.support.resolve import named
 from taod.types.model import Ptm, PtmCreate
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 COLUMNS: Columns[Ptm] = {
     "id": lambda ptm: short(ptm.id),
@@ -34,9 +34,9 @@ def ptm() -> None:
 @click.option("--registered", is_flag=True, help="Only those with weights that you have registered.")
 @with_client
 @with_output
-async def ls(client: Client, out: Output, arch: str | None, registered: bool) -> None:
+async def ls(client: AsyncClient, out: Output, arch: str | None, registered: bool) -> None:
     """List pretrained models by network."""
-    found = await client.ptms(arch)
+    found = await client.ptms.list(arch)
     out.listing([ptm for ptm in found if ptm.path or not registered], COLUMNS)
 
 
@@ -47,10 +47,10 @@ async def ls(client: Client, out: Output, arch: str | None, registered: bool) ->
 @click.option("--name", help="Name of the entry.")
 @with_client
 @with_output
-async def add(client: Client, out: Output, path: Path, arch: str, ngc_path: str, name: str | None) -> None:
+async def add(client: AsyncClient, out: Output, path: Path, arch: str, ngc_path: str, name: str | None) -> None:
     """Register weights on the daemon's machine, a file or a folder, for this user. They are used in place."""
     body = PtmCreate(absolute(path), arch, ngc_path, name)
-    registered = await client.register_ptm(body)
+    registered = await client.ptms.register(body)
     out.changed(
         registered,
         f"Registered {named('ptm', registered.id, registered.name)} for {registered.network_arch}: {registered.path}",

@@ -12,7 +12,7 @@ from taod.types.job import JobView
 from taod.types.queue import QueueState
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 COLUMNS: Columns[JobView] = {
     "position": lambda view: str(view.position),
@@ -36,18 +36,18 @@ def queue() -> None:
 @click.option("--size", type=click.IntRange(1), help="Number of jobs; default 30 in a table, else all.")
 @with_client
 @with_output
-async def ls(client: Client, out: Output, size: int | None, skip: int | None) -> None:
+async def ls(client: AsyncClient, out: Output, size: int | None, skip: int | None) -> None:
     """List this user's queued jobs in queue order. Positions count the jobs of all users."""
-    page = await client.queued(skip=skip, size=out.size(size))
+    page = await client.queue.list(skip=skip, size=out.size(size))
     out.listing(page.items, COLUMNS, total=page.total - (skip or 0))
 
 
 @queue.command("status")
 @with_client
 @with_output
-async def status(client: Client, out: Output) -> None:
+async def status(client: AsyncClient, out: Output) -> None:
     """Show whether the queue is open, its number of jobs, and its limits."""
-    state = await client.queue()
+    state = await client.queue.state()
     out.changed(state, _status(state), id=_word(state))
 
 
@@ -55,18 +55,18 @@ async def status(client: Client, out: Output) -> None:
 @click.argument("reason", nargs=-1)
 @with_client
 @with_output
-async def pause(client: Client, out: Output, reason: tuple[str, ...]) -> None:
+async def pause(client: AsyncClient, out: Output, reason: tuple[str, ...]) -> None:
     """Start no queued job until `taod queue resume`; running jobs continue. Waiting jobs show REASON."""
-    state = await client.pause_queue(" ".join(reason))
+    state = await client.queue.pause(" ".join(reason))
     out.changed(state, _status(state), id=_word(state))
 
 
 @queue.command("resume")
 @with_client
 @with_output
-async def resume(client: Client, out: Output) -> None:
+async def resume(client: AsyncClient, out: Output) -> None:
     """Reopen a paused queue."""
-    state = await client.open_queue()
+    state = await client.queue.resume()
     out.changed(state, _status(state), id=_word(state))
 
 

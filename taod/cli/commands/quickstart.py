@@ -21,8 +21,8 @@ from taod.catalogue.schema.merge import merge
 from taod.cli.support import sample_dataset
 from taod.cli.support.onnx_check import accuracy_of
 from taod.cli.support.progress import watch
+from taod.client import AsyncClient
 from taod.client.find import find
-from taod.client.http import Client
 from taod.errors import TaodError
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobDetail, JobRun
@@ -115,11 +115,11 @@ def _stop_daemon(daemon: subprocess.Popen[str]) -> None:
 
 async def _workflow(root: Path, epochs: int) -> None:
     info = find(root, None, None)
-    async with Client.of(info) as client, _images() as folder:
+    async with AsyncClient.from_info(info) as client, _images() as folder:
         datasets = await _upload(client, folder)
         model_id = await _model(client, datasets)
         await _spec(client, model_id, epochs)
-        job_ids = await client.run("model", model_id, JobRun(actions=ACTIONS))
+        job_ids = await client.jobs.run("model", model_id, JobRun(actions=ACTIONS))
         console.print(f"Posted the chain {' → '.join(ACTIONS)}.")
         jobs = dict(zip(ACTIONS, [await _finish(client, job_id) for job_id in job_ids], strict=True))
         _show(jobs)
@@ -135,24 +135,24 @@ async def _images() -> AsyncIterator[Path]:
         yield Path(folder)
 
 
-async def _upload(client: Client, folder: Path) -> dict[str, str]:
+async def _upload(client: AsyncClient, folder: Path) -> dict[str, str]:
     """Upload a dataset per split; returns split → dataset id."""
     ids = {}
     for split in sample_dataset.SPLITS:
-        created = await client.create_dataset(
+        created = await client.datasets.create(
             DatasetCreate(type="image_classification", format=NETWORK, name=f"digits {split}")
         )
         archive = await asyncio.to_thread(sample_dataset.pack, folder, split, folder)
-        await client.upload(created.id, archive)
-        summary = await client.dataset_summary(created.id)
+        await client.datasets.upload(created.id, archive)
+        summary = await client.datasets.summary(created.id)
         console.print(f"Uploaded {archive.name}: {summary.images} images in {len(summary.classes)} classes.")
         ids[split] = created.id
     return ids
 
 
-async def _model(client: Client, datasets: dict[str, str]) -> str:
-    model = await client.create_model(ModelCreate(network_arch=NETWORK, name="digits", encryption_key="tlt_encode"))
-    await client.update_model(
+async def _model(client: AsyncClient, datasets: dict[str, str]) -> str:
+    model = await client.models.create(ModelCreate(network_arch=NETWORK, name="digits", encryption_key="tlt_encode"))
+    await client.models.update(
         model.id,
         ModelPatch(
             train_datasets=[datasets["train"]], eval_dataset=datasets["val"], inference_dataset=datasets["test"]
@@ -161,11 +161,11 @@ async def _model(client: Client, datasets: dict[str, str]) -> str:
     return model.id
 
 
-async def _spec(client: Client, model_id: str, epochs: int) -> None:
+async def _spec(client: AsyncClient, model_id: str, epochs: int) -> None:
     """Save the default train specification with the changes for the digits."""
-    schema = await client.schema("model", model_id, "train")
+    schema = await client.specs.schema("model", model_id, "train")
     spec = merge(schema["default"], digits_spec(epochs))
-    await client.save_spec("model", model_id, "train", spec)
+    await client.specs.save("model", model_id, "train", spec)
     console.print(f"Saved the train spec: {spec['model']['backbone']['type']}, {epochs} epochs.")
 
 
@@ -190,12 +190,12 @@ def digits_spec(epochs: int) -> dict[str, Any]:
     }
 
 
-async def _finish(client: Client, job_id: str) -> JobDetail:
+async def _finish(client: AsyncClient, job_id: str) -> JobDetail:
     """Follow a job to its end. Raises QuickstartFailed with its reason and the last lines of its log."""
     await watch(client, job_id, console)
-    detail = await client.job(job_id)
+    detail = await client.jobs.get(job_id)
     if detail.job.state is not State.DONE:
-        tail = (await client.log_tail(job_id, 15)).data.decode(errors="replace")
+        tail = (await client.logs.tail(job_id, 15)).data.decode(errors="replace")
         raise QuickstartFailed(f"{detail.job.action} ended {detail.job.state}: {detail.job.reason}\n{tail}")
     return detail
 
@@ -222,12 +222,12 @@ def newest(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-async def _check_onnx(client: Client, jobs: dict[str, JobDetail], folder: Path) -> None:
+async def _check_onnx(client: AsyncClient, jobs: dict[str, JobDetail], folder: Path) -> None:
     """Download the ONNX model, run it in onnxruntime on the evaluation data, and compare its accuracy with evaluate."""
     reported = metric(jobs["evaluate"], "accuracy_top-1")
-    files = await client.files(jobs["export"].job.id)
+    files = await client.files.list(jobs["export"].job.id)
     path = next(file.path for file in files if file.path.endswith(".onnx"))
-    onnx_file = await client.file(jobs["export"].job.id, path, folder / "model.onnx")
+    onnx_file = await client.files.download(jobs["export"].job.id, path, folder / "model.onnx")
     measured = await asyncio.to_thread(accuracy_of, onnx_file, folder / "images_val")
     console.print(
         f"The ONNX model in onnxruntime: accuracy {measured:.4f} on the eval set; evaluate reported {reported:.4f}."

@@ -13,7 +13,7 @@ from taod.cli.support.resolve import dataset_id, job_id, named
 from taod.types.dataset import BoxFigures, DatasetFromJob, DatasetProblem, DatasetReport, Spread
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 PROBLEMS: Columns[DatasetProblem] = {
     "file": lambda each: f"{each.file}:{each.line}" if each.line else each.file,
@@ -28,10 +28,10 @@ PROBLEMS: Columns[DatasetProblem] = {
 @click.option("--cancel", is_flag=True, help="Cancel the running check.")
 @with_client
 @with_output
-async def check(client: Client, out: Output, dataset_: str, deep: bool, cancel: bool) -> None:
+async def check(client: AsyncClient, out: Output, dataset_: str, deep: bool, cancel: bool) -> None:
     """Check all files in the background; `taod dataset report` shows the result."""
     whole_id = await dataset_id(client, dataset_)
-    found = await (client.cancel_check(whole_id) if cancel else client.check_dataset(whole_id, deep=deep))
+    found = await (client.datasets.cancel_check(whole_id) if cancel else client.datasets.check(whole_id, deep=deep))
     out.changed(found, f"{found.state}: {found.message}", id=whole_id)
 
 
@@ -39,10 +39,10 @@ async def check(client: Client, out: Output, dataset_: str, deep: bool, cancel: 
 @click.argument("dataset_", metavar="DATASET")
 @with_client
 @with_output
-async def report(client: Client, out: Output, dataset_: str) -> None:
+async def report(client: AsyncClient, out: Output, dataset_: str) -> None:
     """Show the result of the last check: statistics, and the first problems by file and line."""
     whole_id = await dataset_id(client, dataset_)
-    found = await client.dataset_report(whole_id)
+    found = await client.datasets.report(whole_id)
     out.changed(found, f"{found.state}: {found.message}", id=whole_id)
     if out.form is not Form.TABLE:
         return
@@ -84,9 +84,9 @@ def _spread(spread: Spread) -> str:
 @click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
 @with_client
 @with_output
-async def from_job(client: Client, out: Output, job_: str, fields: tuple[str, ...]) -> None:
+async def from_job(client: AsyncClient, out: Output, job_: str, fields: tuple[str, ...]) -> None:
     """Create a dataset from the results of an annotations, augmentation or analytics job. Fields: name, description,
     format, type."""
     body = await parse(client, fields, DatasetFromJob)
-    created = await client.dataset_from_job(await job_id(client, job_), body)
+    created = await client.datasets.create_from_job(await job_id(client, job_), body)
     out.changed(created, f"Created {named('dataset', created.id, created.name)} of format {created.format}.")

@@ -14,7 +14,7 @@ from taod.types.state import State
 from taod.types.warning_text import text
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 def run_command(kind: str) -> click.Command:
@@ -33,7 +33,7 @@ def run_command(kind: str) -> click.Command:
     @with_client
     @with_output
     async def run(
-        client: Client,
+        client: AsyncClient,
         out: Output,
         owner: str,
         actions: tuple[str, ...],
@@ -44,7 +44,7 @@ def run_command(kind: str) -> click.Command:
         """Run actions as a chain, each on the results of an earlier one. Prints the id of each job."""
         whole_id = await owner_id(client, kind, owner)
         parent_id = await job_id(client, parent) if parent else None
-        ids = await client.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id, runner=runner))
+        ids = await client.jobs.run(kind, whole_id, JobRun(actions=list(actions), job=parent_id, runner=runner))
         if out.form is Form.JSON:
             print_json(ids)
         elif out.form is Form.IDS:
@@ -52,7 +52,7 @@ def run_command(kind: str) -> click.Command:
         else:
             for action, id in zip(actions, ids, strict=True):
                 out.say(f"{action} {id}")
-                for warning in (await client.job(id)).warnings:
+                for warning in (await client.jobs.get(id)).warnings:
                     warn(f"warning: {action}: {text(warning)}")
         if follow:
             await _follow(client, out, ids)
@@ -60,7 +60,7 @@ def run_command(kind: str) -> click.Command:
     return run
 
 
-async def _follow(client: Client, out: Output, ids: list[str]) -> None:
+async def _follow(client: AsyncClient, out: Output, ids: list[str]) -> None:
     from taod.cli.support.progress import watch
 
     failed = [view for id in ids if (view := await watch(client, id, out.aside)).state is not State.DONE]

@@ -15,7 +15,7 @@ from taod.client.errors import ClientError
 
 if TYPE_CHECKING:
     from taod.cli.support.documents import Document
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 
 def spec_group(kind: str) -> click.Group:
@@ -31,27 +31,27 @@ def spec_group(kind: str) -> click.Group:
     @click.argument("action")
     @json_option
     @with_client
-    async def get(client: Client, owner: str, action: str, as_json: bool) -> None:
+    async def get(client: AsyncClient, owner: str, action: str, as_json: bool) -> None:
         """Print the saved specification; exit 1 if none was saved."""
-        _print(await client.spec(kind, await owner_id(client, kind, owner), action), as_json)
+        _print(await client.specs.get(kind, await owner_id(client, kind, owner), action), as_json)
 
     @spec.command("default")
     @owner_argument
     @click.argument("action")
     @json_option
     @with_client
-    async def default(client: Client, owner: str, action: str, as_json: bool) -> None:
+    async def default(client: AsyncClient, owner: str, action: str, as_json: bool) -> None:
         """Print the default specification, which is complete and valid."""
-        schema = await client.schema(kind, await owner_id(client, kind, owner), action)
+        schema = await client.specs.schema(kind, await owner_id(client, kind, owner), action)
         _print(schema["default"], as_json)
 
     @spec.command("schema")
     @owner_argument
     @click.argument("action")
     @with_client
-    async def schema(client: Client, owner: str, action: str) -> None:
+    async def schema(client: AsyncClient, owner: str, action: str) -> None:
         """Print the JSON Schema of the action's specifications."""
-        print_json(await client.schema(kind, await owner_id(client, kind, owner), action))
+        print_json(await client.specs.schema(kind, await owner_id(client, kind, owner), action))
 
     @spec.command("set")
     @owner_argument
@@ -59,11 +59,11 @@ def spec_group(kind: str) -> click.Group:
     @click.argument("file", type=click.File("rb"))
     @json_option
     @with_client
-    async def set_(client: Client, owner: str, action: str, file: IO[bytes], as_json: bool) -> None:
+    async def set_(client: AsyncClient, owner: str, action: str, file: IO[bytes], as_json: bool) -> None:
         """Save a file (`-`: standard input) as the specification: YAML, JSON, or the protobuf text of a TF1 network."""
         content, name = file.read(), getattr(file, "name", "standard input")
         if documents.is_protobuf(name, content):
-            stored = await client.save_spec_file(kind, await owner_id(client, kind, owner), action, content)
+            stored = await client.specs.save_file(kind, await owner_id(client, kind, owner), action, content)
             _report_saved(stored, action, as_json)
             return
         document = documents.read(content, name)
@@ -75,7 +75,7 @@ def spec_group(kind: str) -> click.Group:
     @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
     @json_option
     @with_client
-    async def edit(client: Client, owner: str, action: str, pairs: tuple[str, ...], as_json: bool) -> None:
+    async def edit(client: AsyncClient, owner: str, action: str, pairs: tuple[str, ...], as_json: bool) -> None:
         """Change single values of the saved specification, or of the default if none was saved.
 
         Separate the parts of a key with dots, `train.num_epochs=10`; a number is an index into a list. Without pairs,
@@ -92,14 +92,14 @@ def spec_group(kind: str) -> click.Group:
     return spec
 
 
-async def _current(client: Client, kind: str, whole_id: str, action: str) -> Document:
+async def _current(client: AsyncClient, kind: str, whole_id: str, action: str) -> Document:
     try:
-        return await client.spec(kind, whole_id, action)
+        return await client.specs.get(kind, whole_id, action)
     except ClientError as error:
         if error.status != 404:
             raise
     # None is saved, or the owner or action does not exist; the schema's answer distinguishes the two.
-    document: Document = (await client.schema(kind, whole_id, action))["default"]
+    document: Document = (await client.specs.schema(kind, whole_id, action))["default"]
     return document
 
 
@@ -110,8 +110,8 @@ def _in_editor(document: Document) -> Document:
     return documents.read(text.encode(), "the edited specification")
 
 
-async def _save(client: Client, kind: str, whole_id: str, action: str, document: Document, as_json: bool) -> None:
-    _report_saved(await client.save_spec(kind, whole_id, action, document), action, as_json)
+async def _save(client: AsyncClient, kind: str, whole_id: str, action: str, document: Document, as_json: bool) -> None:
+    _report_saved(await client.specs.save(kind, whole_id, action, document), action, as_json)
 
 
 def _report_saved(saved: tuple[Document, str], action: str, as_json: bool) -> None:

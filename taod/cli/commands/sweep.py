@@ -17,7 +17,7 @@ from taod.types.job import JobView
 from taod.types.sweep import SweepView, TrialView
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 SWEEPS: Columns[JobView] = {
     "job": lambda view: short(view.id),
@@ -39,9 +39,9 @@ def sweep() -> None:
 @sweep.command("ls")
 @with_client
 @with_output
-async def ls(client: Client, out: Output) -> None:
+async def ls(client: AsyncClient, out: Output) -> None:
     """List sweeps, the newest first."""
-    found = [view async for view in everything(client.jobs, action="train") if view.trials is not None]
+    found = [view async for view in everything(client.jobs.list, action="train") if view.trials is not None]
     out.listing(found, SWEEPS, total=len(found))
 
 
@@ -49,9 +49,9 @@ async def ls(client: Client, out: Output) -> None:
 @sweep_argument
 @with_client
 @with_output
-async def show(client: Client, out: Output, job_: str) -> None:
+async def show(client: AsyncClient, out: Output, job_: str) -> None:
     """Show the trials of a sweep, the best trial, and the importance of each parameter."""
-    view = await client.sweep(await client.job(await job_id(client, job_)))
+    view = await client.sweeps.get(await client.jobs.get(await job_id(client, job_)))
     if out.form is out.form.IDS:
         out.ids([trial.job_id for trial in view.trials if trial.job_id])
     else:
@@ -62,9 +62,9 @@ async def show(client: Client, out: Output, job_: str) -> None:
 @sweep_argument
 @with_client
 @with_output
-async def finish(client: Client, out: Output, job_: str) -> None:
+async def finish(client: AsyncClient, out: Output, job_: str) -> None:
     """Finish a sweep now: running trials are cancelled, and the best trial becomes its result."""
-    view = await client.finish_sweep(await client.job(await job_id(client, job_)))
+    view = await client.sweeps.finish(await client.jobs.get(await job_id(client, job_)))
     if out.form is out.form.IDS:
         out.ids([view.job_id])
     else:
@@ -77,9 +77,9 @@ async def finish(client: Client, out: Output, job_: str) -> None:
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; default: standard output."
 )
 @with_client
-async def csv(client: Client, job_: str, output: Path | None) -> None:
+async def csv(client: AsyncClient, job_: str, output: Path | None) -> None:
     """Print the trials of a sweep as CSV, with one column per parameter."""
-    text = await client.sweep_csv(await client.job(await job_id(client, job_)))
+    text = await client.sweeps.csv(await client.jobs.get(await job_id(client, job_)))
     if output is None:
         click.echo(text, nl=False)
     else:

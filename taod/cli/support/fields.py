@@ -13,10 +13,10 @@ from msgspec import inspect
 from taod.cli.support.resolve import dataset_id, model_id
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 S = TypeVar("S", bound=msgspec.Struct)
-Resolve = Callable[["Client", str], Awaitable[str]]
+Resolve = Callable[["AsyncClient", str], Awaitable[str]]
 
 REFERENCES: dict[str, Resolve] = {
     "ptm": model_id,
@@ -28,7 +28,7 @@ REFERENCES: dict[str, Resolve] = {
 """Fields with ids of other resources; the command line also accepts id prefixes and names."""
 
 
-async def parse(client: Client, pairs: Iterable[str], kind: type[S], **fixed: Any) -> S:
+async def parse(client: AsyncClient, pairs: Iterable[str], kind: type[S], **fixed: Any) -> S:
     """The body of a request from `FIELD=VALUE` pairs and `fixed` fields.
 
     A list has commas between its items, or is JSON; `null` or an empty value unsets an optional field. Raises
@@ -78,7 +78,7 @@ def _value(text: str, kinds: tuple[type[inspect.Type], ...]) -> Any:
         raise click.UsageError(f"{text!r} is not a JSON list: {error}") from error
 
 
-async def _resolved(client: Client, name: str, value: Any) -> Any:
+async def _resolved(client: AsyncClient, name: str, value: Any) -> Any:
     resolve = REFERENCES.get(name)
     if resolve is None or not value:
         return value

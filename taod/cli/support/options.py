@@ -15,7 +15,7 @@ from taod.client.find import find
 from taod.config import Config, load
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
     from taod.types.common import DaemonInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -75,7 +75,9 @@ def list_options(sorts: type[StrEnum]) -> Callable[[Command], Command]:
     return decorate
 
 
-def connected(root: Path | None, url: str | None, token: str | None, work: Callable[[Client], Awaitable[Any]]) -> None:
+def connected(
+    root: Path | None, url: str | None, token: str | None, work: Callable[[AsyncClient], Awaitable[Any]]
+) -> None:
     """Find the daemon and run `work` with its client. Raises NoDaemon."""
 
     def discover() -> DaemonInfo:
@@ -84,9 +86,9 @@ def connected(root: Path | None, url: str | None, token: str | None, work: Calla
     info = discover()
 
     async def run() -> None:
-        from taod.client.http import Client  # `taod serve` imports this module too, and httpx is slow to import.
+        from taod.client import AsyncClient  # `taod serve` imports this module too, and httpx is slow to import.
 
-        async with Client.of(info, rediscover=None if url else discover) as client:
+        async with AsyncClient.from_info(info, rediscover=None if url else discover) as client:
             await work(client)
 
     try:

@@ -16,14 +16,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from taod.client.http import Client
-from taod.client.watch import watch_job
+from taod.client import AsyncClient
 from taod.types.event import StatusUpdate
 from taod.types.job import JobView
 from taod.types.state import State
 
 
-async def watch(client: Client, job_id: str, console: Console) -> JobView:
+async def watch(client: AsyncClient, job_id: str, console: Console) -> JobView:
     """Show the progress of a job until it has ended; returns its final view. A pause does not end the wait."""
     columns = (
         TextColumn("{task.description:<10}"),
@@ -31,11 +30,11 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
         TextColumn("{task.fields[words]}", markup=False),
         TimeElapsedColumn(),
     )
-    view = (await client.job(job_id)).job
+    view = (await client.jobs.get(job_id)).job
     metrics: dict[str, float | None] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(view.action, total=None, words=view.reason)
-        async with aclosing(watch_job(client, job_id)) as updates:
+        async with aclosing(client.jobs.watch(job_id)) as updates:
             async for update in updates:
                 if isinstance(update, JobView):
                     view = update
@@ -58,10 +57,10 @@ async def watch(client: Client, job_id: str, console: Console) -> JobView:
     return view
 
 
-async def until_ended(client: Client, job_id: str, report: Callable[[JobView], None]) -> JobView:
+async def until_ended(client: AsyncClient, job_id: str, report: Callable[[JobView], None]) -> JobView:
     """Wait without a limit until a job has ended; returns its final view. `report` gets each earlier state."""
     state: State | None = None
-    async with aclosing(watch_job(client, job_id)) as updates:
+    async with aclosing(client.jobs.watch(job_id)) as updates:
         async for update in updates:
             if not isinstance(update, JobView):
                 continue

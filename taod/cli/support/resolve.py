@@ -11,7 +11,7 @@ from taod.errors import BadRequest
 from taod.ids import is_id
 
 if TYPE_CHECKING:
-    from taod.client.http import Client
+    from taod.client import AsyncClient
 
 PAGE_SIZE = 500
 """Items per request while a whole list is read."""
@@ -20,29 +20,29 @@ LISTED = 10
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{0,35}", re.IGNORECASE)
 
 
-async def dataset_id(client: Client, text: str) -> str:
+async def dataset_id(client: AsyncClient, text: str) -> str:
     """Id of the dataset with this id, name or unique id prefix. Raises BadRequest for none or several."""
-    return await _by_id_or_name("dataset", client.datasets, text)
+    return await _by_id_or_name("dataset", client.datasets.list, text)
 
 
-async def model_id(client: Client, text: str) -> str:
+async def model_id(client: AsyncClient, text: str) -> str:
     """Id of the model or pretrained model with this id, name or unique id prefix. Raises BadRequest."""
-    return await _by_id_or_name("model", client.models, text)
+    return await _by_id_or_name("model", client.models.list, text)
 
 
-async def job_id(client: Client, text: str) -> str:
+async def job_id(client: AsyncClient, text: str) -> str:
     """Id of the job with this unique id prefix. Raises BadRequest for none or several."""
     if is_id(text):
         return text.lower()
     found = {}
     if _PREFIX.fullmatch(text):
-        async for view in everything(client.jobs, text=text.lower()):
+        async for view in everything(client.jobs.list, text=text.lower()):
             if view.id.startswith(text.lower()):
                 found[view.id] = f"{view.action} of {view.owner_name}"
     return _only("job", text, found)
 
 
-async def owner_id(client: Client, kind: str, text: str) -> str:
+async def owner_id(client: AsyncClient, kind: str, text: str) -> str:
     """Id of a `model` or a `dataset`. Raises BadRequest."""
     return await (model_id if kind == "model" else dataset_id)(client, text)
 

@@ -1,0 +1,52 @@
+"""`client.networks`, `client.devices`: what the daemon can run, and on what."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from taod.client.transport import Namespace
+from taod.types.device import Device
+from taod.types.network import NetworkInfo, ParameterInfo
+
+Networks: TypeAlias = list[NetworkInfo]
+Parameters: TypeAlias = list[ParameterInfo]
+Devices: TypeAlias = list[Device]
+
+
+class AsyncNetworks(Namespace):
+    """Networks and dataset types of the catalogue."""
+
+    async def list(self) -> Networks:
+        return await self._transport.call("GET", "/api/v1/networks", Networks)
+
+    async def get(self, name: str) -> NetworkInfo:
+        return await self._transport.call("GET", f"/api/v1/networks/{name}", NetworkInfo)
+
+    async def parameters(
+        self,
+        network: str,
+        action: str | None = None,
+        *,
+        popular: bool | None = None,
+        required: bool | None = None,
+        automl: bool | None = None,
+        hidden: bool | None = None,
+        text: str | None = None,
+    ) -> Parameters:
+        """The parameters of a network's specifications; every argument narrows except `hidden`, which widens."""
+        query = {
+            "action": action,
+            "popular": popular,
+            "required": required,
+            "automl": automl,
+            "hidden": hidden,
+            "text": text,
+        }
+        return await self._transport.call("GET", f"/api/v1/networks/{network}/parameters", Parameters, query=query)
+
+
+class AsyncDevices(Namespace):
+    """GPUs, MIG instances and CPU slots."""
+
+    async def list(self) -> Devices:
+        return await self._transport.call("GET", "/api/v1/devices", Devices)
