@@ -13,8 +13,8 @@ from taod.config import SchedulerConfig
 from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Snapshot, decide
 from taod.scheduler.policy.fair_share import NANOSECONDS, Line
 from taod.scheduler.policy.reservations import Holder
-from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.reason import TURN, Reason, ReasonCode
 from taod.types.state import State
 
 
@@ -121,8 +121,8 @@ class Machine:
         each, place = self.work[job_id], round(self.now_s * NANOSECONDS)
         job = PendingJob(
             id=job_id, user_id=each.user, owner_kind="model", owner_id="m", network="dino", action=each.action,
-            parent_id=None, state=State.QUEUED, reason="Queued", created_on=job_id, priority=each.priority,
-            devices_wanted=each.wants, queued_at="", place=place,
+            parent_id=None, state=State.QUEUED, reason_code=ReasonCode.QUEUED, created_on=job_id,
+            priority=each.priority, devices_wanted=each.wants, queued_at="", place=place,
         )  # fmt: skip
         self._lines.setdefault((each.priority, each.user, "model"), deque()).append(job)
         self._queued[job_id] = self._untold[job_id] = job
@@ -162,10 +162,10 @@ class Machine:
             device = self._by_id[device_id]
             device.leases = [lease for lease in device.leases if lease.job_id != job_id]
 
-    def _tell(self, job_id: str, reason: str) -> None:
+    def _tell(self, job_id: str, reason: Reason) -> None:
         job = self._queued[job_id]
-        job.reason = reason
-        if reason == FURTHER_BACK:
+        job.reason_code, job.reason_args = reason.code, reason.arguments
+        if reason == TURN:
             self._untold.pop(job_id, None)
         else:
             self._untold[job_id] = job

@@ -19,7 +19,6 @@ from taod.config import Config
 from taod.paths import Root
 from taod.scheduler.policy.dispatch import Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Line
-from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.services import Services
 from taod.services.composition import open_services
 from taod.services.page import PageRequest
@@ -27,6 +26,7 @@ from taod.types.common import JobSort, Sort
 from taod.types.dataset import DatasetCreate
 from taod.types.job import Job
 from taod.types.model import ModelCreate
+from taod.types.reason import POSTED, TURN
 from taod.types.state import State
 
 ROWS, JOBS_EACH = 10_000, 10
@@ -104,12 +104,12 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
         queue, devices = services.store.queue, services.devices_view.now()
         with services.store.transaction():
             for job in services.store.jobs.in_states([State.QUEUED]):
-                services.store.jobs.explain(job.id, FURTHER_BACK)
+                services.store.jobs.explain(job.id, TURN)
 
         def look() -> None:
-            pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
+            pending = queue.to_explain(most_wanted(devices))
             for one in queue.waiting_owners():
-                queue.waiting_of(one.owner_id, "posted")
+                queue.waiting_of(one.owner_id, POSTED)
             lines = [
                 Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
                 for first in queue.fronts()

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from taod.types.reason import Reason
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 _PLAIN = (str, int, float, bytes, type(None))
@@ -69,6 +71,16 @@ class Columns(Generic[T]):
 
     def _encode(self, name: str, value: object) -> object:
         return None if value is None else self._encoders[name](value)
+
+
+def with_reason(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with `reason`, where it is among them, as the two fields that hold it."""
+    found = dict(fields)
+    if "reason" in found:
+        reason: Reason | None = found.pop("reason")
+        found["reason_code"] = None if reason is None else reason.code
+        found["reason_args"] = {} if reason is None else reason.arguments
+    return found
 
 
 def insert(table: str, values: Mapping[str, object]) -> str:

@@ -9,16 +9,17 @@ from typing import Any, cast
 import msgspec
 
 from store import leases
-from store.columns import Columns, assign, insert
+from store.columns import Columns, assign, insert, with_reason
 from store.database import Database
 from store.owner import OWNER_NAME, owner_column, refresh_search
 from store.page import ORDER, Where, limit
 from store.queue import EVERY_LINE, STEP
-from store.records import JobFilter, JobRecord, NewJob
+from store.records import HistoryRecord, JobFilter, JobRecord, NewJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
 from taod.types.common import JobSort
-from taod.types.job import HistoryEntry, Job, Result
+from taod.types.job import Job, Result
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State, check_transition
 
 _TRIALS = """CASE WHEN jobs.devices_wanted = 0 THEN
@@ -65,8 +66,9 @@ class Jobs:
 
     def _insert(self, job: NewJob, time_s: float) -> None:
         at = iso(time_s)
+        fields = msgspec.structs.asdict(job)
         record = JobRecord(
-            **msgspec.structs.asdict(job),
+            **with_reason(fields),
             owner_name="",
             created_on=at,
             last_modified=at,
@@ -201,7 +203,7 @@ class Jobs:
         rows = self._db.rows(f"{_SELECT} WHERE sweep_id = ? ORDER BY trial, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
-    def transition(self, job_id: str, new: State, reason: str, **fields: object) -> JobRecord:
+    def transition(self, job_id: str, new: State, reason: Reason, **fields: object) -> JobRecord:
         """Change the state, with the dates, leases and stop intent that follow from it, and remember it in the history.
 
         A job that goes back to the queue without having run keeps its place. `fields` are written too and win over
@@ -216,7 +218,8 @@ class Jobs:
             follows = _follows(old, new, now)
             if "queued_at" in follows:
                 follows["place"] = self._place(time_s)
-            values = {"state": str(new), "reason": reason, "last_modified": now, **follows, **changes}
+            why = _COLUMNS.changes(with_reason({"reason": reason}))
+            values = {"state": str(new), **why, "last_modified": now, **follows, **changes}
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             self._remember(job_id, now, new, reason)
             if not new.on_device:
@@ -228,19 +231,19 @@ class Jobs:
 
         Raises TypeError for a wrong name (`state` is one: it changes by `transition`), NotFound for a wrong id.
         """
-        values = {**_COLUMNS.changes(fields), "last_modified": iso(self._clock.time())}
+        values = {**_COLUMNS.changes(with_reason(fields)), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
             self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
             return self._must(job_id)
 
-    def explain(self, job_id: str, reason: str) -> JobRecord | None:
-        """Say why a job waits; None where it does not wait any more."""
-        values = {"reason": reason, "last_modified": iso(self._clock.time())}
+    def explain(self, job_id: str, reason: Reason) -> JobRecord | None:
+        """Record why a job waits; None where it no longer waits."""
+        values = {**_COLUMNS.changes(with_reason({"reason": reason})), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
             sql = f"UPDATE jobs SET {assign(values)} WHERE id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
             return self._must(job_id) if self._db.write(sql, [*values.values(), job_id]) else None
 
-    def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: str) -> JobRecord:
+    def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: Reason) -> JobRecord:
         """Give a queued job these slots (device id, slot): it is LEASED then.
 
         Raises LeaseTaken where one is another job's, ImpossibleTransition where the job is not queued.
@@ -251,16 +254,17 @@ class Jobs:
             leases.take(self._db, job_id, slots, since=job.last_modified)
             return job
 
-    def note(self, job_id: str, text: str) -> None:
-        """Write a line into the job's history; nothing changes. Raises NotFound."""
+    def note(self, job_id: str, note: Reason) -> None:
+        """Append a note to the job's history; nothing else changes. Raises NotFound."""
         with self._db.transaction():
-            self._remember(job_id, iso(self._clock.time()), self._state(job_id), text)
+            self._remember(job_id, iso(self._clock.time()), self._state(job_id), note)
 
-    def history(self, job_id: str) -> builtins.list[HistoryEntry]:
-        """The job's life, first to last."""
-        sql = "SELECT at, state, reason FROM history WHERE job_id = ? ORDER BY id"
+    def history(self, job_id: str) -> builtins.list[HistoryRecord]:
+        """The job's states and notes, first to last."""
+        sql = "SELECT at, state, reason_code, reason_args FROM history WHERE job_id = ? ORDER BY id"
         return [
-            HistoryEntry(at=at, state=State(state), reason=reason) for at, state, reason in self._db.rows(sql, [job_id])
+            HistoryRecord(at, State(state), Reason(ReasonCode(code), msgspec.json.decode(arguments)))
+            for at, state, code, arguments in self._db.rows(sql, [job_id])
         ]
 
     def save_result(self, job_id: str, result: Result, *, metric_value: float | None = None) -> JobRecord:
@@ -318,9 +322,10 @@ class Jobs:
             raise NotFound(f"there is no job {job_id}")
         return State(row[0])
 
-    def _remember(self, job_id: str, at: str, state: State, reason: str) -> None:
-        sql = "INSERT INTO history (job_id, at, state, reason) VALUES (?, ?, ?, ?)"
-        self._db.write(sql, [job_id, at, str(state), reason])
+    def _remember(self, job_id: str, at: str, state: State, reason: Reason) -> None:
+        sql = "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, ?, ?, ?)"
+        arguments = msgspec.json.encode(reason.arguments).decode()
+        self._db.write(sql, [job_id, at, str(state), str(reason.code), arguments])
 
 
 def _public(row: tuple[Any, ...]) -> Job:

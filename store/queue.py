@@ -14,6 +14,7 @@ from store.columns import Columns
 from store.database import Database
 from store.records import HolderRecord, PauseRecord, PendingJob
 from taod.clock import Clock, iso
+from taod.types.reason import STOPPED_PARENT, Reason, ReasonCode
 from taod.types.state import State
 
 _COLUMNS = Columns(PendingJob)
@@ -30,6 +31,8 @@ _LINE = "priority, user_id, owner_kind"
 _PLACE = "place, created_on, id"
 _ORDER = f"priority DESC, {_PLACE}"
 _BELOW_ALL = -(2**63)
+TURN = ReasonCode.TURN
+"""The reason of most queued jobs; those that have it are not read again."""
 GROWTH, MOST_AT_ONCE = 8, 256
 """How many jobs of a line are read at once: there may be hundreds of lines of which only the fronts matter."""
 STEP = 1_000
@@ -63,16 +66,17 @@ class Queue:
             job = found[-1]
             size = min(size * GROWTH, MOST_AT_ONCE)
 
-    def to_tell(self, told: str, most: Mapping[str, int]) -> list[PendingJob]:
-        """Who was told something else than `told`, and who wants more devices than their kind of owner can have."""
+    def to_explain(self, most: Mapping[str, int]) -> list[PendingJob]:
+        """The jobs with another reason than TURN, and those that want more devices than `most` for their owner's
+        kind."""
         wants = " ".join(
             f"UNION SELECT rowid FROM jobs INDEXED BY jobs_that_want WHERE {_IS_QUEUED} AND owner_kind = ? "
             "AND devices_wanted > ?"
             for _ in most
         )
-        one = f"SELECT rowid FROM jobs INDEXED BY jobs_told WHERE {_IS_QUEUED} AND reason"
-        sql = f"{_SELECT} jobs WHERE rowid IN ({one} < ? UNION {one} > ? {wants})"
-        return self._read(sql, [told, told, *(value for pair in most.items() for value in pair)])
+        one = f"SELECT rowid FROM jobs INDEXED BY jobs_by_reason WHERE {_IS_QUEUED} AND reason_code"
+        sql = f"{_SELECT} jobs WHERE rowid IN ({one} < '{TURN}' UNION {one} > '{TURN}' {wants})"
+        return self._read(sql, [value for pair in most.items() for value in pair])
 
     def holders(self) -> list[HolderRecord]:
         """The jobs on devices."""
@@ -139,40 +143,40 @@ class Queue:
                 free -= 1
         return place
 
-    def elsewhere(self, site: str, count: int, *, told: str) -> list[PendingJob]:
-        """The first `count` that are queued for a site, and those further back whose reason is not `told`."""
+    def of_cluster(self, site: str, count: int) -> list[PendingJob]:
+        """The first `count` jobs queued for a cluster, and those further back with another reason than TURN."""
         sql = f"""{_SELECT} jobs WHERE id IN (
                 SELECT id FROM (SELECT id FROM {_ELSEWHERE} AND site = ? ORDER BY {_ORDER} LIMIT ?)
-                UNION ALL SELECT id FROM {_ELSEWHERE} AND site = ? AND reason <> ?
+                UNION ALL SELECT id FROM {_ELSEWHERE} AND site = ? AND reason_code <> '{TURN}'
             ) ORDER BY {_ORDER}"""
-        return self._read(sql, [site, count, site, told])
+        return self._read(sql, [site, count, site])
 
     def waiting_owners(self) -> list[PendingJob]:
         """One of the jobs that wait for no parent, of each owner that has such."""
         one = f"SELECT min(rowid) FROM {_WAITING} AND parent_id IS NULL GROUP BY owner_id"
         return self._read(f"{_SELECT} jobs WHERE rowid IN ({one}) ORDER BY created_on, id", [])
 
-    def waiting_of(self, owner_id: str, told: str | None) -> list[PendingJob]:
-        """An owner's jobs that wait for no parent; but those whose reason is `told`."""
-        sql = f"{_SELECT} {_WAITING} AND parent_id IS NULL AND owner_id = ? AND reason IS NOT ?"
-        return self._read(f"{sql} ORDER BY created_on, id", [owner_id, told])
+    def waiting_of(self, owner_id: str, reason: Reason | None) -> list[PendingJob]:
+        """An owner's jobs that wait for no parent, except those that have this reason already."""
+        sql = f"{_SELECT} {_WAITING} AND parent_id IS NULL AND owner_id = ?"
+        parameters: list[object] = [owner_id]
+        if reason is not None:
+            sql += " AND (reason_code, reason_args) <> (?, ?)"
+            parameters += [str(reason.code), msgspec.json.encode(reason.arguments).decode()]
+        return self._read(f"{sql} ORDER BY created_on, id", parameters)
 
-    def waiting_for_parents(self, told: str, stands: Mapping[State, str]) -> list[PendingJob]:
-        """The jobs that follow another one, where that has ended, or where they were told something else.
-
-        `told` is how the sentence begins that names a parent, `stands` how it ends where the parent is in such a state.
-        """
+    def waiting_for_parents(self) -> list[PendingJob]:
+        """The jobs that follow another one, where that has ended or their reason does not describe it as it is."""
         over = ", ".join(f"'{state}'" for state in State if state.ended)
-        ends = " ".join(
-            f"WHEN '{state}' THEN substr(jobs.reason, -{len(words)}) <> '{words}'" for state, words in stands.items()
-        )
+        stopped = ", ".join(f"'{state}'" for state in STOPPED_PARENT)
         sql = f"""{_SELECT} jobs INDEXED BY jobs_waiting
             CROSS JOIN jobs AS parent INDEXED BY jobs_in_state ON parent.id = jobs.parent_id
             WHERE jobs.state = '{State.WAITING}' AND (
-                parent.state IN ({over}) OR substr(jobs.reason, 1, length(?1)) <> ?1
-                OR CASE parent.state {ends} ELSE substr(jobs.reason, -1) = ')' END
+                parent.state IN ({over}) OR jobs.reason_code <> '{ReasonCode.PARENT}'
+                OR json_extract(jobs.reason_args, '$.state') IS NOT
+                    CASE WHEN parent.state IN ({stopped}) THEN parent.state END
             ) ORDER BY jobs.created_on, jobs.id"""
-        return self._read(sql, [told])
+        return self._read(sql, [])
 
     def named(self, job_ids: Iterable[str]) -> dict[str, PendingJob]:
         """The jobs of these ids, in whatever state, those that exist."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from taod.types import reason_text
 from taod.types.dataset import DatasetSummary
-from taod.types.job import DataSeen, Job, JobView, Result
+from taod.types.job import DataSeen, HistoryEntry, Job, JobView, Result
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
 from taod.types.warning import Warning
@@ -106,9 +108,10 @@ class JobRecord(msgspec.Struct):
     action: str
     parent_id: str | None
     state: State
-    reason: str
+    reason_code: ReasonCode
     created_on: str
     last_modified: str
+    reason_args: dict[str, Any] = {}
     priority: int = 0
     devices_wanted: int = 1
     devices: list[str] = []
@@ -147,6 +150,16 @@ class JobRecord(msgspec.Struct):
     trials: int | None = None
     """How many trials it has, where it is a sweep's; counted, not stored with the job."""
 
+    @property
+    def reason(self) -> Reason:
+        """Why it is in its state."""
+        return Reason(self.reason_code, self.reason_args)
+
+    @property
+    def reason_text(self) -> str:
+        """The sentence of the reason."""
+        return reason_text.text(self.reason)
+
     def view(self, result: Result | None = None) -> JobView:
         """What dashboards, lists and events show; with the whole result where one is given."""
         return JobView(
@@ -158,7 +171,7 @@ class JobRecord(msgspec.Struct):
             last_modified=self.last_modified,
             result=self.progress if result is None else result,
             state=self.state,
-            reason=self.reason,
+            reason=self.reason_text,
             owner_kind=self.owner_kind,
             owner_id=self.owner_id,
             owner_name=self.owner_name,
@@ -202,13 +215,36 @@ class PendingJob(msgspec.Struct):
     action: str
     parent_id: str | None
     state: State
-    reason: str
+    reason_code: ReasonCode
     created_on: str
     priority: int
     devices_wanted: int
     queued_at: str | None
     site: str = ""
     place: int = 0
+    reason_args: dict[str, Any] = {}
+
+    @property
+    def reason(self) -> Reason:
+        """Why it is in its state."""
+        return Reason(self.reason_code, self.reason_args)
+
+
+class HistoryRecord(msgspec.Struct, frozen=True):
+    """A change of a job's state, or a note."""
+
+    at: str
+    state: State
+    reason: Reason
+
+    @property
+    def reason_text(self) -> str:
+        """The sentence of the reason."""
+        return reason_text.text(self.reason)
+
+    def view(self) -> HistoryEntry:
+        """As clients read it."""
+        return HistoryEntry(self.at, self.state, self.reason_text)
 
 
 class HolderRecord(msgspec.Struct, frozen=True):
@@ -243,7 +279,7 @@ class NewJob(msgspec.Struct):
     parent_id: str | None
     state: State
     """WAITING or QUEUED."""
-    reason: str
+    reason: Reason
     devices_wanted: int = 1
     priority: int = 0
     metric: str | None = None
@@ -298,9 +334,15 @@ class TrialRecord(msgspec.Struct):
     """The last epoch that it has been trained for."""
     outcome: str = "open"
     """`open`, `done` (its rung), `failed`, `pruned` or `cancelled`."""
-    reason: str = ""
+    reason_code: ReasonCode | None = None
+    reason_args: dict[str, Any] = {}
     cleared: bool = False
     """Whether its checkpoints were deleted."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it ended so; None where there is nothing to explain."""
+        return None if self.reason_code is None else Reason(self.reason_code, self.reason_args)
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.columns import Columns, assign, insert
+from store.columns import Columns, assign, insert, with_reason
 from store.database import Database
 from store.records import SweepRecord, TrialRecord
 from taod.errors import NotFound
@@ -58,7 +58,7 @@ class Sweeps:
 
     def update_trial(self, sweep_id: str, number: int, **fields: object) -> None:
         """Write these fields of a trial. Raises TypeError for a wrong name."""
-        values = _TRIAL.changes(fields)
+        values = _TRIAL.changes(with_reason(fields))
         sql = f"UPDATE trials SET {assign(values)} WHERE sweep_id = ? AND number = ?"
         with self._db.transaction():
             self._db.write(sql, [*values.values(), sweep_id, number])

@@ -115,7 +115,7 @@ class _Server(uvicorn.Server):
         if self.started:
             loop, scheduler = asyncio.get_running_loop(), self._services.scheduler
             loop.add_signal_handler(DRAIN, lambda: self.end_when(scheduler.drain()))
-            loop.add_signal_handler(CANCEL_ALL, lambda: self.end_when(scheduler.cancel_all("the end of the daemon")))
+            loop.add_signal_handler(CANCEL_ALL, lambda: self.end_when(scheduler.cancel_all()))
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

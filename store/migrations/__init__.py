@@ -12,6 +12,7 @@ from store.migrations import (
     first_schema,
     lists_from_indices,
     queue_limits,
+    reasons_as_data,
     run_watch,
     sweeps,
     uploads,
@@ -45,6 +46,7 @@ STEPS: Mapping[str, Step] = {
     "sweeps": _script(sweeps.SCRIPT),
     "warnings_as_data": warnings_as_data.step,
     "boxes_per_image": _script(boxes_per_image.SCRIPT),
+    "reasons_as_data": _script(reasons_as_data.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from taod.types.reason import Reason
+
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
     """A new trial, with values that the proposer is asked for."""
@@ -30,13 +32,13 @@ class Prune(msgspec.Struct, frozen=True):
     """A running trial is not worth its device."""
 
     number: int
-    reason: str
+    reason: Reason
 
 
 class Finish(msgspec.Struct, frozen=True):
     """The search is over."""
 
-    reason: str
+    reason: Reason
 
 
 Step = Begin | Promote | Prune | Finish

@@ -22,11 +22,13 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.clock import seconds_of
 from taod.scheduler.context import Ground, Live, Watch
-from taod.scheduler.scheduler import OF_SWEEP, Controls, MakeWatch
+from taod.scheduler.scheduler import Controls, MakeWatch
 from taod.telemetry.metric import values
 from taod.types.device import DeviceKind
 from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
+from taod.types.reason import CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
+from taod.types.reason_text import text
 from taod.types.state import State
 
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -44,8 +46,8 @@ class SweepWatch:
     ) -> None:
         """`over` is called when the sweep has ended or was paused."""
         self.job_id = job_id
-        self.by = "user"
-        """Who cancels it."""
+        self._cancelled = CANCELLED_BY_USER
+        """The reason of the sweep if it is cancelled."""
         self.ended = asyncio.Event()
         self._ground = ground
         self._controls = controls
@@ -60,9 +62,9 @@ class SweepWatch:
         """Begin the leased sweep, or go on with one that a daemon before drove."""
         self._task = asyncio.create_task(self._carry(), name=f"sweep {self.job_id}")
 
-    def stop(self, by: str = "user") -> None:
-        """The sweep's end or pause was asked for, and is on record."""
-        self.by = by
+    def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
+        """The sweep's end or pause was requested, and is on record."""
+        self._cancelled = reason
         self._wake.set()
 
     @property
@@ -70,7 +72,7 @@ class SweepWatch:
         """A sweep has no process of its own."""
         return None
 
-    def break_off(self, intent: str, words: str) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """It has no device that could be lost, and no limit of its own: its trials have."""
 
     async def leave(self) -> None:
@@ -127,7 +129,7 @@ class SweepWatch:
             self._take(sweep)
             if job.stop_intent is not None:
                 ending = Ending(self._ground, self._controls, sweep, self._log)
-                return await ending.stop(job, self.by, self._seconds(sweep))
+                return await ending.stop(job, self._cancelled, self._seconds(sweep))
             step = decide(self._snapshot(sweep))
             if step is None:
                 self._report(sweep)
@@ -146,8 +148,8 @@ class SweepWatch:
                 if sweep.began_at is None:
                     sweep = store.sweeps.update(self.job_id, began_at=self._ground.now())
                 if job.state is State.LEASED:
-                    store.jobs.transition(self.job_id, State.STARTING, "Begins its experiments")
-                job = store.jobs.transition(self.job_id, State.RUNNING, "Runs its experiments")
+                    store.jobs.transition(self.job_id, State.STARTING, Reason(ReasonCode.SWEEP_STARTING))
+                job = store.jobs.transition(self.job_id, State.RUNNING, Reason(ReasonCode.SWEEP_RUNNING))
                 self._again()
             self._ground.tell(job)
             self._log.write(f"{sweep.settings.algorithm} over {len(sweep.space)} parameters begins")
@@ -162,7 +164,7 @@ class SweepWatch:
             if job is None:
                 continue
             if job.state is State.HELD:
-                self._ground.move(job.id, State.QUEUED, "Its sweep goes on")
+                self._ground.move(job.id, State.QUEUED, Reason(ReasonCode.SWEEP_RESUMED))
             elif job.state in (State.PAUSED, State.CANCELLED):
                 self._controls.resume(job.id)
 
@@ -222,10 +224,10 @@ class SweepWatch:
                 await self._begin(sweep, step)
             case Promote(number, rung, epochs):
                 self._promote(sweep, number, rung, epochs)
-            case Prune(number, reason):
-                await self._prune(sweep, number, reason)
-            case Finish(reason):
-                await Ending(self._ground, self._controls, sweep, self._log).finish(reason, self._seconds(sweep))
+            case Prune(number, why):
+                await self._prune(sweep, number, why)
+            case Finish(why):
+                await Ending(self._ground, self._controls, sweep, self._log).finish(why, self._seconds(sweep))
                 return True
         return False
 
@@ -281,7 +283,7 @@ class SweepWatch:
         asked = await self._proposer.ask(trials.question(sweep, algorithm(sweep.settings.algorithm), known))
         if asked.note and asked.note not in sweep.notes:
             self._ground.store.sweeps.update(sweep.job_id, notes=[*sweep.notes, asked.note])
-            self._ground.store.jobs.note(sweep.job_id, asked.note)
+            self._ground.store.jobs.note(sweep.job_id, Reason(ReasonCode.SAMPLER, {"text": asked.note}))
         return asked.coordinates, asked.memory, encoding.values(sweep.space, asked.coordinates, sweep.base)
 
     def _job(self, parent: JobRecord, sweep: SweepRecord, trial: TrialRecord) -> NewJob:
@@ -295,7 +297,7 @@ class SweepWatch:
             action=parent.action,
             parent_id=None,
             state=State.QUEUED,
-            reason=f"Experiment {trial.number} of sweep {parent.id[:8]}",
+            reason=Reason(ReasonCode.TRIAL, {"trial": trial.number, "sweep": parent.id}),
             devices_wanted=sweep.devices,
             priority=parent.priority,
             metric=sweep.settings.metric,
@@ -311,26 +313,26 @@ class SweepWatch:
         store = self._ground.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is None:
-            store.sweeps.update_trial(sweep.job_id, number, outcome="failed", reason="its job was deleted")
+            store.sweeps.update_trial(sweep.job_id, number, outcome="failed", reason=Reason(ReasonCode.JOB_DELETED))
             return
-        words = f"Promoted to {epochs} epochs"
+        reason = Reason(ReasonCode.TRIAL_PROMOTED, {"epochs": epochs})
         with store.transaction():
-            store.sweeps.update_trial(sweep.job_id, number, outcome="open", reason="", rung=rung, epochs=epochs)
+            store.sweeps.update_trial(sweep.job_id, number, outcome="open", reason=None, rung=rung, epochs=epochs)
             result = store.jobs.result(trial.job_id)
-            result.detailed_status = DetailedStatus(message=words)
+            result.detailed_status = DetailedStatus(message=text(reason))
             store.jobs.save_result(trial.job_id, result)
-            job = store.jobs.transition(trial.job_id, State.QUEUED, words)
+            job = store.jobs.transition(trial.job_id, State.QUEUED, reason)
         self._log.write(f"experiment {number} is promoted to {epochs} epochs")
         self._ground.tell(job)
         self._controls.wake()
 
-    async def _prune(self, sweep: SweepRecord, number: int, reason: str) -> None:
+    async def _prune(self, sweep: SweepRecord, number: int, why: Reason) -> None:
         store = self._ground.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is not None:
-            store.sweeps.update_trial(sweep.job_id, number, reason=f"{trials.PRUNED}{reason}")
-            self._log.write(f"experiment {number} is stopped: {reason}")
-            await self._controls.cancel(trial.job_id, by=f"{OF_SWEEP} ({reason})")
+            store.sweeps.update_trial(sweep.job_id, number, reason=trials.pruned(why))
+            self._log.write(f"experiment {number} is stopped: {text(why)}")
+            await self._controls.cancel(trial.job_id, cancelled(Actor.PRUNING_SWEEP, why))
 
     def _report(self, sweep: SweepRecord) -> None:
         """Keep and tell how far the sweep is, where that has changed; delete checkpoints that nobody needs."""

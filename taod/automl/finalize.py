@@ -12,9 +12,11 @@ from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
 from taod.scheduler.context import Ground
-from taod.scheduler.scheduler import OF_SWEEP, Controls
+from taod.scheduler.scheduler import Controls
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
 from taod.types.job import Result
+from taod.types.reason import CANCELLED_BY_SWEEP, Actor, Reason, ReasonCode, cancelled
+from taod.types.reason_text import text
 from taod.types.state import State
 
 
@@ -37,16 +39,16 @@ class Ending:
         self._ground.tell(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
         return result
 
-    async def finish(self, reason: str, seconds: float) -> None:
+    async def finish(self, why: Reason, seconds: float) -> None:
         """The search is over: the best trial becomes the sweep's own model. Safe to be done twice."""
         store, sweep = self._ground.store, self._sweep
         trials = store.sweeps.trials(sweep.job_id)
         first = best(trials, sweep.settings)
         result = self.report(trials, seconds)
         if first is None or first.job_id is None:
-            words = sweep_result.common_cause(trials)
-            self._log.write(f"the sweep failed: {words}")
-            self._ground.end(sweep.job_id, State.FAILED, f"{words[:1].upper()}{words[1:]}", result)
+            reason = sweep_result.failure(trials)
+            self._log.write(f"the sweep failed: {text(reason)}")
+            self._ground.end(sweep.job_id, State.FAILED, reason, result)
             return
         job = store.jobs.get(first.job_id)
         assert job is not None
@@ -54,18 +56,24 @@ class Ending:
         placed = await asyncio.to_thread(self._place, job, scores)
         self.clear(trials, over=True)
         value = score(first, sweep.settings)
-        words = (
-            f"Experiment {first.number} is the best of {len(trials)}: {sweep.settings.metric} {value:.6g} ({reason})"
+        reason = Reason(
+            ReasonCode.SWEEP_DONE,
+            {
+                "trial": first.number,
+                "trials": len(trials),
+                "metric": sweep.settings.metric,
+                "value": value,
+                "why": why.document(),
+                "checkpoint": placed is not None,
+            },
         )
-        if placed is None:
-            words += "; it left no checkpoint"
-        self._log.write(words)
+        self._log.write(text(reason))
         with store.transaction():
             # What follows the sweep (an evaluation, an export) takes over the best trial's specification.
             store.jobs.update(sweep.job_id, spec=job.spec)
-            self._ground.end(sweep.job_id, State.DONE, words, result)
+            self._ground.end(sweep.job_id, State.DONE, reason, result)
 
-    async def early(self, by: str, seconds: float) -> bool:
+    async def early(self, seconds: float) -> bool:
         """Cancel the trials that are open; once there are none, end with the best. Whether it is over."""
         store, going = self._ground.store, False
         for trial in store.sweeps.trials(self._sweep.job_id):
@@ -74,35 +82,35 @@ class Ending:
                 continue
             going = True
             if of_trial.state is not State.STOPPING:
-                store.sweeps.update_trial(trial.sweep_id, trial.number, reason=f"{trials.PRUNED}{trials.EARLY}")
-                await self._controls.cancel(of_trial.id, by=f"{OF_SWEEP} ({trials.EARLY})")
+                store.sweeps.update_trial(trial.sweep_id, trial.number, reason=trials.pruned(trials.EARLY))
+                await self._controls.cancel(of_trial.id, cancelled(Actor.PRUNING_SWEEP, trials.EARLY))
         if going:
             return False
         known = store.sweeps.trials(self._sweep.job_id)
         if best(known, self._sweep.settings) is None:
-            words = f"Stopped early by {by}, before any experiment had a value"
-            self._log.write(words)
-            self._ground.end(self._sweep.job_id, State.FAILED, words, self.report(known, seconds))
+            reason = Reason(ReasonCode.SWEEP_EMPTY)
+            self._log.write(text(reason))
+            self._ground.end(self._sweep.job_id, State.FAILED, reason, self.report(known, seconds))
         else:
-            await self.finish(f"stopped early by {by}", seconds)
+            await self.finish(Reason(ReasonCode.STOPPED_EARLY), seconds)
         return True
 
-    async def stop(self, job: JobRecord, by: str, seconds: float) -> bool:
+    async def stop(self, job: JobRecord, reason: Reason, seconds: float) -> bool:
         """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""
         if job.stop_intent == FINISH:
-            return await self.early(by, seconds)
+            return await self.early(seconds)
         store = self._ground.store
         running = False
         for trial in store.sweeps.trials(job.id):
             of_trial = store.jobs.get(trial.job_id) if trial.job_id else None
             if of_trial is None or of_trial.state.ended or of_trial.state in (State.PAUSED, State.HELD):
                 if of_trial is not None and of_trial.state in (State.PAUSED, State.HELD) and job.stop_intent == CANCEL:
-                    await self._controls.cancel(of_trial.id, by=OF_SWEEP)
+                    await self._controls.cancel(of_trial.id, CANCELLED_BY_SWEEP)
                 continue
             if job.stop_intent == CANCEL:
-                stopped = await self._controls.cancel(of_trial.id, by=OF_SWEEP)
+                stopped = await self._controls.cancel(of_trial.id, CANCELLED_BY_SWEEP)
             elif of_trial.state in (State.QUEUED, State.WAITING):
-                stopped = self._ground.move(of_trial.id, State.HELD, "Held while its sweep is paused")
+                stopped = self._ground.move(of_trial.id, State.HELD, Reason(ReasonCode.SWEEP_HELD))
             elif of_trial.state is State.LEASED:
                 running = True  # Its start is a moment away; only then it can be paused.
                 continue
@@ -111,13 +119,11 @@ class Ending:
             running = running or stopped.state.on_device
         if running:
             return False
-        words = sweep_result.progress(self._sweep.settings, store.sweeps.trials(job.id))
         if job.stop_intent == CANCEL:
-            self._log.write(f"cancelled by {by}")
-            self._end(job, State.CANCELLED, f"Cancelled by {by}")
+            self._end(job, State.CANCELLED, reason)
         else:
-            self._log.write("paused")
-            self._end(job, State.PAUSED, f"Paused: {words}")
+            progress = sweep_result.progress(self._sweep.settings, store.sweeps.trials(job.id))
+            self._end(job, State.PAUSED, Reason(ReasonCode.SWEEP_PAUSED, progress))
         return True
 
     def clear(self, trials: Sequence[TrialRecord], *, over: bool) -> None:
@@ -136,10 +142,11 @@ class Ending:
             self._ground.store.sweeps.update_trial(self._sweep.job_id, trial.number, cleared=True)
             self._log.write(f"experiment {trial.number}: {count} checkpoints deleted")
 
-    def _end(self, job: JobRecord, state: State, words: str) -> None:
+    def _end(self, job: JobRecord, state: State, reason: Reason) -> None:
+        self._log.write(text(reason))
         if job.state is not State.STOPPING:
-            self._ground.store.jobs.transition(job.id, State.STOPPING, words, stop_intent=job.stop_intent)
-        self._ground.end(job.id, state, words)
+            self._ground.store.jobs.transition(job.id, State.STOPPING, reason, stop_intent=job.stop_intent)
+        self._ground.end(job.id, state, reason)
 
     def _place(self, job: JobRecord, scores: dict[int, float]) -> object:
         root = self._ground.root

@@ -8,6 +8,7 @@ from pathlib import Path
 from store.records import TrialRecord
 from taod.automl.trials import Ended
 from taod.clock import Clock, iso
+from taod.types.reason_text import text
 
 _log = logging.getLogger(__name__)
 
@@ -36,5 +37,5 @@ class SweepLog:
 
     def ended(self, trial: TrialRecord, ended: Ended, metric: str) -> None:
         last = f", {metric} {ended.scores[max(ended.scores, key=int)]:.6g}" if ended.scores else ""
-        why = f": {ended.reason.splitlines()[0]}" if ended.reason else ""
+        why = f": {text(ended.reason).splitlines()[0]}" if ended.reason else ""
         self.write(f"experiment {trial.number} {ended.outcome} at epoch {ended.trained}{last}{why}")

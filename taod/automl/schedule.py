@@ -11,6 +11,7 @@ from store.records import TrialRecord
 from taod.automl import population, rungs
 from taod.automl.actions import Begin, Finish, Promote, Prune, Step
 from taod.automl.algorithms import algorithm
+from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
 
 FAILURES = 5
@@ -42,23 +43,23 @@ def decide(now: Snapshot) -> Step | None:
         if step is not None:
             return step
         if not opened:
-            return Finish(stop or "every recommendation was tried")
+            return Finish(stop or Reason(ReasonCode.ALL_TRIED))
     return None
 
 
-def why_no_more(now: Snapshot) -> str | None:
+def why_no_more(now: Snapshot) -> Reason | None:
     """Why no new trial is begun; None: one may be."""
     settings = now.settings
     ended = [trial for trial in now.trials if trial.outcome != "open"]
     failed = [trial for trial in ended if trial.outcome == "failed"]
     if len(failed) >= FAILURES and len(failed) == len(ended) and not any(trial.scores for trial in now.trials):
-        return f"the first {len(failed)} recommendations failed"
+        return Reason(ReasonCode.FIRST_FAILED, {"count": len(failed)})
     if settings.max_epochs and epochs_trained(now.trials) >= settings.max_epochs:
-        return f"{settings.max_epochs} epochs are spent"
+        return Reason(ReasonCode.EPOCHS_SPENT, {"epochs": settings.max_epochs})
     if settings.max_hours and now.hours >= settings.max_hours:
-        return f"{settings.max_hours:g} hours are spent"
+        return Reason(ReasonCode.HOURS_SPENT, {"hours": settings.max_hours})
     if settings.patience and since_best(settings, now.trials) >= settings.patience:
-        return f"the last {settings.patience} recommendations brought no improvement"
+        return Reason(ReasonCode.NO_IMPROVEMENT, {"trials": settings.patience})
     return None
 
 
@@ -190,7 +191,7 @@ def _worse_than_median(now: Snapshot) -> Prune | None:
         others = [means for curve in finished if (means := _mean_until(curve, epoch)) is not None]
         own = min(sign * value for value in reported.values())
         if len(others) >= WARM_UP and own > statistics.median(sign * mean for mean in others):
-            return Prune(number, f"worse than the median of {len(others)} recommendations at epoch {epoch}")
+            return Prune(number, Reason(ReasonCode.WORSE_THAN_MEDIAN, {"others": len(others), "epoch": epoch}))
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,8 @@ from taod.automl import rungs
 from taod.automl.algorithms import algorithm
 from taod.automl.schedule import best, epochs_trained, score
 from taod.types.job import AutomlFigure, DetailedStatus, Result, Stat
+from taod.types.reason import Reason, ReasonCode
+from taod.types.reason_text import progress_text
 from taod.types.sweep import SweepSettings
 
 
@@ -28,7 +31,7 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
     """The result of the sweep's job: the best trial's figures, `automl_result` and `stats`."""
     settings = sweep.settings
     first = best(trials, settings)
-    told = Result(detailed_status=DetailedStatus(status="RUNNING", message=progress(settings, trials)))
+    told = Result(detailed_status=DetailedStatus(status="RUNNING", message=progress_text(progress(settings, trials))))
     if of_best is not None:
         told = msgspec.structs.replace(
             told,
@@ -62,23 +65,33 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
     return told
 
 
-def progress(settings: SweepSettings, trials: Sequence[TrialRecord]) -> str:
-    """How far it is, in a sentence."""
-    ended = sum(1 for trial in trials if trial.outcome != "open")
+def progress(settings: SweepSettings, trials: Sequence[TrialRecord]) -> dict[str, Any]:
+    """How far it is: the arguments of SWEEP_PAUSED."""
+    found: dict[str, Any] = {
+        "ended": sum(1 for trial in trials if trial.outcome != "open"),
+        "planned": planned(settings),
+        "metric": settings.metric,
+    }
     first = best(trials, settings)
-    so_far = ""
     if first is not None and (value := score(first, settings)) is not None:
-        so_far = f"; best {settings.metric} {value:.6g} (experiment {first.number})"
-    return f"{ended} of {planned(settings)} experiments done{so_far}"
+        found |= {"value": value, "trial": first.number}
+    return found
 
 
-def common_cause(trials: Sequence[TrialRecord]) -> str:
-    """Why all trials failed: what most of them say."""
-    said = Counter(trial.reason.strip().splitlines()[0] for trial in trials if trial.reason.strip())
-    if not said:
-        return "no experiment was done"
-    (words, count), *_ = said.most_common(1)
-    return f"all {len(trials)} experiments failed, {count} of them so: {words}"
+def failure(trials: Sequence[TrialRecord]) -> Reason:
+    """Why a sweep failed: the most frequent reason of its trials. Reasons that differ in their logs alone are one."""
+    reasons = [trial.reason for trial in trials if trial.reason is not None]
+    if not reasons:
+        return Reason(ReasonCode.SWEEP_FAILED)
+    counted = Counter(map(_without_log, reasons))
+    key, count = counted.most_common(1)[0]
+    cause = next(reason for reason in reasons if _without_log(reason) == key)
+    return Reason(ReasonCode.SWEEP_FAILED, {"trials": len(trials), "count": count, "cause": cause.document()})
+
+
+def _without_log(reason: Reason) -> bytes:
+    arguments = {name: value for name, value in reason.arguments.items() if name != "log"}
+    return msgspec.json.encode(Reason(reason.code, arguments))
 
 
 def clock(seconds: float) -> str:

@@ -12,24 +12,27 @@ from store.records import JobRecord, SweepRecord, TrialRecord
 from taod.automl.algorithms import Algorithm
 from taod.automl.schedule import score
 from taod.automl.suggest import Question, Seen
-from taod.scheduler.scheduler import OF_SWEEP
 from taod.telemetry.metric import values
 from taod.types.job import Graphical, Kpi, Result
+from taod.types.reason import CANCELLED_BY_SWEEP, Reason, ReasonCode
 from taod.types.state import State
 from taod.types.sweep import SweepSettings
 
-PRUNED = "pruned: "
-"""How the reason begins of a trial that its sweep stopped."""
-EARLY = "the sweep was stopped early"
+EARLY = Reason(ReasonCode.SWEEP_ENDED_EARLY)
 
 
 class Ended(msgspec.Struct, frozen=True):
     """How a trial's rung ended."""
 
     outcome: str
-    reason: str
+    reason: Reason | None
     scores: dict[str, float]
     trained: int
+
+
+def pruned(why: Reason) -> Reason:
+    """The reason of a trial that its sweep stopped."""
+    return Reason(ReasonCode.PRUNED, {"why": why.document()})
 
 
 def trial_id(sweep_id: str, number: int) -> str:
@@ -46,8 +49,8 @@ def seed(sweep: SweepRecord, number: int) -> int:
 def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: SweepSettings) -> Ended | None:
     """How the trial's job ended; None while it goes on, waits, or was stopped together with its sweep."""
     if job is None:
-        return Ended("failed", "its job was deleted", trial.scores, trial.trained)
-    if job.state is State.CANCELLED and job.reason == f"Cancelled by {OF_SWEEP}":
+        return Ended("failed", Reason(ReasonCode.JOB_DELETED), trial.scores, trial.trained)
+    if job.state is State.CANCELLED and job.reason == CANCELLED_BY_SWEEP:
         return None
     if not job.state.ended:
         return None
@@ -57,29 +60,29 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
     if job.state is State.FAILED:
         return Ended("failed", job.reason, trial.scores, trained)
     if job.state is State.CANCELLED:
-        if trial.reason == f"{PRUNED}{EARLY}" and trial.scores:
-            return Ended(
-                "done", EARLY, scores, trained
-            )  # It was being promoted: what it was worth before still counts.
-        pruned = trial.reason.startswith(PRUNED)
-        return Ended("pruned" if pruned else "cancelled", trial.reason if pruned else job.reason, scores, trained)
+        if trial.reason == pruned(EARLY) and trial.scores:
+            # It was being promoted: its earlier value still counts.
+            return Ended("done", EARLY, scores, trained)
+        if trial.reason_code is ReasonCode.PRUNED:
+            return Ended("pruned", trial.reason, scores, trained)
+        return Ended("cancelled", job.reason, scores, trained)
     wrong = _without_value(result, settings, reported)
     if wrong is not None:
         return Ended("failed", wrong, trial.scores, trained)
-    return Ended("done", "", scores, trained)
+    return Ended("done", None, scores, trained)
 
 
-def _without_value(result: Result, settings: SweepSettings, reported: dict[int, float]) -> str | None:
+def _without_value(result: Result, settings: SweepSettings, reported: dict[int, float]) -> Reason | None:
     """Why the run's report gives the trial no value; None where it does."""
     metric = settings.metric
     reports: list[Kpi | Graphical] = [*result.kpi, *result.graphical]
     named = [one for one in reports if one.metric.casefold() == metric.casefold()]
     if not named:
-        known = ", ".join(dict.fromkeys(one.metric for one in reports)) or "none"
-        return f"it reported no metric {metric!r}; it reported {known}"
+        known = list(dict.fromkeys(one.metric for one in reports))
+        return Reason(ReasonCode.NO_METRIC, {"metric": metric, "reported": known})
     last = max((int(epoch) for one in named[:1] for epoch in one.values), default=None)
     if not reported or (settings.value == "last" and last is not None and last not in reported):
-        return f"{metric} was not finite" + (f" at epoch {last}" if last is not None else "")
+        return Reason(ReasonCode.NOT_FINITE, {"metric": metric, "epoch": last})
     return None
 
 

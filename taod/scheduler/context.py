@@ -21,6 +21,8 @@ from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.job import DetailedStatus, Result
+from taod.types.reason import CANCELLED_BY_USER, Reason
+from taod.types.reason_text import text
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
 
@@ -30,8 +32,8 @@ log = logging.getLogger(__name__)
 class Planner(Protocol):
     """Who knows what a job needs and how its command line is made."""
 
-    def ready(self, job: JobRecord | PendingJob) -> str | None:
-        """None when its data are there; else what it waits for. The same for all jobs of one owner."""
+    def unready(self, job: JobRecord | PendingJob) -> Reason | None:
+        """Why its data are not ready; None when they are. The same for all jobs of one owner."""
         ...
 
     def resolve(self, job: JobRecord) -> ResolvedJob:
@@ -67,11 +69,11 @@ class Watch(Protocol):
         """Start the leased job, or go on with one that a daemon before had started."""
         ...
 
-    def stop(self, by: str = "user") -> None:
-        """Its end was asked for, and is on record."""
+    def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
+        """Its end was requested, and is on record; `reason` is that of a cancelled job."""
         ...
 
-    def break_off(self, intent: str, words: str) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """End its run for a reason that is not a user's."""
         ...
 
@@ -114,7 +116,7 @@ class Ground:
         self.publisher.job(job)
         return job
 
-    def move(self, job_id: str, state: State, reason: str, **fields: object) -> JobRecord:
+    def move(self, job_id: str, state: State, reason: Reason, **fields: object) -> JobRecord:
         """Change the state and tell of it."""
         return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
 
@@ -131,13 +133,13 @@ class Ground:
         except Exception:
             log.exception("the status of job %s is not followed", job.id)
 
-    def end(self, job_id: str, state: State, message: str, result: Result | None = None) -> JobRecord:
-        """End or pause the job: state, reason and the message in its result say the same words, in one transaction."""
+    def end(self, job_id: str, state: State, reason: Reason, result: Result | None = None) -> JobRecord:
+        """End or pause the job: its state, its reason and the message in its result, in one transaction."""
         with self.store.transaction():
             kept = result if result is not None else self.store.jobs.result(job_id)
-            kept.detailed_status = self._last_word(kept.detailed_status, state, message)
+            kept.detailed_status = self._last_word(kept.detailed_status, state, text(reason))
             self.store.jobs.save_result(job_id, kept)
-            job = self.store.jobs.transition(job_id, state, message)
+            job = self.store.jobs.transition(job_id, state, reason)
         return self.tell(job)
 
     def _last_word(self, said: DetailedStatus | None, state: State, message: str) -> DetailedStatus:

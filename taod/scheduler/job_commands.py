@@ -11,9 +11,11 @@ from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE
 from taod.scheduler.supervision.launch import stopping
 from taod.types.job import DetailedStatus
 from taod.types.job_requests import RULES, TRAININGS, JobRequest, accepts
+from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
+from taod.types.reason_text import text
 from taod.types.state import State
 
-RESUMED = "Resumed"
+RESUMED = Reason(ReasonCode.RESUMED)
 
 
 class Requests:
@@ -25,7 +27,7 @@ class Requests:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def cancel(self, job_id: str, by: str) -> JobRecord:
+    def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
         """End a job that is on no device, with all that waits on it; mark the end of one that is.
 
         Raises NotFound for an unknown or an ended job.
@@ -33,7 +35,7 @@ class Requests:
         job = self._not_ended(job_id)
         if not job.state.on_device:
             with self._ground.store.lasting():
-                job = self._ground.end(job_id, State.CANCELLED, f"Cancelled by {by}")
+                job = self._ground.end(job_id, State.CANCELLED, reason)
                 self._end_waiting_children(job)
             return job
         return self._ask(job, CANCEL)
@@ -45,7 +47,7 @@ class Requests:
             return job
         if accepts(JobRequest.PAUSE, job.action, job.state):
             return self._ask(job, PAUSE)
-        return self.cancel(job_id, "user")
+        return self.cancel(job_id)
 
     def finish(self, job_id: str) -> JobRecord:
         """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
@@ -67,7 +69,7 @@ class Requests:
             )
         with self._ground.store.lasting():
             result = self._ground.store.jobs.result(job_id)
-            result.detailed_status = DetailedStatus(message=RESUMED)
+            result.detailed_status = DetailedStatus(message=text(RESUMED))
             self._ground.store.jobs.save_result(job_id, result)
             job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
         return self._ground.tell(job)
@@ -79,7 +81,7 @@ class Requests:
                 if parent.state.ended:
                     raise BadRequest(f"{short(job)} cannot go on: its parent {short(parent)} is {parent.state}")
                 return State.WAITING
-        return State.QUEUED if self._ground.planner.ready(job) is None else State.WAITING
+        return State.QUEUED if self._ground.planner.unready(job) is None else State.WAITING
 
     def _ask(self, job: JobRecord, intent: str) -> JobRecord:
         """A cancel overrides a pause, not the other way round."""
@@ -103,7 +105,7 @@ class Requests:
         job = self._find(job_id)
         if not accepts(JobRequest.CANCEL, job.action, job.state):
             raise NotFound(
-                f"{short(job)} cannot be cancelled: it is {job.state.public} already ({job.reason}); "
+                f"{short(job)} cannot be cancelled: it is {job.state.public} already ({job.reason_text}); "
                 f"{RULES[JobRequest.CANCEL].condition}"
             )
         return job

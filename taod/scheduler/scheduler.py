@@ -24,7 +24,6 @@ from taod.scheduler.policy import cluster_queue
 from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Promote, Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Job, Line, Turns
 from taod.scheduler.policy.reservations import Holder
-from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, of_pause
 from taod.scheduler.supervision.adoption import adopt
 from taod.scheduler.supervision.log_retention import keep_logs
 from taod.scheduler.supervision.retry import Retries
@@ -36,6 +35,7 @@ from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
+from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
 from taod.types.state import ACTIVE, ON_DEVICE, State
 
 LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -47,7 +47,7 @@ class Controls(Protocol):
 
     def wake(self) -> None: ...
 
-    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord: ...
+    async def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord: ...
 
     async def pause(self, job_id: str) -> JobRecord: ...
 
@@ -56,9 +56,6 @@ class Controls(Protocol):
 
 MakeWatch = Callable[[Controls, Ground, str, Callable[[Watch], None]], Watch | None]
 """Supervisor factory for processless jobs, from the job's id and a callback for its end; None for other jobs."""
-
-OF_SWEEP = "its sweep"
-"""Who cancels trials when their sweep is cancelled; a resume of the sweep resumes them."""
 
 log = logging.getLogger(__name__)
 
@@ -143,15 +140,15 @@ class Scheduler:
         if self._working and self._pass is None:
             self._pass = asyncio.get_running_loop().call_soon(self._look)
 
-    async def cancel(self, job_id: str, *, by: str = "user") -> JobRecord:
+    async def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
         """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
-        job = self._requests.cancel(job_id, by)
-        await self._stop(job, by)
+        job = self._requests.cancel(job_id, reason)
+        await self._stop(job, reason)
         if job.state.ended:
             # A sweep that was paused: nobody drives its trials any more.
             for trial in self._ground.store.jobs.of_sweep(job_id):
                 if not trial.state.ended:
-                    await self.cancel(trial.id, by=OF_SWEEP)
+                    await self.cancel(trial.id, CANCELLED_BY_SWEEP)
         self.wake()
         return job
 
@@ -161,14 +158,14 @@ class Scheduler:
         Raises NotFound for an unknown or an ended job.
         """
         job = self._requests.pause(job_id)
-        await self._stop(job, "user")
+        await self._stop(job)
         self.wake()
         return job
 
     async def finish(self, job_id: str) -> JobRecord:
         """End a running sweep early, with the best trial so far. Raises BadRequest, NotFound."""
         job = self._requests.finish(job_id)
-        await self._stop(job, "user")
+        await self._stop(job)
         return job
 
     def resume(self, job_id: str) -> JobRecord:
@@ -180,11 +177,12 @@ class Scheduler:
     async def cancel_owner(self, owner_kind: str, owner_id: str) -> None:
         """Cancel every job of a model or dataset that has not ended, and wait until none of them runs."""
         wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
+        by = Actor.MODEL_DELETION if owner_kind == "model" else Actor.DATASET_DELETION
         jobs, _ = self._ground.store.jobs.list(wanted)
         for job in jobs:
             now = self._ground.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
-                await self.cancel(job.id, by=f"the deletion of its {owner_kind}")
+                await self.cancel(job.id, cancelled(by))
         runs = [self._supervisions[job.id] for job in jobs if job.id in self._supervisions]
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
@@ -195,13 +193,13 @@ class Scheduler:
         while runs := [watch for watch in self._supervisions.values() if isinstance(watch, Supervision)]:
             await asyncio.gather(*(run.ended.wait() for run in runs))
 
-    async def cancel_all(self, by: str) -> None:
+    async def cancel_all(self) -> None:
         """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
         self._draining = True
         for job in self._ground.store.jobs.in_states(ACTIVE):
             now = self._ground.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
-                await self.cancel(job.id, by=by)
+                await self.cancel(job.id, cancelled(Actor.DAEMON))
         while self._supervisions:
             await asyncio.gather(*(watch.ended.wait() for watch in list(self._supervisions.values())))
 
@@ -212,9 +210,9 @@ class Scheduler:
     def _live(self) -> dict[str, Live]:
         return {job_id: one.live for job_id, one in self._supervisions.items() if one.live is not None}
 
-    def _device_lost(self, job_id: str, words: str) -> None:
+    def _device_lost(self, job_id: str, reason: Reason) -> None:
         if job_id in self._supervisions:
-            self._supervisions[job_id].break_off(LOST, words)
+            self._supervisions[job_id].break_off(LOST, reason)
 
     async def _adopt(self, job: JobRecord) -> None:
         if (watch := self._processless(job.id)) is not None:
@@ -235,13 +233,13 @@ class Scheduler:
                 supervision.stop()
             supervision.begin(live)
 
-    async def _stop(self, job: JobRecord, by: str) -> None:
+    async def _stop(self, job: JobRecord, reason: Reason = CANCELLED_BY_USER) -> None:
         if job.stop_intent is None:
             return
         if job.id not in self._supervisions:
             await self._adopt(job)
         if job.id in self._supervisions:
-            self._supervisions[job.id].stop(by)
+            self._supervisions[job.id].stop(reason)
 
     def _supervise(self, job_id: str) -> Watch:
         supervision = self._processless(job_id) or Supervision(self._ground, job_id, self._over)
@@ -309,9 +307,12 @@ class Scheduler:
         return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
-        queue = self._ground.store.queue.elsewhere(site.id, cluster_queue.looked_at(site), told=FURTHER_BACK)
+        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.looked_at(site))
+        return cluster_queue.serve(queue, site, self._paused())
+
+    def _paused(self) -> Reason | None:
         pause = self._ground.store.queue.paused()
-        return cluster_queue.serve(queue, site, None if pause is None else of_pause(pause.by, pause.reason))
+        return None if pause is None else Reason(ReasonCode.QUEUE_PAUSED, {"by": pause.by, "message": pause.reason})
 
     def _promoted_elsewhere(self, decision: Decision) -> bool:
         job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
@@ -319,16 +320,16 @@ class Scheduler:
 
     def _snapshot(self, devices: list[Device]) -> Snapshot:
         queue = self._ground.store.queue
-        pending = queue.to_tell(FURTHER_BACK, most_wanted(devices))
-        unready: dict[str, str] = {}
-        of_owner: dict[str, str | None] = {}
+        pending = queue.to_explain(most_wanted(devices))
+        unready: dict[str, Reason] = {}
+        of_owner: dict[str, Reason | None] = {}
         for one in queue.waiting_owners():
             reason = of_owner[one.owner_id] = self._unready(one)
             jobs = queue.waiting_of(one.owner_id, reason)
             pending += jobs
             if reason is not None:
                 unready.update((job.id, reason) for job in jobs)
-        followers = queue.waiting_for_parents(FOR_PARENT, STANDS)
+        followers = queue.waiting_for_parents()
         parents = queue.named({job.parent_id for job in followers if job.parent_id})
         for job in followers:
             if job.parent_id in parents and parents[job.parent_id].state is State.DONE:
@@ -337,7 +338,7 @@ class Scheduler:
                 reason = of_owner[job.owner_id]
                 if reason is not None:
                     unready[job.id] = reason
-        pause, lines = queue.paused(), self._lines()
+        lines = self._lines()
         return Snapshot(
             pending + followers,
             parents,
@@ -347,7 +348,7 @@ class Scheduler:
             holders={each.id: Holder(each.user_id, self._ends_by(each)) for each in queue.holders()},
             served=queue.served(line.user_id for line in lines),
             rules=self._ground.config,
-            paused=None if pause is None else of_pause(pause.by, pause.reason),
+            paused=self._paused(),
             now_s=self._ground.clock.time(),
             wall_time_s=self._wall_time_s,
         )
@@ -381,14 +382,13 @@ class Scheduler:
             assert isinstance(job, PendingJob)
             yield job
 
-    def _unready(self, job: PendingJob) -> str | None:
-        """What the data of the job's owner lack, in words."""
+    def _unready(self, job: PendingJob) -> Reason | None:
+        """Why the data of the job's owner are not ready."""
         try:
-            reason = self._ground.planner.ready(job)
+            return self._ground.planner.unready(job)
         except Exception as error:
-            log.exception("whether the data of job %s are ready cannot be told", job.id)
-            reason = f"whether its data are ready cannot be told ({error})"
-        return None if reason is None else f"waits: {reason}"
+            log.exception("the state of the data of job %s cannot be read", job.id)
+            return Reason(ReasonCode.DATA_UNKNOWN, {"error": str(error)})
 
     def _explain(self, explanations: list[Explain]) -> None:
         """In one transaction: there may be many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -47,6 +48,22 @@ def _checkpoint_incomplete(_: str, of: Arguments) -> str:
     return f"Incomplete checkpoint set aside: {files}; {resumed}"
 
 
+def silence(of: Arguments) -> str:
+    """How long a run has been silent; with the processes that are stopped, which explains it."""
+    stopped = ", ".join(map(str, of["stopped"]))
+    why = f"; pid {stopped} is stopped (SIGSTOP): `kill -CONT` resumes it" if stopped else ""
+    return f"no line of log or status for {duration(of['limit_s'])}{why}"
+
+
+def duration(seconds: float) -> str:
+    """A duration for a sentence: `90 s`, `30 min`, `2 h`, else `1:02:03`."""
+    if seconds < 120:
+        return f"{seconds:g} s"
+    if seconds % 3600 == 0:
+        return f"{seconds / 3600:g} h"
+    return f"{seconds / 60:g} min" if seconds % 60 == 0 else str(timedelta(seconds=round(seconds)))
+
+
 _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.RECORDED: lambda _, of: str(of["text"]),
     WarningCode.UNKNOWN_PARAMETER: _unknown_parameter,
@@ -60,7 +77,7 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
         f"linked dataset {subject!r} has changed since it was linked ({of['change']})"
     ),
     WarningCode.STATUS_LINES: _status_lines,
-    WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence']}",
+    WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence'] if 'silence' in of else silence(of)}",
     WarningCode.NO_RUNNER: lambda _, of: str(of["text"]),
     WarningCode.CHECKPOINT_INCOMPLETE: _checkpoint_incomplete,
     WarningCode.IMAGE_EXTENSION: lambda subject, of: (

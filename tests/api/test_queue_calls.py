@@ -30,7 +30,7 @@ async def until(server: Server, holds: Any) -> None:
         await asyncio.wait_for(wait(), 20)
     except TimeoutError:
         jobs = server.services.store.jobs.list()[0]
-        raise AssertionError([(each.id, each.state, each.reason) for each in jobs]) from None
+        raise AssertionError([(each.id, each.state, each.reason_text) for each in jobs]) from None
 
 
 def job(server: Server, job_id: str) -> Any:
@@ -64,7 +64,7 @@ async def test_a_paused_queue_starts_nothing_says_so_and_stays_paused_over_a_res
     assert (state.paused, state.by, state.reason) == (True, server.user.name, "new driver")
     (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
     words = f"waits: the queue is paused by {server.user.name}: new driver"
-    await until(server, lambda: job(server, train).reason == words)
+    await until(server, lambda: job(server, train).reason_text == words)
     assert (await server.client.get("/api/v1/queue")).json()["queued"] == 1
 
     await server.services.stop()
@@ -147,10 +147,10 @@ async def test_a_held_parent_is_named_so_and_its_release_lets_both_go_on(server,
     train, evaluate = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train", "evaluate"]}])
     await until(server, lambda: job(server, train).state is State.QUEUED)
     await server.call("PATCH", f"/job/{train}", 200, json={"held": True})
-    await until(server, lambda: job(server, evaluate).reason == f"waits for its parent train {train[:8]} (held)")
+    await until(server, lambda: job(server, evaluate).reason_text == f"waits for its parent train {train[:8]} (held)")
     await server.call("PATCH", f"/job/{train}", 200, json={"held": False})
-    await until(server, lambda: job(server, evaluate).reason == f"waits for its parent train {train[:8]}")
-    await until(server, lambda: "is paused by" in job(server, train).reason)
+    await until(server, lambda: job(server, evaluate).reason_text == f"waits for its parent train {train[:8]}")
+    await until(server, lambda: "is paused by" in job(server, train).reason_text)
 
 
 async def test_another_users_job_is_not_named_in_reasons(server, queued, images) -> None:
@@ -170,13 +170,13 @@ async def test_another_users_job_is_not_named_in_reasons(server, queued, images)
         ).json()["id"]
         (his,) = (await client.post(f"{base}/model/{model}/job", json=[{"actions": ["train"]}])).json()
         await until(
-            server, lambda: job(server, his).reason == "waits for a device: 1 of 1 leased by another user's job"
+            server, lambda: job(server, his).reason_text == "waits for a device: 1 of 1 leased by another user's job"
         )
         # Users take turns: he has none running, so he comes before those who were there first, and they are told.
         assert [view["position"] for view in (await client.get(f"{base}/queue")).json()] == [1]
     holder = f"1 of 1 leased by job {queued[0][:8]} (train)"
     words = f"waits for a device: {holder}; users take turns, and its user has 1 running"
-    await until(server, lambda: job(server, queued[1]).reason == words)
+    await until(server, lambda: job(server, queued[1]).reason_text == words)
     server.word("go")
     await until(server, lambda: job(server, his).state is State.RUNNING)
     server.word("go")
@@ -197,7 +197,7 @@ class TestRetries:
         # Not by `retry_at`: on a loaded machine its time may have come before anybody looks.
         await until(server, lambda: job(server, first).retries == 1)
         await server.call("PATCH", f"/job/{first}", 200, json={"held": True})
-        assert (job(server, first).state, job(server, first).reason) == (State.HELD, "held by the user")
+        assert (job(server, first).state, job(server, first).reason_text) == (State.HELD, "held by the user")
         # The other one's try comes after the time at which the held one would have had its own.
         server.word("fail")
         await until(server, lambda: job(server, second).retries == 1)
@@ -224,7 +224,7 @@ class TestLimits:
         first, second = await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)
         await until(server, lambda: job(server, first).state is State.RUNNING)
         words = "waits: 1 job runs for its user, the most that scheduler.max_running_per_user allows"
-        await until(server, lambda: job(server, second).reason == words)
+        await until(server, lambda: job(server, second).reason_text == words)
         said = await server.refused("POST", f"/model/{model}/job", json=runs * 3)
         assert "3 more would make 4 jobs of yours" in said and "scheduler.max_queued_per_user = 3" in said
         _third, fourth = await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)
@@ -267,7 +267,7 @@ class TestData:
             while (await asyncio.wait_for(anext(events), 20)).type is not EventType.UPLOAD:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
-        await until(server, lambda: "is still being uploaded" in job(server, train).reason)
+        await until(server, lambda: "is still being uploaded" in job(server, train).reason_text)
         go_on.set()
         assert (await asyncio.wait_for(upload, 20)).status_code == 400
         await until(server, lambda: job(server, train).state is State.RUNNING)
@@ -282,7 +282,7 @@ class TestData:
             while (await asyncio.wait_for(anext(events), 20)).type is not EventType.DEVICES:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
-        await until(server, lambda: "'empty' has no data yet" in job(server, train).reason)
+        await until(server, lambda: "'empty' has no data yet" in job(server, train).reason_text)
         await server.call("PATCH", f"/model/{model}", 200, json={"train_datasets": [ready]})
         await until(server, lambda: job(server, train).state is State.RUNNING)
         server.word("go")
@@ -300,7 +300,7 @@ class TestData:
         await until(server, lambda: job(server, convert).state is State.RUNNING)
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
         words = f"waits: its train dataset 'cars' is being converted by convert {convert[:8]}"
-        await until(server, lambda: job(server, train).reason == words)
+        await until(server, lambda: job(server, train).reason_text == words)
         server.word("go")
         await until(server, lambda: job(server, train).state is State.RUNNING)
         assert job(server, convert).state is State.DONE

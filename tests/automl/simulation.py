@@ -12,6 +12,7 @@ from store.records import TrialRecord
 from taod.automl.actions import Begin, Finish, Promote, Prune
 from taod.automl.algorithms import algorithm
 from taod.automl.schedule import Snapshot, decide
+from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
 
 
@@ -23,7 +24,7 @@ class Told(msgspec.Struct):
     busy_s: float
     idle_s: float
     """Device seconds without a trial, as long as there were trials to begin; behind that the last ones only end."""
-    reason: str = ""
+    reason: Reason | None = None
 
 
 def settings(name: str, **more: object) -> SweepSettings:
@@ -97,7 +98,7 @@ def simulate(
 def _end(trial: TrialRecord, quality: float, fails: bool) -> None:
     trial.trained = trial.epochs or 10
     if fails:
-        trial.outcome, trial.reason = "failed", "out of memory"
+        trial.outcome, trial.reason_code = "failed", ReasonCode.REPORTED
         return
     trial.outcome = "done"
     trial.scores = trial.scores | {str(trial.trained): quality + 1.0 / trial.trained}

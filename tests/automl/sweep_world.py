@@ -34,6 +34,7 @@ from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
+from taod.types.reason import POSTED, Reason
 from taod.types.state import State
 
 LIMIT_S = 60
@@ -88,7 +89,7 @@ class ToolPlanner:
     def __init__(self, root: Root, store: Store, runners: RunnerRegistry, orders: dict[str, Any]) -> None:
         self._root, self._store, self._runners, self.orders = root, store, runners, orders
 
-    def ready(self, job: JobRecord) -> str | None:
+    def unready(self, job: JobRecord) -> Reason | None:
         return None
 
     def resolve(self, job: JobRecord) -> ResolvedJob:
@@ -161,7 +162,7 @@ class World:
         sweep = design(job_id, model, document, saved=True, devices=1, config=config or AutomlConfig())
         job = NewJob(
             id=job_id, user_id=user.id, owner_kind="model", owner_id=model.id, network=NETWORK, action="train",
-            parent_id=None, state=State.QUEUED, reason="Posted", devices_wanted=0, metric=sweep.settings.metric,
+            parent_id=None, state=State.QUEUED, reason=POSTED, devices_wanted=0, metric=sweep.settings.metric,
             spec=document,
         )  # fmt: skip
         with self.store.transaction():

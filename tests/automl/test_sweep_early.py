@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from taod.errors import BadRequest
+from taod.types.reason_text import text
 from taod.types.state import State
 
 MANY = {"automl_algorithm": "Random", "automl_max_recommendations": 50}
@@ -24,16 +25,18 @@ async def test_it_ends_with_the_best_so_far_and_cancels_what_is_open(make_world,
     gate.touch()
     await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
     job = await world.scheduler.finish(job_id)
-    assert (job.state, job.reason) == (State.STOPPING, "Stopped early: ends with its best experiment")
+    assert (job.state, job.reason_text) == (State.STOPPING, "Stopped early: ends with its best experiment")
     job = await world.over(job_id)
-    assert job.state is State.DONE, job.reason
-    assert "stopped early by user" in job.reason
+    assert job.state is State.DONE, job.reason_text
+    assert "stopped early by user" in job.reason_text
     trials = world.trials(job_id)
     done = {trial.number: trial.scores["2"] for trial in trials if trial.outcome == "done"}
     assert len(done) >= 3
     open_then = [trial for trial in trials if trial.number not in done]
     assert open_then
-    assert {(trial.outcome, trial.reason) for trial in open_then} == {("pruned", "pruned: the sweep was stopped early")}
+    assert {(trial.outcome, text(trial.reason)) for trial in open_then} == {
+        ("pruned", "pruned: the sweep was stopped early")
+    }
     winner = min(done, key=lambda number: done[number])
     assert job.metric_value == done[winner]
     assert list(world.root.job(job_id).results.glob("best_model/*.pth"))
@@ -52,7 +55,7 @@ async def test_a_daemon_that_comes_later_ends_it_too(make_world, tmp_path) -> No
     await world.close()
     world = await make_world(slots=1, gate=str(gate))
     job = await world.over(job_id)
-    assert (job.state, "stopped early" in job.reason) == (State.DONE, True), job.reason
+    assert (job.state, "stopped early" in job.reason_text) == (State.DONE, True), job.reason_text
 
 
 async def test_a_cancel_goes_before_an_early_end(make_world, tmp_path) -> None:
@@ -74,6 +77,6 @@ async def test_without_any_value_it_fails_and_what_does_not_run_is_refused(make_
     await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)))
     await asyncio.wait_for(world.scheduler.finish(job_id), 10)
     job = await world.over(job_id)
-    assert (job.state, job.reason) == (State.FAILED, "Stopped early by user, before any experiment had a value")
+    assert (job.state, job.reason_text) == (State.FAILED, "Stopped early by user, before any experiment had a value")
     with pytest.raises(BadRequest, match="only a running sweep"):
         await world.scheduler.finish(job_id)

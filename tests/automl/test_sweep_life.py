@@ -7,6 +7,7 @@ from sweep_world import LR, PARAMETER
 
 from taod.automl.schedule import epochs_trained
 from taod.config import AutomlConfig
+from taod.types.reason_text import text
 from taod.types.state import State
 
 RANDOM = {"automl_algorithm": "Random", "automl_max_recommendations": 4}
@@ -16,7 +17,7 @@ async def test_a_sweep_tries_its_recommendations_and_keeps_the_best_as_its_own_m
     world = await make_world()
     job_id = world.post(**RANDOM)
     job = await world.over(job_id)
-    assert job.state is State.DONE, job.reason
+    assert job.state is State.DONE, job.reason_text
     trials = world.trials(job_id)
     assert [(trial.number, trial.outcome, trial.trained) for trial in trials] == [(n, "done", 2) for n in range(4)]
     values = {trial.number: trial.scores["2"] for trial in trials}
@@ -57,7 +58,7 @@ async def test_rungs_go_on_from_their_checkpoint_and_no_epoch_is_trained_twice(m
     world = await make_world()
     job_id = world.post(automl_algorithm=algorithm, automl_R=4, automl_nu=2, automl_max_recommendations=6)
     job = await world.over(job_id)
-    assert job.state is State.DONE, job.reason
+    assert job.state is State.DONE, job.reason_text
     trials = world.trials(job_id)
     for trial in trials:
         epochs = world.epochs_told(trial.job_id)
@@ -82,7 +83,7 @@ async def test_failed_trials_are_told_as_such_and_not_tried_again(make_world) ->
     assert (await world.over(job_id)).state is State.DONE
     assert [trial.outcome for trial in world.trials(job_id)] == ["done", "failed", "done", "failed"]
     assert {job.attempt for job in world.store.jobs.of_sweep(job_id)} == {1}
-    assert world.trials(job_id)[1].reason == "out of memory"
+    assert text(world.trials(job_id)[1].reason) == "out of memory"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ async def test_a_sweep_without_any_value_ends_with_the_common_cause(make_world, 
     job_id = world.post(automl_algorithm="Random", automl_max_recommendations=3)
     job = await world.over(job_id)
     assert job.state is State.FAILED
-    assert words in job.reason
+    assert words in job.reason_text
 
 
 async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None:
@@ -110,7 +111,7 @@ async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None
     await world.when(lambda: sorted(j.state for j in world.store.jobs.of_sweep(job_id)) == waiting)
     await world.scheduler.pause(job_id)
     paused = await world.until(job_id, State.PAUSED)
-    assert paused.reason.startswith("Paused: 0 of 4 experiments done")
+    assert paused.reason_text.startswith("Paused: 0 of 4 experiments done")
     assert sorted(job.state for job in world.store.jobs.of_sweep(job_id)) == [State.HELD, State.PAUSED]
     assert world.bus.listeners == 0, "nobody looks at devices"
     gate.unlink()
@@ -128,8 +129,8 @@ async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_takes_them_up_
     await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
     await world.scheduler.cancel(job_id)
     job = await world.until(job_id, State.CANCELLED)
-    assert job.reason == "Cancelled by user"
-    assert {j.reason for j in world.store.jobs.of_sweep(job_id)} == {"Cancelled by its sweep"}
+    assert job.reason_text == "Cancelled by user"
+    assert {j.reason_text for j in world.store.jobs.of_sweep(job_id)} == {"Cancelled by its sweep"}
     assert world.store.leases.all() == []
     gate.unlink()
     world.scheduler.resume(job_id)
@@ -175,10 +176,10 @@ async def test_checkpoints_of_all_but_the_best_are_deleted_where_the_model_wants
 async def test_budgets_and_patience_end_a_sweep(make_world) -> None:
     world = await make_world(slots=1)
     spent = world.post(automl_algorithm="Random", config=AutomlConfig(max_epochs=4))
-    assert "4 epochs are spent" in (await world.over(spent)).reason
+    assert "4 epochs are spent" in (await world.over(spent)).reason_text
     assert len(world.trials(spent)) == 2
     patient = world.post(automl_algorithm="Random", config=AutomlConfig(patience=3))
-    assert "brought no improvement" in (await world.over(patient)).reason
+    assert "brought no improvement" in (await world.over(patient)).reason_text
     assert len(world.trials(patient)) < 20
 
 

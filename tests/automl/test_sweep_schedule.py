@@ -19,6 +19,8 @@ from taod.automl.actions import Begin, Finish, Promote, Prune
 from taod.automl.algorithms import ALGORITHMS, algorithm
 from taod.automl.schedule import Snapshot, best, decide
 from taod.errors import BadRequest
+from taod.types.reason import Reason, ReasonCode
+from taod.types.reason_text import text
 
 RUNGED = ("HyperBand", "BOHB", "ASHA", "PBT")
 
@@ -65,7 +67,7 @@ def test_hyperband_fills_every_rung_and_promotes_the_best_of_it(devices: int, fa
                 here = sorted((one for one in inside if one.rung >= rung), key=lambda one: one.scores[str(epochs)])
                 kept = bracket.rungs[rung + 1][0]
                 assert {one.number for one in here[:kept]} == {one.number for one in here if one.rung > rung}, count
-    assert told.reason == "every recommendation was tried"
+    assert told.reason == Reason(ReasonCode.ALL_TRIED)
 
 
 def test_asha_promotes_the_best_third_of_each_rung() -> None:
@@ -92,7 +94,7 @@ def test_a_population_is_kept_and_its_worst_take_over_from_the_best() -> None:
 def test_a_sweep_in_which_all_fail_ends(name: str) -> None:
     told = simulate(settings(name, population=5), 2, fails=1.0)
     assert 5 <= len(told.trials) <= 7
-    assert told.reason == f"the first {len(told.trials)} recommendations failed"
+    assert told.reason == Reason(ReasonCode.FIRST_FAILED, {"count": len(told.trials)})
 
 
 def test_a_running_trial_below_the_median_is_stopped() -> None:
@@ -100,7 +102,7 @@ def test_a_running_trial_below_the_median_is_stopped() -> None:
     done = [trial(n, scores={"1": 1.0, "2": 0.8 + n / 10, "3": 0.5}) for n in range(4)]
     opened = [*done, trial(4, "open", scores={}), trial(5, "open", scores={})]
     bad = Snapshot(settings=chosen, trials=opened, running={4: {1: 0.9, 2: 0.9}, 5: {1: 2.0, 2: 1.9}})
-    assert decide(bad) == Prune(5, "worse than the median of 4 recommendations at epoch 2")
+    assert decide(bad) == Prune(5, Reason(ReasonCode.WORSE_THAN_MEDIAN, {"others": 4, "epoch": 2}))
     assert decide(Snapshot(settings=chosen, trials=opened, running={4: {1: 0.9, 2: 0.9}, 5: {1: 2.0}})) is None
     few = [*done[:3], *opened[4:]]
     assert decide(Snapshot(settings=chosen, trials=few, running=bad.running)) is None
@@ -117,7 +119,7 @@ def test_budgets_stop_new_trials_and_wait_for_those_that_run() -> None:
         chosen = settings("Random", max_parallel=2, **budget)
         assert decide(Snapshot(settings=chosen, trials=opened, hours=3.0)) is None
         over = decide(Snapshot(settings=chosen, trials=ended, hours=3.0))
-        assert isinstance(over, Finish) and words in over.reason
+        assert isinstance(over, Finish) and words in text(over.reason)
     assert decide(Snapshot(settings=settings("Random", max_parallel=2), trials=opened)) == Begin()
     assert decide(Snapshot(settings=settings("Random", max_parallel=1), trials=opened)) is None
 

@@ -24,6 +24,7 @@ from taod.config import Config, ServerConfig, StorageConfig, SupervisionConfig
 from taod.daemon import root_lock
 from taod.ids import new_id
 from taod.paths import Root
+from taod.types.reason import POSTED
 from taod.types.state import State
 
 GIB = 1024**3
@@ -43,7 +44,7 @@ def job_of(root: Root) -> str:
     user = store.users.add("ada")
     data = DatasetRecord(new_id(), user.id, "d", "", "", "1", "image_classification", "custom", "2024", "2024")
     store.datasets.add(data)
-    job = NewJob(new_id(), user.id, "dataset", data.id, "image_classification", "convert", None, State.QUEUED, "")
+    job = NewJob(new_id(), user.id, "dataset", data.id, "image_classification", "convert", None, State.QUEUED, POSTED)
     store.jobs.add([job])
     store.close()
     root.job(job.id).path.mkdir()
@@ -111,7 +112,7 @@ def test_an_orphaned_process_of_a_run_is_reported_and_killed(root: Root) -> None
 def test_the_process_of_a_leased_job_is_not_an_orphan(root: Root) -> None:
     job_id = job_of(root)
     store = Store.open(root.database)
-    store.jobs.lease(job_id, [("cpu:0", 0)], "Leased")
+    store.jobs.lease(job_id, [("cpu:0", 0)], POSTED)
     store.close()
     environ = {"PATH": os.environ["PATH"], "TAOD_RUN": f"{job_id}/1"}
     with subprocess.Popen(["sleep", "3600"], env=environ, cwd=root.job(job_id).path) as run:

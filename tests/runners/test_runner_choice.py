@@ -19,44 +19,45 @@ from taod.config import Config, NativeConfig, RunnerConfig, RunnerRule, SlurmCon
 from taod.errors import BadRequest
 from taod.paths import JobFolder
 from taod.scheduler.policy.cluster_queue import looked_at, serve
-from taod.scheduler.policy.dispatch import FURTHER_BACK, Explain, Lease
+from taod.scheduler.policy.dispatch import Explain, Lease
 from taod.services import Services
 from taod.services.composition import open_services
 from taod.types.dataset import DatasetCreate
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.job import JobPatch, JobRun
 from taod.types.model import ModelCreate
+from taod.types.reason import POSTED, TURN, Reason, ReasonCode
 from taod.types.state import State
 from tests.runners.engines import IMAGE, Dockerd
 
 SITE = Device("cluster:slurm", DeviceKind.CLUSTER, 0, "slurm", slots=2)
 
 
-def pending(number: int, reason: str = "") -> PendingJob:
+def pending(number: int, reason: Reason = POSTED) -> PendingJob:
     return PendingJob(
         id=f"job-{number}", user_id="u", owner_kind="model", owner_id="m", network="dino", action="train",
-        parent_id=None, state=State.QUEUED, reason=reason, created_on="", priority=0, devices_wanted=1,
-        queued_at="", site=SITE.id,
+        parent_id=None, state=State.QUEUED, reason_code=reason.code, created_on="", priority=0,
+        devices_wanted=1, queued_at="", reason_args=reason.arguments, site=SITE.id,
     )  # fmt: skip
 
 
 def test_a_site_is_filled_in_the_queue_s_order_and_the_rest_are_told() -> None:
     queue = [pending(n) for n in range(4)]
     held = msgspec.structs.replace(SITE, leases=[DeviceLease("other", "train", "dino", 0, "")])
-    waits = "waits for slurm: 2 of 2 runs are under way there"
+    waits = Reason(ReasonCode.CLUSTER, {"cluster": "slurm", "slots": 2})
     assert serve(queue, held) == [
-        Lease("job-0", [(SITE.id, 1)], "Given to slurm"),
+        Lease("job-0", [(SITE.id, 1)], Reason(ReasonCode.LEASED_CLUSTER, {"cluster": "slurm"})),
         *(Explain(f"job-{n}", waits) for n in (1, 2, 3)),
     ]
     assert serve([pending(7, waits)], msgspec.structs.replace(held, slots=1)) == [
-        Explain("job-7", "waits for slurm: 1 of 1 runs are under way there")
+        Explain("job-7", Reason(ReasonCode.CLUSTER, {"cluster": "slurm", "slots": 1}))
     ]
 
 
 def test_those_far_behind_at_a_site_are_told_only_that() -> None:
     many = [pending(n) for n in range(looked_at(SITE) + 5)]
     decisions = serve(many, SITE)
-    assert decisions[-1] == Explain(many[-1].id, FURTHER_BACK)
+    assert decisions[-1] == Explain(many[-1].id, TURN)
     assert sum(isinstance(decision, Lease) for decision in decisions) == 2
 
 

@@ -27,6 +27,7 @@ from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
+from taod.types.reason import POSTED, Reason
 from taod.types.state import ON_DEVICE, State
 
 LIMIT_S = 20
@@ -63,9 +64,9 @@ class ScriptPlanner:
     def __init__(self, root: Root, runners: RunnerRegistry) -> None:
         self.root = root
         self._runners = runners
-        self.missing: dict[str, str] = {}
+        self.missing: dict[str, Reason] = {}
 
-    def ready(self, job: JobRecord) -> str | None:
+    def unready(self, job: JobRecord) -> Reason | None:
         return self.missing.get(job.id)
 
     def resolve(self, job: JobRecord) -> ResolvedJob:
@@ -151,7 +152,7 @@ class World:
             action=action,
             parent_id=parent,
             state=more.pop("state", State.WAITING if parent else State.QUEUED),
-            reason="Posted",
+            reason=POSTED,
             spec=None if script is None else {"script": script},
             **more,
         )

@@ -15,6 +15,7 @@ from sched_world import GOOD, LIMIT_S, LONG, OBEDIENT, World, end_all
 
 from runners import processes
 from taod.scheduler.supervision.adoption import NOT_STARTED
+from taod.types.reason import POSTED
 from taod.types.state import State
 
 DAEMON = Path(__file__).parent / "daemon_process.py"
@@ -85,7 +86,7 @@ async def test_a_run_lives_on_without_its_daemon_and_is_adopted(tmp_path: Path) 
         assert [lease.job_id for lease in world.store.leases.all()] == [job_id]
         world.file(job_id, "go").touch()
         job = await world.until(job_id, State.DONE)
-        assert (job.attempt, runs_of(world, job_id), job.reason) == (1, 1, "All went well")
+        assert (job.attempt, runs_of(world, job_id), job.reason_text) == (1, 1, "All went well")
         assert world.store.leases.all() == []
 
 
@@ -110,7 +111,7 @@ async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
     os.close(fd)
     async with restarted(tmp_path) as world:
         job = await world.until(job_id, state)
-        assert job.reason.startswith(words)
+        assert job.reason_text.startswith(words)
         assert (job.attempt, runs_of(world, job_id)) == (1, 1)
 
 
@@ -192,7 +193,7 @@ async def test_an_adopted_run_can_be_cancelled(tmp_path: Path) -> None:
 async def test_a_lease_that_was_asked_to_end_before_its_start_is_cancelled(tmp_path: Path) -> None:
     (job_id,) = posted(tmp_path, GOOD)
     world = World(tmp_path)
-    world.store.jobs.lease(job_id, [("cpu:0", 0)], "Leased")
+    world.store.jobs.lease(job_id, [("cpu:0", 0)], POSTED)
     world.store.jobs.update(job_id, stop_intent="cancel")
     world.store.close()
     async with restarted(tmp_path) as heir:

@@ -7,6 +7,7 @@ import pytest
 from runners.protocol import Ended
 from taod.scheduler.supervision.exit_classification import Facts, judge
 from taod.scheduler.supervision.failure_reason import MOST_CHARACTERS, explain, reported
+from taod.types.reason_text import text
 
 TELEMETRY = """\
 Telemetry data couldn't be sent, but the command ran successfully.
@@ -177,7 +178,7 @@ def test_the_line_that_explains(log: str, line: str) -> None:
 
 @pytest.mark.parametrize("log", [log for log, line in ENDINGS.values() if line])
 def test_a_failure_is_explained_in_its_first_line_without_boilerplate(log: str) -> None:
-    words = judge(Facts(stop_intent=None, ended=Ended(1), status=None, log="epoch 1\n" + log)).message
+    words = text(judge(Facts(stop_intent=None, ended=Ended(1), status=None, log="epoch 1\n" + log)).reason)
     first, *below = words.splitlines()
     assert first.startswith("exit code 1: ") and below in ([], [explain(log)])
     for boilerplate in ("HYDRA_FULL_ERROR", "Telemetry", "Execution status", "ChildFailedError"):
@@ -186,12 +187,12 @@ def test_a_failure_is_explained_in_its_first_line_without_boilerplate(log: str) 
 
 def test_where_nothing_explains_the_last_lines_are_shown_without_boilerplate() -> None:
     facts = Facts(stop_intent=None, ended=Ended(1), status=None, log="one\ntwo\n" + HYDRA)
-    assert judge(facts).message == "exit code 1\none\ntwo"
+    assert text(judge(facts).reason) == "exit code 1\none\ntwo"
 
 
 def test_a_line_that_explains_goes_below_a_known_meaning() -> None:
     facts = Facts(stop_intent=None, ended=Ended(127), status=None, log="sh: 1: dino: not found\n")
-    assert judge(facts).message == "exit code 127: the program was not found\nsh: 1: dino: not found"
+    assert text(judge(facts).reason) == "exit code 127: the program was not found\nsh: 1: dino: not found"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,9 @@ def test_a_line_that_explains_goes_below_a_known_meaning() -> None:
 )  # fmt: skip
 def test_the_tools_own_word_counts_unless_the_log_says_more(message: str, log: str, line: str) -> None:
     assert reported(message, log) == line
-    assert judge(Facts(stop_intent=None, ended=Ended(1), status="FAILURE", message=message, log=log)).message == line
+    assert (
+        text(judge(Facts(stop_intent=None, ended=Ended(1), status="FAILURE", message=message, log=log)).reason) == line
+    )
 
 
 def test_a_line_without_end_is_cut() -> None:

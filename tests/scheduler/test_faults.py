@@ -77,7 +77,7 @@ async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_aga
         filling.unlink()
         job = await world.until(job_id, State.FAILED)
         # The wrapper had room for the code, though the disk had none.
-        assert job.reason.startswith("exit code 5")
+        assert job.reason_text.startswith("exit code 5")
         good = world.post(GOOD)
         await world.until(good, State.DONE)
         await end_all(world)
@@ -96,7 +96,7 @@ async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_p
             assert "full" in str(error)  # told to whoever posts: nothing was made
         else:
             job = await world.until(second, State.FAILED, State.DONE)
-            assert job.state is State.DONE or "disk full" in job.reason or "No space" in job.reason
+            assert job.state is State.DONE or "disk full" in job.reason_text or "No space" in job.reason_text
         filling.unlink()
         assert world.store.leases.all() == []
         third = world.post(GOOD)
@@ -130,7 +130,7 @@ async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
         await asyncio.wait_for(locked.wait(), 20)
         assert world.job(job_id).state is State.RUNNING
     job = await world.until(job_id, State.DONE)
-    assert (job.reason, world.store.leases.all()) == ("All went well", [])
+    assert (job.reason_text, world.store.leases.all()) == ("All went well", [])
     await end_all(world)
 
 
@@ -141,6 +141,6 @@ async def test_a_killed_supervisor_is_told_and_nothing_of_its_run_lives_on(tmp_p
     await world.until_epoch(job_id)
     os.kill(int(world.root.job(job_id).run(1).pid.read_text().split()[0]), 9)
     job = await world.until(job_id, State.FAILED)
-    assert job.reason.startswith("ended, and its exit code is not known")
+    assert job.reason_text.startswith("ended, and its exit code is not known")
     assert processes.members(f"TAOD_RUN={job_id}/1") == []
     await end_all(world)

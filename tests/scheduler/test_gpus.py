@@ -169,7 +169,8 @@ async def test_a_run_waits_while_a_foreign_process_is_on_its_gpu(
         await world.until(job_id, State.LEASED)
         job = await world.until(job_id, State.QUEUED)
         assert (
-            job.reason == f"waits for a device: GPU 0 (Test GPU 0) is in use by pid {stranger.pid} (sleep), not taod's"
+            job.reason_text
+            == f"waits for a device: GPU 0 (Test GPU 0) is in use by pid {stranger.pid} (sleep), not taod's"
         )
         scenario.set("GPU-0", processes=[])
         job = await world.until(job_id, State.DONE)
@@ -188,7 +189,7 @@ async def test_a_lost_gpu_fails_its_own_run_only_and_is_used_again_when_it_is_ba
             await world.until_epoch(job_id)
         scenario.set("GPU-0", lost=True)
         job = await world.until(first, State.FAILED)
-        assert job.reason.startswith("GPU 0 (Test GPU 0) was lost (GPU-0): its driver no longer answers for it")
+        assert job.reason_text.startswith("GPU 0 (Test GPU 0) was lost (GPU-0): its driver no longer answers for it")
         assert world.job(second).state is State.RUNNING
         third = world.post(GOOD)
         world.file(second, "go").touch()
@@ -216,8 +217,8 @@ async def test_a_run_that_fails_because_its_gpu_fell_off_says_so(
         scenario.set("GPU-0", lost=True)
         world.file(job_id, "go").touch()
         job = await world.until(job_id, State.FAILED)
-        assert job.reason.splitlines()[0] == (
-            "GPU 0 (GPU-0) was lost while it ran: the driver no longer answers for it"
+        assert job.reason_text.splitlines()[0] == (
+            "GPU 0 (Test GPU 0) was lost (GPU-0): its driver no longer answers for it"
         )
 
 

@@ -14,7 +14,7 @@ from taod.types.state import State
 
 async def told(world: World, job_id: str, words: str) -> None:
     async with world.bus.subscribe(None) as stream:
-        while words not in world.job(job_id).reason:
+        while words not in world.job(job_id).reason_text:
             await anext(stream)
 
 

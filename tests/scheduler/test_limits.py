@@ -8,9 +8,11 @@ from runners.protocol import Ended
 from taod.config import SupervisionConfig, SupervisionRule
 from taod.errors import ConfigError
 from taod.scheduler.supervision.exit_classification import Broken, Facts, judge
-from taod.scheduler.supervision.limit_monitor import words
 from taod.scheduler.supervision.run_limits import check, limits, parse_exits
+from taod.types.reason import Reason, ReasonCode
+from taod.types.reason_text import text
 from taod.types.state import State
+from taod.types.warning_text import duration
 
 CONFIG = SupervisionConfig(
     wall_s=100,
@@ -80,7 +82,7 @@ def test_exits_are_codes_signals_and_causes() -> None:
 def test_out_of_memory_is_read_from_the_log(log: str, words: str) -> None:
     outcome = judge(Facts(stop_intent=None, ended=Ended(1), status="RUNNING", log=log))
     assert (outcome.state, outcome.cause) == (State.FAILED, "oom")
-    assert outcome.message.splitlines()[0] == f"exit code 1: {words}"
+    assert text(outcome.reason).splitlines()[0] == f"exit code 1: {words}"
 
 
 def test_a_log_that_speaks_of_memory_otherwise_is_no_such_end() -> None:
@@ -89,9 +91,9 @@ def test_a_log_that_speaks_of_memory_otherwise_is_no_such_end() -> None:
 
 
 def test_what_taod_ended_says_why_unless_the_run_succeeded_after_all() -> None:
-    broken = Broken("wall", "ended by taod: its time limit of 2 h was over")
+    broken = Broken("wall", Reason(ReasonCode.TIME_LIMIT, {"limit_s": 7200.0}))
     facts = Facts(stop_intent=None, ended=Ended(143), status="RUNNING", broken=broken)
-    assert judge(facts).message == broken.words and judge(facts).cause == "wall"
+    assert judge(facts).reason == broken.reason and judge(facts).cause == "wall"
     done = Facts(stop_intent=None, ended=Ended(0), status="SUCCESS", message="fine", broken=broken)
     assert judge(done).state is State.DONE
     cancelled = Facts(stop_intent="cancel", ended=Ended(143), status=None, broken=broken)
@@ -99,7 +101,7 @@ def test_what_taod_ended_says_why_unless_the_run_succeeded_after_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.5, "0.5 s"), (90, "90 s"), (1800, "30 min"), (7200, "2 h"), (3661, "1:01:01")]
+    ("seconds", "words"), [(0.5, "0.5 s"), (90, "90 s"), (1800, "30 min"), (7200, "2 h"), (3661, "1:01:01")]
 )
-def test_durations_in_words(seconds: float, text: str) -> None:
-    assert words(seconds) == text
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

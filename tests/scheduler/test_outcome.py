@@ -6,6 +6,8 @@ import pytest
 
 from runners.protocol import Ended
 from taod.scheduler.supervision.exit_classification import Facts, judge
+from taod.types.reason import Actor, cancelled
+from taod.types.reason_text import text
 from taod.types.state import State
 
 
@@ -42,27 +44,27 @@ def test_state_and_words(
     code: int | None, status: str | None, message: str, intent: str | None, state: State, words: str
 ) -> None:
     outcome = judge(Facts(stop_intent=intent, ended=Ended(code), status=status, message=message, epoch=4))
-    assert (outcome.state, outcome.message) == (state, words)
+    assert (outcome.state, text(outcome.reason)) == (state, words)
 
 
 def test_the_end_of_the_log_is_below_a_failure_that_the_tool_did_not_explain() -> None:
     facts = Facts(stop_intent=None, ended=Ended(2), status=None, log="one\nusage: dino\n")
-    assert judge(facts).message == "exit code 2\none\nusage: dino"
+    assert text(judge(facts).reason) == "exit code 2\none\nusage: dino"
 
 
 def test_what_the_runner_knows_of_the_end_is_told() -> None:
     facts = Facts(stop_intent=None, ended=Ended(137, "the container ran out of memory"), status=None)
-    assert judge(facts).message == "exit code 137: the container ran out of memory"
+    assert text(judge(facts).reason) == "exit code 137: the container ran out of memory"
 
 
 def test_a_pause_before_the_first_epoch_says_so() -> None:
     facts = Facts(stop_intent="pause", ended=Ended(143), status=None)
-    assert judge(facts).message == "Paused before its first epoch"
+    assert text(judge(facts).reason) == "Paused before its first epoch"
 
 
 def test_who_cancelled_is_named() -> None:
-    facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, by="the deletion of its model")
-    assert judge(facts).message == "Cancelled by the deletion of its model"
+    facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, cancelled=cancelled(Actor.MODEL_DELETION))
+    assert text(judge(facts).reason) == "Cancelled by the deletion of its model"
 
 
 @pytest.mark.parametrize(

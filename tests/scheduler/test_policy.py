@@ -6,11 +6,13 @@ import pytest
 
 from store.records import JobRecord
 from taod.scheduler.policy.dispatch import EXPLAINED, Decision, End, Explain, Lease, Promote, Snapshot, decide
-from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.reason import TURN, Reason, ReasonCode
+from taod.types.reason_text import text
 from taod.types.state import State
 
 Q, W = State.QUEUED, State.WAITING
+PARENT = {"job": "parent1234", "action": "train"}
 
 
 def job(job_id: str, state: State = Q, *, action: str = "train", at: int = 0, **fields: object) -> JobRecord:
@@ -24,7 +26,7 @@ def job(job_id: str, state: State = Q, *, action: str = "train", at: int = 0, **
         action=action,
         parent_id=fields.pop("parent_id", None),  # type: ignore[arg-type]
         state=state,
-        reason="",
+        reason_code=ReasonCode.POSTED,
         created_on=f"{at:03}",
         last_modified="",
         queued_at=f"{at:03}" if state is Q else None,
@@ -48,7 +50,7 @@ def leased(decisions: list[Decision]) -> dict[str, list[str]]:
 
 
 def explained(decisions: list[Decision]) -> dict[str, str]:
-    return {d.job_id: d.reason for d in decisions if isinstance(d, Explain)}
+    return {d.job_id: text(d.reason) for d in decisions if isinstance(d, Explain)}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,9 @@ def test_who_gets_which_device(queue: list[JobRecord], devices: list[Device], ex
 def test_a_slot_that_is_free_between_leased_ones_is_used() -> None:
     device = gpu(0, "x", "y", "z", slots=3)
     del device.leases[1]
-    assert decide(Snapshot([job("a")], devices=[device])) == [Lease("a", [("GPU-0", 1)], "Leased GPU 0")]
+    assert decide(Snapshot([job("a")], devices=[device])) == [
+        Lease("a", [("GPU-0", 1)], Reason(ReasonCode.LEASED, {"devices": ["GPU 0"]}))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,15 +148,17 @@ def test_one_that_is_leased_in_the_same_pass_is_named_as_the_holder() -> None:
 
 
 def test_a_reason_that_has_not_changed_is_not_told_again() -> None:
-    waiting = job("a")
-    waiting.reason = "waits for a device: 1 of 1 leased by job x (train)"
+    (explain,) = decide(Snapshot([job("a")], devices=[cpu(0, "x")]))
+    assert isinstance(explain, Explain)
+    waiting = job("a", reason_args=explain.reason.arguments)
+    waiting.reason_code = explain.reason.code
     assert decide(Snapshot([waiting], devices=[cpu(0, "x")])) == []
 
 
 def test_those_far_back_are_told_only_that_others_come_first() -> None:
     queue = [job(f"{n:03}", at=n) for n in range(EXPLAINED + 3)]
     told = explained(decide(Snapshot(queue, devices=[cpu(0, "x")])))
-    assert [job_id for job_id, reason in told.items() if reason == FURTHER_BACK] == ["020", "021", "022"]
+    assert [job_id for job_id, reason in told.items() if reason == text(TURN)] == ["020", "021", "022"]
 
 
 @pytest.mark.parametrize(
@@ -165,24 +171,21 @@ def test_those_far_back_are_told_only_that_others_come_first() -> None:
 )
 def test_one_that_can_never_run_fails_at_once(devices: list[Device], words: str) -> None:
     (end,) = decide(Snapshot([job("a", devices_wanted=2)], devices=devices))
-    assert isinstance(end, End) and end.state is State.FAILED and end.reason.endswith(words)
+    assert isinstance(end, End) and end.state is State.FAILED and text(end.reason).endswith(words)
 
 
 @pytest.mark.parametrize(
     ("parent_state", "decision"),
     [
-        (State.RUNNING, Explain("child", "waits for its parent train parent12")),
-        (State.PAUSED, Explain("child", "waits for its parent train parent12 (paused)")),
-        (State.FAILED, End("child", State.FAILED, "Failed because its parent train parent12 failed")),
-        (
-            State.CANCELLED,
-            End("child", State.CANCELLED, "Cancelled because its parent train parent12 was cancelled"),
-        ),
-        (State.DONE, Promote("child", "Queued")),
+        (State.RUNNING, Explain("child", Reason(ReasonCode.PARENT, PARENT))),
+        (State.PAUSED, Explain("child", Reason(ReasonCode.PARENT, {**PARENT, "state": "paused"}))),
+        (State.FAILED, End("child", State.FAILED, Reason(ReasonCode.PARENT_FAILED, PARENT))),
+        (State.CANCELLED, End("child", State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, PARENT))),
+        (State.DONE, Promote("child", Reason(ReasonCode.QUEUED))),
     ],
 )
 def test_what_its_parent_means_for_a_child(parent_state: State, decision: Decision) -> None:
-    parent = job("parent1234", parent_state)
+    parent = job(PARENT["job"], parent_state)
     child = job("child", W, action="evaluate", parent_id=parent.id)
     assert decide(Snapshot([child], {parent.id: parent}, devices=[cpu(0, "x")]))[0] == decision
 
@@ -196,7 +199,7 @@ def test_the_end_of_a_parent_runs_down_the_chain_in_one_pass() -> None:
     ]
     parents = {each.id: each for each in [top, *chain]}
     ends = decide(Snapshot(chain, parents, devices=[cpu(0)]))
-    assert [(end.job_id, end.reason) for end in ends if isinstance(end, End)] == [
+    assert [(end.job_id, text(end.reason)) for end in ends if isinstance(end, End)] == [
         ("first", "Cancelled because its parent train top was cancelled"),
         ("second", "Cancelled because its parent prune first was cancelled"),
         ("third", "Cancelled because its parent export second was cancelled"),
@@ -205,13 +208,12 @@ def test_the_end_of_a_parent_runs_down_the_chain_in_one_pass() -> None:
 
 def test_a_child_of_a_deleted_job_fails() -> None:
     (end,) = decide(Snapshot([job("a", W, parent_id="gone")], devices=[cpu(0)]))
-    assert end == End("a", State.FAILED, "Failed because the job that it follows was deleted")
+    assert end == End("a", State.FAILED, Reason(ReasonCode.PARENT_DELETED))
 
 
 def test_one_without_its_data_waits_in_those_words() -> None:
-    waiting = job("a", W)
-    told = decide(Snapshot([waiting], unready={"a": "waits: its train dataset 'x' has no data yet"}, devices=[cpu(0)]))
-    assert told == [Explain("a", "waits: its train dataset 'x' has no data yet")]
+    reason = Reason(ReasonCode.DATA_MISSING, {"role": "train", "dataset": "x"})
+    assert decide(Snapshot([job("a", W)], unready={"a": reason}, devices=[cpu(0)])) == [Explain("a", reason)]
 
 
 def test_one_promoted_now_runs_in_the_same_pass_but_behind_those_already_queued() -> None:

@@ -15,8 +15,9 @@ from taod.config import SchedulerConfig
 from taod.scheduler.policy.dispatch import Decision, End, Explain, Holder, Lease, Promote, Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import NANOSECONDS, Turns, lines_of
 from taod.scheduler.policy.reservations import Slots
-from taod.scheduler.policy.wait_reasons import FURTHER_BACK, of_pause
 from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.reason import TURN, Reason, ReasonCode
+from taod.types.reason_text import text
 from taod.types.state import State
 
 HOUR_S = 3600.0
@@ -25,8 +26,9 @@ HOUR_S = 3600.0
 def job(name: str, at: float = 0, **fields: object) -> PendingJob:
     values = {
         "user_id": "ada", "owner_kind": "model", "owner_id": "m", "network": "dino", "action": "train",
-        "parent_id": None, "state": State.QUEUED, "reason": "", "created_on": f"{at:06}", "priority": 0,
-        "devices_wanted": 1, "queued_at": "", "place": round(at * NANOSECONDS), **fields,
+        "parent_id": None, "state": State.QUEUED, "reason_code": ReasonCode.POSTED,
+        "created_on": f"{at:06}", "priority": 0, "devices_wanted": 1, "queued_at": "",
+        "place": round(at * NANOSECONDS), **fields,
     }  # fmt: skip
     return PendingJob(id=name, **values)  # type: ignore[arg-type]
 
@@ -54,7 +56,7 @@ def leased(decisions: list[Decision]) -> dict[str, list[tuple[str, int]]]:
 
 
 def told(decisions: list[Decision]) -> dict[str, str]:
-    return {each.job_id: each.reason for each in decisions if isinstance(each, Explain)}
+    return {each.job_id: text(each.reason) for each in decisions if isinstance(each, Explain)}
 
 
 @pytest.mark.parametrize(
@@ -146,17 +148,16 @@ def test_one_at_its_limit_keeps_nothing_and_hides_nobody() -> None:
         queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("ada")}, rules=rules(max_running_per_user=1)
     )
     assert leased(decide(snapshot)) == {"bob": [("GPU-1", 0)]}
-    assert list(told(decide(snapshot)).values()).count(FURTHER_BACK) == 30
+    assert list(told(decide(snapshot)).values()).count(text(TURN)) == 30
 
 
 def test_a_paused_queue_lets_jobs_in_and_nobody_out() -> None:
-    pause = of_pause("ada", "new driver")
+    pause = Reason(ReasonCode.QUEUE_PAUSED, {"by": "ada", "message": "new driver"})
     queue = [job("a"), job("b", state=State.WAITING), job("never", devices_wanted=9)]
     decisions = decide(Snapshot(queue, devices=[gpu(0)], paused=pause))
-    assert told(decisions) == {"a": pause, "b": pause}
+    assert told(decisions) == {"a": text(pause), "b": text(pause)}
     assert {type(each) for each in decisions} == {Explain, Promote, End}
-    assert pause == "waits: the queue is paused by ada: new driver"
-    assert of_pause("ada", "") == "waits: the queue is paused by ada"
+    assert text(pause) == "waits: the queue is paused by ada: new driver"
 
 
 def test_for_whom_devices_are_kept_is_told_to_its_own_user_alone() -> None:
@@ -176,7 +177,9 @@ def test_one_slot_of_a_device_is_kept_and_the_others_are_used() -> None:
 class TestAlone:
     def test_a_device_is_leased_whole(self) -> None:
         decisions = decide(Snapshot([job("a")], devices=[gpu(0, slots=3)], rules=rules(exclusive=["train"])))
-        assert decisions == [Lease("a", [("GPU-0", 0), ("GPU-0", 1), ("GPU-0", 2)], "Leased GPU 0")]
+        assert decisions == [
+            Lease("a", [("GPU-0", 0), ("GPU-0", 1), ("GPU-0", 2)], Reason(ReasonCode.LEASED, {"devices": ["GPU 0"]}))
+        ]
 
     def test_the_device_that_is_nearest_to_empty_is_kept_the_others_are_used(self) -> None:
         queue = [job("alone", 1), job("small", 2, action="export"), job("next", 3, action="export")]
@@ -237,7 +240,7 @@ def test_a_job_of_several_devices_gets_whole_gpus_never_mig_instances() -> None:
     decisions = decide(Snapshot([both, one], devices=devices, holders={"x": Holder("ada")}, rules=rules()))
     assert leased(decisions) == {"one": [("MIG-0", 0)]}
     assert told(decisions) == {"both": "waits for 2 devices: 1 of 2 leased by job x (train)"}
-    assert next(each.reason for each in decisions if isinstance(each, Lease)) == (
+    assert next(text(each.reason) for each in decisions if isinstance(each, Lease)) == (
         "Leased H100 MIG 1g.10gb (GPU 0, instance 0)"
     )
     free = decide(Snapshot([both, one], devices=[mig(0), gpu(1), gpu(2)], rules=rules()))
@@ -253,11 +256,10 @@ def test_a_job_that_wants_several_of_mig_instances_is_told_what_it_may_have(
     assert most_wanted(devices)["model"] == most
     for how in ({}, {"lines": []}):
         (end,) = decide(Snapshot([job("both", 1, devices_wanted=2)], devices=devices, rules=rules(), **how))
-        assert end == End(
-            "both",
-            State.FAILED,
+        assert isinstance(end, End) and end.state is State.FAILED
+        assert text(end.reason) == (
             f"It can never run: it asks for 2 devices and taod has {have}; a run can use one MIG "
-            f"instance, not several; ask for {most} at most",
+            f"instance, not several; ask for {most} at most"
         )
 
 
@@ -304,4 +306,4 @@ def test_no_reason_names_a_job_of_another_user(snapshot: Snapshot) -> None:
     for decision in decide(snapshot):
         for name, user_id in owner.items():
             if user_id != owner[decision.job_id]:
-                assert name not in decision.reason and user_id not in decision.reason
+                assert name not in str(decision.reason) and user_id not in str(decision.reason)

@@ -12,6 +12,7 @@ from sched_world import GOOD, LONG, OBEDIENT, World, end_all
 
 from runners import processes
 from taod.errors import BadRequest, NotFound
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 from taod.types.warning_text import text
 
@@ -32,7 +33,7 @@ async def test_cancel_of_a_run_asks_it_to_end(world: World) -> None:
     await world.until_epoch(job_id)
     assert (await world.scheduler.cancel(job_id)).state is State.STOPPING
     job = await world.until(job_id, State.CANCELLED)
-    assert job.reason == world.said(job_id) == "Cancelled by user"
+    assert job.reason_text == world.said(job_id) == "Cancelled by user"
     assert job.stop_intent is None
     assert world.log(job_id).splitlines()[-1] == "saved"
     run = world.store.runs.latest(job_id)
@@ -66,7 +67,7 @@ async def test_cancel_of_one_that_is_on_no_device_is_done_at_once_with_all_that_
         await world.until(world.post(LONG), State.RUNNING)
     train = world.post(GOOD, owner=owner, state=state)
     if state is State.WAITING:
-        world.planner.missing[train] = "its train dataset 'x' has no data yet"
+        world.planner.missing[train] = Reason(ReasonCode.DATA_MISSING, {"role": "train", "dataset": "x"})
     evaluate = world.post(GOOD, action="evaluate", parent=train, owner=owner)
     export = world.post(GOOD, action="export", parent=train, owner=owner, state=State.HELD)
     engine = world.post(GOOD, action="gen_trt_engine", parent=export, owner=owner)
@@ -130,14 +131,14 @@ async def test_pause_and_resume_go_on_under_the_same_id(world: World) -> None:
     await world.until_epoch(job_id)
     assert (await world.scheduler.pause(job_id)).stop_intent == "pause"
     job = await world.until(job_id, State.PAUSED)
-    assert job.reason == world.said(job_id) == "Paused at epoch 3"
+    assert job.reason_text == world.said(job_id) == "Paused at epoch 3"
     assert world.store.leases.all() == []
     await asyncio.sleep(0)
-    assert world.job(child).reason == f"waits for its parent train {job_id[:8]} (paused)"
+    assert world.job(child).reason_text == f"waits for its parent train {job_id[:8]} (paused)"
 
     world.file(job_id, "go").touch()
     assert world.scheduler.resume(job_id).state is State.QUEUED
-    assert world.job(job_id).reason == world.said(job_id) == "Resumed"
+    assert world.job(job_id).reason_text == world.said(job_id) == "Resumed"
     job = await world.until(job_id, State.DONE)
     assert job.attempt == 2
     assert [line for line in world.log(job_id).splitlines() if line.startswith("run")] == [
@@ -151,7 +152,7 @@ async def test_a_run_that_succeeds_before_the_pause_reaches_it_is_done(world: Wo
     job_id = world.post("trap 'say SUCCESS finished; exit 0' TERM; " + LONG)
     await world.until_epoch(job_id)
     await world.scheduler.pause(job_id)
-    assert (await world.until(job_id, State.DONE)).reason == "finished"
+    assert (await world.until(job_id, State.DONE)).reason_text == "finished"
 
 
 async def test_pause_of_anything_but_a_run_of_train_is_a_cancel(world: World) -> None:
@@ -207,7 +208,7 @@ async def test_an_incomplete_checkpoint_is_set_aside_before_a_resume_and_reporte
         "Incomplete checkpoint set aside: dino_model_epoch=001.pth is empty; resumes from dino_model_epoch=000.pth"
     )
     assert [text(warning) for warning in job.warnings] == [expected]
-    assert expected in [entry.reason for entry in world.store.jobs.history(job_id)]
+    assert expected in [entry.reason_text for entry in world.store.jobs.history(job_id)]
     assert "dino_model_epoch=001.pth.incomplete" in world.log(job_id)
 
 
@@ -226,16 +227,16 @@ async def test_an_old_success_is_not_taken_for_the_end_of_a_later_attempt(world:
     world.scheduler.resume(job_id)
     await world.until(job_id, State.QUEUED, State.LEASED, State.STARTING, State.RUNNING)
     job = await world.until(job_id, State.DONE, State.FAILED)
-    assert job.reason.startswith("ended without reporting success")
+    assert job.reason_text.startswith("ended without reporting success")
 
 
 async def test_an_old_error_in_the_log_does_not_explain_a_later_attempt(world: World) -> None:
     """A log holds all attempts; a killed process writes nothing into it."""
     job_id = world.post("[ -e again ] || { touch again; echo 'ValueError: the first'; exit 1; }; kill -9 $$")
-    assert (await world.until(job_id, State.FAILED)).reason == "exit code 1: ValueError: the first"
+    assert (await world.until(job_id, State.FAILED)).reason_text == "exit code 1: ValueError: the first"
     world.scheduler.resume(job_id)
     await world.until(job_id, State.QUEUED, State.LEASED, State.STARTING, State.RUNNING)
-    assert "ValueError" not in (await world.until(job_id, State.FAILED)).reason
+    assert "ValueError" not in (await world.until(job_id, State.FAILED)).reason_text
 
 
 async def test_what_cannot_be_resumed_is_refused_with_the_reason(hasty: World) -> None:
@@ -290,6 +291,6 @@ async def test_a_wrapper_killed_from_outside_fails_the_job_and_leaves_nothing(wo
     pid = int(world.root.job(job_id).run(1).pid.read_text().split()[0])
     os.kill(pid, 9)
     job = await world.until(job_id, State.FAILED)
-    assert "its exit code is not known" in job.reason
+    assert "its exit code is not known" in job.reason_text
     assert processes.members(f"TAOD_RUN={job_id}/1") == []
     assert world.store.leases.all() == []

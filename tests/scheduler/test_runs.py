@@ -15,6 +15,7 @@ from store.records import JobRecord, RunRecord
 from taod.scheduler.supervision import finalize
 from taod.types.device import Device
 from taod.types.event import EventType
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
 WHOLE_WAY = [State.QUEUED, State.LEASED, State.STARTING, State.RUNNING]
@@ -24,7 +25,7 @@ async def test_a_job_goes_its_whole_way(world: World) -> None:
     job_id = world.post(GOOD)
     job = await world.until(job_id, State.DONE)
     assert world.states(job_id) == [*WHOLE_WAY, State.DONE]
-    assert job.reason == world.said(job_id) == "All went well"
+    assert job.reason_text == world.said(job_id) == "All went well"
     assert (job.attempt, job.runner, job.devices) == (1, "script", ["cpu:0"])
     assert job.started_at and job.ended_at and job.started_at < job.ended_at
     assert world.store.leases.all() == []
@@ -50,15 +51,15 @@ async def test_a_job_goes_its_whole_way(world: World) -> None:
 async def test_a_run_that_fails_says_why(world: World, script: str, message: str) -> None:
     job_id = world.post(script)
     job = await world.until(job_id, State.FAILED)
-    assert job.reason.splitlines()[0] == message
-    assert world.said(job_id) == job.reason
-    assert SECRET not in job.reason
+    assert job.reason_text.splitlines()[0] == message
+    assert world.said(job_id) == job.reason_text
+    assert SECRET not in job.reason_text
     assert world.store.leases.all() == []
 
 
 async def test_the_end_of_the_log_is_part_of_the_reason(world: World) -> None:
     job = await world.until(world.post("echo usage: dino train; exit 2"), State.FAILED)
-    assert job.reason.splitlines()[-1] == "usage: dino train"
+    assert job.reason_text.splitlines()[-1] == "usage: dino train"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ async def test_one_that_cannot_be_prepared_fails_and_gives_its_device_back(
     world: World, script: str | None, action: str, message: str
 ) -> None:
     bad, good = world.post(script, action=action), world.post(GOOD)
-    assert (await world.until(bad, State.FAILED)).reason == message == world.said(bad)
+    assert (await world.until(bad, State.FAILED)).reason_text == message == world.said(bad)
     assert world.states(bad) == [State.QUEUED, State.LEASED, State.FAILED]
     await world.until(good, State.DONE)
 
@@ -87,7 +88,7 @@ async def test_a_run_that_cannot_be_started_fails(world: World) -> None:
     world.root.job(job_id).path.mkdir(parents=True)
     world.root.job(job_id).log.mkdir()
     job = await world.until(job_id, State.FAILED)
-    assert job.reason.startswith("the run could not be started")
+    assert job.reason_text.startswith("the run could not be started")
     assert world.store.leases.all() == []
 
 
@@ -111,7 +112,7 @@ async def test_one_that_waits_for_the_device_says_for_whom(world: World) -> None
     first = world.post(LONG, owner=owner)
     second = world.post(GOOD, owner=owner)
     await world.until_epoch(first)
-    assert world.job(second).reason == f"waits for a device: 1 of 1 leased by job {first[:8]} (train)"
+    assert world.job(second).reason_text == f"waits for a device: 1 of 1 leased by job {first[:8]} (train)"
     world.file(first, "go").touch()
     await world.until(second, State.DONE)
 
@@ -121,7 +122,7 @@ async def test_a_chain_runs_in_order(world: World) -> None:
     train = world.post(LONG, owner=owner)
     evaluate = world.post(GOOD, action="evaluate", parent=train, owner=owner)
     await world.until_epoch(train)
-    assert world.job(evaluate).reason == f"waits for its parent train {train[:8]}"
+    assert world.job(evaluate).reason_text == f"waits for its parent train {train[:8]}"
     world.file(train, "go").touch()
     await world.until(evaluate, State.DONE)
     assert world.states(evaluate) == [State.WAITING, *WHOLE_WAY, State.DONE]
@@ -139,10 +140,10 @@ async def test_what_waits_for_a_job_that_failed_fails_with_it(world: World) -> N
 
 async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None:
     job_id = world.post(GOOD, state=State.WAITING)
-    world.planner.missing[job_id] = "its train dataset 'digits' is still being uploaded"
+    world.planner.missing[job_id] = Reason(ReasonCode.DATA_UPLOADING, {"role": "train", "dataset": "digits"})
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert world.job(job_id).reason == "waits: its train dataset 'digits' is still being uploaded"
+    assert world.job(job_id).reason_text == "waits: its train dataset 'digits' is still being uploaded"
     del world.planner.missing[job_id]
     world.scheduler.wake()
     await world.until(job_id, State.DONE)
@@ -150,7 +151,7 @@ async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None
 
 async def test_one_that_asks_for_more_than_there_is_fails_at_once(world: World) -> None:
     job = await world.until(world.post(GOOD, devices_wanted=3), State.FAILED)
-    assert job.reason == "It can never run: it asks for 3 devices and taod has 1 CPU slot; ask for 1 at most"
+    assert job.reason_text == "It can never run: it asks for 3 devices and taod has 1 CPU slot; ask for 1 at most"
 
 
 async def test_several_slots_run_at_once(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ async def test_an_end_that_cannot_be_recorded_at_first_is_recorded_later(
 
     monkeypatch.setattr(world.store.runs, "update", full_disk)
     job_id = world.post(GOOD)
-    assert (await world.until(job_id, State.DONE)).reason == "All went well"
+    assert (await world.until(job_id, State.DONE)).reason_text == "All went well"
     assert len(refused) == 3 and world.states(job_id) == [*WHOLE_WAY, State.DONE]
 
 
@@ -236,10 +237,10 @@ async def test_one_decision_that_fails_does_not_stop_the_others(world: World, mo
     def broken(job: JobRecord) -> str | None:
         raise RuntimeError("disk error")
 
-    monkeypatch.setattr(world.planner, "ready", broken)
+    monkeypatch.setattr(world.planner, "unready", broken)
     waiting, good = world.post(GOOD, state=State.WAITING), world.post(GOOD)
     await world.until(good, State.DONE)
-    assert world.job(waiting).reason == "waits: whether its data are ready cannot be told (disk error)"
+    assert world.job(waiting).reason_text == "waits: the state of its data cannot be read (disk error)"
     monkeypatch.undo()
     world.scheduler.wake()
     await world.until(waiting, State.DONE)

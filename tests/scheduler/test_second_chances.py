@@ -60,7 +60,7 @@ async def test_a_reason_that_cannot_be_recorded_is_told_a_little_later(
 
     async def told() -> None:
         async with world.bus.subscribe(None) as stream:
-            while "1 of 1 leased" not in world.job(waiting).reason:
+            while "1 of 1 leased" not in world.job(waiting).reason_text:
                 await anext(stream)
 
     await asyncio.wait_for(told(), LIMIT_S)
@@ -101,7 +101,7 @@ async def test_a_start_that_breaks_fails_its_job_and_gives_the_device_back(tmp_p
     await world.scheduler.start()
     first, second = world.post(GOOD), world.post(GOOD)
     job = await world.until(first, State.FAILED)
-    assert "Too many open files" in job.reason
+    assert "Too many open files" in job.reason_text
     await world.until(second, State.DONE)
     await end_all(world)
 
@@ -146,7 +146,7 @@ async def test_a_start_that_takes_long_is_broken_off_when_its_end_is_asked_for(
     await asyncio.wait_for(runner.downloading.wait(), LIMIT_S)
     await getattr(world.scheduler, asked)(job_id)
     job = await world.until(job_id, state)
-    assert job.reason == words and runner.left and world.store.leases.all() == []
+    assert job.reason_text == words and runner.left and world.store.leases.all() == []
     request = RunRequest(job_id, 1, None, str(world.root.job(job_id).path))  # type: ignore[arg-type]
     assert request.run_folder.claim.exists(), "nobody can start this attempt any more"
     assert await runner.recover(request) == (Claim.NEVER, None)
@@ -166,7 +166,7 @@ async def test_a_run_that_cannot_be_adopted_at_once_is_adopted_a_little_later(
     await world.scheduler.start()
     world.file(job_id, "go").touch()
     job = await world.until(job_id, State.DONE)
-    assert (job.attempt, job.reason, world.store.leases.all()) == (1, "All went well", [])
+    assert (job.attempt, job.reason_text, world.store.leases.all()) == (1, "All went well", [])
     await end_all(world)
 
 
@@ -194,5 +194,5 @@ async def test_limits_are_watched_on_where_a_look_at_the_files_fails(
     world = World(tmp_path / "root", in_memory=True, supervision=supervision)
     await world.scheduler.start()
     job = await world.until(world.post(LONG), State.FAILED)
-    assert job.reason.startswith("ended by taod: its time limit of 0.3 s was over")
+    assert job.reason_text.startswith("ended by taod: its time limit of 0.3 s was over")
     await end_all(world)

@@ -39,7 +39,7 @@ async def world_of(
 
 
 def notes(world: World, job_id: str) -> list[str]:
-    return [entry.reason for entry in world.store.jobs.history(job_id)]
+    return [entry.reason_text for entry in world.store.jobs.history(job_id)]
 
 
 async def noted(world: World, job_id: str, text: str) -> None:
@@ -57,7 +57,9 @@ async def test_a_run_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
     async with world_of(tmp_path, wall_s=0.3) as world:
         job_id = world.post("trap '' TERM; " + LONG)
         job = await world.until(job_id, State.FAILED)
-        assert job.reason.splitlines()[0] == ("ended by taod: its time limit of 0.3 s was over (supervision.wall_s)")
+        assert job.reason_text.splitlines()[0] == (
+            "ended by taod: its time limit of 0.3 s was over (supervision.wall_s)"
+        )
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
@@ -71,7 +73,7 @@ async def test_the_time_of_an_adopted_run_goes_on_whatever_the_wall_clock_says(t
     await world.close()
     async with world_of(tmp_path, in_memory=False, wall_s=0.05) as heir:
         job = await heir.until(job_id, State.FAILED)
-        assert job.reason.startswith("ended by taod: its time limit")
+        assert job.reason_text.startswith("ended by taod: its time limit")
 
 
 async def test_a_silent_run_is_warned_of_and_the_warning_goes_when_it_speaks(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ async def test_a_stopped_tool_is_told_apart_and_can_be_cancelled(tmp_path: Path)
 async def test_a_silent_run_may_be_ended(tmp_path: Path) -> None:
     async with world_of(tmp_path, stall_s=0.2, stall="kill") as world:
         job = await world.until(world.post(LONG), State.FAILED)
-        assert job.reason.startswith("ended by taod: no line of log or status for 0.2 s (supervision.stall)")
+        assert job.reason_text.startswith("ended by taod: no line of log or status for 0.2 s (supervision.stall)")
 
 
 async def test_a_named_exit_is_tried_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ async def test_a_named_exit_is_tried_again_and_goes_on_where_it_was(tmp_path: Pa
     async with world_of(tmp_path, retries=2, retry_exits=[75], backoff_s=0.05) as world:
         job_id = world.post(script)
         job = await world.until(job_id, State.DONE)
-        assert (job.attempt, job.retries, job.retry_at, job.reason) == (2, 1, None, "resumed")
+        assert (job.attempt, job.retries, job.retry_at, job.reason_text) == (2, 1, None, "resumed")
         assert "Retry 1 of 2 in 0.05 s, after: exit code 75" in notes(world, job_id)
         assert "Retry 1 of 2" in notes(world, job_id)
         assert world.store.leases.all() == []
@@ -121,7 +123,7 @@ async def test_tries_end_and_other_exits_are_not_tried_again(tmp_path: Path) -> 
     async with world_of(tmp_path, retries=2, retry_exits=["SIGKILL"], backoff_s=0.01) as world:
         killed, other = world.post("kill -KILL $$"), world.post("exit 3")
         job = await world.until(killed, State.FAILED)
-        assert (job.attempt, job.retries) == (3, 2) and job.reason.startswith("exit code 137")
+        assert (job.attempt, job.retries) == (3, 2) and job.reason_text.startswith("exit code 137")
         assert (await world.until(other, State.FAILED)).attempt == 1
 
 
@@ -163,7 +165,7 @@ async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> N
     async with world_of(tmp_path, memory_bytes=100 * MIB) as world:
         job_id, good = world.post(greedy), world.post(GOOD)
         job = await world.until(job_id, State.FAILED)
-        assert job.reason.splitlines()[0] == (
+        assert job.reason_text.splitlines()[0] == (
             "exit code 137: killed for its memory: more than the 100 MiB of supervision.memory_bytes"
         )
         await world.until(good, State.DONE)
@@ -192,7 +194,7 @@ async def test_a_failure_after_adoption_hides_the_secret(tmp_path: Path) -> None
     async with world_of(tmp_path, in_memory=False) as heir:
         heir.file(job_id, "go").touch()
         job = await heir.until(job_id, State.FAILED)
-        assert job.reason.endswith("key *** is bad") and SECRET not in job.reason
+        assert job.reason_text.endswith("key *** is bad") and SECRET not in job.reason_text
         assert SECRET not in heir.said(job_id)
 
 
@@ -224,7 +226,7 @@ async def test_the_use_of_a_run_is_told_and_shown(tmp_path: Path) -> None:
 async def test_a_run_that_forks_and_exits_is_over_and_its_child_does_not_live_on(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         job_id = world.post("(setsid sleep 60 &) ; sleep 60 & say SUCCESS ok")
-        assert (await world.until(job_id, State.DONE)).reason == "ok"
+        assert (await world.until(job_id, State.DONE)).reason_text == "ok"
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
@@ -233,7 +235,7 @@ async def test_a_zombie_of_a_run_keeps_nobody(tmp_path: Path) -> None:
     code = 'import os, time; pid = os.fork(); pid or os._exit(0); open("ready", "w").close(); time.sleep(60)'
     async with world_of(tmp_path) as world:
         job_id = world.post(f"say STARTED hello; {sys.executable} -c '{code}' & wait_for ready; say SUCCESS ok")
-        assert (await world.until(job_id, State.DONE)).reason == "ok"
+        assert (await world.until(job_id, State.DONE)).reason_text == "ok"
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
@@ -315,6 +317,6 @@ async def test_cancelling_all_ends_what_runs_and_what_waits(tmp_path: Path) -> N
         first = world.post(LONG, owner=owner)
         second, third = world.post(GOOD), world.post(GOOD, action="evaluate", parent=first, owner=owner)
         await world.until_epoch(first)
-        await asyncio.wait_for(world.scheduler.cancel_all("the end of the daemon"), LIMIT_S)
+        await asyncio.wait_for(world.scheduler.cancel_all(), LIMIT_S)
         assert [world.job(one).state for one in (first, second, third)] == [State.CANCELLED] * 3
-        assert world.job(first).reason == "Cancelled by the end of the daemon"
+        assert world.job(first).reason_text == "Cancelled by the end of the daemon"

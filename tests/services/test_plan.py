@@ -25,6 +25,8 @@ from taod.services.jobs.resolution import Resolver
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.types.job import Kpi, Result
+from taod.types.reason import POSTED, Reason, ReasonCode
+from taod.types.reason_text import data_text
 from taod.types.state import State
 
 
@@ -75,7 +77,8 @@ class House:
     def job(self, action: str, parent: str | None = None):
         new = NewJob(
             id=f"j-{action}", user_id=self.user, owner_kind="model", owner_id="m", network="classification_pyt",
-            action=action, parent_id=parent, state=State.WAITING, reason="", spec=default("classification_pyt", action),
+            action=action, parent_id=parent, state=State.WAITING, reason=POSTED,
+            spec=default("classification_pyt", action),
             metric="loss",
         )  # fmt: skip
         return self.store.jobs.add([new])[0]
@@ -125,11 +128,14 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
     train, val = house.dataset("train"), house.dataset("late", state="empty")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
-    assert house.planner.ready(job) == "its eval dataset 'late' has no data yet: upload an archive or link a folder"
+    assert (
+        data_text(house.planner.unready(job))
+        == "its eval dataset 'late' has no data yet: upload an archive or link a folder"
+    )
     with house.uploads.claim(val):
-        assert house.planner.ready(job) == "its eval dataset 'late' is still being uploaded"
+        assert data_text(house.planner.unready(job)) == "its eval dataset 'late' is still being uploaded"
     house.store.datasets.update(val, state="ready")
-    assert house.planner.ready(job) is None
+    assert house.planner.unready(job) is None
     with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
         house.prepare(job)
 
@@ -140,17 +146,17 @@ def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(hou
     job = house.job("train")
     new = NewJob(
         id="c0ffee00-convert", user_id=house.user, owner_kind="dataset", owner_id=train, network="object_detection",
-        action="convert", parent_id=None, state=State.QUEUED, reason="",
+        action="convert", parent_id=None, state=State.QUEUED, reason=POSTED,
     )  # fmt: skip
     (convert,) = house.store.jobs.add([new])
-    assert house.planner.ready(convert) is None
+    assert house.planner.unready(convert) is None
     words = "its train dataset 'train' is being converted by convert c0ffee00"
-    assert house.planner.ready(job) == words
-    house.store.jobs.transition(convert.id, State.HELD, "held by the user")
-    assert house.planner.ready(job) == f"{words} (held)"
-    house.store.jobs.transition(convert.id, State.QUEUED, "released by the user")
-    house.store.jobs.transition(convert.id, State.FAILED, "its disk is full")
-    assert house.planner.ready(job) is None
+    assert data_text(house.planner.unready(job)) == words
+    house.store.jobs.transition(convert.id, State.HELD, Reason(ReasonCode.HELD))
+    assert data_text(house.planner.unready(job)) == f"{words} (held)"
+    house.store.jobs.transition(convert.id, State.QUEUED, Reason(ReasonCode.RELEASED))
+    house.store.jobs.transition(convert.id, State.FAILED, Reason(ReasonCode.REPORTED, {"message": "its disk is full"}))
+    assert house.planner.unready(job) is None
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:

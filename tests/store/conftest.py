@@ -13,7 +13,10 @@ from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob, UserRecord
 from taod.clock import iso
 from taod.ids import new_id
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
+
+REASON = Reason(ReasonCode.RECORDED, {"text": "because"})
 
 
 class FakeClock:
@@ -66,7 +69,12 @@ class Maker:
         return self.model(name, user_id=None, public=True, read_only=True, ngc_path=f"nvidia/tao/{name}", **fields)
 
     def new_job(self, owner: ModelRecord | DatasetRecord, **fields: Any) -> NewJob:
-        values: dict[str, Any] = {"action": "train", "parent_id": None, "state": State.QUEUED, "reason": "queued"}
+        values: dict[str, Any] = {
+            "action": "train",
+            "parent_id": None,
+            "state": State.QUEUED,
+            "reason": Reason(ReasonCode.QUEUED),
+        }
         return NewJob(
             id=new_id(),
             user_id=owner.user_id or self.user().id,
@@ -86,9 +94,9 @@ class Maker:
         for step in _WAY[state]:
             self.clock.advance()
             if step is State.LEASED:
-                self.store.jobs.lease(job.id, [(f"gpu of {job.id}", 0)], "a device is free")
+                self.store.jobs.lease(job.id, [(f"gpu of {job.id}", 0)], REASON)
             else:
-                self.store.jobs.transition(job.id, step, "on its way")
+                self.store.jobs.transition(job.id, step, REASON)
         found = self.store.jobs.get(job.id)
         assert found is not None and found.state is state
         return found

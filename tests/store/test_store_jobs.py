@@ -7,13 +7,15 @@ import pytest
 
 from store import Store
 from store.leases import LeaseTaken
-from store.records import JobFilter, RunRecord
+from store.records import HistoryRecord, JobFilter, RunRecord
 from taod.clock import iso
 from taod.errors import Conflict, NotFound
 from taod.types.common import JobSort
-from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, HistoryEntry, Job, Kpi, Result
+from taod.types.job import Categorical, CategoryValue, DetailedStatus, Graphical, Job, Kpi, Result
+from taod.types.reason import POSTED, Reason, ReasonCode
 from taod.types.state import ImpossibleTransition, State
 from taod.types.warning import Warning, WarningCode
+from tests.store.conftest import REASON
 
 RESULT = Result(
     kpi=[Kpi("loss", {"1": 0.5, "2": None})],
@@ -40,7 +42,7 @@ def test_a_new_job_has_its_owners_name_its_dates_and_a_first_line_of_history(sto
         [ODD],
     )
     assert store.jobs.get(job.id) == store.jobs.owned("model", model.id, job.id) == job
-    assert store.jobs.history(job.id) == [HistoryEntry(at, State.QUEUED, "queued")]
+    assert store.jobs.history(job.id) == [HistoryRecord(at, State.QUEUED, Reason(ReasonCode.QUEUED))]
     assert store.jobs.owned("dataset", model.id, job.id) is None
     assert store.jobs.get("none") is None
 
@@ -133,13 +135,13 @@ def test_an_update_changes_no_state_and_checks_names(store: Store, make) -> None
 
 def test_a_note_is_written_beside_the_states(store: Store, make) -> None:
     job = make.job()
-    store.jobs.note(job.id, "runs with the default spec")
+    store.jobs.note(job.id, REASON)
     assert [(entry.state, entry.reason) for entry in store.jobs.history(job.id)] == [
-        (State.QUEUED, "queued"),
-        (State.QUEUED, "runs with the default spec"),
+        (State.QUEUED, Reason(ReasonCode.QUEUED)),
+        (State.QUEUED, REASON),
     ]
     with pytest.raises(NotFound):
-        store.jobs.note("none", "x")
+        store.jobs.note("none", REASON)
 
 
 def test_a_result_is_kept_whole_and_short(store: Store, make) -> None:
@@ -187,7 +189,7 @@ def test_an_owners_jobs_come_in_pages(store: Store, make) -> None:
 def test_the_newest_job_of_some_actions_is_told(store: Store, make) -> None:
     owner = make.model()
     train, prune = make.job(owner), make.job(owner, action="prune")
-    failed = store.jobs.transition(make.job(owner).id, State.CANCELLED, "no")
+    failed = store.jobs.transition(make.job(owner).id, State.CANCELLED, REASON)
     make.job(owner, action="evaluate"), make.job()
     assert store.jobs.newest("model", owner.id, ["train", "prune"], but=[State.CANCELLED]) == (prune.id, "prune")
     assert store.jobs.newest("model", owner.id, ["train"], but=[State.CANCELLED]) == (train.id, "train")
@@ -198,8 +200,8 @@ def test_the_newest_job_of_some_actions_is_told(store: Store, make) -> None:
 
 def test_why_a_job_waits_is_said_of_one_that_waits(store: Store, make) -> None:
     queued, gone = make.job(), make.job_in(State.LEASED)
-    assert store.jobs.explain(queued.id, "for a device").reason == "for a device"
-    assert store.jobs.explain(gone.id, "for a device") is None
+    assert store.jobs.explain(queued.id, REASON).reason == REASON
+    assert store.jobs.explain(gone.id, REASON) is None
     assert store.jobs.get(gone.id) == gone and len(store.jobs.history(queued.id)) == 1
 
 
@@ -207,11 +209,11 @@ def test_the_kept_counts_are_what_counting_tells(store: Store, make) -> None:
     for user in ("ada", "grace"):
         owner = make.model(user_id=make.user(user).id)
         jobs = [make.job(owner) for _ in range(6)]
-        store.jobs.transition(jobs[0].id, State.CANCELLED, "no")
-        store.jobs.transition(jobs[1].id, State.HELD, "later")
+        store.jobs.transition(jobs[0].id, State.CANCELLED, REASON)
+        store.jobs.transition(jobs[1].id, State.HELD, REASON)
         store.jobs.delete(jobs[2].id)
         with pytest.raises(RuntimeError), store.transaction():
-            store.jobs.transition(jobs[3].id, State.CANCELLED, "undone")
+            store.jobs.transition(jobs[3].id, State.CANCELLED, REASON)
             make.job(owner)
             raise RuntimeError
         store.models.delete(make.job().owner_id)
@@ -237,8 +239,8 @@ def test_deleting_a_parent_leaves_its_children_without_one(store: Store, make) -
 
 def test_a_lease_gives_the_slots_and_names_the_devices(store: Store, make) -> None:
     job = make.job(devices_wanted=2)
-    leased = store.jobs.lease(job.id, [("gpu-b", 1), ("gpu-a", 0), ("gpu-b", 0)], "free")
-    assert (leased.state, leased.devices, leased.reason) == (State.LEASED, ["gpu-b", "gpu-a"], "free")
+    leased = store.jobs.lease(job.id, [("gpu-b", 1), ("gpu-a", 0), ("gpu-b", 0)], REASON)
+    assert (leased.state, leased.devices, leased.reason) == (State.LEASED, ["gpu-b", "gpu-a"], REASON)
     assert [(lease.device_id, lease.slot) for lease in store.leases.of(job.id)] == [
         ("gpu-a", 0),
         ("gpu-b", 0),
@@ -249,21 +251,21 @@ def test_a_lease_gives_the_slots_and_names_the_devices(store: Store, make) -> No
 
 def test_a_slot_is_leased_once_and_the_refused_job_stays_as_it_was(store: Store, make) -> None:
     holder, other = make.job(), make.job()
-    store.jobs.lease(holder.id, [("gpu", 1)], "free")
+    store.jobs.lease(holder.id, [("gpu", 1)], REASON)
     with store.transaction():  # The caller goes on after the refusal, in a transaction of its own.
         with pytest.raises(LeaseTaken, match=f"slot 1 of device gpu is leased by job {holder.id}"):
-            store.jobs.lease(other.id, [("gpu", 0), ("gpu", 1)], "free")
-        store.jobs.note(other.id, "still waits")
+            store.jobs.lease(other.id, [("gpu", 0), ("gpu", 1)], REASON)
+        store.jobs.note(other.id, POSTED)
     assert store.jobs.get(other.id) == other
     assert store.leases.of(other.id) == []
-    assert [entry.reason for entry in store.jobs.history(other.id)] == ["queued", "still waits"]
-    store.jobs.lease(other.id, [("gpu", 0)], "free")
+    assert [entry.reason for entry in store.jobs.history(other.id)] == [Reason(ReasonCode.QUEUED), POSTED]
+    store.jobs.lease(other.id, [("gpu", 0)], REASON)
 
 
 def test_only_a_queued_job_is_leased(store: Store, make) -> None:
     job = make.job(state=State.WAITING)
     with pytest.raises(ImpossibleTransition):
-        store.jobs.lease(job.id, [("gpu", 0)], "free")
+        store.jobs.lease(job.id, [("gpu", 0)], REASON)
     assert store.leases.all() == []
 
 

@@ -14,12 +14,14 @@ from taod.config import SchedulerConfig
 from taod.scheduler.policy.dispatch import Decision, End, Lease, Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Line
 from taod.scheduler.policy.reservations import Holder
-from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, short
 from taod.types.device import Device, DeviceKind
+from taod.types.reason import POSTED, TURN, Reason, ReasonCode, waits_for_parent
 from taod.types.state import State
-from tests.store.conftest import Maker
+from tests.store.conftest import REASON, Maker
 
-PAUSED = STANDS[State.PAUSED]
+
+def no_data(name: str) -> Reason:
+    return Reason(ReasonCode.DATA_MISSING, {"role": "train", "dataset": name})
 
 
 def whole(store: Store) -> dict[tuple[int, str, str], list[PendingJob]]:
@@ -38,7 +40,7 @@ def test_the_lines_of_the_queue_and_who_stands_in_them(store: Store, make) -> No
     model, data = make.model(), make.dataset()
     other = make.model(user_id=make.user("bob").id)
     assert store.queue.fronts() == []
-    trains = [make.job(model, reason=FURTHER_BACK).id for _ in range(4)]
+    trains = [make.job(model, reason=TURN).id for _ in range(4)]
     convert = make.job(data).id
     urgent = make.job(model, priority=3).id
     make.job(model, priority=-7, state=State.WAITING)
@@ -53,45 +55,46 @@ def test_the_lines_of_the_queue_and_who_stands_in_them(store: Store, make) -> No
 
 def test_those_who_were_told_something_else_or_can_never_run_are_read_wherever_they_stand(store: Store, make) -> None:
     model, data = make.model(), make.dataset()
-    wants = {"reason": FURTHER_BACK, "devices_wanted": 3}
+    wants = {"reason": TURN, "devices_wanted": 3}
     new, _, big, fits, convert = (
         make.job(owner, **fields).id
-        for owner, fields in ((model, {}), (model, {"reason": FURTHER_BACK}), (model, wants), (data, {}), (data, wants))
+        for owner, fields in ((model, {}), (model, {"reason": TURN}), (model, wants), (data, {}), (data, wants))
     )
-    found = store.queue.to_tell(FURTHER_BACK, {"model": 2, "dataset": 3})
+    found = store.queue.to_explain({"model": 2, "dataset": 3})
     assert set(ids(found)) == {new, big, fits} and convert not in ids(found)
 
 
 def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
     one, other = make.model(), make.dataset()
-    told, new = (make.job(one, state=State.WAITING, reason=reason) for reason in ("waits: x", "posted"))
+    told, new = (make.job(one, state=State.WAITING, reason=reason) for reason in (no_data("x"), POSTED))
     make.job(other, state=State.WAITING)
     make.job(one, state=State.WAITING, parent_id=told.id)
     assert {job.owner_id for job in store.queue.waiting_owners()} == {one.id, other.id}
-    assert ids(store.queue.waiting_of(one.id, "waits: x")) == [new.id]
+    assert ids(store.queue.waiting_of(one.id, no_data("x"))) == [new.id]
     assert ids(store.queue.waiting_of(one.id, None)) == [told.id, new.id]
 
 
 @pytest.mark.parametrize(
     ("parent", "reason", "read"),
     [
-        (State.RUNNING, FOR_PARENT + "train 1", False),
-        (State.RUNNING, "released by the user", True),
-        (State.PAUSED, FOR_PARENT + "train 1", True),
-        (State.PAUSED, FOR_PARENT + "train 1" + PAUSED, False),
-        (State.RUNNING, FOR_PARENT + "train 1" + PAUSED, True),
-        (State.HELD, FOR_PARENT + "train 1" + PAUSED, True),
-        (State.HELD, FOR_PARENT + "train 1" + STANDS[State.HELD], False),
-        (State.DONE, FOR_PARENT + "train 1", True),
-        (State.FAILED, FOR_PARENT + "train 1", True),
-        (State.CANCELLED, FOR_PARENT + "train 1", True),
+        (State.RUNNING, waits_for_parent("1", "train"), False),
+        (State.RUNNING, Reason(ReasonCode.RELEASED), True),
+        (State.RUNNING, Reason(ReasonCode.RECORDED, {"text": "waits for its parent train 1"}), True),
+        (State.PAUSED, waits_for_parent("1", "train"), True),
+        (State.PAUSED, waits_for_parent("1", "train", State.PAUSED), False),
+        (State.RUNNING, waits_for_parent("1", "train", State.PAUSED), True),
+        (State.HELD, waits_for_parent("1", "train", State.PAUSED), True),
+        (State.HELD, waits_for_parent("1", "train", State.HELD), False),
+        (State.DONE, waits_for_parent("1", "train"), True),
+        (State.FAILED, waits_for_parent("1", "train"), True),
+        (State.CANCELLED, waits_for_parent("1", "train"), True),
     ],
 )
 def test_a_follower_is_read_where_its_parent_ended_or_it_has_to_be_told_anew(
-    store: Store, make, parent: State, reason: str, read: bool
+    store: Store, make, parent: State, reason: Reason, read: bool
 ) -> None:
     child = make.job(make.model(), parent_id=make.job_in(parent).id, state=State.WAITING, reason=reason)
-    found = store.queue.waiting_for_parents(FOR_PARENT, STANDS)
+    found = store.queue.waiting_for_parents()
     assert ids(found) == ([child.id] if read else [])
     assert list(store.queue.named([child.parent_id, "none"])) == [child.parent_id]
 
@@ -102,9 +105,9 @@ def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
     store.queue.fronts()
     list(store.queue.behind(job))
     store.queue.served(["u"])
-    store.queue.to_tell(FURTHER_BACK, {"model": 1, "dataset": 1})
+    store.queue.to_explain({"model": 1, "dataset": 1})
     store.queue.waiting_owners()
-    store.queue.waiting_for_parents(FOR_PARENT, STANDS)
+    store.queue.waiting_for_parents()
     store.queue.waiting_of("one", None)
     database.connection.set_trace_callback(None)
     fronts, behind, served, to_tell, owners, followers, of_owner = (
@@ -115,7 +118,7 @@ def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
     assert f"{in_line} (priority=? AND user_id=? AND owner_kind=? AND (place,created_on,id)>(?,?,?))" in behind
     assert "B-TREE" not in fronts + behind
     assert "SEARCH jobs USING COVERING INDEX jobs_by_start" in served
-    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_told") == 2
+    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_by_reason") == 2
     assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
     assert "COVERING INDEX jobs_waiting" in owners
     assert "INDEX jobs_waiting" in followers and "parent USING COVERING INDEX jobs_in_state" in followers
@@ -203,7 +206,7 @@ def test_what_is_read_decides_as_all_of_it_would(
             owner = draw.choice(owners)
             parent = draw.choice(parents) if draw.random() < 0.4 else None
             state = State.WAITING if parent is not None or draw.random() < 0.1 else State.QUEUED
-            told = ["posted", FURTHER_BACK, f"{FOR_PARENT}{short(parent)}" if parent else "waits: no data"]
+            told = [POSTED, TURN, waits_for_parent(parent.id, parent.action) if parent else no_data("a")]
             fields = {
                 "priority": draw.choice([0, 0, 1, 7]),
                 "devices_wanted": draw.choice([1, 1, 1, 2, 3, 4]),
@@ -212,14 +215,14 @@ def test_what_is_read_decides_as_all_of_it_would(
             }
             made = make.job(owner, state=state, parent_id=parent.id if parent else None, **fields)
             parents.append(made)
-    lacking = {owners[0].id: "waits: no data", owners[3].id: "waits: other data"}
+    lacking = {owners[0].id: no_data("a"), owners[3].id: no_data("b")}
     facts = {
         "devices": devices,
         "rules": rules,
         "holders": {"x": Holder(users[0])},
         "served": {users[2]: "2024"},
         "now_s": make.clock.time(),
-        "paused": "waits: the queue is paused by ada" if seed == 2 else None,
+        "paused": Reason(ReasonCode.QUEUE_PAUSED, {"by": "ada", "message": ""}) if seed == 2 else None,
         "wall_time_s": lambda job: 60.0 if job.network == "dino" else None,
     }
 
@@ -228,10 +231,10 @@ def test_what_is_read_decides_as_all_of_it_would(
     every_parent = store.queue.named(job.parent_id for job in everything if job.parent_id)
     wanted = decide(Snapshot(everything, every_parent, unready, **facts))
 
-    read = store.queue.to_tell(FURTHER_BACK, most_wanted(devices))
+    read = store.queue.to_explain(most_wanted(devices))
     for one in store.queue.waiting_owners():
         read += store.queue.waiting_of(one.owner_id, lacking.get(one.owner_id))
-    read += store.queue.waiting_for_parents(FOR_PARENT, STANDS)
+    read += store.queue.waiting_for_parents()
     lines = [Line(*key, line) for key, line in whole(store).items()]
     got = decide(Snapshot(read, every_parent, unready, lines=lines, **facts))
 
@@ -264,7 +267,7 @@ def test_who_comes_after_the_clock_was_set_back_stands_behind_those_who_were_the
         store = Store.open(tmp_path / "clock.db", clock=clock)
         make = Maker(store, clock)
     third = make.job(model).id
-    store.jobs.transition(waiting, State.QUEUED, "its data is there")
+    store.jobs.transition(waiting, State.QUEUED, REASON)
     fourth = make.job(model).id
     (line,) = whole(store).values()
     assert ids(line) == [first, second, third, waiting, fourth]
@@ -280,7 +283,7 @@ def test_turns_are_not_counted_by_starts_of_a_time_that_has_not_come(store: Stor
     users = [ada.user_id, bob.user_id]
     for owner in (ada, bob):
         job = make.job_in(State.LEASED, owner)
-        store.jobs.transition(job.id, State.STARTING, "starts", started_at=clock.advance())
+        store.jobs.transition(job.id, State.STARTING, REASON, started_at=clock.advance())
     assert store.queue.served(users)[users[0]] < store.queue.served(users)[users[1]]
     # Bob's was started by a clock that was years ahead: he is not behind everybody until then.
     store.jobs.update(job.id, started_at=iso(clock.now + 1e8))

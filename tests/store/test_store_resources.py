@@ -9,6 +9,7 @@ from store.records import ResourceFilter
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.types.common import Sort
 from taod.types.dataset import DatasetSummary, SplitSummary
+from tests.store.conftest import REASON
 
 
 def test_a_dataset_is_read_back_as_it_was_written(store: Store, make) -> None:
@@ -200,7 +201,7 @@ def test_a_spec_needs_an_owner_of_a_known_kind(store: Store) -> None:
 def test_deleting_an_owner_takes_its_jobs_along(store: Store, make) -> None:
     model = make.model()
     job = make.job(model)
-    store.jobs.lease(job.id, [("gpu", 0)], "free")
+    store.jobs.lease(job.id, [("gpu", 0)], REASON)
     store.models.delete(model.id)
     assert store.jobs.get(job.id) is None
     assert store.leases.all() == [] and store.jobs.history(job.id) == []

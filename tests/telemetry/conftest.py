@@ -13,6 +13,7 @@ from store.records import DatasetRecord, JobRecord, NewJob
 from taod.clock import SystemClock, iso
 from taod.ids import new_id
 from taod.paths import JobFolder
+from taod.types.reason import POSTED
 from taod.types.state import State
 
 
@@ -50,7 +51,7 @@ class Bench:
             action="train",
             parent_id=None,
             state=State.QUEUED,
-            reason="queued",
+            reason=POSTED,
             metric=metric,
         )
         self.store.jobs.add([new])

@@ -47,7 +47,7 @@ class FilesController(Controller):
         if query.flag(request, "follow"):
             return await _followed(request, services, job, path, tail, plain)
         if size is None:
-            raise NotFound(f"job {job.id} has no log yet: it is {job.state} ({job.reason})")
+            raise NotFound(f"job {job.id} has no log yet: it is {job.state} ({job.reason_text})")
         headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         if tail is not None:
             block = await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES))
@@ -85,7 +85,7 @@ class FilesController(Controller):
         job = self._job(request, services, user, job_id)
         folder = services.jobs.folder(job)
         if not await asyncio.to_thread(has_artifacts, folder):
-            raise NotFound(f"job {job.id} has nothing to download yet: it is {job.state} ({job.reason})")
+            raise NotFound(f"job {job.id} has nothing to download yet: it is {job.state} ({job.reason_text})")
         return Stream(
             written_by(lambda into: pack(folder, job.id, into)),
             media_type="application/octet-stream",
@@ -131,7 +131,7 @@ async def _followed(
     over = job.state.ended or job.state is State.PAUSED
     found = _size(path)
     if found is None and over:
-        raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason})")
+        raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason_text})")
     size = found or 0
     start = 0
     if tail is not None and size:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from store.records import LeaseRecord
 from taod.scheduler.context import Ground
-from taod.scheduler.policy.wait_reasons import called
+from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind
+from taod.types.reason import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,9 @@ class DeviceWatch:
     again); otherwise nobody asks the driver for anything.
     """
 
-    def __init__(self, ground: Ground, changed: Callable[[], None], lost: Callable[[str, str], None]) -> None:
+    def __init__(self, ground: Ground, changed: Callable[[], None], lost: Callable[[str, Reason], None]) -> None:
         """`changed` is called when a device that took no run does, or the other way round; `lost` with the id of a job
-        whose device is gone, and which one that is, in words."""
+        whose device is gone, and the reason for its end."""
         self._ground = ground
         self._changed = changed
         self._lost = lost
@@ -95,9 +96,8 @@ class DeviceWatch:
         lost = self._ground.devices.lost()
         for device in devices:
             for lease in device.leases if device.id in lost else []:
-                self._lost(
-                    lease.job_id, f"{called(device)} was lost ({device.id}): its driver no longer answers for it"
-                )
+                named = {"name": device_label(device), "id": device.id}
+                self._lost(lease.job_id, Reason(ReasonCode.DEVICE_LOST, {"devices": [named]}))
         busy = _busy(devices)
         if busy != self._busy:
             self._busy = busy

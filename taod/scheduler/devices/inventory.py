@@ -14,8 +14,9 @@ from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
 from taod.scheduler.devices.gpu_processes import Tenant, lives, named, strangers, tenant
 from taod.scheduler.devices.nvml import Figures, Gpu, Nvml
-from taod.scheduler.policy.wait_reasons import called
+from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind, DeviceLease
+from taod.types.reason import Reason, ReasonCode
 
 LOST = "lost: its driver no longer answers for it"
 GIB = 1024**3
@@ -76,7 +77,7 @@ class DevicePool:
             device.busy_reason = device.busy_reason or self._unfit(device, own, held=bool(device.leases))
         return devices
 
-    def unfit(self, job_id: str, leases: Iterable[LeaseRecord]) -> str | None:
+    def unfit(self, job_id: str, leases: Iterable[LeaseRecord]) -> Reason | None:
         """Why a run of this job cannot begin on the devices that it has leased, by the last reading; None: it can."""
         leases = list(leases)
         own = {lease.job_id for lease in leases}
@@ -84,9 +85,9 @@ class DevicePool:
         shared = {lease.device_id for lease in leases if lease.job_id != job_id}
         for device in self.devices:
             if device.id in wanted:
-                reason = device.busy_reason or self._unfit(device, own, held=device.id in shared)
-                if reason is not None:
-                    return f"{called(device)} is {reason}"
+                fault = device.busy_reason or self._unfit(device, own, held=device.id in shared)
+                if fault is not None:
+                    return Reason(ReasonCode.DEVICE_UNFIT, {"device": device_label(device), "fault": fault})
         return None
 
     def lost(self) -> set[str]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from store.records import PendingJob
 from taod.scheduler.policy.dispatch import EXPLAINED, Explain, Lease
-from taod.scheduler.policy.wait_reasons import FURTHER_BACK
 from taod.types.device import Device
+from taod.types.reason import TURN, Reason, ReasonCode
 
 
 def looked_at(site: Device) -> int:
@@ -15,19 +15,20 @@ def looked_at(site: Device) -> int:
     return site.slots + EXPLAINED
 
 
-def serve(queue: Sequence[PendingJob], site: Device, paused: str | None = None) -> list[Lease | Explain]:
+def serve(queue: Sequence[PendingJob], site: Device, paused: Reason | None = None) -> list[Lease | Explain]:
     """Hand the site's free slots to its queue, in its order; tell the rest what they wait for.
 
     `paused`: nothing is handed out, for this reason.
     """
     taken = {lease.slot for lease in site.leases}
     free = [] if paused else [slot for slot in range(site.slots) if slot not in taken]
+    given = Reason(ReasonCode.LEASED_CLUSTER, {"cluster": site.name})
     decisions: list[Lease | Explain] = [
-        Lease(job.id, [(site.id, slot)], f"Given to {site.name}") for job, slot in zip(queue, free, strict=False)
+        Lease(job.id, [(site.id, slot)], given) for job, slot in zip(queue, free, strict=False)
     ]
-    waits = paused or f"waits for {site.name}: {site.slots} of {site.slots} runs are under way there"
+    waits = paused or Reason(ReasonCode.CLUSTER, {"cluster": site.name, "slots": site.slots})
     for place, job in enumerate(queue[len(free) :]):
-        reason = waits if place < EXPLAINED else FURTHER_BACK
+        reason = waits if place < EXPLAINED else TURN
         if job.reason != reason:
             decisions.append(Explain(job.id, reason))
     return decisions

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from taod.config import SchedulerConfig
-from taod.scheduler.policy import wait_reasons
 from taod.scheduler.policy.fair_share import NANOSECONDS, Job, Line, Turns, extended, lines_of
 from taod.scheduler.policy.reservations import Holder, Slots
-from taod.scheduler.policy.wait_reasons import FOR_PARENT, FURTHER_BACK, STANDS, short
+from taod.scheduler.policy.wait_reasons import too_many_devices, waits_for_devices
 from taod.types.device import Device, DeviceKind
+from taod.types.reason import TURN, Reason, ReasonCode, waits_for_parent
 from taod.types.state import State
 
 EXPLAINED = 20
@@ -26,10 +26,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     pending: Sequence[Job]
     """The jobs in WAITING, but for those behind parents that have not ended whose reason stays as it is; and those in
-    QUEUED: all, or, beside `lines`, those who were told something else than FURTHER_BACK, or want too much."""
+    QUEUED: all, or, beside `lines`, those who were told something else than TURN, or want too much."""
     parents: Mapping[str, Job] = {}
     """The jobs that the waiting ones follow; a deleted one is missing."""
-    unready: Mapping[str, str] = {}
+    unready: Mapping[str, Reason] = {}
     """For a waiting job what of its data is not there yet."""
     devices: Sequence[Device] = ()
     """With their leases."""
@@ -40,8 +40,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     served: Mapping[str, str] = {}
     """When a job of a user was started last, for those who have any."""
     rules: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
-    paused: str | None = None
-    """What all that is queued is told while the whole queue is paused; None: it is not."""
+    paused: Reason | None = None
+    """The reason of all queued jobs while the whole queue is paused; None: it is not."""
     now_s: float = 0.0
     wall_time_s: Callable[[Job], float | None] = lambda job: None
     """After how many seconds a run of this job would be ended; None: never."""
@@ -51,7 +51,7 @@ class Promote(msgspec.Struct, frozen=True):
     """From WAITING into the queue."""
 
     job_id: str
-    reason: str
+    reason: Reason
 
 
 class End(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class End(msgspec.Struct, frozen=True):
     job_id: str
     state: State
     """FAILED or CANCELLED."""
-    reason: str
+    reason: Reason
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -68,14 +68,14 @@ class Lease(msgspec.Struct, frozen=True):
 
     job_id: str
     slots: list[tuple[str, int]]
-    reason: str
+    reason: Reason
 
 
 class Explain(msgspec.Struct, frozen=True):
     """It stays where it is, for a reason that has changed."""
 
     job_id: str
-    reason: str
+    reason: Reason
 
 
 Decision = Promote | End | Lease | Explain
@@ -108,12 +108,13 @@ def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
     return first if first in kinds else second
 
 
-def ended_with_parent(parent: Job, state: State) -> tuple[State, str] | None:
+def ended_with_parent(parent: Job, state: State) -> tuple[State, Reason] | None:
     """How a job that waits for `parent` ends when the parent is in `state`; None: it goes on waiting, or runs."""
+    named = {"job": parent.id, "action": parent.action}
     if state is State.CANCELLED:
-        return State.CANCELLED, f"Cancelled because its parent {short(parent)} was cancelled"
+        return State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, named)
     if state is State.FAILED:
-        return State.FAILED, f"Failed because its parent {short(parent)} failed"
+        return State.FAILED, Reason(ReasonCode.PARENT_FAILED, named)
     return None
 
 
@@ -127,7 +128,7 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
     for job in _parents_first(waiting):
         parent = snapshot.parents.get(job.parent_id) if job.parent_id else None
         if job.parent_id and parent is None:
-            decisions.append(End(job.id, State.FAILED, "Failed because the job that it follows was deleted"))
+            decisions.append(End(job.id, State.FAILED, Reason(ReasonCode.PARENT_DELETED)))
             ended[job.id] = State.FAILED
             continue
         end = ended_with_parent(parent, ended.get(parent.id, parent.state)) if parent else None
@@ -135,11 +136,11 @@ def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
             decisions.append(End(job.id, *end))
             ended[job.id] = end[0]
         elif parent is not None and parent.state is not State.DONE:
-            decisions += _explain(job, f"{FOR_PARENT}{short(parent)}{STANDS.get(parent.state, '')}")
+            decisions += _explain(job, waits_for_parent(parent.id, parent.action, parent.state))
         elif job.id in snapshot.unready:
             decisions += _explain(job, snapshot.unready[job.id])
         else:
-            decisions.append(Promote(job.id, "Queued"))
+            decisions.append(Promote(job.id, Reason(ReasonCode.QUEUED)))
             promoted.append(job)
     return decisions, promoted
 
@@ -187,7 +188,7 @@ class _Service:
             self._known.pop(job.id, None)
             if not job.devices_wanted and self._snapshot.paused is None:
                 # It runs nothing itself: no device and no limit concerns it.
-                found.append(Lease(job.id, [], "It needs no device itself"))
+                found.append(Lease(job.id, [], Reason(ReasonCode.LEASED_NOTHING)))
                 continue
             slots = self._slots[self._kinds[job.owner_kind]]
             if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
@@ -202,26 +203,26 @@ class _Service:
             if job.devices_wanted > len(slots.fit_for(job.devices_wanted)):
                 found.append(self._never(job))
             else:
-                found += _explain(job, FURTHER_BACK)
+                found += _explain(job, TURN)
         return found
 
-    def _blocked(self, job: Job) -> str | None:
-        """What keeps the job from its turn whatever is free, in words."""
+    def _blocked(self, job: Job) -> Reason | None:
+        """Why the job cannot start whatever is free."""
         rules, mine = self._rules, self._of_user[job.user_id]
         if self._snapshot.paused is not None:
             self._told["all"] += 1
             return self._snapshot.paused
         if rules.max_running and self._running >= rules.max_running:
             self._told["all"] += 1
-            return wait_reasons.of_all(self._running)
+            return Reason(ReasonCode.LIMIT_RUNNING, {"running": self._running})
         if rules.max_running_per_user and mine >= rules.max_running_per_user:
             self._told[job.user_id] += 1
             if self._told[job.user_id] >= EXPLAINED:
                 self._turns.leave_out(job.user_id)
-            return wait_reasons.of_user(mine)
+            return Reason(ReasonCode.LIMIT_USER, {"running": mine})
         return None
 
-    def _lease(self, job: Job, slots: Slots) -> Lease | str:
+    def _lease(self, job: Job, slots: Slots) -> Lease | Reason:
         """Devices for the job, or why it does not get them; then it keeps what it can use."""
         snapshot = self._snapshot
         alone = job.action in self._rules.exclusive and any(device.slots > 1 for device in slots.devices)
@@ -234,8 +235,8 @@ class _Service:
         if taken is not None:
             self._running += 1
             self._of_user[job.user_id] += 1
-            return Lease(job.id, taken, f"Leased {_names(taken, slots.devices)}")
-        reason = wait_reasons.of_devices(job, slots, alone=alone, overtaken_with=with_jobs)
+            return Lease(job.id, taken, Reason(ReasonCode.LEASED, {"devices": _names(taken, slots.devices)}))
+        reason = waits_for_devices(job, slots, alone=alone, overtaken_with=with_jobs)
         slots.keep(job, alone)
         kind = self._kinds[job.owner_kind]
         self._told[kind] += 1
@@ -247,7 +248,7 @@ class _Service:
         kind = self._kinds[job.owner_kind]
         whole = len(self._slots[kind].fit_for(job.devices_wanted))
         instances = len(self._slots[kind].devices) - whole
-        return End(job.id, State.FAILED, wait_reasons.never(job, kind, whole, instances))
+        return End(job.id, State.FAILED, too_many_devices(job, kind, whole, instances))
 
 
 def _placed(job: Job, place: int) -> Job:
@@ -255,13 +256,13 @@ def _placed(job: Job, place: int) -> Job:
     return msgspec.structs.replace(job, place=max(place, job.place))
 
 
-def _names(slots: Sequence[tuple[str, int]], devices: Sequence[Device]) -> str:
+def _names(slots: Sequence[tuple[str, int]], devices: Sequence[Device]) -> list[str]:
     labels = {
         device.id: f"GPU {device.index}" if device.kind is DeviceKind.GPU and device.parent is None else device.name
         for device in devices
     }
-    return ", ".join(labels[device_id] for device_id in dict.fromkeys(device_id for device_id, _ in slots))
+    return [labels[device_id] for device_id in dict.fromkeys(device_id for device_id, _ in slots)]
 
 
-def _explain(job: Job, reason: str) -> list[Decision]:
+def _explain(job: Job, reason: Reason) -> list[Decision]:
     return [] if job.reason == reason else [Explain(job.id, reason)]

@@ -9,14 +9,15 @@ from store.records import JobRecord
 from taod.errors import ConfigError
 from taod.scheduler.context import Ground, Live
 from taod.scheduler.supervision.launch import begun, identity_of, request_again
+from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
 from taod.types.state import State
 
-NOT_STARTED = "The daemon was restarted before it was started"
+NOT_STARTED = Reason(ReasonCode.RESTARTED)
 
 log = logging.getLogger(__name__)
 
 
-async def adopt(ground: Ground, job: JobRecord, never: str = NOT_STARTED) -> Live | None:
+async def adopt(ground: Ground, job: JobRecord, never: Reason = NOT_STARTED) -> Live | None:
     """The job's run to be watched again, ended or not; None where there is none: it is queued again, or has ended.
 
     `never`: what is said of one that was not started. Safe at any moment at which the daemon before may have died: a
@@ -29,7 +30,7 @@ async def adopt(ground: Ground, job: JobRecord, never: str = NOT_STARTED) -> Liv
     try:
         runner = ground.runners.get(run.runner)
     except ConfigError as error:
-        ground.end(job.id, State.FAILED, f"Its run cannot be found again: {error}")
+        ground.end(job.id, State.FAILED, Reason(ReasonCode.RUN_LOST, {"error": str(error)}))
         return None
     request = request_again(ground, job, run)
     identity = identity_of(run)
@@ -46,11 +47,11 @@ async def adopt(ground: Ground, job: JobRecord, never: str = NOT_STARTED) -> Liv
     return live
 
 
-def _back(ground: Ground, job: JobRecord, never: str) -> None:
+def _back(ground: Ground, job: JobRecord, never: Reason) -> None:
     """Nothing of it was started: into the queue again, unless its end was asked for."""
     if job.stop_intent is not None:
-        ground.end(job.id, State.CANCELLED, "Cancelled by user")
+        ground.end(job.id, State.CANCELLED, CANCELLED_BY_USER)
     elif job.state in (State.LEASED, State.STARTING, State.RUNNING):
         ground.move(job.id, State.QUEUED, never)
     else:
-        ground.end(job.id, State.FAILED, "There is no record of its run")
+        ground.end(job.id, State.FAILED, Reason(ReasonCode.RUN_UNRECORDED))

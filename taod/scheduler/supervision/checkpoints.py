@@ -8,8 +8,8 @@ from store.records import JobRecord
 from taod.catalogue.commands import artifacts
 from taod.scheduler.context import Ground
 from taod.types.job_requests import TRAININGS
+from taod.types.reason import noted
 from taod.types.warning import Warning, WarningCode
-from taod.types.warning_text import text
 
 log = logging.getLogger(__name__)
 
@@ -37,5 +37,5 @@ def set_incomplete_aside(ground: Ground, job: JobRecord) -> None:
             "resumed_from": "" if resumed is None else str(resumed.relative_to(results)),
         },
     )
-    ground.store.jobs.note(job.id, text(warning))
+    ground.store.jobs.note(job.id, noted(warning))
     ground.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning)

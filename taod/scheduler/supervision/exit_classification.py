@@ -8,6 +8,7 @@ from runners.protocol import Ended
 from taod.scheduler.supervision import oom_detection
 from taod.scheduler.supervision.failure_reason import explain, reported, useful
 from taod.scheduler.supervision.run_limits import OOM
+from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
 from taod.types.state import State
 
 CANCEL = "cancel"
@@ -18,17 +19,6 @@ RUNNING = "RUNNING"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
 
-MEANINGS = {
-    126: "the program is not executable",
-    127: "the program was not found",
-    130: "interrupted",
-    134: "aborted",
-    135: "bus error, too little shared memory?",
-    137: "killed, out of memory?",
-    139: "segmentation fault",
-    143: "terminated",
-}
-"""What an exit code mostly means; 128+n is an end by signal n."""
 EXCERPT_CHARACTERS = 600
 EXCERPT_LINES = 5
 UNREPORTED = frozenset({"trtexec"})
@@ -36,10 +26,10 @@ UNREPORTED = frozenset({"trtexec"})
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """Why taod itself ended a run, or what it knows to have ended it: the cause's name, and words."""
+    """Why taod itself ended a run, or what it knows to have ended it: the cause's name, and the reason."""
 
     cause: str
-    words: str
+    reason: Reason
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,18 +45,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Last epoch that it reported."""
     log: str = ""
     """The last lines of its log, `explain.LINES` of them."""
-    by: str = "user"
-    """Who cancelled it."""
+    cancelled: Reason = CANCELLED_BY_USER
+    """The reason of a cancelled job."""
     action: str = ""
     broken: Broken | None = None
-    """A limit that it broke, or a GPU that it lost."""
+    """The limit that it exceeded, or the GPU that it lost."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What becomes of the job, in words that the user reads."""
+    """The state and the reason that follow from the end of a run."""
 
     state: State
-    message: str
+    reason: Reason
     cause: str = ""
     """What a failure comes from, where it has a name: `oom`, `lost`, `stall`, `wall`."""
 
@@ -77,11 +67,11 @@ def judge(facts: Facts) -> Outcome:
     unreported = facts.action in UNREPORTED and facts.status is None
     succeeded = code == 0 and (facts.status == SUCCESS or _finished(facts) or unreported)
     if facts.stop_intent == CANCEL:
-        return Outcome(State.CANCELLED, f"Cancelled by {facts.by}")
+        return Outcome(State.CANCELLED, facts.cancelled)
     if facts.stop_intent == PAUSE and not succeeded:
-        return Outcome(State.PAUSED, paused_at(facts.epoch))
+        return Outcome(State.PAUSED, Reason(ReasonCode.PAUSED, {"epoch": facts.epoch}))
     if succeeded:
-        return Outcome(State.DONE, facts.message or "Done")
+        return Outcome(State.DONE, Reason(ReasonCode.DONE, {"message": facts.message}))
     return _failed(facts)
 
 
@@ -90,49 +80,32 @@ def _finished(facts: Facts) -> bool:
     return facts.status == RUNNING and facts.message.rstrip(". ").endswith("finished successfully")
 
 
-def paused_at(epoch: int | None) -> str:
-    """The words for a pause."""
-    return "Paused before its first epoch" if epoch is None else f"Paused at epoch {epoch}"
-
-
 def _failed(facts: Facts) -> Outcome:
     if facts.broken is not None:
-        return Outcome(State.FAILED, _with_log(facts.broken.words, facts.log, explained=True), facts.broken.cause)
-    short = oom_detection.named("\n".join(facts.log.splitlines()[-oom_detection.LINES :])) or oom_detection.named(
-        facts.message
-    )
-    oom = facts.ended.out_of_memory or bool(short)
-    return Outcome(State.FAILED, _failure(facts, short), OOM if oom else "")
+        reason = facts.broken.reason
+        return Outcome(State.FAILED, Reason(reason.code, reason.arguments | _log(facts)), facts.broken.cause)
+    last_lines = "\n".join(facts.log.splitlines()[-oom_detection.LINES :])
+    memory = oom_detection.exhausted(last_lines) or oom_detection.exhausted(facts.message)
+    oom = facts.ended.out_of_memory or bool(memory)
+    return Outcome(State.FAILED, _failure(facts, memory), OOM if oom else "")
 
 
-def _failure(facts: Facts, short: str) -> str:
-    """`short`: which memory the log says was not enough."""
-    code, said = facts.ended.exit_code, facts.ended.message
-    if facts.status == FAILURE and (why := reported(facts.message, facts.log)):
-        return why
+def _failure(facts: Facts, memory: str) -> Reason:
+    """`memory`: which one was exhausted according to the log."""
+    code, detail = facts.ended.exit_code, facts.ended.message
+    if facts.status == FAILURE and (message := reported(facts.message, facts.log)):
+        return Reason(ReasonCode.REPORTED, {"message": message})
     if code == 0:
-        return _with_log(f"ended without reporting success: it exited with 0, {_last_word(facts)}", facts.log)
+        return Reason(ReasonCode.NO_SUCCESS, {"status": facts.status, "message": facts.message, **_log(facts)})
     if code is None:
-        why = "ended, and its exit code is not known: its supervisor was killed or the machine stopped"
-        return _with_log(f"{why} ({said})" if said else why, facts.log, explained=True)
-    meaning = said or short or MEANINGS.get(code, f"ended by signal {code - 128}" if 128 < code < 193 else "")
-    if facts.status == SUCCESS:
-        meaning = f"{meaning}, after it had reported success".removeprefix(", ")
-    sentence = f"exit code {code}" + (f": {meaning}" if meaning else "")
-    return _with_log(sentence, facts.log, explained=bool(meaning))
+        return Reason(ReasonCode.EXIT_UNKNOWN, {"detail": detail, **_log(facts)})
+    known = {"exit_code": code, "detail": detail, "memory": memory, "after_success": facts.status == SUCCESS}
+    return Reason(ReasonCode.EXIT, {**known, **_log(facts)})
 
 
-def _last_word(facts: Facts) -> str:
-    """What the tool reported last, where that is not an end."""
-    if facts.status is None:
-        return "and reported no status at all"
-    return f"but its last status was {facts.status}" + (f" ({facts.message})" if facts.message else "")
-
-
-def _with_log(sentence: str, log: str, *, explained: bool = False) -> str:
-    """The sentence with the log's line that explains the failure, which goes below a sentence that explains it too;
-    where no line does, with the end of the log below it."""
-    if (why := explain(log)) and not explained:
-        return f"{sentence}: {why}"
-    below = why or "\n".join(useful(log)[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]
-    return f"{sentence}\n{below}" if below else sentence
+def _log(facts: Facts) -> dict[str, str]:
+    """The line of the log that explains the failure; where no line does, the end of the log."""
+    if explanation := explain(facts.log):
+        return {"explanation": explanation}
+    excerpt = "\n".join(useful(facts.log)[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]
+    return {"log": excerpt} if excerpt else {}

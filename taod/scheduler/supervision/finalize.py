@@ -9,6 +9,7 @@ from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking
 from taod.scheduler.context import Ground, Live
+from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
 from taod.scheduler.supervision.exit_classification import SUCCESS, Broken, Facts, Outcome, judge
 from taod.scheduler.supervision.failure_reason import LINES
@@ -16,6 +17,7 @@ from taod.scheduler.supervision.run_limits import LOST
 from taod.telemetry import log as logs
 from taod.telemetry.log_truncation import close_up, trim
 from taod.telemetry.telemetry import Final
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -24,7 +26,7 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 log = logging.getLogger(__name__)
 
 
-async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Broken | None = None) -> None:
+async def settle(ground: Ground, live: Live, ended: Ended, cancelled: Reason, broken: Broken | None = None) -> None:
     """Record how the run ended, however often it takes: until then the job keeps its devices.
 
     `broken`: why taod itself ended it, where it did.
@@ -40,7 +42,7 @@ async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Brok
     tries = 0
     while True:
         try:
-            _record(ground, live, ended, final, tail, by, broken)
+            _record(ground, live, ended, final, tail, cancelled, broken)
         except Exception:
             log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
@@ -49,7 +51,9 @@ async def settle(ground: Ground, live: Live, ended: Ended, by: str, broken: Brok
             return
 
 
-def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, by: str, broken: Broken | None) -> None:
+def _record(
+    ground: Ground, live: Live, ended: Ended, final: Final, tail: str, cancelled: Reason, broken: Broken | None
+) -> None:
     job = ground.store.jobs.get(live.job_id)
     if job is None or not job.state.on_device:
         return
@@ -61,7 +65,7 @@ def _record(ground: Ground, live: Live, ended: Ended, final: Final, tail: str, b
             message=final.message,
             epoch=final.result.epoch,
             log=tail,
-            by=by,
+            cancelled=cancelled,
             action=job.action,
             broken=broken,
         )
@@ -77,8 +81,8 @@ def _end(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended, final: 
         return
     if job.state is State.STARTING:
         # Its beginning could not be recorded when it happened.
-        ground.store.jobs.transition(job.id, State.STOPPING, "Ended")
-    ground.end(job.id, outcome.state, outcome.message, final.result)
+        ground.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
+    ground.end(job.id, outcome.state, outcome.reason, final.result)
 
 
 async def _finish(ground: Ground, live: Live) -> Final:
@@ -98,11 +102,12 @@ async def _look_at_gpus(ground: Ground, live: Live) -> Broken | None:
     except Exception:
         log.exception("the devices could not be read")
         return None
-    gone = [device for device in live.request.devices if device.id in ground.devices.lost()]
+    held, lost = {device.id for device in live.request.devices}, ground.devices.lost()
+    gone = [device for device in ground.devices.devices if device.id in held & lost]
     if not gone:
         return None
-    names = ", ".join(f"GPU {device.index} ({device.id})" for device in gone)
-    return Broken(LOST, f"{names} was lost while it ran: the driver no longer answers for it")
+    named = [{"name": device_label(device), "id": device.id} for device in gone]
+    return Broken(LOST, Reason(ReasonCode.DEVICE_LOST, {"devices": named}))
 
 
 async def _close_log(ground: Ground, live: Live) -> None:

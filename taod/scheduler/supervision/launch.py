@@ -13,21 +13,17 @@ from taod import masking
 from taod.errors import TaodError
 from taod.scheduler.context import Ground, Live
 from taod.scheduler.supervision.checkpoints import set_incomplete_aside
-from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE, paused_at
+from taod.scheduler.supervision.exit_classification import CANCEL, PAUSE
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import Asked
 from taod.telemetry import log as logs
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
 QUICK = (LocalRunner, Elsewhere)
 """Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
 
 log = logging.getLogger(__name__)
-_STOPPING = {
-    CANCEL: "Being cancelled",
-    PAUSE: "Being paused",
-    FINISH: "Stopped early: ends with its best experiment",
-}
 
 
 async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
@@ -36,22 +32,28 @@ async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
     if job is None or job.state is not State.LEASED:
         return None
     if job.stop_intent is not None:
-        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
+        ground.end(job_id, State.CANCELLED, asked.cancelled)
         return None
     if not await _fit(ground, job):
         return None
     try:
         runner, request, shown = _prepare(ground, job)
     except (TaodError, StartFailed) as error:
-        ground.end(job_id, State.FAILED, str(error))
+        ground.end(job_id, State.FAILED, _start_failed(error))
         return None
     except Exception as error:
         log.exception("job %s could not be prepared", job_id)
-        ground.end(job_id, State.FAILED, f"It could not be prepared: {type(error).__name__}: {error}")
+        ground.end(
+            job_id, State.FAILED, Reason(ReasonCode.PREPARE_FAILED, {"error": f"{type(error).__name__}: {error}"})
+        )
         return None
     with ground.store.transaction():
         job = ground.store.jobs.transition(
-            job_id, State.STARTING, f"Starting with {runner.name}", attempt=request.attempt, runner=runner.name
+            job_id,
+            State.STARTING,
+            Reason(ReasonCode.STARTING, {"runner": runner.name}),
+            attempt=request.attempt,
+            runner=runner.name,
         )
         ground.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
@@ -63,9 +65,9 @@ async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
     ground.tell(job)
     try:
         identity = await _start(runner, request, asked)
-        why = "ended before it had started"
+        why = Reason(ReasonCode.ENDED_BEFORE_START)
     except StartFailed as error:
-        identity, why = None, str(error)
+        identity, why = None, _start_failed(error)
     if identity is None:
         await _not_begun(ground, request, asked, why)
         return None
@@ -107,25 +109,25 @@ async def _started(runner: Runner, request: RunRequest) -> RunIdentity:
         return identity
 
 
-async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: str) -> None:
+async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: Reason) -> None:
     """The end of a job whose start failed, or was broken off."""
     job_id = request.job_id
     await ground.telemetry.finish(job_id)
     ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
     intent = _intent(ground, job_id)
     if intent == CANCEL:
-        ground.end(job_id, State.CANCELLED, f"Cancelled by {asked.by}")
+        ground.end(job_id, State.CANCELLED, asked.cancelled)
     elif intent == PAUSE:
         ground.move(job_id, State.STOPPING, stopping(PAUSE))
-        ground.end(job_id, State.PAUSED, paused_at(None))
+        ground.end(job_id, State.PAUSED, Reason(ReasonCode.PAUSED, {"epoch": None}))
     else:
-        ground.end(job_id, State.FAILED, asked.broken.words if asked.broken else why)
+        ground.end(job_id, State.FAILED, asked.broken.reason if asked.broken else why)
 
 
 def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
     """Say in the history that a memory limit cannot be kept."""
     if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
-        ground.store.jobs.note(request.job_id, f"Without its memory limit (supervision.memory_bytes): {refusal}")
+        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
 
 
 async def _fit(ground: Ground, job: JobRecord) -> bool:
@@ -143,7 +145,7 @@ async def _fit(ground: Ground, job: JobRecord) -> bool:
         return True
     if reason is None:
         return True
-    ground.move(job.id, State.QUEUED, f"waits for a device: {reason}")
+    ground.move(job.id, State.QUEUED, reason)
     return False
 
 
@@ -161,7 +163,7 @@ def begun(ground: Ground, live: Live) -> Live:
             job = ground.store.jobs.transition(
                 live.job_id,
                 State.RUNNING if intent is None else State.STOPPING,
-                f"Running with {live.runner.name}" if intent is None else stopping(intent),
+                Reason(ReasonCode.RUNNING, {"runner": live.runner.name}) if intent is None else stopping(intent),
             )
         ground.tell(job)
     except Exception:
@@ -170,9 +172,13 @@ def begun(ground: Ground, live: Live) -> Live:
     return live
 
 
-def stopping(intent: str) -> str:
+def stopping(intent: str) -> Reason:
     """Why a job is in STOPPING."""
-    return _STOPPING[intent]
+    return Reason(ReasonCode.STOPPING, {"intent": intent})
+
+
+def _start_failed(error: Exception) -> Reason:
+    return Reason(ReasonCode.START_FAILED, {"error": str(error)})
 
 
 def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:

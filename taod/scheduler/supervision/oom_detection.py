@@ -6,9 +6,7 @@ import re
 
 LINES = 60
 """So many last lines of a log are searched."""
-GPU = "the GPU's memory was not enough"
-MACHINE = "the machine's memory was not enough"
-KILLED = "killed, the system was out of memory"
+GPU, MACHINE = "gpu", "machine"
 
 _GPU = re.compile(
     r"CUDA out of memory|cuda(?:\.|Error)?\w*OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
@@ -23,8 +21,8 @@ _MACHINE = re.compile(
 )
 
 
-def named(log: str) -> str:
-    """Which memory was not enough, by the log's last lines; empty where they say nothing of it."""
+def exhausted(log: str) -> str:
+    """Which memory was exhausted according to the log's last lines: GPU, MACHINE, or empty."""
     if _GPU.search(log):
         return GPU
     return MACHINE if _MACHINE.search(log) else ""

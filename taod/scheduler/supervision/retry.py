@@ -12,9 +12,10 @@ from store.records import JobRecord
 from taod.clock import iso
 from taod.scheduler.context import Ground
 from taod.scheduler.supervision.exit_classification import Outcome
-from taod.scheduler.supervision.limit_monitor import words
 from taod.scheduler.supervision.run_limits import Limits, limits
 from taod.types.job import DetailedStatus, Result
+from taod.types.reason import Reason, ReasonCode
+from taod.types.reason_text import text
 from taod.types.state import State
 
 LOOK_AGAIN_S = 30.0
@@ -34,12 +35,12 @@ def hold_back(ground: Ground, job: JobRecord, outcome: Outcome, result: Result) 
     """Give the devices back and wait, in HELD, for the time of the next try; to be called inside a transaction."""
     kept = _limits(ground, job)
     pause_s = kept.pause_s(job.retries)
-    failure = outcome.message.splitlines()[0]
-    reason = f"Retry {job.retries + 1} of {kept.retries} in {words(pause_s)}, after: {failure}"
-    result.detailed_status = DetailedStatus(message=reason)
+    count = {"retry": job.retries + 1, "retries": kept.retries}
+    reason = Reason(ReasonCode.RETRY_LATER, {**count, "pause_s": pause_s, "failure": outcome.reason.document()})
+    result.detailed_status = DetailedStatus(message=text(reason))
     jobs = ground.store.jobs
     jobs.save_result(job.id, result)
-    jobs.transition(job.id, State.QUEUED, outcome.message)
+    jobs.transition(job.id, State.QUEUED, outcome.reason)
     at = iso(ground.clock.time() + pause_s)
     ground.tell(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
 
@@ -80,7 +81,8 @@ class Retries:
         if self._left_s(job) > 0:
             return False
         kept = _limits(self._ground, job)
-        self._ground.move(job.id, State.QUEUED, f"Retry {job.retries} of {max(kept.retries, job.retries)}")
+        count = {"retry": job.retries, "retries": max(kept.retries, job.retries)}
+        self._ground.move(job.id, State.QUEUED, Reason(ReasonCode.RETRY, count))
         self._wake()
         return True
 

@@ -7,16 +7,17 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from taod.scheduler.supervision.exit_classification import Broken
+from taod.types.reason import CANCELLED_BY_USER
 
 T = TypeVar("T")
 
 
 class Asked:
-    """Set once; `by` and the reason may still change."""
+    """Set once; the reasons may still change."""
 
     def __init__(self) -> None:
-        self.by = "user"
-        """Who cancels it."""
+        self.cancelled = CANCELLED_BY_USER
+        """The reason of the job if it was cancelled."""
         self.broken: Broken | None = None
         """The limit that it broke or the device that it lost, where that is why."""
         self._event = asyncio.Event()

@@ -15,6 +15,7 @@ from taod.scheduler.supervision.launch import launch
 from taod.scheduler.supervision.limit_monitor import guard
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import Asked
+from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
 
 WAIT_AGAIN_S = 1.0
 TRY_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -35,8 +36,8 @@ class Supervision:
         self._ground = ground
         self._over = over
         self._asked = Asked()
-        self._never = ""
-        """What is said of a job that turns out not to have been started, where that is known before."""
+        self._never: Reason | None = None
+        """The reason of a job that turns out not to have been started, where that is known before."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: Live | None = None) -> None:
@@ -48,19 +49,19 @@ class Supervision:
         self._never = NOT_STARTED
         self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
 
-    def stop(self, by: str = "user") -> None:
-        """Ask the run to end; grace and force follow. Asked again, it changes nothing but who asked."""
-        self._asked.by = by
+    def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
+        """Ask the run to end; grace and force follow. A second call changes only the reason."""
+        self._asked.cancelled = reason
         self._asked.end()
 
-    def break_off(self, cause: str, words: str) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
         if self._asked.broken is None:
-            self._asked.broken = Broken(cause, words)
+            self._asked.broken = Broken(cause, reason)
             try:
-                self._ground.store.jobs.note(self.job_id, words)
+                self._ground.store.jobs.note(self.job_id, reason)
             except Exception:
-                log.exception("why job %s is ended could not be noted: %s", self.job_id, words)
+                log.exception("why job %s is ended could not be noted: %s", self.job_id, reason.code)
             self._asked.end()
 
     async def leave(self) -> None:
@@ -91,7 +92,7 @@ class Supervision:
             self.live = await self._found() if anew else live or await launch(self._ground, self.job_id, self._asked)
             if self.live is not None:
                 ended = await self._watch(self.live)
-                await settle(self._ground, self.live, ended, self._asked.by, self._asked.broken)
+                await settle(self._ground, self.live, ended, self._asked.cancelled, self._asked.broken)
         except Exception:
             log.exception("job %s could not be carried on; it is looked for again", self.job_id)
             return False
@@ -103,7 +104,7 @@ class Supervision:
         job = self._ground.store.jobs.get(self.job_id)
         if job is None or not job.state.on_device:
             return None
-        never = self._never or f"It could not be started by {self._ground.now()}"
+        never = self._never or Reason(ReasonCode.NOT_STARTED, {"at": self._ground.now()})
         live = await adopt(self._ground, job, never=never)
         if job.stop_intent is not None:
             self._asked.end()

@@ -60,7 +60,7 @@ class Derived:
                 "leave datasets"
             )
         if job.state is not State.DONE:
-            raise BadRequest(f"job {job.id} is {job.state} ({job.reason}): only a finished job has left a dataset")
+            raise BadRequest(f"job {job.id} is {job.state} ({job.reason_text}): only a finished job has left a dataset")
         source = self._source(job)
         left = await asyncio.to_thread(left_by, self._jobs.folder(job).results)
         if left is None:

@@ -16,6 +16,7 @@ from taod.datasets.validation.fingerprint import figures, fingerprint
 from taod.services.jobs.dataset_inputs import datasets_read
 from taod.telemetry.publisher import Publisher
 from taod.types.job import DataSeen
+from taod.types.reason import noted
 from taod.types.warning import Warning, WarningCode
 from taod.types.warning_text import text
 
@@ -146,7 +147,7 @@ class Lineage:
                 for dataset in {dataset.id: dataset for dataset in linked}.values():
                     for warning in self.known(dataset):
                         if warning not in warnings:
-                            self._store.jobs.note(job_id, text(warning))
+                            self._store.jobs.note(job_id, noted(warning))
         except Exception:
             log.exception("the data that job %s reads could not be recorded", job_id)
 

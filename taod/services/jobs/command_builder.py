@@ -21,7 +21,6 @@ from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
 from taod.errors import BadRequest
 from taod.paths import Root
-from taod.scheduler.policy.wait_reasons import short
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.datasets.active_uploads import Uploads
 from taod.services.datasets.lineage import Lineage
@@ -31,6 +30,7 @@ from taod.services.jobs.resolution import Resolver
 from taod.telemetry import metric
 from taod.types.common import JobSort
 from taod.types.dataset import DatasetSummary
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import ACTIVE, State
 
 _CPU = "cpu:"
@@ -64,16 +64,16 @@ class Planner:
         """The job with its runner and its merged specification. Raises BadRequest where its model was deleted."""
         return self._resolver.resolve(job)
 
-    def ready(self, job: JobRecord | NewJob | PendingJob) -> str | None:
-        """None when every dataset that the job may read has its data, whole; else which one it waits for."""
+    def unready(self, job: JobRecord | NewJob | PendingJob) -> Reason | None:
+        """Which dataset that the job may read lacks data; None when all have theirs, complete."""
         for role, dataset in datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id):
             if dataset.id in self._uploads:
-                return f"its {role} dataset {dataset.name!r} is still being uploaded"
+                return Reason(ReasonCode.DATA_UPLOADING, {"role": role, "dataset": dataset.name})
             if not dataset.has_data:
-                return f"its {role} dataset {dataset.name!r} has no data yet: upload an archive or link a folder"
+                return Reason(ReasonCode.DATA_MISSING, {"role": role, "dataset": dataset.name})
             if job.owner_id != dataset.id and (converting := self.converting(dataset)) is not None:
-                held = " (held)" if converting.state is State.HELD else ""
-                return f"its {role} dataset {dataset.name!r} is being converted by {short(converting)}{held}"
+                by = {"job": converting.id, "action": converting.action, "held": converting.state is State.HELD}
+                return Reason(ReasonCode.DATA_CONVERTING, {"role": role, "dataset": dataset.name, **by})
         return None
 
     def converting(self, dataset: DatasetRecord) -> JobRecord | None:

@@ -17,6 +17,7 @@ from taod.services.jobs.submission import Posting
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
+from taod.types.reason_text import data_text
 
 
 class DryRun:
@@ -42,6 +43,7 @@ class DryRun:
         assembled, later = self._planner.preview(resolved, gpus)
         name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
+        unready = self._planner.unready(job)
         return PlannedJob(
             id=job.id,
             network=job.network,
@@ -58,7 +60,7 @@ class DryRun:
             spec_format=assembled.spec_path.suffix.lstrip(".") if has_spec and assembled.spec_path else None,
             spec_text=assembled.spec_text,
             later=later,
-            waits_for=self._planner.ready(job),
+            waits_for=None if unready is None else data_text(unready),
             warnings=job.warnings,
         )
 

@@ -115,7 +115,7 @@ class Jobs:
             view.position = self._positions().get(job.id)
         return JobDetail(
             job=view,
-            history=self._store.jobs.history(job.id),
+            history=[entry.view() for entry in self._store.jobs.history(job.id)],
             spec=job.spec,
             process=self._process(job),
             warnings=job.warnings,

@@ -21,10 +21,11 @@ from taod.services.jobs.spec_service import Specs
 from taod.telemetry.publisher import Publisher
 from taod.types.job import JobPatch
 from taod.types.job_requests import RULES, JobRequest, accepts
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
 
-HELD_BY_USER = "held by the user"
+HELD_BY_USER = Reason(ReasonCode.HELD)
 _MOVES = ("before", "after", "position")
 _KEPT = frozenset(
     {
@@ -76,23 +77,23 @@ class Editing:
                 job = self._store.jobs.update(job.id, retry_at=None, reason=HELD_BY_USER)
                 self._store.jobs.note(job.id, HELD_BY_USER)
             elif body.held is False and job.state is State.HELD:
-                job = self._store.jobs.transition(job.id, State.WAITING, "released by the user")
+                job = self._store.jobs.transition(job.id, State.WAITING, Reason(ReasonCode.RELEASED))
             if moves := [name for name in _MOVES if getattr(body, name) is not msgspec.UNSET]:
                 job, moved = self._moved(job, body, moves)
                 notes.append(moved)
             for note in notes:
-                self._store.jobs.note(job.id, f"changed by the user: {note}")
+                self._store.jobs.note(job.id, Reason(ReasonCode.CHANGED, note))
         self._publisher.job(job)
         self._scheduler.wake()
         return job
 
-    def _fields(self, job: JobRecord, body: JobPatch) -> tuple[dict[str, Any], list[str]]:
+    def _fields(self, job: JobRecord, body: JobPatch) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The columns that change, and what the history says of them."""
         fields: dict[str, Any] = {}
-        notes: list[str] = []
+        notes: list[dict[str, Any]] = []
         if body.priority is not msgspec.UNSET and body.priority != job.priority:
             fields["priority"] = body.priority
-            notes.append(f"priority {job.priority} → {body.priority}")
+            notes.append({"field": "priority", "before": job.priority, "after": body.priority})
         sweep = self._store.sweeps.get(job.id) is not None
         if sweep and (body.spec is not msgspec.UNSET or body.devices_wanted is not msgspec.UNSET):
             name = "spec" if body.spec is not msgspec.UNSET else "devices_wanted"
@@ -107,12 +108,12 @@ class Editing:
                 "warnings": warnings,
                 "devices_wanted": resolved.job.devices_wanted,
             }
-            notes.append("spec")
+            notes.append({"field": "spec"})
         if body.devices_wanted is not msgspec.UNSET:
             spec = (resolved or self._resolver.resolve(job)).spec
             fields["devices_wanted"] = self._checked_devices(job.action, spec, body.devices_wanted)
         if fields.get("devices_wanted", job.devices_wanted) != job.devices_wanted:
-            notes.append(f"devices {job.devices_wanted} → {fields['devices_wanted']}")
+            notes.append({"field": "devices", "before": job.devices_wanted, "after": fields["devices_wanted"]})
         return fields, notes
 
     def _with_spec(self, job: JobRecord, document: dict[str, Any]) -> tuple[ResolvedJob, list[Warning]]:
@@ -138,23 +139,23 @@ class Editing:
             )
         return wanted
 
-    def _moved(self, job: JobRecord, body: JobPatch, moves: list[str]) -> tuple[JobRecord, str]:
+    def _moved(self, job: JobRecord, body: JobPatch, moves: list[str]) -> tuple[JobRecord, dict[str, Any]]:
         """Give the job its new position among its user's jobs of its priority; also the note for its history."""
         if len(moves) > 1:
             raise BadRequest(f"{' and '.join(moves)}: send only one of them")
         if job.state is not State.QUEUED:
             raise BadRequest(
-                f"{moves[0]}: {short(job)} is {job.state} ({job.reason}); only a queued job has a position"
+                f"{moves[0]}: {short(job)} is {job.state} ({job.reason_text}); only a queued job has a position"
             )
         queue, how = self._store.queue, moves[0]
         if how == "position":
             front = body.position == "front"
             place = queue.move(job.id, before="") if front else queue.move(job.id, after="")
-            note = f"moved to the {body.position}"
+            note = {"field": "position", "place": str(body.position)}
         else:
             other = self._other(job, how, str(getattr(body, how)))
             place = queue.move(job.id, **{how: other.id})
-            note = f"moved {how} {short(other)}"
+            note = {"field": "position", "place": how, "job": other.id, "action": other.action}
         return self._store.jobs.update(job.id, place=place), note
 
     def _other(self, job: JobRecord, how: str, other_id: str) -> JobRecord:

@@ -15,7 +15,6 @@ from taod.catalogue import Catalogue, Network
 from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
-from taod.scheduler.policy.wait_reasons import FOR_PARENT
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.scheduler.scheduler import Scheduler
 from taod.services.jobs.command_builder import Planner
@@ -28,9 +27,9 @@ from taod.services.jobs.spec_service import Specs
 from taod.services.models.model_service import KIND as MODEL
 from taod.telemetry.publisher import Publisher
 from taod.types.job import JobRun
+from taod.types.reason import POSTED, noted, waits_for_parent
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
-from taod.types.warning_text import text
 
 TRAIN = "train"
 
@@ -86,7 +85,7 @@ class Posting:
                 if resolved.sweep is not None:
                     self._store.sweeps.add(resolved.sweep)
                 for warning in record.warnings:
-                    self._store.jobs.note(record.id, text(warning))
+                    self._store.jobs.note(record.id, noted(warning))
         for record in records:
             self._publisher.job(record)
         self._scheduler.wake()
@@ -194,7 +193,6 @@ class Posting:
             warnings = [*warnings, *(Warning(WarningCode.NOT_SEARCHED, "", {"text": note}) for note in sweep.notes)]
             # The sweep itself holds no device; its trials do.
             wanted = 0
-        state, reason = self._first_state(parent)
         job = NewJob(
             id=job_id,
             user_id=user_id,
@@ -203,8 +201,8 @@ class Posting:
             network=owner.network,
             action=action,
             parent_id=None if parent is None else parent.id,
-            state=state,
-            reason=reason,
+            state=State.WAITING,
+            reason=POSTED if parent is None else waits_for_parent(parent.id, parent.action),
             devices_wanted=wanted,
             metric=self._metric(owner, network),
             spec=document,
@@ -223,7 +221,7 @@ class Posting:
             raise BadRequest(f"job {job_id!r} cannot be the parent: {owner.kind} {owner.name!r} has no such job")
         if job.state in (State.FAILED, State.CANCELLED):
             raise BadRequest(
-                f"job {job.id} ({job.action}) cannot be the parent: it is {job.state} ({job.reason}); "
+                f"job {job.id} ({job.action}) cannot be the parent: it is {job.state} ({job.reason_text}); "
                 "resume it, or name another one"
             )
         return Link(job.id, job.action)
@@ -262,11 +260,6 @@ class Posting:
             raise BadRequest(
                 f"runner = {name!r}: there is no such runner; there are {', '.join(self._runners.names())}"
             )
-
-    def _first_state(self, parent: Link | None) -> tuple[State, str]:
-        if parent is None:
-            return State.WAITING, "waits for the scheduler"
-        return State.WAITING, f"{FOR_PARENT}{parent.action} {parent.id[:8]}"
 
     def _metric(self, owner: Owner, network: Network) -> str | None:
         if owner.kind == MODEL and owner.model is not None and owner.model.metric != "kpi":

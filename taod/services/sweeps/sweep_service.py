@@ -18,6 +18,7 @@ from taod.automl.schedule import best, epochs_trained, score
 from taod.automl.sweep_result import planned
 from taod.errors import NotFound
 from taod.scheduler.scheduler import Scheduler
+from taod.types.reason_text import text
 from taod.types.sweep import Importance, SweepView, TrialView
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Sweeps:
         return SweepView(
             job_id=job.id,
             state=job.state,
-            reason=job.reason,
+            reason=job.reason_text,
             algorithm=settings.algorithm,
             sampler=algorithm(settings.algorithm).sampler,
             metric=settings.metric,
@@ -97,6 +98,8 @@ class Sweeps:
 
     def _trial(self, sweep: SweepRecord, trial: TrialRecord) -> TrialView:
         job = self._store.jobs.get(trial.job_id) if trial.job_id else None
+        of_job = job.reason if job is not None and trial.outcome == "open" else None
+        reason = of_job if trial.reason is None else trial.reason
         return TrialView(
             number=trial.number,
             job_id=trial.job_id,
@@ -105,7 +108,7 @@ class Sweeps:
             epochs=max(trial.trained, (job.progress.epoch or 0) if job is not None else 0),
             state=None if job is None else job.state,
             outcome=trial.outcome,
-            reason=trial.reason or ("" if job is None or trial.outcome != "open" else job.reason),
+            reason="" if reason is None else text(reason),
             rung=trial.rung,
             bracket=trial.bracket,
             source=trial.source,
