@@ -15,6 +15,7 @@ import platformdirs
 from msgspec import Meta
 
 from taod.errors import ConfigError
+from taod.paths import Root
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -242,6 +243,11 @@ class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
     rule: list[RunnerRule] = []
 
 
+class ToolsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    folder: str = ""
+    """Where `taod tools install` creates environments; empty: `tools` below the root."""
+
+
 class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     strict: bool = False
     """Refuse parameters that no table has, instead of keeping them with a warning."""
@@ -298,6 +304,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     scheduler: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
     supervision: SupervisionConfig = msgspec.field(default_factory=SupervisionConfig)
     runner: RunnerConfig = msgspec.field(default_factory=RunnerConfig)
+    tools: ToolsConfig = msgspec.field(default_factory=ToolsConfig)
     specs: SpecsConfig = msgspec.field(default_factory=SpecsConfig)
     datasets: DatasetsConfig = msgspec.field(default_factory=DatasetsConfig)
     automl: AutomlConfig = msgspec.field(default_factory=AutomlConfig)
@@ -308,6 +315,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
         """The root folder, absolute."""
         chosen = self.storage.root or platformdirs.user_data_dir("taod", appauthor=False)
         return Path(chosen).expanduser().absolute()
+
+    @property
+    def tools_folder(self) -> Path:
+        """The folder of tool environments, absolute."""
+        chosen = self.tools.folder
+        return Path(chosen).expanduser().absolute() if chosen else Root(self.root).tools
 
 
 def find(explicit: Path | None = None) -> Path | None:

@@ -55,6 +55,11 @@ class Root:
         return self.reviews / dataset_id
 
     @property
+    def tools(self) -> Path:
+        """Environments of installed tools, unless `tools.folder` names another folder."""
+        return self.path / "tools"
+
+    @property
     def stray(self) -> Path:
         """Where `taod doctor --fix` puts folders that belong to nothing."""
         return self.path / "stray"

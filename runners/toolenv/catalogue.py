@@ -1,0 +1,55 @@
+"""Tools that can be installed, with their environments on this machine; and another check of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runners.toolenv.check import check
+from runners.toolenv.environments import Environments, spec_of
+from runners.toolenv.install import CHECK
+from runners.toolenv.spec import specs
+from taod.errors import Conflict
+from taod.types.tool import Environment, ToolInfo, ToolProgress, ToolState
+
+
+def tools_of(environments: Environments) -> list[ToolInfo]:
+    """Every release of every tool that taod knows, each with its environments."""
+    found = environments.all()
+    return [
+        ToolInfo(
+            tool=spec.tool,
+            release=spec.release,
+            package=spec.package,
+            title=spec.title,
+            python=spec.python,
+            licence=spec.licence.name,
+            download_mb=spec.download_mb,
+            disk_mb=spec.disk_mb,
+            cpu_download_mb=spec.cpu_download_mb,
+            cpu_disk_mb=spec.cpu_disk_mb,
+            environments=[each for each in found if (each.tool, each.release) == (spec.tool, spec.release)],
+        )
+        for spec in specs()
+    ]
+
+
+def check_again(
+    environments: Environments, name: str, report: Callable[[ToolProgress], None] = lambda _: None
+) -> Environment:
+    """Import every action of an environment again, and record the result.
+
+    Raises NotFound, and Conflict where its installation has not ended.
+    """
+    with environments.lock(environments.get(name).name):
+        environment = environments.get(name)
+        if environment.state is not ToolState.READY:
+            raise Conflict(f"{name} is not installed whole; repeat `taod tools install {environment.tool}` first")
+        count = len(environment.entry_points)
+        at = iter(range(1, 10**6))
+        checked = check(
+            environment,
+            spec_of(environment).probe,
+            lambda entry: report(ToolProgress(name, next(at), count, CHECK, entry)),
+        )
+        environments.write(checked)
+        return checked

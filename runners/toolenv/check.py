@@ -1,0 +1,87 @@
+"""Imports every action of every entry point of an environment, in its own Python: which of them can be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from runners.toolenv.spec import Probe
+from taod.clock import Clock, SystemClock, iso
+from taod.errors import Unavailable
+from taod.types.tool import ActionCheck, EntryPoint, Environment
+
+PROBE = Path(__file__).parent / "layer" / "probe.py"
+
+
+class _Begun(msgspec.Struct, tag="begun"):
+    entry: str
+
+
+class _Checked(msgspec.Struct, tag="checked"):
+    entry: str
+    actions: list[ActionCheck] = []
+    reason: str = ""
+
+
+def check(
+    environment: Environment, probe: Probe, tell: Callable[[str], None], *, clock: Clock | None = None
+) -> Environment:
+    """The environment with its entry points as they can be imported now; `tell` hears of each before it is imported.
+
+    Raises Unavailable where its Python cannot be run.
+    """
+    clock = clock if clock is not None else SystemClock()
+    found: list[EntryPoint] = []
+    read, write = os.pipe()
+    try:
+        words = [f"{environment.path}/bin/python", str(PROBE), environment.package, str(write), *probe.preload]
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=_variables(environment),
+                pass_fds=[write],
+            )
+        except OSError as error:
+            raise Unavailable(f"{environment.name}: its Python cannot be run ({error}); install it again") from error
+    finally:
+        os.close(write)
+    with os.fdopen(read, "rb") as lines:
+        for line in lines:
+            each = msgspec.json.decode(line, type=_Begun | _Checked)
+            if isinstance(each, _Begun):
+                tell(each.entry)
+            else:
+                found.append(_entry(each, all_or_none=probe.all_or_none))
+    assert process.stderr is not None
+    complaint = process.stderr.read().decode(errors="replace").strip()
+    if process.wait() != 0:
+        last = complaint.splitlines()[-1] if complaint else f"exit code {process.returncode}"
+        raise Unavailable(f"{environment.name}: its entry points cannot be listed ({last}); install it again")
+    return msgspec.structs.replace(environment, entry_points=found, checked_at=iso(clock.time()))
+
+
+def _entry(each: _Checked, *, all_or_none: bool) -> EntryPoint:
+    """`all_or_none`: the executable imports all of its actions whichever is asked for, so one failure concerns all."""
+    failed = next((action for action in each.actions if not action.ok), None)
+    if failed is None or not all_or_none:
+        return EntryPoint(each.entry, each.actions, each.reason)
+    actions = [
+        ActionCheck(action.name, False, f"{each.entry} imports {failed.name} for every action: {failed.reason}")
+        if action.ok
+        else action
+        for action in each.actions
+    ]
+    return EntryPoint(each.entry, actions, each.reason)
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    path = f"{environment.path}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return kept | {"TELEMETRY_OPT_OUT": "yes", "PATH": path, "VIRTUAL_ENV": environment.path} | environment.variables

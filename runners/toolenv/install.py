@@ -1,0 +1,291 @@
+"""Installs a tool: checks what must hold, runs the steps of its specification, checks its entry points.
+
+Each finished step is recorded, so that an installation continues where an interrupted one ended.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from importlib.metadata import distributions
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+from runners.toolenv import cpu_layer, interpreters, pip
+from runners.toolenv.check import check
+from runners.toolenv.environments import LOG, PROGRESS, Environments, Progress, write_atomically
+from runners.toolenv.interpreters import Interpreter
+from runners.toolenv.machine import Machine, examine
+from runners.toolenv.preconditions import notices, refusal
+from runners.toolenv.spec import Step, ToolSpec, data
+from taod.clock import Clock, SystemClock, iso
+from taod.errors import BadRequest, TaodError, Unavailable
+from taod.types.tool import Consent, Environment, ToolProgress, ToolState
+
+Report = Callable[[ToolProgress], None]
+CREATE, CHECK = "virtual environment", "check"
+"""Titles of the first and the last step, which every tool has."""
+
+
+class InstallFailed(TaodError):
+    """A step failed; the text says which, why, and where the log is. The next installation resumes at this step."""
+
+
+class Installer:
+    """Installs one tool into its environment below a tools folder."""
+
+    def __init__(
+        self,
+        environments: Environments,
+        spec: ToolSpec,
+        *,
+        cpu: bool,
+        report: Report,
+        machine: Callable[[Path], Machine] = examine,
+        lists: Traversable | None = None,
+        environ: Mapping[str, str] = os.environ,
+        clock: Clock | None = None,
+    ) -> None:
+        """`lists`: the folder of the requirement lists that the specification names."""
+        self._environments = environments
+        self._spec = spec
+        self._cpu = cpu
+        self._report = report
+        self._machine = machine
+        self._lists = lists if lists is not None else data()
+        self._environ = environ
+        self._clock = clock if clock is not None else SystemClock()
+        self._name = spec.name(cpu=cpu)
+        self._path = environments.path(self._name)
+        self._steps = spec.steps(cpu=cpu)
+        self._titles = [CREATE, *(step.title for step in self._steps), CHECK]
+        self._loaded = 0
+        self._began = self._clock.monotonic()
+
+    def install(self, consent: Consent | None, *, python: str | None = None) -> Environment:
+        """The finished environment: installed, resumed, or as it was where it is there already.
+
+        Raises BadRequest, NoSpace or Conflict before anything is changed, InstallFailed where a step fails.
+        """
+        existing = next((each for each in self._environments.all() if each.name == self._name), None)
+        if existing is not None and existing.state is ToolState.READY:
+            return existing
+        if consent is None:
+            licence = self._spec.licence
+            raise BadRequest(
+                f"the licence of {self._spec.package} ({licence.name}) was not accepted, so it is not installed; "
+                "read it and repeat with --accept-license"
+            )
+        machine = self._machine(self._environments.folder)
+        self._check_room(machine)
+        with self._environments.lock(self._name) as lock:
+            progress = self._begin(consent, python, machine)
+            site = self._site(progress)
+            pip.repair(site)
+            self._loaded = 0
+            for number, step in enumerate(self._steps, start=2):
+                if step.title not in progress.done:
+                    self._tell(number, step.title)
+                    self._run(number, step, progress, machine, lock)
+                    self._done(progress, step.title)
+            if self._cpu:
+                cpu_layer.add(self._path, site, self._spec.layer)
+            return self._finish(progress, site)
+
+    def _begin(self, consent: Consent, python: str | None, machine: Machine) -> Progress:
+        """The record of the installation that is resumed, or of a new one with its virtual environment."""
+        digest = self._digest()
+        old = self._resumable(digest, python)
+        if old is not None:
+            old.consent = consent
+            return old
+        spec = self._spec
+        found = (
+            interpreters.given(python, spec.python, spec.needs_modules)
+            if python
+            else interpreters.search(spec.python, spec.needs_modules, self._environ)
+        )
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._path.mkdir(mode=0o700, parents=True)
+        progress = Progress(
+            tool=spec.tool,
+            release=spec.release,
+            package=spec.package,
+            cpu=self._cpu,
+            interpreter=found.path,
+            digest=digest,
+            steps=len(self._titles),
+            notices=notices(spec, machine, cpu=self._cpu),
+            consent=consent,
+        )
+        self._save(progress)
+        self._tell(1, CREATE, f"Python {found.version} at {found.path}")
+        self._create(found)
+        self._done(progress, CREATE)
+        return progress
+
+    def _resumable(self, digest: str, python: str | None) -> Progress | None:
+        try:
+            old = msgspec.json.decode((self._path / PROGRESS).read_bytes(), type=Progress)
+        except (OSError, msgspec.DecodeError):
+            return None
+        same = old.digest == digest and CREATE in old.done
+        if python is not None:
+            found = interpreters.ask(python)
+            same = same and found is not None and found.path == old.interpreter
+        return old if same and self._pip_works() else None
+
+    def _pip_works(self) -> bool:
+        """Not, where pip was killed while it replaced itself."""
+        try:
+            words = [self._python, "-m", "pip", "--version"]
+            return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        except OSError:
+            return False
+
+    def _create(self, found: Interpreter) -> None:
+        words = [found.path, "-m", "venv", str(self._path)]
+        if self._spec.needs_modules:
+            words.append("--system-site-packages")
+        try:
+            pip.run(words, self._path / LOG, self._environ, lambda line: None)
+        except pip.PipFailed as error:
+            raise self._failed(CREATE, str(error)) from error
+
+    def _run(self, number: int, step: Step, progress: Progress, machine: Machine, lock: int) -> None:
+        if step.cpu and (self._cpu or not machine.gpus):
+            try:
+                self._pip(number, step, step.cpu, lock)
+                return
+            except pip.PipFailed as error:
+                if not error.no_build:
+                    raise self._failed(step.title, str(error)) from error
+            self._check_room(self._machine(self._environments.folder), cuda=True)
+            note = f"the configured package index has no CPU build ({step.cpu[0]}): the CUDA build was installed"
+            progress.notices.append(note)
+            self._tell(number, step.title, note)
+        try:
+            self._pip(number, step, step.packages, lock)
+        except pip.PipFailed as error:
+            raise self._failed(step.title, str(error)) from error
+
+    def _pip(self, number: int, step: Step, packages: list[str], lock: int) -> None:
+        words = [self._python, "-m", "pip", "install", *step.options, *packages]
+        if step.file:
+            listed = self._path / step.file
+            listed.write_bytes((self._lists / step.file).read_bytes())
+            words += ["-r", str(listed)]
+
+        def tell(line: pip.Line) -> None:
+            self._loaded += line.loaded_bytes
+            self._tell(number, step.title, line.detail)
+
+        pip.run(words, self._path / LOG, self._environ, tell, keep=[lock])
+
+    def _finish(self, progress: Progress, site: Path) -> Environment:
+        now = iso(self._clock.time())
+        environment = Environment(
+            name=self._name,
+            tool=self._spec.tool,
+            release=self._spec.release,
+            package=self._spec.package,
+            path=str(self._path),
+            state=ToolState.READY,
+            cpu=self._cpu,
+            python=site.parent.name.removeprefix("python"),
+            interpreter=progress.interpreter,
+            steps_done=len(self._titles),
+            steps=len(self._titles),
+            packages=dict(sorted((each.name, each.version) for each in distributions(path=[str(site)]))),
+            consent=progress.consent,
+            notices=list(progress.notices),
+            variables=self._spec.environment,
+            installed_at=now,
+            size_bytes=_size(self._path),
+        )
+        found = interpreters.ask(self._python)
+        if found is not None:
+            environment = msgspec.structs.replace(environment, python=found.version)
+        checked = check(
+            environment, self._spec.probe, lambda entry: self._tell(len(self._titles), CHECK, entry), clock=self._clock
+        )
+        if not any(action.ok for entry in checked.entry_points for action in entry.actions):
+            reasons = [
+                each.reason or each.actions[0].reason for each in checked.entry_points if each.reason or each.actions
+            ]
+            why = reasons[0] if reasons else f"{self._spec.package} has no entry points"
+            raise self._failed(CHECK, f"no action can be imported: {why}")
+        self._environments.write(checked)
+        (self._path / PROGRESS).unlink(missing_ok=True)
+        return checked
+
+    def _check_room(self, machine: Machine, *, cuda: bool = False) -> None:
+        done = _size(self._path)
+        why = refusal(self._spec, machine, cpu=self._cpu, cuda_builds=cuda or bool(machine.gpus), done_bytes=done)
+        if why is not None:
+            raise why
+
+    def _site(self, progress: Progress) -> Path:
+        found = next(self._path.glob("lib/python*/site-packages"), None)
+        if found is None:
+            raise Unavailable(f"{self._path} has no site-packages; remove it with `taod tools rm {self._name}`")
+        return found
+
+    def _failed(self, title: str, why: str) -> InstallFailed:
+        return InstallFailed(
+            f"{self._name}: step {self._titles.index(title) + 1} ({title}) failed: {why}\n"
+            f"{self._path / LOG} has the whole output; the same command resumes at this step"
+        )
+
+    def _digest(self) -> str:
+        lists = [(self._lists / step.file).read_bytes() for step in self._steps if step.file]
+        return hashlib.sha256(b"\0".join([msgspec.json.encode(self._steps), *lists])).hexdigest()
+
+    def _done(self, progress: Progress, title: str) -> None:
+        progress.done.append(title)
+        self._save(progress)
+
+    def _save(self, progress: Progress) -> None:
+        write_atomically(self._path / PROGRESS, msgspec.json.encode(progress))
+
+    def _tell(self, number: int, title: str, detail: str = "") -> None:
+        self._report(
+            ToolProgress(
+                name=self._name,
+                step=number,
+                steps=len(self._titles),
+                title=title,
+                detail=detail,
+                loaded_bytes=self._loaded,
+                elapsed_s=self._clock.monotonic() - self._began,
+            )
+        )
+
+    @property
+    def _python(self) -> str:
+        return str(self._path / "bin" / "python")
+
+
+def consent_of_this_user(spec: ToolSpec, clock: Clock | None = None) -> Consent:
+    """The record of this user's consent to the tool's licence, now."""
+    clock = clock if clock is not None else SystemClock()
+    return Consent(spec.licence.name, iso(clock.time()), getpass.getuser())
+
+
+def _size(folder: Path) -> int:
+    """Disk that the files of a folder take, in bytes; links and hard links to shared files count once or not at all."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found = Path(parent, name).lstat()
+            except OSError:
+                continue
+            total += found.st_blocks * 512 // found.st_nlink
+    return total

@@ -1,0 +1,105 @@
+"""Imports each action of each entry point of a distribution: `python probe.py DISTRIBUTION FD [MODULE…]`.
+
+Writes lines of JSON to the file descriptor. Each entry point is imported in a fork, so that none finds what another has
+imported and a crash concerns one alone; the modules named are imported before, once. Python 3.8 and newer.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import pkgutil
+import signal
+import sys
+import traceback
+
+LIMIT_S = 900
+
+
+def cause(error):
+    """An exception in one line, with the file that raised it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    where = ""
+    if frames:
+        where = " ({}:{})".format(os.path.basename(frames[-1].filename), frames[-1].lineno)
+    text = " ".join(str(error).split())[:300]
+    return "{}: {}{}".format(type(error).__name__, text, where)
+
+
+def attempt(name):
+    """Import a module; why it cannot be imported, or empty."""
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        return cause(error)
+    return ""
+
+
+def checked(entry):
+    """The actions of an entry point: the modules of the package `scripts` that it imports, or that lies beside it."""
+    module = entry.value.partition(":")[0].strip()
+    reason = attempt(module)
+    if reason:
+        return {"reason": reason, "actions": []}
+    scripts = getattr(sys.modules[module], "scripts", None)
+    if scripts is None:
+        name = module.rpartition(".")[0].rpartition(".")[0] + ".scripts"
+        reason = attempt(name)
+        if reason:
+            return {"reason": reason, "actions": []}
+        scripts = sys.modules[name]
+    actions = []
+    for found in sorted(pkgutil.iter_modules(scripts.__path__), key=lambda each: each.name):
+        if not found.ispkg:
+            reason = attempt(scripts.__name__ + "." + found.name)
+            actions.append({"name": found.name, "ok": not reason, "reason": reason})
+    return {"reason": "" if actions else "it has no actions", "actions": actions}
+
+
+def write(fd, line):
+    os.write(fd, (json.dumps(line) + "\n").encode())
+
+
+def in_fork(fd, entry):
+    """Check one entry point in a child; a child that is killed or hangs is reported here."""
+    read, answer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        signal.alarm(LIMIT_S)
+        result = checked(entry)
+        with os.fdopen(answer, "w") as file:
+            json.dump(result, file)
+        os._exit(0)
+    os.close(answer)
+    with os.fdopen(read) as file:
+        text = file.read()
+    status = os.waitpid(pid, 0)[1]
+    if text:
+        result = json.loads(text)
+    elif os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        why = "its import took more than {} s".format(LIMIT_S) if name == "SIGALRM" else "its import ended by " + name
+        result = {"reason": why, "actions": []}
+    else:
+        result = {"reason": "its import ended Python with code {}".format(os.WEXITSTATUS(status)), "actions": []}
+    write(fd, dict(result, type="checked", entry=entry.name))
+
+
+def main():
+    distribution, fd = sys.argv[1], int(sys.argv[2])
+    os.set_inheritable(fd, False)
+    del sys.path[0]  # This file's own folder is no part of the environment.
+    found = importlib.metadata.distribution(distribution)
+    entries = sorted(
+        (each for each in found.entry_points if each.group == "console_scripts"), key=lambda each: each.name
+    )
+    for name in sys.argv[3:]:
+        attempt(name)
+    for entry in entries:
+        write(fd, {"type": "begun", "entry": entry.name})
+        in_fork(fd, entry)
+
+
+if __name__ == "__main__":
+    main()

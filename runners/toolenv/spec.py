@@ -1,0 +1,150 @@
+"""What each release of a tool consists of: Python, ordered installation steps, sizes, licence, compiled operators.
+
+The facts are `data/<tool>-<release>.toml`; long requirement lists lie beside them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import msgspec
+
+from taod.errors import NotFound
+
+DATA = "data"
+
+
+class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the user consents to before the package is installed."""
+
+    name: str
+    text: str
+    """Where its text is found."""
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One call of pip."""
+
+    title: str
+    packages: list[str] = []
+    file: str = ""
+    """A requirement list beside the specification, instead of or besides `packages`."""
+    cpu: list[str] = []
+    """Requirements of a machine without a GPU, instead of `packages` where the configured index has them."""
+    only: str = ""
+    """`cpu` or `gpu`: the step belongs to that kind of environment alone."""
+    options: list[str] = []
+    """Further options of `pip install`."""
+
+
+class Operators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Compiled operators of the package, and what they need to be loaded."""
+
+    title: str
+    networks: list[str]
+    glibcxx: str = ""
+    """Symbol version that the system's libstdc++ must provide: `3.4.32`."""
+    cuda: int = 0
+    """Major version of CUDA that the driver must support."""
+    without: str = ""
+    """What happens where they cannot be loaded."""
+
+
+class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the CPU compatibility layer stands in for."""
+
+    modules: list[str] = []
+    """Packages that the tool imports and that need a GPU, CUDA or MPI to be built."""
+    operators: list[str] = []
+    """Modules of the tool whose `load_ops` loads operators without a check."""
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a check imports the tool's code."""
+
+    preload: list[str] = []
+    """Modules that most entry points import; imported once, before each entry point is checked in a fork."""
+    all_or_none: bool = True
+    """Whether the entry points import all of their actions whichever is asked for, as NVIDIA's do."""
+
+
+class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One release of one tool. Sizes are in megabytes (10^6 bytes)."""
+
+    tool: str
+    release: str
+    title: str
+    package: str
+    python: str
+    """`major.minor` of CPython."""
+    licence: Licence
+    download_mb: int
+    disk_mb: int
+    step: list[Step]
+    machines: tuple[str, ...] = ("x86_64",)
+    """Processor architectures that it is built for."""
+    cpu_download_mb: int = 0
+    cpu_disk_mb: int = 0
+    """Of an environment with CPU builds; 0: the tool cannot be installed with `--cpu`."""
+    gpu_refusal: str = ""
+    """Why it cannot be installed for a GPU, where that is so, with the remedy."""
+    cuda: int = 0
+    """Major version of CUDA of its libraries; the driver must support it."""
+    needs_modules: list[str] = []
+    """Modules that the chosen interpreter must already have, such as `tensorrt`."""
+    operators: list[Operators] = []
+    layer: Layer = Layer()
+    probe: Probe = Probe()
+    environment: dict[str, str] = {}
+    """Variables of its runs."""
+
+    def steps(self, *, cpu: bool) -> list[Step]:
+        """The steps of an environment for the CPU (`cpu`) or a GPU, in order."""
+        return [step for step in self.step if step.only in ("", "cpu" if cpu else "gpu")]
+
+    def name(self, *, cpu: bool) -> str:
+        """Of its environment."""
+        return f"{self.tool}-{self.release}{'-cpu' if cpu else ''}"
+
+
+def data() -> Traversable:
+    """The folder of specifications and requirement lists."""
+    return files("runners.toolenv") / DATA
+
+
+@cache
+def specs() -> tuple[ToolSpec, ...]:
+    """All releases of all tools; of a tool the newest release first."""
+    tables = [file for file in data().iterdir() if file.name.endswith(".toml")]
+    found = [msgspec.toml.decode(file.read_bytes(), type=ToolSpec) for file in tables]
+    return tuple(sorted(sorted(found, key=_version, reverse=True), key=lambda each: each.tool))
+
+
+def spec(tool: str, release: str | None = None, known: tuple[ToolSpec, ...] | None = None) -> ToolSpec:
+    """The specification of a tool's release, the newest if none is named. Raises NotFound naming the nearest one."""
+    known = specs() if known is None else known
+    of_tool = [each for each in known if each.tool == tool]
+    if not of_tool:
+        tools = sorted({each.tool for each in known})
+        near = difflib.get_close_matches(tool, tools, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise NotFound(f"tool {tool!r} is unknown; {hint}taod can install {', '.join(tools)}")
+    if release is None:
+        return of_tool[0]
+    found = next((each for each in of_tool if each.release == release or each.release.startswith(f"{release}.")), None)
+    if found is None:
+        releases = ", ".join(each.release for each in of_tool)
+        raise NotFound(f"{tool} has no release {release!r} that taod can install; it has {releases}")
+    return found
+
+
+def _version(spec: ToolSpec) -> tuple[int, ...]:
+    return version(spec.release)
+
+
+def version(text: str) -> tuple[int, ...]:
+    """`7.3.0` for comparison; parts that are not numbers count as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))

@@ -1,0 +1,235 @@
+"""`taod tools`: NVIDIA's tools as packages, each in an environment of its own below the root. Needs no daemon."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import rich_click as click
+
+from taod.cli.support.options import config_option, configured, root_option
+from taod.cli.support.output import Columns, Output, confirm, moment, number, print_json, size, with_output, yes_option
+from taod.types.tool import Environment, ToolInfo, ToolProgress, ToolState
+
+if TYPE_CHECKING:
+    from runners.toolenv.environments import Environments
+    from runners.toolenv.spec import ToolSpec
+
+
+class Row(msgspec.Struct):
+    """One line of `taod tools ls`: an environment, or the tool of a release that is not installed."""
+
+    id: str
+    package: str
+    state: str
+    python: str = ""
+    usable: str = ""
+    disk: str = ""
+    licence: str = ""
+    path: str = ""
+
+
+COLUMNS: Columns[Row] = {
+    "name": lambda row: row.id,
+    "package": lambda row: row.package,
+    "state": lambda row: row.state,
+    "python": lambda row: row.python,
+    "usable": lambda row: row.usable,
+    "disk": lambda row: row.disk,
+    "licence": lambda row: row.licence,
+    "path": lambda row: row.path,
+}
+
+
+@click.group()
+def tools() -> None:
+    """NVIDIA's TAO tools as Python packages, without containers; the native runner uses them."""
+
+
+@tools.command("ls")
+@root_option
+@config_option
+@with_output
+def ls(out: Output, root: Path | None, config_file: Path | None) -> None:
+    """List installed tools, and those that can be installed."""
+    from runners.toolenv.catalogue import tools_of
+
+    found = tools_of(_environments(config_file, root))
+    if out.form is out.form.JSON:
+        print_json(found)
+    else:
+        out.listing([row for tool in found for row in _rows(tool)], COLUMNS)
+
+
+@tools.command("install")
+@click.argument("name", metavar="TOOL")
+@click.option("--release", metavar="R", help="Release to install, such as 5.1.0; the newest without it.")
+@click.option("--python", metavar="PATH", help="Interpreter to use; else one of the right version is searched.")
+@click.option("--cpu", is_flag=True, help="Add a layer that runs the tool on the CPU: slow, for trials and tests.")
+@click.option("--accept-license", is_flag=True, help="Accept the package's licence without being asked.")
+@root_option
+@config_option
+@with_output
+def install(
+    out: Output,
+    name: str,
+    release: str | None,
+    python: str | None,
+    cpu: bool,
+    accept_license: bool,
+    root: Path | None,
+    config_file: Path | None,
+) -> None:
+    """Install a tool from the configured package index, or resume an installation that was interrupted."""
+    from runners.toolenv.install import Installer, consent_of_this_user
+    from runners.toolenv.spec import spec
+
+    environments, wanted = _environments(config_file, root), spec(name, release)
+    ready = any(each.name == wanted.name(cpu=cpu) for each in environments.ready())
+    agreed = ready or accept_license or _agrees(wanted)
+    with _progress(out) as report, _interruptible(wanted.name(cpu=cpu)):
+        installer = Installer(environments, wanted, cpu=cpu, report=report)
+        made = installer.install(consent_of_this_user(wanted) if agreed else None, python=python)
+    if out.form is out.form.TABLE and ready:
+        out.say(f"{made.name} is installed already: {made.path}")
+    elif out.form is out.form.TABLE:
+        _show(out, made)
+    else:
+        _answer(out, made)
+
+
+@tools.command("check")
+@click.argument("name", metavar="NAME")
+@root_option
+@config_option
+@with_output
+def check(out: Output, name: str, root: Path | None, config_file: Path | None) -> None:
+    """Import every action of an installed tool again; exit 1 when none can be used."""
+    from runners.toolenv.catalogue import check_again
+
+    with _progress(out) as report:
+        checked = check_again(_environments(config_file, root), name, report)
+    if out.form is out.form.TABLE:
+        _show(out, checked)
+    else:
+        _answer(out, checked)
+    raise SystemExit(0 if any(action.ok for entry in checked.entry_points for action in entry.actions) else 1)
+
+
+@tools.command("rm")
+@click.argument("name", metavar="NAME")
+@yes_option
+@root_option
+@config_option
+@with_output
+def rm(out: Output, name: str, yes: bool, root: Path | None, config_file: Path | None) -> None:
+    """Remove an installed tool, or what an interrupted installation left."""
+    environments = _environments(config_file, root)
+    found = environments.get(name)
+    confirm([f"{found.path} will be removed ({size(found.size_bytes) or 'incomplete'})."], yes)
+    environments.remove(name)
+    out.changed(found, f"{name} is removed.", id=name)
+
+
+def _environments(config_file: Path | None, root: Path | None) -> Environments:
+    from runners.toolenv.environments import Environments
+
+    return Environments(configured(config_file, root).tools_folder)
+
+
+def _rows(tool: ToolInfo) -> Iterator[Row]:
+    for each in tool.environments:
+        state = str(each.state)
+        if each.state is not ToolState.READY:
+            state += f" ({each.steps_done} of {each.steps} steps)"
+        usable = [entry for entry in each.entry_points if any(action.ok for action in entry.actions)]
+        yield Row(
+            each.name,
+            each.label,
+            state,
+            each.python,
+            f"{len(usable)} of {len(each.entry_points)} networks" if each.entry_points else "",
+            size(each.size_bytes) if each.size_bytes else "",
+            "accepted" if each.consent else "",
+            each.path,
+        )
+    if not tool.environments:
+        disk = size((tool.disk_mb or tool.cpu_disk_mb) * 10**6)
+        label = f"{tool.package} {tool.release}"
+        yield Row(tool.tool, label, "not installed", tool.python, disk=disk, licence=tool.licence)
+
+
+def _agrees(wanted: ToolSpec) -> bool:
+    """Ask a person at a terminal; elsewhere the option alone counts."""
+    if not sys.stdin.isatty():
+        return False
+    click.echo(f"{wanted.package} {wanted.release}: {wanted.licence.name} ({wanted.licence.text}).", err=True)
+    return click.confirm("Do you accept this licence?", err=True)
+
+
+def _show(out: Output, made: Environment) -> None:
+    out.say(f"{made.name}: {made.label}, Python {made.python}, {size(made.size_bytes)} at {made.path}")
+    for note in made.notices:
+        out.say(f"  note: {note}")
+    for entry in made.entry_points:
+        usable = [action.name for action in entry.actions if action.ok]
+        if usable:
+            out.say(f"  ✓ {entry.name}: {', '.join(usable)}")
+        failed = next((action for action in entry.actions if not action.ok), None)
+        if entry.reason or failed is not None:
+            reason = entry.reason or (f"{failed.name}: {failed.reason}" if failed else "")
+            out.say(f"  ✗ {entry.name}: {reason}")
+    count = number(sum(any(action.ok for action in entry.actions) for entry in made.entry_points), "network")
+    out.say(f"{count} of {len(made.entry_points)} can be used; checked {moment(made.checked_at)}")
+
+
+def _answer(out: Output, made: Environment) -> None:
+    if out.form is out.form.JSON:
+        print_json(made)
+    else:
+        out.ids([made.name])
+
+
+@contextmanager
+def _progress(out: Output) -> Iterator[Callable[[ToolProgress], None]]:
+    """A live line on a terminal; elsewhere a line for each step."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = out.aside
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    shown: set[tuple[int, str]] = set()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        line = progress.add_task("")
+
+        def report(at: ToolProgress) -> None:
+            loaded = f", {size(at.loaded_bytes)}" if at.loaded_bytes else ""
+            text = f"{at.name} step {at.step} of {at.steps}: {at.title} {at.detail}{loaded}"
+            progress.update(line, description=text)
+            first = (at.step, at.title)
+            if not console.is_terminal and first not in shown:
+                shown.add(first)
+                console.print(f"{text} ({at.elapsed_s:.0f} s)", markup=False, highlight=False, soft_wrap=True)
+
+        yield report
+
+
+@contextmanager
+def _interruptible(name: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the installation in order: its pip first."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"taod: {name} is not complete; the same command resumes its installation", err=True)
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,135 @@
+"""Tool environments: NVIDIA's packages installed by taod, each with its dependencies in a virtual environment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ToolState(StrEnum):
+    """What an environment can be used for."""
+
+    READY = "ready"
+    INCOMPLETE = "incomplete"
+    """Its installation was interrupted or failed; the next one resumes it. Never used by a run."""
+    INSTALLING = "installing"
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """Who accepted which licence, and when."""
+
+    licence: str
+    accepted_at: str
+    accepted_by: str
+    """Name of the operating system's user."""
+
+
+class ActionCheck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether an action's code could be imported in the environment."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+
+
+class EntryPoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An executable of the tool with its actions, as imported by the last check."""
+
+    name: str
+    actions: list[ActionCheck] = []
+    reason: str = ""
+    """Why the executable itself cannot be used; its actions are then unknown."""
+
+    def offers(self, action: str) -> bool:
+        """Whether the last check could import this action."""
+        return any(each.name == action and each.ok for each in self.actions)
+
+
+class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An installed tool: a virtual environment below the tools folder."""
+
+    name: str
+    """`<tool>-<release>`, with `-cpu` for the CPU compatibility layer: the name of its folder."""
+    tool: str
+    release: str
+    package: str
+    path: str
+    state: ToolState
+    cpu: bool = False
+    """With the compatibility layer that runs GPU code on the CPU: slow, for trials and tests."""
+    python: str = ""
+    """Version of its interpreter: `3.12.1`."""
+    interpreter: str = ""
+    """The interpreter that it was created from."""
+    steps_done: int = 0
+    steps: int = 0
+    packages: dict[str, str] = {}
+    """Exact version of each installed distribution."""
+    consent: Consent | None = None
+    entry_points: list[EntryPoint] = []
+    notices: list[str] = []
+    """Restrictions found at the installation, such as operators that cannot be loaded on this machine."""
+    variables: dict[str, str] = {}
+    """What the tool's runs need in their environment."""
+    installed_at: str = ""
+    checked_at: str = ""
+    size_bytes: int = 0
+
+    @property
+    def label(self) -> str:
+        """`nvidia-tao-pytorch 7.3.0 (CPU layer)`."""
+        return f"{self.package} {self.release}{' (CPU layer)' if self.cpu else ''}"
+
+    def entry_point(self, name: str) -> EntryPoint | None:
+        return next((each for each in self.entry_points if each.name == name), None)
+
+    def offers(self, entry: str, action: str) -> bool:
+        """Whether a run may use it for this action: it is whole, and its last check could import the action."""
+        found = self.entry_point(entry) if self.state is ToolState.READY else None
+        return found is not None and found.offers(action)
+
+
+class ToolInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One release of one tool that taod can install, and its environments here."""
+
+    tool: str
+    release: str
+    package: str
+    title: str
+    python: str
+    """Version of Python that it needs: `3.12`."""
+    licence: str
+    download_mb: int
+    disk_mb: int
+    cpu_download_mb: int
+    cpu_disk_mb: int
+    environments: list[Environment] = []
+
+
+class ToolInstall(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to install a tool."""
+
+    accept_license: bool = False
+    """The package is installed only when its licence is accepted."""
+    release: str | None = None
+    """Its newest release if not given."""
+    cpu: bool = False
+    python: str | None = None
+    """Path of the interpreter; else one is searched."""
+
+
+class ToolProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far an installation or a check is."""
+
+    name: str
+    """Of the environment."""
+    step: int
+    steps: int
+    title: str
+    """Of the step: `PyTorch`."""
+    detail: str = ""
+    """The package or entry point at hand."""
+    loaded_bytes: int = 0
+    """Downloaded or taken from the cache so far, all steps together."""
+    elapsed_s: float = 0.0
