@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
+from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from runners.environment import GPU, LEASED, Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
+from runners.toolenv.environments import Environments
 from taod.config import NativeConfig
+from taod.types.tool import TOOL, Environment
 
 ENTRY_POINTS = {
     ("object_detection", "convert"): "detectnet_v2",
@@ -32,6 +38,8 @@ DEPLOY_TOOLS = "nvidia-tao-deploy"
 """The distribution that builds TensorRT engines."""
 DEPLOY_PACKAGE = b"nvidia_tao_deploy"
 _SCRIPT_BYTES = 4096
+COMMAND_LINES = ("5",)
+"""Releases whose command lines the catalogue writes; installed tools of other releases are not used."""
 DEPLOY_IMAGE = "tao-deploy"
 """The kind of image of command lines that only the deploy tools understand."""
 
@@ -41,18 +49,28 @@ class Native(LocalRunner):
 
     name = "native"
 
-    def __init__(self, config: NativeConfig | None = None, rules: Rules | None = None, *, cpu_slots: int = 1) -> None:
+    def __init__(
+        self,
+        config: NativeConfig | None = None,
+        rules: Rules | None = None,
+        *,
+        cpu_slots: int = 1,
+        tools: Path | None = None,
+    ) -> None:
+        """`tools`: the folder of managed tool environments, which are searched after the configured folders."""
         super().__init__(rules)
         config = config or NativeConfig()
         self._venv = Path(config.venv).expanduser().absolute() if config.venv else None
         folders = [Path(folder).expanduser().absolute() for folder in config.path]
         self._folders = ([self._venv / "bin"] if self._venv else []) + folders
         self._threads = threads_per_slot(0, cpu_slots)
+        self._tools = None if tools is None else Environments(tools)
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
         deployed = action == DEPLOYED
-        if self._find(entry, deployed=deployed) is not None:
+        subtask = _subtask(network, action)
+        if self._find(entry, subtask, deployed=deployed) is not None:
             return Verdict(True)
         if deployed:
             return Verdict(
@@ -60,44 +78,108 @@ class Native(LocalRunner):
                 f"there is no executable {entry!r} of {DEPLOY_TOOLS}",
                 f"install {DEPLOY_TOOLS} in an environment of its own, and name its bin folder in runner.native.path",
             )
+        other = self._tools.find(entry, subtask) if self._tools is not None else None
+        if other is not None:
+            return Verdict(
+                False,
+                f"{other.label} in {other.path} has it, and taod's command lines are of release "
+                f"{' or '.join(COMMAND_LINES)}",
+                "use another runner",
+            )
         return Verdict(
             False,
             f"there is no executable {entry!r}",
-            "install the TAO wheel that has it, and name its folder in runner.native.path or runner.native.venv",
+            "install the tool that has it (`taod tools ls`), or name its folder in runner.native.path or "
+            "runner.native.venv",
         )
 
     def describe(self, request: RunRequest) -> Launch:
-        entry = request.command.argv[0]
-        program = self._find(entry, deployed=request.command.image == DEPLOY_IMAGE)
-        if program is None:
-            raise StartFailed(f"there is no executable {entry!r} in runner.native.path, runner.native.venv or PATH")
+        entry, *words = request.command.argv
+        found = self._find(entry, words[0] if words else "", deployed=request.command.image == DEPLOY_IMAGE)
+        if found is None:
+            raise StartFailed(
+                f"there is no executable {entry!r} in runner.native.path, runner.native.venv, an installed tool or PATH"
+            )
         environment = {"PATH": self._search_path()}
         if self._venv:
             environment["VIRTUAL_ENV"] = str(self._venv)
+        if (tool := found.environment) is not None:
+            # The entry points start `python` and `torchrun` by name.
+            path = os.pathsep.join([f"{tool.path}/bin", environment["PATH"]])
+            environment |= tool.variables | {"PATH": path, "VIRTUAL_ENV": tool.path}
         environment |= of_run(request, self.rules.extra, threads=self._threads)
+        if label := _label(found, entry):
+            environment[TOOL] = label
         if gpus := [device.id for device in request.devices if device.kind == GPU]:
             modules = [str(LEASE_GUARD), *filter(None, [environment.get("PYTHONPATH")])]
             environment |= {LEASED: ",".join(gpus), "PYTHONPATH": os.pathsep.join(modules)}
-        return Launch(request.command.words(program), environment)
+        return Launch(request.command.words(found.program), environment)
 
     def version(self, network: str) -> str | None:
         """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.
 
         Read from what was installed beside it; nothing is run.
         """
-        program = self._find(network)
-        return None if program is None else _package(program, network)
+        found = self._find(network, "train")
+        return None if found is None else _label(found, network) or None
 
-    def _find(self, entry: str, *, deployed: bool = False) -> str | None:
-        """The first executable of that name; `deployed`: of those of the deploy tools, else of the others."""
-        for folder in self._search_path().split(os.pathsep):
-            found = shutil.which(entry, path=folder)
-            if found is not None and _is_deploy_tool(found, entry) == deployed:
-                return str(Path(found).absolute())
-        return None
+    def tool(self, network: str, action: str) -> str:
+        """The tool that would do it, its version and its environment: `nvidia-tao-pytorch 7.3.0 in /…`; or empty."""
+        entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
+        found = self._find(entry, _subtask(network, action), deployed=action == DEPLOYED)
+        if found is None or not (label := _label(found, entry)):
+            return ""
+        return f"{label} in {found.environment.path if found.environment else Path(found.program).parent.parent}"
+
+    def _find(self, entry: str, subtask: str, *, deployed: bool = False) -> _Found | None:
+        """The first executable of that name: in the configured folders, an installed tool, or on PATH.
+
+        `deployed`: of those of the deploy tools, else of the others.
+        """
+        program = _which(entry, map(str, self._folders), deployed=deployed)
+        if program is not None:
+            return _Found(program)
+        tool = self._tools.find(entry, subtask, releases=COMMAND_LINES) if self._tools is not None else None
+        if tool is not None and (tool.package == DEPLOY_TOOLS) == deployed:
+            return _Found(f"{tool.path}/bin/{entry}", tool)
+        program = _which(entry, os.environ.get("PATH", os.defpath).split(os.pathsep), deployed=deployed)
+        return None if program is None else _Found(program)
 
     def _search_path(self) -> str:
         return os.pathsep.join([*map(str, self._folders), os.environ.get("PATH", os.defpath)])
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """An executable, and the managed environment that it is in."""
+
+    program: str
+    environment: Environment | None = None
+
+
+def _subtask(network: str, action: str) -> str:
+    """The word behind the executable: dataset types have conversions of their own name."""
+    return "dataset_convert" if (network, action) in ENTRY_POINTS else action
+
+
+def _which(entry: str, folders: Iterable[str], *, deployed: bool) -> str | None:
+    for folder in folders:
+        found = shutil.which(entry, path=folder)
+        if found is not None and _is_deploy_tool(found, entry) == deployed:
+            return str(Path(found).absolute())
+    return None
+
+
+def _label(found: _Found, entry: str) -> str:
+    """`nvidia-tao-pytorch 5.0.0`, or empty where nothing beside the executable names its distribution."""
+    if found.environment is not None:
+        return found.environment.label
+    return _package_at(found.program, entry, Path(found.program).stat().st_mtime_ns) or ""
+
+
+@lru_cache
+def _package_at(program: str, entry: str, changed_ns: int) -> str | None:
+    """`_package`, read again only after the executable changed."""
+    return _package(program, entry)
 
 
 def _package(program: str, entry: str) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,12 +53,15 @@ class RunnerRegistry:
             self._check(rule.runner, f"runner.rule for {rule.network} {rule.action}")
 
     @classmethod
-    def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1) -> RunnerRegistry:
-        """`cpu_slots`: among how many runs the cores are shared. Raises ConfigError naming the runners known."""
+    def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1, tools: Path | None = None) -> RunnerRegistry:
+        """`cpu_slots`: among how many runs the cores are shared; `tools`: the folder of managed tool environments.
+
+        Raises ConfigError naming the runners known.
+        """
         rules = Rules.of(config)
         makers: dict[str, Callable[[], Runner]] = {
             "docker": lambda: Docker(config.docker, rules, cpu_slots=cpu_slots),
-            "native": lambda: Native(config.native, rules, cpu_slots=cpu_slots),
+            "native": lambda: Native(config.native, rules, cpu_slots=cpu_slots, tools=tools),
             "embedded": lambda: Embedded(config.embedded, rules, cpu_slots=cpu_slots),
             "slurm": lambda: Slurm(config.slurm, rules),
         }
@@ -115,6 +119,12 @@ class RunnerRegistry:
     def able(self, network: str, action: str) -> list[str]:
         """Names of the runners that can do it, best first."""
         return [name for name in self._candidates(network, action) if self.get(name).can(network, action).can]
+
+    def tool(self, network: str, action: str) -> str:
+        """The tool, version and environment with which the best runner would do it; empty where it does not tell."""
+        able = self.able(network, action)
+        runner = self.get(able[0]) if able else None
+        return runner.tool(network, action) if isinstance(runner, Native) else ""
 
     def _candidates(self, network: str, action: str) -> list[str]:
         for rule in self._rules:

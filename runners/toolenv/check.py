@@ -17,7 +17,7 @@ from taod.types.tool import ActionCheck, EntryPoint, Environment
 PROBE = Path(__file__).parent / "layer" / "probe.py"
 
 
-class _Begun(msgspec.Struct, tag="begun"):
+class _Started(msgspec.Struct, tag="started"):
     entry: str
 
 
@@ -28,9 +28,9 @@ class _Checked(msgspec.Struct, tag="checked"):
 
 
 def check(
-    environment: Environment, probe: Probe, tell: Callable[[str], None], *, clock: Clock | None = None
+    environment: Environment, probe: Probe, notify: Callable[[str], None], *, clock: Clock | None = None
 ) -> Environment:
-    """The environment with its entry points as they can be imported now; `tell` hears of each before it is imported.
+    """The environment with its entry points as they can be imported now; `notify` hears of each before it is imported.
 
     Raises Unavailable where its Python cannot be run.
     """
@@ -54,9 +54,9 @@ def check(
         os.close(write)
     with os.fdopen(read, "rb") as lines:
         for line in lines:
-            each = msgspec.json.decode(line, type=_Begun | _Checked)
-            if isinstance(each, _Begun):
-                tell(each.entry)
+            each = msgspec.json.decode(line, type=_Started | _Checked)
+            if isinstance(each, _Started):
+                notify(each.entry)
             else:
                 found.append(_entry(each, all_or_none=probe.all_or_none))
     assert process.stderr is not None

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import msgspec
 
-from runners.toolenv import cpu_layer, interpreters, pip
+from runners.toolenv import interpreters, own_modules, pip
 from runners.toolenv.check import check
 from runners.toolenv.environments import LOG, PROGRESS, Environments, Progress, write_atomically
 from runners.toolenv.interpreters import Interpreter
 from runners.toolenv.machine import Machine, examine
-from runners.toolenv.preconditions import notices, refusal
+from runners.toolenv.preconditions import notices, obstacle
 from runners.toolenv.spec import Step, ToolSpec, data
 from taod.clock import Clock, SystemClock, iso
 from taod.errors import BadRequest, TaodError, Unavailable
@@ -91,11 +91,12 @@ class Installer:
             self._loaded = 0
             for number, step in enumerate(self._steps, start=2):
                 if step.title not in progress.done:
-                    self._tell(number, step.title)
+                    self._notify(number, step.title)
                     self._run(number, step, progress, machine, lock)
                     self._done(progress, step.title)
+            own_modules.supply(site, self._spec.supplies)
             if self._cpu:
-                cpu_layer.add(self._path, site, self._spec.layer)
+                own_modules.add_layer(self._path, site, self._spec.layer)
             return self._finish(progress, site)
 
     def _begin(self, consent: Consent, python: str | None, machine: Machine) -> Progress:
@@ -125,7 +126,7 @@ class Installer:
             consent=consent,
         )
         self._save(progress)
-        self._tell(1, CREATE, f"Python {found.version} at {found.path}")
+        self._notify(1, CREATE, f"Python {found.version} at {found.path}")
         self._create(found)
         self._done(progress, CREATE)
         return progress
@@ -169,7 +170,7 @@ class Installer:
             self._check_room(self._machine(self._environments.folder), cuda=True)
             note = f"the configured package index has no CPU build ({step.cpu[0]}): the CUDA build was installed"
             progress.notices.append(note)
-            self._tell(number, step.title, note)
+            self._notify(number, step.title, note)
         try:
             self._pip(number, step, step.packages, lock)
         except pip.PipFailed as error:
@@ -182,11 +183,11 @@ class Installer:
             listed.write_bytes((self._lists / step.file).read_bytes())
             words += ["-r", str(listed)]
 
-        def tell(line: pip.Line) -> None:
+        def notify(line: pip.Line) -> None:
             self._loaded += line.loaded_bytes
-            self._tell(number, step.title, line.detail)
+            self._notify(number, step.title, line.detail)
 
-        pip.run(words, self._path / LOG, self._environ, tell, keep=[lock])
+        pip.run(words, self._path / LOG, self._environ, notify, keep=[lock])
 
     def _finish(self, progress: Progress, site: Path) -> Environment:
         now = iso(self._clock.time())
@@ -212,8 +213,9 @@ class Installer:
         found = interpreters.ask(self._python)
         if found is not None:
             environment = msgspec.structs.replace(environment, python=found.version)
+        last = len(self._titles)
         checked = check(
-            environment, self._spec.probe, lambda entry: self._tell(len(self._titles), CHECK, entry), clock=self._clock
+            environment, self._spec.probe, lambda entry: self._notify(last, CHECK, entry), clock=self._clock
         )
         if not any(action.ok for entry in checked.entry_points for action in entry.actions):
             reasons = [
@@ -227,7 +229,7 @@ class Installer:
 
     def _check_room(self, machine: Machine, *, cuda: bool = False) -> None:
         done = _size(self._path)
-        why = refusal(self._spec, machine, cpu=self._cpu, cuda_builds=cuda or bool(machine.gpus), done_bytes=done)
+        why = obstacle(self._spec, machine, cpu=self._cpu, cuda_builds=cuda or bool(machine.gpus), done_bytes=done)
         if why is not None:
             raise why
 
@@ -254,7 +256,7 @@ class Installer:
     def _save(self, progress: Progress) -> None:
         write_atomically(self._path / PROGRESS, msgspec.json.encode(progress))
 
-    def _tell(self, number: int, title: str, detail: str = "") -> None:
+    def _notify(self, number: int, title: str, detail: str = "") -> None:
         self._report(
             ToolProgress(
                 name=self._name,

@@ -68,7 +68,7 @@ def given(path: str, wanted: str, modules: list[str]) -> Interpreter:
     found = ask(path, modules)
     if found is None:
         raise BadRequest(f"--python {path}: it cannot be run as a Python; name an interpreter of CPython {wanted}")
-    if why := refusal(found, wanted, modules):
+    if why := obstacle(found, wanted, modules):
         raise BadRequest(f"--python {path}: {why}; name another interpreter, or leave the option out")
     return found
 
@@ -78,27 +78,27 @@ def search(wanted: str, modules: list[str], environ: Mapping[str, str] = os.envi
 
     Raises BadRequest that lists what was found and what to do.
     """
-    refused: list[str] = []
+    rejected: list[str] = []
     for program in _candidates(wanted, environ):
         found = ask(program, modules)
         if found is None:
             continue
-        why = refusal(found, wanted, modules)
+        why = obstacle(found, wanted, modules)
         if not why:
             return found
         if found.minor == wanted:
-            refused.append(f"{found.path} {why}")
+            rejected.append(f"{found.path} {why}")
     found = _through_uv(wanted, modules, environ)
     if found is not None:
         return found
-    seen = f" ({'; '.join(dict.fromkeys(refused))})" if refused else ""
+    seen = f" ({'; '.join(dict.fromkeys(rejected))})" if rejected else ""
     raise BadRequest(
         f"no CPython {wanted} was found on PATH, in a version manager's folder or through uv{seen}; "
         f"install one (`uv python install {wanted}`, pyenv, or your distribution), or name it with --python PATH"
     )
 
 
-def refusal(found: Interpreter, wanted: str, modules: list[str]) -> str:
+def obstacle(found: Interpreter, wanted: str, modules: list[str]) -> str:
     """Why an interpreter cannot be used, or empty."""
     if found.implementation != "CPython" or found.minor != wanted:
         return f"is {found.implementation} {found.version}, and the tool needs CPython {wanted}"
@@ -138,6 +138,6 @@ def _through_uv(wanted: str, modules: list[str], environ: Mapping[str, str]) -> 
             return None
         if words[1] == "find" and done.returncode == 0:
             found = ask(done.stdout.strip(), modules)
-            if found is not None and not refusal(found, wanted, modules):
+            if found is not None and not obstacle(found, wanted, modules):
                 return found
     return None

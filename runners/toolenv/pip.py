@@ -75,7 +75,7 @@ def parse(line: str) -> Line | None:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """pip's environment: the caller's, with its index settings and without what would install elsewhere."""
+    """pip's environment: the caller's, with its index settings and without what would install into another place."""
     return {name: value for name, value in environ.items() if name not in _FOREIGN} | _SET
 
 
@@ -83,7 +83,7 @@ def run(
     words: Sequence[str],
     log: Path,
     environ: Mapping[str, str],
-    tell: Callable[[Line], None],
+    notify: Callable[[Line], None],
     *,
     keep: Sequence[int] = (),
 ) -> None:
@@ -116,7 +116,7 @@ def run(
                 if line is not None and line.error:
                     errors.append(line.error)
                 elif line is not None:
-                    tell(line)
+                    notify(line)
             code = process.wait()
         except BaseException:
             process.terminate()

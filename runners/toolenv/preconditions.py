@@ -10,7 +10,9 @@ MB = 10**6
 GB = 10**9
 
 
-def refusal(spec: ToolSpec, machine: Machine, *, cpu: bool, cuda_builds: bool, done_bytes: int = 0) -> TaodError | None:
+def obstacle(
+    spec: ToolSpec, machine: Machine, *, cpu: bool, cuda_builds: bool, done_bytes: int = 0
+) -> TaodError | None:
     """Why the tool cannot be installed on this machine; None where it can.
 
     `cpu`: with the compatibility layer. `cuda_builds`: CUDA builds of libraries are installed, which are larger.
@@ -23,8 +25,8 @@ def refusal(spec: ToolSpec, machine: Machine, *, cpu: bool, cuda_builds: bool, d
         )
     if cpu and not spec.cpu_disk_mb:
         return BadRequest(f"{spec.tool} {spec.release} needs a GPU; --cpu is not available for it")
-    if not cpu and spec.gpu_refusal:
-        return BadRequest(f"{spec.tool} {spec.release}: {spec.gpu_refusal}")
+    if not cpu and spec.gpu_obstacle:
+        return BadRequest(f"{spec.tool} {spec.release}: {spec.gpu_obstacle}")
     if not cpu and machine.gpus and spec.cuda > machine.cuda:
         return BadRequest(
             f"{spec.tool} {spec.release} needs a driver for CUDA {spec.cuda}, and driver {machine.driver} supports "
@@ -48,12 +50,12 @@ def notices(spec: ToolSpec, machine: Machine, *, cpu: bool) -> list[str]:
     elif not machine.gpus:
         found.append("no GPU was found here: its networks cannot train; add --cpu to try them on the CPU")
     for each in spec.operators:
-        if why := _operators_refusal(each.glibcxx, each.cuda, machine):
+        if why := _operators_obstacle(each.glibcxx, each.cuda, machine):
             found.append(f"{', '.join(each.networks)}: {each.title} cannot be loaded ({why}){_then(each.without)}")
     return found
 
 
-def _operators_refusal(glibcxx: str, cuda: int, machine: Machine) -> str:
+def _operators_obstacle(glibcxx: str, cuda: int, machine: Machine) -> str:
     why = []
     if glibcxx and version(machine.glibcxx) < version(glibcxx):
         have = f"the system's is {machine.glibcxx}" if machine.glibcxx else "there is no libstdc++"

@@ -89,7 +89,7 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_download_mb: int = 0
     cpu_disk_mb: int = 0
     """Of an environment with CPU builds; 0: the tool cannot be installed with `--cpu`."""
-    gpu_refusal: str = ""
+    gpu_obstacle: str = ""
     """Why it cannot be installed for a GPU, where that is so, with the remedy."""
     cuda: int = 0
     """Major version of CUDA of its libraries; the driver must support it."""
@@ -97,6 +97,8 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Modules that the chosen interpreter must already have, such as `tensorrt`."""
     operators: list[Operators] = []
     layer: Layer = Layer()
+    supplies: list[str] = []
+    """Packages that the tool imports, no index has, and taod supplies the part of that is used."""
     probe: Probe = Probe()
     environment: dict[str, str] = {}
     """Variables of its runs."""

@@ -46,6 +46,7 @@ class Networks:
                 takes_spec=network.takes_spec(action),
                 may_follow=network.may_follow(action),
                 needs_parent=network.needs_parent(action),
+                tool=self._runners.tool(name, action),
             )
             for action in network.actions
         ]

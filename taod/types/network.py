@@ -68,6 +68,8 @@ class ActionInfo(msgspec.Struct):
     may_follow: list[str] = []
     """Actions whose finished job it can work on."""
     needs_parent: bool = False
+    tool: str = ""
+    """Package, version and environment of the tool that the first runner would use, where the runner tells."""
 
 
 class ParameterInfo(msgspec.Struct, omit_defaults=True):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
+
+TOOL = "TAOD_TOOL"
+"""Variable of a run that names its tool's package and version."""
 
 
 class ToolState(StrEnum):
@@ -133,3 +137,10 @@ class ToolProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     loaded_bytes: int = 0
     """Downloaded or taken from the cache so far, all steps together."""
     elapsed_s: float = 0.0
+
+
+def tool_of(environment: Mapping[str, str]) -> str:
+    """The tool of a run, from what taod set in its environment: `nvidia-tao-pytorch 7.3.0 in /…`; or empty."""
+    if not environment.get(TOOL):
+        return ""
+    return " in ".join(environment[name] for name in (TOOL, "VIRTUAL_ENV") if environment.get(name))

@@ -97,7 +97,7 @@ def main():
     for name in sys.argv[3:]:
         attempt(name)
     for entry in entries:
-        write(fd, {"type": "begun", "entry": entry.name})
+        write(fd, {"type": "started", "entry": entry.name})
         in_fork(fd, entry)
 
 

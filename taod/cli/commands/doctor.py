@@ -90,11 +90,34 @@ def _runners(config: Config) -> Iterator[CheckResult]:
     from runners.docker import doctor as docker
     from runners.registry import RunnerRegistry
 
-    registry = RunnerRegistry.from_config(config.runner)
+    registry = RunnerRegistry.from_config(config.runner, tools=config.tools_folder)
     choice = registry.choose("classification_pyt", "train")
     chosen = choice.runner.name if choice.runner else choice.reason
     yield CheckResult(choice.runner is not None, "runners", f"classification_pyt train: {chosen}", choice.remedy)
     yield from (CheckResult(*check) for check in docker.examine(config.runner))
+    yield from _tools(config)
+
+
+def _tools(config: Config) -> Iterator[CheckResult]:
+    from runners.toolenv.environments import Environments
+    from taod.types.tool import ToolState
+
+    found = Environments(config.tools_folder).all()
+    if not found:
+        yield CheckResult(True, "tools", "none is installed as a package", "`taod tools ls` shows what there is")
+    for each in found:
+        cpu = " --cpu" if each.cpu else ""
+        resume = (
+            f"`taod tools install {each.tool} --release {each.release}{cpu}` resumes it; `taod tools rm` removes it"
+        )
+        if each.state is ToolState.INSTALLING:
+            yield CheckResult(True, "tools", f"{each.name}: being installed, {each.steps_done} of {each.steps} steps")
+        elif each.state is ToolState.INCOMPLETE:
+            yield CheckResult(True, "tools", f"{each.name}: {each.steps_done} of {each.steps} steps installed", resume)
+        else:
+            usable = sum(any(action.ok for action in entry.actions) for entry in each.entry_points)
+            counts = f"{usable} of {len(each.entry_points)} networks"
+            yield CheckResult(True, "tools", f"{each.name}: {each.label}, {counts}, at {each.path}")
 
 
 def _devices(config: Config) -> Iterator[CheckResult]:

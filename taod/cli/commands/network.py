@@ -38,10 +38,12 @@ COLUMNS: Columns[NetworkInfo] = {
     "data": lambda network: network.dataset_type,
     "image": lambda network: network.image,
     "actions": _actions,
+    "tool": lambda network: ", ".join(dict.fromkeys(action.tool for action in network.actions if action.tool)),
 }
 ACTIONS: Columns[ActionInfo] = {
     "action": lambda action: action.name,
     "runners here": lambda action: ", ".join(action.runners) or "—",
+    "tool": lambda action: action.tool,
     "specification": lambda action: "yes" if action.takes_spec else "none",
 }
 

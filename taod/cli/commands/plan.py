@@ -12,6 +12,7 @@ from taod.cli.support.output import Output, with_output
 from taod.cli.support.resolve import job_id, owner_id
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
+from taod.types.tool import tool_of
 from taod.types.warning_text import text
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _show(out: Output, job: PlannedJob, *, with_spec: bool) -> None:
             ("command", shlex.join(job.argv)),
             ("executes", shlex.join(job.executes)),
             ("runner", job.runner or "none"),
+            ("tool", tool_of(job.environment)),
             ("image", job.image),
             ("devices", str(job.devices_wanted)),
             ("environment", "\n".join(f"{name}={value}" for name, value in job.environment.items())),

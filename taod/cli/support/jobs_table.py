@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taod.cli.support.output import Columns, Output, moment, number, short
 from taod.types.job import HistoryEntry, Job, JobDetail, JobView, Kpi
 from taod.types.state import State, Status
+from taod.types.tool import tool_of
 from taod.types.warning_text import text
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def show(out: Output, detail: JobDetail) -> None:
             ("eta", job.result.eta),
             ("metric", _metric(job)),
             ("runner", job.runner),
+            ("tool", process and tool_of(process.environment)),
             ("devices", job.devices),
             ("attempts", job.attempt),
             ("command", process and " ".join(process.command)),

@@ -22,6 +22,8 @@ from taod.types.tool import ActionCheck, Environment, ToolProgress, ToolState
 
 from .wheels import MACHINE, PYTHON, index, pip_settings, sdist, tool_spec, wheel
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 Install = Callable[..., Environment]
 GPU = msgspec.structs.replace(MACHINE, gpus=1, cuda=13, driver="580.65")
 REPOSITORY = Path(__file__).parents[3]
