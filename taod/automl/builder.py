@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 
 from store.records import ModelRecord, SweepRecord
-from taod.automl import fidelity, space
+from taod.automl import space
 from taod.automl.algorithms import algorithm
 from taod.catalogue.network import Network, of
 from taod.catalogue.schema import merge
+from taod.catalogue.training_length import length, length_field
 from taod.config import AutomlConfig
 from taod.errors import BadRequest
 from taod.types.sweep import SweepSettings
@@ -41,7 +42,7 @@ def design(
     metric = model.metric if model.metric != UNSET else network.metric
     if not metric:
         raise BadRequest(f"metric: {network.name} has no main metric; set metric to one that its training reports")
-    if chosen.in_rungs and fidelity.length_field(network) is None:
+    if chosen.in_rungs and length_field(network) is None:
         raise BadRequest(
             f"automl_algorithm {chosen.name!r} trains in parts, and {network.name} has no field for its epochs; "
             "use Bayesian"
@@ -65,7 +66,7 @@ def design(
         epoch_multiplier=model.epoch_multiplier,
         delete_checkpoints=model.automl_delete_intermediate_ckpt,
         max_parallel=config.max_parallel,
-        epochs=fidelity.length(network, whole),
+        epochs=length(network, whole),
         value=config.value,
         patience=config.patience,
         max_epochs=config.max_epochs,

@@ -1,4 +1,4 @@
-"""How long a network trains: the field of its specification that says so, and a trial's specification for one rung."""
+"""A trial's specification for one rung: its epochs, and the intervals that depend on them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,10 @@ from typing import Any
 from taod.catalogue.commands.sweep import const_value
 from taod.catalogue.network import Network, of
 from taod.catalogue.schema import merge
+from taod.catalogue.training_length import INTERVAL, length_field
 
-_INTERVAL = "assign_const_value"
 _FIRST_EPOCH = "automl_assign_resume_epoch"
-_NAMES = ("num_epochs", "n_epochs", "max_epochs", "num_epoch", "epochs", "max_iters")
 _COUNTS_FROM_0 = frozenset({"efficientdet_tf2"})
-
-
-def length_field(network: Network | str) -> str | None:
-    """The path of what a training is long by, in epochs (segformer: iterations); None where a network has none."""
-    chosen = of(network)
-    for how in chosen.file.sweep_fields.values():
-        name, _, rest = how.partition(",")
-        if name == _INTERVAL and rest:
-            return rest.partition(",")[0]
-    rows = chosen.table("train").rows
-    return next((path for name in _NAMES for path in rows if path.rpartition(".")[2] == name), None)
-
-
-def length(network: Network | str, document: merge.Document) -> int | None:
-    """How long a whole training of this document is."""
-    field = length_field(network)
-    value = merge.get(document, field) if field is not None else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 else None
 
 
 def for_rung(
@@ -48,8 +29,8 @@ def for_rung(
     fills = {**chosen.file.sweep_commands, **chosen.file.sweep_fields}
     for path, how in fills.items():
         name = how.partition(",")[0]
-        if name == _INTERVAL:
-            # What has no length beside it (an interval of log lines) is no matter of rungs.
+        if name == INTERVAL:
+            # An interval that names no length (of log lines) does not depend on the rung.
             value = const_value(how, path, whole, epochs if "," in how else None)
             if value is not None:
                 changed[path] = value

@@ -47,12 +47,16 @@ class StatusReader:
     the latest figures.
     """
 
-    def __init__(self, network: str, result: Result | None = None, *, job_id: str = "") -> None:
+    def __init__(
+        self, network: str, result: Result | None = None, *, job_id: str = "", total_epochs: int | None = None
+    ) -> None:
+        """`total_epochs`: of the specification; it stands for `max_epoch` until a line reports one."""
         self.result = Result() if result is None else result
         self.last: DetailedStatus | None = None
         """What the last line of this attempt said; None before its first."""
         self.odd = Oddities()
         self._job_id = job_id
+        self._total_epochs = total_epochs
         known = get(network)
         self._facts = StatusFacts() if known is None else known.status
         self._step: int | None = None
@@ -125,8 +129,12 @@ class StatusReader:
         for name, value in _progress(fields, self._facts, self._resumed_from).items():
             setattr(self.result, name, value)
             setattr(update, name, value)
+            if name == "max_epoch":
+                self._total_epochs = value
             if name == self._facts.step:
                 self._step, stepped = value, True
+        if self._facts.step == "epoch" and update.epoch is not None and self._total_epochs is not None:
+            self.result.max_epoch = update.max_epoch = self._total_epochs
         for name in _TEXTS:
             if text := _text(fields, name):
                 setattr(self.result, name, text)

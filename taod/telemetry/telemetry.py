@@ -13,6 +13,8 @@ from store import Store
 from store.records import JobRecord
 from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get
+from taod.catalogue.schema.merge import over_default
+from taod.catalogue.training_length import length
 from taod.errors import NotFound
 from taod.paths import JobFolder
 from taod.telemetry.follow import BLOCK, FileTail, follow
@@ -21,6 +23,7 @@ from taod.telemetry.publisher import Publisher
 from taod.telemetry.status import StatusReader
 from taod.types.event import StatusUpdate
 from taod.types.job import DetailedStatus, Result
+from taod.types.job_requests import TRAININGS
 from taod.types.warning import WarningCode
 
 STATUS_FILE = "status.json"
@@ -111,7 +114,9 @@ class _Run:
         self._tail = FileTail(folder.status_folder(), STATUS_FILE)
         self._generation = 0
         self._odd = next((one for one in job.warnings if one.code is WarningCode.STATUS_LINES), None)
-        self._reader = StatusReader(job.network, store.jobs.result(job.id), job_id=job.id)
+        self._reader = StatusReader(
+            job.network, store.jobs.result(job.id), job_id=job.id, total_epochs=_total_epochs(store, job)
+        )
         self._untold: list[StatusUpdate] = []
         self._failures = 0
         self._again: asyncio.TimerHandle | None = None
@@ -267,3 +272,13 @@ class _Run:
         except NotFound:
             return False
         return True
+
+
+def _total_epochs(store: Store, job: JobRecord) -> int | None:
+    """The epochs of the job's training, of a trial those of its rung; None where its specification has none."""
+    if job.spec is None or job.action not in TRAININGS or get(job.network) is None:
+        return None
+    trial = store.sweeps.trial_of(job.id) if job.sweep_id else None
+    if trial is not None and trial.epochs is not None:
+        return trial.epochs
+    return length(job.network, over_default(job.network, job.action, job.spec))

@@ -12,6 +12,7 @@ from taod.automl import encoding, fidelity, space
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index, network_file
 from taod.catalogue.schema.validate import check
+from taod.catalogue.training_length import length_field
 from taod.errors import BadRequest, InvalidSpec
 from taod.types.sweep import Dimension
 
@@ -166,7 +167,7 @@ def test_a_rung_is_as_long_as_it_is_told_and_validates_when_it_ends() -> None:
     assert ssd["initial_epoch"] == 4, "TF1 counts from 1"
     tf2 = fidelity.for_rung("efficientdet_tf2", merge.default("efficientdet_tf2", "train"), epochs=9, done_epochs=3)
     assert tf2["train"]["init_epoch"] == 3
-    assert fidelity.length_field("segformer") == "train.max_iters"
+    assert length_field("segformer") == "train.max_iters"
 
 
 def test_an_optimiser_that_was_not_chosen_is_not_searched() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -200,17 +199,52 @@ async def test_a_file_below_the_results_is_followed(bench, bus: EventBus, teleme
         await hear(stream, EventType.STATUS)
 
 
-async def test_a_flooding_run_is_kept_up_with_and_read_whole(bench, bus: EventBus, telemetry: Telemetry) -> None:
+async def test_many_lines_are_read_whole_and_stored_in_batches(
+    bench, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = bench.job()
     folder = bench.folder(job)
+    saves, save = [], bench.store.jobs.save_result
+    monkeypatch.setattr(bench.store.jobs, "save_result", lambda *a, **more: saves.append(a) or save(*a, **more))
     telemetry.start(job, folder, fresh=True)
-    cpu = time.process_time()
     for start in range(0, 20_000, 500):
         report(folder, *(line(cur_iter=number, status="RUNNING") for number in range(start, start + 500)))
         await asyncio.sleep(0)
     final = await telemetry.finish(job.id)
     assert final.result.cur_iter == 19_999
-    assert time.process_time() - cpu < 3
+    assert len(saves) <= 80, "at most one for each append and each block"
+
+
+@pytest.mark.parametrize(
+    ("network", "spec", "total"),
+    [
+        ("classification_pyt", {"train": {"train_config": {"runner": {"max_epochs": 7}}}}, 7),
+        ("classification_pyt", {"train": {}}, 40),
+        ("segformer", {"train": {"max_iters": 7}}, None),
+    ],
+    ids=["saved", "default", "iterations"],
+)
+async def test_the_number_of_epochs_is_the_specifications(
+    bench, bus: EventBus, telemetry: Telemetry, network: str, spec: dict[str, Any], total: int | None
+) -> None:
+    job = bench.store.jobs.update(bench.job(network=network).id, spec=spec)
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    async with bus.subscribe(bench.user.id) as stream:
+        report(folder, line(epoch=1, status="RUNNING"))
+        update = msgspec.json.decode((await hear(stream, EventType.STATUS))[0].data, type=StatusUpdate)
+    assert update.max_epoch == total
+    assert bench.store.jobs.result(job.id).max_epoch == total
+
+
+async def test_the_number_of_epochs_is_the_tools_where_it_reports_one(bench, telemetry: Telemetry) -> None:
+    spec = {"train": {"train_config": {"runner": {"max_epochs": 7}}}}
+    job = bench.store.jobs.update(bench.job(network="classification_pyt").id, spec=spec)
+    folder = bench.folder(job)
+    telemetry.start(job, folder, fresh=True)
+    report(folder, line(epoch=1, max_epoch=9, status="RUNNING"), line(epoch=2, status="RUNNING"))
+    final = await telemetry.finish(job.id)
+    assert (final.result.epoch, final.result.max_epoch) == (2, 9)
 
 
 async def test_a_job_deleted_meanwhile_ends_quietly(bench, bus: EventBus, telemetry: Telemetry) -> None:
