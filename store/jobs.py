@@ -18,11 +18,11 @@ from store.records import HistoryRecord, JobFilter, JobRecord, NewJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
 from taod.types.common import JobSort
-from taod.types.job import Job, Result
+from taod.types.job import Job, JobKind, Result
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State, check_transition
 
-_TRIALS = """CASE WHEN jobs.devices_wanted = 0 THEN
+_TRIALS = f"""CASE WHEN jobs.kind = '{JobKind.SWEEP}' THEN
     coalesce((SELECT max(number) + 1 FROM trials WHERE trials.sweep_id = jobs.id), 0) END"""
 _COLUMNS = Columns(
     JobRecord,

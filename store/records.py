@@ -8,7 +8,7 @@ import msgspec
 
 from taod.types import reason_text
 from taod.types.dataset import DatasetSummary
-from taod.types.job import DataSeen, HistoryEntry, Job, JobView, Result
+from taod.types.job import DataSeen, HistoryEntry, Job, JobKind, JobView, Result
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
@@ -113,6 +113,7 @@ class JobRecord(msgspec.Struct):
     last_modified: str
     reason_args: dict[str, Any] = {}
     priority: int = 0
+    kind: JobKind = JobKind.RUN
     devices_wanted: int = 1
     devices: list[str] = []
     """Device ids that it holds now or held last."""
@@ -185,6 +186,7 @@ class JobRecord(msgspec.Struct):
             attempt=self.attempt,
             metric=self.metric,
             metric_value=self.metric_value,
+            kind=self.kind,
             devices_wanted=self.devices_wanted,
             sweep_id=self.sweep_id,
             trial=self.trial,
@@ -223,6 +225,7 @@ class PendingJob(msgspec.Struct):
     site: str = ""
     place: int = 0
     reason_args: dict[str, Any] = {}
+    kind: JobKind = JobKind.RUN
 
     @property
     def reason(self) -> Reason:
@@ -280,6 +283,7 @@ class NewJob(msgspec.Struct):
     state: State
     """WAITING or QUEUED."""
     reason: Reason
+    kind: JobKind = JobKind.RUN
     devices_wanted: int = 1
     priority: int = 0
     metric: str | None = None

@@ -10,6 +10,7 @@ from store.migrations import (
     boxes_per_image,
     cluster_runs,
     first_schema,
+    job_kinds,
     lists_from_indices,
     queue_limits,
     reasons_as_data,
@@ -47,6 +48,7 @@ STEPS: Mapping[str, Step] = {
     "warnings_as_data": warnings_as_data.step,
     "boxes_per_image": _script(boxes_per_image.SCRIPT),
     "reasons_as_data": _script(reasons_as_data.SCRIPT),
+    "job_kinds": _script(job_kinds.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

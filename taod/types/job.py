@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +13,15 @@ from taod.types.state import State, Status
 from taod.types.warning import Warning
 
 Priority = Annotated[int, Meta(ge=-100, le=100)]
+
+
+class JobKind(StrEnum):
+    """What the scheduler does with a job."""
+
+    RUN = "run"
+    """Starts a process on devices."""
+    SWEEP = "sweep"
+    """Creates trials; it holds no device itself."""
 
 
 class Kpi(msgspec.Struct):
@@ -133,7 +143,9 @@ class JobView(msgspec.Struct):
     """Name of the metric shown first, where the network has one."""
     metric_value: float | None = None
     """Latest value of that metric."""
+    kind: JobKind = JobKind.RUN
     devices_wanted: int = 1
+    """0 for a sweep: its trials hold the devices."""
     position: int | None = None
     """Its number in the order of service of all that is queued; told in answers near the front, never in events."""
     sweep_id: Id | None = None

@@ -34,6 +34,7 @@ from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
+from taod.types.job import JobKind
 from taod.types.reason import POSTED, Reason
 from taod.types.state import State
 
@@ -162,7 +163,8 @@ class World:
         sweep = design(job_id, model, document, saved=True, devices=1, config=config or AutomlConfig())
         job = NewJob(
             id=job_id, user_id=user.id, owner_kind="model", owner_id=model.id, network=NETWORK, action="train",
-            parent_id=None, state=State.QUEUED, reason=POSTED, devices_wanted=0, metric=sweep.settings.metric,
+            parent_id=None, state=State.QUEUED, reason=POSTED, kind=JobKind.SWEEP,
+            devices_wanted=0, metric=sweep.settings.metric,
             spec=document,
         )  # fmt: skip
         with self.store.transaction():

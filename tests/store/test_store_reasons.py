@@ -9,6 +9,7 @@ import pytest
 from store import Store
 from store.database import Database
 from store.migrations import STEPS, migrate
+from taod.types.job import JobKind
 from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, TURN, Reason, ReasonCode
 from taod.types.reason_text import text
 
@@ -88,6 +89,12 @@ def test_trials_of_an_older_file_keep_their_reasons(old: Store) -> None:
     trials = old.sweeps.trials("failed")
     assert [trial.reason for trial in trials] == [reason for _, reason in TRIALS]
     assert [text(trial.reason) if trial.reason else "" for trial in trials] == [words for words, _ in TRIALS]
+
+
+def test_a_sweep_of_an_older_file_is_one_by_its_kind(old: Store) -> None:
+    kinds = {state: job.kind for state in JOBS if (job := old.jobs.get(state)) is not None}
+    assert kinds == {state: JobKind.SWEEP if state == "failed" else JobKind.RUN for state in JOBS}
+    assert (old.jobs.get("failed").trials, old.jobs.get("queued").trials) == (len(TRIALS), None)
 
 
 def test_the_queue_of_an_older_file_is_explained_by_code(old: Store) -> None:

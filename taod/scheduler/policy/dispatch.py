@@ -13,6 +13,7 @@ from taod.scheduler.policy.fair_share import NANOSECONDS, Job, Line, Turns, exte
 from taod.scheduler.policy.reservations import Holder, Slots
 from taod.scheduler.policy.wait_reasons import too_many_devices, waits_for_devices
 from taod.types.device import Device, DeviceKind
+from taod.types.job import JobKind
 from taod.types.reason import TURN, Reason, ReasonCode, waits_for_parent
 from taod.types.state import State
 
@@ -186,7 +187,7 @@ class _Service:
         found: list[Decision] = []
         for job in self._turns:
             self._known.pop(job.id, None)
-            if not job.devices_wanted and self._snapshot.paused is None:
+            if job.kind is JobKind.SWEEP and self._snapshot.paused is None:
                 # It runs nothing itself: no device and no limit concerns it.
                 found.append(Lease(job.id, [], Reason(ReasonCode.LEASED_NOTHING)))
                 continue

@@ -19,7 +19,7 @@ from taod.services.jobs.requirements import devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
 from taod.telemetry.publisher import Publisher
-from taod.types.job import JobPatch
+from taod.types.job import JobKind, JobPatch
 from taod.types.job_requests import RULES, JobRequest, accepts
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
@@ -94,7 +94,7 @@ class Editing:
         if body.priority is not msgspec.UNSET and body.priority != job.priority:
             fields["priority"] = body.priority
             notes.append({"field": "priority", "before": job.priority, "after": body.priority})
-        sweep = self._store.sweeps.get(job.id) is not None
+        sweep = job.kind is JobKind.SWEEP
         if sweep and (body.spec is not msgspec.UNSET or body.devices_wanted is not msgspec.UNSET):
             name = "spec" if body.spec is not msgspec.UNSET else "devices_wanted"
             raise BadRequest(f"{name}: a sweep keeps the specification of its post; cancel it and post another one")

@@ -26,7 +26,7 @@ from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
 from taod.services.models.model_service import KIND as MODEL
 from taod.telemetry.publisher import Publisher
-from taod.types.job import JobRun
+from taod.types.job import JobKind, JobRun
 from taod.types.reason import POSTED, noted, waits_for_parent
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
@@ -191,8 +191,6 @@ class Posting:
                 job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
             )
             warnings = [*warnings, *(Warning(WarningCode.NOT_SEARCHED, "", {"text": note}) for note in sweep.notes)]
-            # The sweep itself holds no device; its trials do.
-            wanted = 0
         job = NewJob(
             id=job_id,
             user_id=user_id,
@@ -203,11 +201,12 @@ class Posting:
             parent_id=None if parent is None else parent.id,
             state=State.WAITING,
             reason=POSTED if parent is None else waits_for_parent(parent.id, parent.action),
-            devices_wanted=wanted,
+            kind=JobKind.RUN if sweep is None else JobKind.SWEEP,
+            devices_wanted=wanted if sweep is None else 0,
             metric=self._metric(owner, network),
             spec=document,
             warnings=warnings,
-            site=site if wanted else "",
+            site=site if sweep is None else "",
             asked_runner=asked_runner,
         )
         return self._resolver.resolve(job, chosen, planned, sweep)
