@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from taod.catalogue.commands.sweep import const_value
 from taod.catalogue.network import Network, of
 from taod.catalogue.schema import merge
 from taod.catalogue.training_length import INTERVAL, length_field
@@ -31,7 +30,7 @@ def for_rung(
         name = how.partition(",")[0]
         if name == INTERVAL:
             # An interval that names no length (of log lines) does not depend on the rung.
-            value = const_value(how, path, whole, epochs if "," in how else None)
+            value = interval(how, path, whole, epochs if "," in how else None)
             if value is not None:
                 changed[path] = value
         elif name == _FIRST_EPOCH and done_epochs:
@@ -40,6 +39,24 @@ def for_rung(
     for path, value in changed.items():
         made = merge.merge(made, _nested(path, value))
     return made
+
+
+def interval(how: str, field: str, document: merge.Document, epochs: int | None) -> Any:
+    """The value of an interval, by `assign_const_value[,length[,other]]`.
+
+    A rung of HyperBand validates and saves once, at its end. Otherwise the value is that of the field or of `other`,
+    limited to `length`, so that each training is validated and leaves a checkpoint. None leaves the field unchanged.
+    """
+    _, *names = how.split(",")
+    if epochs is not None:
+        return epochs
+    own = merge.get(document, names[1] if len(names) > 1 else field)
+    most = merge.get(document, names[0]) if names else None
+    return min(own, most) if _is_number(own) and _is_number(most) else own
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _nested(path: str, value: Any) -> merge.Document:

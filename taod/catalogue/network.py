@@ -1,4 +1,4 @@
-"""One network or dataset type as the rest of the program sees it, and the catalogue of them all."""
+"""A network or dataset type, and the catalogue of all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taod.catalogue.schema.tables import (
     table,
 )
 
-# Conversions work on what a format has: KITTI label files, or one annotations.json.
+# A conversion reads one format: KITTI label files, or one annotations.json.
 _NEEDS_FORMAT = {
     ("object_detection", "convert"): {"kitti"},
     ("object_detection", "convert_and_index"): {"kitti"},
@@ -53,7 +53,7 @@ _NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"
 
 
 class Network:
-    """A network architecture, a data service, or a dataset type; its tables are read when asked for."""
+    """A network architecture, a data service or a dataset type. Its tables are read on demand."""
 
     def __init__(self, name: str, entry: IndexEntry) -> None:
         self.name = name
@@ -73,7 +73,7 @@ class Network:
 
     @property
     def formats(self) -> list[str]:
-        """The formats of its own; a network without any takes those of its dataset type."""
+        """Its own formats, else those of its dataset type."""
         return list(self._entry.formats or index()[self.dataset_type].formats)
 
     @property
@@ -100,7 +100,7 @@ class Network:
 
     @property
     def metric(self) -> str | None:
-        """The metric that stands for the network's quality, as its tool names it."""
+        """The main metric, as the tool names it."""
         return self._entry.metric
 
     @property
@@ -109,7 +109,7 @@ class Network:
         return self._entry.metric_direction
 
     def minimises(self, metric: str) -> bool:
-        """Whether a lower value of a metric is a better one: the network's own, or any loss, cost or error."""
+        """Whether lower values are better: the main metric by its direction, else any loss, cost or error."""
         if metric == self._entry.metric:
             return self._entry.metric_direction == "minimise"
         return any(word in metric.lower() for word in ("loss", "cost", "error"))
@@ -150,9 +150,9 @@ class Network:
 
 
 def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
-    """What can be run on a dataset itself, by its type and format.
+    """The actions that can run on a dataset of a type and format.
 
-    A type that belongs to one network has that network's conversion, which writes into the dataset.
+    A type that belongs to one network has the conversion of that network.
     """
     entry = index().get(dataset_type)
     if entry is None:
@@ -181,7 +181,7 @@ def of(network: Network | str) -> Network:
 
 
 class Catalogue:
-    """All networks and dataset types. Making one reads nothing but the index."""
+    """All networks and dataset types. Creating one reads only the index."""
 
     def names(self) -> list[str]:
         return list(index())
@@ -190,7 +190,7 @@ class Catalogue:
         return get(name)
 
     def networks(self) -> list[str]:
-        """Names that a model can have as its architecture."""
+        """Network architectures of models."""
         return [name for name, entry in index().items() if entry.kind == "network"]
 
     def dataset_types(self) -> list[str]:

@@ -1,7 +1,7 @@
-"""Compares a job's specification with the data that it reads: a table of rules, each gives warnings.
+"""Compares a job's specification with the data that it reads: a table of rules that yield warnings.
 
-Pure: facts in, warnings out. Which rule applies to which network is data (`data/preflight.json`), as every fact of a
-network is. A new rule is a function in `RULES`, a code in `taod.types.warning`, its text in `taod.types.warning_text`.
+Pure: facts in, warnings out. `data/preflight.json` says which rule applies to which network. A new rule is a function
+in `RULES`, a code in `taod.types.warning` and its text in `taod.types.warning_text`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _SHOWN = 5
 
 
 class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the rules need to know of one network."""
+    """Facts of one network for the rules."""
 
     image_extension: list[str] = []
-    """Parameters that hold the extension of the images; one whose default begins with a dot is written with it."""
+    """Parameters with the extension of the images; written with a dot where the default has one."""
     only_extension: str = ""
-    """The only extension that the tool reads, whatever its parameters say."""
+    """The only extension that the tool reads, whatever its parameters are."""
     first_class_id: int = 0
-    """The conversion of the data refuses lower category ids."""
+    """The conversion of the data rejects lower category ids."""
     read_if: dict[str, str] = {}
-    """Parameters whose path is read only while another parameter is true: that one."""
+    """Parameter with a path -> the boolean parameter without which it is not read."""
     batch_size: str = ""
     """The parameter with the images of one training step per GPU."""
     drop_last: bool = False
@@ -51,12 +51,12 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     train_part: str = ""
     """The split that is trained on, where the dataset has several."""
     minimum_steps: int = 0
-    """Fewer steps per epoch are refused."""
+    """The tool rejects fewer steps per epoch."""
     minimum_steps_field: str = ""
-    """The parameter that changes that number."""
+    """The parameter that overrides `minimum_steps`."""
     validation: Literal["", "required", "measured"] = ""
-    """What the training does without an eval dataset: it stops, at the start or when it first validates, or it
-    measures nothing. Empty: it does not read one, or finds its validation data in the train dataset."""
+    """Behaviour without an eval dataset. `required`: the training fails at its start or first validation; `measured`:
+    it runs without validation. Empty: it reads no eval dataset, or validates on the train dataset."""
     validation_switch: str = ""
     """The parameter that turns the validation off."""
     validation_fold: str = ""
@@ -64,13 +64,13 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: Literal["", "convert", "convert_and_index"] = ""
     """The conversion that writes the records it reads."""
     classes: dict[str, ClassRule] = {}
-    """Parameters that must fit the classes of the data, each with how."""
+    """Parameter that must fit the classes of the data -> the rule."""
     layouts: dict[str, dict[str, str]] = {}
-    """Parameters that choose a folder of the dataset: value -> folder."""
+    """Parameter that chooses a folder of the dataset -> value -> folder."""
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """A path in a dataset that the specification names, and that is not there."""
+    """A path in a dataset that the specification names and that does not exist."""
 
     field: str
     root: Path
@@ -86,19 +86,19 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, the specification that it would run with, and what is known of its data."""
+    """A job, its complete specification, and facts of its data."""
 
     job: JobFacts
     spec: Document
-    """Complete: defaults, inherited and filled values."""
+    """Defaults, inherited and filled values included."""
     missing: list[Missing] = []
     folders: dict[Path, list[str]] = {}
-    """The folders at the top of each dataset of which something is missing, by its root: names are not unique."""
+    """Dataset root -> its top-level folders, for datasets that lack a path."""
     unreadable: dict[Path, Unreadable] = {}
     converting: frozenset[Path] = frozenset()
-    """Datasets on which a conversion waits or runs, or is part of the same plan."""
+    """Roots of datasets with a waiting, running or planned conversion."""
     converted_by: dict[Path, str] = {}
-    """The last conversion that was completed on each dataset."""
+    """Dataset root -> its last completed conversion."""
     samples: int | None = None
     """Training samples of a network whose samples are not images; None: not counted."""
     identities: int | None = None
@@ -110,7 +110,7 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def datasets(self) -> list[DatasetFacts]:
-        """All that the job may read, each once."""
+        """All datasets that the job may read, without duplicates."""
         job = self.job
         found = [*job.train, *(each for each in (job.eval, job.inference, job.calibration, job.own) if each)]
         return list({each.root: each for each in found}.values())
@@ -130,12 +130,12 @@ def _table() -> dict[str, Applies]:
 
 
 def applies(network: str) -> Applies:
-    """What the rules know of a network; a network without a line has none of them."""
+    """The facts of a network; empty where the table has no line for it."""
     return _table().get(network, Applies())
 
 
 def fill(spec: Document, job: JobFacts, given: Document) -> None:
-    """Set what follows from the data and was not given: the extension of the images."""
+    """Set the image extension from the data where the user gave none."""
     found = _extensions(job)
     for field in _extension_fields(job.network, job.action):
         if get(given, field) is None and (value := _written(job.network, job.action, field, found)) is not None:
@@ -143,7 +143,7 @@ def fill(spec: Document, job: JobFacts, given: Document) -> None:
 
 
 def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict[str, str]:
-    """The parameters of a default specification that follow from the data, with values that their options allow."""
+    """Parameter -> default value that follows from the data and that the parameter's options allow."""
     found = Counter(extensions)
     rows = network_of(network).table(action).rows
     values = {field: _written(network, action, field, found) for field in _extension_fields(network, action)}
@@ -156,7 +156,7 @@ def _extension_fields(network: str, action: str) -> list[str]:
 
 
 def _extensions(job: JobFacts) -> Counter[str]:
-    """Of the images that the action reads: what it trains on, else what it evaluates or infers on."""
+    """Extensions of the images that the action reads."""
     by_action = {"evaluate": [job.eval], "inference": [job.inference or job.eval]}
     chosen = [each for each in by_action.get(job.action, []) if each is not None] or job.train
     found: Counter[str] = Counter()
@@ -166,7 +166,7 @@ def _extensions(job: JobFacts) -> Counter[str]:
 
 
 def _written(network: str, action: str, field: str, found: Counter[str]) -> str | None:
-    """The most common extension as the parameter takes it; None where there is none that the tools read."""
+    """The most common readable extension as the parameter spells it; None where there is none."""
     common = next((extension for extension, _ in found.most_common() if extension.lower() in _FILLED), None)
     if common is None:
         return None
@@ -208,7 +208,7 @@ def _first_class_id(facts: PreflightFacts) -> Iterator[Warning]:
         if lowest is not None and lowest < first:
             arguments = {"lowest": lowest, "first": first}
             remedy = f"number its categories from {first}"
-            yield Warning(WarningCode.CLASS_ID_REFUSED, dataset.name, arguments, remedy)
+            yield Warning(WarningCode.CLASS_ID_REJECTED, dataset.name, arguments, remedy)
 
 
 def _classes(facts: PreflightFacts) -> Iterator[Warning]:
@@ -241,27 +241,27 @@ def _identities(facts: PreflightFacts, dataset: DatasetFacts, field: str, value:
 
 def _ids(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
     for each in facts.job.train or [dataset]:
-        yield from _above(field, value, each, room=value)
+        yield from _above(field, value, each, limit=value)
 
 
 def _palette(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
     ids = [entry["label_id"] for entry in value if isinstance(entry, dict) and isinstance(entry.get("label_id"), int)]
     if ids:
-        yield from _above(field, f"label_id {max(ids)} at most", dataset, room=max(ids) + 1)
+        yield from _above(field, f"label_id {max(ids)} at most", dataset, limit=max(ids) + 1)
 
 
-def _above(field: str, shown: Any, dataset: DatasetFacts, room: Any) -> Iterator[Warning]:
-    """The highest class id of the data must lie below `room`."""
+def _above(field: str, shown: Any, dataset: DatasetFacts, limit: Any) -> Iterator[Warning]:
+    """The highest class id of the data must be below `limit`."""
     highest = dataset.highest_class_id
-    if highest is None or not isinstance(room, int) or highest < room:
+    if highest is None or not isinstance(limit, int) or highest < limit:
         return
     arguments = {"value": shown, "dataset": dataset.name, "highest": highest}
-    remedy = f"set {field} to {highest + 1} or more" if shown == room else f"add label_id {highest} to {field}"
+    remedy = f"set {field} to {highest + 1} or more" if shown == limit else f"add label_id {highest} to {field}"
     yield Warning(WarningCode.CLASS_ID, field, arguments, remedy)
 
 
 def _label_map(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
-    """A number of classes beside the specification's own label map."""
+    """The number of classes must match the label map beside it."""
     names = get(facts.spec, f"{field.rpartition('.')[0]}.label_map")
     if isinstance(names, dict):
         count = max((number + 1 for number in names.values() if isinstance(number, int)), default=0)
@@ -276,7 +276,7 @@ def _map_keys(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: A
 
 
 def _mapping(facts: PreflightFacts, dataset: DatasetFacts, field: str, value: Any) -> Iterator[Warning]:
-    """Leaving classes out is a choice; naming none that the data has is not."""
+    """At least one class of the data must be named; leaving out others is allowed."""
     entries = value if isinstance(value, list) else []
     known = {str(entry.get("key") if isinstance(entry, dict) else entry).lower() for entry in entries}
     if known and not any(name.lower() in known for name in dataset.classes):
@@ -356,7 +356,7 @@ def _validation(facts: PreflightFacts) -> Iterator[Warning]:
 
 
 def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
-    """One warning a dataset, whatever number of paths it lacks."""
+    """One warning for each dataset that lacks paths."""
     datasets = {dataset.root: dataset for dataset in facts.datasets}
     wanted = [
         each

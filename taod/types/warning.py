@@ -33,7 +33,7 @@ class WarningCode(StrEnum):
     EXTENSION_UNREAD = "extension_unread"
     CLASS_COUNT = "class_count"
     CLASS_ID = "class_id"
-    CLASS_ID_REFUSED = "class_id_refused"
+    CLASS_ID_REJECTED = "class_id_rejected"
     CLASSES_UNLISTED = "classes_unlisted"
     BATCH_SIZE = "batch_size"
     NO_BATCHES = "no_batches"

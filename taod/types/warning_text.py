@@ -21,8 +21,8 @@ def text(warning: Warning) -> str:
 
 def _unknown_parameter(subject: str, of: Arguments) -> str:
     near = f"; the nearest known parameter is {of['nearest']}" if of.get("nearest") else ""
-    refused = ", and the tool of release 5.0 refuses fields that its message lacks" if of.get("refused") else ""
-    return f"{subject} is not a parameter of {of['network']} {of['action']}{near}; it is passed on as it is{refused}"
+    rejected = ", and the tool of release 5.0 rejects fields that its message lacks" if of.get("rejected") else ""
+    return f"{subject} is not a parameter of {of['network']} {of['action']}{near}; it is passed on as it is{rejected}"
 
 
 def _outside_reference(subject: str, of: Arguments) -> str:
@@ -91,8 +91,8 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
         f"dataset {subject!r} has images that end in {of['found']}, and release 5.0 of {of['network']} reads only "
         f"{of['only']}"
     ),
-    WarningCode.CLASS_ID_REFUSED: lambda subject, of: (
-        f"dataset {subject!r} has category id {of['lowest']}, and the conversion to TFRecords refuses ids below "
+    WarningCode.CLASS_ID_REJECTED: lambda subject, of: (
+        f"dataset {subject!r} has category id {of['lowest']}, and the conversion to TFRecords rejects ids below "
         f"{of['first']}"
     ),
     WarningCode.CLASS_COUNT: lambda subject, of: (
@@ -113,7 +113,7 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     ),
     WarningCode.FEW_STEPS: lambda subject, of: (
         f"{of['samples']} training images and {subject} = {of['value']} make {of['steps']} steps per epoch, and the "
-        f"tool refuses fewer than {of['minimum']}"
+        f"tool rejects fewer than {of['minimum']}"
     ),
     WarningCode.NO_VALIDATION: lambda subject, of: f"the model has no {subject}: {of['effect']}",
     WarningCode.PATH_MISSING: lambda subject, of: f"dataset {of['dataset']!r} lacks {of['paths']}, named by {subject}",

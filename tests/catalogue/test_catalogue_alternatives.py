@@ -11,7 +11,6 @@ import pytest
 
 from taod.catalogue.commands.assemble import assemble
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
-from taod.catalogue.commands.sweep import Recommendation, filled
 from taod.catalogue.network import of
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.json_schema import schema
@@ -113,24 +112,6 @@ def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
     parent = ParentFacts("yolo_v4", "prune", pruned.parent)
     config = written(tmp_path, "yolo_v4", "retrain", spec, parent=parent)["training_config"]
     assert (config.get("pretrain_model_path"), config["pruned_model_path"]) == (None, str(pruned))
-
-
-@pytest.mark.parametrize("name", ["yolo_v3", "yolo_v4", "yolo_v4_tiny", "retinanet", "multitask_classification"])
-def test_a_later_rung_of_a_sweep_names_no_pretrained_weights_beside_its_checkpoint(name: str, tmp_path: Path) -> None:
-    start = tmp_path / "start.hdf5"
-    start.write_bytes(b"weights")
-    facts = JobFacts(
-        network=name, action="train", folder=tmp_path, results=tmp_path / "results", spec=None, key="k", ptms=[start]
-    )
-    new = filled(facts, Recommendation(number=0, epochs=3)).fields
-    assert new["training_config.pretrain_model_path"] == str(start)
-    checkpoint = tmp_path / f"results/experiment_0/weights/{name}_resnet18_epoch_003.hdf5"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"weights")
-    later = filled(facts, Recommendation(number=0, epochs=9, done_epochs=3)).fields
-    assert later["training_config.resume_model_path"] == str(checkpoint)
-    assert "training_config.pretrain_model_path" not in later
-    assert of(name).file.sweep_fields["training_config.pretrain_model_path"] == "automl_assign_ptm"
 
 
 def test_what_stands_in_place_of_a_parameter() -> None:

@@ -197,18 +197,18 @@ def test_what_matters_most_is_described() -> None:
     important = {fact.path for _, _, fact in lines if set("rp") & set(fact.flags)}
     important |= {fact.path for name, _, fact in lines if name in SERVICES or name == "classification_pyt"}
     important |= {path for path, names in networks.items() if len(names) >= 3}
-    assert {path for path in important if descriptions.said(path) is None} == set()
+    assert {path for path in important if descriptions.described(path) is None} == set()
 
 
 def test_most_lines_are_described() -> None:
     shown = [fact.path for _, _, fact in reference.every_line() if fact.type != "hidden"]
-    assert sum(descriptions.said(path) is not None for path in shown) / len(shown) > 0.78
+    assert sum(descriptions.described(path) is not None for path in shown) / len(shown) > 0.78
 
 
 def test_every_written_title_and_description_is_used_and_whole() -> None:
     places = {path for name, action in TABLES for path in _places(table(name, action).root)}
-    used = {descriptions.said(path) for path in places}
-    for key, said in descriptions.written().items():
+    used = {descriptions.described(path) for path in places}
+    for key, said in descriptions.descriptions().items():
         assert said in used, key
         title, description = said
         assert title[:1] == title[:1].upper() or title == "int8", key
@@ -217,10 +217,12 @@ def test_every_written_title_and_description_is_used_and_whole() -> None:
 
 def test_the_end_of_a_path_says_what_it_is() -> None:
     same = ("train.num_epochs", "training_config.num_epochs", "num_epochs")
-    assert len({descriptions.said(path) for path in same}) == 1
-    assert descriptions.said("key") is not None
-    assert descriptions.said("image_mean.key") != descriptions.said("key")  # `$.key` is the top of a specification only
-    assert descriptions.said("train.bn_config.momentum") != descriptions.said("train.optim.momentum")
+    assert len({descriptions.described(path) for path in same}) == 1
+    assert descriptions.described("key") is not None
+    assert descriptions.described("image_mean.key") != descriptions.described(
+        "key"
+    )  # `$.key` is the top of a specification only
+    assert descriptions.described("train.bn_config.momentum") != descriptions.described("train.optim.momentum")
 
 
 def _places(node: Node) -> Iterator[str]:

@@ -75,12 +75,12 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         "convert the images to .jpg",
     ),
     (
-        WarningCode.CLASS_ID_REFUSED,
+        WarningCode.CLASS_ID_REJECTED,
         job("instance_segmentation", "convert", own=data(lowest_class_id=1)),
         job("instance_segmentation", "convert", own=data(lowest_class_id=0)),
         {},
         {},
-        "dataset 'cars' has category id 0, and the conversion to TFRecords refuses ids below 1; "
+        "dataset 'cars' has category id 0, and the conversion to TFRecords rejects ids below 1; "
         "number its categories from 1",
     ),
     (
@@ -134,7 +134,7 @@ CASES: list[tuple[WarningCode, JobFacts, JobFacts, dict[str, Any], dict[str, Any
         job("detectnet_v2", spec=nested("training_config.batch_size_per_gpu", 4), train=[data(images=36)]),
         {},
         {},
-        "36 training images and training_config.batch_size_per_gpu = 4 make 9 steps per epoch, and the tool refuses "
+        "36 training images and training_config.batch_size_per_gpu = 4 make 9 steps per epoch, and the tool rejects "
         "fewer than 10; set training_config.batch_size_per_gpu to 3 or less",
     ),
     (

@@ -96,7 +96,7 @@ def test_the_training_schema_of_the_main_network() -> None:
 
 @pytest.mark.parametrize("action", index()["classification_pyt"].specs)
 def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
-    described = {path for path in table("classification_pyt", action).rows if descriptions.said(path)}
+    described = {path for path in table("classification_pyt", action).rows if descriptions.described(path)}
     undescribed = [path for path in table("classification_pyt", action).rows if path not in described]
     assert undescribed == []
 

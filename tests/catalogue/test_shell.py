@@ -19,10 +19,12 @@ def test_no_command_line_of_the_catalogue_itself_needs_quoting() -> None:
         line[2:].split() for file in GOLDEN.glob("*.txt") for line in file.read_text().splitlines() if line[:2] == "$ "
     ]
     assert len(lines) > 250
-    assert [words for words in lines if shell_safety.refusal(words, "/root")] == []
+    assert [words for words in lines if shell_safety.fault(words, "/root")] == []
 
 
-@pytest.mark.parametrize("character", [one for one in map(chr, range(1, 127)) if not shell_safety.found(one)])
+@pytest.mark.parametrize(
+    "character", [one for one in map(chr, range(1, 127)) if not shell_safety.unsafe_character(one)]
+)
 def test_every_character_that_is_let_through_reaches_a_program_as_it_is(character: str) -> None:
     """Against real shells, in the middle, at the beginning and alone, in both ways of NVIDIA's entry points."""
     for word in (f"--key={character}b", f"--key=a{character}b", f"a{character}"):
@@ -31,14 +33,14 @@ def test_every_character_that_is_let_through_reaches_a_program_as_it_is(characte
 
 
 def test_a_refusal_names_the_field_the_value_and_the_remedy_and_never_shows_the_key() -> None:
-    assert shell_safety.refusal(["dino", "train", "--key=abc", "--results_dir=/r/é/"], "/r") == ""
-    key = shell_safety.refusal(["dino", "train", "--key=se;cret"], "/r")
+    assert shell_safety.fault(["dino", "train", "--key=abc", "--results_dir=/r/é/"], "/r") == ""
+    key = shell_safety.fault(["dino", "train", "--key=se;cret"], "/r")
     assert key.startswith("encryption_key contains ';', and the entry point of dino ") and "se;cret" not in key
-    root = shell_safety.refusal(["dino", "train", "--results_dir=/my root/jobs"], "/my root")
+    root = shell_safety.fault(["dino", "train", "--results_dir=/my root/jobs"], "/my root")
     assert root.startswith("the root '/my root' contains a space") and "--root" in root
-    value = shell_safety.refusal(["ssd", "prune", "--normalizer=$(x)"], "/r")
+    value = shell_safety.fault(["ssd", "prune", "--normalizer=$(x)"], "/r")
     assert value.startswith("normalizer = '$(x)' contains '$'")
-    assert shell_safety.refusal(["trtexec", "--onnx=/my root/a.onnx"], "/my root") == ""
+    assert shell_safety.fault(["trtexec", "--onnx=/my root/a.onnx"], "/my root") == ""
 
 
 def test_which_networks_take_the_key_on_their_command_line() -> None:

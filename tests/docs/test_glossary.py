@@ -98,7 +98,7 @@ def files() -> list[Path]:
     """The tracked files that people read."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     paths = [ROOT / name for name in listed if name not in EXEMPT]
-    texts = [ROOT / "taod/catalogue/data/words.json"]
+    texts = [ROOT / "taod/catalogue/data/descriptions.json"]
     return [path for path in paths if (path.suffix in SUFFIXES or path in texts) and path.exists()]
 
 

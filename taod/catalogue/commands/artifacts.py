@@ -1,5 +1,5 @@
-"""Finds what a job left behind that a later one works on: weights, ONNX models, engines. Goes by names; of checkpoints
-only whole ones count (`intact.py`)."""
+"""Finds the artifacts of a job that a later job needs: weights, ONNX models, engines. It goes by file names and takes
+only complete checkpoints (`checkpoint_check.py`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHECKPOINTS = (".tlt", ".hdf5", ".pth")
 _STEP = "step"
 _INCOMPLETE = ".incomplete"
 _STATES = (*_CHECKPOINTS, ".ckzip", ".ckpt", ".resume")
-"""What trainings resume from, by themselves or when it is passed to them."""
+"""Files that trainings resume from, whether the tool finds them itself or is given their path."""
 _EXPORTED = (".onnx", ".uff", ".etlt")
 _TRAININGS = ("train", "retrain", "finetune")
 _LEADING_NUMBER = re.compile(r"\d+")
@@ -27,9 +27,9 @@ _KEEPS_PRUNED = frozenset({"efficientdet_tf1", "efficientdet_tf2", "classificati
 def weights(
     network: Network | str, action: str, results: Path, scores: Mapping[int, float] | None = None
 ) -> Path | None:
-    """What a finished job offers to one that follows it, or None.
+    """The artifact that a finished job passes on to the next one, or None.
 
-    Training: the checkpoint of the best epoch where `scores` are given (higher is better) and can be told to belong
+    Training: the checkpoint of the best epoch where `scores` are given (higher is better) and can be assigned
     to checkpoints, else of the highest epoch; prune: the pruned model; export: the ONNX model; gen_trt_engine
     and trtexec: the engine. Files still being written (names that start with a dot or end in .tmp) do not count.
     """
@@ -46,11 +46,11 @@ def weights(
 
 
 def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> Path | None:
-    """The checkpoint of the epoch that scored best, of equals the later one; None where that cannot be told, as for
-    names that count steps.
+    """The checkpoint of the epoch with the best score, the later one of equal scores; None where scores cannot be
+    assigned, as for names that count steps.
 
     A segformer checkpoint is named after an iteration, and the validation of it is reported under the last iteration
-    logged before: of a score between two checkpoints it is the later one's.
+    logged before it, so a score between two checkpoints belongs to the later one.
     """
     entry = of(network)
     found = [(epoch, path) for epoch, path in checkpoints(entry, results) if _STEP not in path.name]
@@ -62,7 +62,7 @@ def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> 
 
 
 def _at_checkpoints(scores: Mapping[int, float], numbers: list[int]) -> dict[int, float]:
-    """Each score under the number of the next checkpoint; of several the last."""
+    """Checkpoint number -> the last score reported up to it and after the checkpoint before."""
     placed = {}
     for step in sorted(scores):
         later = [number for number in numbers if number >= step]
@@ -72,8 +72,8 @@ def _at_checkpoints(scores: Mapping[int, float], numbers: list[int]) -> dict[int
 
 
 def checkpoints(network: Network | str, results: Path) -> list[tuple[int, Path]]:
-    """(epoch, file) of everything that a training left behind where it may have, in the order of looking. Epochs are
-    counted from 1, whatever the names count from; whether a file is whole is not checked."""
+    """(epoch, file) of every checkpoint of a training, in search order. Epochs count from 1, whatever the names count
+    from. The files are not checked for completeness."""
     found = []
     for path in _candidates(results):
         epoch = epoch_of(path.name, network)
@@ -83,12 +83,12 @@ def checkpoints(network: Network | str, results: Path) -> list[tuple[int, Path]]
 
 
 def resume(network: Network | str, action: str, results: Path) -> Path | None:
-    """The checkpoint that a stopped training resumes from: the last whole one of this same job, or None."""
+    """The checkpoint that a stopped training resumes from: the last complete one of the same job, or None."""
     return weights(network, action, results) if action in _TRAININGS else None
 
 
 def incomplete(results: Path) -> list[tuple[Path, str]]:
-    """The checkpoints below `results` that their writer left incomplete, and what each lacks."""
+    """(file, fault) of the incomplete checkpoints below `results`."""
     found = []
     for path in sorted(results.rglob("*")) if results.is_dir() else []:
         if path.suffix in _STATES and not path.is_symlink() and _finished(path) and (lack := fault(path)) is not None:
@@ -97,13 +97,13 @@ def incomplete(results: Path) -> list[tuple[Path, str]]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename an incomplete checkpoint, so that neither a later job nor a tool that searches its results folder takes
-    it; the new path."""
+    """Rename an incomplete checkpoint so that no job and no tool that searches the folder reads it. Returns the new
+    path."""
     return path.rename(path.with_name(path.name + _INCOMPLETE))
 
 
 def pretrained(network: Network | str, place: Path) -> Path | None:
-    """The weights of a PTM: the file itself, the first weight file below its folder, or for TF2 the folder."""
+    """The weights of a PTM: the file itself, the first weight file below a folder, or for TF2 the folder."""
     if of(network).name in _PTM_FOLDERS and place.is_dir():
         return place
     if place.is_file():
@@ -113,7 +113,7 @@ def pretrained(network: Network | str, place: Path) -> Path | None:
 
 
 def pruned_to_keep(network: Network | str, action: str, parent_results: Path) -> tuple[Path, str] | None:
-    """The parent's pruned model that has to lie beside a finished retrain, and the name it gets there."""
+    """(file, name): the parent's pruned model to copy beside a finished retrain, and its name there."""
     if action != "retrain" or of(network).name not in _KEEPS_PRUNED:
         return None
     found = _first(_below(parent_results), _CHECKPOINTS)
@@ -131,7 +131,7 @@ def epoch_of(name: str, network: Network | str) -> int | None:
 
 
 def _trained(network: Network, results: Path) -> Path | None:
-    """The whole checkpoint of the highest epoch, of equals the first; else one that is called `model`, else
+    """The complete checkpoint of the highest epoch, the first of equal ones; else the one named `model`, else
     `…_latest`."""
     numbered = sorted(checkpoints(network, results), key=lambda one: -one[0])
     others = list(_candidates(results))

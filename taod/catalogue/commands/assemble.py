@@ -1,4 +1,4 @@
-"""Assembles a job's command line and its spec file from the job's facts. It looks at files, and writes none."""
+"""Assembles a job's command line and specification file from its facts. Reads files, writes none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taod.errors import BadRequest
 
 
 def assemble(facts: JobFacts) -> Assembled:
-    """The job as its tool wants it: `[network, action, --field=value, …]` and the text of the spec file.
+    """The command line `[network, action, --field=value, …]` and the text of the specification file.
 
     Raises taod.errors.BadRequest for facts that the network cannot work with, and KeyError for an unknown network.
     """
@@ -55,7 +55,7 @@ def assemble(facts: JobFacts) -> Assembled:
 
 
 def _status_folder(network: Network, action: str, spec: merge.Document, further: list[dict[str, str]]) -> Path | None:
-    """Where the tool's last command line writes status.json; None where that is below the results, as usual."""
+    """The folder of the last command line's status.json; None where it is below the results."""
     place = network.file.status.get(action)
     if place is None:
         return None
@@ -65,7 +65,7 @@ def _status_folder(network: Network, action: str, spec: merge.Document, further:
 
 
 def complete(facts: JobFacts) -> merge.Document:
-    """The whole specification that the job would run with: defaults, inherited values, and what is filled in.
+    """The complete specification of the job: defaults, inherited and filled values.
 
     Raises as `assemble` does.
     """
@@ -75,7 +75,7 @@ def complete(facts: JobFacts) -> merge.Document:
 
 @functools.cache
 def takes_key(name: str) -> str:
-    """The program of the network that is given the encryption key on its command line; empty where none is."""
+    """The program that gets the encryption key on its command line; empty where none does."""
     nowhere, probe = Path("/"), "the-key"
     for action in of(name).actions:
         argv = assemble(
@@ -87,7 +87,7 @@ def takes_key(name: str) -> str:
 
 
 def later(facts: JobFacts) -> list[str]:
-    """Command line and spec fields without a value yet, which the parent's files will give them."""
+    """Command line and spec fields that get their value from files of a parent that has not finished."""
     network = of(facts.network)
     known = placeholders.Known(facts, facts.folder / placeholders.SPEC_NAME)
     names: list[str] = []
@@ -106,7 +106,7 @@ def _spec_format(facts: JobFacts, network: Network) -> str:
 
 
 def _complete(facts: JobFacts, network: Network, known: placeholders.Known) -> merge.Document:
-    """The user's spec over the defaults, with everything that taod knows filled in, and nothing unset left."""
+    """The user's spec merged over the defaults, with taod's values filled in and unset values removed."""
     classes = known_classes(facts)
     spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
     spec = inherit.from_training(network, facts, spec, classes)
@@ -123,7 +123,7 @@ def _complete(facts: JobFacts, network: Network, known: placeholders.Known) -> m
         if found is not None:
             merge.put(spec, field, found)
             spec = merge.choose(network, spec, _only(field, found))
-    # Not every network's fields list it, though its table does.
+    # Some networks have it in their table but not in their filled fields.
     if inherit.RESUME in table.rows and (last := known.resume()) is not None:
         merge.put(spec, inherit.RESUME, last)
     _detectnet_inference(facts, spec, known)
@@ -141,7 +141,7 @@ def _only(field: str, value: Any) -> merge.Document:
 
 
 def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: placeholders.Known) -> None:
-    """detectnet_v2 names its model in one group or another, by what reads it."""
+    """detectnet_v2 has one group for engines and one for checkpoints."""
     if facts.network != "detectnet_v2" or facts.action != "inference":
         return
     model = placeholders.value("parent_model_evaluate", known, "model_path", {})
@@ -153,10 +153,10 @@ def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: placehold
 
 
 def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: str, network: Network) -> dict[str, Any]:
-    """Take out of the spec what goes to the command line.
+    """Remove from the spec what goes to the command line, and return it.
 
-    That is what its fields ask for; for a dataset's action and for a pruning that write no spec file of their own,
-    everything that is no group: there is no other way from the user to the tool.
+    These are the command line's user fields. A dataset's action or a prune without a specification file passes
+    every scalar this way.
     """
     names = {field for field, how in fields.items() if how in placeholders.USER_FUNCTIONS}
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
@@ -164,7 +164,7 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     scalars = [name for name in spec if name in names and not isinstance(spec[name], dict | list)]
     moved = {name: spec.pop(name) for name in scalars}
     if action.startswith("convert") and not placeholders.SPEC_FUNCTIONS.intersection(fields.values()):
-        # Such a conversion's options are a group in its table, and options of its own on the command line.
+        # The options of such a conversion are a group in its table and plain options on the command line.
         group = spec.get("dataset_convert", {})
         moved = {name: group[name] for name in names if group.get(name) is not None} | moved
     return moved
@@ -181,7 +181,7 @@ def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: 
 
 
 def _ancestor_text(facts: JobFacts) -> str | None:
-    """The spec of the nearest job before this one that has any: its file, else as its training would be given it."""
+    """The specification of the nearest ancestor that has one: its file, else assembled for that training."""
     parent = facts.parent
     while parent is not None:
         file = placeholders.spec_file(parent)
@@ -194,7 +194,7 @@ def _ancestor_text(facts: JobFacts) -> str | None:
 
 
 def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
-    """A job before this one as if it were assembled now, on the data of this one's model."""
+    """Facts of an ancestor, assembled now with the data of this job's model."""
     return msgspec.structs.replace(
         facts,
         network=parent.network,

@@ -40,7 +40,7 @@ def _of_file(path: Path) -> str | None:
     if path.suffix == ".pth" and _PICKLE.match(head):
         legacy = head.startswith(_TORCH_LEGACY)
         cut = size == len(_TORCH_LEGACY) if legacy else last != _PICKLE_END
-        return "breaks off: its pickle has no end" if cut else None
+        return "is truncated: its pickle has no end" if cut else None
     return None
 
 
@@ -50,7 +50,7 @@ def _of_zip(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             return None if archive.infolist() else "is an empty archive"
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        return "breaks off: its zip archive has no end"
+        return "is truncated: its zip archive has no end"
 
 
 def _of_hdf5(head: bytes, size: int) -> str | None:
@@ -68,7 +68,7 @@ def _of_hdf5(head: bytes, size: int) -> str | None:
     if size > end:
         # A TF1 tool that is killed while it saves leaves 60 kB behind a superblock that ends at 2,048.
         return "was not closed by its writer"
-    return f"breaks off: {size} of {end} bytes" if size < end else None
+    return f"is truncated: {size} of {end} bytes" if size < end else None
 
 
 def _of_folder(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What an evaluation, an export or an inference takes over from the training that its weights come from."""
+"""Values that an evaluation, export or inference inherits from the training of its weights."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from taod.catalogue.schema.tables import Node
 from taod.documents import read_yaml
 
 _AFTER_TRAINING = frozenset({"evaluate", "export", "inference", "gen_trt_engine", "confmat", "prune", "retrain"})
-# Of these the PyTorch tools build the network from the configuration before they load its weights.
+# For these the PyTorch tools build the network from the configuration before they load its weights.
 _PRUNING = frozenset({"prune", "retrain"})
 RESUME = "train.resume_training_checkpoint_path"
 """The checkpoint that a training on Lightning resumes from."""
 _MODEL = "model"
-"""A pruning needs it even where its table has none (ocdnet)."""
-# Groups that say what is done rather than what the model is.
+"""A prune needs it even where its table lacks it (ocdnet)."""
+# Groups that describe the action, not the model.
 _OWN = ("train", "eval", "infer", "export", "prune", "gen_trt", "nms", "bbox", "postprocess", "cost", "visual")
-# Arguments that only fit the architecture they were written for.
+# Arguments that fit one architecture only.
 _WHOLE = "custom_args"
 _UNKNOWN = Node("", "")
 
 
 def from_training(network: Network, facts: JobFacts, spec: merge.Document, classes: list[str]) -> merge.Document:
-    """The spec with the training's values of the groups that both describe, such as `model` and `dataset`.
+    """The spec with the training's values in the groups that both have, such as `model` and `dataset`.
 
-    What the user set in this action's own spec stays. A value that equals the action's default counts as not set:
-    clients send the whole default back, and weights fit no other model than the one they were trained in.
+    Values that the user set in this action's spec stay. A value equal to the action's default counts as not set:
+    clients send the whole default back, and the weights fit only the model they were trained in.
     """
     ancestor = trained_ancestor(facts.parent)
     if ancestor is None or ancestor.network != network.name or facts.action not in _AFTER_TRAINING:
@@ -54,9 +54,9 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
 
 
 def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
-    """The training's spec file with this action's own group and `dataset` in place of its own.
+    """The training's specification with this action's group and `dataset` in place of its own.
 
-    Without the checkpoint that the training resumed from: Lightning deletes it, and only a training reads it.
+    The checkpoint that the training resumed from is removed: Lightning deletes the file.
     """
     ancestor = trained_ancestor(facts.parent)
     if ancestor is None:
@@ -77,7 +77,7 @@ def _written_spec(ancestor: ParentFacts) -> merge.Document:
 
 
 def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:
-    """The training's spec without what was filled in for that run alone: weights to start from, its folders."""
+    """The training's spec without the values filled in for that run: initial weights, folders."""
     whole = merge.over_default(network, ancestor.action, ancestor.spec or {})
     for field in network.file.fields.get(ancestor.action, {}):
         whole = merge.without(whole, field)
@@ -95,7 +95,7 @@ def _shared_groups(network: Network, action: str, trained: str) -> list[str]:
 
 
 def _set_by_user(values: merge.Document, defaults: list[Any], node: Node) -> merge.Document:
-    """What differs from each of the defaults."""
+    """The values that differ from every default."""
     own: merge.Document = {}
     for key, value in values.items():
         others = [d.get(key) if isinstance(d, dict) else None for d in defaults]

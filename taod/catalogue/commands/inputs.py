@@ -1,4 +1,4 @@
-"""What a command line is assembled from: facts of one job, gathered by a service, in types of the catalogue's own."""
+"""Inputs and output of the assembly: the facts of one job, gathered by a service, and its command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     type: str
     format: str
     classes: list[str] = []
-    """The classes that were found in it; empty: what its own class list says."""
+    """The classes found in its labels; empty: those of its class list."""
     name: str = ""
     images: int | None = None
     """None: not counted."""
@@ -26,7 +26,7 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     extensions: dict[str, int] = {}
     """Images by extension as written (`.jpg`), the most common first."""
     linked: Path | None = None
-    """The linked folder that the names in `root` lead to, where `root` is a view of it."""
+    """The linked folder, where `root` is a view of one."""
 
 
 class ParentFacts(msgspec.Struct, frozen=True):
@@ -38,18 +38,18 @@ class ParentFacts(msgspec.Struct, frozen=True):
     spec: dict[str, Any] | None = None
     parent: ParentFacts | None = None
     scores: dict[int, float] = {}
-    """What each epoch is worth, higher is better, where the best checkpoint is wanted; empty: the latest is."""
+    """Epoch -> score (higher is better), to choose the best checkpoint; empty: the latest is chosen."""
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about a job that its command line and its spec file depend on."""
+    """Everything that a job's command line and specification file depend on."""
 
     network: str
     action: str
     folder: Path
     """The job's folder; the spec file is written in it."""
     results: Path
-    """The job's results folder; what lies there from an earlier attempt is what a resume goes on from."""
+    """The job's results folder; a resume continues from the files of an earlier attempt in it."""
     spec: dict[str, Any] | None
     key: str
     ptms: list[Path] = []
@@ -60,13 +60,13 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     inference: DatasetFacts | None = None
     calibration: DatasetFacts | None = None
     own: DatasetFacts | None = None
-    """The dataset that a dataset's job works on."""
+    """The dataset of a dataset's job."""
     gpus: int = 0
     """GPUs that the job will hold; 0 on a CPU slot."""
 
 
 class Assembled(msgspec.Struct, frozen=True):
-    """A job ready for a runner: the tool's command line, and its spec file."""
+    """A job ready for a runner: command line and specification file."""
 
     argv: list[str]
     """`[network, action, --field=value, …]`."""
@@ -77,10 +77,10 @@ class Assembled(msgspec.Struct, frozen=True):
     """Folders and files that the run reads."""
     environment: dict[str, str] = {}
     then: list[list[str]] = []
-    """Further command lines of the same run, one after the other, each of the same tool."""
+    """Further command lines of the same tool, run one after the other."""
     status_folder: Path | None = None
-    """Where the tool writes status.json, where that is not below the results."""
+    """The folder of status.json where it is not below the results."""
     files: dict[Path, str] = {}
-    """Other files in the job's folder that the command line names, with their text."""
+    """Other files in the job's folder that the command line names: path -> text."""
     writes: list[Path] = []
-    """Folders outside the job's own that the run writes to: the dataset that a conversion works on."""
+    """Folders outside the job's folder that the run writes to: the dataset of a conversion."""

@@ -12,11 +12,11 @@ from taod.catalogue.specfiles.emit import SUFFIXES
 
 SPEC_NAME = "spec"
 CLASS_NAMES = "class_names.txt"
-"""In a job's folder: the classes of its dataset, one a line, for the conversions that read them from a file."""
+"""File in the job's folder: the classes of its dataset, one a line, for conversions that read them from a file."""
 SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copied"})
-"""What a command line names its spec file by."""
+"""Functions that name the specification file on a command line."""
 USER_FUNCTIONS = frozenset({"from_csv", "resume_epoch"})
-"""Fields whose value is the user's: of `from_csv` always, of the others while the function gives none."""
+"""Fields with the user's value: `from_csv` always, the others while the function returns None."""
 _ENGINES = ("gen_trt_engine", "trtexec")
 _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 
@@ -24,7 +24,7 @@ Value = str | bool | list[str] | None
 
 
 class Known:
-    """The facts of a job with what the functions look up again and again."""
+    """The facts of a job and the values that several functions need."""
 
     def __init__(self, facts: JobFacts, spec_path: Path) -> None:
         self.facts = facts
@@ -42,7 +42,7 @@ class Known:
         return _text(artifacts.resume(self.network, self.facts.action, self.facts.results))
 
     def resume_epoch(self) -> str | None:
-        """The epoch that a resumed training starts with, counted from 1: the one after its last checkpoint's."""
+        """The first epoch of a resumed training, counted from 1: the one after its last checkpoint."""
         last = artifacts.resume(self.network, self.facts.action, self.facts.results)
         epoch = artifacts.epoch_of(last.name, self.network) if last is not None else None
         return str(epoch + 1) if epoch is not None else None
@@ -59,12 +59,12 @@ class Known:
 
 
 def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
-    """What the function named `how` gives for a field; None leaves the field as the spec has it.
+    """The value that the function `how` gives a field; None leaves the field as it is in the spec.
 
-    `beside` are all the fields that are filled along with it. Raises KeyError for an unknown function.
+    `beside` are all fields filled together with it. Raises KeyError for an unknown function.
     """
-    if how in _MADE:
-        return known.result(_MADE[how])
+    if how in _FILE_NAMES:
+        return known.result(_FILE_NAMES[how])
     if how == "parent_model":
         return _text(_fitting_weights(known, field, beside))
     return _FUNCTIONS[how](known)
@@ -72,11 +72,11 @@ def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
 
 def functions() -> frozenset[str]:
     """Every function that `value` knows."""
-    return frozenset({*_MADE, *_FUNCTIONS, "parent_model"})
+    return frozenset({*_FILE_NAMES, *_FUNCTIONS, "parent_model"})
 
 
 def comes_later(how: str, field: str, beside: dict[str, str], parent: ParentFacts | None) -> bool:
-    """Whether the function will give the field a value when the parent, now without any files, has ended."""
+    """Whether the field gets its value once the parent, which has no files yet, has finished."""
     if parent is None or how not in _OF_PARENT:
         return False
     has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
@@ -87,17 +87,17 @@ def comes_later(how: str, field: str, beside: dict[str, str], parent: ParentFact
 
 
 def trained_ancestor(parent: ParentFacts | None) -> ParentFacts | None:
-    """The nearest train or retrain that a job goes back to."""
+    """The nearest train or retrain among a job and its ancestors."""
     while parent is not None and parent.action not in ("train", "retrain", "finetune"):
         parent = parent.parent
     return parent
 
 
 def _fitting_weights(known: Known, field: str, beside: dict[str, str]) -> Path | None:
-    """The parent's weights, put only where a file of their kind is read.
+    """The parent's weights, for a field that reads files of their kind.
 
-    An engine goes to `trt_engine`; a PyTorch checkpoint field cannot hold an ONNX model, so after an export it gets
-    the weights that were exported.
+    An engine goes to `trt_engine`. A PyTorch checkpoint field cannot hold an ONNX model, so after an export it gets
+    the exported weights.
     """
     found = known.parent_weights()
     name, action = field.rpartition(".")[2], known.facts.action
@@ -188,12 +188,12 @@ def _first_image(known: Known) -> Value:
 
 
 def _in(dataset: DatasetFacts | None, *names: str) -> str | None:
-    """The first of the names that a dataset has."""
+    """The first of the names that exists in the dataset."""
     return _text(_existing(dataset.root, *names)) if dataset is not None else None
 
 
-def _place(dataset: DatasetFacts | None, name: str) -> str | None:
-    """A place in a dataset, there or not."""
+def _path(dataset: DatasetFacts | None, name: str) -> str | None:
+    """A path in a dataset, whether it exists or not."""
     return str(dataset.root / name) if dataset is not None else None
 
 
@@ -225,7 +225,7 @@ _OF_PARENT = frozenset(
     }
 )
 
-_MADE = {
+_FILE_NAMES = {
     "create_hdf5_file": "model.hdf5",
     "create_pth_file": "model.pth",
     "create_onnx_file": "model.onnx",
@@ -252,11 +252,11 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "parent_spec_copied": lambda k: str(k.spec_path),
     "parents_parent_spec": lambda k: _grandparent_spec(k),
     "bpnet_records": lambda k: _bpnet_records(k),
-    "eval_csv": lambda k: _place(k.facts.eval, "val.csv"),
+    "eval_csv": lambda k: _path(k.facts.eval, "val.csv"),
     "eval_images": lambda k: _in(k.facts.eval, "images_val", "images"),
     "class_names_file": lambda k: str(k.facts.folder / CLASS_NAMES),
-    "tfrecords_prefix": lambda k: _place(_own(k), "tfrecords/tfrecords"),
-    "own_masks": lambda k: _place(_own(k), "masks"),
+    "tfrecords_prefix": lambda k: _path(_own(k), "tfrecords/tfrecords"),
+    "own_masks": lambda k: _path(_own(k), "masks"),
     "pose_classification_ds_convert_op_dir": lambda k: _pose_output(k),
     "key": lambda k: k.facts.key,
     "verbose": lambda _: True,
@@ -281,32 +281,32 @@ _FUNCTIONS: dict[str, Callable[[Known], Value]] = {
     "lprnet_inference_input": lambda k: _in(k.facts.inference, "image"),
     "classification_val_input": lambda k: _in(k.facts.eval, "images", "images_val"),
     "label_gt_cache": lambda k: _in(k.facts.inference, "label.json"),
-    "od_images": lambda k: _place(_own(k), "images"),
-    "od_labels": lambda k: _place(_own(k), "labels"),
-    "od_annotations": lambda k: _place(_own(k), "annotations.json"),
-    "create_od_tfrecords": lambda k: _place(_own(k), "tfrecords"),
-    "augment_out": lambda k: _place(_own(k), "augment"),
+    "od_images": lambda k: _path(_own(k), "images"),
+    "od_labels": lambda k: _path(_own(k), "labels"),
+    "od_annotations": lambda k: _path(_own(k), "annotations.json"),
+    "create_od_tfrecords": lambda k: _path(_own(k), "tfrecords"),
+    "augment_out": lambda k: _path(_own(k), "augment"),
     "root": lambda k: _text(k.facts.own.root) if k.facts.own is not None else None,
-    "unet_val_images": lambda k: _place(k.facts.eval, "images/val"),
-    "unet_val_labels": lambda k: _place(k.facts.eval, "masks/val"),
-    "unet_test_images": lambda k: _place(k.facts.eval, "images/test"),
-    "unet_test_labels": lambda k: _place(k.facts.eval, "masks/test"),
+    "unet_val_images": lambda k: _path(k.facts.eval, "images/val"),
+    "unet_val_labels": lambda k: _path(k.facts.eval, "masks/val"),
+    "unet_test_images": lambda k: _path(k.facts.eval, "images/test"),
+    "unet_test_labels": lambda k: _path(k.facts.eval, "masks/test"),
     "cal_image_dir": _calibration,
     "cal_image_dir_list": _calibration_list,
-    "bpnet_coco_spec": lambda k: _place(_train(k), "coco_spec.json"),
-    "bpnet_infer": lambda k: _place(_train(k), "val2017"),
-    "fpenet_data_json": lambda k: _place(_train(k), "data.json"),
+    "bpnet_coco_spec": lambda k: _path(_train(k), "coco_spec.json"),
+    "bpnet_infer": lambda k: _path(_train(k), "val2017"),
+    "fpenet_data_json": lambda k: _path(_train(k), "data.json"),
     "fpenet_inference_data": lambda k: _text(k.facts.train[0].root) if k.facts.train else None,
 }
 
 
 def spec_file(parent: ParentFacts) -> Path:
-    """Where the specification of a job lies: beside its results."""
+    """The path of a job's specification file, beside its results."""
     return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[of(parent.network).spec_format]}"
 
 
 def writes_spec(job: ParentFacts) -> bool:
-    """Whether the job's command line names a spec file of its own."""
+    """Whether the job's command line names its specification file."""
     commands = of(job.network).file.commands.get(job.action, {})
     return not SPEC_FUNCTIONS.isdisjoint(commands.values())
 
@@ -321,12 +321,12 @@ def _grandparent_spec(known: Known) -> Value:
 
 
 def _bpnet_records(known: Known) -> str | None:
-    """The start of the records' names, which a training looks for beside the images: `train-fold-…`, `val-fold-…`."""
+    """Prefix of the record files (`train-fold-…`, `val-fold-…`), which a training expects beside the images."""
     mode = (known.facts.spec or {}).get("mode") or "train"
-    return _place(_own(known) or _train(known), "train" if mode == "train" else "val")
+    return _path(_own(known) or _train(known), "train" if mode == "train" else "val")
 
 
 def _pose_output(known: Known) -> str:
-    """Pose conversion writes into the dataset it converts, else into the results."""
+    """The folder that a pose conversion writes to: its dataset, else the results."""
     dataset = known.facts.own or _train(known)
     return f"{dataset.root}/" if dataset is not None else known.output_dir

@@ -1,4 +1,4 @@
-"""Says in words what a parameter is called, what it is for, and what its value must be."""
+"""Titles, descriptions and rules of parameters as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {
     "object": "an object",
     "any": "anything",
 }
-_SPOKEN = {
+_EXPANSIONS = {
     "lr": "learning rate",
     "num": "number of",
     "iou": "IoU",
@@ -39,18 +39,18 @@ _OPERATORS = {
 
 
 @lru_cache(maxsize=1)
-def written() -> dict[str, tuple[str, str]]:
-    """Every line of words.json: the end of a path, with the title and the description of what ends so."""
-    return msgspec.json.decode((DATA / "words.json").read_bytes(), type=dict[str, tuple[str, str]])
+def descriptions() -> dict[str, tuple[str, str]]:
+    """End of a path -> title and description of the parameters whose path ends with it."""
+    return msgspec.json.decode((DATA / "descriptions.json").read_bytes(), type=dict[str, tuple[str, str]])
 
 
-def said(path: str) -> tuple[str, str] | None:
-    """The written title and description of a parameter, or None.
+def described(path: str) -> tuple[str, str] | None:
+    """Title and description of a parameter, or None.
 
-    One line of words.json speaks for every path that ends like it, in whatever network, so that the same parameter
-    is called the same everywhere; of several lines the longest counts. `$.name` is the top of a specification only.
+    A line of descriptions.json applies to every path that ends with its key, in all networks; the longest matching
+    key wins. `$.name` matches the top of a specification only.
     """
-    lines = written()
+    lines = descriptions()
     found = lines.get(f"$.{path}")
     rest = path
     while found is None and rest:
@@ -60,23 +60,23 @@ def said(path: str) -> tuple[str, str] | None:
 
 
 def title(path: str) -> str:
-    """What a parameter is called: as written, else made of the path's last part: `max_epochs` -> `Max epochs`."""
-    own = said(path)
+    """The described title, else one derived from the path's last part: `max_epochs` -> `Max epochs`."""
+    own = described(path)
     if own is not None:
         return own[0]
     name = path.rpartition(".")[2]
     parts = name.replace("-", "_").split("_")
-    spoken = " ".join(_SPOKEN.get(part, part) for part in parts if part) or name
-    return spoken[:1].upper() + spoken[1:]
+    expanded = " ".join(_EXPANSIONS.get(part, part) for part in parts if part) or name
+    return expanded[:1].upper() + expanded[1:]
 
 
 def number(value: Any) -> str:
-    """A bound as people write it: `1`, `0.5`, `1e-05`."""
+    """A bound as text: `1`, `0.5`, `1e-05`."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def span(low: Any, high: Any) -> str:
-    """The words for a range, or nothing where it is open at both ends."""
+    """A range as text; empty where it has no bounds."""
     if low is not None and high is not None:
         return f" between {number(low)} and {number(high)}"
     if low is not None:
@@ -85,7 +85,7 @@ def span(low: Any, high: Any) -> str:
 
 
 def kind(row: Parameter) -> str:
-    """What a value must be, without `must be`."""
+    """The rule for a value, without `must be`."""
     if row.const:
         return f"{row.default}"
     if row.options:
@@ -106,8 +106,8 @@ def comparison(rule: Comparison, bound: Any) -> str:
 
 
 def description(table: Table, row: Parameter) -> str:
-    """The parameter's own description, else its rules in words."""
-    own = said(row.path)
+    """The parameter's description, else its rule as text."""
+    own = described(row.path)
     text = own[1] if own else f"{kind(row).capitalize() if not row.options else 'O' + kind(row)[1:]}."
     if row.options and not own and len(row.options) == 1:
         text = f"Always {row.options[0]}."
@@ -118,15 +118,15 @@ def description(table: Table, row: Parameter) -> str:
 
 
 def nearest(table: Table, path: str) -> str | None:
-    """The known path that an unknown one was most likely meant to be."""
+    """The known path most similar to an unknown one."""
     shown = [p for p, row in table.rows.items() if not row.hidden]
     above, _, name = path.rpartition(".")
     siblings = [p for p in shown if p.rpartition(".")[0] == above]
     named = get_close_matches(name, [p.rpartition(".")[2] for p in siblings], n=1, cutoff=0.6)
     if named:
         return f"{above}.{named[0]}" if above else named[0]
-    elsewhere = [p for p in shown if p.rpartition(".")[2] == name]
-    if elsewhere:
-        return elsewhere[0]
+    namesakes = [p for p in shown if p.rpartition(".")[2] == name]
+    if namesakes:
+        return namesakes[0]
     close = get_close_matches(path, shown, n=1, cutoff=0.5)
     return close[0] if close else None

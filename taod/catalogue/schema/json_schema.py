@@ -51,7 +51,7 @@ def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
 
 
 def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str]) -> None:
-    """Tell in the class-wise parts themselves what the whole default has in them."""
+    """Copy the values of the whole default into the defaults of the class-wise parts."""
     count = classwise.count_path(of(network).dataset_type, table)
     for path in (*classwise.LISTS, classwise.NAMES, *([count] if count is not None else [])):
         part = _part(whole, path)
@@ -104,7 +104,7 @@ def _alternatives(table: Table, node: Node) -> list[tuple[str, str]]:
 
 def _describe(table: Table, node: Node) -> dict[str, Any]:
     row = node.parameter
-    own = descriptions.said(node.path)
+    own = descriptions.described(node.path)
     described: dict[str, Any] = {"title": descriptions.title(node.path)}
     if row is None or row.type == "object":
         if own:

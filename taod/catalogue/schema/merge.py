@@ -1,4 +1,4 @@
-"""Whole specifications out of partial ones: an action's default, deep merging, what is still missing."""
+"""Completes partial specifications: defaults, deep merging, missing values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 def merge(base: Document, over: Document, node: Node | None = None) -> Document:
-    """`base` with `over` laid upon it: objects are merged, anything else is replaced; null stays and means unset.
+    """`over` merged into `base`: objects are merged, other values replaced; null stays and means unset.
 
     With the `node` of the table that both describe, an object with free keys is replaced as well.
     """
@@ -31,7 +31,7 @@ def merge(base: Document, over: Document, node: Node | None = None) -> Document:
 
 
 def without_nulls(document: Document) -> Document:
-    """The document without what is unset; objects in lists included, groups that this leaves empty are dropped."""
+    """The document without unset values, also in lists; groups that become empty are dropped."""
     kept: Document = {}
     for key, value in document.items():
         if isinstance(value, dict):
@@ -55,7 +55,7 @@ def get(document: Any, path: str, otherwise: Any = None) -> Any:
 
 
 def put(document: Document, path: str, value: Any) -> None:
-    """Set a value at a dotted path, making the groups on the way; what stands in the way is replaced."""
+    """Set a value at a dotted path; missing groups are created, other values on the way replaced."""
     *groups, last = path.split(".")
     for name in groups:
         if not isinstance(document.get(name), dict):
@@ -65,7 +65,7 @@ def put(document: Document, path: str, value: Any) -> None:
 
 
 def drop(document: Any, path: str) -> Any:
-    """Take the value at a dotted path out of the document and return it, or None."""
+    """Remove the value at a dotted path and return it, or None."""
     *groups, last = path.split(".")
     for name in groups:
         document = document.get(name) if isinstance(document, dict) else None
@@ -73,9 +73,9 @@ def drop(document: Any, path: str) -> Any:
 
 
 def default(network: Network | str, action: str, classes: list[str] | None = None) -> Document:
-    """The specification that an action has before the user says anything; the caller may change it.
+    """The default specification of an action, as a new document.
 
-    With `classes`, class-wise parts get an entry a class, and a classifier's number of classes is theirs.
+    With `classes`, class-wise parts get an entry for each class, and a classifier's number of classes is set.
     """
     encoded = _default(of(network).name, action, tuple(classes or ()))
     document: Document = msgspec.json.decode(encoded)
@@ -83,17 +83,17 @@ def default(network: Network | str, action: str, classes: list[str] | None = Non
 
 
 def over_default(network: Network | str, action: str, document: Document, classes: list[str] | None = None) -> Document:
-    """The whole specification that a partial one stands for.
+    """The complete specification for a partial one.
 
-    Of what a tool reads only one of (an optimiser, a schedule), the default's gives way to the one in the document.
-    A map with free keys is the document's alone.
+    Of alternatives (an optimiser, a schedule), the document's replaces the default's. A map with free keys is taken
+    from the document as a whole.
     """
     chosen, root = of(network), of(network).table(action).root
     return merge(choose(chosen, default(network, action, classes), document), document, root)
 
 
 def choose(network: Network, base: Document, over: Document) -> Document:
-    """`base` without what cannot stand beside a value of `over`; neither is changed."""
+    """A copy of `base` without the alternatives to values of `over`."""
     for group, *names in network.file.one_of:
         given = {name for name in names if get(over, f"{group}.{name}" if group else name) is not None}
         if given:
@@ -103,7 +103,7 @@ def choose(network: Network, base: Document, over: Document) -> Document:
 
 
 def stands_for(network: Network, document: Document, path: str) -> str | None:
-    """What the document has instead of a parameter that cannot stand beside it: `…adam` for `…sgd.momentum`."""
+    """The alternative that the document has instead of a parameter's group: `…adam` for `…sgd.momentum`."""
     for group, *names in network.file.one_of:
         places = {name: f"{group}.{name}" if group else name for name in names}
         own = next((name for name, place in places.items() if f"{path}.".startswith(f"{place}.")), None)
@@ -113,7 +113,7 @@ def stands_for(network: Network, document: Document, path: str) -> str | None:
 
 
 def without(document: Document, path: str) -> Document:
-    """The document without a value; groups on the way are copied, so that others may share them."""
+    """A copy of the document without one value; the original is unchanged."""
     name, _, rest = path.partition(".")
     if name not in document or (rest and not isinstance(document[name], dict)):
         return document
@@ -123,13 +123,13 @@ def without(document: Document, path: str) -> Document:
 
 
 def missing(network: Network | str, action: str, document: Document) -> list[str]:
-    """Paths of the required parameters that neither the document nor the default gives a value."""
+    """Required parameters that have a value neither in the document nor in the default."""
     table = of(network).table(action)
     if not table.required:
         return []
     whole = merge(default(network, action), document)
     absent = (row.path for row in table.required if get(whole, row.path) is None)
-    # A field of a group that is not there at all is not asked for.
+    # Fields of an absent group are not required.
     return [path for path in absent if "." not in path or get(whole, path.rpartition(".")[0]) is not None]
 
 
@@ -145,7 +145,7 @@ def _default(network: str, action: str, classes: tuple[str, ...]) -> bytes:
 
 
 def group_default(node: Node) -> Document:
-    """The defaults of everything shown below a group; what has none is left out."""
+    """The defaults of all visible parameters below a group."""
     values: Document = {}
     for name, child in node.children.items():
         value = None if child.hidden else _node_default(child)

@@ -1,4 +1,4 @@
-"""The protobuf messages that the TF1 tools read, as far as a specification depends on them."""
+"""The protobuf messages of the TF1 tools' specifications."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Field(msgspec.Struct, frozen=True):
     """`string`, `bool`, `int`, `uint`, `float`, `enum` or `message`."""
     repeated: bool = False
     free_keys: bool = False
-    """Declared as a map: its entries are messages of a key and a value, and a later entry of a key replaces it."""
+    """Declared as a map: entries have a key and a value, and the last entry of a key wins."""
     message: str = ""
     """The name of the message that it holds."""
     members: dict[str, int] = {}
     """The members of its enum, with their numbers."""
 
     def member(self, value: object) -> str | None:
-        """The enum's member that a name in any letter case, `__NAME__` or a number stands for; None: there is none."""
+        """The enum member for a name in any letter case, `__NAME__` or a number; None for any other value."""
         if isinstance(value, bool):
             return None
         if isinstance(value, int | float):
@@ -39,14 +39,14 @@ class Field(msgspec.Struct, frozen=True):
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str]
-    """Name -> how many (`one`, `many`, `map`) and what: a scalar type, an enum or a message."""
+    """Name -> cardinality (`one`, `many`, `map`) and type: a scalar, an enum or a message."""
     one_of: list[list[str]] = []
-    """Names of which a message has at most one."""
+    """Groups of fields of which a message may have one."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roots: dict[str, dict[str, str]]
-    """Network -> action -> the message that its specification is; `""` for all other actions."""
+    """Network -> action -> message type of its specification; `""` for all other actions."""
     enums: dict[str, dict[str, int]]
     messages: dict[str, _Message]
 
@@ -62,7 +62,7 @@ def names() -> list[str]:
 
 
 def root(network: str, action: str) -> str | None:
-    """The message that the specification of an action is; None where it is no protobuf text, or another tool's."""
+    """The message type of an action's specification; None for other formats and other tools."""
     roots = _file().roots.get(network, {})
     return roots.get(action) or roots.get("")
 
@@ -74,7 +74,7 @@ def fields(message: str) -> dict[str, Field]:
 
 
 def one_of(message: str) -> list[list[str]]:
-    """Groups of names in a message of which it has at most one."""
+    """Groups of fields of which the message may have one."""
     return _file().messages[message].one_of
 
 

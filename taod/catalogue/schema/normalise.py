@@ -1,4 +1,4 @@
-"""Values as the tool spells them: lists where it declares some, enum members and options by its own names. Pure."""
+"""Spells values as the tool does: lists, enum members, options. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from taod.catalogue.schema.tables import Node, Table
 
 Document = dict[str, Any]
 _AS_WRITTEN = ("image_extension", "image_ext")
-"""Parameters whose value is part of a file's name, so that its letter case counts."""
+"""Parameters whose value is part of a file name, so letter case matters."""
 
 
 def normalise(table: Table, document: Document) -> Document:
-    """The document with each value as the tool's own declaration has it; what fits none is left as it is.
+    """The document with each value as the tool declares it; values that fit no declaration stay.
 
     A single value where a list is declared becomes a list of one. A member of an enum, by name in any letter case or
     by number, becomes `__NAME__`; an option in another letter case gets the tool's. Whole numbers lose their `.0`.

@@ -1,4 +1,4 @@
-"""Reads the data files: which networks there are, and the parameters of one action, parsed only when asked for."""
+"""Reads the data files: the index of networks, and the parameters of one action, parsed on demand."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One parameter of a specification: a line of a data file."""
 
     path: str
-    """Dotted; a path that goes on below a list describes the list's items."""
+    """Dotted; a path that continues below a list describes the list's items."""
     type: str
     """`int`, `float`, `bool`, `string`, `list`, `object`, or `any`."""
     actions: str = ""
     """The actions whose specs have it, separated by spaces; empty: all of the network's."""
     const: bool = False
     hidden: bool = False
-    """Known to the tool, accepted in a spec, not shown in the schema."""
+    """Accepted in a spec but not shown in the schema."""
     default: Any = None
     minimum: int | float | None = None
     maximum: int | float | None = None
     options: list[Any] = []
     free_keys: bool = False
-    """An object whose keys are the user's own (`label_map`): a user's object replaces the default's as a whole."""
+    """An object with user-defined keys (`label_map`): the user's object replaces the default as a whole."""
     items: str = ""
     """Type of the elements of a list, where it is known."""
     required: bool = False
@@ -41,7 +41,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compare: list[str] = []
     """Rules such as `<= train.num_epochs`, and `/ a.b` for a multiple of another parameter."""
     parent: bool = False
-    """Others depend on it, so a sweep draws it first."""
+    """Other parameters depend on it, so a sweep samples it first."""
     note: str = ""
 
 
@@ -57,17 +57,17 @@ class StatusFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     but `own` later lines repeat them.
     """
     curves: Literal["first", "last"] = "first"
-    """Which value of a curve stands for an epoch; `last` where the tool writes one per iteration."""
+    """Which value of a curve represents an epoch; `last` where the tool writes one per iteration."""
     step: Literal["epoch", "cur_iter"] = "epoch"
-    """What the training counts."""
+    """The unit that the training counts."""
     first_epoch: int = 1
-    """What the tool calls its first epoch."""
+    """The number of the first epoch."""
     resumes_at_first: bool = False
-    """A resumed training calls its first epoch so again, not by the number that it has in the whole training."""
+    """A resumed training counts its epochs from `first_epoch` again."""
 
 
 class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is always known of a network: a line of the index."""
+    """A network's line of the index."""
 
     kind: str
     dataset_type: str
@@ -81,25 +81,25 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric: str | None = None
     metric_direction: str = "maximise"
     checkpoint_separator: str = "="
-    """What stands before the epoch's number in the name of a checkpoint."""
+    """The character before the epoch's number in a checkpoint's name."""
     first_checkpoint: int = 1
     """The number in the name of the first epoch's checkpoint."""
     status: StatusFacts = StatusFacts()
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A network's own data file; its parameters are left as text until a table is asked for."""
+    """A network's data file; its parameters stay undecoded until a table is needed."""
 
     commands: dict[str, dict[str, str]]
-    """For each action: command line field -> how its value is found."""
+    """Action -> command line field -> function that gives its value."""
     fields: dict[str, dict[str, str]]
-    """For each action: path in the spec -> how its value is found."""
+    """Action -> path in the spec -> function that gives its value."""
     parameters: msgspec.Raw
     sweep_commands: dict[str, str] = {}
     sweep_fields: dict[str, str] = {}
     status: dict[str, str] = {}
-    """For an action that writes status.json elsewhere than below its results: the spec field that has the folder, and
-    after a slash what is below it (`results_dir/dataset_convert`)."""
+    """For an action that does not write status.json below its results: the spec field with the folder, and after a
+    slash the subfolder (`results_dir/dataset_convert`)."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
@@ -116,7 +116,7 @@ _SCALARS = {"string": "string", "bool": "bool", "int": "int", "uint": "int", "fl
 
 
 class Node:
-    """A place in a spec: a parameter, or a group that no line of the table names."""
+    """A node of a specification: a parameter, or a group without a line of its own."""
 
     __slots__ = ("children", "field", "free", "hidden", "listed", "name", "parameter", "path")
 
@@ -126,12 +126,12 @@ class Node:
         self.parameter: Parameter | None = None
         self.children: dict[str, Node] = {}
         self.field: messages.Field | None = None
-        """What the tool's protobuf message declares here; None for other formats, and where it declares nothing."""
+        """The field of the tool's protobuf message; None for other formats and undeclared nodes."""
         self.hidden = False
         self.listed = True
-        """Whether the table has a line for it or for something below; else only the tool's message has it."""
+        """Whether the table has a line for it or below it; else only the tool's message has it."""
         self.free = False
-        """Takes anything below it without a word."""
+        """Accepts any value below it without a warning."""
 
     @property
     def is_list(self) -> bool:
@@ -146,12 +146,12 @@ class Node:
 
     @property
     def declares_list(self) -> bool:
-        """Whether the tool's message makes a list of a single value. Data sources may be either: they are filled in."""
+        """Whether the tool's message declares it repeated. Data sources are exempt: taod fills them in."""
         return self.field is not None and self.field.repeated and not self.name.endswith("data_sources")
 
     @property
     def items(self) -> str:
-        """The type of a list's items, by the table or else by the tool's message; empty where neither has one."""
+        """Type of a list's items by the table, else by the tool's message; empty where unknown."""
         row = self.parameter
         if row is not None and (row.items or row.minimum is not None or row.maximum is not None):
             return row.items or "float"
@@ -165,9 +165,9 @@ class Node:
 
     @property
     def must_be_given(self) -> bool:
-        """Whether leaving it out is refused.
+        """Whether a document without it is rejected.
 
-        A required field of a group that has no default itself is not asked for: the default must validate.
+        A required field without a default, in a group, is not demanded: the default must validate.
         """
         row = self.parameter
         return (
@@ -211,14 +211,14 @@ class Table:
         return node is not None and node.must_be_given and not row.hidden and not self.in_list(row.path)
 
     def node(self, path: str) -> Node | None:
-        """The place at a dotted path, if the table has it."""
+        """The node at a dotted path, or None."""
         node: Node | None = self.root
         for name in path.split("."):
             node = node.children.get(name) if node is not None else None
         return node
 
     def in_list(self, path: str) -> bool:
-        """Whether the path describes items of a list rather than one place in the spec."""
+        """Whether the path describes the items of a list."""
         parts = path.split(".")
         above = (self.rows.get(".".join(parts[:end])) for end in range(1, len(parts)))
         return any(row is not None and row.type == "list" for row in above)
@@ -230,7 +230,7 @@ def _settle(node: Node) -> None:
     below = node.children.values()
     own = node.parameter
     if own is None:
-        # A repeated message that only its fields are listed of may be given as one or as a list.
+        # A repeated message of which only the fields have lines may be one object or a list.
         node.hidden = bool(node.path) and (all(c.hidden for c in below) or node.repeats)
     else:
         node.hidden = own.hidden or (own.type == "object" and bool(below) and all(c.hidden for c in below))
@@ -238,7 +238,7 @@ def _settle(node: Node) -> None:
 
 
 def _declare(node: Node, message: str) -> None:
-    """Lay the tool's message over the tree; fields that no line of the table names are known and not shown."""
+    """Add the fields of the tool's message to the tree; those without a line are known and hidden."""
     for name, field in messages.fields(message).items():
         child = node.children.get(name)
         if child is None:
@@ -277,7 +277,7 @@ def index() -> dict[str, IndexEntry]:
 
 
 def pretrained() -> Iterator[tuple[str, str]]:
-    """Every published pretrained model as (ngc_path, network_arch); read each time, since only a start asks."""
+    """(ngc_path, network_arch) of every published pretrained model; not cached: read once at start."""
     for network, paths in msgspec.json.decode((DATA / "ptms.json").read_bytes(), type=dict[str, list[str]]).items():
         for path in paths:
             yield path, network

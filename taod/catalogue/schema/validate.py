@@ -1,6 +1,6 @@
-"""Checks a specification against its parameter table: types, ranges, options, required values, rules between two.
+"""Validates a specification against its parameter table: types, ranges, options, required values, comparisons.
 
-A fast walk of the document instead of a general JSON Schema validator, so that it can answer in plain words.
+A walk of the document instead of a JSON Schema validator, which is faster and gives clearer messages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_WARNINGS = 50
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """One broken rule: where (`$.train.num_epochs`), the value, and the rule in words."""
+    """A violated rule: path (`$.train.num_epochs`), value, and rule as text."""
 
     path: str
     value: Any
@@ -36,7 +36,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What was found. `violations` refuse the document, `warnings` do not."""
+    """Result of a check. `violations` reject the document, `warnings` do not."""
 
     violations: list[Violation]
     warnings: list[Warning]
@@ -47,11 +47,11 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def check(network: Network | str, action: str, document: Any, *, strict: bool = False) -> Checked:
-    """Check a document as the user gave it; what it leaves out is taken from the action's default.
+    """Validate a user's document; missing values come from the action's default.
 
-    Violations are what the tool itself refuses: a wrong type, a missing value, an unknown member of an enum. Values
-    outside the documented ranges and options, and keys that no table has, are warnings, or violations if `strict`:
-    the tools take some of them, and NVIDIA's own files have such values. Null means unset.
+    Violations are what the tool rejects: a wrong type, a missing value, an unknown enum member. Values outside the
+    documented ranges and options, and unknown keys, are warnings, or violations if `strict`: the tools accept some
+    of them, and NVIDIA's own files contain such values. Null means unset.
     """
     of_network = of(network)
     table = of_network.table(action)
@@ -67,7 +67,7 @@ def check(network: Network | str, action: str, document: Any, *, strict: bool = 
 
 
 class _Walk:
-    """One pass over a document, gathering what is wrong."""
+    """One pass over a document that collects violations and warnings."""
 
     def __init__(self, table: Table, network: Network, strict: bool) -> None:
         self.table = table
@@ -92,7 +92,7 @@ class _Walk:
                 self.group(child, value, f"{path}.{key}")
 
     def member(self, node: Node, value: Any, path: str) -> bool:
-        """Whether the tool declares an enum here; a value that is no member of it is a violation."""
+        """Whether the tool declares an enum here; adds a violation for each value that is not a member."""
         if node.field is None or node.field.kind != "enum":
             return False
         for item in value if isinstance(value, list) else [value]:
@@ -101,7 +101,7 @@ class _Walk:
         return True
 
     def outside(self, path: str, value: Any, rule: str) -> None:
-        """A value that the reference does not document, and that the tool may take all the same."""
+        """A value outside the reference, which the tool may accept."""
         if self.strict:
             self.violations.append(Violation(path, value, rule))
         elif len(self.warnings) < _MOST_WARNINGS:
@@ -152,8 +152,8 @@ class _Walk:
             if child.must_be_given and not child.hidden and item.get(name) is None:
                 self.violations.append(Violation(f"{path}.{name}", None, "is required"))
 
-    def refuses(self, dotted: str) -> bool:
-        """Whether the tool declares its message here and has no such field in it."""
+    def rejects(self, dotted: str) -> bool:
+        """Whether the tool's message is declared here and lacks the field."""
         above = self.table.node(dotted.rpartition(".")[0]) if "." in dotted else self.table.root
         return above is not None and any(child.field is not None for child in above.children.values())
 
@@ -169,7 +169,7 @@ class _Walk:
         near = descriptions.nearest(self.table, dotted)
         of: dict[str, Any] = {"network": self.table.network, "action": self.table.action}
         of |= {"nearest": f"$.{near}"} if near else {}
-        of |= {"refused": True} if self.refuses(dotted) else {}
+        of |= {"rejected": True} if self.rejects(dotted) else {}
         if self.strict:
             hint = f"; the nearest known parameter is $.{near}" if near else ""
             rule = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
@@ -179,7 +179,7 @@ class _Walk:
 
 
 def known_beside_table(network: Network, action: str) -> set[str]:
-    """Paths that specs carry although the table lacks them: what taod fills in or moves to the command line."""
+    """Paths allowed beside the table: those that taod fills in or moves to the command line."""
     commands = network.file.commands.get(action, {})
     fields = network.file.fields.get(action, {})
     moved = {name for name, how in commands.items() if how == "from_csv"}
@@ -196,7 +196,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _undocumented(row: Parameter, value: Any) -> bool:
-    """Whether the reference's range, options or constant leave a value of the right type out."""
+    """Whether a value of the right type violates the reference's range, options or constant."""
     if row.const and value != row.default:
         return True
     if row.options and row.type != "list":
@@ -240,7 +240,7 @@ def _check_comparisons(table: Table, document: dict[str, Any], walk: _Walk) -> N
         value = _first(given) if given is not None else _first(row.default)
         bound = _first(given_other if given_other is not None else other_default)
         if value == _first(row.default) and bound == _first(other_default):
-            continue  # The facts' own defaults are never refused.
+            continue  # The reference's own defaults are valid.
         if _is_number(value) and _is_number(bound) and not _holds(wanted, row, value, bound):
             walk.outside(f"$.{wanted.path}", value, descriptions.comparison(wanted, bound))
 
@@ -265,7 +265,7 @@ def _groups(document: dict[str, Any], group: str) -> Iterator[tuple[str, dict[st
 
 
 def _first(value: Any) -> Any:
-    """The first of a list: a schedule's points rise."""
+    """The first item of a list: a schedule's points rise."""
     return value[0] if isinstance(value, list) and value else value
 
 
@@ -276,7 +276,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _holds(wanted: Comparison, row: Parameter, value: float, bound: float) -> bool:
     match wanted.operator:
         case "<":
-            # A value that cannot be any lower is not to blame: one epoch with a checkpoint every epoch is fine.
+            # The minimum may equal the bound: one epoch with a checkpoint every epoch is valid.
             return value < bound or (value == row.minimum and value == bound)
         case "<=":
             return value <= bound

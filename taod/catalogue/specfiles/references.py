@@ -1,7 +1,7 @@
 """References between the values of one document, `${train.num_epochs}`, as OmegaConf resolves them. Pure.
 
 Only references are resolved. OmegaConf's other interpolations run functions (`${oc.env:HOME}`, `${now:%Y}`): their
-values depend on where and when they are read, so they are refused.
+values depend on where and when they are read, so they are rejected.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class Planner:
         self._lineage.begin(job.id, job.warnings, resolved.datasets)
         command = command_of(assembled, job.action, [facts.key] if facts.key else [], facts.gpus)
         for line in [command.argv, *command.then] if resolved.may_use_shell else []:
-            if refusal := shell_safety.refusal(line, str(self._root.path)):
-                raise BadRequest(refusal)
+            if fault := shell_safety.fault(line, str(self._root.path)):
+                raise BadRequest(fault)
         return command
 
     def gpus(self, resolved: ResolvedJob) -> int:
@@ -132,13 +132,13 @@ class Planner:
 
         What is known only when the job starts (files of its parent, of an unfinished upload) is checked by `prepare`.
         """
-        if not any(map(shell_safety.found, self._user_texts(resolved))):
+        if not any(map(shell_safety.unsafe_character, self._user_texts(resolved))):
             return ""
         try:
             argv = assemble(self.facts(resolved, gpus=1)).argv
         except BadRequest:
             return ""
-        return shell_safety.refusal(argv, str(self._root.path))
+        return shell_safety.fault(argv, str(self._root.path))
 
     def _user_texts(self, resolved: ResolvedJob) -> Iterator[str]:
         """Every text of a user that may become part of the job's command line."""

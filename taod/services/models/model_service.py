@@ -163,8 +163,8 @@ class Models:
         if fields.get("automl_algorithm") is not None:
             fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         key = fields.get("encryption_key") or ""
-        if shell_safety.found(key) and (program := takes_key(network.name)):
-            raise BadRequest(shell_safety.key_refusal(key, program))
+        if shell_safety.unsafe_character(key) and (program := takes_key(network.name)):
+            raise BadRequest(shell_safety.key_fault(key, program))
         for name in _LISTS:
             if name in fields:
                 fields[name] = name_list(name, fields[name])

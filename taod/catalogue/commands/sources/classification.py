@@ -108,7 +108,7 @@ def optical_inspection(spec: Spec, facts: JobFacts) -> None:
 
 
 def ml_recog(spec: Spec, facts: JobFacts) -> None:
-    """Training looks at known classes; evaluation and inference at classes it has never seen."""
+    """Training uses the known classes, evaluation and inference the unknown ones."""
     train = first(facts)
     if facts.action == "train":
         put_all(

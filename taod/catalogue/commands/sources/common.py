@@ -44,7 +44,7 @@ def images_folder(dataset: DatasetFacts, name: str) -> Path:
 
 
 def class_names(dataset: DatasetFacts) -> list[str]:
-    """The classes that were found in a dataset, else those of its classes.txt or classes.json; empty: none is told."""
+    """The classes found in a dataset, else those of its classes.txt or classes.json; empty: unknown."""
     if dataset.classes:
         return list(dataset.classes)
     listed = dataset.root / "classes.txt"

@@ -1,4 +1,4 @@
-"""Data of the object detectors, and of the conversions that make their tfrecords."""
+"""Data of the object detectors, and of the conversions that write their TFRecords."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _records(dataset: DatasetFacts) -> dict[str, Any]:
 
 
 def has_index_files(root: Path) -> bool:
-    """Whether the dataset's records have index files, without which ssd, dssd and retinanet refuse them."""
+    """Whether the dataset's records have index files, which ssd, dssd and retinanet require."""
     return any((root / "tfrecords").glob("idx-*"))
 
 
 def tfrecords_single_validation(spec: Spec, facts: JobFacts) -> None:
     """detectnet_v2, faster_rcnn: one source for each train set, and the eval set as the only validation source.
 
-    The inference of detectnet_v2 reads no dataset: its message has no field for one, and refuses what it lacks.
+    The inference of detectnet_v2 reads no dataset: its message has no field for one and rejects unknown fields.
     """
     if facts.network == "detectnet_v2" and facts.action == "inference":
         return
@@ -85,7 +85,7 @@ def efficientdet_tf2(spec: Spec, facts: JobFacts) -> None:
 
 
 def detr(spec: Spec, facts: JobFacts) -> None:
-    """deformable_detr, dino: COCO sources, under another name for each action."""
+    """deformable_detr, dino: COCO sources, with a different field for each action."""
     if facts.action == "train":
         if facts.train:
             put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
@@ -106,7 +106,7 @@ def _coco(dataset: DatasetFacts) -> dict[str, Any]:
 
 
 def conversions(spec: Spec, facts: JobFacts) -> None:
-    """The conversions of a detection dataset; what they write goes into its `tfrecords/`."""
+    """The conversions of a detection dataset, which write into its `tfrecords/`."""
     own = facts.own
     if own is None:
         return

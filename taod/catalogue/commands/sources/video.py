@@ -1,4 +1,4 @@
-"""Data of the networks that look at people, movement and point clouds."""
+"""Data of the networks for people, motion and point clouds."""
 
 from __future__ import annotations
 
