@@ -49,7 +49,6 @@ PENDING = {
     "taod",
     "taod/api",
     "taod/automl",
-    "taod/catalogue",
     "taod/cli",
     "taod/client",
     "taod/datasets",
