@@ -1,1 +1,1 @@
-"""Measurements: figures against a peer in the same run, or against a goal. Never part of the tests."""
+"""Benchmarks, each compared with a peer in the same run or with a goal. No test runs them."""

@@ -1,4 +1,4 @@
-"""`python -m bench [name …]`: run the measurements and print their figures as a table for docs/benchmarks.md."""
+"""`python -m bench [name …]`: run benchmarks and print their results as a table for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def main(names: list[str]) -> None:
     known = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
     unknown = set(names) - set(known)
     if unknown:
-        raise SystemExit(f"no such measurement: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    for each in OWN:  # as an installed program is: an environment may forbid that Python keeps what it has compiled
+        raise SystemExit(f"unknown benchmark: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    for each in OWN:  # as in an installation, even if the environment sets PYTHONDONTWRITEBYTECODE
         compileall.compile_dir(folder.parent / each, quiet=1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| figure | measured | peer or goal |\n|---|---|---|", flush=True)

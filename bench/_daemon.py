@@ -1,4 +1,4 @@
-"""A real daemon for measurements, with tools that do nothing but write when they began and ended."""
+"""A real daemon for benchmarks, with a tool that only records its start and end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taod.types.dataset import DatasetCreate
 from taod.types.model import ModelCreate
 
 TOOL = r"""#!/bin/bash
-# Stands for a TAO tool: notes the moment it runs, reports, notes the moment it ends.
+# Stands for a TAO tool: records its start, reports lines, records its end.
 began=$EPOCHREALTIME
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 echo "$began" > "$results/began"
@@ -34,14 +34,14 @@ echo "$EPOCHREALTIME" > "$results/ended"
 
 
 def milliseconds(seconds: list[float]) -> str:
-    """Median of durations, with the slowest beside it."""
+    """Median and maximum of durations, as text."""
     return f"{statistics.median(seconds) * 1000:.1f} ms (max {max(seconds) * 1000:.0f} ms, n = {len(seconds)})"
 
 
 @contextmanager
 def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[Path]:
-    """A daemon over a temporary root whose `classification_pyt` is a tool, the one above or another; `config` is more
-    of its taod.toml. Yields its root."""
+    """Run a daemon on a temporary root with a tool as `classification_pyt`; `config` is appended to its taod.toml.
+    Yields the root."""
     with tempfile.TemporaryDirectory(prefix="taod-bench-") as folder:
         tools = Path(folder) / "bin"
         tools.mkdir()
@@ -63,7 +63,7 @@ def serving(lines: int = 0, *, tool: str = TOOL, config: str = "") -> Iterator[P
 
 @asynccontextmanager
 async def model(root: Path) -> AsyncIterator[tuple[AsyncClient, str]]:
-    """A client, and a model whose train can be posted at once."""
+    """Yields a client, and the id of a model that is ready to train."""
     async with AsyncClient.from_info(find(root)) as client:
         data = await client.datasets.create(
             DatasetCreate(type="image_classification", format="classification_pyt", name="two images")

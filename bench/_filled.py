@@ -1,4 +1,4 @@
-"""Stores with many datasets, models and jobs, as a workstation has after years of use."""
+"""Stores with many datasets, models and jobs, like those of a workstation after years of use."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RESULT = Result(
     time_per_epoch="0:00:12",
     detailed_status=DetailedStatus("11/24/2025", "10:11:12", "SUCCESS", "train finished successfully."),
 )
-"""What a training of 30 epochs leaves behind: two metrics and a curve."""
+"""The stored result of a training of 30 epochs: two metrics and a curve."""
 _SPEC = {"train": {"num_epochs": 30, "train_config": {"batch_size": 32}}, "dataset": {"data": {"samples_per_gpu": 32}}}
 
 
 class Clock:
-    """One second later whenever it is asked, beginning in November 2023."""
+    """A clock that advances one second per call, from November 2023."""
 
     def __init__(self) -> None:
         self._ticks = count(1_700_000_000)
@@ -45,9 +45,8 @@ class Clock:
 def fill(
     path: Path, *, datasets: int = 0, models: int = 0, jobs_each: int = 10, waiting: int = 0, queued: int = 0
 ) -> UserRecord:
-    """Make the store at `path` with so many datasets and models, with `jobs_each` jobs that are done, with results;
-    and with so many jobs of one model more that wait for data, or in the queue. All belong to the first user, who is
-    returned."""
+    """Create the store at `path` with datasets and models that have `jobs_each` done jobs with results each, and with
+    further jobs of one model that wait for data or are queued. All belong to the first user. Returns that user."""
     clock = Clock()
     store = Store.open(path, clock=clock)
     try:

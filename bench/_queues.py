@@ -1,4 +1,4 @@
-"""What other queues take for the same three things, here and now: task-spooler, and a Slurm of one node."""
+"""Peers of the dispatch benchmark, measured in the same run: task-spooler, and a Slurm cluster of one node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_S = 60.0
 
 
 class Peer(ABC):
-    """A queue with one place, over a folder where its jobs note when they began and ended."""
+    """A queue with one slot, and a folder in which its jobs record their start and end."""
 
     name: str
 
@@ -36,13 +36,13 @@ class Peer(ABC):
 
     @abstractmethod
     def submit(self, script: Path) -> str:
-        """Put a bash script into the queue; its id there."""
+        """Enqueue a bash script; returns its id in the queue."""
 
     @abstractmethod
     def cancel(self, job: str) -> None: ...
 
     def starts(self, count: int) -> list[float]:
-        """Seconds from the submission of a job to its first line, the place being free."""
+        """Seconds from the submission of a job to its first line, with a free slot."""
         found = []
         for _ in range(count):
             at = time.time()
@@ -52,7 +52,7 @@ class Peer(ABC):
         return found
 
     def gaps(self, count: int) -> list[float]:
-        """Seconds from one job's last line to the first one of the next, which waits."""
+        """Seconds from the last line of a job to the first line of the next queued job."""
         blocker, _ = self._job("sleep 1")
         numbers = [self._job()[0] for _ in range(count + 1)]
         self._moment(blocker, "ended")
@@ -63,7 +63,7 @@ class Peer(ABC):
         ]
 
     def cancels(self, count: int) -> list[float]:
-        """Seconds from asking for a job's end to the end of its process, which does not resist."""
+        """Seconds from a cancel to the end of the process, which exits on SIGTERM."""
         found = []
         for _ in range(count):
             number, job = self._job("exec sleep 600")
@@ -79,7 +79,7 @@ class Peer(ABC):
         return self._number, self.submit(script)
 
     def _moment(self, number: int, name: str) -> float:
-        """Wait for the file: a peer's own way to wait for a job may be slower than its job."""
+        """Wait for the file, because a peer's own wait may be slower than its job."""
         deadline = time.monotonic() + WAIT_S
         while not (self.folder / f"{number}.{name}").exists():
             if time.monotonic() > deadline:
@@ -92,7 +92,7 @@ class Peer(ABC):
 
 
 class TaskSpooler(Peer):
-    """A queue in C, without a store, a server over HTTP or checks."""
+    """task-spooler: a queue in C without a store, an HTTP server or checks."""
 
     name = "task-spooler"
 
@@ -108,7 +108,7 @@ class TaskSpooler(Peer):
 
 
 class Slurm(Peer):
-    """`sbatch` and `scancel` of a real cluster with one node, each job having the node alone."""
+    """`sbatch` and `scancel` on a real cluster of one node, which each job gets exclusively."""
 
     name = "Slurm"
 
@@ -127,7 +127,7 @@ class Slurm(Peer):
 
 @contextmanager
 def peers() -> Iterator[list[Peer]]:
-    """Those that this machine has, running."""
+    """Yields the running peers that are installed."""
     found: list[Peer] = []
     with tempfile.TemporaryDirectory(prefix="taod-bench-") as name:
         folder = Path(name)
@@ -151,7 +151,7 @@ def peers() -> Iterator[list[Peer]]:
 
 
 def seconds_to_end(pid: int, ask: object) -> float:
-    """How long from calling `ask` until the process has ended."""
+    """Seconds from the call of `ask` to the end of the process."""
     descriptor = os.pidfd_open(pid)
     try:
         at = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The real dashboard in a pseudo-terminal: keys go in, and it is timed when what they ask for comes out."""
+"""The real dashboard in a pseudo-terminal: measures the time from a key to its effect on the screen."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from pathlib import Path
 
 PATIENCE_S = 60.0
 QUIET_S = 0.15
-"""Nothing came for so long: the screen stands."""
+"""The screen is settled after this many seconds without output."""
 COLUMNS, LINES = 140, 44
 
 
 class Terminal:
-    """The side of a pseudo-terminal where the person sits."""
+    """The user's side of a pseudo-terminal."""
 
     def __init__(self, descriptor: int, pid: int) -> None:
         self.descriptor, self.pid = descriptor, pid
 
     def press(self, key: bytes, wanted: bytes = b"") -> float:
-        """Seconds from the key to the first bytes on the screen, or to those that are wanted. Raises TimeoutError."""
+        """Seconds from a key to the first output, or to the wanted bytes. Raises TimeoutError."""
         began = time.perf_counter()
         os.write(self.descriptor, key)
         return self.until(wanted) - began
 
     def until(self, wanted: bytes = b"") -> float:
-        """The moment when the wanted bytes, or any, are on the screen. Raises TimeoutError."""
+        """Time at which the wanted bytes, or any, are read. Raises TimeoutError."""
         seen, deadline = b"", time.perf_counter() + PATIENCE_S
         while time.perf_counter() < deadline:
             if select.select([self.descriptor], [], [], 1.0)[0]:
@@ -44,14 +44,14 @@ class Terminal:
         raise TimeoutError(f"{wanted!r} did not come; the last bytes were {seen[-2000:]!r}")
 
     def settle(self) -> None:
-        """Read until nothing comes for a while."""
+        """Read until the screen is settled."""
         while select.select([self.descriptor], [], [], QUIET_S)[0]:
             os.read(self.descriptor, 1 << 16)
 
 
 @contextmanager
 def dashboard(root: Path, *options: str) -> Iterator[Terminal]:
-    """`taod tui` on the daemon of a root; ended with the block, whatever it shows then."""
+    """Run `taod tui` on the daemon of a root during the block."""
     pid, descriptor = pty.fork()
     if pid == 0:
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}

@@ -1,4 +1,4 @@
-"""A workstation without processes: the policy decides, a virtual clock goes on from event to event."""
+"""A simulated workstation: the policy decides, and a virtual clock advances from event to event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taod.types.state import State
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A job to come: when, how long it takes, and when it would be ended at the latest (None: never)."""
+    """A future job: its arrival, its duration, and its wall-time limit (None: no limit)."""
 
     duration_s: float
     arrives_s: float = 0.0
@@ -31,7 +31,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct):
-    """When a job ran, and where."""
+    """When and on which slots a job ran."""
 
     started_s: float
     ended_s: float
@@ -43,7 +43,7 @@ def gpus(count: int, slots: int = 1) -> list[Device]:
 
 
 class Machine:
-    """Runs all of some work. Raises AssertionError where a decision breaks what must always hold."""
+    """Runs all of the given work. Raises AssertionError if a decision violates an invariant."""
 
     def __init__(self, work: Iterable[Work], devices: list[Device], rules: SchedulerConfig | None = None) -> None:
         self.work = {f"{number:06}": each for number, each in enumerate(work)}
@@ -53,10 +53,10 @@ class Machine:
         self.spans: dict[str, Span] = {}
         self.failed: set[str] = set()
         self.passes = 0
-        self.first_told: dict[str, float] = {}
-        """When each job was first told to wait for devices."""
+        self.first_explained: dict[str, float] = {}
+        """Time at which each job first got a wait reason about devices."""
         self._lines: dict[tuple[int, str, str], deque[PendingJob]] = {}
-        self._untold: dict[str, PendingJob] = {}
+        self._unexplained: dict[str, PendingJob] = {}
         self._queued: dict[str, PendingJob] = {}
         self._holders: dict[str, Holder] = {}
         self._served: dict[str, str] = {}
@@ -65,14 +65,14 @@ class Machine:
         heapq.heapify(self._events)
 
     def run(self) -> float:
-        """Everything, to its end; the time at which that is."""
+        """Run all work; returns the time of its end."""
         while self._events:
             self.step()
         assert not self._queued, f"{len(self._queued)} jobs never started"
         return max((span.ended_s for span in self.spans.values()), default=0.0)
 
     def step(self) -> None:
-        """All that happens at the next instant, and one look at the queue."""
+        """Process all events of the next instant, then one scheduling pass."""
         self.now_s = self._events[0][0]
         while self._events and self._events[0][0] == self.now_s:
             _, arrives, job_id = heapq.heappop(self._events)
@@ -80,10 +80,10 @@ class Machine:
                 self._arrive(job_id)
             else:
                 self._end(job_id)
-        self.look()
+        self.schedule()
 
-    def look(self) -> list[Decision]:
-        """Decide and do, as the scheduler does."""
+    def schedule(self) -> list[Decision]:
+        """One scheduling pass: decide, and apply the decisions."""
         self.passes += 1
         decisions = decide(self.snapshot())
         for decision in decisions:
@@ -94,12 +94,12 @@ class Machine:
                     self._leave(job_id)
                     self.failed.add(job_id)
                 case Explain(job_id, reason):
-                    self._tell(job_id, reason)
+                    self._explain(job_id, reason)
         return decisions
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            list(self._untold.values()),
+            list(self._unexplained.values()),
             devices=self.devices,
             lines=[Line(*key, line) for key, line in self._lines.items() if line],
             holders=self._holders,
@@ -125,11 +125,11 @@ class Machine:
             priority=each.priority, devices_wanted=each.wants, queued_at="", place=place,
         )  # fmt: skip
         self._lines.setdefault((each.priority, each.user, "model"), deque()).append(job)
-        self._queued[job_id] = self._untold[job_id] = job
+        self._queued[job_id] = self._unexplained[job_id] = job
 
     def _leave(self, job_id: str) -> PendingJob:
         job = self._queued.pop(job_id)
-        self._untold.pop(job_id, None)
+        self._unexplained.pop(job_id, None)
         line = self._lines[job.priority, job.user_id, "model"]
         if line[0] is job:
             line.popleft()
@@ -162,18 +162,18 @@ class Machine:
             device = self._by_id[device_id]
             device.leases = [lease for lease in device.leases if lease.job_id != job_id]
 
-    def _tell(self, job_id: str, reason: Reason) -> None:
+    def _explain(self, job_id: str, reason: Reason) -> None:
         job = self._queued[job_id]
         job.reason_code, job.reason_args = reason.code, reason.arguments
         if reason == TURN:
-            self._untold.pop(job_id, None)
+            self._unexplained.pop(job_id, None)
         else:
-            self._untold[job_id] = job
-            self.first_told.setdefault(job_id, self.now_s)
+            self._unexplained[job_id] = job
+            self.first_explained.setdefault(job_id, self.now_s)
 
 
 def least_s(work: Iterable[Work], slots: int) -> float:
-    """No schedule ends before this: all work spread evenly, no job cut short, none before it has arrived."""
+    """Lower bound of every schedule's end: all work spread evenly, with whole jobs that start after their arrival."""
     jobs = list(work)
     area = sum(each.duration_s * each.wants for each in jobs) / slots
     late = 0.0
@@ -181,6 +181,6 @@ def least_s(work: Iterable[Work], slots: int) -> float:
     for each in sorted(jobs, key=lambda each: each.arrives_s):
         late = max(late, each.arrives_s + left / slots)
         left -= each.duration_s * each.wants
-    # Two jobs that want more than half of the devices each never run at once.
+    # Two jobs that each need more than half of the devices never run together.
     wide = sum(each.duration_s for each in jobs if each.wants * 2 > slots)
     return max([area, late, wide, *(each.arrives_s + each.duration_s for each in jobs)])

@@ -1,5 +1,5 @@
-"""How far from the best value searches are after each trial: taod's proposers, random search, and a plain Gaussian
-process with the original service's settings, over standard functions.
+"""Regret of sweeps after each trial on standard functions: taod's proposers, random search, and a plain Gaussian
+process with the settings of the original service.
 
 `OMP_NUM_THREADS=1 python bench/automl_regret.py --seeds 20 --plot docs/automl-regret.svg`
 """
@@ -25,11 +25,11 @@ from taod.types.sweep import Dimension
 
 TRIALS = 20
 Function = Callable[[dict[str, Any], random.Random], tuple[float, float]]
-"""Values and noise → (what a sweep sees, what it is worth in truth); lower is better."""
+"""Values and noise → (observed value, true value); lower is better."""
 
 
 def branin(at: dict[str, Any], _: random.Random) -> tuple[float, float]:
-    """Two numbers, three equal valleys; least 0.397887."""
+    """Branin: two parameters, three equal minima of 0.397887."""
     x, y = at["x"], at["y"]
     value = (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2
     value += 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
@@ -37,7 +37,7 @@ def branin(at: dict[str, Any], _: random.Random) -> tuple[float, float]:
 
 
 def hartmann(at: dict[str, Any], _: random.Random) -> tuple[float, float]:
-    """Six numbers; least -3.32237."""
+    """Hartmann6: six parameters, minimum -3.32237."""
     point = np.array([at[f"x{i}"] for i in range(6)])
     inside = np.sum(np.array(_A) * (point - 1e-4 * np.array(_P)) ** 2, axis=1)
     value = -float(np.sum(np.array([1.0, 1.2, 3.0, 3.2]) * np.exp(-inside)))
@@ -45,8 +45,8 @@ def hartmann(at: dict[str, Any], _: random.Random) -> tuple[float, float]:
 
 
 def network(at: dict[str, Any], noise: random.Random) -> tuple[float, float]:
-    """A made-up validation error of a convolutional network: a valley in rate and decay that moves with batch and
-    optimiser, seeds that disagree by a standard deviation of 0.01; least 0.05."""
+    """A synthetic validation error of a convolutional network: a valley in learning rate and weight decay that depends
+    on batch size and optimiser, with noise of standard deviation 0.01; minimum 0.05."""
     best = -3.0 if at["optimiser"] == "adam" else -1.2
     best += 0.3 * math.log2(at["batch"] / 32)
     rate = math.log10(at["lr"]) - best
@@ -91,8 +91,9 @@ SEARCHES = ("random", "plain GP", "tpe", "cmaes", "gp")
 
 
 def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
-    """The original's proposal: constant × Matérn 2.5 with a length a parameter, alpha 1e-10, 10 restarts; expected
-    improvement (xi 0.01) by 5 starts of L-BFGS-B. Only floats take it; what else there is is drawn at random."""
+    """The original service's proposer: constant × Matérn 2.5 with one length scale per parameter, alpha 1e-10, 10
+    restarts; expected improvement (xi 0.01), maximised by L-BFGS-B from 5 starts. Only for floats; other parameters
+    are drawn at random."""
     at_random = {d.path: float(draw.randrange(len(d.choices))) if d.choices else draw.random() for d in space}
     if not seen:
         return at_random
@@ -125,7 +126,7 @@ def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> d
 
 
 def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
-    """One search with one seed: the regret of what it would hand over after each trial, and seconds a proposal."""
+    """One sweep with one seed: the regret of its result after each trial, and seconds per proposal."""
     warnings.filterwarnings("ignore")
     problem, search, seed = job
     function, space, least = PROBLEMS[problem]
@@ -141,13 +142,13 @@ def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
             at = plain_gp(space, seen, draw)
         else:
             question = Question(sampler=search, space=space, minimise=True, seen=seen, seed=seed * 1000 + trial)
-            told = answer(question)
-            at, memory = told.coordinates, told.memory
+            proposal = answer(question)
+            at, memory = proposal.coordinates, proposal.memory
         spent += time.perf_counter() - began
         value, truth = function(values(space, at, {}), noise)
         seen.append(Seen(trial, at, value, memory=memory))
         truths.append(truth)
-        # A sweep hands over the trial that looked best.
+        # The result of a sweep is the trial with the best observed value.
         best = min(seen, key=lambda one: one.value if one.value is not None else math.inf)
         regret.append(max(truths[best.number] - least, 1e-6))
     return problem, search, seed, regret, spent / TRIALS
@@ -180,7 +181,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--json", type=Path, help="Where the curves are kept, and gone on with.")
+    parser.add_argument("--json", type=Path, help="File that keeps the curves between calls.")
     options = parser.parse_args()
     results: dict[str, dict[str, list[list[float]]]] = {p: {s: [] for s in SEARCHES} for p in PROBLEMS}
     seconds: dict[str, list[float]] = {search: [] for search in SEARCHES}
@@ -190,7 +191,7 @@ def main() -> None:
     done = len(results["noisy network"]["gp"])
     with ProcessPoolExecutor(options.jobs) as pool:
         for seed in range(done, options.seeds):
-            # Seed by seed, so that a run that is cut short has as many of each.
+            # Seed by seed, so that an interrupted run has equally many of each.
             for problem, search, _, regret, each_s in pool.map(run, [(p, s, seed) for p in PROBLEMS for s in SEARCHES]):
                 results[problem][search].append(regret)
                 seconds[search].append(each_s)
@@ -202,7 +203,7 @@ def main() -> None:
         for problem in PROBLEMS:
             curves = np.median(np.array(results[problem][search]), axis=0)
             cells.append(f"{problem} {curves[-1]:.4g} ({curves[TRIALS // 2 - 1]:.4g})")
-        print(f"{search:10} {'; '.join(cells)}; {1000 * float(np.median(seconds[search])):.0f} ms a proposal")
+        print(f"{search:10} {'; '.join(cells)}; {1000 * float(np.median(seconds[search])):.0f} ms per proposal")
     if options.plot:
         plot(results, options.plot)
 

@@ -1,4 +1,4 @@
-"""Building schemas, checking and reading specifications, over all networks; jsonschema is the peer of the check."""
+"""Schemas and specifications of all networks: building, validating and reading; jsonschema is the validation's peer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSES = [f"class {number}" for number in range(26)]
 
 
 def run() -> list[tuple[str, str, str]]:
-    """Figures, what was measured, and the peer or the goal."""
+    """Rows of figure, measured value, and peer or goal."""
     every = [(name, action) for name, entry in tables.index().items() for action in entry.specs]
     first = [min(_first_schema(name, action) for _ in range(ROUNDS)) for name, action in dict(reversed(every)).items()]
     defaults = {place: merge.default(*place) for place in every}
@@ -49,7 +49,7 @@ def run() -> list[tuple[str, str, str]]:
 
 
 def _first_schema(name: str, action: str) -> float:
-    """Nothing has been read before, neither of the network nor of what they share."""
+    """Seconds for a schema without any cached data."""
     caches = (tables.index, tables.network_file, tables.table, tables._parameters, descriptions.written)
     for cached in (*caches, json_schema._schema, merge._default):
         cached.cache_clear()

@@ -1,4 +1,4 @@
-"""The dashboard over 10,000 jobs and a 1 GB log, in a pseudo-terminal: how soon it paints and follows a key."""
+"""The dashboard with 10,000 jobs and a 1 GB log, in a pseudo-terminal: time to the first paint and after a key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run() -> list[tuple[str, str, str]]:
 
 
 async def _jobs(root: Root) -> tuple[str, str, str]:
-    """Ids of the newest job, the one after it, and the oldest."""
+    """Ids of the newest job, the second newest, and the oldest."""
     async with AsyncClient.from_info(find(root.path)) as client:
         first = await client.jobs.list(size=2)
         last = await client.jobs.list(skip=first.total - 1, size=1)
@@ -74,7 +74,7 @@ def _start(root: Root, newest: str) -> tuple[float, float]:
 
 
 def _bare() -> str:
-    """What an interpreter with the two libraries takes: no dashboard built on them paints sooner."""
+    """Import time of the libraries alone, a lower bound for the dashboard."""
     took = []
     for _ in range(STARTS):
         began = time.perf_counter()

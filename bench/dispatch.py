@@ -1,5 +1,5 @@
-"""How long from the request to the running tool, from one run's end to the next one's start, from a status line to an
-attached client, from a cancel to the process's end; beside task-spooler and Slurm where they are installed."""
+"""Latency from a request to the running tool, from a run's end to the next start, from a status line to a client, and
+from a cancel to the process's end; compared with task-spooler and Slurm where they are installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUEUED = 20
 LINES = 40
 CANCELS = 20
 FOR_EVER = 100_000
-"""Lines that nobody waits for."""
+"""Status lines that are not measured."""
 
 
 def run() -> list[tuple[str, str, str]]:
@@ -45,7 +45,9 @@ def run() -> list[tuple[str, str, str]]:
             "a run's end → the next tool running on that device", gaps, {n: each[1] for n, each in theirs.items()}, 50
         ),
         _row("status.json line → event at an attached client", events, {}, 50),
-        _row("cancel → process gone, a willing one", cancels, {name: each[2] for name, each in theirs.items()}, 100),
+        _row(
+            "cancel → process ended (exits on SIGTERM)", cancels, {name: each[2] for name, each in theirs.items()}, 100
+        ),
     ]
 
 
@@ -58,7 +60,7 @@ def _row(figure: str, ours: list[float], theirs: dict[str, list[float]], goal_ms
 
 
 def _count(peer: Peer, most: int) -> int:
-    """A cluster takes a second for each."""
+    """Samples per peer; a cluster takes a second for each."""
     return most if isinstance(peer, TaskSpooler) else min(most, 10)
 
 
@@ -102,7 +104,7 @@ async def _events(root: Path) -> list[float]:
 
 
 async def _cancels(root: Path) -> list[float]:
-    """Of a tool that works until it is told to end."""
+    """Cancel latencies of a tool that runs until SIGTERM."""
     delays = []
     async with model(root) as (client, model_id):
         for _ in range(CANCELS):

@@ -1,9 +1,9 @@
-"""Engine training throughput against a plain torch loop by hand: same model, images, batch and optimiser, same run.
+"""Training throughput of the engine and a handwritten torch loop: same model, images, batch and optimiser, same run.
 
 `python -m bench.engine_throughput [--backbone resnet_tiny] [--side 32] [--batch 32] [--images 1024] [--rounds 5]`
-tells images a second of each and the ratio (median over rounds; above 1 the engine is faster). The two take turns,
-so that a load that comes and goes meets both. Both pay for decoding, augmenting, normalising, forward, backward,
-optimiser and the running loss.
+prints images per second of each and the ratio (median over rounds; above 1 the engine is faster). Rounds alternate, so
+that other load affects both alike. Both include decoding, augmentation, normalisation, forward, backward, optimiser and
+running loss.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_images(folder: Path, count: int, side: int) -> None:
 
 
 class PlainSet(Dataset[tuple[torch.Tensor, int]]):
-    """What one writes by hand: open, pad and crop at random, to a normalised float tensor."""
+    """The handwritten dataset: open, pad, crop at random, convert to a normalised float tensor."""
 
     def __init__(self, folder: Path, side: int) -> None:
         self.paths = sorted(folder.rglob("*.png"))
@@ -82,7 +82,7 @@ def plain_epoch(folder: Path, architecture: models.Architecture, batch: int) -> 
 
 
 def engine_epoch(root: Path, backbone: str, side: int, batch: int) -> tuple[Callable[[], None], models.Architecture]:
-    """The engine's own steps of an epoch, its log and status lines included."""
+    """One epoch of the engine, including its log and status lines."""
     document: dict[str, Any] = {
         "dataset": {
             "data": {
@@ -112,7 +112,7 @@ def timed(epoch: Callable[[], None]) -> float:
 
 
 def compare(backbone: str, side: int, batch: int, images: int, rounds: int) -> tuple[str, str, str]:
-    """One setting, as a row: what it is, the ratio with the engine's rate, the rate by hand."""
+    """One setting as a row: name, ratio with the engine's rate, rate of the handwritten loop."""
     logging.getLogger("engine").addHandler(logging.NullHandler())
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -132,7 +132,7 @@ def compare(backbone: str, side: int, batch: int, images: int, rounds: int) -> t
 
 
 def run() -> list[tuple[str, str, str]]:
-    """The two settings that docs/benchmarks.md has."""
+    """The two settings of docs/benchmarks.md."""
     return [compare("resnet_tiny", 32, 32, 1024, 5), compare("resnet_10", 64, 32, 256, 3)]
 
 

@@ -1,7 +1,6 @@
 """Extraction against `tar x` of the same archive in the same run.
 
-Rounds alternate, so that a disk that grows slow grows slow for both; the ratio is of the medians, above 1 where taod is
-the faster.
+Rounds alternate, so that a slowing disk affects both alike. The ratio is of the medians; above 1 taod is faster.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ SETS = [
     ("2,000 photographs", 2_000, 80_000, 250_000),
     ("8 large files", 8, 40_000_000, 60_000_000),
 ]
-"""What is packed: name, files, least and most bytes each."""
+"""Name of each set, number of files, and smallest and largest size in bytes."""
 
 KINDS = {"tar": [], "tar.gz": ["-z"], "tar.zst": ["--zstd"]}
 
 
 def run(folder: Path | None = None) -> Iterator[tuple[str, str, str]]:
-    """Figures, what was measured, and the peer: for each set and kind of archive."""
+    """Rows of figure, measured value and peer, per set and archive format."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         work = Path(name)
         for label, count, least, most in SETS:
@@ -46,7 +45,7 @@ def run(folder: Path | None = None) -> Iterator[tuple[str, str, str]]:
 
 
 def _fill(folder: Path, count: int, least: int, most: int) -> None:
-    """Files that do not shrink, as images do not."""
+    """Write incompressible files, like images."""
     draw = random.Random(1)
     for n in range(count):
         inner = folder / f"{n % 20:02d}"
@@ -72,7 +71,7 @@ def _compare(figure: str, archive: Path, out: Path) -> tuple[str, str, str]:
 
 
 def _timed(run: Callable[[], None]) -> float:
-    os.sync()  # what earlier rounds left to be written is not this one's
-    begun = time.perf_counter()
+    os.sync()  # flush the writes of earlier rounds
+    started = time.perf_counter()
     run()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started

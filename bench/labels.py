@@ -1,4 +1,4 @@
-"""Reading 100,000 labels and 1,000 masks: an upload's summary and the full check, beside a peer in the same run."""
+"""Summary and full check of 100,000 labels and 1,000 masks, compared with a peer in the same run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = 10_000
 MASKS = 1_000
 UNET = ("semantic_segmentation", "unet")
 EACH = 10
-"""Objects of each image."""
+"""Objects per image."""
 
 
 def run() -> Iterator[tuple[str, str, str]]:
@@ -46,12 +46,12 @@ def run() -> Iterator[tuple[str, str, str]]:
 
 
 def _seconds(work: Callable[[], object]) -> str:
-    """Processor time, the least of three: other work on the machine counts less."""
+    """Processor time in seconds, the minimum of three runs, which other load affects least."""
     taken = []
     for _ in range(3):
-        begun = time.process_time()
+        started = time.process_time()
         work()
-        taken.append(time.process_time() - begun)
+        taken.append(time.process_time() - started)
     return f"{min(taken):.2f} s"
 
 
@@ -69,7 +69,7 @@ def _decoded(top: Path) -> None:
 
 
 def _paint(top: Path) -> None:
-    """Masks of 20 ellipses each, of 8 classes."""
+    """Write masks with 20 ellipses of 8 classes each."""
     chance = random.Random(0)
     for folder in ("images/train", "images/val", "images/test", "masks/train", "masks/val"):
         (top / folder).mkdir(parents=True)

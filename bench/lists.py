@@ -1,4 +1,4 @@
-"""Pages of long lists, and what writes them, in the services: from the call to the bytes of the answer."""
+"""Pages of long lists, and writes, in the services: time from the call to the bytes of the answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from taod.types.state import State
 
 ROWS, JOBS_EACH = 10_000, 10
 FILES = 1_000
-"""Of the peer's datasets: it takes as long for each, and 110,000 files would take minutes to make."""
+"""Datasets of the peer, whose time is linear; 110,000 files would take minutes to create."""
 ROUNDS = 51
 PAGE = PageRequest(0, 20)
 GOAL, CREATE = "goal ≤ 3 ms", "goal ≤ 2 ms"
@@ -49,7 +49,7 @@ def run() -> list[tuple[str, str, str]]:
 
 
 def _resources(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Datasets and models with ten jobs each."""
+    """Lists of datasets and models with ten jobs each."""
     peer = f"{_files_walk_s(folder / 'files') * 1000:.0f} ms to walk the JSON files of {FILES:,} datasets; {GOAL}"
     with _opened(folder, datasets=ROWS, models=ROWS, jobs_each=JOBS_EACH) as (services, user):
         for name, service in (("datasets", services.datasets), ("models", services.models)):
@@ -86,7 +86,7 @@ def _one_model(folder: Path) -> Iterator[tuple[str, str, str]]:
         (found,) = services.store.models.list(user, ResourceFilter(name="Model 0"))[0]
         took = _times(lambda: _encode(services.models.get(user, found.id)), 9)
         size = len(_encode(services.models.get(user, found.id)))
-        # What it takes to decode and encode the results, as an answer that is built from objects must.
+        # An answer that is built from objects must decode and encode the results.
         jobs = services.store.jobs.public("model", [found.id])[found.id]
         stored = _encode(jobs)
         objects = _times(lambda: _encode(msgspec.json.decode(stored, type=list[Job])), 9)
@@ -118,7 +118,7 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
 
         everything = _times(lambda: services.store.jobs.in_states([State.QUEUED, State.WAITING]), 5)
         yield (
-            f"a look at {ROWS:,} queued and {ROWS:,} waiting jobs",
+            f"a scheduling pass over {ROWS:,} queued and {ROWS:,} waiting jobs",
             _shown(_times(look)),
             f"{_shown(everything)} to read them all",
         )
@@ -126,7 +126,7 @@ def _queue(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 @contextmanager
 def _opened(folder: Path, **rows: int) -> Iterator[tuple[Services, str]]:
-    """Services over a filled store, with the user's id."""
+    """Yields services on a filled store, and the user's id."""
     root = Root(folder / "root")
     root.path.parent.mkdir(parents=True, exist_ok=True)
     root.make()
@@ -141,7 +141,7 @@ def _opened(folder: Path, **rows: int) -> Iterator[tuple[Services, str]]:
 
 
 def _files_walk_s(folder: Path) -> float:
-    """A page of 20 of datasets that are JSON files, one for each dataset and job: all are read, filtered, sorted."""
+    """A page of 20 datasets from JSON files, one per dataset and job: all are read, filtered and sorted."""
     result = json.loads(_encode(_filled.RESULT))
     for number in range(FILES):
         jobs = folder / f"{number}" / "jobs"

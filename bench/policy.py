@@ -1,4 +1,4 @@
-"""The scheduling policy alone, on a virtual clock: what a look costs, and how near its schedules are to the best."""
+"""The scheduling policy on a virtual clock: cost of a pass, and schedules compared with a lower bound."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def run() -> list[tuple[str, str, str]]:
         machine.run()
         took_s = time.perf_counter() - began
         each_us = took_s / machine.passes * 1e6
-        rows.append((f"{count:,} queued jobs run, {name}", f"{took_s:.1f} s, {each_us:.0f} µs a look", "seconds"))
+        rows.append((f"{count:,} queued jobs run, {name}", f"{took_s:.1f} s, {each_us:.0f} µs per pass", "seconds"))
     for name, options in (
         ("one device each", {"widest": 1}),
         ("up to all devices", {}),
         ("up to all devices, with wall times", {"wall": 1.5}),
     ):
         found = [_ratio(seed, **options) for seed in range(LOADS)]
-        told = f"{statistics.median(found):.2f} (worst of {LOADS}: {max(found):.2f})"
-        rows.append((f"end of 200 jobs ÷ lower bound, 4 GPUs, {name}", told, "1 = no schedule is shorter"))
+        ratio = f"{statistics.median(found):.2f} (worst of {LOADS}: {max(found):.2f})"
+        rows.append((f"end of 200 jobs ÷ lower bound, 4 GPUs, {name}", ratio, "1 = no schedule is shorter"))
     return rows
 
 
@@ -45,7 +45,7 @@ def _ratio(seed: int, widest: int = 4, wall: float | None = None) -> float:
 
 
 def _work(draw: random.Random, widest: int, *, users: int = 1, wall: float | None = None) -> Work:
-    """Lengths over four orders of magnitude, most jobs narrow, as on a workstation."""
+    """Durations over four orders of magnitude, most jobs on one device, as on a workstation."""
     duration_s = round(10 ** draw.uniform(0, 4), 3)
     return Work(
         duration_s=duration_s,

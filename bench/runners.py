@@ -1,6 +1,6 @@
-"""What a runner adds to a start: the same container or cluster job started bare and by its runner, taking turns.
+"""Overhead of a runner: the same container or cluster job started bare and by its runner, in turns.
 
-Both start an engine, or a cluster of one node, of their own, as the tests do; a row says where this machine cannot.
+Each uses a container engine or one-node cluster of its own, like the tests; a row reports a missing one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.runners import engines
 
 TURNS = 20
 GOAL = "goal ≤ 1.1 × + 50 ms"
-BEGUN = 'read up idle </proc/uptime; echo "$up" >"$0.part"; mv "$0.part" "$0"; '
+RECORD_START = 'read up idle </proc/uptime; echo "$up" >"$0.part"; mv "$0.part" "$0"; '
 
 Bare = Callable[[Path], None]
 
@@ -48,7 +48,7 @@ def _docker(folder: Path) -> list[tuple[str, str, str]]:
 
         def bare(home: Path) -> None:
             words = ["docker", "-H", engine.url, "run", "--detach", "--network", "none", "-v", f"{home}:{home}"]
-            words += ["--entrypoint", "/bin/sh", engines.IMAGE, "-c", f"{BEGUN}:", str(home / "begun")]
+            words += ["--entrypoint", "/bin/sh", engines.IMAGE, "-c", f"{RECORD_START}:", str(home / "started")]
             subprocess.run(words, check=True, capture_output=True)
 
         return asyncio.run(_both("docker run -d", "docker", runner, bare, folder))
@@ -60,7 +60,7 @@ def _slurm(folder: Path) -> list[tuple[str, str, str]]:
 
         def bare(home: Path) -> None:
             script = home / "job.sh"
-            script.write_text(f"#!/bin/sh\nset -- x\nsh -c '{BEGUN}:' {home}/begun\n")
+            script.write_text(f"#!/bin/sh\nset -- x\nsh -c '{RECORD_START}:' {home}/started\n")
             subprocess.run(
                 ["sbatch", "--parsable", f"--output={home}/out", str(script)],
                 check=True,
@@ -72,9 +72,9 @@ def _slurm(folder: Path) -> list[tuple[str, str, str]]:
 
 
 async def _both(peer: str, name: str, runner: Runner, bare: Bare, folder: Path) -> list[tuple[str, str, str]]:
-    """Seconds to the return of the call, and to the tool's first line, of either."""
+    """Seconds to the return of the call and to the tool's first line, for each of the two."""
     returned: dict[str, list[float]] = {"bare": [], "runner": []}
-    begun: dict[str, list[float]] = {"bare": [], "runner": []}
+    started: dict[str, list[float]] = {"bare": [], "runner": []}
 
     async def timed(kind: str, start: Callable[[Path], Awaitable[object]]) -> None:
         home = folder / str(uuid.uuid4())
@@ -83,15 +83,15 @@ async def _both(peer: str, name: str, runner: Runner, bare: Bare, folder: Path) 
         await start(home)
         returned[kind].append(time.clock_gettime(time.CLOCK_BOOTTIME) - at)
         async with FolderWatch(home) as watch:
-            while not (home / "begun").exists():
+            while not (home / "started").exists():
                 await watch.changed()
-        begun[kind].append(float((home / "begun").read_text()) - at)
+        started[kind].append(float((home / "started").read_text()) - at)
 
     async def by_hand(home: Path) -> None:
         await asyncio.to_thread(bare, home)
 
     async def by_runner(home: Path) -> None:
-        argv = ["/bin/sh", "-c", f"{BEGUN}:", str(home / "begun")]
+        argv = ["/bin/sh", "-c", f"{RECORD_START}:", str(home / "started")]
         request = RunRequest(home.name, 1, Command("dino", "train", argv, "tlt-pytorch"), str(home))
         identity = await runner.start(request)
         ends.append(asyncio.create_task(runner.wait(identity, request)))
@@ -101,12 +101,12 @@ async def _both(peer: str, name: str, runner: Runner, bare: Bare, folder: Path) 
         await timed("bare", by_hand)
         await timed("runner", by_runner)
         await asyncio.gather(*ends)
-        if turn == 0:  # The first of either loads what it needs.
-            for figures in (*returned.values(), *begun.values()):
+        if turn == 0:  # The first turn warms up.
+            for figures in (*returned.values(), *started.values()):
                 figures.clear()
     return [
         (f"{name}: request → started", _ratio(returned), f"{peer} {_ms(returned['bare'])}; {GOAL}"),
-        (f"{name}: request → tool running", _ratio(begun), f"{peer} {_ms(begun['bare'])}; {GOAL}"),
+        (f"{name}: request → tool running", _ratio(started), f"{peer} {_ms(started['bare'])}; {GOAL}"),
     ]
 
 

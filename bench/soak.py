@@ -1,4 +1,4 @@
-"""`python -m bench.soak [MINUTES]`: the dashboard left open on a daemon whose trainings tell 100 things a second."""
+"""`python -m bench.soak [MINUTES]`: the dashboard kept open on a daemon whose trainings report 100 lines per second."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LINES_PER_S = 20
 WARM_S = 60.0
 EVERY_S = 10.0
 KEYS = (b"k", b"l", b"\x1b[B", b"d", b"s", b"\x1b[A", b"f", b"k", b"\x1b[A", b"g")
-"""Pressed one after the other, one a second: somebody looks around."""
+"""Keys that are pressed in turn, one per second."""
 TOOL = r"""#!/bin/bash
-# Stands for a training that tells its log and its status something twenty times a second; an epoch takes ten.
+# Stands for a training that writes 20 lines per second to its log and status; an epoch takes 10 s.
 for argument in "$@"; do case $argument in --results_dir=*) results=${argument#*=} ;; esac; done
 for ((line = 1; line <= LINES; line++)); do
   loss=$((RANDOM % 1000)) epoch=$((1 + line / 200))
@@ -40,7 +40,7 @@ done
 
 
 def run(minutes: float = 1.0) -> list[tuple[str, str, str]]:
-    """What it cost to leave it open for so long."""
+    """CPU and memory of an open dashboard over this time."""
     lines = int((minutes + 5) * 60 * LINES_PER_S)
     config = f"[devices]\ngpus = false\ncpu_slots = {RUNS}\n"
     with _daemon.serving(tool=TOOL.replace("LINES", str(lines)), config=config) as root:
@@ -58,7 +58,7 @@ async def _post(root: Path) -> None:
 
 
 async def _cancel(root: Path) -> None:
-    """End the runs: they would outlive the daemon."""
+    """Cancel the runs, which would outlive the daemon."""
     async with AsyncClient.from_info(find(root)) as client:
         for view in (await client.jobs.list(state=State.RUNNING)).items:
             await client.jobs.cancel(view.id)
@@ -80,7 +80,7 @@ def _watch(terminal: Terminal, seconds: float) -> list[tuple[str, str, str]]:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        for key in (*KEYS, *KEYS):  # everything has been looked at once
+        for key in (*KEYS, *KEYS):  # every page has been opened once
             os.write(terminal.descriptor, key)
             time.sleep(WARM_S / 20)
         samples = [_sample(process)]
@@ -114,7 +114,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _sample(process: psutil.Process) -> tuple[int, int, int]:
-    """Bytes in memory, threads, connections."""
+    """RSS in bytes, threads, connections."""
     return process.memory_info().rss, process.num_threads(), len(process.net_connections(kind="tcp"))
 
 

@@ -1,6 +1,6 @@
-"""An upload of 2 GB over HTTP: the daemon's memory at its highest, and the time beside `cp` and `tar x` of the same.
+"""An upload of 2 GB over HTTP: the daemon's peak memory, and the time compared with `cp` and `tar x`.
 
-`TAOD_BENCH_UPLOAD_MB` sets another size; compressed archives are a quarter of it. Client and daemon share the cores.
+`TAOD_BENCH_UPLOAD_MB` sets another size; compressed archives have a quarter of it. Client and daemon share the cores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMAGE = 200_000
 
 
 def run() -> Iterator[tuple[str, str, str]]:
-    """Figures, what was measured, and the peer."""
+    """Rows of figure, measured value and peer."""
     with serving() as root:
         for kind, size_mb in (("tar", SIZE_MB), ("tar.gz", SIZE_MB // 4), ("zip", SIZE_MB // 4)):
             archive = root.parent / f"large.{kind}"
@@ -35,7 +35,7 @@ def run() -> Iterator[tuple[str, str, str]]:
 
 
 def _pack(archive: Path, kind: str, size_mb: int) -> None:
-    """Images that do not shrink."""
+    """Write incompressible images."""
     count = size_mb * MB // IMAGE
     if kind == "zip":
         import zipfile
@@ -84,7 +84,7 @@ async def _measure(root: Path, archive: Path, kind: str) -> list[tuple[str, str,
 
 
 def _peer(archive: Path, kind: str) -> float:
-    """What has to be done by hand: the file is copied and unpacked, and both are on the disk."""
+    """The manual alternative: copy and unpack the file, and flush both to the disk. Returns seconds."""
     out = archive.parent / "by-hand"
     out.mkdir()
     os.sync()
@@ -101,7 +101,7 @@ def _peer(archive: Path, kind: str) -> float:
 
 
 def _reset_peak(pid: int) -> float:
-    """Begin to measure the highest RSS anew; MB now."""
+    """Reset the peak RSS; returns the current RSS in MB."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return _status(pid, "VmRSS")
 
