@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install
 	$(BIN)/taod quickstart --keep
 
-# Programs that some tests drive for real: the dashboard in tmux, a container engine, a Slurm of one node, task-spooler.
-# Where one is missing (and may not be installed) the tests that need it say so and are skipped.
+# Programs that some tests run: tmux for the dashboard, a container engine, a one-node Slurm cluster, task-spooler.
+# Tests whose program is missing are skipped with that reason.
 PROGRAMS := tmux:tmux dockerd:docker.io busybox:busybox-static docker-registry:docker-registry podman:podman slurmctld:slurm-wlm munged:munge tsp:task-spooler
 
 tools:
@@ -27,17 +27,17 @@ tools:
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && apt-get -qq update \
 	  && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; } || echo "not installed:$$missing"
 
-# Two at once, a file's tests on one of them: most of what tests do is waiting for processes that they start.
+# Each worker runs whole files, the longest first (tests/conftest.py): most tests wait for processes that they start.
 WORKERS ?= 2
 
 test: install tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 fast: install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 coverage: install tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -16,7 +16,7 @@ from runners.engine.interrupt import Interrupt  # noqa: E402
 from runners.engine.networks.classification_pyt.scoring import Score  # noqa: E402
 from runners.engine.networks.classification_pyt.trainer import Trainer  # noqa: E402
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 
 @pytest.fixture

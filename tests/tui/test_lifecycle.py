@@ -414,6 +414,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(WALKS))
 async def test_random_keys_between_events_neither_crash_it_nor_lose_the_last_data(
     dashboard: Dashboard, busy: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int

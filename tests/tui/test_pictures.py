@@ -376,6 +376,7 @@ def paused_queue(world: Any) -> QueueState:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x44"])
 @pytest.mark.parametrize("look", LOOKS)
 async def test_every_page_looks_as_it_did(
@@ -387,6 +388,7 @@ async def test_every_page_looks_as_it_did(
         await walk(Camera(app, pilot, scene, snapshot, f"{look}-{size[0]}x{size[1]}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x44"])
 @pytest.mark.parametrize("look", LOOKS)
 async def test_an_empty_daemon_says_what_to_do(

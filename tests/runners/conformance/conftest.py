@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runners.protocol import Command, Ended, RunIdentity, Runner, RunRequest
-from tests.runners.conformance.kinds import NAMES, Make, maker
+from tests.runners.conformance.kinds import ENGINES, NAMES, Make, maker
 from tests.runners.conformance.waiting import within
 
 
@@ -51,7 +51,7 @@ class Bench:
             await within(self.runner.wait(identity, request))
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in ENGINES else name for name in NAMES])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     tools = tmp_path / "tools"
     tools.mkdir()

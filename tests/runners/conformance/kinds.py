@@ -23,7 +23,9 @@ from taod.config import DockerConfig, EmbeddedConfig, NativeConfig, SlurmConfig
 from tests.runners import engines
 
 OWN = os.environ.get("TAOD_CONFORMANCE", "")
-NAMES = ["native", "embedded", "docker", "podman", "slurm", *([OWN] if OWN else [])]
+ENGINES = ["docker", "podman", "slurm"]
+"""Runners that need a real engine or cluster, which takes seconds to start."""
+NAMES = ["native", "embedded", *ENGINES, *([OWN] if OWN else [])]
 
 Make = Callable[[], Runner]
 """A new runner, which knows nothing of those before it: as after a restart of the daemon."""
