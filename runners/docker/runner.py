@@ -23,6 +23,7 @@ from runners.docker.progress import Progress
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from taod.backoff import Backoff
 from taod.catalogue import network as catalogue
 from taod.config import DockerConfig
 from taod.paths import RunFolder
@@ -32,8 +33,6 @@ KNOWN_S = 5.0
 """How long an answer of the engine about itself or an image holds."""
 CLAIM_LIMIT_S = 5.0
 """How long a stop waits for a container's first process to be ready for signals."""
-AGAIN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Pauses while an engine does not answer; the last one from then on."""
 DEPLOYED = frozenset({"gen_trt_engine", "trtexec"})
 
 Value = TypeVar("Value")
@@ -130,7 +129,7 @@ class Docker:
 
     async def _wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
-        tries = 0
+        backoff = Backoff(first_s=0.2, longest_s=5.0)
         while (ended := remote_wrapper.settled(run)) is None:
             try:
                 engine = self._answering()
@@ -142,11 +141,10 @@ class Docker:
                 return remote_wrapper.settle(run, Ended(code, "" if code is not None else "its container was removed"))
             except (NoEngine, Refused) as error:
                 code = remote_wrapper.exit_code(run)
-                if code is not None and tries:
+                if code is not None and backoff.failures:
                     return Ended(code)
                 log.warning("container %s cannot be waited for now: %s", handle, error)
-                await asyncio.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
-                tries += 1
+                await backoff.wait()
         return ended
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:

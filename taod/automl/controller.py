@@ -20,6 +20,7 @@ from taod.automl.log import SweepLog
 from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
+from taod.backoff import Backoff
 from taod.clock import seconds_of
 from taod.scheduler.context import Ground, Live, Watch
 from taod.scheduler.scheduler import Controls, MakeWatch
@@ -30,9 +31,6 @@ from taod.types.job import DetailedStatus, Result
 from taod.types.reason import CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
 from taod.types.reason_text import text
 from taod.types.state import State
-
-RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before a turn that failed (a full disk) is tried again; the last one from then on."""
 
 log = logging.getLogger(__name__)
 
@@ -106,17 +104,16 @@ class SweepWatch:
 
     async def _drive(self) -> None:
         """Turns until the sweep is over; one that fails is tried again, since the trials live on meanwhile."""
-        failures = 0
+        backoff = Backoff()
         while True:
             self._wake.clear()
             try:
                 if await self._turn():
                     return
-                failures = 0
+                backoff.reset()
             except Exception:
                 log.exception("sweep %s could not take its turn; it is tried again", self.job_id)
-                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
-                failures += 1
+                await backoff.wait()
                 continue
             await self._wake.wait()
 

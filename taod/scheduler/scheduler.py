@@ -13,6 +13,7 @@ from typing import Protocol
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import HolderRecord, JobFilter, JobRecord, PendingJob
+from taod.backoff import Backoff
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
@@ -37,9 +38,6 @@ from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
 from taod.types.state import ACTIVE, ON_DEVICE, State
-
-LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before a look at the queue that failed (a full disk) is made again; the last one from then on."""
 
 
 class Controls(Protocol):
@@ -105,7 +103,7 @@ class Scheduler:
         self._draining = False
         self._pass: asyncio.Handle | None = None
         self._again: asyncio.TimerHandle | None = None
-        self._failed_looks = 0
+        self._backoff = Backoff()
         self._working = False
 
     async def start(self) -> None:
@@ -271,9 +269,7 @@ class Scheduler:
 
     def _look_again(self) -> None:
         if self._working and self._again is None:
-            pause_s = LOOK_AGAIN_S[min(self._failed_looks, len(LOOK_AGAIN_S) - 1)]
-            self._failed_looks += 1
-            self._again = asyncio.get_running_loop().call_later(pause_s, self._wake_again)
+            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._wake_again)
 
     def _wake_again(self) -> None:
         self._again = None
@@ -300,7 +296,7 @@ class Scheduler:
             # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
         elif complete:
-            self._failed_looks = 0
+            self._backoff.reset()
         if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
             self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
         self._watch.leases_changed()
@@ -403,7 +399,7 @@ class Scheduler:
             self._look_again()
         else:
             if self._again is None:
-                self._failed_looks = 0
+                self._backoff.reset()
             for job in told:
                 if job is not None:
                     self._ground.tell(job)

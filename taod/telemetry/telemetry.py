@@ -11,6 +11,7 @@ import msgspec
 
 from store import Store
 from store.records import JobRecord
+from taod.backoff import Backoff
 from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get
 from taod.catalogue.schema.merge import over_default
@@ -30,9 +31,6 @@ STATUS_FILE = "status.json"
 REST = 10
 """After a batch the follower rests this many times as long as that took: a flooding run gets a tenth of a core."""
 LONGEST_REST_S = 0.25
-KEEP_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before what could not be kept is tried again, where the run says nothing more before; the last one from then
-on."""
 MOST_UNTOLD = 1_000
 """So many updates that could not be kept yet are told later; older ones are in the figures alone."""
 
@@ -118,7 +116,7 @@ class _Run:
             job.network, store.jobs.result(job.id), job_id=job.id, total_epochs=_total_epochs(store, job)
         )
         self._untold: list[StatusUpdate] = []
-        self._failures = 0
+        self._backoff = Backoff()
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -179,14 +177,13 @@ class _Run:
     async def follow(self) -> None:
         """Take what is appended, until cancelled; where that is not possible now (no thread, no descriptor is left),
         begin anew a little later."""
-        failures = 0
+        backoff = Backoff()
         while True:
             try:
                 await self._follow()
             except Exception:
                 _log.exception("the status of job %s cannot be followed now", self._job.id)
-                await asyncio.sleep(KEEP_AGAIN_S[min(failures, len(KEEP_AGAIN_S) - 1)])
-                failures += 1
+                await backoff.wait()
 
     async def _follow(self) -> None:
         """Between reading and taking there is no await, so none is lost."""
@@ -246,13 +243,11 @@ class _Run:
             self._tell_again()
         else:
             self._untold = []
-            self._failures = 0
+            self._backoff.reset()
 
     def _tell_again(self) -> None:
         if self._again is None and not self._closed:
-            pause_s = KEEP_AGAIN_S[min(self._failures, len(KEEP_AGAIN_S) - 1)]
-            self._failures += 1
-            self._again = asyncio.get_running_loop().call_later(pause_s, self._tell_now)
+            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._tell_now)
 
     def _tell_now(self) -> None:
         self._again = None

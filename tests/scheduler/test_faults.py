@@ -14,6 +14,7 @@ import pytest
 from sched_world import GOOD, LONG, SECRET, World, end_all
 
 from runners import processes
+from taod import backoff
 from taod.scheduler.supervision import finalize
 from taod.types.state import State
 from tests.holding import database_held
@@ -50,7 +51,7 @@ def fill(disk: Path) -> Path:
 async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finalize, "RETRY_S", (0.05,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     with small_disk(tmp_path / "disk") as disk:
         world = World(disk / "root")
         tried = asyncio.Event()
@@ -107,7 +108,7 @@ async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_p
 async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finalize, "RETRY_S", (0.05,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     world = World(tmp_path / "root")
     world.store._database.connection.execute("PRAGMA busy_timeout=20")
     await world.scheduler.start()

@@ -12,7 +12,7 @@ import pytest
 from sched_world import GOOD, LONG, SECRET, World
 
 from store.records import JobRecord, RunRecord
-from taod.scheduler.supervision import finalize
+from taod import backoff
 from taod.types.device import Device
 from taod.types.event import EventType
 from taod.types.reason import Reason, ReasonCode
@@ -202,7 +202,7 @@ async def test_devices_are_read_while_somebody_listens(world: World) -> None:
 async def test_an_end_that_cannot_be_recorded_at_first_is_recorded_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finalize, "RETRY_S", (0.01,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     update, refused = world.store.runs.update, []
 
     def full_disk(job_id: str, attempt: int, **fields: object) -> RunRecord:

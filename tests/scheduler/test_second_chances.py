@@ -10,9 +10,10 @@ import pytest
 from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
 
 from runners.protocol import Claim, RunIdentity, RunRequest
+from taod import backoff
 from taod.config import SupervisionConfig
 from taod.scheduler import scheduler as passes
-from taod.scheduler.supervision import limit_monitor, retry, supervisor
+from taod.scheduler.supervision import limit_monitor, supervisor
 from taod.types.state import State
 
 
@@ -32,8 +33,7 @@ def once(error: Exception, work: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "LOOK_AGAIN_S", (0.01,))
-    monkeypatch.setattr(supervisor, "TRY_AGAIN_S", (0.01,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
 
 
 async def test_a_look_at_the_queue_that_fails_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,6 @@ async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
     supervision = SupervisionConfig(retries=1, retry_exits=[7], backoff_s=0.01)
     world = World(tmp_path / "root", in_memory=True, supervision=supervision)
     await world.scheduler.start()
-    monkeypatch.setattr(retry, "LOOK_AGAIN_S", 0.01)
     to_retry = once(OSError("disk I/O error"), world.store.jobs.to_retry)
     monkeypatch.setattr(world.store.jobs, "to_retry", to_retry)
     job_id = world.post("[ -e again ] || { touch again; exit 7; }; say SUCCESS 'All went well'")
@@ -188,7 +187,6 @@ async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
 async def test_limits_are_watched_on_where_a_look_at_the_files_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "WAIT_AGAIN_S", 0.01)
     monkeypatch.setattr(limit_monitor, "_signs", once(OSError("the folder is gone"), limit_monitor._signs))
     supervision = SupervisionConfig(wall_s=0.3, stall_s=60)
     world = World(tmp_path / "root", in_memory=True, supervision=supervision)

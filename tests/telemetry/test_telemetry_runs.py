@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from taod import backoff
 from taod.errors import NotFound
 from taod.paths import JobFolder
 from taod.telemetry import telemetry as module
@@ -290,7 +291,7 @@ async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, t
 async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more_is_told(
     bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_AGAIN_S", (0.01,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     job = bench.job()
     folder = bench.folder(job)
     telemetry.start(job, folder, fresh=True)
@@ -314,7 +315,7 @@ async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more
 async def test_a_run_is_followed_on_where_its_folder_cannot_be_watched_at_first(
     bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_AGAIN_S", (0.01,))
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     follow, fails = module.follow, 2
 
     def followed(tail: Any) -> Any:

@@ -8,6 +8,7 @@ import logging
 from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking
+from taod.backoff import Backoff
 from taod.scheduler.context import Ground, Live
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
@@ -19,9 +20,6 @@ from taod.telemetry.log_truncation import close_up, trim
 from taod.telemetry.telemetry import Final
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
-
-RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before a record that failed (a full disk) is tried again; the last one from then on."""
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +37,13 @@ async def settle(ground: Ground, live: Live, ended: Ended, cancelled: Reason, br
         broken = broken or lost
     # After its tail was read: closing the log up moves the start of the attempt's part.
     await _close_log(ground, live)
-    tries = 0
+    backoff = Backoff()
     while True:
         try:
             _record(ground, live, ended, final, tail, cancelled, broken)
         except Exception:
             log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
-            await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
-            tries += 1
+            await backoff.wait()
         else:
             return
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from runners.protocol import Ended
 from store.records import JobRecord
+from taod.backoff import Backoff
 from taod.clock import iso
 from taod.scheduler.context import Ground
 from taod.scheduler.supervision.exit_classification import Outcome
@@ -17,9 +18,6 @@ from taod.types.job import DetailedStatus, Result
 from taod.types.reason import Reason, ReasonCode
 from taod.types.reason_text import text
 from taod.types.state import State
-
-LOOK_AGAIN_S = 30.0
-"""After a look that failed (a full disk, a database that another process holds)."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +50,7 @@ class Retries:
         """`wake` is called when there is something new in the queue."""
         self._ground = ground
         self._wake = wake
+        self._backoff = Backoff()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines: dict[str, float] = {}
         """By the loop's clock, which nobody sets: when each job that is held back is tried at the latest."""
@@ -65,8 +64,9 @@ class Retries:
             waiting = [job for job in held if not self._due(job)]
         except Exception:
             log.exception("jobs that wait for another try could not be queued")
-            delay: float | None = LOOK_AGAIN_S
+            delay: float | None = self._backoff.next_s()
         else:
+            self._backoff.reset()
             delay = min((self._left_s(job) for job in waiting), default=None)
         if delay is not None:
             self._timer = asyncio.get_running_loop().call_later(delay, self.look)

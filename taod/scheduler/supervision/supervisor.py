@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from runners.protocol import Ended
+from taod.backoff import Backoff
 from taod.scheduler.context import Ground, Live
 from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
 from taod.scheduler.supervision.exit_classification import Broken
@@ -16,10 +17,6 @@ from taod.scheduler.supervision.limit_monitor import guard
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import Asked
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
-
-WAIT_AGAIN_S = 1.0
-TRY_AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses before a job whose supervision failed is looked at as after a restart; the last one from then on."""
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +69,12 @@ class Supervision:
 
     async def _carry(self, live: Live | None, *, over: bool | None = None) -> None:
         """`over` False: what became of the job is to be found out first."""
-        tries = 0
+        backoff = Backoff()
         try:
             if over is None:
                 over = await self._carried(live, anew=False)
             while not over:
-                await asyncio.sleep(TRY_AGAIN_S[min(tries, len(TRY_AGAIN_S) - 1)])
-                tries += 1
+                await backoff.wait()
                 over = await self._carried(None, anew=True)
         finally:
             self.live = None
@@ -115,13 +111,14 @@ class Supervision:
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
             asyncio.create_task(self._guard(live), name=f"limits of job {self.job_id}"),
         ]
+        backoff = Backoff()
         try:
             while True:
                 try:
                     return await live.runner.wait(live.identity, live.request)
                 except Exception:
                     log.exception("the run of job %s could not be waited for; it is tried again", self.job_id)
-                    await asyncio.sleep(WAIT_AGAIN_S)
+                    await backoff.wait()
         finally:
             for task in beside:
                 task.cancel()
@@ -132,12 +129,13 @@ class Supervision:
         if job is None:
             return None
         kept = limits(self._ground.supervision, job.network, job.action)
+        backoff = Backoff()
         while True:
             try:
                 return await guard(self._ground, live, kept, self.break_off)
             except Exception:
                 log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
-                await asyncio.sleep(WAIT_AGAIN_S)
+                await backoff.wait()
 
     async def _stop_when_asked(self, live: Live) -> None:
         """SIGTERM, the grace, SIGKILL; ended by the run's end."""
