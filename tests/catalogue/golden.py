@@ -1,6 +1,6 @@
-"""Command lines and spec files of every action, on realistic facts, as text to read and to compare.
+"""Renders the command lines and specification files of every action, on realistic facts, as golden files.
 
-`python -m tests.catalogue.golden` writes the files under golden/ anew; read what changed before it is kept.
+`python -m tests.catalogue.golden` rewrites the files under golden/; review the changes.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Stage:
 
 
 def render(name: str, folder: Path) -> str:
-    """Everything about one network's actions as the golden file has it."""
+    """The golden file of one network."""
     stage = Stage(folder, name)
     actions = stage.network.actions
     chains = [
@@ -201,7 +201,7 @@ def _render(stage: Stage, chain: tuple[str, ...]) -> str:
 
 
 def _changes(stage: Stage, action: str, made: Assembled) -> list[str]:
-    """What the spec file has otherwise than the action's default."""
+    """Differences between the specification file and the action's default."""
     assert made.spec_path is not None and made.spec_text is not None
     spec_format = made.spec_path.suffix.removeprefix(".")
     written = dict(_flat(parse.parse(spec_format, made.spec_text, stage.network, action)))

@@ -1,4 +1,4 @@
-"""Reads the facts under facts/: how the original's tables are written, and what each of their words means."""
+"""Reads the files under facts/: the tables of the reference and the meaning of their terms."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Fact(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Everything that is told of one network."""
+    """The reference's facts of one network."""
 
     network: list[str]
     """Dataset type, formats, image, spec format, class-wise, actions."""
@@ -97,7 +97,7 @@ def every_line() -> Iterator[tuple[str, str, Fact]]:
 
 
 def table_of(name: str, action: str) -> dict[str, Fact]:
-    """One line for each path: of a path that is told twice the line that says more, the first of two alike."""
+    """One line for each path: of a repeated path the longer line, else the first."""
     chosen: dict[str, Fact] = {}
     for fact in facts(name).tables[action]:
         before = chosen.get(fact.path)
@@ -107,7 +107,7 @@ def table_of(name: str, action: str) -> dict[str, Fact]:
 
 
 def type_of(fact: Fact) -> str:
-    """The type that a line means; "" where it says none. A constant is of its value's type."""
+    """The type of a line; "" where it has none. A constant has its value's type."""
     if fact.type == "const":
         return "int" if fact.default.isdigit() else "string"
     return _TYPES.get(fact.type, "")

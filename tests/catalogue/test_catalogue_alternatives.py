@@ -1,4 +1,4 @@
-"""Of an optimiser, a schedule or a way to start, the protobuf tools read one: they refuse a file with two of them."""
+"""Alternatives (optimisers, schedules, initial weights): the protobuf tools reject a file with two of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def written(tmp_path: Path, network: str, action: str, spec: dict[str, Any], **f
 
 
 @pytest.mark.parametrize(("name", "action", "prefix", "names"), PLACES)
-def test_a_default_has_one_and_another_takes_its_place(name: str, action: str, prefix: str, names: list[str]) -> None:
+def test_a_default_has_one_alternative_that_another_replaces(
+    name: str, action: str, prefix: str, names: list[str]
+) -> None:
     default = merge.default(name, action)
     assert len([each for each in names if merge.get(default, prefix + each) is not None]) <= 1
     for chosen in names:
@@ -55,7 +57,7 @@ def test_a_default_has_one_and_another_takes_its_place(name: str, action: str, p
 
 
 @pytest.mark.parametrize("name", RULED)
-def test_two_at_once_are_refused_by_both_validators(name: str) -> None:
+def test_both_validators_reject_two_alternatives(name: str) -> None:
     for network, action, prefix, names in PLACES:
         for both in combinations(names, 2) if network == name else ():
             document = merge.default(name, action)
@@ -63,8 +65,8 @@ def test_two_at_once_are_refused_by_both_validators(name: str) -> None:
                 merge.drop(document, prefix + each)
             for each in both:
                 merge.put(document, prefix + each, merge.get(merge.default(name, action), prefix + each) or {})
-            refused = [str(violation) for violation in check(name, action, document).violations]
-            assert any("must have only one of" in each and "set them to null" in each for each in refused), both
+            texts = [str(violation) for violation in check(name, action, document).violations]
+            assert any("must have only one of" in each and "set them to null" in each for each in texts), both
             assert not jsonschema.Draft202012Validator(schema(name, action)).is_valid(document)
             merge.put(document, prefix + both[0], None)
             assert not any("only one of" in str(v) for v in check(name, action, document).violations)
@@ -82,12 +84,12 @@ def test_a_data_source_has_labels_or_records(name: str, group: str) -> None:
     assert check(name, "train", {"dataset_config": {group: {"tfrecords_path": "/records/*"}}}).ok
 
 
-def test_the_tool_gets_the_optimiser_that_was_asked_for(tmp_path: Path) -> None:
+def test_the_spec_file_has_the_requested_optimiser(tmp_path: Path) -> None:
     assert set(written(tmp_path, "yolo_v4", "train", {})["training_config"]["optimizer"]) == {"adam"}
     assert written(tmp_path, "yolo_v4", "train", SGD)["training_config"]["optimizer"] == {"sgd": {"momentum": 0.8}}
 
 
-def test_an_evaluation_takes_over_the_choice_of_its_training(tmp_path: Path) -> None:
+def test_an_evaluation_inherits_the_alternative_of_its_training(tmp_path: Path) -> None:
     parent = ParentFacts(
         "classification_tf1", "train", tmp_path / "above", {"train_config": {"optimizer": {"adam": {}}}}
     )
@@ -104,7 +106,7 @@ def test_an_evaluation_takes_over_the_choice_of_its_training(tmp_path: Path) -> 
         assert {"size_min", "size_height_width"} & set(config) == {expected}
 
 
-def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
+def test_a_filled_alternative_replaces_the_users(tmp_path: Path) -> None:
     pruned = tmp_path / "pruned" / "model.hdf5"
     pruned.parent.mkdir()
     pruned.write_bytes(b"weights")
@@ -114,7 +116,7 @@ def test_what_taod_fills_in_stands_alone(tmp_path: Path) -> None:
     assert (config.get("pretrain_model_path"), config["pruned_model_path"]) == (None, str(pruned))
 
 
-def test_what_stands_in_place_of_a_parameter() -> None:
+def test_the_alternative_set_instead_of_a_parameter() -> None:
     network, default = of("yolo_v4_tiny"), merge.default("yolo_v4_tiny", "train")
     optimizer = "training_config.optimizer"
     assert merge.stands_for(network, default, f"{optimizer}.sgd.nesterov") == f"{optimizer}.adam"

@@ -1,4 +1,4 @@
-"""Which file of a job's results a later job works on."""
+"""Which file of a job's results a later job reads."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_weights(tmp_path: Path, network: str, action: str, files: list[str], ex
     assert weights(network, action, tmp_path) == (tmp_path / expected if expected else None)
 
 
-def test_results_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_results(tmp_path: Path) -> None:
     for action in ("train", "prune", "export", "gen_trt_engine"):
         assert weights("yolo_v4", action, tmp_path / "none") is None
 
@@ -107,14 +107,14 @@ def test_the_pruned_model_is_kept_beside_a_retrained_one(tmp_path: Path) -> None
         ("mask_rcnn", ["model.step-1.tlt", "model.step-2.tlt"], {1: 0.9, 2: 0.1}, "model.step-2.tlt"),
     ],
 )  # fmt: skip
-def test_the_best_checkpoint_where_it_can_be_told_else_the_latest(
+def test_the_best_checkpoint_else_the_latest(
     tmp_path: Path, network: str, files: list[str], scores: dict[int, float], expected: str
 ) -> None:
     fill(tmp_path, *files)
     assert weights(network, "train", tmp_path, scores) == tmp_path / expected
 
 
-def test_which_metrics_are_better_when_lower() -> None:
+def test_minimised_metrics() -> None:
     for network, metric, lower in (
         ("unet", "loss", True),
         ("fpenet", "evaluation_cost", True),
@@ -156,7 +156,7 @@ for _name in ("yolo_v3", "yolo_v4", "yolo_v4_tiny"):
     NAMES[_name] = (f"weights/{_name}_cspdarknet19_epoch_{{:03}}.tlt", 1, True)
 
 
-def test_the_names_of_all_networks_that_learn_are_listed() -> None:
+def test_checkpoint_names_cover_all_networks_with_a_training() -> None:
     assert set(NAMES) == {name for name in index() if "train" in index()[name].actions}
 
 
@@ -188,7 +188,7 @@ def test_an_incomplete_checkpoint_is_skipped_for_the_one_before_it(network: str,
     assert incomplete(tmp_path) == [] and not (tmp_path / names[3]).exists()
 
 
-def test_a_training_that_kept_only_its_latest(tmp_path: Path) -> None:
+def test_a_training_that_kept_only_its_latest_checkpoint(tmp_path: Path) -> None:
     fill(tmp_path, "train/dino_model_latest.pth")
     assert weights("dino", "train", tmp_path) == tmp_path / "train/dino_model_latest.pth"
     fill(tmp_path, "model.pth")
@@ -198,7 +198,7 @@ def test_a_training_that_kept_only_its_latest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", sorted(NAMES))
-def test_what_the_other_actions_of_each_network_leave(network: str, tmp_path: Path) -> None:
+def test_artifacts_of_the_other_actions(network: str, tmp_path: Path) -> None:
     left = {
         "prune": "a/pruned.tlt",
         "export": "model.onnx",
@@ -212,7 +212,7 @@ def test_what_the_other_actions_of_each_network_leave(network: str, tmp_path: Pa
     assert weights(network, "evaluate", tmp_path) is None
 
 
-def test_no_whole_checkpoint_is_none_at_all(tmp_path: Path) -> None:
+def test_without_a_complete_checkpoint_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "dino_model_epoch=000.pth").write_bytes(b"")
     assert resume("dino", "train", tmp_path) is None
 

@@ -1,4 +1,4 @@
-"""What a job's facts become: the command line and the spec file, for the main network in full."""
+"""Command line and specification file from a job's facts, for the main network in full."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_train(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     assert not {"version", "gpus"} & set(spec)
 
 
-def test_a_training_goes_on_from_its_own_last_checkpoint(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+def test_a_training_resumes_from_its_last_checkpoint(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     facts = job(tmp_path, "train", sets, ptms=[touch(tmp_path / "ptm" / "start.pth").parent])
     assert read(assemble(facts))["model"]["init_cfg"]["checkpoint"] == str(tmp_path / "ptm/start.pth")
     touch(facts.results / "train" / "epoch_9.pth")
@@ -126,7 +126,7 @@ def trained(tmp_path: Path, sets: dict[str, DatasetFacts]) -> ParentFacts:
     return parent(facts)
 
 
-def test_evaluate_takes_the_model_of_its_training(
+def test_an_evaluation_inherits_the_model_group_of_its_training(
     tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
 ) -> None:
     own = merge.merge(merge.default(NETWORK, "evaluate"), {"evaluate": {"batch_size": 7}})
@@ -154,7 +154,7 @@ def test_evaluate_takes_the_model_of_its_training(
     assert trained.results in made.reads
 
 
-def test_what_the_user_set_for_the_evaluation_stays(
+def test_values_set_for_the_evaluation_stay(
     tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
 ) -> None:
     own = {"model": {"head": {"num_classes": 12}}, "dataset": {"data": {"samples_per_gpu": 2}}}
@@ -178,7 +178,7 @@ def test_export(tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFa
     }
 
 
-def test_inference_after_an_export_classifies_with_what_was_exported(
+def test_an_inference_after_an_export_uses_the_exported_weights(
     tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
 ) -> None:
     export = job(tmp_path, "export", sets, parent=trained)
@@ -190,7 +190,7 @@ def test_inference_after_an_export_classifies_with_what_was_exported(
     assert spec["dataset"]["data"]["test"]["data_prefix"] == str(tmp_path / "I/images_test")
 
 
-def test_inference_with_an_engine_runs_deployed(
+def test_an_inference_with_an_engine_uses_the_deploy_tools(
     tmp_path: Path, sets: dict[str, DatasetFacts], trained: ParentFacts
 ) -> None:
     export = job(tmp_path, "export", sets, parent=trained)
@@ -205,14 +205,14 @@ def test_inference_with_an_engine_runs_deployed(
     assert read(made)["inference"] == {"batch_size": 1, "trt_engine": str(engine.results / "model.engine")}
 
 
-def test_a_dataset_with_one_folder_of_images_under_another_name(tmp_path: Path) -> None:
+def test_a_dataset_with_an_images_folder_of_another_name(tmp_path: Path) -> None:
     only = {"train": dataset(tmp_path / "T", folder="images")}
     spec = read(assemble(job(tmp_path, "train", only)))
     assert spec["dataset"]["data"]["train"]["data_prefix"] == str(tmp_path / "T/images")
     assert "val" not in spec["dataset"]["data"]
 
 
-def test_several_train_sets_are_refused(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
+def test_several_train_sets_are_rejected(tmp_path: Path, sets: dict[str, DatasetFacts]) -> None:
     facts = job(tmp_path, "train", sets)
     with pytest.raises(BadRequest, match="reads one train dataset, and the model has 2"):
         assemble(
@@ -262,7 +262,7 @@ def test_every_action_of_every_network_can_be_assembled(
         ("ocdnet", "retrain", "ocd_model_epoch=004.pth"),
     ],
 )
-def test_a_training_goes_on_from_its_own_checkpoint_where_the_tool_has_a_field_for_it(
+def test_a_resumed_training_fills_the_resume_field_of_its_tool(
     tmp_path: Path, network: str, action: str, checkpoint: str
 ) -> None:
     facts = job(tmp_path, action, {}, network=network)
@@ -272,7 +272,7 @@ def test_a_training_goes_on_from_its_own_checkpoint_where_the_tool_has_a_field_f
     assert merge.get(yaml.safe_load(assemble(facts).spec_text or ""), field) == str(facts.results / checkpoint)
 
 
-def test_what_a_user_sets_for_a_pruning_reaches_the_command_line(tmp_path: Path) -> None:
+def test_prune_options_go_to_the_command_line(tmp_path: Path) -> None:
     trained = ParentFacts("detectnet_v2", "train", tmp_path / "train/results")
     touch(trained.results / "weights/model.epoch-3.hdf5")
     facts = job(tmp_path, "prune", {}, network="detectnet_v2", spec={"pruning_threshold": 0.35}, parent=trained)
@@ -286,7 +286,7 @@ def test_an_inference_of_detectnet_names_no_dataset_in_its_spec(tmp_path: Path, 
     assert "dataset_config" not in (assemble(facts).spec_text or "")
 
 
-def test_an_evaluation_of_bpnet_reads_the_nearest_spec_that_was_written(tmp_path: Path) -> None:
+def test_an_evaluation_of_bpnet_reads_the_nearest_written_spec(tmp_path: Path) -> None:
     """A pruning before the retraining has none of its own."""
     results = {action: tmp_path / action / "results" for action in ("train", "prune", "retrain")}
     trained = ParentFacts("bpnet", "train", results["train"])

@@ -1,4 +1,4 @@
-"""YAML means here what it means to the tools, whoever reads it, and what is written is read alike by all of them."""
+"""YAML is read as the tools read it, and written so that all tools read it alike."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ ON_A_COMMAND_LINE: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("text", "value"), IN_A_FILE)
-def test_a_scalar_of_a_file_is_what_the_tools_read(text: str, value: Any) -> None:
+def test_scalars_of_a_file_are_read_as_by_the_tools(text: str, value: Any) -> None:
     read = read_yaml(f"key: {text}")["key"]
     assert (read, type(read)) == (value, type(value))
 
 
 @pytest.mark.parametrize(("text", "value"), ON_A_COMMAND_LINE)
-def test_a_value_of_a_command_line_is_what_hydra_reads(text: str, value: Any) -> None:
+def test_command_line_values_are_read_as_by_hydra(text: str, value: Any) -> None:
     read = read_value(text)
     assert (read, type(read)) == (value, type(value))
 
@@ -77,7 +77,7 @@ def test_the_daemon_and_the_client_read_the_same() -> None:
     assert posted == documents.read(b"\xef\xbb\xbf" + text.encode(), "a file")
 
 
-def test_a_key_that_is_given_twice_is_refused_with_its_line() -> None:
+def test_a_duplicate_key_is_rejected_with_its_line() -> None:
     with pytest.raises(DocumentError, match="line 3: 'lr' is given twice; keep one of them"):
         read_yaml("train:\n  lr: 1\n  lr: 2\n")
     assert read_yaml("base: &base {lr: 1, momentum: 2}\ntrain: {<<: *base, lr: 3}\n")["train"] == {
@@ -109,13 +109,13 @@ DOCUMENTS = st.dictionaries(
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(document=DOCUMENTS)
-def test_what_is_written_is_read_by_either_kind_of_tool(document: dict[str, Any]) -> None:
+def test_written_yaml_is_read_alike_by_both_kinds_of_tools(document: dict[str, Any]) -> None:
     text = write_yaml(document)
     assert read_yaml(text) == document
     assert yaml.safe_load(text) == document
     assert write_yaml(read_yaml(text)) == text
 
 
-def test_what_stands_twice_is_written_twice() -> None:
+def test_shared_values_are_written_without_anchors() -> None:
     size = [1, 2]
     assert "&" not in write_yaml({"a": size, "b": size})

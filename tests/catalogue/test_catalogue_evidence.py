@@ -1,4 +1,4 @@
-"""Every command line of the catalogue names its evidence in decisions.tsv: how it was compared with NVIDIA's tool."""
+"""Every command line of the catalogue has a row of evidence in decisions.tsv: how it was compared with the tool."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_evidence_has_a_known_kind_and_one_clause() -> None:
         assert how and not how.endswith("."), place
 
 
-def test_evidence_is_of_what_the_catalogue_has() -> None:
+def test_evidence_names_networks_of_the_catalogue() -> None:
     assert {network for network, _ in evidence()} <= set(index())

@@ -1,4 +1,4 @@
-"""The catalogue holds what the reference tells, no more and no less, but for what decisions.tsv decides."""
+"""The catalogue equals the reference, except where decisions.tsv decides otherwise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decisions() -> dict[Place, Any]:
     return found
 
 
-def told(fact: Fact) -> dict[str, Any]:
+def properties(fact: Fact) -> dict[str, Any]:
     """The properties of a parameter as the reference has them."""
     multiple, against = reference.rules(fact)
     return {
@@ -54,16 +54,16 @@ def told(fact: Fact) -> dict[str, Any]:
 
 
 def differences(name: str, action: str) -> Iterator[tuple[Place, Any, Any]]:
-    """(place, as told, as the catalogue has it) where they are not the same."""
+    """(place, reference, catalogue) where they differ."""
     rows = table(name, action).rows
     for path, fact in reference.table_of(name, action).items():
-        for what, value in told(fact).items():
+        for what, value in properties(fact).items():
             has = getattr(rows[path], what)
             if json.dumps(has) != json.dumps(value) and not (has == value and type(has) is not bool):
                 yield (name, path, what), value, has
 
 
-def test_all_of_them_are_there() -> None:
+def test_facts_cover_the_index() -> None:
     assert sorted(index()) == reference.NAMES
     assert len(reference.NAMES) == 40
     assert len(TABLES) == 204
@@ -93,8 +93,8 @@ def test_fields_of_command_lines_and_specs(name: str) -> None:
     for place, has in _other_functions(name).items():
         assert decisions()[place] == has, place
     actions = index()[name].actions
-    for kind, told_ in (("commands", facts.commands), ("fields", facts.fields)):
-        expected = {action for action in told_ if action.removesuffix("_tao_deploy") in actions}
+    for kind, listed in (("commands", facts.commands), ("fields", facts.fields)):
+        expected = {action for action in listed if action.removesuffix("_tao_deploy") in actions}
         assert expected - set(getattr(file, kind)) == set()
     assert (file.sweep_commands, file.sweep_fields) == (facts.sweep_commands, facts.sweep_fields)
 
@@ -104,10 +104,10 @@ def _other_functions(name: str) -> dict[Place, str | None]:
     file, facts = network_file(name), reference.facts(name)
     return {
         (name, f"{kind}.{action}.{field}", "function"): has[action].get(field)
-        for kind, has, told_ in (("commands", file.commands, facts.commands), ("fields", file.fields, facts.fields))
+        for kind, has, listed in (("commands", file.commands, facts.commands), ("fields", file.fields, facts.fields))
         for action in has
-        for field in {**has[action], **told_.get(action, {})}
-        if told_.get(action, {}).get(field) != has[action].get(field)
+        for field in {**has[action], **listed.get(action, {})}
+        if listed.get(action, {}).get(field) != has[action].get(field)
     }
 
 
@@ -115,8 +115,10 @@ def _other_functions(name: str) -> dict[Place, str | None]:
 def test_parameters(name: str, action: str) -> None:
     assert set(table(name, action).rows) == set(reference.table_of(name, action))
     for place, value, has in differences(name, action):
-        assert place in decisions(), f"{place}: told {value!r}, the catalogue has {has!r}"
-        assert decisions()[place] == has, f"{place}: told {value!r}, decided {decisions()[place]!r}, it has {has!r}"
+        assert place in decisions(), f"{place}: the reference has {value!r}, the catalogue {has!r}"
+        assert decisions()[place] == has, (
+            f"{place}: the reference has {value!r}, decided {decisions()[place]!r}, it has {has!r}"
+        )
 
 
 def test_every_decision_is_needed() -> None:
@@ -175,7 +177,7 @@ def _hidden(root: Node, path: str) -> bool:
     return False
 
 
-def test_what_is_swept_is_listed() -> None:
+def test_swept_parameters_are_listed() -> None:
     swept = {name: schema(name, "train")["automl_default_parameters"] for name, action in TABLES if action == "train"}
     expected = {
         name: [path for path, fact in reference.table_of(name, "train").items() if "a" in fact.flags] for name in swept
@@ -186,7 +188,7 @@ def test_what_is_swept_is_listed() -> None:
 SERVICES = {"annotations", "analytics", "augmentation", "auto_label"}
 
 
-def test_what_matters_most_is_described() -> None:
+def test_important_parameters_are_described() -> None:
     """All that is popular or required, all of the networks that run here, and what several networks have."""
     lines = [(name, action, fact) for name, action, fact in reference.every_line()]
     hidden = {(name, fact.path) for name, _, fact in lines if fact.type == "hidden"}
@@ -200,12 +202,12 @@ def test_what_matters_most_is_described() -> None:
     assert {path for path in important if descriptions.described(path) is None} == set()
 
 
-def test_most_lines_are_described() -> None:
+def test_most_parameters_are_described() -> None:
     shown = [fact.path for _, _, fact in reference.every_line() if fact.type != "hidden"]
     assert sum(descriptions.described(path) is not None for path in shown) / len(shown) > 0.78
 
 
-def test_every_written_title_and_description_is_used_and_whole() -> None:
+def test_every_description_is_used_and_complete() -> None:
     places = {path for name, action in TABLES for path in _places(table(name, action).root)}
     used = {descriptions.described(path) for path in places}
     for key, said in descriptions.descriptions().items():
@@ -215,7 +217,7 @@ def test_every_written_title_and_description_is_used_and_whole() -> None:
         assert description.endswith(".") and len(title) < 50, key
 
 
-def test_the_end_of_a_path_says_what_it_is() -> None:
+def test_descriptions_follow_the_end_of_a_path() -> None:
     same = ("train.num_epochs", "training_config.num_epochs", "num_epochs")
     assert len({descriptions.described(path) for path in same}) == 1
     assert descriptions.described("key") is not None

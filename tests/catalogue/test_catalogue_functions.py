@@ -1,4 +1,4 @@
-"""Each function that fills a field, over every network and action that names it: what it gives is written down here."""
+"""The value that each function gives, for every network and action that names it."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ OF_PARENT = {"parent_model", "parent_model_evaluate", "resume_model_or_parent", 
 
 
 @pytest.mark.parametrize("name", sorted({name for name, *_ in PLACES}))
-def test_every_field_is_given_what_its_function_says(name: str, stage: Path) -> None:
+def test_each_function_gives_its_value_to_every_field(name: str, stage: Path) -> None:
     for _, kind, action, field, how in (place for place in PLACES if place[0] == name):
         if how not in OF_PARENT:
             given = placeholders.value(how, known(stage, name), field, {})
             assert shown(given, stage) == OTHERWISE.get((name, how), GIVEN[how]), (name, kind, action, field, how)
 
 
-def test_the_table_names_what_is_named_anywhere() -> None:
+def test_the_expected_values_cover_all_functions() -> None:
     named = {how for *_, how in PLACES}
     assert named - set(GIVEN) == OF_PARENT
     made_up = {"parent_classmap", "framework", "augment_out", "merged_json", "output_dir_inference_json"}

@@ -1,4 +1,4 @@
-"""Command lines and spec files of every action, against files that were read line by line when they were made."""
+"""Command lines and specification files of every action, compared with reviewed golden files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.catalogue import golden
 
 
 @pytest.mark.parametrize("name", golden.NAMES)
-def test_each_action_is_run_as_written_down(name: str, tmp_path: Path) -> None:
+def test_command_lines_and_spec_files_match_the_golden_files(name: str, tmp_path: Path) -> None:
     written = (golden.GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
     made = golden.render(name, tmp_path)
     assert made.splitlines() == written.splitlines(), "python -m tests.catalogue.golden, then read the difference"
 
 
-def test_every_action_is_there() -> None:
+def test_golden_files_cover_every_action() -> None:
     assert {path.stem for path in golden.GOLDEN.glob("*.txt")} == set(golden.NAMES)
     for name in golden.NAMES:
         text = (golden.GOLDEN / f"{name}.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which checkpoint files are whole, kind by kind. Every file is cut at every place that a killed writer may leave."""
+"""Detection of complete checkpoint files, by kind. Files are truncated at every place a killed writer may leave."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_whole_file(name: str, tmp_path: Path) -> None:
+def test_a_complete_file(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(WHOLE[name]())
     assert fault(tmp_path / name) is None
 
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if not name.startswith(("encrypted", "legacy"))])
-def test_a_file_that_breaks_off(name: str, tmp_path: Path) -> None:
+def test_a_truncated_file(name: str, tmp_path: Path) -> None:
     whole = WHOLE[name]()
     for share in (0, 0.05, 0.5, 0.9, 0.999):
         (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
@@ -89,7 +89,7 @@ def test_a_file_that_breaks_off(name: str, tmp_path: Path) -> None:
     ],
     ids=["empty", "zip", "short zip", "pickle", "legacy torch", "hdf5", "open hdf5", "killed hdf5"],
 )
-def test_what_a_broken_file_lacks(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+def test_faults_of_damaged_files(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert fault(tmp_path / name) == words
 
@@ -122,5 +122,5 @@ def test_a_tensorflow_folder(files: dict[str, int], words: str | None, tmp_path:
     assert fault(folder) == words
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path) -> None:
     assert fault(tmp_path / "none.pth") == "cannot be read (No such file or directory)"

@@ -35,7 +35,7 @@ def single(rows: Table) -> list[Node]:
     return found
 
 
-def test_every_message_is_whole() -> None:
+def test_every_message_is_complete() -> None:
     """Each field is a scalar, an enum or a message that the data has; a map's entries have a key and a value."""
     scalars = {"string", "bool", "int", "uint", "float"}
     fields = [(name, field, what) for name in messages.names() for field, what in messages.fields(name).items()]
@@ -152,7 +152,7 @@ def test_every_repeated_scalar_given_once_is_a_list(name: str, action: str) -> N
         ("ssd", "\ufeffrandom_seed: 7", {"random_seed": 7}),
     ],
 )
-def test_a_field_given_again_follows_protobufs_rule(network: str, text: str, expected: dict[str, Any]) -> None:
+def test_a_repeated_scalar_or_message_follows_protobufs_rule(network: str, text: str, expected: dict[str, Any]) -> None:
     assert parse("protobuf", text, network, "train") == expected
     assert check(network, "train", expected).ok
 
@@ -185,7 +185,7 @@ def documents(draw: st.DrawFn, message: str, depth: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "action"), [pair for pair in DECLARED if pair[0] != "detectnet_v2"])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_any_message_written_is_read_back(name: str, action: str, data: st.DataObject) -> None:
+def test_written_messages_are_read_back(name: str, action: str, data: st.DataObject) -> None:
     root = messages.root(name, action)
     assert root is not None
     document = normalise(table(name, action), data.draw(documents(root)))

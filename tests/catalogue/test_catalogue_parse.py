@@ -1,4 +1,4 @@
-"""Users' own spec files: what is written is read back, what people write is read as they mean it."""
+"""Users' specification files: round trips, and hand-written text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def said(value: Any, *, protobuf: bool) -> Any:
 
 
 @pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
-def test_defaults_come_back(name: str, action: str) -> None:
+def test_defaults_survive_a_round_trip(name: str, action: str) -> None:
     document = merge.default(name, action, ["car", "road sign"])
     for spec_format in {index()[name].spec_format, "json"}:
         read = parse(spec_format, written(name, document, spec_format), name, action)
@@ -80,7 +80,7 @@ FREE_TEXT_LIST = st.one_of(st.text("abc_ /", min_size=1, max_size=6), st.just("_
 @pytest.mark.parametrize("name", sorted(SPECS))
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(data=st.data())
-def test_whatever_is_written_comes_back(name: str, data: st.DataObject) -> None:
+def test_documents_survive_a_round_trip(name: str, data: st.DataObject) -> None:
     action = data.draw(st.sampled_from(SPECS[name]))
     spec_format = index()[name].spec_format
     protobuf = spec_format == "protobuf"
@@ -125,7 +125,7 @@ classwise_note: "caf\\303\\251 \\x41\\t\\"q\\""
 """
 
 
-def test_protobuf_text_as_people_write_it() -> None:
+def test_hand_written_protobuf_text() -> None:
     read = parse("protobuf", PEOPLE_WRITE, "detectnet_v2", "train")
     assert read["random_seed"] == 42
     assert read["dataset_config"] == {
@@ -140,7 +140,7 @@ def test_protobuf_text_as_people_write_it() -> None:
     assert read["classwise_note"] == 'café A\t"q"'
 
 
-def test_the_maps_of_the_tool_are_one_list_of_classes_again() -> None:
+def test_the_tools_maps_are_gathered_into_classwise_config() -> None:
     text = """
     postprocessing_config { target_class_config { key: "car" value { clustering_config { dbscan_eps: 0.2 } } } }
     cost_function_config {
@@ -171,7 +171,7 @@ def test_the_maps_of_the_tool_are_one_list_of_classes_again() -> None:
     assert parse("protobuf", written("detectnet_v2", read, "protobuf"), "detectnet_v2", "train") == read
 
 
-def test_yaml_as_people_write_it() -> None:
+def test_hand_written_yaml() -> None:
     text = """
     train:
       num_epochs: 12
@@ -218,10 +218,10 @@ def test_yaml_as_people_write_it() -> None:
     ],
     ids=lambda value: value[:20],
 )
-def test_what_cannot_be_read_is_told_with_its_place(spec_format: str, text: str, words: str) -> None:
-    with pytest.raises(ParseError) as refused:
+def test_a_parse_error_names_the_line(spec_format: str, text: str, words: str) -> None:
+    with pytest.raises(ParseError) as caught:
         parse(spec_format, text, "detectnet_v2", "train")
-    assert words in str(refused.value)
+    assert words in str(caught.value)
 
 
 def test_a_small_text_cannot_become_a_huge_document() -> None:

@@ -10,7 +10,7 @@ BUILDS = sorted(name for name, entry in index().items() if "gen_trt_engine" in e
 
 
 @pytest.mark.parametrize("name", BUILDS)
-def test_precisions_are_the_tools_own_words(name: str) -> None:
+def test_precisions_are_spelled_as_the_tool_reads_them(name: str) -> None:
     rows = [row for path, row in table(name, "gen_trt_engine").rows.items() if path.rpartition(".")[2] == "data_type"]
     assert len(rows) == 1
     assert rows[0].default in ("fp32", "fp16")

@@ -222,7 +222,7 @@ MEASURED = ("detectnet_v2", "lprnet")
 
 
 @pytest.mark.parametrize("name", sorted(name for name, entry in index().items() if "train" in entry.actions))
-def test_what_a_training_without_validation_data_does(name: str) -> None:
+def test_a_training_without_validation_data(name: str) -> None:
     """The rest finds it in the train dataset (yolo: fold 0 where none is given) or never validates (unet)."""
     said = warned(job(name, train=[data()])).get(WarningCode.NO_VALIDATION, "")
     stops, silent = "stops without validation data" in said, "is not validated" in said
@@ -310,7 +310,7 @@ WITHIN: list[tuple[str, JobFacts, WarningCode, bool]] = [
 
 
 @pytest.mark.parametrize(("facts", "code", "expected"), [case[1:] for case in WITHIN], ids=[case[0] for case in WITHIN])
-def test_where_a_rule_ends(facts: JobFacts, code: WarningCode, expected: bool) -> None:
+def test_limits_of_the_rules(facts: JobFacts, code: WarningCode, expected: bool) -> None:
     assert (code in warned(facts)) is expected
 
 
@@ -382,12 +382,12 @@ def test_paths_that_a_conversion_of_the_dataset_writes(type_: str, format_: str,
         (job("yolo_v3", train=[data()]), "dataset_config.image_extension", "png"),
     ],
 )
-def test_an_extension_that_nobody_gave_comes_from_the_data(facts: JobFacts, field: str, expected: str) -> None:
+def test_a_missing_extension_comes_from_the_data(facts: JobFacts, field: str, expected: str) -> None:
     assert preflight.get(complete(facts), field) == expected
     assert WarningCode.IMAGE_EXTENSION not in warned(facts)
 
 
-def test_an_extension_that_was_given_stays() -> None:
+def test_a_given_extension_stays() -> None:
     facts = job("yolo_v4", spec=nested("dataset_config.image_extension", "png"), train=[data(extensions=JPG)])
     assert preflight.get(complete(facts), "dataset_config.image_extension") == "png"
 
@@ -419,7 +419,7 @@ def test_every_fact_names_a_parameter_of_a_training() -> None:
 
 def test_every_number_of_classes_has_a_rule() -> None:
     name = re.compile(r"(^|\.)(num_class(es)?|n_class(es)?|label_map\w*|class_names|target_class_mapping|palette)$")
-    # Of weights from elsewhere, of which the assembling chooses one, of another action.
+    # Of other weights, of which the assembly chooses one, or of another action.
     apart = re.compile(
         r"pretrained|label_map_|^(evaluate|inference)\.label_map$|sample_modifier|^target_class_mapping$"
     )

@@ -10,7 +10,7 @@ from taod.catalogue import Catalogue
 PATH = re.compile(r"nvidia/tao/[a-z0-9_]+:[A-Za-z0-9_.\-]+")
 
 
-def test_every_entry_is_for_a_network_and_there_once() -> None:
+def test_entries_name_known_networks_and_are_unique() -> None:
     catalogue = Catalogue()
     entries = list(catalogue.pretrained())
     assert len(entries) == len(set(entries)) == 291

@@ -1,4 +1,4 @@
-"""What NVIDIA's PyTorch tools of release 5.0 were found to need, in command lines and specification files."""
+"""Requirements of NVIDIA's PyTorch tools of release 5.0 on command lines and specification files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_only_tools_with_a_key_option_get_the_key(tmp_path: Path, network: str) 
 
 
 @pytest.mark.parametrize("network", PYTORCH)
-def test_a_training_names_its_results_folder_where_the_tool_can_take_it(tmp_path: Path, network: str) -> None:
+def test_a_training_passes_its_results_folder_where_the_tool_accepts_it(tmp_path: Path, network: str) -> None:
     argv = made(tmp_path, network, "train").argv
     assert (f"--results_dir={tmp_path}/results/" in argv) == (network != "ocrnet")
 

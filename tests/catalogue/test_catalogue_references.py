@@ -1,4 +1,4 @@
-"""References between values of one document, as OmegaConf resolves them; everything else in `${…}` is refused."""
+"""References within one document, as OmegaConf resolves them; other interpolations are rejected."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DOCUMENT: dict[str, Any] = {"train": {"num_epochs": 5, "name": "a", "steps": [1,
         ("plain $ {text}", "plain $ {text}"),
     ],
 )
-def test_a_reference_becomes_the_value_that_it_names(value: str, expected: Any) -> None:
+def test_a_reference_is_replaced_by_its_value(value: str, expected: Any) -> None:
     group = {"sibling": 7, "chain": "${.next}", "next": "${train.num_epochs}", "unset": None, "missing": "???"}
     resolved, problems = resolve({**DOCUMENT, "group": {**group, "value": value}})
     assert (resolved["group"]["value"], problems) == (expected, [])
@@ -59,7 +59,7 @@ def test_a_reference_becomes_the_value_that_it_names(value: str, expected: Any) 
         ("x${train}", "is a group or a list"),
     ],
 )
-def test_what_is_no_reference_is_refused_with_its_place(value: str, why: str) -> None:
+def test_other_interpolations_are_rejected_with_their_path(value: str, why: str) -> None:
     _, problems = resolve({**DOCUMENT, "group": {"value": value, "again": "${.value}"}})
     found = [each for each in problems if each.path == "$.group.value"]
     assert len(found) == 1 and why in found[0].why and found[0].value == value
@@ -108,7 +108,7 @@ def test_a_map_with_free_keys_replaces_the_defaults(name: str, action: str, path
     assert mine != merge.get(merge.default(name, action), path)
 
 
-def test_all_maps_of_that_kind_are_marked() -> None:
+def test_all_maps_with_free_keys_are_marked() -> None:
     """An object without parameters of its own has free keys, unless its keys are fixed by the tool."""
     fixed = {
         "bpnet": {"visibility_flags.mapping", "visibility_flags.value"},

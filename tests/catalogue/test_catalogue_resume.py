@@ -54,7 +54,7 @@ ITSELF = {
     "mask_rcnn",
     "unet",
 }
-"""These look into their results folder and continue from its latest checkpoint, epochs included."""
+"""These search their results folder and continue from its latest checkpoint, epochs included."""
 BY_OPTIONS = {"ssd": "resume_model_weights", "dssd": "resume_model_weights", "lprnet": "resume_model_weights"}
 """These take the checkpoint as an option, and count from 1 again unless `--initial_epoch` says the next epoch."""
 BY_EPOCH_IN_THE_NAME = {
@@ -64,7 +64,7 @@ BY_EPOCH_IN_THE_NAME = {
         ("resume_model_path", {"pretrain_model_path", "pruned_model_path"}),
     ),
 }
-"""These read the epoch from the name of the file in a field of training_config; other weights beside it are refused."""
+"""These read the epoch from the file name in a field of training_config and reject other weights beside it."""
 
 
 def facts(tmp_path: Path, name: str, action: str) -> JobFacts:
@@ -109,7 +109,7 @@ def test_every_training_is_listed() -> None:
 
 
 @pytest.mark.parametrize(("name", "action"), RUNS)
-def test_a_training_resumes_as_its_tool_does(name: str, action: str, tmp_path: Path) -> None:
+def test_resume_options_match_the_tool(name: str, action: str, tmp_path: Path) -> None:
     job = facts(tmp_path, name, action)
     first, first_spec = assemble(job), spec(job)
     last = str(interrupt(job))
@@ -131,7 +131,7 @@ def test_a_training_resumes_as_its_tool_does(name: str, action: str, tmp_path: P
         assert others & set(first_spec["training_config"])
 
 
-def test_a_first_epoch_that_the_user_sets_holds_until_there_is_a_checkpoint(tmp_path: Path) -> None:
+def test_a_users_first_epoch_applies_until_there_is_a_checkpoint(tmp_path: Path) -> None:
     job = facts(tmp_path, "ssd", "train")
     own = JobFacts(**{**{f: getattr(job, f) for f in job.__struct_fields__}, "spec": {"initial_epoch": 4}})
     assert options(assemble(own).argv)["initial_epoch"] == "4"

@@ -1,4 +1,4 @@
-"""Every rule between two parameters and every multiple, of every table: held to and broken."""
+"""Comparisons and multiples of every table, satisfied and violated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def values(name: str, action: str, path: str) -> list[float]:
 
 @pytest.mark.parametrize(("name", "action", "rule"), RULES, ids=str)
 def test_rules_between_two_parameters(name: str, action: str, rule: Comparison) -> None:
-    told = f"$.{rule.path}"
+    path = f"$.{rule.path}"
     seen = set()
     for value in values(name, action, rule.path):
         for bound in values(name, action, rule.other):
@@ -51,7 +51,7 @@ def test_rules_between_two_parameters(name: str, action: str, rule: Comparison) 
             mine = [
                 v
                 for v in check(name, action, document, strict=True).violations
-                if v.path == told and rule.other in v.rule
+                if v.path == path and rule.other in v.rule
             ]
             lowest = rule.operator == "<" and value == bound == table(name, action).rows[rule.path].minimum
             holds = lowest or HOLDS[rule.operator](value, bound if rule.operator != "/" else bound or 1)

@@ -1,4 +1,4 @@
-"""Where the data of each network's job lies in its spec, and command lines of the other tools."""
+"""Paths of the data in each network's specification, and command lines of the other tools."""
 
 from __future__ import annotations
 
@@ -184,9 +184,7 @@ def test_data_in_yaml(network: str, action: str, expected: dict[str, Any]) -> No
         ("analytics", "analyze", {"input_format": "UNET"}, {"data.ann_path": "/data/I/masks"}),
     ],
 )
-def test_masks_are_where_unet_has_them(
-    network: str, action: str, data: dict[str, str], expected: dict[str, Any]
-) -> None:
+def test_paths_of_unet_masks(network: str, action: str, data: dict[str, str], expected: dict[str, Any]) -> None:
     spec = yaml.safe_load(made(network, action, spec={"data": data}).spec_text or "")
     assert {path: get(spec, path) for path in expected} == expected
 
@@ -216,7 +214,7 @@ def test_data_in_protobuf_text(network: str, lines: list[str]) -> None:
     assert "validation_fold: 0" not in written or network not in ("detectnet_v2", "faster_rcnn")
 
 
-def test_a_source_for_each_train_set() -> None:
+def test_each_train_set_is_a_data_source() -> None:
     job = made("detectnet_v2", "train", train=[T, E])
     assert (job.spec_text or "").count("  data_sources {") == 2
 
@@ -255,7 +253,7 @@ def test_an_export_gets_the_spec_of_its_training(tmp_path: Path) -> None:
     assert "--output_file=/jobs/j/results/model.onnx" in job.argv
 
 
-def test_retrain_is_called_train_and_starts_from_its_parent(tmp_path: Path) -> None:
+def test_retrain_runs_train_with_the_weights_of_its_parent(tmp_path: Path) -> None:
     (tmp_path / "model.hdf5").write_bytes(b"weights")
     job = made("detectnet_v2", "retrain", parent=ParentFacts("detectnet_v2", "prune", tmp_path))
     assert job.argv[:2] == ["detectnet_v2", "train"]
@@ -263,7 +261,7 @@ def test_retrain_is_called_train_and_starts_from_its_parent(tmp_path: Path) -> N
     assert "load_graph: true" in (job.spec_text or "")
 
 
-def test_the_training_spec_is_under_an_evaluation_of_a_detr(tmp_path: Path) -> None:
+def test_an_evaluation_of_a_detr_inherits_the_training_spec(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
     (results / "dino_model_epoch=011.pth").write_bytes(b"weights")
@@ -285,7 +283,7 @@ def test_an_engine_of_a_tf1_network_is_evaluated_with_the_deploy_options(tmp_pat
     assert f"--model_path={tmp_path}/model.engine" in job.argv
 
 
-def test_trtexec_is_called_by_itself(tmp_path: Path) -> None:
+def test_trtexec_has_no_action(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
     job = made("bpnet", "trtexec", parent=ParentFacts("bpnet", "export", tmp_path))
     assert job.argv[0] == "trtexec"
@@ -293,7 +291,7 @@ def test_trtexec_is_called_by_itself(tmp_path: Path) -> None:
     assert job.spec_text is None
 
 
-def test_bpnet_inference_shows_its_findings() -> None:
+def test_bpnet_inference_dumps_visualizations() -> None:
     assert "--dump_visualizations" in made("bpnet", "inference").argv
 
 
@@ -304,7 +302,7 @@ def test_options_of_a_conversion_without_a_spec_file_go_to_its_command_line() ->
         assert {"--num_shards=8", "--tag=val"} <= set(job.argv)
 
 
-def test_records_of_bpnet_lie_where_its_training_looks() -> None:
+def test_bpnet_records_are_written_where_its_training_reads_them() -> None:
     assert "--output_filename=/data/T/train" in made("bpnet", "dataset_convert").argv
     assert "--output_filename=/data/T/val" in made("bpnet", "dataset_convert", spec={"mode": "test"}).argv
 
@@ -324,7 +322,7 @@ def test_an_export_of_a_retrained_ocdnet_loads_its_pruned_graph(tmp_path: Path) 
     assert spec["model"]["pruned_graph_path"] == f"{tmp_path}/pruned_model.pth"
 
 
-def test_the_spec_of_a_training_that_is_only_planned_is_the_one_it_would_be_given(tmp_path: Path) -> None:
+def test_the_spec_of_a_planned_training_equals_that_of_its_run(tmp_path: Path) -> None:
     spec = {"training_config": {"num_epochs": 3}}
     planned = made("yolo_v4", "train", spec=spec)
     above = ParentFacts("yolo_v4", "train", Path("/jobs/j/results"), spec)
@@ -335,7 +333,7 @@ def test_the_spec_of_a_training_that_is_only_planned_is_the_one_it_would_be_give
     assert after_prune.spec_text == planned.spec_text
 
 
-def test_class_wise_parts_follow_what_was_found_in_the_data() -> None:
+def test_class_wise_parts_follow_the_classes_of_the_data() -> None:
     cars = DatasetFacts(root=Path("/data/T"), type="object_detection", format="kitti", classes=["car", "van"])
     more = DatasetFacts(root=Path("/data/M"), type="object_detection", format="kitti", classes=["van", "bus"])
     text = made("yolo_v4", "train", train=[cars, more]).spec_text or ""

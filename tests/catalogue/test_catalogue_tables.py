@@ -1,4 +1,4 @@
-"""Every network and action: the schema is one, its default validates, and the spec can be written and read back."""
+"""Every network and action: valid schema and default, and specification files that survive a round trip."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERY = [(name, action) for name, entry in index().items() for action in entry.s
 VALIDATOR = jsonschema.Draft202012Validator
 
 
-def test_all_forty_are_there() -> None:
+def test_numbers_of_networks_actions_and_parameters() -> None:
     catalogue = Catalogue()
     assert len(catalogue.names()) == 40
     assert len(EVERY) == 204
@@ -30,12 +30,12 @@ def test_all_forty_are_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
-def test_the_schema_is_valid_and_so_is_its_default(name: str, action: str) -> None:
+def test_schema_and_default_are_valid(name: str, action: str) -> None:
     made = schema(name, action)
     VALIDATOR.check_schema(made)
     expected = {"size_x", "size_y"} if (name, action) == ("object_detection", "kmeans") else set()
-    refused = [error.message for error in VALIDATOR(made).iter_errors(made["default"])]
-    assert {message.split("'")[1] for message in refused} == expected
+    texts = [error.message for error in VALIDATOR(made).iter_errors(made["default"])]
+    assert {message.split("'")[1] for message in texts} == expected
     checked = check(name, action, made["default"], strict=True)
     assert {violation.path.removeprefix("$.") for violation in checked.violations} == expected
     assert set(merge.missing(name, action, {})) == expected
@@ -43,7 +43,7 @@ def test_the_schema_is_valid_and_so_is_its_default(name: str, action: str) -> No
 
 
 @pytest.mark.parametrize(("name", "action"), EVERY, ids=lambda value: value)
-def test_what_is_written_is_read_back(name: str, action: str) -> None:
+def test_spec_files_survive_a_round_trip(name: str, action: str) -> None:
     document = merge.default(name, action)
     spec_format = index()[name].spec_format
     if spec_format == "yaml":
@@ -76,7 +76,7 @@ def test_comparisons_name_parameters(name: str, action: str) -> None:
         assert rule.operator in ("<", "<=", ">", ">=", "!=", "/")
 
 
-def test_hidden_parameters_are_not_shown_but_taken() -> None:
+def test_hidden_parameters_are_accepted_and_not_shown() -> None:
     shown = schema("classification_pyt", "train")["properties"]
     assert "results_dir" not in shown
     assert "data_prefix" not in shown["dataset"]["properties"]["data"]["properties"]["train"]["properties"]
@@ -101,7 +101,7 @@ def test_each_parameter_of_the_main_network_is_described(action: str) -> None:
     assert undescribed == []
 
 
-def test_classes_of_the_dataset_reach_the_default() -> None:
+def test_the_default_has_the_classes_of_the_dataset() -> None:
     made = schema("classification_pyt", "train", classes=["cat", "dog"])
     assert made["default"]["model"]["head"]["num_classes"] == 2
     detector = merge.default("detectnet_v2", "train", ["car", "person"])
@@ -112,7 +112,7 @@ def test_classes_of_the_dataset_reach_the_default() -> None:
     ]
 
 
-def test_class_wise_entries_are_spread_over_the_maps_of_the_tool() -> None:
+def test_classwise_config_is_split_into_the_tools_maps() -> None:
     spread = classwise.split(merge.default("detectnet_v2", "train", ["car"]))
     assert "classwise_config" not in spread
     assert spread["bbox_rasterizer_config"]["target_class_config"][0]["key"] == "car"
@@ -170,7 +170,7 @@ def test_options_of_a_command_line() -> None:
     assert command.options({"a": True, "b": False, "c": None, "d": 3, "e": ["x", "y"]}) == ["--a", "--d=3", "--e=x,y"]
 
 
-def test_unset_values_are_left_out_at_every_depth() -> None:
+def test_unset_values_are_dropped_at_every_depth() -> None:
     assert merge.without_nulls({"a": None, "b": {"c": None}, "d": [{"e": None, "f": 1}], "g": {}}) == {
         "d": [{"f": 1}],
         "g": {},

@@ -1,4 +1,4 @@
-"""Command lines against the parsers of the TF1 tools: every option exists, none that is required is left out."""
+"""Command lines against the parsers of the TF1 tools: every option exists, every required one is given."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_all_tools_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *DATASETS])
-def test_command_lines_are_what_the_tool_parses(name: str) -> None:
+def test_command_lines_are_accepted_by_the_tools_parser(name: str) -> None:
     checked = 0
     for chain, (tool, action, *words) in lines(name):
         if tool == "augment" or tool not in NETWORKS:
@@ -73,6 +73,6 @@ def test_every_field_of_a_command_line_is_an_option_of_its_tool(name: str) -> No
         assert set(fields) <= set(known), action
 
 
-def test_what_the_user_has_to_give_is_required() -> None:
+def test_options_without_a_function_are_required_of_the_user() -> None:
     rows = table("object_detection", "kmeans").rows
     assert all(rows[option].required for option in BY_USER["yolo_v3", "kmeans"])

@@ -1,4 +1,4 @@
-"""What a specification is refused for, and in which words."""
+"""Violations and warnings of specifications, and their texts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def spec(path: str, value: Any) -> dict[str, Any]:
         ("train.gpu_ids", [0, "a"], 'must be a whole number of at least 0, or a list of them, not [0,"a"]'),
     ],
 )
-def test_a_broken_rule_is_told_with_its_place(path: str, value: Any, said: str) -> None:
+def test_a_violation_names_its_path(path: str, value: Any, said: str) -> None:
     checked = check("classification_pyt", "train", spec(path, value), strict=True)
     assert [str(v) for v in checked.violations] == [f"$.{path}: {said}"]
 
@@ -60,7 +60,7 @@ def test_a_broken_rule_is_told_with_its_place(path: str, value: Any, said: str) 
         ("gpus", None),
     ],
 )
-def test_what_is_fine(path: str, value: Any) -> None:
+def test_valid_documents(path: str, value: Any) -> None:
     checked = check("classification_pyt", "train", spec(path, value), strict=True)
     assert checked.violations == []
 
@@ -99,7 +99,7 @@ def test_a_value_outside_the_reference_is_a_warning(
         ("ssd", "training_config.visualizer.wandb_config.tags", [3]),
     ],
 )
-def test_what_the_tool_refuses_is_a_violation(network: str, path: str, value: Any) -> None:
+def test_values_that_the_tool_rejects_are_violations(network: str, path: str, value: Any) -> None:
     checked = check(network, "train", spec(path, value))
     assert [violation.path.split("[")[0] for violation in checked.violations] == [f"$.{path}"]
     assert checked.warnings == []
@@ -136,7 +136,7 @@ def test_required_values() -> None:
     ]
 
 
-def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
+def test_a_warning_about_an_unknown_key_names_the_nearest_known_one() -> None:
     given = spec("train.train_config.runner.max_epoch", 5)
     checked = check("classification_pyt", "train", given)
     assert checked.ok
@@ -154,8 +154,8 @@ def test_the_document_itself_must_be_an_object() -> None:
 
 
 @pytest.mark.parametrize("name", ["classification_pyt", "dino", "faster_rcnn", "yolo_v4", "segformer"])
-def test_both_validators_refuse_the_same(name: str) -> None:
-    """Each value of the default replaced by text or by a list: refused here exactly where the schema refuses it."""
+def test_both_validators_reject_the_same(name: str) -> None:
+    """Each value of the default replaced by text or by a list: rejected here exactly where the schema rejects it."""
     made = schema(name, "train")
     validator = jsonschema.Draft202012Validator(made)
     for path, value in leaves(made["default"]):

@@ -1,4 +1,4 @@
-"""Which words a tool that goes through a shell cannot take, and that the catalogue's own are none of them."""
+"""Command line words that a tool behind a shell cannot take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taod.catalogue.commands.assemble import takes_key
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_no_command_line_of_the_catalogue_itself_needs_quoting() -> None:
+def test_the_catalogues_command_lines_need_no_quoting() -> None:
     lines = [
         line[2:].split() for file in GOLDEN.glob("*.txt") for line in file.read_text().splitlines() if line[:2] == "$ "
     ]
@@ -25,14 +25,14 @@ def test_no_command_line_of_the_catalogue_itself_needs_quoting() -> None:
 @pytest.mark.parametrize(
     "character", [one for one in map(chr, range(1, 127)) if not shell_safety.unsafe_character(one)]
 )
-def test_every_character_that_is_let_through_reaches_a_program_as_it_is(character: str) -> None:
+def test_safe_characters_reach_a_program_unchanged(character: str) -> None:
     """Against real shells, in the middle, at the beginning and alone, in both ways of NVIDIA's entry points."""
     for word in (f"--key={character}b", f"--key=a{character}b", f"a{character}"):
         for line in (["sh", "-c", f"printf %s {word}"], ["bash", "-c", f"bash -c 'printf %s {word}'"]):
             assert subprocess.run(line, capture_output=True, text=True, check=True, cwd="/").stdout == word
 
 
-def test_a_refusal_names_the_field_the_value_and_the_remedy_and_never_shows_the_key() -> None:
+def test_a_fault_names_field_value_and_remedy_without_showing_the_key() -> None:
     assert shell_safety.fault(["dino", "train", "--key=abc", "--results_dir=/r/é/"], "/r") == ""
     key = shell_safety.fault(["dino", "train", "--key=se;cret"], "/r")
     assert key.startswith("encryption_key contains ';', and the entry point of dino ") and "se;cret" not in key
@@ -43,7 +43,7 @@ def test_a_refusal_names_the_field_the_value_and_the_remedy_and_never_shows_the_
     assert shell_safety.fault(["trtexec", "--onnx=/my root/a.onnx"], "/my root") == ""
 
 
-def test_which_networks_take_the_key_on_their_command_line() -> None:
+def test_networks_with_the_key_on_their_command_line() -> None:
     networks = {name for name in Catalogue().networks() if takes_key(name)}
     assert {"detectnet_v2", "unet", "dino", "lprnet"} <= networks
     assert networks.isdisjoint({"classification_tf2", "efficientdet_tf2"})

@@ -59,7 +59,6 @@ PENDING = {
     "tests",
     "tests/api",
     "tests/automl",
-    "tests/catalogue",
     "tests/cli",
     "tests/client",
     "tests/clients",
