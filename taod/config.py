@@ -246,6 +246,8 @@ class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
 class ToolsConfig(msgspec.Struct, forbid_unknown_fields=True):
     folder: str = ""
     """Where `taod tools install` creates environments; empty: `tools` below the root."""
+    specs: str = ""
+    """A folder of further tool specifications, TOML as in `runners/toolenv/data`; empty: only taod's own."""
 
 
 class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -321,6 +323,11 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
         """The folder of tool environments, absolute."""
         chosen = self.tools.folder
         return Path(chosen).expanduser().absolute() if chosen else Root(self.root).tools
+
+    @property
+    def tool_specs(self) -> Path | None:
+        """The folder of further tool specifications, absolute."""
+        return Path(self.tools.specs).expanduser().absolute() if self.tools.specs else None
 
 
 def find(explicit: Path | None = None) -> Path | None:

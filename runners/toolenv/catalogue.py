@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runners.toolenv.check import check
-from runners.toolenv.environments import Environments, spec_of
+from runners.toolenv.environments import Environments
 from runners.toolenv.install import CHECK
-from runners.toolenv.spec import specs
 from taod.errors import Conflict
 from taod.types.tool import Environment, ToolInfo, ToolProgress, ToolState
 
@@ -29,7 +28,7 @@ def tools_of(environments: Environments) -> list[ToolInfo]:
             cpu_disk_mb=spec.cpu_disk_mb,
             environments=[each for each in found if (each.tool, each.release) == (spec.tool, spec.release)],
         )
-        for spec in specs()
+        for spec in environments.specs.all()
     ]
 
 
@@ -48,7 +47,7 @@ def check_again(
         at = iter(range(1, 10**6))
         checked = check(
             environment,
-            spec_of(environment).probe,
+            environments.specs.get(environment.tool, environment.release).probe,
             lambda entry: report(ToolProgress(name, next(at), count, CHECK, entry)),
         )
         environments.write(checked)

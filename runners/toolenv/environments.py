@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from runners.toolenv.spec import ToolSpec, specs, version
+from runners.toolenv.spec import ToolSpecs, version
 from taod.errors import Conflict, NotFound
 from taod.types.tool import Consent, Environment, ToolState
 
@@ -48,8 +48,10 @@ class Progress(msgspec.Struct):
 class Environments:
     """The environments below one folder. Reading is cheap: files are read again only after they changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, specs: ToolSpecs | None = None) -> None:
+        """`specs`: the tools that can be installed; without it those that taod has."""
         self.folder = folder
+        self.specs = specs if specs is not None else ToolSpecs()
         self._seen: tuple[tuple[str, int], ...] = ()
         self._ready: list[Environment] = []
 
@@ -179,14 +181,6 @@ class Environments:
 def fits(release: str, releases: Iterable[str] | None) -> bool:
     """Whether a release begins with one of `releases`, part by part; `7.3` fits `7.3.0`."""
     return releases is None or any(release == each or release.startswith(f"{each}.") for each in releases)
-
-
-def spec_of(environment: Environment) -> ToolSpec:
-    """The specification that an environment was installed by. Raises NotFound where taod does not have it any more."""
-    for each in specs():
-        if (each.tool, each.release) == (environment.tool, environment.release):
-            return each
-    raise NotFound(f"{environment.name}: this version of taod does not know {environment.tool} {environment.release}")
 
 
 def processes_using(path: Path) -> list[int]:

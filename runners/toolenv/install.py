@@ -23,7 +23,7 @@ from runners.toolenv.environments import LOG, PROGRESS, Environments, Progress, 
 from runners.toolenv.interpreters import Interpreter
 from runners.toolenv.machine import Machine, examine
 from runners.toolenv.preconditions import notices, obstacle
-from runners.toolenv.spec import Step, ToolSpec, data
+from runners.toolenv.spec import Step, ToolSpec
 from taod.clock import Clock, SystemClock, iso
 from taod.errors import BadRequest, TaodError, Unavailable
 from taod.types.tool import Consent, Environment, ToolProgress, ToolState
@@ -48,17 +48,14 @@ class Installer:
         cpu: bool,
         report: Report,
         machine: Callable[[Path], Machine] = examine,
-        lists: Traversable | None = None,
         environ: Mapping[str, str] = os.environ,
         clock: Clock | None = None,
     ) -> None:
-        """`lists`: the folder of the requirement lists that the specification names."""
         self._environments = environments
         self._spec = spec
         self._cpu = cpu
         self._report = report
         self._machine = machine
-        self._lists = lists if lists is not None else data()
         self._environ = environ
         self._clock = clock if clock is not None else SystemClock()
         self._name = spec.name(cpu=cpu)
@@ -76,14 +73,7 @@ class Installer:
         existing = next((each for each in self._environments.all() if each.name == self._name), None)
         if existing is not None and existing.state is ToolState.READY:
             return existing
-        if consent is None:
-            licence = self._spec.licence
-            raise BadRequest(
-                f"the licence of {self._spec.package} ({licence.name}) was not accepted, so it is not installed; "
-                "read it and repeat with --accept-license"
-            )
-        machine = self._machine(self._environments.folder)
-        self._check_room(machine)
+        consent, machine = self.check_before(consent, python)
         with self._environments.lock(self._name) as lock:
             progress = self._begin(consent, python, machine)
             site = self._site(progress)
@@ -99,6 +89,26 @@ class Installer:
                 own_modules.add_layer(self._path, site, self._spec.layer)
             return self._finish(progress, site)
 
+    def check_before(self, consent: Consent | None, python: str | None) -> tuple[Consent, Machine]:
+        """The consent and the machine, where the tool can be installed. Changes nothing; raises as `install`."""
+        if consent is None:
+            licence = self._spec.licence
+            raise BadRequest(
+                f"the licence of {self._spec.package} ({licence.name}) was not accepted, so it is not installed; "
+                "read it and repeat with --accept-license (accept_license over HTTP)"
+            )
+        machine = self._machine(self._environments.folder)
+        self._check_room(machine)
+        if self._resumable(self._digest(), python) is None:
+            self._interpreter(python)
+        return consent, machine
+
+    def _interpreter(self, python: str | None) -> Interpreter:
+        spec = self._spec
+        if python:
+            return interpreters.given(python, spec.python, spec.needs_modules)
+        return interpreters.search(spec.python, spec.needs_modules, self._environ)
+
     def _begin(self, consent: Consent, python: str | None, machine: Machine) -> Progress:
         """The record of the installation that is resumed, or of a new one with its virtual environment."""
         digest = self._digest()
@@ -107,11 +117,7 @@ class Installer:
             old.consent = consent
             return old
         spec = self._spec
-        found = (
-            interpreters.given(python, spec.python, spec.needs_modules)
-            if python
-            else interpreters.search(spec.python, spec.needs_modules, self._environ)
-        )
+        found = self._interpreter(python)
         shutil.rmtree(self._path, ignore_errors=True)
         self._path.mkdir(mode=0o700, parents=True)
         progress = Progress(
@@ -180,7 +186,7 @@ class Installer:
         words = [self._python, "-m", "pip", "install", *step.options, *packages]
         if step.file:
             listed = self._path / step.file
-            listed.write_bytes((self._lists / step.file).read_bytes())
+            listed.write_bytes((self._lists() / step.file).read_bytes())
             words += ["-r", str(listed)]
 
         def notify(line: pip.Line) -> None:
@@ -245,8 +251,11 @@ class Installer:
             f"{self._path / LOG} has the whole output; the same command resumes at this step"
         )
 
+    def _lists(self) -> Traversable:
+        return self._environments.specs.lists(self._spec)
+
     def _digest(self) -> str:
-        lists = [(self._lists / step.file).read_bytes() for step in self._steps if step.file]
+        lists = [(self._lists() / step.file).read_bytes() for step in self._steps if step.file]
         return hashlib.sha256(b"\0".join([msgspec.json.encode(self._steps), *lists])).hexdigest()
 
     def _done(self, progress: Progress, title: str) -> None:

@@ -6,15 +6,14 @@ The facts are `data/<tool>-<release>.toml`; long requirement lists lie beside th
 from __future__ import annotations
 
 import difflib
-from functools import cache
+from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import msgspec
 
-from taod.errors import NotFound
-
-DATA = "data"
+from taod.errors import ConfigError, NotFound
 
 
 class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,39 +111,53 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.tool}-{self.release}{'-cpu' if cpu else ''}"
 
 
-def data() -> Traversable:
-    """The folder of specifications and requirement lists."""
-    return files("runners.toolenv") / DATA
+class ToolSpecs:
+    """The tools that taod knows: its own specifications, and those of a folder of the user's in the same form."""
 
+    def __init__(self, own: Path | None = None) -> None:
+        """`own`: a folder of further specifications; one of a tool and release that taod has replaces taod's."""
+        self._own = own
 
-@cache
-def specs() -> tuple[ToolSpec, ...]:
-    """All releases of all tools; of a tool the newest release first."""
-    tables = [file for file in data().iterdir() if file.name.endswith(".toml")]
-    found = [msgspec.toml.decode(file.read_bytes(), type=ToolSpec) for file in tables]
-    return tuple(sorted(sorted(found, key=_version, reverse=True), key=lambda each: each.tool))
+    def all(self) -> tuple[ToolSpec, ...]:
+        """All releases of all tools; of a tool the newest release first. Raises ConfigError for a wrong file."""
+        return tuple(each for each, _ in self._found().values())
 
-
-def spec(tool: str, release: str | None = None, known: tuple[ToolSpec, ...] | None = None) -> ToolSpec:
-    """The specification of a tool's release, the newest if none is named. Raises NotFound naming the nearest one."""
-    known = specs() if known is None else known
-    of_tool = [each for each in known if each.tool == tool]
-    if not of_tool:
-        tools = sorted({each.tool for each in known})
-        near = difflib.get_close_matches(tool, tools, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise NotFound(f"tool {tool!r} is unknown; {hint}taod can install {', '.join(tools)}")
-    if release is None:
-        return of_tool[0]
-    found = next((each for each in of_tool if each.release == release or each.release.startswith(f"{release}.")), None)
-    if found is None:
+    def get(self, tool: str, release: str | None = None) -> ToolSpec:
+        """A tool's release, the newest if none is named. Raises NotFound naming the nearest one."""
+        known = self.all()
+        of_tool = [each for each in known if each.tool == tool]
+        if not of_tool:
+            tools = sorted({each.tool for each in known})
+            near = difflib.get_close_matches(tool, tools, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise NotFound(f"tool {tool!r} is unknown; {hint}taod can install {', '.join(tools)}")
+        if release is None:
+            return of_tool[0]
+        for each in of_tool:
+            if each.release == release or each.release.startswith(f"{release}."):
+                return each
         releases = ", ".join(each.release for each in of_tool)
         raise NotFound(f"{tool} has no release {release!r} that taod can install; it has {releases}")
-    return found
+
+    def lists(self, spec: ToolSpec) -> Traversable:
+        """The folder of the requirement lists that a specification names."""
+        return self._found()[spec.tool, spec.release][1]
+
+    def _found(self) -> dict[tuple[str, str], tuple[ToolSpec, Traversable]]:
+        shipped: Traversable = files("runners.toolenv") / "data"
+        folders = [shipped] if self._own is None else [shipped, self._own]
+        found = {(each.tool, each.release): (each, folder) for folder in folders for each in _read(folder)}
+        newest_first = sorted(found, key=lambda key: version(key[1]), reverse=True)
+        return {key: found[key] for key in sorted(newest_first, key=lambda key: key[0])}
 
 
-def _version(spec: ToolSpec) -> tuple[int, ...]:
-    return version(spec.release)
+def _read(folder: Traversable) -> Iterator[ToolSpec]:
+    for file in folder.iterdir():
+        if file.name.endswith(".toml"):
+            try:
+                yield msgspec.toml.decode(file.read_bytes(), type=ToolSpec)
+            except (OSError, msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+                raise ConfigError(f"{file}: {error}") from error
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from taod.client.networks import AsyncDevices, AsyncNetworks
 from taod.client.queue import AsyncQueue
 from taod.client.specs import AsyncSpecs
 from taod.client.sweeps import AsyncSweeps
+from taod.client.tools import AsyncTools
 from taod.client.transport import Rediscover, Transport
 from taod.types.common import DaemonInfo, Health
 
@@ -40,6 +41,7 @@ class AsyncClient(Transport):
         self.logs = AsyncLogs(self)
         self.files = AsyncFiles(self)
         self.queue = AsyncQueue(self)
+        self.tools = AsyncTools(self)
         self.events = AsyncEvents(self)
 
     @classmethod

@@ -14,6 +14,7 @@ from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
+from taod.types.tool import ToolProgress
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +29,7 @@ EventBody: TypeAlias = (
     | UploadProgress
     | CheckProgress
     | QueueState
+    | ToolProgress
     | dict[str, Any]
 )
 BODIES: dict[EventType, type[EventBody]] = {
@@ -41,6 +43,7 @@ BODIES: dict[EventType, type[EventBody]] = {
     EventType.MODEL: ResourceChange,
     EventType.JOB_DELETED: ResourceChange,
     EventType.QUEUE: QueueState,
+    EventType.TOOL: ToolProgress,
     EventType.RESET: dict[str, Any],
 }
 SILENCE_S = 45.0

@@ -26,6 +26,7 @@ from taod.client.networks import AsyncDevices, AsyncNetworks
 from taod.client.queue import AsyncQueue
 from taod.client.specs import AsyncSpecs
 from taod.client.sweeps import AsyncSweeps
+from taod.client.tools import AsyncTools
 from taod.client.transport import Rediscover
 from taod.types.common import DaemonInfo
 
@@ -175,6 +176,13 @@ class Files(_Blocking[AsyncFiles]):
     download_all = blocking(AsyncFiles.download_all)
 
 
+class Tools(_Blocking[AsyncTools]):
+    list = blocking(AsyncTools.list)
+    install = blocking(AsyncTools.install)
+    check = blocking(AsyncTools.check)
+    remove = blocking(AsyncTools.remove)
+
+
 class Queue(_Blocking[AsyncQueue]):
     state = blocking(AsyncQueue.state)
     pause = blocking(AsyncQueue.pause)
@@ -208,6 +216,7 @@ class Client(_Blocking[AsyncClient]):
         self.logs = Logs(client.logs, self._portal)
         self.files = Files(client.files, self._portal)
         self.queue = Queue(client.queue, self._portal)
+        self.tools = Tools(client.tools, self._portal)
         self.events = Events(client.events, self._portal)
 
     @classmethod

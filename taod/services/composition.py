@@ -39,6 +39,7 @@ from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.services import Services
 from taod.services.sweeps.sweep_service import Sweeps
+from taod.services.tools import Tools
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
@@ -178,6 +179,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         dry_run=DryRun(root=root, devices=devices, posting=posting, planner=planner),
         queue=Queue(store=store, scheduler=scheduler, publisher=publisher, config=config.scheduler),
         jobs=jobs,
+        tools=Tools(folder=config.tools_folder, specs=config.tool_specs, store=store, publisher=publisher, clock=clock),
         derived=Derived(store, records, datasets, jobs),
         sweeps=Sweeps(store, proposer, scheduler),
         started=clock.monotonic(),

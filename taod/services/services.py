@@ -29,6 +29,7 @@ from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.sweeps.sweep_service import Sweeps
+from taod.services.tools import Tools
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
@@ -65,6 +66,7 @@ class Services:
     jobs: Jobs
     derived: Derived
     sweeps: Sweeps
+    tools: Tools
     started: float
     """When the daemon started, by `clock.monotonic()`."""
     ready: bool = False
@@ -88,6 +90,7 @@ class Services:
         self.ready = False
         self.closing.set()
         await self.checks.stop()
+        await self.tools.stop()
         await self.scheduler.stop()
         await self.proposer.close()
         await self.lineage.close()

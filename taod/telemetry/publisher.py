@@ -9,6 +9,7 @@ from taod.types.device import Device
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage
 from taod.types.queue import QueueState
+from taod.types.tool import ToolProgress
 
 
 class Publisher:
@@ -37,6 +38,9 @@ class Publisher:
 
     def status(self, user_id: str, update: StatusUpdate) -> None:
         self._bus.publish(EventType.STATUS, update, user_id=user_id)
+
+    def tool(self, progress: ToolProgress) -> None:
+        self._bus.publish(EventType.TOOL, progress, user_id=None)
 
     def usage(self, user_id: str, usage: JobUsage) -> None:
         self._bus.publish(EventType.USAGE, usage, user_id=user_id)

@@ -28,6 +28,8 @@ class EventType(StrEnum):
     """ResourceChange."""
     QUEUE = "queue"
     """QueueState: the whole queue was paused or opened."""
+    TOOL = "tool"
+    """ToolProgress: how far an installation or a check of a tool is; the last one reports how it ended."""
     USAGE = "usage"
     """JobUsage: what a run uses, every few seconds while somebody listens."""
     RESET = "reset"

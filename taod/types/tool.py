@@ -137,6 +137,9 @@ class ToolProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     loaded_bytes: int = 0
     """Downloaded or taken from the cache so far, all steps together."""
     elapsed_s: float = 0.0
+    ended: bool = False
+    error: str = ""
+    """Why it failed, with the remedy; empty otherwise."""
 
 
 def tool_of(environment: Mapping[str, str]) -> str:

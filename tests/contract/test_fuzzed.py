@@ -23,7 +23,7 @@ def test_whatever_is_sent_the_daemon_keeps_to_its_document(tmp_path: Path) -> No
     with world(tmp_path) as daemon:
         found = schemathesis(daemon, "--max-time", str(SECONDS), "--seed", SEED)
         assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2_000:]
-        assert "Tested: 83" in found.stdout
+        assert "Tested: 87" in found.stdout
         for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
             assert f"✅ {phase}" in found.stdout
     log = (tmp_path / "root" / "daemon.log").read_text()

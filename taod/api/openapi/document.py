@@ -28,6 +28,7 @@ _TAGS = {
     "PTM": "Pretrained models: where their weights lie on this machine",
     "JOB": "Jobs over all models and datasets of a user",
     "QUEUE": "The queue as a whole, and who comes next",
+    "TOOLS": "NVIDIA's tools as packages on this machine",
     "EVENTS": "What happens, as a stream",
     "SERVER": "The server itself",
 }

@@ -43,6 +43,7 @@ from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
 from taod.types.state import State, Status
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
+from taod.types.tool import ActionCheck, EntryPoint, Environment, ToolInfo, ToolProgress, ToolState
 
 Document = dict[str, Any]
 
@@ -104,7 +105,38 @@ _view = JobView(
     metric_value=0.63,
 )
 
+_environment = Environment(
+    name="pytorch-7.3.0",
+    tool="pytorch",
+    release="7.3.0",
+    package="nvidia-tao-pytorch",
+    path="~/.local/share/taod/tools/pytorch-7.3.0",
+    state=ToolState.READY,
+    python="3.12.1",
+    steps_done=7,
+    steps=7,
+    entry_points=[EntryPoint("dino", [ActionCheck("train", True)])],
+    installed_at=_THEN,
+    checked_at=_THEN,
+    size_bytes=6_900_000_000,
+)
+
 SCHEMAS: dict[str, msgspec.Struct] = {
+    "ToolInfo": ToolInfo(
+        tool="pytorch",
+        release="7.3.0",
+        package="nvidia-tao-pytorch",
+        title="PyTorch networks",
+        python="3.12",
+        licence="NVIDIA Proprietary Software",
+        download_mb=3400,
+        disk_mb=7200,
+        cpu_download_mb=750,
+        cpu_disk_mb=3000,
+        environments=[_environment],
+    ),
+    "Environment": _environment,
+    "ToolProgress": ToolProgress("pytorch-7.3.0", 3, 7, "PyTorch", "torch", 520_000_000, 41.5),
     "ErrorBody": ErrorBody(400, "type = 5: Expected str, got int"),
     "Login": Login(user_id="5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f", token="<a token>"),
     "Job": _job,
@@ -293,6 +325,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "held": {"held": True},
         "moved": {"before": _JOB},
         "front": {"position": "front"},
+    },
+    "install_tool": {
+        "cpu": {"accept_license": True, "cpu": True},
+        "release": {"accept_license": True, "release": "5.1.0"},
     },
     "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }

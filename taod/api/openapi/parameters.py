@@ -37,6 +37,7 @@ _PATHS: dict[str, tuple[str, Document]] = {
     "number": ("Number of a sample, from 0", _TEXT),
     "path": ("Path of a file as the list of files tells it", _TEXT),
     "name": ("A network architecture or a type of datasets", {"type": "string", "enum": Catalogue().names()}),
+    "tool": ("Name of a tool or of an installed environment, as the list of tools has them", _TEXT),
     "key": ("A key that `taod user add` has made", _TEXT),
 }
 
@@ -83,6 +84,7 @@ _EXAMPLES: dict[str, Any] = {
     "job_id": "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f",
     "number": "0",
     "path": "results/status.json",
+    "tool": "pytorch-7.3.0",
     "key": "a-key-of-taod-user-add",
     "skip": 20,
     "size": 20,

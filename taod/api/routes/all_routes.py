@@ -15,6 +15,7 @@ from taod.api.routes.reviews import ReviewController
 from taod.api.routes.specs import DatasetSpecsController, ModelSpecsController
 from taod.api.routes.sweeps import SweepController
 from taod.api.routes.system import MetricsController, SystemController
+from taod.api.routes.tools import ToolController
 
 CONTROLLERS: list[type[Controller]] = [
     SystemController,
@@ -33,6 +34,7 @@ CONTROLLERS: list[type[Controller]] = [
     AllFilesController,
     DerivedController,
     QueueController,
+    ToolController,
     EventController,
     MetricsController,
 ]

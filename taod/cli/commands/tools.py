@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from runners.toolenv.spec import ToolSpec
 
 
+QUIET_S = 15.0
+
+
 class Row(msgspec.Struct):
     """One line of `taod tools ls`: an environment, or the tool of a release that is not installed."""
 
@@ -87,9 +90,9 @@ def install(
 ) -> None:
     """Install a tool from the configured package index, or resume an installation that was interrupted."""
     from runners.toolenv.install import Installer, consent_of_this_user
-    from runners.toolenv.spec import spec
 
-    environments, wanted = _environments(config_file, root), spec(name, release)
+    environments = _environments(config_file, root)
+    wanted = environments.specs.get(name, release)
     ready = any(each.name == wanted.name(cpu=cpu) for each in environments.ready())
     agreed = ready or accept_license or _agrees(wanted)
     with _progress(out) as report, _interruptible(wanted.name(cpu=cpu)):
@@ -138,8 +141,10 @@ def rm(out: Output, name: str, yes: bool, root: Path | None, config_file: Path |
 
 def _environments(config_file: Path | None, root: Path | None) -> Environments:
     from runners.toolenv.environments import Environments
+    from runners.toolenv.spec import ToolSpecs
 
-    return Environments(configured(config_file, root).tools_folder)
+    config = configured(config_file, root)
+    return Environments(config.tools_folder, ToolSpecs(config.tool_specs))
 
 
 def _rows(tool: ToolInfo) -> Iterator[Row]:
@@ -197,12 +202,12 @@ def _answer(out: Output, made: Environment) -> None:
 
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[ToolProgress], None]]:
-    """A live line on a terminal; elsewhere a line for each step."""
+    """A live line on a terminal; otherwise a line for each step, and one every QUIET_S seconds of a long step."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = out.aside
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    shown: set[tuple[int, str]] = set()
+    shown, printed_at = 0, 0.0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         line = progress.add_task("")
 
@@ -210,9 +215,9 @@ def _progress(out: Output) -> Iterator[Callable[[ToolProgress], None]]:
             loaded = f", {size(at.loaded_bytes)}" if at.loaded_bytes else ""
             text = f"{at.name} step {at.step} of {at.steps}: {at.title} {at.detail}{loaded}"
             progress.update(line, description=text)
-            first = (at.step, at.title)
-            if not console.is_terminal and first not in shown:
-                shown.add(first)
+            nonlocal shown, printed_at
+            if not console.is_terminal and (at.step != shown or at.elapsed_s - printed_at >= QUIET_S):
+                shown, printed_at = at.step, at.elapsed_s
                 console.print(f"{text} ({at.elapsed_s:.0f} s)", markup=False, highlight=False, soft_wrap=True)
 
         yield report
