@@ -139,7 +139,9 @@ async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
     async with service.bus.subscribe(None) as events:
         answer = await client.post(f"{PATH}/tiny", json={"accept_license": True, "python": sys.executable})
         assert answer.status_code == 201
-        assert (await anext(events)).type is EventType.TOOL
+        async for event in events:
+            if event.type is EventType.TOOL:
+                break
         await service.tools.stop()
         reports = await until_ended(events)
     assert reports[-1].ended and reports[-1].error
