@@ -166,7 +166,7 @@ class Runner(Protocol):
 
 
 @runtime_checkable
-class Elsewhere(Protocol):
+class OffHost(Protocol):
     """What a runner has besides whose runs hold no device of this machine: a cluster's.
 
     They are limited by a count alone, and each is given as many GPUs as its command asks for.
@@ -182,9 +182,9 @@ class Elsewhere(Protocol):
 CLUSTER = "cluster:"
 
 
-def place_of(runner: Runner | Elsewhere) -> str:
+def place_of(runner: Runner | OffHost) -> str:
     """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
-    return f"{CLUSTER}{runner.name}" if isinstance(runner, Elsewhere) else ""
+    return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHost) else ""
 
 
 def uses_shell(runner: Runner) -> bool:

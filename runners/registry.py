@@ -16,7 +16,7 @@ from runners.docker.runner import Docker
 from runners.embedded import Embedded
 from runners.environment import Rules
 from runners.native import Native
-from runners.protocol import Elsewhere, Runner, Verdict, place_of
+from runners.protocol import OffHost, Runner, Verdict, place_of
 from runners.slurm.runner import Slurm
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
@@ -33,7 +33,7 @@ class Choice(msgspec.Struct, frozen=True):
     remedy: str = ""
 
     @property
-    def refusal(self) -> str:
+    def rejection(self) -> str:
         """What a user reads where nobody does it: why, and what would change it."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
@@ -111,10 +111,10 @@ class RunnerRegistry:
         """Every runner that there is, in the order or not."""
         return sorted(self._makers)
 
-    def elsewhere(self) -> list[Elsewhere]:
+    def off_host(self) -> list[OffHost]:
         """The runners that may be chosen and hold no device of this machine."""
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
-        return [runner for name in names if isinstance(runner := self.get(name), Elsewhere)]
+        return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
 
     def able(self, network: str, action: str) -> list[str]:
         """Names of the runners that can do it, best first."""

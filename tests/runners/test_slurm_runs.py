@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runners.protocol import Claim, Command, Elsewhere, Ended, RunIdentity, RunRequest, StartFailed, place_of
+from runners.protocol import Claim, Command, Ended, OffHost, RunIdentity, RunRequest, StartFailed, place_of
 from runners.slurm.runner import Slurm
 from taod.config import SlurmConfig, SlurmRule
 from taod.watch import FolderWatch
@@ -212,7 +212,7 @@ async def test_one_question_is_asked_for_all_runs(
 
 def test_its_runs_hold_slots_of_their_own() -> None:
     runner = Slurm(SlurmConfig(max_jobs=3, max_gpus=4))
-    assert isinstance(runner, Elsewhere)
+    assert isinstance(runner, OffHost)
     assert place_of(runner) == "cluster:slurm"
     assert (runner.slots, runner.gpus) == (3, 4)
 

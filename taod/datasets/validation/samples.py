@@ -49,7 +49,7 @@ def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str |
     return _readable(top, items)
 
 
-def told(items: list[Item]) -> list[DatasetSample]:
+def views(items: list[Item]) -> list[DatasetSample]:
     """The samples as clients see them, numbered from 0."""
     return [
         DatasetSample(
