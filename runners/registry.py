@@ -26,7 +26,7 @@ GROUP = "taod.runners"
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Who does an action; if nobody, why, and what would change it."""
+    """The runner for an action; if there is none, the reason and the remedy."""
 
     runner: Runner | None
     reason: str = ""
@@ -34,7 +34,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     @property
     def rejection(self) -> str:
-        """What a user reads where nobody does it: why, and what would change it."""
+        """The error text where no runner does it: reason and remedy."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
 
@@ -90,7 +90,7 @@ class RunnerRegistry:
         `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`). Raises
         ConfigError for a name that is no runner's.
         """
-        refusals: list[tuple[str, Verdict]] = []
+        rejected: list[tuple[str, Verdict]] = []
         for name in [wanted] if wanted else self._candidates(network, action):
             runner = self.get(name)
             verdict = runner.can(network, action, spec)
@@ -98,13 +98,13 @@ class RunnerRegistry:
                 verdict = Verdict(False, "the job's turn was for another runner", "post it again")
             if verdict.can:
                 return Choice(runner)
-            refusals.append((name, verdict))
+            rejected.append((name, verdict))
         # First those that could do it with another spec: the nearest way out.
-        refusals.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
+        rejected.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
         why = (
-            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
+            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in rejected) or "runner.order is empty"
         )
-        remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
+        remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in rejected if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 
     def names(self) -> list[str]:
@@ -121,7 +121,7 @@ class RunnerRegistry:
         return [name for name in self._candidates(network, action) if self.get(name).can(network, action).can]
 
     def tool(self, network: str, action: str) -> str:
-        """The tool, version and environment with which the best runner would do it; empty where it does not tell."""
+        """The tool, version and environment with which the best runner would do it; empty where it has none."""
         able = self.able(network, action)
         runner = self.get(able[0]) if able else None
         return runner.tool(network, action) if isinstance(runner, Native) else ""

@@ -303,7 +303,7 @@ class Scheduler:
         return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
-        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.looked_at(site))
+        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.considered(site))
         return cluster_queue.serve(queue, site, self._paused())
 
     def _paused(self) -> Reason | None:

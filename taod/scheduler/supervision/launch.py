@@ -126,8 +126,8 @@ async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: Rea
 
 def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
     """Say in the history that a memory limit cannot be kept."""
-    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
-        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (reason := runner.memory_limit_unavailable()):
+        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": reason}))
 
 
 async def _fit(ground: Ground, job: JobRecord) -> bool:

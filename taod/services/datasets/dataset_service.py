@@ -15,7 +15,7 @@ from store.records import DatasetRecord, JobRecord, ResourceFilter
 from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
-from taod.datasets.upload.content_range import Part, RangeRefused
+from taod.datasets.upload.content_range import Part, RangeRejected
 from taod.datasets.upload.ingest import Intake, Wish
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
@@ -158,7 +158,7 @@ class Datasets:
     ) -> UploadAnswer:
         """Take an archive in, or one part of it; what the dataset had before stays until the new data is whole.
 
-        Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
+        Raises BadRequest naming what is wrong with the archive, RangeRejected for a part out of its place, NoSpace,
         Conflict while the data is being read or uploaded.
         """
         record = self._records.get(user_id, dataset_id)
@@ -180,7 +180,7 @@ class Datasets:
                         self._waits(user_id, record.id, answer, part.total)
                         return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
                     summary = answer
-            except RangeRefused:
+            except RangeRejected:
                 self._publisher.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
                 raise
             except BaseException as error:
