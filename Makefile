@@ -1,10 +1,10 @@
-# make install | quickstart | test | fast | check | docs | coverage | bench | clean
+# make install | quickstart | test | test-tools | fast | check | docs | coverage | bench | clean
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install quickstart test fast check docs coverage format bench clean tools
+.PHONY: install quickstart test test-tools fast check docs coverage format bench clean tools
 
 install: $(STAMP)
 
@@ -32,6 +32,12 @@ WORKERS ?= 2
 
 test: install tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# NVIDIA's own packages, installed from the configured index into TOOLS_ROOT, which keeps them for the next run.
+TOOLS_ROOT ?= $(HOME)/.cache/taod-tools
+
+test-tools: install
+	TAOD_TOOLS_ROOT=$(TOOLS_ROOT) $(BIN)/python -m pytest -m tools tests/tools
 
 fast: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not slow'
