@@ -1,4 +1,4 @@
-"""The dashboard as a Textual app: its pages, the event stream that all of them share, and how it looks."""
+"""The dashboard as a Textual app: its pages, their shared event stream, and its theme."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from taod.types.job import JobView
 from taod.types.queue import QueueState
 from taod.types.state import State
 from tui import feed, format
-from tui.commands import Everything
+from tui.commands import Commands
 from tui.refresher import Refresher
 from tui.render_filters import AsciiSigns, LightInk
 from tui.screens.main import MainScreen
@@ -35,17 +35,17 @@ COUNTS_PAUSE_S = 0.2
 RETRY_S = 5.0
 """After this time the counts are read again that the daemon could not give."""
 PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
-"""Module and class of each; those that are not shown at the start are imported when they are."""
+"""Module and class of each page; imported when the page is first shown."""
 
 Look = Literal["dark", "light"]
 
 
 class Dashboard(App[None]):
-    """Shows one daemon. `rediscover` finds it again after a restart; without it the same address is tried."""
+    """Shows one daemon. `rediscover` finds it after a restart; without it, the same address is tried."""
 
     TITLE = "taod"
     CSS_PATH = "taod.tcss"
-    COMMANDS: ClassVar = {Everything}
+    COMMANDS: ClassVar = {Commands}
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Dashboard(App[None]):
         bell: bool = True,
         ascii_only: bool | None = None,
     ) -> None:
-        """`bell`: ring the terminal's when a job ends. `ascii_only`: None asks the locale."""
+        """`bell`: ring the terminal bell when a job ends. `ascii_only`: None: decided by the locale's encoding."""
         self._light = LightInk(enabled=look == "light")
         if ascii_only is None:
             # The driver writes to standard error; PYTHONIOENCODING may give that another encoding than the locale's.
@@ -66,7 +66,7 @@ class Dashboard(App[None]):
         super().__init__()
         self.client = client
         self.connected = False
-        client.keep_asking = lambda: self.connected  # else all is read anew when the event stream is open again
+        client.keep_asking = lambda: self.connected  # without a connection, its return reads everything again
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
@@ -78,7 +78,7 @@ class Dashboard(App[None]):
         self._feed = feed.Feed(client, self.post_message, rediscover)
         self._bell = bell
         self._states: dict[str, State] = {}
-        """Of the jobs that events have told of."""
+        """Last known state of each job, from events."""
         self._pages: dict[str, Page] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -96,8 +96,8 @@ class Dashboard(App[None]):
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
-        """The first frame is there: now for what costs time."""
-        if not gc.isenabled():  # by the command, for the start
+        """The first frame is drawn: start what takes time."""
+        if not gc.isenabled():  # the command disables it to start faster
             gc.freeze()
             gc.enable()
         self.run_worker(self._feed.run(), group="feed")
@@ -116,25 +116,25 @@ class Dashboard(App[None]):
             self.switch_mode(name)
 
     def show_job(self, job_id: str) -> None:
-        """Bring the page of jobs to the front with this job under the cursor, as soon as the list has it."""
+        """Show the page of jobs and select this job as soon as the list has it."""
         self.action_page(MainScreen.NAME)
         jobs = self.page(MainScreen.NAME)
         if isinstance(jobs, MainScreen):
             jobs.go_to(job_id)
 
     def page(self, name: str) -> Page:
-        """A page that has been shown. Raises KeyError for another."""
+        """A page that was shown before. Raises KeyError for any other."""
         return self._pages[name]
 
     def action_look(self) -> None:
-        """Change between dark and light."""
+        """Switch between the dark and the light theme."""
         self._light.enabled = not self._light.enabled
         self.theme = LIGHT.name if self._light.enabled else DARK.name
         self.refresh(layout=True)
 
     @work(group="ask", exclusive=True)
     async def action_queue(self) -> None:
-        """Pause the whole queue, or open it again."""
+        """Pause the whole queue, or resume it."""
         from tui.queue.form import PauseQueue
 
         try:
@@ -143,20 +143,20 @@ class Dashboard(App[None]):
             elif (state := await self.push_screen_wait(PauseQueue(self.client))) is not None:
                 self._queue_is(state)
         except ClientError as error:
-            self.notify(escape(error.description), title="The queue stays as it is", severity="error", timeout=10)
+            self.notify(escape(error.description), title="The queue was not changed", severity="error", timeout=10)
 
     def _queue_is(self, state: QueueState) -> None:
         self.queue = state
-        self._pass_on(feed.QueueChanged(state))
+        self._forward(feed.QueueChanged(state))
 
-    # What the daemon tells goes to every page; what concerns the whole dashboard is done here.
+    # Events go to every page; those that concern the whole dashboard are handled here.
 
     @on(feed.Connected)
     def _connected(self, event: feed.Connected) -> None:
         if self.trouble:
-            self.notify("The daemon is back.")
+            self.notify("Connected again.")
         self.connected, self.trouble = True, ""
-        self._pass_on(event)
+        self._forward(event)
         self._count_reads.request()
         self._queue_reads.request()
 
@@ -164,19 +164,19 @@ class Dashboard(App[None]):
     def _disconnected(self, event: feed.Disconnected) -> None:
         reason = f"{event.reason[:1].upper()}{event.reason[1:]}"
         if not self.trouble:
-            self.notify(escape(reason), title="The daemon is away", severity="warning")
+            self.notify(escape(reason), title="Disconnected", severity="warning")
         self.connected, self.trouble = False, reason
-        self._pass_on(feed.Disconnected(reason))
+        self._forward(feed.Disconnected(reason))
 
-    @on(feed.Refused)
-    def _refused(self, event: feed.Refused) -> None:
+    @on(feed.Rejected)
+    def _rejected(self, event: feed.Rejected) -> None:
         self.connected, self.trouble = False, event.error.description
-        self.notify(escape(event.error.description), title="The daemon refuses", severity="error", timeout=10)
-        self._pass_on(feed.Disconnected(event.error.description))
+        self.notify(escape(event.error.description), title="Request rejected", severity="error", timeout=10)
+        self._forward(feed.Disconnected(event.error.description))
 
     @on(feed.EventsMissed)
     def _missed(self, event: feed.EventsMissed) -> None:
-        self._pass_on(event)
+        self._forward(event)
         self._count_reads.request()
         self._queue_reads.request()
 
@@ -187,10 +187,10 @@ class Dashboard(App[None]):
         self._states[view.id] = view.state
         if before is not view.state:
             self._count_reads.request()
-            # A sweep tells of its own end; each of its trials would be too much.
+            # The end of a sweep is announced, not that of each trial.
             if view.sweep_id is None and view.state.ended and (before is not None or event.fresh):
                 self._announce(view)
-        self._pass_on(event)
+        self._forward(event)
 
     @on(feed.QueueChanged)
     def _queue_changed(self, event: feed.QueueChanged) -> None:
@@ -202,17 +202,17 @@ class Dashboard(App[None]):
     def _job_gone(self, event: feed.JobGone) -> None:
         self._states.pop(event.job_id, None)
         self._count_reads.request()
-        self._pass_on(event)
+        self._forward(event)
 
     @on(feed.StatusLine)
-    @on(feed.UsageTold)
+    @on(feed.UsageChanged)
     @on(feed.UploadMoved)
     @on(feed.CheckMoved)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)
-    def _told(self, event: Message) -> None:
-        self._pass_on(event)
+    def _page_event(self, event: Message) -> None:
+        self._forward(event)
 
     @on(feed.Barrier)
     def _barrier(self, event: feed.Barrier) -> None:
@@ -220,13 +220,13 @@ class Dashboard(App[None]):
         if not pages or not pages[0].post_message(copy(event)):
             event.reached.set()
 
-    def _pass_on(self, event: Message) -> None:
+    def _forward(self, event: Message) -> None:
         for page in self._pages.values():
             if page.is_running:
                 page.post_message(copy(event))
 
     def show_trials(self, shown: bool) -> None:
-        """Count trials of sweeps among the jobs, or leave them out."""
+        """Include trials of sweeps in the counts, or exclude them."""
         self.with_trials = shown
         self._count_reads.request()
 
@@ -236,7 +236,7 @@ class Dashboard(App[None]):
         except ClientError as error:
             self._retry(error, self._count_reads)
             return
-        self._pass_on(feed.CountsChanged(self.counts))
+        self._forward(feed.CountsChanged(self.counts))
 
     async def _read_queue(self) -> None:
         try:
@@ -250,7 +250,7 @@ class Dashboard(App[None]):
             self.set_timer(RETRY_S, reading.request)
 
     def _announce(self, view: JobView) -> None:
-        """Say that a job has ended."""
+        """Notify the user that a job has ended."""
         name = f"{view.action} {format.short(view.id)} of {view.owner_name}"
         if view.state is State.DONE:
             value = f": {view.metric} {format.number(view.metric_value)}" if view.metric_value is not None else ""

@@ -1,4 +1,4 @@
-"""The command palette: everything that a key does on the page in front, and what has no key. Made from the bindings."""
+"""The command palette: the actions of the current page, read from its bindings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 
-class Everything(Provider):
-    """Offers what can be done now: an action that the page greys out is left out."""
+class Commands(Provider):
+    """Offers the actions that are enabled now."""
 
     def _offers(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-        """Name, help, and what to call."""
+        """Name, help text and callback of each action."""
         seen: set[str] = set()
         for node in (self.focused, self.screen, self.app):
             for binding in bindings_of(node):
@@ -26,29 +26,29 @@ class Everything(Provider):
                     continue
                 key = binding.key_display or binding.key.split(",")[0].replace("question_mark", "?")
                 yield named(binding), f"key: {key}", partial(self._run, binding.action, node)
-        yield "Change between the dark and the light look", "", partial(self._run, "look", self.app)
+        yield "Switch between the dark and the light theme", "", partial(self._run, "look", self.app)
 
     async def _run(self, action: str, node: Any) -> None:
         await self.app.run_action(action, default_namespace=node)
 
     async def discover(self) -> Hits:
-        for name, told, call in self._offers():
-            yield DiscoveryHit(name, call, help=told)
+        for name, help, call in self._offers():
+            yield DiscoveryHit(name, call, help=help)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, told, call in self._offers():
+        for name, help, call in self._offers():
             score = matcher.match(name)
             if score > 0:
-                yield Hit(score, matcher.highlight(name), call, help=told)
+                yield Hit(score, matcher.highlight(name), call, help=help)
 
 
 def named(binding: Binding) -> str:
-    """What the palette calls it, so that the short name of the line of keys and the words of the help both find it."""
-    short, told = binding.description, binding.tooltip
-    if not short or not told or told.lower().startswith(short.lower()):
-        return told or short
-    return f"{short}: {told[0].lower()}{told[1:]}"
+    """Name in the palette: the label of the footer with the tooltip, so that both find it."""
+    short, help = binding.description, binding.tooltip
+    if not short or not help or help.lower().startswith(short.lower()):
+        return help or short
+    return f"{short}: {help[0].lower()}{help[1:]}"
 
 
 def bindings_of(node: Any) -> Iterator[Binding]:

@@ -1,4 +1,4 @@
-"""The daemon's event stream as messages of the dashboard: to the app first, which passes them to its pages."""
+"""The daemon's event stream as Textual messages: posted to the app, which forwards them to its pages."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from taod.types.queue import QueueState
 from taod.types.state import State
 
 TAKEN_AT_ONCE = 32
-"""So many events are posted before the pages must have taken them."""
+"""Events that are posted before the pages must have handled them."""
 
 
 class Connected(Message, bubble=False):
-    """The stream is open: read everything, for anything may have happened before."""
+    """The stream is open: read everything, since earlier events are unknown."""
 
 
 class Disconnected(Message, bubble=False):
-    """The stream is lost; it is being opened again."""
+    """The stream is lost; the client reconnects."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
 
 
-class Refused(Message, bubble=False):
-    """The daemon does not let us in; nothing more will come."""
+class Rejected(Message, bubble=False):
+    """The daemon rejects the client; no event follows."""
 
     def __init__(self, error: ClientError) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Refused(Message, bubble=False):
 
 
 class JobChanged(Message, bubble=False):
-    """`fresh`: the stream told it; else it is the answer to what was asked here."""
+    """`fresh`: from the event stream; otherwise the answer to a request of this dashboard."""
 
     def __init__(self, view: JobView, *, fresh: bool = False) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class DevicesChanged(Message, bubble=False):
         self.devices = devices
 
 
-class UsageTold(Message, bubble=False):
-    """What a run uses now."""
+class UsageChanged(Message, bubble=False):
+    """Current resource usage of a run."""
 
     def __init__(self, usage: JobUsage) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class UsageTold(Message, bubble=False):
 
 
 class CheckMoved(Message, bubble=False):
-    """The full check of a dataset has come further."""
+    """Progress of the full check of a dataset."""
 
     def __init__(self, progress: CheckProgress) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class CheckMoved(Message, bubble=False):
 
 
 class UploadMoved(Message, bubble=False):
-    """An upload has come further, by whomever it is."""
+    """Progress of an upload of this or another client."""
 
     def __init__(self, progress: UploadProgress) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class ModelChanged(Message, bubble=False):
 
 
 class CountsChanged(Message, bubble=False):
-    """How many jobs are in each state; read by the app after jobs changed."""
+    """Jobs by state; read by the app after jobs changed."""
 
     def __init__(self, counts: dict[State, int]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class CountsChanged(Message, bubble=False):
 
 
 class QueueChanged(Message, bubble=False):
-    """The queue was paused or opened."""
+    """The queue was paused or resumed."""
 
     def __init__(self, state: QueueState) -> None:
         super().__init__()
@@ -120,11 +120,11 @@ class QueueChanged(Message, bubble=False):
 
 
 class EventsMissed(Message, bubble=False):
-    """The stream goes on, but some events are lost: read everything again."""
+    """The stream continues, but events were lost: read everything again."""
 
 
 class Barrier(Message, bubble=False):
-    """Comes after a number of events: who has got as far as this has taken all of them."""
+    """Flow-control marker: a page that handles it has handled all events before it."""
 
     def __init__(self, reached: asyncio.Event) -> None:
         super().__init__()
@@ -132,8 +132,10 @@ class Barrier(Message, bubble=False):
 
 
 class Feed:
-    """Turns events into messages until it is cancelled; no faster than they are taken, so that none pile up here:
-    what a slow terminal cannot follow waits at the daemon, which tells us when it had to drop some."""
+    """Turns events into messages until it is cancelled, no faster than the pages handle them.
+
+    Events for a slow terminal wait in the daemon, which sends RESET when it drops some.
+    """
 
     def __init__(
         self, client: AsyncClient, post: Callable[[Message], Any], rediscover: Rediscover | None = None
@@ -151,12 +153,12 @@ class Feed:
                     self._post(message)
                     posted += 1
                     if posted % TAKEN_AT_ONCE == 0:
-                        await self._taken()
+                        await self._handled()
         except ClientError as error:
-            self._post(Refused(error))
+            self._post(Rejected(error))
 
-    async def _taken(self) -> None:
-        """Wait until what was posted has been taken."""
+    async def _handled(self) -> None:
+        """Wait until the pages have handled the posted messages."""
         reached = asyncio.Event()
         self._post(Barrier(reached))
         await reached.wait()
@@ -173,7 +175,7 @@ def _message(kind: EventType, body: Any) -> Message | None:
     if kind is EventType.DEVICES:
         return DevicesChanged(body)
     if kind is EventType.USAGE:
-        return UsageTold(body)
+        return UsageChanged(body)
     if kind is EventType.UPLOAD:
         return UploadMoved(body)
     if kind is EventType.CHECK:

@@ -6,14 +6,14 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 Shown = tuple[tuple[str, str, bool], ...]
-"""Of each key: its name, what it does, whether it can be pressed now."""
+"""Key, description and whether it is enabled."""
 
 
 class KeyLine(Footer):
-    """`Footer` that is made anew only when what it shows has changed, and lets go of the keys of before.
+    """`Footer` that is rebuilt only when its contents change, and that releases the widgets of earlier keys.
 
-    Textual's makes all keys anew whenever anybody asks whether one is greyed out, which events do a hundred times a
-    second; and each key watches it, so that the old ones would be kept for as long as the dashboard is open.
+    Textual's footer is rebuilt at every `refresh_bindings`, which events cause up to a hundred times a second; and
+    each key widget watches it, so that old ones would be kept for as long as the dashboard is open.
     """
 
     def __init__(self) -> None:
@@ -33,4 +33,4 @@ class KeyLine(Footer):
 
     async def recompose(self) -> None:
         await super().recompose()
-        self.mutate_reactive(Footer.compact)  # Whoever watches and is closed is forgotten at a change.
+        self.mutate_reactive(Footer.compact)  # A change makes the reactive drop watchers that are closed.

@@ -1,4 +1,4 @@
-"""How figures, times and ids are told in a cell or two."""
+"""Short texts for numbers, times and ids."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ GIB = 1024**3
 
 
 def short(job_id: str) -> str:
-    """Enough of an id to tell it from the others; the daemon's sentences use the same eight characters."""
+    """The first eight characters of an id, as the daemon's messages show it."""
     return job_id[:8]
 
 
 def seconds_between(start: str | None, end: str | None, now: datetime) -> float | None:
-    """Seconds from one ISO time to another, or to now; None where there is no start."""
+    """Seconds from one ISO time to another, or to `now`; None without a start."""
     began = _time(start)
     if began is None:
         return None
@@ -53,7 +53,7 @@ def duration(seconds: float | None) -> str:
 
 
 def eta(text: str | None) -> str:
-    """A tool's `H:MM:SS.ffffff` without what nobody reads: `0:24:05.4` is `24:05`."""
+    """A tool's `H:MM:SS.ffffff` without fractions and leading zero hours: `0:24:05.4` is `24:05`."""
     if not text:
         return ""
     whole = text.split(".")[0]
@@ -61,7 +61,7 @@ def eta(text: str | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four digits that mean something."""
+    """Four significant digits; `–` for a missing value."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
@@ -86,7 +86,7 @@ def size(count: int | None) -> str:
 
 
 def moment(text: str | None) -> str:
-    """An ISO time in the reader's zone: the time alone for today, with the date before that."""
+    """An ISO time in the local zone; with its date unless it is today."""
     when = _time(text)
     if when is None:
         return "–"
@@ -105,7 +105,7 @@ def bar(fraction: float, width: int, colour: str = GREEN) -> Text:
 
 
 def heat(fraction: float) -> str:
-    """Colour of a load: calm, high, at the limit."""
+    """Colour of a load: normal, high, at the limit."""
     return RED if fraction >= 0.95 else YELLOW if fraction >= 0.8 else GREEN
 
 

@@ -1,4 +1,4 @@
-"""The top line: whose daemon, whether it answers, the pages, and how many jobs are in each state."""
+"""The top line: the daemon and its connection, the pages, and the number of jobs in each state."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ORDER = (
     State.CANCELLED,
 )
 PAGES = (("jobs", "J", "obs"), ("datasets", "D", "atasets"), ("models", "M", "odels"))
-"""Name, and the word with its key apart."""
+"""Name, key, and the rest of the label."""
 GAP = 5
-"""Cells of padding and distance in the line."""
+"""Cells of padding and gaps in the line."""
 
 
 class HeaderBar(Live, Horizontal):
-    """One line over everything."""
+    """The first line of every page."""
 
     def __init__(self, url: str, page: str) -> None:
         super().__init__(id="header")
@@ -63,7 +63,7 @@ class HeaderBar(Live, Horizontal):
         self._draw()
 
     def _draw(self) -> None:
-        """All of it where there is room; else the states without their words, then the daemon without its address."""
+        """Draw everything if it fits; otherwise without the names of states, then without the address."""
         daemon = self._daemon(address=True)
         counts = counted(self._counts, words=True)
         room = self.size.width - sum(len(key + rest) + 2 for _, key, rest in PAGES) - GAP
@@ -78,11 +78,11 @@ class HeaderBar(Live, Horizontal):
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append("taod ", style=f"bold {GREEN}")
         text.append(f" {self._url.removeprefix('http://')} " if address else "", style=SOFT)
-        return text.append(" ● live" if self._up else " ● away", style=GREEN if self._up else f"bold {RED}")
+        return text.append(" ● live" if self._up else " ● disconnected", style=GREEN if self._up else f"bold {RED}")
 
 
 def counted(counts: Mapping[State, int], *, words: bool) -> Text:
-    """`● 1 running  ○ 2 queued  ✓ 12 done`; without the words where the line is short."""
+    """`● 1 running  ○ 2 queued  ✓ 12 done`; `words`: with the names of states."""
     text = Text(no_wrap=True)
     for state in ORDER:
         if counts.get(state):

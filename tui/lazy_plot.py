@@ -1,4 +1,4 @@
-"""The place of a plot: the plotting library is imported when there is something to draw, not at the start."""
+"""Placeholder of a plot: the plotting library is imported when there is something to draw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.live import Live, delivery
 
 
 class LazyPlot(Live, Vertical):
-    """Holds one plot, created once; it always gets the newest figures."""
+    """Creates one plot when it is needed, and gives it the newest values."""
 
     def __init__(self, kind: str, id: str) -> None:
         """`kind` is module and class of a `tui.plot.Plot`."""
@@ -24,7 +24,7 @@ class LazyPlot(Live, Vertical):
 
     @delivery
     def draw(self, *figures: Any) -> None:
-        """Show these; while the first of them is empty, no plot is created."""
+        """Draw these; no plot is created while the first of them is empty."""
         self._newest = figures
         if self._plot is not None:
             self._plot.draw(*figures)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     Node = Widget
 else:
-    Node = object  # A mixin: a widget as its base would come before the real one and take its styles away.
+    Node = object  # A mixin: with a widget as its base, its styles would replace those of the real one.
 
 T = TypeVar("T")
 L = TypeVar("L", bound="Live")
 P = ParamSpec("P")
 
 DELIVERIES: set[str] = set()
-"""Class and name of every marked method that is imported."""
+"""Qualified name of every marked method that was imported."""
 
 
 class Live(Node):
@@ -45,12 +45,12 @@ class Live(Node):
 
     @property
     def is_ready(self) -> bool:
-        """Whether its children exist and stay for now."""
+        """Whether its children exist and it is not being removed."""
         return self._live_composed and not self.is_gone
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is removed or being removed, alone or with what it is in."""
+        """Whether it is removed or being removed, alone or with its parent."""
         return self._pruning or self._closing or self._closed
 
     @property
@@ -60,7 +60,7 @@ class Live(Node):
         return self._live_event
 
     async def _dispatch_message(self, message: Message) -> None:
-        """A widget that is removed while it is being mounted has lost its parts when its turn to mount comes."""
+        """Skip the mount of a widget that was removed meanwhile: its children are gone."""
         if not (isinstance(message, Mount) and self.is_gone):
             await super()._dispatch_message(message)
 
@@ -69,7 +69,7 @@ class Live(Node):
         self._live_composed = True
 
     def on_mount(self) -> None:
-        """Called after those of the subclasses: what arrived before is newer than what they begin with."""
+        """Called after the subclasses' handlers: queued data is newer than their initial state."""
         queued, self._live_queue = self._live_queue or [], None
         for each in queued:
             if iscoroutine(result := each()):
@@ -84,7 +84,7 @@ class Live(Node):
         )
 
     def queue_delivery(self, deliver: Callable[[], Any]) -> None:
-        """Keep it until the mount; nothing is kept of what is gone."""
+        """Keep a delivery until the mount; drop it after the removal."""
         if not self.is_gone:
             self._live_queue = [*(self._live_queue or ()), deliver]
 
@@ -107,7 +107,7 @@ class _Gate(Awaitable[T]):
         cancelled = False
         try:
             while True:
-                if not cancelled and self._node.is_gone:  # an error of what it waited for counts no more, either
+                if not cancelled and self._node.is_gone:  # replaces an error of what it waited for
                     error, cancelled = asyncio.CancelledError("the widget was removed"), True
                 try:
                     waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)

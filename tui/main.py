@@ -1,4 +1,4 @@
-"""Open the dashboard on a daemon that was found."""
+"""Run the dashboard for a daemon that was found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.app import Dashboard, Look
 def run(info: DaemonInfo, *, look: Look = "dark", bell: bool = True, ascii_only: bool | None = None) -> int:
     """Run until the user quits; returns the exit code.
 
-    A daemon found by its root is found again after a restart, whatever port and token it has then.
+    A daemon found by its root is found again after a restart with another port or token.
     """
     rediscover = partial(find, Path(info.root)) if info.root and info.pid else None
     dashboard = Dashboard(AsyncClient.from_info(info), rediscover, look=look, bell=bell, ascii_only=ascii_only)

@@ -1,4 +1,4 @@
-"""What all plots in characters share: colours, axes, ticks. Import it through `LazyPlot`: its library loads slowly."""
+"""Base of all plots: colours, axes, ticks. Import through `LazyPlot`: the library loads slowly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui.theme import SURFACE
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """`#rrggbb` as numbers."""
+    """Red, green and blue of `#rrggbb`, 0 to 255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -23,7 +23,7 @@ class Plot(PlotextPlot):
     """Subclasses draw on what `cleared` returns, then call `refresh`."""
 
     def cleared(self) -> Any:
-        """The figure, empty, in the dashboard's colours, without a grid and a frame."""
+        """The empty figure in the dashboard's colours, without grid and frame."""
         figure = self.plt
         figure.clear_figure()
         figure.canvas_color(BACKGROUND_RGB)
@@ -36,7 +36,7 @@ class Plot(PlotextPlot):
 
 
 def ticks(numbers: list[int]) -> list[int]:
-    """Whole numbers to write under the axis, ten or so."""
+    """About MOST_TICKS integers for the axis."""
     first, last = numbers[0], numbers[-1]
     step = max(1, -(-(last - first) // MOST_TICKS))
     return list(range(first, last + 1, step))

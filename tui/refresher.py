@@ -31,7 +31,8 @@ class Refresher:
         """`delay_s`: from a request to its reading. `pause_s`: at least so long between readings."""
         self._node, self._read, self._group = node, read, group
         self._delay_s, self._pause_s = delay_s, pause_s
-        self._requested = False
+        self.is_requested = False
+        """Whether a reading starts after the one that is under way, if any."""
         self._worker: Worker[Any] | None = None
 
     @property
@@ -41,20 +42,20 @@ class Refresher:
 
     def request(self) -> None:
         """Read soon; what changes from now on needs another request."""
-        self._requested = True
+        self.is_requested = True
         if not self.is_active:
             self._worker = self._node.run_worker(self._run, group=self._group)
 
     def cancel(self) -> None:
         """Drop the request and the reading that is under way."""
-        self._requested = False
+        self.is_requested = False
         if self._worker is not None:
             self._worker.cancel()
 
     async def _run(self) -> None:
-        while self._requested:
+        while self.is_requested:
             await asyncio.sleep(self._delay_s)
-            self._requested = False
+            self.is_requested = False
             await self._read()
             if self._pause_s:
                 await asyncio.sleep(self._pause_s)

@@ -1,6 +1,6 @@
-"""The last step before the terminal: colours of the light look, and signs for terminals that draw ASCII only.
+"""Filters on drawn segments: colours of the light theme, and ASCII characters.
 
-Parts of the screen paint with the constants of `tui.theme`, whatever the look is; only what is drawn is changed.
+Widgets draw with the constants of `tui.theme` in both themes; these filters replace the colours afterwards.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tui.theme import INK_OF_LIGHT
 
 
 class LightInk(LineFilter):
-    """Draws the dark look's ink in the light look's."""
+    """Replaces the dark theme's colours by the light theme's."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [Segment(text, _light(style) if style else style, control) for text, style, control in segments]
 
 
 class AsciiSigns(LineFilter):
-    """Draws every sign as one ASCII character, so that nothing moves."""
+    """Replaces every character by one ASCII character of the same width."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [segment if segment.text.isascii() else _ascii(segment) for segment in segments]

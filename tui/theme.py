@@ -1,4 +1,4 @@
-"""Colours of both looks, and how each state of a job looks."""
+"""Colours of both themes, and the symbol and colour of each job state."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ INK_OF_LIGHT = {
     RED: "#b3261e",
     SURFACE: "#f7f9f7",
 }
-"""What is painted in one of the colours above, as the light look draws it."""
+"""Replacements of the colours above in the light theme."""
 
 
 def _theme(name: str, *, dark: bool, grounds: tuple[str, str, str], selected: tuple[str, str]) -> Theme:
-    """A look; `grounds` are background, surface and panel."""
+    """A theme; `grounds`: background, surface and panel."""
 
     def ink(colour: str) -> str:
         return colour if dark else INK_OF_LIGHT[colour]

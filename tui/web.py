@@ -1,7 +1,7 @@
-"""The dashboard in a browser of this machine: textual-serve behind a guard, for it has none of its own.
+"""The dashboard in a local browser: textual-serve behind an authentication guard, which it lacks.
 
-Whoever reaches the page acts as the user, so only a request with this run's token, and for this very address, gets
-past the guard: another user of the machine has no token, and another site's page has no Origin that is allowed.
+A page acts as the user, so the guard accepts only requests with this run's token for this address: other users of the
+machine do not have the token, and pages of other sites do not have an allowed Origin.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; connect-src 'self' ws://{host}; frame-ancestors 'none'"
 )
-"""Nothing is fetched from elsewhere, and no page may frame this one."""
+"""Resources come from this server only, and no other page may embed this one."""
 MISSING = "the dashboard in a browser needs textual-serve: `pip install 'taod[web]'`"
 
 
 def serve(options: list[str], port: int, token: str | None = None, say: Callable[[str], None] = print) -> int:
     """Serve `taod tui OPTIONS` on the loopback interface until a signal ends it; port 0 takes a free one.
 
-    Says one line with the address to open. Raises ClientError where the library is missing or the port is taken.
+    Prints one line with the address to open. Raises ClientError where the library is missing or the port is taken.
     """
     try:
         from aiohttp import web
@@ -45,7 +45,7 @@ def serve(options: list[str], port: int, token: str | None = None, say: Callable
 
     async def made() -> web.Application:
         application: web.Application = await app
-        say(f"dashboard at http://{HOST}:{port}/?{PARAMETER}={token} · Ctrl-C ends it; jobs go on")
+        say(f"dashboard at http://{HOST}:{port}/?{PARAMETER}={token} · Ctrl-C stops it; jobs continue")
         return application
 
     web.run_app(made(), sock=listening, shutdown_timeout=SHUTDOWN_S, print=None, access_log=None)
@@ -62,7 +62,7 @@ async def guarded(command: list[str], port: int, token: str) -> Any:
 
     class Quiet(Server):
         async def on_startup(self, app: Any) -> None:
-            """The one line is said elsewhere."""
+            """`serve` prints the address."""
 
     server = Quiet(shlex.join(command), host=HOST, port=port, title="taod")
     app = await server._make_app()
@@ -102,7 +102,7 @@ def guard(port: int, token: str) -> Any:
 
 
 async def fence(request: Any, response: Any) -> None:
-    """Give an answer the headers that keep the page to itself."""
+    """Add security headers to a response."""
     response.headers["Content-Security-Policy"] = POLICY.format(host=request.headers.get("Host", HOST))
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"

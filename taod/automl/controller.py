@@ -70,7 +70,7 @@ class SweepWatch:
         """A sweep has no process of its own."""
         return None
 
-    def abort(self, cause: str, reason: Reason) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """It has no device that could be lost, and no limit of its own: its trials have."""
 
     async def leave(self) -> None:
@@ -148,7 +148,7 @@ class SweepWatch:
                     store.jobs.transition(self.job_id, State.STARTING, Reason(ReasonCode.SWEEP_STARTING))
                 job = store.jobs.transition(self.job_id, State.RUNNING, Reason(ReasonCode.SWEEP_RUNNING))
                 self._again()
-            self._ground.publish(job)
+            self._ground.tell(job)
             self._log.write(f"{sweep.settings.algorithm} over {len(sweep.space)} parameters begins")
             for note in sweep.notes:
                 self._log.write(note)
@@ -261,7 +261,7 @@ class SweepWatch:
             (made,) = store.jobs.add([self._job(parent, sweep, trial)])
             store.sweeps.add_trial(trial)
         self._log.begun(trial)
-        self._ground.publish(made)
+        self._ground.tell(made)
         self._controls.wake()
         self._report(sweep)
 
@@ -320,7 +320,7 @@ class SweepWatch:
             store.jobs.save_result(trial.job_id, result)
             job = store.jobs.transition(trial.job_id, State.QUEUED, reason)
         self._log.write(f"experiment {number} is promoted to {epochs} epochs")
-        self._ground.publish(job)
+        self._ground.tell(job)
         self._controls.wake()
 
     async def _prune(self, sweep: SweepRecord, number: int, why: Reason) -> None:

@@ -36,7 +36,7 @@ class Ending:
         of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None
         result = sweep_result.result(self._sweep, trials, of_best, seconds)
         value = score(first, settings) if first is not None else None
-        self._ground.publish(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
+        self._ground.tell(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
         return result
 
     async def finish(self, why: Reason, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue of networks: parameters, command lines, artifacts. It depends on no service and changes nothing."""
+"""The catalogue: what each network is, takes and leaves behind. It stands on its own and acts on nothing."""
 
 from __future__ import annotations
 

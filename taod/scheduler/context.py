@@ -73,7 +73,7 @@ class Watch(Protocol):
         """Its end was requested, and is on record; `reason` is that of a cancelled job."""
         ...
 
-    def abort(self, cause: str, reason: Reason) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """End its run for a reason that is not a user's."""
         ...
 
@@ -111,20 +111,20 @@ class Ground:
     def now(self) -> str:
         return iso(self.clock.time())
 
-    def publish(self, job: JobRecord) -> JobRecord:
+    def tell(self, job: JobRecord) -> JobRecord:
         """Publish the job as it is now."""
         self.publisher.job(job)
         return job
 
     def move(self, job_id: str, state: State, reason: Reason, **fields: object) -> JobRecord:
         """Change the state and tell of it."""
-        return self.publish(self.store.jobs.transition(job_id, state, reason, **fields))
+        return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
 
     def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:
         """Replace the job's warning of this code, or remove it (None), and publish the job."""
         job = self.store.jobs.get(job_id)
         kept = [one for one in (job.warnings if job else []) if one.code is not code]
-        return self.publish(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
+        return self.tell(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
         """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""
@@ -140,7 +140,7 @@ class Ground:
             kept.detailed_status = self._last_word(kept.detailed_status, state, text(reason))
             self.store.jobs.save_result(job_id, kept)
             job = self.store.jobs.transition(job_id, state, reason)
-        return self.publish(job)
+        return self.tell(job)
 
     def _last_word(self, said: DetailedStatus | None, state: State, message: str) -> DetailedStatus:
         """In the form of the tools: dates and times of the machine's own zone, without padding."""

@@ -34,7 +34,7 @@ class Requests:
         """
         job = self._not_ended(job_id)
         if not job.state.on_device:
-            with self._ground.store.durable():
+            with self._ground.store.lasting():
                 job = self._ground.end(job_id, State.CANCELLED, reason)
                 self._end_waiting_children(job)
             return job
@@ -67,12 +67,12 @@ class Requests:
                 f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
                 "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
             )
-        with self._ground.store.durable():
+        with self._ground.store.lasting():
             result = self._ground.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=text(RESUMED))
             self._ground.store.jobs.save_result(job_id, result)
             job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
-        return self._ground.publish(job)
+        return self._ground.tell(job)
 
     def _after_resume(self, job: JobRecord) -> State:
         if job.parent_id is not None:
@@ -88,12 +88,12 @@ class Requests:
         jobs = self._ground.store.jobs
         if job.state is State.STOPPING and job.stop_intent == intent:
             return job
-        with self._ground.store.durable():
+        with self._ground.store.lasting():
             if job.state is State.RUNNING:
                 job = jobs.transition(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
             else:
                 job = jobs.update(job.id, stop_intent=intent, reason=stopping(intent))
-        return self._ground.publish(job)
+        return self._ground.tell(job)
 
     def _end_waiting_children(self, parent: JobRecord) -> None:
         for child in self._ground.store.jobs.children(parent.id):

@@ -210,7 +210,7 @@ class Scheduler:
 
     def _device_lost(self, job_id: str, reason: Reason) -> None:
         if job_id in self._supervisions:
-            self._supervisions[job_id].abort(LOST, reason)
+            self._supervisions[job_id].break_off(LOST, reason)
 
     async def _adopt(self, job: JobRecord) -> None:
         if (watch := self._processless(job.id)) is not None:
@@ -303,7 +303,7 @@ class Scheduler:
         return complete
 
     def _elsewhere(self, site: Device) -> list[Lease | Explain]:
-        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.considered(site))
+        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.looked_at(site))
         return cluster_queue.serve(queue, site, self._paused())
 
     def _paused(self) -> Reason | None:
@@ -402,7 +402,7 @@ class Scheduler:
                 self._backoff.reset()
             for job in told:
                 if job is not None:
-                    self._ground.publish(job)
+                    self._ground.tell(job)
 
     def _apply(self, decision: Promote | End | Lease) -> None:
         ground = self._ground
@@ -412,5 +412,5 @@ class Scheduler:
             case End(job_id, state, reason):
                 ground.end(job_id, state, reason)
             case Lease(job_id, slots, reason):
-                ground.publish(ground.store.jobs.lease(job_id, slots, reason))
+                ground.tell(ground.store.jobs.lease(job_id, slots, reason))
                 self._supervise(job_id).begin()

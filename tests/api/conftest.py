@@ -69,14 +69,12 @@ class Server:
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    async def rejected(self, method: str, path: str, status: int = 400, **options: Any) -> str:
+    async def refused(self, method: str, path: str, status: int = 400, **options: Any) -> str:
         """Ask for what is refused; the error must be in the contract's form. Returns its words."""
         body = await self.call(method, path, status, **options)
         assert set(body) == {"error_code", "error_desc"}
         assert body["error_code"] == status
         return body["error_desc"]
-
-    refused = rejected
 
     async def dataset(
         self, type_: str = "image_classification", format_: str = "classification_pyt", **more: Any

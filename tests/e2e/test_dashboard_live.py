@@ -105,7 +105,7 @@ async def test_in_a_real_terminal_it_shows_the_train_and_leaves_it_running(
         pane.press("k")
         await pane.shows("accuracy_top-1", "train_loss")
         pane.press("?")
-        await pane.shows("Cancel the job, after a question")
+        await pane.shows("Cancel the job (asks first)")
         pane.press("Escape")
     done = await until(client, job_id, ended)
     assert done.job.state is State.DONE

@@ -103,7 +103,7 @@ async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
         await shown(pilot, lambda: app.connected)
         nowhere = tmp_path / "nowhere"
         await new_dataset(app, pilot, "lost", nowhere)
-        await shown(pilot, lambda: str(nowhere) in text_of(app, "#refusal"))
+        await shown(pilot, lambda: str(nowhere) in text_of(app, "#form-error"))
         assert isinstance(app.screen, NewDataset)
         assert {value for _, value in app.screen.query_one("#type", Select)._options} >= set(DatasetType)
         assert [each.name for each in (await client.datasets.list(name="lost")).items] == []
@@ -113,5 +113,5 @@ async def test_a_rejected_form_stays_open_and_a_used_dataset_is_not_deleted(
         await pilot.press("x")
         await shown(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
-        await shown(pilot, lambda: any("refuses" in note.title for note in app._notifications))
+        await shown(pilot, lambda: any("rejected" in note.title for note in app._notifications))
         assert (await client.datasets.list()).total == 2

@@ -117,7 +117,7 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         await shown(pilot, lambda: isinstance(app.screen, EditValue))
         low, high = app.screen.query_one("#low", Input), app.screen.query_one("#high", Input)
         low.value, high.value = "0.1", "1e-5"
-        await shown(pilot, lambda: "lies nothing" in text_of(app, "#rule"))
+        await shown(pilot, lambda: "is empty" in text_of(app, "#rule"))
         await pilot.press("enter")
         assert isinstance(app.screen, EditValue), "an invalid value is rejected"
         low.value, high.value = "1e-5", "0.1"

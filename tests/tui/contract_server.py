@@ -1,6 +1,6 @@
-"""A small real HTTP server that keeps the contract's shapes over state in memory, for the client and the dashboard.
+"""A small real HTTP server with the contract's shapes over in-memory state, for tests of client and dashboard.
 
-It stands on a socket, streams events and logs, and can be stopped and started again on its port.
+It listens on a socket, streams events and logs, and can be stopped and restarted on its port.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from taod.types.sweep import SweepView
 BASE = "/api/v1/user/{user:str}"
 
 
-class Refusal(Exception):
-    """An answer that is no success."""
+class ApiError(Exception):
+    """An error answer."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -46,7 +46,7 @@ class Refusal(Exception):
 
 @dataclass
 class World:
-    """What the server knows; tests change it and tell the clients."""
+    """State of the server; tests change it and publish events to the clients."""
 
     user: str = field(default_factory=new_id)
     token: str = "secret"
@@ -68,24 +68,24 @@ class World:
     images: dict[str, bytes] = field(default_factory=dict)
     """Files of every job beside the one that all have."""
     unheard: dict[str, int] = field(default_factory=dict)
-    """End of a path → of how many more requests the line breaks before the answer is there."""
+    """End of a path → number of requests whose connection breaks before the answer."""
     held: dict[str, asyncio.Event] = field(default_factory=dict)
-    """End of a path → the event before which its requests get no answer."""
+    """End of a path → the event that its requests wait for before they are handled."""
     late: dict[str, asyncio.Event] = field(default_factory=dict)
-    """End of a path → the event before which its answers, composed already, are not sent."""
+    """End of a path → the event that its finished answers wait for before they are sent."""
     waiting: int = 0
-    """How many answers wait for such an event now."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """End of a path → what its requests are told with a 503."""
+    """Number of answers that wait for such an event."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """End of a path → message of a 503 answer to its requests."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path, with the query, of every request."""
     streams: list[asyncio.Queue[bytes | None]] = field(default_factory=list)
     resumed_from: list[str | None] = field(default_factory=list)
     """Last-Event-ID of each opening of the event stream."""
     followers: dict[str, int] = field(default_factory=dict)
-    """How many follow each job's log now."""
+    """Number of clients that follow each job's log."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody stops following a log."""
+    """Set when a client stops following a log."""
     grown: asyncio.Condition = field(default_factory=asyncio.Condition)
     ended: set[str] = field(default_factory=set)
     """Jobs whose streams end now."""
@@ -97,7 +97,7 @@ class World:
         return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat(timespec="microseconds")
 
     def add_job(self, **given: Any) -> JobView:
-        """A job with everything that is not given made up."""
+        """A job with defaults for all fields that are not given; publishes no event."""
         state = given.pop("state", State.RUNNING)
         created = self.stamp(given.pop("seconds_ago", 10.0))
         fields: dict[str, Any] = {
@@ -111,16 +111,16 @@ class World:
         return view
 
     def change(self, job_id: str, **fields: Any) -> JobView:
-        """Change a job and tell every client."""
+        """Change a job and publish the event."""
         if "state" in fields:
             fields["status"] = fields["state"].public
             self.histories[job_id].append(HistoryEntry(self.stamp(), fields["state"], fields.get("reason", "")))
         view = msgspec.structs.replace(self.jobs[job_id], last_modified=self.stamp(), **fields)
         self.jobs[job_id] = view
-        self.tell(EventType.JOB, view)
+        self.publish(EventType.JOB, view)
         return view
 
-    def tell(self, kind: EventType, body: Any) -> None:
+    def publish(self, kind: EventType, body: Any) -> None:
         """Send an event to every client."""
         self.send(f"id: w-{next(self.ids)}\nevent: {kind}\ndata: {msgspec.json.encode(body).decode()}\n\n".encode())
 
@@ -129,12 +129,12 @@ class World:
             queue.put_nowait(data)
 
     def cut(self) -> None:
-        """Break every event stream."""
+        """Close every event stream."""
         for queue in self.streams:
             queue.put_nowait(None)
 
     async def write(self, job_id: str, data: bytes) -> None:
-        """Let a job's log grow."""
+        """Append to a job's log."""
         async with self.grown:
             self.logs.setdefault(job_id, bytearray()).extend(data)
             self.grown.notify_all()
@@ -157,7 +157,7 @@ class World:
 
 
 def gpu(index: int = 0, **given: Any) -> Device:
-    """A GPU with plausible figures."""
+    """A GPU with plausible readings."""
     gib = 1024**3
     fields: dict[str, Any] = {
         "id": f"GPU-{index}", "kind": DeviceKind.GPU, "index": index, "name": "NVIDIA H100 80GB HBM3",
@@ -180,7 +180,7 @@ def make_app(world: World) -> Litestar:
 
     def find(job: str) -> JobView:
         if job not in world.jobs:
-            raise Refusal(404, f"there is no job {job}")
+            raise ApiError(404, f"there is no job {job}")
         return world.jobs[job]
 
     def gate(request: Request[Any, Any, Any]) -> None:
@@ -190,11 +190,11 @@ def make_app(world: World) -> Litestar:
         if path.endswith("/health") or "/login/" in path:
             return
         if request.headers.get("authorization") != f"Bearer {world.token}":
-            raise Refusal(401, "this token is not known here")
+            raise ApiError(401, "this token is not known here")
         if "/user/" in path and world.user not in path:
-            raise Refusal(404, "there is no such user")
-        if words := next((words for end, words in world.refused.items() if path.endswith(end)), None):
-            raise Refusal(503, words)
+            raise ApiError(404, "there is no such user")
+        if words := next((words for end, words in world.errors.items() if path.endswith(end)), None):
+            raise ApiError(503, words)
 
     @get("/api/v1")
     async def index() -> dict[str, str]:
@@ -207,7 +207,7 @@ def make_app(world: World) -> Litestar:
     @get("/api/v1/login/{key:str}")
     async def login(key: FromPath[str]) -> Login:
         if key != world.key:
-            raise Refusal(401, "this key is not known here")
+            raise ApiError(401, "this key is not known here")
         return Login(world.user, world.token)
 
     @get("/api/v1/devices")
@@ -226,7 +226,7 @@ def make_app(world: World) -> Litestar:
         world.queue = msgspec.structs.replace(
             world.queue, paused=paused, by="ann" if paused else "", reason=body.get("reason", ""), since=since
         )
-        world.tell(EventType.QUEUE, world.queue)
+        world.publish(EventType.QUEUE, world.queue)
         return world.queue
 
     @get("/api/v1/networks")
@@ -239,7 +239,7 @@ def make_app(world: World) -> Litestar:
     @get("/api/v1/networks/{name:str}")
     async def network(name: FromPath[str]) -> NetworkInfo:
         if name != "classification_pyt":
-            raise Refusal(404, f"there is no network {name}")
+            raise ApiError(404, f"there is no network {name}")
         return network_info()
 
     def network_info() -> NetworkInfo:
@@ -282,7 +282,7 @@ def make_app(world: World) -> Litestar:
     @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep")
     async def sweep(user: FromPath[str], model: FromPath[str], job: FromPath[str]) -> SweepView:
         if job not in world.sweeps:
-            raise Refusal(404, f"job {job} is no sweep")
+            raise ApiError(404, f"job {job} is no sweep")
         return world.sweeps[job]
 
     @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep.csv", media_type="text/csv")
@@ -312,14 +312,14 @@ def make_app(world: World) -> Litestar:
         view = find(job)
         if verb == "cancel":
             if view.state.ended:
-                raise Refusal(404, f"job {job} is over already")
+                raise ApiError(404, f"job {job} is over already")
             return world.change(job, state=State.CANCELLED, reason="Cancelled by user")
         if verb == "pause":
             if view.state is not State.RUNNING:
-                raise Refusal(400, "only a running train can be paused")
+                raise ApiError(400, "only a running train can be paused")
             return world.change(job, state=State.PAUSED, reason=f"Paused at epoch {view.result.epoch}")
         if view.reason == "no room":
-            raise Refusal(400, "cannot resume [no room]")
+            raise ApiError(400, "cannot resume [no room]")
         return world.change(job, state=State.QUEUED, reason="resumes")
 
     @patch(f"{BASE}/job/{{job:str}}")
@@ -340,7 +340,7 @@ def make_app(world: World) -> Litestar:
         data = world.logs.get(job)
         follow = request.query_params.get("follow")
         if data is None and not follow:
-            raise Refusal(404, "there is no log yet")
+            raise ApiError(404, "there is no log yet")
         asked = request.headers.get("range", "bytes=0-").removeprefix("bytes=").split("-")
         start, end = int(asked[0]), int(asked[1]) + 1 if asked[1] else None
         if follow:
@@ -350,7 +350,7 @@ def make_app(world: World) -> Litestar:
             content = b"".join(content.splitlines(keepends=True)[-int(request.query_params["tail"]) :])
         elif "range" in request.headers:
             if start >= len(content):
-                raise Refusal(416, "the log is shorter")
+                raise ApiError(416, "the log is shorter")
             content = content[start:end]
         return Stream([content], media_type="text/plain", headers={"X-Taod-Log-Size": str(len(data or b""))})
 
@@ -380,7 +380,7 @@ def make_app(world: World) -> Litestar:
         if (image := world.images.get(str(path).lstrip("/"))) is not None:
             return Stream([image], headers={"Content-Length": str(len(image))})
         if not str(path).endswith("results/a b.txt"):
-            raise Refusal(404, f"there is no file {path}")
+            raise ApiError(404, f"there is no file {path}")
         content = bytes(world.logs[job])
         return Stream([content[:10], content[10:]], headers={"Content-Length": str(len(content))})
 
@@ -403,7 +403,7 @@ def make_app(world: World) -> Litestar:
     async def create_dataset(user: FromPath[str], request: Request[Any, Any, Any]) -> Dataset:
         body = msgspec.json.decode(await request.body())
         if body["type"] != "image_classification":
-            raise Refusal(400, "Invalid dataset type")
+            raise ApiError(400, "Invalid dataset type")
         now = world.stamp()
         made = msgspec.convert(
             {"logo": "", "version": "", "description": ""}
@@ -423,7 +423,7 @@ def make_app(world: World) -> Litestar:
     @delete(f"{BASE}/dataset/{{dataset:str}}", status_code=200)
     async def delete_dataset(user: FromPath[str], dataset: FromPath[str]) -> Dataset:
         if dataset not in world.datasets:
-            raise Refusal(404, f"there is no dataset {dataset}")
+            raise ApiError(404, f"there is no dataset {dataset}")
         return world.datasets.pop(dataset)
 
     @post(f"{BASE}/dataset/{{dataset:str}}/upload")
@@ -439,7 +439,7 @@ def make_app(world: World) -> Litestar:
 
     @get(f"{BASE}/dataset/{{dataset:str}}/report")
     async def report(user: FromPath[str], dataset: FromPath[str]) -> DatasetReport:
-        raise Refusal(404, "nothing was checked here")
+        raise ApiError(404, "nothing was checked here")
 
     @get(f"{BASE}/model")
     async def list_models(user: FromPath[str]) -> Response[list[Model]]:
@@ -452,7 +452,7 @@ def make_app(world: World) -> Litestar:
     @get(f"{BASE}/model/{{model:str}}")
     async def one_model(user: FromPath[str], model: FromPath[str]) -> Model:
         if model not in world.models:
-            raise Refusal(404, f"there is no model {model}")
+            raise ApiError(404, f"there is no model {model}")
         return world.models[model]
 
     @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}/schema")
@@ -461,7 +461,7 @@ def make_app(world: World) -> Litestar:
 
     @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
     async def spec(user: FromPath[str], model: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
-        raise Refusal(404, "no specification was saved")
+        raise ApiError(404, "no specification was saved")
 
     @put(f"{BASE}/model/{{model:str}}/specs/{{action:str}}")
     async def merge_spec(
@@ -477,7 +477,7 @@ def make_app(world: World) -> Litestar:
             return [planned(number, action) for entry in asked for number, action in enumerate(entry["actions"], 1)]
         return [world.add_job(action=action, owner_id=model).id for entry in asked for action in entry["actions"]]
 
-    def refused(request: Request[Any, Any, Any], error: Refusal) -> Response[ErrorBody]:
+    def error_answer(request: Request[Any, Any, Any], error: ApiError) -> Response[ErrorBody]:
         return Response(ErrorBody(error.status, error.words), status_code=error.status)
 
     return Litestar(
@@ -518,14 +518,14 @@ def make_app(world: World) -> Litestar:
             run,
         ],
         before_request=gate,
-        exception_handlers={Refusal: refused},
+        exception_handlers={ApiError: error_answer},
         openapi_config=None,
         request_max_body_size=None,
     )
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its hands on the process's signals."""
+    """uvicorn without signal handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -533,7 +533,7 @@ class QuietServer(uvicorn.Server):
 
 
 def breaking(world: World, app: Litestar) -> Any:
-    """The application, but for requests whose line breaks."""
+    """The application, with broken connections and delays as `world` asks for them."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         held = next((event for end, event in world.held.items() if scope.get("path", "").endswith(end)), None)
@@ -575,7 +575,7 @@ class ContractServer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listen, on the port of before if there was one; returns when requests are answered."""
+        """Listen, after a restart on the same port; returns when requests are answered."""
         self.world.closing = False
         config = uvicorn.Config(
             breaking(self.world, make_app(self.world)), host="127.0.0.1", port=self.port,

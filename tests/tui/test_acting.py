@@ -1,4 +1,4 @@
-"""What keys do to several jobs at once, to the queue, and what takes it back."""
+"""Keys that act on several jobs or on the queue, and undo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_marked_jobs_are_cancelled_together_after_one_question(
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 7)
         dashboard.screen.jobs.table.select(queued[0].id)
         await pilot.press("space", "space", "space", "space")
-        assert dashboard.screen.jobs.marked == {view.id for view in queued}
+        await until(pilot, lambda: dashboard.screen.jobs.marked == {view.id for view in queued})
         assert "4 marked" in str(dashboard.screen.jobs.border_subtitle)
         await pilot.press("c")
         await until(pilot, lambda: isinstance(dashboard.screen, Confirm))
@@ -33,10 +33,10 @@ async def test_marked_jobs_are_cancelled_together_after_one_question(
         await until(pilot, lambda: all(busy.jobs[view.id].state is State.CANCELLED for view in queued))
         assert busy.jobs[busy.train.id].state is State.RUNNING
         await pilot.press("escape")
-        assert not dashboard.screen.jobs.marked
+        await until(pilot, lambda: not dashboard.screen.jobs.marked)
 
 
-async def test_a_hold_and_a_priority_are_taken_back_one_by_one(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_undo_reverts_changes_one_by_one(dashboard: Dashboard, busy: Any, until: Any) -> None:
     queued = busy.add_job(state=State.QUEUED, seconds_ago=1)
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, queued.id)
@@ -51,18 +51,18 @@ async def test_a_hold_and_a_priority_are_taken_back_one_by_one(dashboard: Dashbo
         await until(pilot, lambda: busy.jobs[queued.id].priority == 0)
         before = asked(busy, "PATCH", queued.id)
         await pilot.press("u")
-        await pilot.pause()
+        await until(pilot, lambda: any("nothing to undo" in note.message for note in dashboard._notifications))
         assert asked(busy, "PATCH", queued.id) == before == 4
 
 
-async def test_what_the_daemon_refused_is_not_told_as_done_and_cannot_be_taken_back(
+async def test_a_rejected_change_is_not_reported_as_done_and_cannot_be_undone(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:
     queued = busy.add_job(state=State.QUEUED, seconds_ago=1)
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, queued.id)
         await until(pilot, lambda: dashboard.screen.job.detail is not None)
-        busy.refused[f"/job/{queued.id}"] = "it has been started meanwhile"
+        busy.errors[f"/job/{queued.id}"] = "it has been started meanwhile"
         for key in ("h", "plus"):
             before = len(dashboard._notifications)
             await pilot.press(key)
@@ -73,15 +73,15 @@ async def test_what_the_daemon_refused_is_not_told_as_done_and_cannot_be_taken_b
         assert all("it has been started meanwhile" in note for note in said)
         await pilot.press("u")
         said = [note.message for note in dashboard._notifications]
-        assert said[-1] == "There is nothing to take back."
+        assert said[-1] == "There is nothing to undo."
 
 
-async def test_only_what_has_ended_is_deleted(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_only_ended_jobs_are_deleted(dashboard: Dashboard, busy: Any, until: Any) -> None:
     failed = next(view for view in busy.jobs.values() if view.state is State.FAILED)
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, failed.id)
         await pilot.press("asterisk")
-        assert len(dashboard.screen.jobs.marked) == 3
+        await until(pilot, lambda: len(dashboard.screen.jobs.marked) == 3)
         await pilot.press("x")
         await until(pilot, lambda: isinstance(dashboard.screen, Confirm))
         assert f"Delete train {failed.id[:8]}" in text(dashboard, ".question")
@@ -90,7 +90,7 @@ async def test_only_what_has_ended_is_deleted(dashboard: Dashboard, busy: Any, u
         assert len(busy.jobs) == 2
 
 
-async def test_a_key_that_can_do_nothing_says_why(dashboard: Dashboard, world: Any, until: Any) -> None:
+async def test_a_disabled_key_shows_the_reason(dashboard: Dashboard, world: Any, until: Any) -> None:
     queued = world.add_job(state=State.QUEUED, action="evaluate")
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == queued.id)
@@ -100,12 +100,10 @@ async def test_a_key_that_can_do_nothing_says_why(dashboard: Dashboard, world: A
             assert any(words in note and "an evaluate that is queued" in note for note in said)
         await pilot.press("u", "M", "t")
         said = [note.message for note in dashboard._notifications]
-        assert said[-2:] == ["There is nothing to take back.", "No model is selected; n makes one."]
+        assert said[-2:] == ["There is nothing to undo.", "No model is selected. n: create one"]
 
 
-async def test_the_whole_queue_is_paused_with_a_reason_and_opened_again(
-    dashboard: Dashboard, busy: Any, until: Any
-) -> None:
+async def test_the_queue_is_paused_with_a_reason_and_resumed(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3 and dashboard.queue is not None)
         assert not dashboard.screen.query_one("#queue-banner").display

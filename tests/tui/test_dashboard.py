@@ -65,21 +65,21 @@ async def test_the_first_paint_shows_devices_jobs_and_counts(dashboard: Dashboar
         assert str(dashboard.screen.query_one("#devices").border_subtitle) == "1 of 1 in use"
 
 
-async def test_it_opens_on_what_runs_not_on_what_waits(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_it_opens_on_a_running_job(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
         assert dashboard.screen.jobs.table.cursor_row == 1
         await until(pilot, lambda: "train" in str(dashboard.screen.query_one("#job").border_title))
 
 
-async def test_without_jobs_it_says_how_to_make_some(dashboard: Dashboard, world: Any, until: Any) -> None:
+async def test_without_jobs_it_shows_how_to_create_some(dashboard: Dashboard, world: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "No jobs yet" in text(dashboard, "#jobs-empty"))
         assert "taod quickstart" in text(dashboard, "#jobs-empty")
         await until(pilot, lambda: "No devices" in text(dashboard, "#devices-empty"))
 
 
-async def test_an_event_changes_its_cells_and_makes_no_row_anew(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_an_event_updates_cells_without_rebuilding_the_row(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         table = dashboard.screen.jobs.table
@@ -92,13 +92,11 @@ async def test_an_event_changes_its_cells_and_makes_no_row_anew(dashboard: Dashb
         assert asked(busy, "GET", "/job") == asked_before
 
 
-async def test_a_new_job_comes_first_and_the_cursor_stays_on_its_own(
-    dashboard: Dashboard, busy: Any, until: Any
-) -> None:
+async def test_a_new_job_is_first_and_the_cursor_stays_on_its_job(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         made = busy.add_job(state=State.QUEUED, owner_name="new one", seconds_ago=0)
-        busy.tell(EventType.JOB, made)
+        busy.publish(EventType.JOB, made)
         await until(pilot, lambda: made.id in dashboard.screen.jobs.table.rows)
         table = dashboard.screen.jobs.table
         assert table.row_of(made.id) == 0
@@ -106,11 +104,11 @@ async def test_a_new_job_comes_first_and_the_cursor_stays_on_its_own(
         await until(pilot, lambda: "1 queued" in text(dashboard, "#header-counts"))
 
 
-async def test_a_deleted_job_goes(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_a_deleted_job_is_removed(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         del busy.jobs[busy.train.id]
-        busy.tell(EventType.JOB_DELETED, ResourceChange(busy.train.id, "deleted"))
+        busy.publish(EventType.JOB_DELETED, ResourceChange(busy.train.id, "deleted"))
         await until(pilot, lambda: busy.train.id not in dashboard.screen.jobs.table.rows)
         await until(pilot, lambda: dashboard.screen.job.view is not None)
         assert dashboard.screen.job.view.id == dashboard.screen.jobs.table.selected_id
@@ -124,7 +122,7 @@ async def test_the_end_of_a_job_is_announced(dashboard: Dashboard, busy: Any, un
         assert cell(dashboard, busy.train.id, "progress") == "exit code 1 [disk full]"
 
 
-async def test_cancel_asks_says_what_will_happen_and_posts(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_cancel_asks_with_the_consequence_and_posts(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("c")
@@ -153,16 +151,16 @@ async def test_pause_and_resume_post_and_show(dashboard: Dashboard, busy: Any, u
         assert asked(busy, "POST", "/pause") == asked(busy, "POST", "/resume") == 1
 
 
-async def test_pause_does_not_reach_what_cannot_pause(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_pause_is_not_sent_for_jobs_that_cannot_pause(dashboard: Dashboard, busy: Any, until: Any) -> None:
     evaluate = busy.add_job(action="evaluate", state=State.RUNNING)
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, evaluate.id)
         await pilot.press("p")
-        await pilot.pause()
+        await until(pilot, lambda: any("can be paused" in note for note in toasts(dashboard)))
         assert asked(busy, "POST", "/pause") == 0
 
 
-async def test_a_refusal_is_shown_in_the_servers_words(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_an_error_is_shown_in_the_servers_words(dashboard: Dashboard, busy: Any, until: Any) -> None:
     stuck = busy.add_job(state=State.PAUSED, reason="no room")
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, stuck.id)
@@ -170,7 +168,7 @@ async def test_a_refusal_is_shown_in_the_servers_words(dashboard: Dashboard, bus
         await until(pilot, lambda: any("cannot resume" in note for note in toasts(dashboard)))
 
 
-async def test_the_log_is_followed_until_the_reader_scrolls_up(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_the_log_is_followed_until_the_user_scrolls_up(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         view = dashboard.screen.job.log_view
@@ -190,7 +188,7 @@ async def test_the_log_is_followed_until_the_reader_scrolls_up(dashboard: Dashbo
         await until(pilot, lambda: log_text(dashboard)[-1:] == ["last"] and view.scroll_y == view.max_scroll_y)
 
 
-async def test_another_selection_ends_the_stream_of_before(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_another_selection_ends_the_last_stream(dashboard: Dashboard, busy: Any, until: Any) -> None:
     other = busy.add_job(seconds_ago=1)
     await busy.write(other.id, b"of the other\n")
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -201,7 +199,7 @@ async def test_another_selection_ends_the_stream_of_before(dashboard: Dashboard,
         assert log_text(dashboard) == ["of the other"]
 
 
-async def test_who_runs_through_the_list_opens_no_streams(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_moving_through_the_list_opens_no_streams(dashboard: Dashboard, busy: Any, until: Any) -> None:
     jobs = [busy.add_job(seconds_ago=number / 10) for number in range(12)]
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 15)
@@ -213,7 +211,7 @@ async def test_who_runs_through_the_list_opens_no_streams(dashboard: Dashboard, 
         assert sum(asked(busy, "GET", f"{view.id}/log") for view in jobs[1:]) == 0
 
 
-async def test_a_log_that_begins_later_is_followed_from_its_beginning(
+async def test_a_log_that_starts_later_is_followed_from_its_beginning(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:
     queued = busy.add_job(state=State.QUEUED, reason="waits for a device", seconds_ago=1)
@@ -236,7 +234,7 @@ async def test_the_plot_draws_the_chosen_metric_and_grows(
         plot = dashboard.screen.query_one(MetricPlot)
         await until(pilot, lambda: plot.size.height > 5)
         assert any("⠀" < character <= "⣿" for character in plot.render().plain)
-        busy.tell(EventType.STATUS, contract.epoch_line(busy.train.id, 4, **{"accuracy_top-1": 0.97, "loss": 0.2}))
+        busy.publish(EventType.STATUS, contract.epoch_line(busy.train.id, 4, **{"accuracy_top-1": 0.97, "loss": 0.2}))
         await until(pilot, lambda: "0.97 at epoch 4" in text(dashboard, "#kpi-head"))
         await pilot.press("m")
         await until(pilot, lambda: "loss" in text(dashboard, "#kpi-head"))
@@ -255,14 +253,14 @@ async def test_details_show_history_specification_and_command(dashboard: Dashboa
         await until(pilot, lambda: "type: AdamW" in text(dashboard, "#spec-text"))
 
 
-async def test_the_filter_narrows_here_and_at_the_daemon(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_the_filter_applies_here_and_at_the_daemon(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
         await pilot.press("slash", *"pedes", "enter")
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 1)
         await until(pilot, lambda: any("text=pedes" in path for _, path in busy.asked))
-        busy.tell(EventType.JOB, busy.add_job(owner_name="digits"))
-        busy.tell(EventType.JOB, busy.add_job(owner_name="pedestrians 2"))
+        busy.publish(EventType.JOB, busy.add_job(owner_name="digits"))
+        busy.publish(EventType.JOB, busy.add_job(owner_name="pedestrians 2"))
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 2)
         await pilot.press("escape")
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 5)
@@ -281,7 +279,7 @@ async def test_a_job_that_leaves_the_filter_leaves_the_list(dashboard: Dashboard
         await until(pilot, lambda: not dashboard.screen.jobs.table.rows)
 
 
-async def test_more_jobs_come_as_the_reader_scrolls(dashboard: Dashboard, world: Any, until: Any) -> None:
+async def test_more_jobs_are_loaded_while_scrolling(dashboard: Dashboard, world: Any, until: Any) -> None:
     for number in range(450):
         world.add_job(state=State.DONE, seconds_ago=1000 + number)
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -303,14 +301,14 @@ async def test_missed_events_and_a_restart_read_everything_again(
         await select(dashboard, pilot, until, busy.train.id)
         if not reset:
             await server.stop()
-            await until(pilot, lambda: "away" in text(dashboard, "#header-daemon"))
+            await until(pilot, lambda: "disconnected" in text(dashboard, "#header-daemon"))
         busy.jobs.pop(next(view.id for view in busy.jobs.values() if view.network == "dino"))
         made = busy.add_job(owner_name="made meanwhile")
         busy.jobs[busy.train.id].last_modified = busy.stamp()
         busy.jobs[busy.train.id].result = Result(epoch=7, max_epoch=8)
         await busy.write(busy.train.id, b"written meanwhile\n")
         if reset:
-            busy.tell(EventType.RESET, {})
+            busy.publish(EventType.RESET, {})
         else:
             await server.start()
         await until(pilot, lambda: made.id in dashboard.screen.jobs.table.rows)
@@ -330,21 +328,21 @@ async def test_a_dashboard_that_starts_before_its_daemon_waits(
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
 
 
-async def test_a_token_that_is_not_known_is_told(server: Any, until: Any) -> None:
+async def test_an_unknown_token_is_reported(server: Any, until: Any) -> None:
     dashboard = Dashboard(AsyncClient(server.url, server.world.user, "wrong"))
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "token is not known" in text(dashboard, "#jobs-empty"))
-        assert any("The daemon refuses" in note for note in toasts(dashboard))
+        assert any("Request rejected" in note for note in toasts(dashboard))
 
 
 async def test_help_lists_every_key(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
-        told = [binding.tooltip or binding.description for binding in dashboard.screen.BINDINGS]
+        tooltips = [binding.tooltip or binding.description for binding in dashboard.screen.BINDINGS]
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(dashboard.screen, Help))
         shown = text(dashboard, "#help-keys")
-        assert all(words in shown for words in told)
+        assert all(words in shown for words in tooltips)
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(dashboard.screen, Help))
 
@@ -362,7 +360,7 @@ async def test_enter_zooms_and_escape_leaves(dashboard: Dashboard, busy: Any, un
         await until(pilot, lambda: dashboard.screen.job.size.height < 30)
 
 
-async def test_a_small_terminal_keeps_what_matters(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_a_small_terminal_shows_what_is_important(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=(80, 24)) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         shown = set(dashboard.screen.jobs.table.columns)
@@ -375,7 +373,7 @@ async def test_a_small_terminal_keeps_what_matters(dashboard: Dashboard, busy: A
         assert dashboard.screen.query_one(TabbedContent).active == "tab-log"
 
 
-async def test_what_is_typed_at_one_go_goes_into_the_filter(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_keys_typed_at_once_go_into_the_filter(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
         # As from a terminal that was stopped, or a paste: all keys are there before the first one is handled.

@@ -1,4 +1,4 @@
-"""What is told of a dataset's check, upload and figures; images of half blocks."""
+"""Texts for a dataset's check, upload and statistics; images of half blocks."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ def plain(shown: RenderableType) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_problems_are_told_by_file_and_line_and_the_rest_by_number() -> None:
+def test_problems_are_listed_by_file_and_line_and_the_rest_is_counted() -> None:
     first = [DatasetProblem(f"labels/{n}.txt", n, "no box", "a box") for n in range(40)]
-    told = plain(review.report(DatasetReport(CheckState.DONE, "Checked", items=50, problems=99, first=first)))
-    assert "labels/3.txt:3" in told
-    assert "labels/0.txt " in told, "the whole file: no line"
-    assert "labels/30.txt" not in told
-    assert "and 69 more" in told
-    assert "✓" not in told
+    text = plain(review.report(DatasetReport(CheckState.DONE, "Checked", items=50, problems=99, first=first)))
+    assert "labels/3.txt:3" in text
+    assert "labels/0.txt " in text, "the whole file: no line"
+    assert "labels/30.txt" not in text
+    assert "and 69 more" in text
+    assert "✓" not in text
 
 
-def test_a_check_that_goes_on_tells_how_far_it_is_and_a_clean_one_that_it_is_clean() -> None:
+def test_a_running_check_shows_progress_and_a_clean_one_shows_that_it_is_clean() -> None:
     assert "running  ━" in plain(review.report(DatasetReport(CheckState.RUNNING, "Reads labels", progress=0.4)))
     assert "40%" in plain(review.report(DatasetReport(CheckState.RUNNING, progress=0.4)))
     clean = DatasetReport(CheckState.DONE, "nothing is wrong", items=3, labels=3, deep=True)
-    assert "✓ nothing is wrong\nimages decoded whole" in plain(review.report(clean))
+    assert "✓ nothing is wrong\nimages decoded completely" in plain(review.report(clean))
     assert "✓" not in plain(review.report(DatasetReport(CheckState.OUTDATED, "old", items=3)))
 
 
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (UploadProgress("d", "receiving", 512, 1024, files=3, unpacked=99), "512 B of 1.0 KiB  on its way  3 files"),
-        (UploadProgress("d", "receiving", 512), "512 B  on its way"),
-        (UploadProgress("d", "waiting", 512, 1024), "waits for its next part"),
-        (UploadProgress("d", "failed", 1, 2, message="no archive"), "was not taken  no archive"),
+        (UploadProgress("d", "receiving", 512, 1024, files=3, unpacked=99), "512 B of 1.0 KiB  uploading  3 files"),
+        (UploadProgress("d", "receiving", 512), "512 B  uploading"),
+        (UploadProgress("d", "waiting", 512, 1024), "waiting for the next part"),
+        (UploadProgress("d", "failed", 1, 2, message="no archive"), "rejected  no archive"),
         (UploadProgress("d", "another"), "another"),
     ],
 )
-def test_an_upload_in_words(progress: UploadProgress, words: str) -> None:
+def test_an_upload_as_text(progress: UploadProgress, words: str) -> None:
     assert words in review.upload(progress).plain
 
 
-def test_figures_in_words() -> None:
+def test_statistics_as_text() -> None:
     some = Spread(1.0, 12.0, 480.0)
     assert review.sizes(ImageFigures(1200, some, Spread(30.0, 30.0, 30.0))) == (
-        "1 to 480, in the middle 12 wide, 30 high (1,200 measured)"
+        "1 to 480, median 12 wide, 30 high (1,200 measured)"
     )
     assert review.boxes(BoxFigures(1234, some, some, Spread(1, 2, 3))).startswith("1,234: 1 to 480")
 
@@ -77,9 +77,7 @@ def test_figures_in_words() -> None:
         ((16, 16), (40, 6), (12, 6)),
     ],
 )
-def test_an_image_keeps_its_proportions_in_its_room(
-    size: tuple[int, int], room: tuple[int, int], found: tuple[int, int]
-) -> None:
+def test_an_image_keeps_its_proportions(size: tuple[int, int], room: tuple[int, int], found: tuple[int, int]) -> None:
     assert fitted(size, *room) == found
 
 
@@ -93,11 +91,11 @@ def test_each_cell_holds_one_pixel_over_another() -> None:
     assert (style.color.triplet.hex, style.bgcolor.triplet.hex) == ("#ff0000", "#0000ff")  # type: ignore[union-attr]
 
 
-def test_shares_of_masks_are_told_the_largest_first() -> None:
+def test_shares_of_masks_are_listed_the_largest_first() -> None:
     assert review.shares({"background": 0.123456, "roof": 0.876544}) == "roof 87.7%, background 12.3%"
     assert review.shares({str(at): 0.1 for at in range(10)}).endswith("7 10.0% and 2 more")
 
 
-def test_what_is_no_image_is_told_as_such() -> None:
+def test_a_file_that_is_not_an_image_is_reported() -> None:
     with pytest.raises(OSError, match="cannot identify"):
         opened(b"no image")

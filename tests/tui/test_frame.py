@@ -1,4 +1,4 @@
-"""What all pages of the dashboard share: looks, the palette, help, the bell."""
+"""What all pages share: themes, the palette, help, the footer, the bell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakSet
 
 from textual.command import CommandPalette
+from textual.widgets import OptionList
 from textual.widgets._footer import FooterKey
 
 from taod.client import AsyncClient
@@ -25,7 +26,7 @@ def drawn(app: Dashboard) -> tuple[str, set[str]]:
     return "".join(segment.text for segment in segments), colours
 
 
-async def test_the_light_look_draws_no_colour_of_the_dark_one(server: Any, busy: Any, until: Any) -> None:
+async def test_the_light_theme_draws_no_colour_of_the_dark_one(server: Any, busy: Any, until: Any) -> None:
     world = server.world
     app = Dashboard(AsyncClient(server.url, world.user, world.token), look="light")
     async with app.run_test(size=SIZE) as pilot:
@@ -34,11 +35,10 @@ async def test_the_light_look_draws_no_colour_of_the_dark_one(server: Any, busy:
         assert INK_OF_LIGHT[GREEN] in colours
         assert not colours & set(INK_OF_LIGHT)
         app.action_look()
-        await pilot.pause()
-        assert GREEN in drawn(app)[1]
+        await until(pilot, lambda: GREEN in drawn(app)[1])
 
 
-async def test_where_only_ascii_can_be_drawn_nothing_else_is(server: Any, busy: Any, until: Any) -> None:
+async def test_an_ascii_terminal_gets_ascii_only(server: Any, busy: Any, until: Any) -> None:
     world = server.world
     app = Dashboard(AsyncClient(server.url, world.user, world.token), ascii_only=True)
     async with app.run_test(size=SIZE) as pilot:
@@ -52,15 +52,19 @@ async def test_where_only_ascii_can_be_drawn_nothing_else_is(server: Any, busy: 
         assert {sign for sign in drawn(app)[0] if not sign.isascii()} == set()
 
 
-async def test_the_palette_finds_an_action_by_its_words_and_does_it(
-    dashboard: Dashboard, busy: Any, until: Any
-) -> None:
+def first_command(app: Dashboard) -> str:
+    """The first command that the palette offers; empty while there is none."""
+    commands = app.screen.query_one("CommandList", OptionList)
+    return commands.get_option_at_index(0).hit.text if commands.option_count else ""  # type: ignore[attr-defined]
+
+
+async def test_the_palette_finds_and_runs_an_action(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(dashboard.screen, CommandPalette))
         await pilot.press(*"only error")
-        await until(pilot, lambda: dashboard.screen.query_one("CommandList").option_count)
+        await until(pilot, lambda: first_command(dashboard).endswith("only Error jobs"))
         await pilot.press("enter")
         if isinstance(dashboard.screen, CommandPalette):
             await pilot.press("enter")
@@ -78,13 +82,13 @@ async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, u
             await until(pilot, lambda app=app: len(app.screen.jobs.table.rows) == 3)
             busy.change(busy.train.id, state=State.RUNNING)
             busy.change(busy.train.id, state=State.FAILED, reason="exit code 1")
-            busy.change(busy.train.id, reason="exit code 1, told again")
+            busy.change(busy.train.id, reason="exit code 1, repeated")
             await until(pilot, lambda app=app: any("Failed" in note.title for note in app._notifications))
-            await pilot.pause()
+            await until(pilot, lambda: app.screen.jobs.book.views[busy.train.id].reason == "exit code 1, repeated")  # noqa: B023
             assert len(rung) == expected
 
 
-async def test_keys_that_are_not_shown_any_more_are_let_go(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_key_widgets_that_are_no_longer_shown_are_released(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
         # Those of dashboards that other tests closed may still wait to be collected.
@@ -92,18 +96,20 @@ async def test_keys_that_are_not_shown_any_more_are_let_go(dashboard: Dashboard,
         for _ in range(6):
             await pilot.press("up", "down")
             dashboard.screen.refresh_bindings()
-            await pilot.pause(0.05)
-        gc.collect()
-        shown = len(dashboard.screen.query(FooterKey))
-        alive = [each for each in gc.get_objects() if type(each) is FooterKey and each not in known]
-        assert 0 < len(alive) <= 2 * shown
+            await pilot.pause()
+
+        def alive() -> int:
+            gc.collect()
+            return sum(type(each) is FooterKey and each not in known for each in gc.get_objects())
+
+        await until(pilot, lambda: 0 < alive() <= 2 * len(dashboard.screen.query(FooterKey)))
 
 
-async def test_the_line_of_keys_is_made_anew_only_when_it_changes(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_the_footer_is_rebuilt_only_when_it_changes(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
         await until(pilot, lambda: list(dashboard.screen.query(FooterKey)))
-        await pilot.pause()
+        await until(pilot, lambda: dashboard.screen.job.detail is not None and not dashboard._count_reads.is_active)
         keys = list(dashboard.screen.query(FooterKey))
         for _ in range(5):
             dashboard.screen.refresh_bindings()

@@ -1,4 +1,4 @@
-"""The tabs over a job: curves side by side, its specification against others, its files."""
+"""The tabs of a job: curves, comparisons of specifications, files, classes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_specification_is_compared_with_the_default_and_with_a_marked_jo
         assert "optim" not in text(dashboard, "#spec-text")
 
 
-async def test_a_file_is_looked_at_and_saved_here(
+async def test_a_file_is_previewed_and_saved(
     dashboard: Dashboard, busy: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -96,21 +96,21 @@ async def test_an_image_is_drawn_in_the_terminal(dashboard: Dashboard, busy: Any
         assert "40 × 20" in text(dashboard, "#file-preview")
 
 
-def test_what_differs_is_told_by_path() -> None:
+def test_differences_are_listed_by_path() -> None:
     one = {"a": {"b": 1, "c": [1]}, "d": "x"}
     other = {"a": {"b": 2, "c": [1]}, "e": None}
     assert differences(one, other) == [("a.b", 1, 2), ("d", "x", MISSING), ("e", MISSING, None)]
 
 
-def test_files_are_shown_by_what_they_are() -> None:
+def test_files_are_previewed_by_their_kind() -> None:
     assert drawn(preview("r/x.csv", b"name,value\na,1\nb,2\n", 19)) == "name value a 1 b 2"
     assert drawn(preview("r/x.json", b'{"a": {"b": 1}}', 15)) == "a: b: 1"
     assert drawn(preview("r/x.json", b"[1, 2", 5)) == "[1, 2"
-    assert "save it to see the rest" in drawn(preview("r/x.txt", b"begin", 500))
-    assert drawn(preview("r/x.pth", b"PK\0\0", 4)) == "No text: it can only be saved."
+    assert "save the file to see the rest" in drawn(preview("r/x.txt", b"begin", 500))
+    assert drawn(preview("r/x.pth", b"PK\0\0", 4)) == "Binary file: no preview."
 
 
-def test_classes_are_told_lowest_first_each_in_full() -> None:
+def test_classes_are_listed_lowest_first_each_in_full() -> None:
     values = [
         CategoryValue("cat", 0.9),
         CategoryValue("dog", 0.2),
@@ -121,13 +121,13 @@ def test_classes_are_told_lowest_first_each_in_full() -> None:
     assert chosen_classes("accuracy", [Categorical("recall", []), precision]) is precision
     assert chosen_classes("accuracy", [Categorical("recall", [])]) is None
     assert drawn(class_table(precision)) == "dog 0.2 cat 0.9 bird – ox –"
-    assert drawn(class_head(precision)) == "precision by class 4 classes, the lowest first mean 0.55"
+    assert drawn(class_head(precision)) == "precision by class 4 classes, lowest first mean 0.55"
     many = Categorical("accuracy", [CategoryValue(f"class{number}", number / 80) for number in range(80)])
-    told = drawn(class_table(many)).split()
-    assert all(f"class{number}" in told for number in range(80))
+    shown = drawn(class_table(many)).split()
+    assert all(f"class{number}" in shown for number in range(80))
 
 
-async def test_eighty_classes_are_scrolled_and_come_anew_after_each_epoch(
+async def test_eighty_classes_are_scrolled_and_read_after_each_epoch(
     dashboard: Dashboard, busy: Any, contract: Any, until: Any
 ) -> None:
     def result(epochs: int) -> Result:
@@ -148,7 +148,7 @@ async def test_eighty_classes_are_scrolled_and_come_anew_after_each_epoch(
             busy.results[busy.train.id] = result(epoch)
             dashboard.screen.job.feed(StatusUpdate(busy.train.id, epoch=epoch, kpi={"accuracy_top-1": 0.5}))
             await until(
-                pilot, lambda mean=mean: f"80 classes, the lowest first mean {mean}" in text(dashboard, "#class-head")
+                pilot, lambda mean=mean: f"80 classes, lowest first mean {mean}" in text(dashboard, "#class-head")
             )
         await until(pilot, lambda: table.max_scroll_y > 0)
 
@@ -168,7 +168,7 @@ async def test_the_curve_of_a_marked_job_that_runs_grows(
         await until(pilot, lambda: f"train {other.id[:8]} 0.8" in text(dashboard, "#kpi-head"))
 
 
-def test_files_are_a_tree_and_folders_tell_what_they_hold() -> None:
+def test_files_are_a_tree_and_folders_show_their_size() -> None:
     paths = ["results/train/b.pth", "log.txt", "results/a.csv", "results/train/a.pth"]
     options = listed([Artifact(path, 1000, "2026-01-05T10:00:00+00:00") for path in paths])
     assert [(str(option.prompt).split()[0], option.id, option.disabled) for option in options] == [

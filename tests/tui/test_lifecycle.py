@@ -52,7 +52,7 @@ from tui.jobs.panel import JobsPanel
 from tui.jobs.table import JobsTable
 from tui.lazy_plot import LazyPlot
 from tui.lists.panel import ListPanel
-from tui.lists.table import ThingsTable
+from tui.lists.table import RowTable
 from tui.live import DELIVERIES, Live, delivery
 from tui.models.details import ModelDetails
 from tui.models.forms import ModelForm
@@ -60,12 +60,11 @@ from tui.run.dialogue import RunDialogue
 from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
 from tui.screens.models import ModelsPage
-from tui.sweep.pane import TrialsPane
-from tui.sweep.table import TrialTable
+from tui.sweep.pane import TrialsPane, TrialTable
 
 SIZE = (150, 50)
 STEPS = 9
-"""Turns of the event loop over which an answer and a removal are moved against each other."""
+"""Steps of the event loop by which an answer and a removal are shifted against each other."""
 WALKS = int(os.environ.get("TAOD_WALKS", "1"))
 ACTIONS = int(os.environ.get("TAOD_WALK_ACTIONS", "30"))
 COLUMNS = (("id", "Id", 8), ("name", "Name", 0))
@@ -97,7 +96,7 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     yield bar, [lambda: bar.connection(True, "http://y"), lambda: bar.show_counts({State.DONE: 7})], "7 done"
     panel = ListPanel("Things", COLUMNS, "things")
     yield panel, [lambda: panel.show({}, "old"), lambda: panel.show(ROWS, "-"), panel.reset], "the newest row"
-    table = ThingsTable(COLUMNS, "table")
+    table = RowTable(COLUMNS, "table")
     yield table, [lambda: table.show(ROWS), lambda: table.select("a1")], "the newest row"
     trials = TrialTable()
     yield trials, [lambda: trials.lay_out(COLUMNS), lambda: trials.show(ROWS)], "the newest row"
@@ -111,7 +110,7 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     yield samples, [lambda: samples.show(one.id, "f"), samples.more, lambda: samples.show(None, None)], ""
     uploads = Uploads(client)
     yield uploads, [
-        lambda: uploads.told(progress, "pets"), lambda: uploads.send(one.id, "cars", archive),
+        lambda: uploads.show_progress(progress, "pets"), lambda: uploads.send(one.id, "cars", archive),
     ], "pets"  # fmt: skip
     facts = ModelDetails()
     yield facts, [lambda: facts.show(None, {}), lambda: facts.show(model, {})], model.id
@@ -190,7 +189,7 @@ def everything() -> Iterator[type]:
                 yield kind
 
 
-def test_every_widget_that_looks_for_its_parts_or_has_workers_is_gated() -> None:
+def test_every_widget_that_queries_children_or_runs_workers_is_gated() -> None:
     kinds = set(everything())
     loose = {
         kind.__qualname__
@@ -223,7 +222,7 @@ async def test_every_delivery_waits_for_the_mount_and_does_nothing_after_the_rem
                     await result
 
         for widget, calls, shown in deliveries(busy, contract, client, tmp_path):
-            assert len(calls) >= len(names(widget) - called - {"ThingsTable.show", "ThingsTable.select"})
+            assert len(calls) >= len(names(widget) - called - {"RowTable.show", "RowTable.select"})
             called |= names(widget)
             await deliver(calls)  # before the mount
             widget.styles.height = 30
@@ -258,7 +257,7 @@ PAGES: list[tuple[Callable[[Any, AsyncClient], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "path"), PAGES, ids=lambda each: each if isinstance(each, str) else "")
-async def test_a_screen_that_closes_while_its_answer_arrives_ends_nothing(
+async def test_a_screen_that_closes_while_its_answer_arrives_crashes_nothing(
     dashboard: Dashboard, busy: Any, client: AsyncClient, until: Any, make: Any, path: str
 ) -> None:
     busy.models["m"] = contract_model()
@@ -286,7 +285,7 @@ async def test_a_screen_that_closes_while_its_answer_arrives_ends_nothing(
 async def test_rows_that_are_drawn_while_the_page_closes_are_dropped(
     dashboard: Dashboard, busy: Any, until: Any, kind: Any
 ) -> None:
-    """The known case: `NoMatches: No nodes match 'ThingsTable' on ListPanel`."""
+    """The known case: `NoMatches: No nodes match 'RowTable' on ListPanel`."""
     one = dataset("pets")
     busy.datasets[one.id] = one
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -308,9 +307,7 @@ async def drawing(page: Any, listing: ListPanel) -> None:
         page.draw()
 
 
-async def test_a_page_takes_keys_and_jobs_before_its_parts_are_there(
-    dashboard: Dashboard, busy: Any, until: Any
-) -> None:
+async def test_a_page_takes_keys_and_jobs_before_it_is_mounted(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.connected)
         dashboard.switch_mode("datasets")
@@ -323,7 +320,7 @@ async def test_a_page_takes_keys_and_jobs_before_its_parts_are_there(
         await until(pilot, lambda: page.is_ready and page.focused is page.listing.input)
 
 
-async def test_what_was_created_is_selected_although_changes_stream_in(
+async def test_a_created_dataset_is_selected_during_a_stream_of_changes(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:
     many = [dataset(f"set {number}") for number in range(5)]
@@ -336,8 +333,8 @@ async def test_what_was_created_is_selected_although_changes_stream_in(
         busy.held["/dataset"] = asyncio.Event()
         page.read(many[3].id)
         for each in many:
-            busy.tell(EventType.DATASET, ResourceChange(each.id, "changed"))
-        await until(pilot, lambda: page._stale)
+            busy.publish(EventType.DATASET, ResourceChange(each.id, "changed"))
+        await until(pilot, lambda: page._list_reads.is_requested)
         busy.held.pop("/dataset").set()
         await until(pilot, lambda: page.listing.selected_id == many[3].id)
 
@@ -364,7 +361,7 @@ class Waiting(Live, Static):
             raise
 
 
-async def test_a_worker_starts_at_the_mount_and_never_continues_after_the_removal() -> None:
+async def test_a_worker_starts_at_the_mount_and_never_continues_after_the_removal(until: Any) -> None:
     app = Host()
     async with app.run_test() as pilot:
         for step in range(STEPS):
@@ -375,8 +372,7 @@ async def test_a_worker_starts_at_the_mount_and_never_continues_after_the_remova
             await app.mount(widget)
             assert widget.seen == [1, 2]
             worker = widget.run_worker(widget.wait)
-            await pilot.pause()
-            assert widget.seen == [1, 2, "started"]
+            await until(pilot, lambda widget=widget: widget.seen == [1, 2, "started"])
             removal = widget.remove()
             for _ in range(step % 10):
                 await asyncio.sleep(0)
@@ -431,23 +427,23 @@ async def test_random_keys_between_events_neither_crash_it_nor_lose_the_last_dat
             if which == 0:
                 one = dataset(f"set {len(busy.datasets)}")
                 busy.datasets[one.id] = one
-                busy.tell(EventType.DATASET, ResourceChange(one.id, "created"))
+                busy.publish(EventType.DATASET, ResourceChange(one.id, "created"))
             elif which == 1 and busy.datasets:
                 gone = chance.choice(list(busy.datasets))
                 del busy.datasets[gone]
-                busy.tell(EventType.DATASET, ResourceChange(gone, "deleted"))
+                busy.publish(EventType.DATASET, ResourceChange(gone, "deleted"))
             elif which == 2:
                 model = contract_model()
                 busy.models[model.id] = model
-                busy.tell(EventType.MODEL, ResourceChange(model.id, "created"))
+                busy.publish(EventType.MODEL, ResourceChange(model.id, "created"))
             elif which == 3:
                 view = busy.add_job(seconds_ago=0.0)
-                busy.tell(EventType.JOB, view)
+                busy.publish(EventType.JOB, view)
             elif which == 4:
                 job_id = chance.choice(list(busy.jobs))
                 busy.change(job_id, result=Result(epoch=chance.randrange(9), max_epoch=9))
             else:
-                busy.tell(EventType.DEVICES, busy.devices * chance.randrange(3))
+                busy.publish(EventType.DEVICES, busy.devices * chance.randrange(3))
 
         for _ in range(ACTIONS):
             for _ in range(chance.randrange(4)):
@@ -457,7 +453,7 @@ async def test_random_keys_between_events_neither_crash_it_nor_lose_the_last_dat
             dashboard.pop_screen()
             await pilot.pause()
         view = busy.add_job(seconds_ago=0.0)
-        busy.tell(EventType.JOB, view)
+        busy.publish(EventType.JOB, view)
         await pilot.press("D")
         await until(pilot, lambda: dashboard.screen.NAME == "datasets")
         page = dashboard.screen

@@ -1,4 +1,4 @@
-"""A log of tens of megabytes: opened at its end, read on in both directions, searched whole."""
+"""A log of tens of megabytes: opened at its end, loaded in both directions, searched completely."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_it_opens_at_the_end_and_scrolls_to_the_beginning_and_back(
         await until(pilot, lambda: on_screen(view)[-1:] == ["news"] and view.following)
 
 
-async def test_it_is_searched_whole_in_both_directions(
+async def test_the_whole_log_is_searched_in_both_directions(
     dashboard: Dashboard, busy: Any, until: Any, long_log: bytes
 ) -> None:
     busy.logs[busy.train.id] = bytearray(long_log)
@@ -82,9 +82,7 @@ async def test_it_is_searched_whole_in_both_directions(
         await until(pilot, lambda: "10:00:00 the Needle in the stack" in on_screen(view))
 
 
-async def test_lines_that_come_while_the_window_is_further_up_do_not_move_it(
-    server: Any, busy: Any, until: Any, long_log: bytes
-) -> None:
+async def test_new_lines_do_not_move_a_window_further_up(server: Any, busy: Any, until: Any, long_log: bytes) -> None:
     busy.logs[busy.train.id] = bytearray(long_log)
     app = Dashboard(AsyncClient(server.url, server.world.user, server.world.token))
     async with app.run_test(size=SIZE) as pilot:

@@ -1,4 +1,4 @@
-"""The form's part about sweeps: which algorithms there are, what bounds each, what can be named."""
+"""The fields of the model form for sweeps: algorithms, bounds, parameter names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.models.sweep import BOUNDS, Paths, named, searchable
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda each: each.name)
-def test_every_field_that_bounds_an_algorithm_can_be_typed(algorithm) -> None:
+def test_every_bound_of_an_algorithm_has_a_field(algorithm) -> None:
     offered = {field: least for field, _, least, _ in BOUNDS}
     assert set(algorithm.fields) <= set(offered)
     assert ("automl_R" in algorithm.fields) == algorithm.in_rungs
@@ -22,7 +22,7 @@ def test_every_field_that_bounds_an_algorithm_can_be_typed(algorithm) -> None:
 @pytest.mark.parametrize(
     ("stored", "found"), [("[]", []), ('["a", "b"]', ["a", "b"]), ("", []), ("{}", []), ("a, b", []), ("[1]", [])]
 )
-def test_names_are_read_from_what_is_stored(stored: str, found: list[str]) -> None:
+def test_names_are_read_from_the_stored_text(stored: str, found: list[str]) -> None:
     assert named(stored) == found
 
 
@@ -36,7 +36,7 @@ def test_lists_constants_and_free_texts_cannot_be_searched() -> None:
     assert not any(searchable(each) for each in wrong)
 
 
-async def test_the_last_of_several_names_is_gone_on_with() -> None:
+async def test_the_last_of_several_names_is_completed() -> None:
     paths = Paths()
     paths.known = ["optim.lr", "optim.momentum"]
     assert await paths.get_suggestion("optim.lr, optim.m") == "optim.lr, optim.momentum"

@@ -1,4 +1,4 @@
-"""The order of the list: by column, turned around, grouped; what is loaded, and what is not."""
+"""The order of the list: by column, reversed, grouped, and of loaded jobs only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def places(world: Any, order: Order, jobs: list[Any]) -> list[int | str]:
     return [f"{row.name} {row.jobs}" if isinstance(row, Heading) else ids.index(row) for row in rows]
 
 
-def test_each_column_has_its_order_and_turns_around(world: Any) -> None:
+def test_each_column_has_its_order_and_can_be_reversed(world: Any) -> None:
     jobs = four(world)
     assert places(world, Order(), jobs) == [0, 1, 2, 3]
     assert places(world, Order().by("age"), jobs) == [3, 2, 1, 0]
@@ -47,7 +47,7 @@ def test_each_column_has_its_order_and_turns_around(world: Any) -> None:
     assert places(world, Order("model").by("model"), jobs) == [0, 2, 1, 3]
 
 
-def test_of_a_metric_the_better_comes_first_and_none_last(world: Any) -> None:
+def test_better_metrics_come_first_and_missing_ones_last(world: Any) -> None:
     jobs = four(world)
     assert places(world, Order("value"), jobs) == [2, 1, 0, 3]
 
@@ -85,7 +85,7 @@ def test_the_next_column_is_one_that_can_be_ordered_by() -> None:
     assert seen == ["word", "action", "progress", "value", "age"]
 
 
-def test_the_book_tells_better_from_worse(world: Any) -> None:
+def test_the_book_records_better_and_worse(world: Any) -> None:
     book = Book()
     loss = world.add_job(metric="val_loss", metric_value=0.5)
     score = world.add_job(metric="mAP", metric_value=0.5)
@@ -97,7 +97,7 @@ def test_the_book_tells_better_from_worse(world: Any) -> None:
     book.take(world.change(loss.id, metric_value=0.4))
     assert book.trends[loss.id] == 1, "the same again is no change"
     book.take(world.change(loss.id, attempt=2, metric_value=0.9))
-    assert loss.id not in book.trends, "another attempt begins anew"
+    assert loss.id not in book.trends, "another attempt starts without a trend"
 
 
 async def test_keys_and_clicks_order_and_group_and_the_cursor_stays(
@@ -108,24 +108,24 @@ async def test_keys_and_clicks_order_and_group_and_the_cursor_stays(
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == jobs[1].id)
         table = dashboard.screen.jobs.table
         await pilot.press("g")
-        assert table.row_count == 6
+        await until(pilot, lambda: table.row_count == 6)
         assert (table.selected_id, table.cursor_row) == (jobs[1].id, 4)
         await pilot.press("up")
-        assert table.selected_id == jobs[2].id, "the cursor jumps over a heading"
+        await until(pilot, lambda: table.selected_id == jobs[2].id)
         await pilot.press("home")
-        assert (table.selected_id, table.cursor_row) == (jobs[0].id, 1)
+        await until(pilot, lambda: (table.selected_id, table.cursor_row) == (jobs[0].id, 1))
         await pilot.press("g")
         at = sum(c.width + 2 for c in table._layout[: table.columns.index("value")]) + 1
         await pilot.click(table, offset=(at, 0))
         await until(pilot, lambda: table.rows[0] == jobs[2].id)
         assert "by metric" in str(dashboard.screen.jobs.border_subtitle)
         await pilot.press("O")
-        assert table.rows[-1] == jobs[2].id
+        await until(pilot, lambda: table.rows[-1] == jobs[2].id)
         world.change(jobs[1].id, metric_value=0.05)
         await until(pilot, lambda: table.rows[-1] == jobs[1].id)
 
 
-async def test_what_is_not_loaded_is_not_ordered_and_the_frame_says_so(
+async def test_only_loaded_jobs_are_ordered_and_the_border_says_so(
     dashboard: Dashboard, world: Any, until: Any
 ) -> None:
     for number in range(250):
@@ -135,9 +135,9 @@ async def test_what_is_not_loaded_is_not_ordered_and_the_frame_says_so(
         jobs = dashboard.screen.jobs
         jobs.order_by("model")
         jobs.turn_around()
-        assert "of those loaded" in str(jobs.border_subtitle)
+        assert "loaded jobs only" in str(jobs.border_subtitle)
         assert jobs.table.cell(jobs.table.rows[0], "model").plain == "m199"
         await pilot.press("end")
         await until(pilot, lambda: len(jobs.table.rows) == 250)
         assert jobs.table.cell(jobs.table.rows[0], "model").plain == "m249"
-        assert "of those loaded" not in str(jobs.border_subtitle)
+        assert "loaded jobs only" not in str(jobs.border_subtitle)

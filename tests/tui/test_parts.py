@@ -1,4 +1,4 @@
-"""The dashboard's parts that need no screen: lines of a log, curves, rows, filters, words."""
+"""Parts of the dashboard without a screen: log lines, curves, rows, filters, texts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_of_a_progress_bar_only_the_last_state_is_kept() -> None:
     assert shown(lines) == ["start", "100%|####", "end"]
 
 
-def test_a_character_cut_between_two_pieces_is_whole() -> None:
+def test_a_character_split_between_two_pieces_is_joined() -> None:
     lines = LogLines()
     data = "größe ✓\n".encode()
     for at in range(len(data)):
@@ -51,7 +51,7 @@ def test_a_character_cut_between_two_pieces_is_whole() -> None:
     assert shown(lines) == ["größe ✓"]
 
 
-def test_colours_and_control_characters_are_left_out() -> None:
+def test_colours_and_control_characters_are_removed() -> None:
     lines = LogLines()
     lines.feed(b"\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07\n\tx\n\xff\n")
     assert shown(lines) == ["red bell", "    x", "�"]
@@ -122,7 +122,7 @@ def test_the_columns_fill_the_width_and_no_more(width: int) -> None:
     assert sum(column.width + rows.PADDING for column in columns) == width
 
 
-def test_a_running_row_has_bar_epochs_and_what_is_left(made: Any) -> None:
+def test_a_running_row_has_bar_epochs_and_remaining_time(made: Any) -> None:
     view = made.add_job(result=Result(epoch=3, max_epoch=8, eta="0:24:05.4"), metric="acc", metric_value=0.91344)
     cells = rows.cells(view, NOW, 24, {})
     assert cells["progress"].plain.endswith(" 3/8 24:05") and cells["progress"].cell_len == 24
@@ -131,7 +131,7 @@ def test_a_running_row_has_bar_epochs_and_what_is_left(made: Any) -> None:
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.QUEUED, State.FAILED, State.CANCELLED, State.PAUSED])
-def test_a_row_that_does_not_run_says_why(made: Any, state: State) -> None:
+def test_a_row_that_does_not_run_shows_the_reason(made: Any, state: State) -> None:
     view = made.add_job(state=state, reason="this is why")
     assert rows.cells(view, NOW, 24, {})["progress"].plain == "this is why"
 
@@ -141,7 +141,7 @@ def test_every_state_has_a_glyph_one_cell_wide(made: Any) -> None:
     assert all(counted({state: 1}, words=False).cell_len == 3 for state in State)
 
 
-def test_figures_are_told_shortly() -> None:
+def test_numbers_are_formatted_shortly() -> None:
     assert [format.number(x) for x in (0.91344, 12, 8.33e-05, 0, None, 1234567)] == [
         "0.9134", "12", "8.33e-05", "0", "–", "1.23e+06",
     ]  # fmt: skip
@@ -160,21 +160,21 @@ def test_the_filter_decides_as_the_daemon_does(made: Any) -> None:
     assert not Filter(text="helmet").matches(view)
 
 
-def test_an_older_word_does_not_replace_a_newer_one(made: Any) -> None:
+def test_an_older_view_does_not_replace_a_newer_one(made: Any) -> None:
     view = made.add_job()
     book = Book(views={view.id: view}, total=1)
     assert not book.newer(msgspec.structs.replace(view, last_modified="2000"))
     assert book.newer(msgspec.structs.replace(view, last_modified="9999"))
 
 
-def test_a_job_further_down_than_what_is_loaded_waits_for_its_page(made: Any) -> None:
+def test_a_job_below_the_loaded_ones_waits_for_its_page(made: Any) -> None:
     newest, older = made.add_job(seconds_ago=10), made.add_job(seconds_ago=100)
     book = Book(views={newest.id: newest}, total=500)
     assert not book.belongs(older)
     assert book.belongs(made.add_job(seconds_ago=1))
 
 
-def test_a_cancel_says_what_will_happen(made: Any) -> None:
+def test_a_cancel_question_states_the_consequence(made: Any) -> None:
     view = made.add_job(result=Result(epoch=3, max_epoch=8))
     assert cancel_question([view], 2) == (
         f"Cancel train {view.id[:8]} of 'digits'?",
@@ -192,7 +192,7 @@ def test_a_cancel_says_what_will_happen(made: Any) -> None:
     )
 
 
-def test_a_device_tells_what_it_knows_and_hides_what_it_does_not(contract: Any) -> None:
+def test_a_device_shows_its_readings_and_omits_missing_ones(contract: Any) -> None:
     held = contract.gpu(leases=[DeviceLease("1a2b3c4d-0", "train", "dino", 0, "")])
     text = line(held, 118, 20).plain
     assert all(part in text for part in ("GPU0", "H100", "87%", "31.0/80G", "61°C", "412/700W", "train 1a2b3c4d dino"))

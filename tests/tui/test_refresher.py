@@ -95,7 +95,7 @@ async def test_an_older_count_does_not_replace_a_newer_one(dashboard: Dashboard,
         await until(pilot, lambda: busy.waiting == 1)
         del busy.late["/job/counts"]
         created = busy.add_job()
-        busy.tell(EventType.JOB, created)
+        busy.publish(EventType.JOB, created)
         await until(pilot, lambda: created.id in dashboard.screen.jobs.table.rows)
         await pilot.pause(0.5)  # time for a second request, which must not be sent
         late.set()
@@ -109,18 +109,18 @@ async def test_counts_that_the_daemon_could_not_give_are_read_later(
     monkeypatch.setattr(app_module, "RETRY_S", 0.05)
     async with dashboard.run_test(size=(140, 44)) as pilot:
         await until(pilot, lambda: counted(dashboard) == 3)
-        busy.refused["/job/counts"] = "the database is locked; retry later"
+        busy.errors["/job/counts"] = "the database is locked; retry later"
         before = len(busy.asked)
-        busy.tell(EventType.JOB, busy.add_job())
+        busy.publish(EventType.JOB, busy.add_job())
         await until(pilot, lambda: sum("/job/counts" in path for _, path in busy.asked[before:]) >= 2)
-        del busy.refused["/job/counts"]
+        del busy.errors["/job/counts"]
         await until(pilot, lambda: counted(dashboard) == 4)
 
 
 async def test_counts_that_arrive_before_the_page_is_mounted_are_shown(
     dashboard: Dashboard, world: Any, until: Any
 ) -> None:
-    world.refused["/job/counts"] = "the database is locked; retry later"
+    world.errors["/job/counts"] = "the database is locked; retry later"
     dashboard.counts = {State.DONE: 31}
     async with dashboard.run_test(size=(140, 44)) as pilot:
         await until(pilot, lambda: dashboard.connected)

@@ -1,4 +1,4 @@
-"""A specification as fields: what is read, what is refused and how, and what is saved."""
+"""A specification as fields: parsing, rejected values, and the saved document."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_what_is_typed_becomes_a_value(name: str, text: str, value: object) -> N
         ("sizes", "[3", "'[3' is not a list"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_would(name: str, text: str, words: str) -> None:
-    with pytest.raises(Wrong) as refused:
+def test_invalid_values_are_rejected_with_the_rule(name: str, text: str, words: str) -> None:
+    with pytest.raises(Wrong) as error:
         field(name).read(text)
-    assert str(refused.value) == words
+    assert str(error.value) == words
 
 
-def test_a_draft_saves_the_base_with_what_changed_and_forgets_what_was_changed_back() -> None:
+def test_a_draft_saves_the_base_with_its_changes_and_drops_reverted_ones() -> None:
     draft = Draft(SCHEMA, {"train": {"lr": 0.1, "epochs": 5, "kept": "unknown"}, "sizes": [1, 2]}, saved=True)
     draft.change(field("train.lr"), "0.2")
     draft.change(field("train.amp"), "true")

@@ -1,4 +1,4 @@
-"""What a sweep searches of a specification, and the ranges that are typed for it."""
+"""Searched parameters of a specification, and their ranges."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def field(name: str) -> Field:
     return next(each for each in draft().fields if each.name == name)
 
 
-def test_what_is_searched_is_the_default_and_what_is_added_or_narrowed_without_what_is_removed() -> None:
+def test_searched_are_default_added_and_narrowed_parameters_without_the_removed_ones() -> None:
     lr, epochs = field("optim.lr"), field("epochs")
     assert Search().has(draft(), lr)
     assert not Search(remove=frozenset({"optim.lr"})).has(draft(), lr)
@@ -68,26 +68,26 @@ def test_a_range_is_read_as_it_is_typed(name: str, typed: tuple[str, str, str], 
 @pytest.mark.parametrize(
     ("name", "typed", "why"),
     [
-        ("optim.lr", ("x", "", ""), "'x' is no number"),
-        ("optim.lr", ("0.5", "0.1", ""), "from 0.5 to 0.1 lies nothing"),
-        ("optim.lr", ("", "7", ""), "max 7 lies outside of what it may be: a number, from 0 to 1"),
-        ("optim.lr", ("nan", "", ""), "min nan lies outside"),
+        ("optim.lr", ("x", "", ""), "'x' is not a number"),
+        ("optim.lr", ("0.5", "0.1", ""), "from 0.5 to 0.1 is empty"),
+        ("optim.lr", ("", "7", ""), "max 7 is out of range: a number, from 0 to 1"),
+        ("optim.lr", ("nan", "", ""), "min nan is out of range"),
         ("optim.name", ("", "", "rmsprop"), "'rmsprop' is not one of sgd, adam"),
-        ("optim.name", ("", "", "{"), "is no list of values"),
+        ("optim.name", ("", "", "{"), "is not a list of values"),
     ],
 )
-def test_a_wrong_range_is_told_in_words(name: str, typed: tuple[str, str, str], why: str) -> None:
+def test_an_invalid_range_is_explained(name: str, typed: tuple[str, str, str], why: str) -> None:
     with pytest.raises(Wrong, match=why.replace("(", r"\(")):
         search.read(field(name), *typed, None)
 
 
-def test_what_cannot_be_typed_stays_with_its_range_and_goes_with_it() -> None:
+def test_keys_without_a_field_are_kept_and_removed_with_their_range() -> None:
     before = {"min": 1e-4, "log": True}
     assert search.read(field("optim.lr"), "1e-5", "", "", before) == {"min": 1e-5, "log": True}
     assert search.read(field("optim.lr"), "", "", "", before) is None
 
 
-def test_a_range_is_saved_in_the_group_of_the_sweep_and_taken_out_again() -> None:
+def test_a_range_is_saved_in_the_group_of_the_sweep_and_removed_again() -> None:
     one, lr = draft(epochs={"min": 2}), field("optim.lr")
     one.put(search.place(lr), {"min": 1e-5})
     assert one.document()["automl"] == {"epochs": {"min": 2}, "optim.lr": {"min": 1e-5}}
@@ -108,5 +108,5 @@ def test_a_range_is_saved_in_the_group_of_the_sweep_and_taken_out_again() -> Non
         ({"values": ["a", 3]}, "one of a, 3"),
     ],
 )
-def test_a_range_in_words(said: Any, words: str) -> None:
-    assert search.told(said) == words
+def test_a_range_as_text(said: Any, words: str) -> None:
+    assert search.described(said) == words

@@ -1,4 +1,4 @@
-"""What is told of trials, and the lines of the parallel plot: as tables, without a screen."""
+"""Texts and colours of trials, and the lines of the parallel plot, without a screen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sweep(*trials: TrialView, direction: str = "minimise", **given: object) -> S
     return SweepView(**(fields | given))
 
 
-def test_the_best_comes_first_whichever_way_is_better_and_what_has_no_value_last() -> None:
+def test_the_best_is_first_in_both_directions_and_missing_values_are_last() -> None:
     trials = [trial(0, 0.5), trial(1, None), trial(2, 0.2), trial(3, 0.9)]
     assert [each.number for each in trial_view.ordered(sweep(*trials), "value")] == [2, 0, 3, 1]
     assert [each.number for each in trial_view.ordered(sweep(*trials, direction="maximise"), "value")] == [3, 0, 2, 1]
@@ -48,7 +48,7 @@ def test_the_best_so_far_never_gets_worse_and_skips_trials_without_a_value() -> 
     assert trial_view.best_so_far(sweep(*trials, direction="maximise")) == ([0, 2, 3], [0.5, 0.7, 0.7])
 
 
-def test_colours_go_by_rank_so_that_one_that_went_astray_hides_no_difference() -> None:
+def test_colours_follow_ranks_so_that_an_outlier_hides_no_difference() -> None:
     worth = trial_view.worth(sweep(trial(0, 0.3), trial(1, 0.2), trial(2, 1e9)))
     assert worth == {1: 1.0, 0: 0.5, 2: 0.0}
     assert (trial_view.colour(1.0), trial_view.colour(0.0)) == (GREEN, RED)
@@ -68,12 +68,12 @@ def test_colours_go_by_rank_so_that_one_that_went_astray_hides_no_difference() -
         (DEPTH, None, None),
     ],
 )
-def test_a_value_has_its_place_on_its_axis(dimension: Dimension, value: object, place: float | None) -> None:
+def test_a_value_has_a_position_on_its_axis(dimension: Dimension, value: object, place: float | None) -> None:
     found = trial_view.place(dimension, value)
     assert found == (None if place is None else pytest.approx(place))
 
 
-def test_names_are_short_until_two_are_the_same() -> None:
+def test_names_are_short_unless_two_are_equal() -> None:
     assert trial_view.short_names(["a.optim.lr", "b.head.lr", "c.depth"]) == {
         "a.optim.lr": "optim.lr", "b.head.lr": "head.lr", "c.depth": "depth",
     }  # fmt: skip
@@ -91,14 +91,14 @@ def test_a_row_has_a_cell_for_every_column_and_marks_the_best() -> None:
     assert cells[2][columns.index("value")].plain == ""
 
 
-def test_the_head_tells_progress_best_and_its_parameters() -> None:
-    told = trial_view.head(sweep(trial(0, 0.5), trial(1, None), trial(2, None, outcome="failed"))).plain
-    assert "1 of 10 trials done, 1 open, 1 failed" in told
-    assert "best (lowest) loss 0.5 by trial 0: lr 0.001  depth 6  kind b" in told
+def test_the_head_shows_progress_best_and_its_parameters() -> None:
+    text = trial_view.head(sweep(trial(0, 0.5), trial(1, None), trial(2, None, outcome="failed"))).plain
+    assert "1 of 10 trials done, 1 open, 1 failed" in text
+    assert "best (lowest) loss 0.5 by trial 0: lr 0.001  depth 6  kind b" in text
     assert "no trial has a value yet" in trial_view.head(sweep(trial(0, None))).plain
 
 
-def test_importance_is_a_bar_for_each_or_says_when_it_comes() -> None:
+def test_importance_is_a_bar_for_each_or_a_text_when_there_is_none() -> None:
     assert "four trials" in trial_view.importance(sweep()).plain  # type: ignore[union-attr]
     table = trial_view.importance(sweep(importances=[Importance(LR.path, 0.75), Importance(DEPTH.path, 0.25)]))
     assert [str(cell) for cell in table.columns[2]._cells] == [" 75%", " 25%"]  # type: ignore[union-attr]
@@ -112,7 +112,7 @@ def test_lines_cross_the_axes_where_the_values_lie() -> None:
     }
 
 
-def test_the_plot_fills_its_room_and_the_chosen_trial_is_over_all() -> None:
+def test_the_plot_fills_its_space_and_the_chosen_trial_is_on_top() -> None:
     view = sweep(trial(0, 1.0, params={LR.path: 1e-5, DEPTH.path: 2}), trial(1, 3.0, params={LR.path: 1e-1}))
     plot = drawn(view, 60, 12, chosen=0)
     lines = plot.split("\n")
@@ -123,11 +123,11 @@ def test_the_plot_fills_its_room_and_the_chosen_trial_is_over_all() -> None:
     bottom = next(line for line in reversed(lines[1:-2]))
     assert ord(bottom.plain[0]) > 0x2800, "the worst place of lr is where trial 0 begins"
     assert any(span.style == TEXT for line in lines[1:-2] for span in line.spans), "drawn in its own ink"
-    assert "begins with the first value" in drawn(sweep(trial(0, None)), 60, 12).plain
+    assert "No trial has a value yet" in drawn(sweep(trial(0, None)), 60, 12).plain
     assert drawn(view, 8, 3).plain == "Too small for the plot."
 
 
-def test_dots_are_where_they_were_put() -> None:
+def test_dots_are_drawn_at_their_coordinates() -> None:
     canvas = Canvas(2, 1)
     canvas.dot(0, 0, RED)
     canvas.dot(3, 3, GREEN)

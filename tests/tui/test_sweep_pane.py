@@ -1,4 +1,4 @@
-"""A sweep in the dashboard, by keys: its tab, its trials' own jobs, what keys then act on, the list without trials."""
+"""A sweep in the dashboard: its tab, the jobs of its trials, targets of keys, the list without trials."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ async def test_only_a_sweep_has_the_tab_of_trials(dashboard: Dashboard, busy: An
         assert tabs.active == "tab-log"
 
 
-async def test_trials_are_ordered_held_and_grow_by_events(
+async def test_trials_are_ordered_and_updated_by_events(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await open_trials(dashboard, pilot, until, swept)
         assert trials_of(dashboard) == ["0", "1", "2"]
         await pilot.press("o")
-        assert trials_of(dashboard) == ["1", "0", "2"]
+        await until(pilot, lambda: trials_of(dashboard) == ["1", "0", "2"])
         await pilot.press("down", "down")
         pane = dashboard.screen.job.trials
         assert pane.chosen.number == 2
@@ -106,17 +106,16 @@ async def test_trials_are_ordered_held_and_grow_by_events(
         assert not any("trial" in note.lower() or "Done" in note for note in toasts(dashboard)), "no toast for a trial"
 
 
-async def test_nothing_is_read_of_a_sweep_that_is_not_looked_at(
-    dashboard: Dashboard, busy: Any, swept: Any, until: Any
-) -> None:
+async def test_a_sweep_whose_tab_is_closed_is_not_read(dashboard: Dashboard, busy: Any, swept: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, swept.id)
-        busy.change(busy.of_trials[2].id, reason="goes on")
-        await pilot.pause()
+        busy.change(busy.of_trials[2].id, reason="continues")
+        busy.change(swept.id, reason="a later event")
+        await until(pilot, lambda: dashboard.screen.job.view.reason == "a later event")
         assert asked(busy, "GET", "/sweep") == 0
 
 
-async def test_enter_opens_the_trials_own_job_and_escape_comes_back(
+async def test_enter_opens_the_job_of_a_trial_and_escape_returns(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -133,7 +132,7 @@ async def test_enter_opens_the_trials_own_job_and_escape_comes_back(
         assert dashboard.screen.query_one("#tabs").active == "tab-trials"
 
 
-async def test_keys_act_on_the_trial_that_is_open_not_on_its_sweep(
+async def test_keys_act_on_the_open_trial_not_on_its_sweep(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -154,7 +153,7 @@ async def test_keys_act_on_the_trial_that_is_open_not_on_its_sweep(
         await until(pilot, lambda: busy.jobs[swept.id].state is State.CANCELLED)
 
 
-async def test_stopping_early_says_what_is_kept_and_asks(
+async def test_stopping_early_asks_and_states_what_is_kept(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -170,7 +169,7 @@ async def test_stopping_early_says_what_is_kept_and_asks(
         await until(pilot, lambda: busy.jobs[swept.id].state is State.STOPPING)
 
 
-async def test_the_table_is_saved_here(
+async def test_the_table_is_saved_locally(
     dashboard: Dashboard, swept: Any, until: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -181,7 +180,7 @@ async def test_the_table_is_saved_here(
         assert (tmp_path / f"sweep-{swept.id[:8]}.csv").read_text() == "0,0.5\n1,0.2\n2,None\n"
 
 
-async def test_the_list_leaves_trials_out_until_they_are_asked_for(
+async def test_the_list_hides_trials_until_they_are_requested(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
@@ -189,9 +188,9 @@ async def test_the_list_leaves_trials_out_until_they_are_asked_for(
         table = dashboard.screen.jobs.table
         assert len(table.rows) == 4
         await until(pilot, lambda: all_jobs(dashboard) == "All 4")
-        busy.change(busy.of_trials[2].id, reason="goes on")
+        busy.change(busy.of_trials[2].id, reason="continues")
         late = busy.add_job(sweep_id=swept.id, trial=3)
-        busy.tell(EventType.JOB, late)
+        busy.publish(EventType.JOB, late)
         await pilot.press("T")
         await until(pilot, lambda: len(table.rows) == 8 and late.id in table.rows)
         await until(pilot, lambda: all_jobs(dashboard) == "All 8")
@@ -218,16 +217,16 @@ async def test_it_fits_small_and_large_terminals(
         assert pane.table.size.height >= 3
 
 
-async def test_what_a_run_uses_is_shown_live(dashboard: Dashboard, busy: Any, until: Any) -> None:
+async def test_resource_usage_of_a_run_is_shown_live(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
         await pilot.press("d")
-        busy.tell(EventType.USAGE, JobUsage(busy.train.id, 150.0, 2**30, None, 3))
-        busy.tell(EventType.USAGE, JobUsage("another", 7.0, 2**20, None, 1))
+        busy.publish(EventType.USAGE, JobUsage(busy.train.id, 150.0, 2**30, None, 3))
+        busy.publish(EventType.USAGE, JobUsage("another", 7.0, 2**20, None, 1))
         await until(pilot, lambda: "150% in 3 processes" in text(dashboard, "#usage"))
         assert "1.0 GiB" in text(dashboard, "#usage")
         assert "gpu" not in text(dashboard, "#usage")
-        busy.tell(EventType.USAGE, JobUsage(busy.train.id, 75.0, 2**31, 2**30, 1))
+        busy.publish(EventType.USAGE, JobUsage(busy.train.id, 75.0, 2**31, 2**30, 1))
         await until(pilot, lambda: "75%" in text(dashboard, "#usage") and "█▅" in text(dashboard, "#usage"))
         busy.change(busy.train.id, state=State.DONE)
         await until(pilot, lambda: not dashboard.screen.query_one("#usage").display)

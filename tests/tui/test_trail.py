@@ -1,4 +1,4 @@
-"""The last minutes of a device, drawn as small bars."""
+"""The last minutes of a device as a sparkline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tui.devices.row import Trails, line
 from tui.devices.sparkline import SPAN_S, Trail
 
 
-def test_each_part_of_the_span_is_the_mean_of_its_readings_and_goes_on_until_the_next() -> None:
+def test_each_part_of_the_span_is_the_mean_of_its_readings_and_holds_until_the_next() -> None:
     trail = Trail()
     for at, share in ((10.0, 0.2), (11.0, 0.4), (100.0, 1.0)):
         trail.add(at, share)
@@ -17,7 +17,7 @@ def test_each_part_of_the_span_is_the_mean_of_its_readings_and_goes_on_until_the
     assert Trail().shares(0.0, 3) == [None, None, None]
 
 
-def test_what_is_older_than_the_span_is_forgotten_but_not_its_last_value() -> None:
+def test_readings_older_than_the_span_are_dropped_except_the_last() -> None:
     trail = Trail()
     for second in range(1000):
         trail.add(float(second), 0.5)

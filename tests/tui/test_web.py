@@ -1,4 +1,4 @@
-"""The dashboard in a browser: who gets past the guard, and that the page then is the dashboard."""
+"""The dashboard in a browser: the guard, and the page behind it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
-async def test_another_host_or_origin_is_refused_with_the_token_too(site: Any, headers: dict[str, str]) -> None:
+async def test_another_host_or_origin_is_rejected_even_with_the_token(site: Any, headers: dict[str, str]) -> None:
     url, session = site
     async with session.get(f"{url}/?token={TOKEN}"):
         pass
@@ -67,13 +67,13 @@ async def test_another_host_or_origin_is_refused_with_the_token_too(site: Any, h
             assert answer.status == 403
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ClientError, match=r"pip install 'taod\[web\]'"):
         serve([], 0)
 
 
-async def test_a_port_that_is_taken_is_said(site: Any) -> None:
+async def test_a_port_in_use_is_reported(site: Any) -> None:
     with pytest.raises(ClientError, match="give another --port"):
         serve([], int(site[0].rpartition(":")[2]))
 

@@ -1,4 +1,4 @@
-"""What is known of one dataset: what it holds, where it lies, what was run on it."""
+"""Details of one dataset: contents, location, upload, check, sample images and classes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, str] | None = None) -> Group:
-    """All of it, a line each; `names` of datasets by id."""
+    """One line for each fact; `names`: dataset names by id."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)
 
@@ -67,7 +67,7 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
     if summary.path:
         row("folder", summary.path)
     if summary.state == "empty":
-        row("", "Nothing in it yet: u uploads an archive or links a folder.", SOFT)
+        row("", "Press u to upload an archive or link a folder.", SOFT)
     if summary.files:
         row("contents", f"{summary.images:,} images in {summary.files:,} files, {format.size(summary.bytes)}")
     if summary.sizes is not None:
@@ -77,9 +77,9 @@ def facts(dataset: Dataset, summary: DatasetSummary | None, names: Mapping[str, 
     if summary.shares:
         row("pixels", review.shares(summary.shares))
     if summary.parent_dataset:
-        row("made from", (names or {}).get(summary.parent_dataset, summary.parent_dataset))
+        row("derived from", (names or {}).get(summary.parent_dataset, summary.parent_dataset))
     if summary.parent_job:
-        row("made by", f"job {summary.parent_job}")
+        row("created by", f"job {summary.parent_job}")
     for warning in summary.warnings:
         row("warning", text(warning), YELLOW)
     if dataset.actions:
@@ -137,7 +137,7 @@ class DatasetDetails(Live, VerticalScroll):
     def show(
         self, dataset: Dataset | None, summary: DatasetSummary | None, names: Mapping[str, str] | None = None
     ) -> None:
-        """Show this one; what was told of another's upload and check goes."""
+        """Show this dataset; the upload and check of another one are cleared."""
         other = dataset is None or dataset.id != self._shown
         self._shown = dataset.id if dataset is not None else None
         if other:
@@ -150,14 +150,14 @@ class DatasetDetails(Live, VerticalScroll):
 
     @delivery
     def uploading(self, progress: UploadProgress | None) -> None:
-        """How far its upload is; None: there is none."""
+        """Progress of its upload; None: no upload."""
         line = self.query_one("#dataset-upload", Static)
         line.display = progress is not None
         line.update(Text("upload        ", style=DIM).append_text(review.upload(progress)) if progress else "")
 
     @delivery
     def report(self, found: DatasetReport | None) -> None:
-        """What its full check found."""
+        """Result or progress of its full check; None: no check."""
         block = self.query_one("#dataset-report", Static)
         block.display = found is not None
         block.update(review.report(found) if found is not None else "")

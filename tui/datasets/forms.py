@@ -1,4 +1,4 @@
-"""How a dataset comes in: its name, kind and files, in one form."""
+"""Forms that create a dataset and give it files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from taod.types.dataset import Dataset, DatasetCreate
 from taod.types.network import NetworkInfo
 from tui.forms.form import Form, Row, choice
 
-WHERE = "a folder is used in place, an archive (.tar, .tar.gz, .zip, …) is uploaded; empty: later"
+WHERE = "a folder is linked, an archive (.tar, .tar.gz, .zip, …) is uploaded; empty: later"
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Where the files of a dataset are to come from."""
+    """Source of a dataset's files."""
 
     dataset_id: str
     name: str
     archive: Path | None
-    """None: linked already, or nothing yet."""
+    """To upload; None: linked already, or no files yet."""
 
 
 class LocalFiles(Suggester):
-    """Goes on with a path as a shell does."""
+    """Completes paths as a shell does."""
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -59,8 +59,8 @@ def _found(where: str) -> tuple[Path, bool]:
     return path, path.is_file()
 
 
-async def bring_in(client: AsyncClient, dataset: Dataset, where: str) -> Files:
-    """Link a folder at once; an archive is for the caller to upload. Raises ClientError, ValueError."""
+async def add_files(client: AsyncClient, dataset: Dataset, where: str) -> Files:
+    """Link a folder; an archive is returned for the caller to upload. Raises ClientError."""
     if not where:
         return Files(dataset.id, dataset.name, None)
     path, is_file = await asyncio.to_thread(_found, where)
@@ -72,7 +72,7 @@ async def bring_in(client: AsyncClient, dataset: Dataset, where: str) -> Files:
 
 
 class NewDataset(Form[Files]):
-    """Makes a dataset. Where its files are refused, nothing of it is left."""
+    """Creates a dataset; deletes it again if its folder cannot be linked."""
 
     YES = "Create"
 
@@ -83,9 +83,9 @@ class NewDataset(Form[Files]):
 
     def rows(self) -> Iterable[Widget]:
         first = "object_detection" if "object_detection" in self._kinds else next(iter(self._kinds), None)
-        yield Row("Name", Input(placeholder="what you call it", id="name", compact=True))
+        yield Row("Name", Input(placeholder="a name of your choice", id="name", compact=True))
         yield Row("Type", choice("type", [(name, name) for name in self._kinds], first, "choose"))
-        yield Row("Format", choice("format", self._formats(first), None, "choose"), "how its labels are written")
+        yield Row("Format", choice("format", self._formats(first), None, "choose"), "file format of its labels")
         yield Row("Files", Input(id="where", suggester=LocalFiles(), compact=True), WHERE)
 
     def _formats(self, kind: str | None) -> list[tuple[str, str]]:
@@ -103,21 +103,21 @@ class NewDataset(Form[Files]):
     async def submit(self) -> Files:
         name, kind, written = self.text("#name"), self.chosen("#type"), self.chosen("#format")
         if not name:
-            raise ValueError("Give it a name.")
+            raise ValueError("Name: enter a name.")
         if not kind or not written:
-            raise ValueError("Choose its type and its format.")
+            raise ValueError("Type and format: choose both.")
         dataset = await self._client.datasets.create(DatasetCreate(type=kind, format=written, name=name))
         try:
-            return await bring_in(self._client, dataset, self.text("#where"))
+            return await add_files(self._client, dataset, self.text("#where"))
         except ClientError:
             await self._client.datasets.delete(dataset.id)
             raise
 
 
-class BringFiles(Form[Files]):
-    """Gives a dataset its files, or other ones."""
+class AddFiles(Form[Files]):
+    """Adds or replaces the files of a dataset."""
 
-    YES = "Upload"
+    YES = "Add files"
 
     def __init__(self, client: AsyncClient, dataset: Dataset) -> None:
         super().__init__(f"Files of {dataset.name}".replace("[", r"\["))
@@ -128,5 +128,5 @@ class BringFiles(Form[Files]):
 
     async def submit(self) -> Files:
         if not self.text("#where"):
-            raise ValueError("Name a folder or an archive.")
-        return await bring_in(self._client, self._dataset, self.text("#where"))
+            raise ValueError("Files: enter the path of a folder or an archive.")
+        return await add_files(self._client, self._dataset, self.text("#where"))

@@ -1,4 +1,4 @@
-"""What the full check of a dataset found, how far an upload is, and figures of boxes and images, in words. Pure."""
+"""Texts for the full check of a dataset, for uploads, and for statistics of boxes and images. Pure."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ INK = {
     CheckState.OUTDATED: YELLOW,
 }
 STAGES = {
-    "receiving": "on its way",
+    "receiving": "uploading",
     "unpacking": "unpacking",
     "checking": "checking",
-    "waiting": "waits for its next part",
-    "failed": "was not taken",
-    "done": "is in",
+    "waiting": "waiting for the next part",
+    "failed": "rejected",
+    "done": "uploaded",
 }
 
 
 def spread(figures: Spread) -> str:
-    """`12 to 480, mostly 96`."""
+    """`12 to 480, median 96`."""
     if figures.least == figures.most:
         return format.number(figures.least)
     ends = f"{format.number(figures.least)} to {format.number(figures.most)}"
-    return f"{ends}, in the middle {format.number(figures.median)}"
+    return f"{ends}, median {format.number(figures.median)}"
 
 
 def boxes(figures: BoxFigures) -> str:
     sides = f"{spread(figures.width)} wide, {spread(figures.height)} high"
-    return f"{figures.boxes:,}: {sides}; an image has {spread(figures.per_image)}"
+    return f"{figures.boxes:,}: {sides}; per image {spread(figures.per_image)}"
 
 
 def sizes(figures: ImageFigures) -> str:
@@ -58,14 +58,14 @@ def sizes(figures: ImageFigures) -> str:
 
 
 def shares(figures: dict[str, float]) -> str:
-    """Which part of the masks' pixels each class has, the largest first."""
+    """Share of the masks' pixels by class, the largest first."""
     ordered = sorted(figures.items(), key=lambda each: -each[1])
-    told = ", ".join(f"{name} {share:.1%}" for name, share in ordered[:SHOWN_CLASSES])
-    return f"{told} and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else told
+    listed = ", ".join(f"{name} {share:.1%}" for name, share in ordered[:SHOWN_CLASSES])
+    return f"{listed} and {len(ordered) - SHOWN_CLASSES} more" if len(ordered) > SHOWN_CLASSES else listed
 
 
 def upload(progress: UploadProgress) -> Text:
-    """How far an upload is, with a bar where its length is known."""
+    """Progress of an upload, with a bar if its length is known."""
     stage = STAGES.get(progress.stage, progress.stage)
     text = Text(no_wrap=True, overflow="ellipsis")
     if progress.total:
@@ -88,11 +88,13 @@ def report(found: DatasetReport) -> Group:
     if found.state in GOING:
         top.append("  ").append_text(format.bar(found.progress, BAR_CELLS, BLUE)).append(f" {found.progress:.0%}")
     parts: list[Text | Table] = [top]
-    if found.message:
+    if found.state is CheckState.NONE:
+        parts.append(Text("Press v to check all files.", style=SOFT))
+    elif found.message:
         clean = found.state is CheckState.DONE and not found.problems
         parts.append(Text("✓ " if clean else "", style=GREEN).append(found.message, style=SOFT))
     if found.items and found.state not in GOING:
-        depth = "images decoded whole" if found.deep else "headers of images read"
+        depth = "images decoded completely" if found.deep else "image headers read"
         took = format.duration(format.seconds_between(found.started_on, found.ended_on, format.now()))
         parts.append(Text(f"{depth}{f' in {took}' if took else ''}", style=DIM))
     if found.first:
@@ -101,7 +103,7 @@ def report(found: DatasetReport) -> Group:
 
 
 def problems(found: DatasetReport) -> Table:
-    """A row for each: where it is, what is wrong, what was expected."""
+    """One row for each problem: location, problem, expected value."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in found.first[:MOST_PROBLEMS]:
         table.add_row(
@@ -116,5 +118,5 @@ def problems(found: DatasetReport) -> Table:
 
 
 def where(problem: DatasetProblem) -> str:
-    """`labels/7.txt:3`; without a line where the whole file is meant."""
+    """`labels/7.txt:3`; without a line for a problem of the whole file."""
     return f"{problem.file}:{problem.line}" if problem.line else problem.file

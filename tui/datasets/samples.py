@@ -27,7 +27,7 @@ MOST_LINES = 12
 
 
 class Samples(Live, Vertical):
-    """A few at a time; asked for only when a dataset has been looked at for a moment."""
+    """Shows a few images at a time; requested only when a dataset stays selected for SETTLE_S."""
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="samples")
@@ -48,7 +48,7 @@ class Samples(Live, Vertical):
 
     @delivery
     def more(self) -> None:
-        """The next ones, then the first again."""
+        """Show the next images; after the last, the first again."""
         if len(self._known) > SHOWN:
             self._first = (self._first + SHOWN) if self._first + SHOWN < len(self._known) else 0
             self._read()
@@ -76,7 +76,7 @@ class Samples(Live, Vertical):
         images = await asyncio.to_thread(lambda: [_opened(each) for each in data])
         last = self._first + len(page)
         title = Text("Images", style=f"bold {SOFT}")
-        title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p shows more", style=f"not bold {DIM}")
+        title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p: next images", style=f"not bold {DIM}")
         cells = [
             Vertical(
                 ImageWidget(image, most_lines=MOST_LINES, classes="sample"),
@@ -90,7 +90,7 @@ class Samples(Live, Vertical):
 
 
 def _opened(data: bytes) -> Image | None:
-    """The image; None where it is none."""
+    """The decoded image; None if it cannot be decoded."""
     try:
         return opened(data)
     except OSError:

@@ -1,4 +1,4 @@
-"""Archives on their way to the daemon: a line with a bar for each, while the page stays usable."""
+"""Uploads of archives in the background: a line with a progress bar for each."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ BAR_CELLS = 30
 
 
 class Uploads(Live, Vertical):
-    """Sends archives, side by side."""
+    """Uploads archives in parallel."""
 
     class Done(Message):
-        """An archive is in; `words` are the daemon's."""
+        """An archive was uploaded; `words`: the daemon's answer."""
 
         def __init__(self, dataset_id: str, name: str, words: str) -> None:
             super().__init__()
             self.dataset_id, self.name, self.words = dataset_id, name, words
 
     class Failed(Message):
-        """An archive was refused, could not be read, or the daemon went away."""
+        """An archive was rejected or could not be read, or the connection was lost."""
 
         def __init__(self, dataset_id: str, name: str, reason: str) -> None:
             super().__init__()
@@ -43,13 +43,13 @@ class Uploads(Live, Vertical):
         super().__init__(id="uploads")
         self._client = client
         self._sending: list[str] = []
-        """Datasets that archives go to from here."""
+        """Datasets that this dashboard uploads to."""
         self._others: dict[str, Static] = {}
-        """Lines of uploads that come from elsewhere, by dataset."""
+        """Lines of the uploads of other clients, by dataset."""
 
     @delivery
-    def told(self, progress: UploadProgress, name: str) -> None:
-        """An upload has come further; one from here has its line already."""
+    def show_progress(self, progress: UploadProgress, name: str) -> None:
+        """Show the progress of an upload; uploads of this dashboard have their own line."""
         over = progress.stage in ("done", "failed")
         line = self._others.get(progress.dataset_id)
         if over or progress.dataset_id in self._sending:
@@ -64,7 +64,7 @@ class Uploads(Live, Vertical):
 
     @delivery
     def send(self, dataset_id: str, name: str, archive: Path) -> None:
-        """Begin with an archive."""
+        """Start to upload an archive."""
         line = Static(Text(f"{name}  starting …", style=SOFT), classes="upload")
         self.mount(line)
         self._send(dataset_id, name, archive, line)

@@ -1,4 +1,4 @@
-"""The devices' part of the screen: a line for each, made once and then told what changed."""
+"""The panel of devices: one row each, created once and then updated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.live import Live, async_delivery
 
 
 class DevicesPanel(Live, VerticalScroll):
-    """Shows devices in the daemon's order."""
+    """Shows the devices in the daemon's order."""
 
     def __init__(self) -> None:
         super().__init__(id="devices", classes="panel")
@@ -30,23 +30,23 @@ class DevicesPanel(Live, VerticalScroll):
 
     @property
     def names(self) -> dict[str, str]:
-        """From the id of each device to its short name."""
+        """Short names by device id."""
         return {device.id: label(device) for device in self._devices}
 
     @async_delivery
     async def show(self, devices: list[Device]) -> None:
-        """Show these devices, and no others. Whoever calls while another's are being mounted comes after them."""
+        """Show these devices and no others. Concurrent calls run one after the other."""
         async with self._one:
             self._devices = devices
             rows = list(self.query(DeviceRow))
             if devices and [row.device.id for row in rows] == [device.id for device in devices]:
                 for row, device in zip(rows, devices, strict=True):
-                    row.tell(device)
+                    row.show_device(device)
             else:
                 await self._mount(devices)
         slots = sum(device.slots for device in devices)
-        held = sum(len(device.leases) for device in devices)
-        self.border_subtitle = f"{held} of {slots} in use" if slots else ""
+        leased = sum(len(device.leases) for device in devices)
+        self.border_subtitle = f"{leased} of {slots} in use" if slots else ""
 
     async def _mount(self, devices: list[Device]) -> None:
         await self.remove_children()
@@ -54,4 +54,4 @@ class DevicesPanel(Live, VerticalScroll):
             longest = max(len(name(device)) for device in devices)
             await self.mount(*(DeviceRow(device, longest) for device in devices))
         else:
-            await self.mount(Static("No devices: every job waits.", id="devices-empty", classes="empty"))
+            await self.mount(Static("No devices: jobs cannot start.", id="devices-empty", classes="empty"))

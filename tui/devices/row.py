@@ -1,4 +1,4 @@
-"""One device in one line: as much of it as the width allows. Pure but for the widget around it."""
+"""One device in one line, as detailed as the width allows."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
 NARROW, WIDE, WIDEST = 90, 110, 150
 MOVE_EVERY_S = 9.0
-"""The lines of bars move on this often when nothing is told."""
+"""The sparklines advance at this interval without new readings."""
 LONG_NAME, SHORT_NAME, SHORTEST_NAME = 30, 16, 10
 LIMIT_C = 90.0
-"""Temperature at which the figure is drawn as being at its limit."""
+"""Temperature from which the value is drawn in red."""
 
 
 def label(device: Device) -> str:
-    """`gpu0`, `cpu1`: how other parts of the screen name it."""
+    """Short name: `gpu0`, `cpu1`."""
     return f"{device.kind.value}{device.index}"
 
 
 class Trails:
-    """What a device's utilisation and memory were in the last minutes."""
+    """Utilisation and memory of a device over the last minutes."""
 
     def __init__(self) -> None:
         self.load, self.memory = Trail(), Trail()
 
     def add(self, device: Device, at: float) -> None:
-        """Take what the device says now."""
+        """Add the current readings."""
         if device.utilisation_percent is not None:
             self.load.add(at, device.utilisation_percent / 100)
         if device.memory_used_bytes is not None and device.memory_total_bytes:
@@ -40,8 +40,7 @@ class Trails:
 
 
 def line(device: Device, width: int, name_cells: int, trails: Trails | None = None, now: float = 0.0) -> Text:
-    """A device's line, `width` cells at most; `name_cells` go to its name at most. With its trails, as far as `now`,
-    it shows how the figures came to be what they are."""
+    """A device's line, `width` cells at most, `name_cells` of them for its name; `trails` up to `now`: sparklines."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append("● " if device.leases else "○ ", style=GREEN if device.leases else DIM)
     text.append(label(device).upper().ljust(6), style=f"bold {TEXT}")
@@ -52,12 +51,12 @@ def line(device: Device, width: int, name_cells: int, trails: Trails | None = No
 
 
 def name(device: Device) -> str:
-    """What the device is called, without what everybody knows."""
+    """Name of the device without the vendor."""
     return device.name.removeprefix("NVIDIA ")
 
 
 def holder(device: Device) -> Text:
-    """Who uses it, or why nobody may."""
+    """The jobs that lease it, or why it cannot be leased."""
     if device.leases:
         text = Text()
         for number, lease in enumerate(device.leases):
@@ -78,7 +77,7 @@ def holder(device: Device) -> Text:
 
 
 def _figures(device: Device, width: int, trails: Trails, now: float) -> Text:
-    """Bars and numbers for what the device can tell; nothing for what it cannot."""
+    """Bars and numbers for the readings that the device has."""
     text, cells = Text(), 20 if width >= WIDEST else 12 if width >= WIDE else 6 if width >= NARROW else 5
     if device.utilisation_percent is not None:
         text.append("util ", style=DIM)
@@ -119,8 +118,8 @@ class DeviceRow(Widget):
     def on_mount(self) -> None:
         self.set_interval(MOVE_EVERY_S, self.refresh)
 
-    def tell(self, device: Device) -> None:
-        """Show newer figures."""
+    def show_device(self, device: Device) -> None:
+        """Show new readings."""
         self._trails.add(device, monotonic())
         self.device = device
         self.refresh()

@@ -1,4 +1,4 @@
-"""The last minutes of a figure, as a line of small bars. Pure."""
+"""The last minutes of a reading as a sparkline. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui import format
 from tui.theme import LINE
 
 SPAN_S = 180.0
-"""So much time a line of bars covers."""
+"""Time that a sparkline covers."""
 MOST_READINGS = 2_000
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -22,7 +22,7 @@ class Trail:
         self._readings: deque[tuple[float, float]] = deque(maxlen=MOST_READINGS)
 
     def add(self, at: float, share: float) -> None:
-        """Take a reading; those that no line shows any more are forgotten, but for one: what was the value since."""
+        """Add a reading. Older ones are dropped, except the last before the span: it is the value at its start."""
         self._readings.append((at, max(0.0, min(1.0, share))))
         while len(self._readings) > 1 and self._readings[1][0] < at - SPAN_S:
             self._readings.popleft()

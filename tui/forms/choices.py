@@ -1,4 +1,4 @@
-"""A list of which several may be chosen; what is not chosen has no mark, so that no colour is needed to tell."""
+"""A list for multiple choices that marks only the chosen ones, so that no colour is needed to see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Choices(SelectionList[T]):
-    """`SelectionList` draws its mark always, and tells by colour alone whether it counts."""
+    """`SelectionList` draws a mark on every line and distinguishes chosen lines by colour only."""
 
     def render_line(self, y: int) -> Strip:
         line = super().render_line(y)

@@ -1,4 +1,4 @@
-"""A form over the screen: labelled fields, the daemon's refusal in words, and a button that does it."""
+"""A modal form: labelled fields, the daemon's error message, and buttons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Row(Live, Vertical):
-    """A field with its label, and a line that says more about it."""
+    """A field with its label and a note below it."""
 
     def __init__(self, label: str, widget: Widget, note: str = "") -> None:
         super().__init__(classes="row")
@@ -44,14 +44,14 @@ class Row(Live, Vertical):
 
 
 class Form(Live, ModalScreen[T | None], Generic[T]):
-    """Dismissed with what `submit` returns, or None. Subclasses give `rows` and `submit`.
+    """Dismissed with the result of `submit`, or None. Subclasses implement `rows` and `submit`.
 
     A ClientError of `submit` is shown in the form, which stays open with all that was typed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", tooltip="Leave without doing anything"),
-        Binding("ctrl+s", "submit", "Do it", tooltip="Do it"),
+        Binding("escape", "leave", "Close", tooltip="Close without saving"),
+        Binding("ctrl+s", "submit", "Submit", tooltip="Submit the form"),
     ]
     YES: ClassVar[str] = "Save"
 
@@ -64,22 +64,25 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
         raise NotImplementedError
 
     async def submit(self) -> T:
-        """Do it. Raises ClientError, or ValueError with a sentence for the user."""
+        """Send the form. Raises ClientError, or ValueError with a message for the user."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue form"):
             with VerticalScroll(classes="rows", can_focus=False):
                 yield from self.rows()
-            yield Static("", id="refusal", markup=False)
+            yield Static("", id="form-error", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button(self.YES, variant="success", id="yes", compact=True)
-                yield Button("Leave", id="no", compact=True)
+                yield Button("Close", id="no", compact=True)
 
     def on_mount(self) -> None:
         dialogue = self.query_one(".dialogue")
-        dialogue.border_title, dialogue.border_subtitle = self._form_title, "ctrl+s does it · escape leaves"
-        self.query_one("#refusal").display = False
+        dialogue.border_title, dialogue.border_subtitle = (
+            self._form_title,
+            f"ctrl+s: {self.YES.lower()} · escape: close",
+        )
+        self.query_one("#form-error").display = False
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
@@ -115,22 +118,22 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
 
     @delivery
     def say(self, trouble: str) -> None:
-        """Show why it cannot be done; nothing hides the line."""
-        line = self.query_one("#refusal", Static)
+        """Show an error in the form; an empty text hides it."""
+        line = self.query_one("#form-error", Static)
         line.update(trouble)
         line.display = bool(trouble)
 
     def text(self, selector: str) -> str:
-        """What is typed in a field."""
+        """Text of a field."""
         return self.query_one(selector, Input).value.strip()
 
     def chosen(self, selector: str) -> Any:
-        """What is chosen in a field; None for nothing."""
+        """Choice of a field; None if nothing is chosen."""
         value = self.query_one(selector, Select).value
         return None if value is Select.NULL else value
 
 
 def choice(id: str, options: Sequence[tuple[str, Any]], value: Any = None, prompt: str = "none") -> Select[Any]:
-    """A field with a list to choose from; `value` None leaves it open."""
+    """A field with a list of options; `value` None: no choice."""
     known = any(option == value for _, option in options)
     return Select(options, value=value if known else Select.NULL, prompt=prompt, id=id, compact=True)

@@ -1,4 +1,4 @@
-"""The values of a metric by class: which metric's, a line over them, and a table with the worst class first. Pure."""
+"""Values of a metric by class: a heading and a table with the worst class first. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ VALUE_CELLS = 8
 
 
 def chosen_classes(metric: str, categories: Sequence[Categorical]) -> Categorical | None:
-    """The chosen metric's values by class where it has them, else those of the first that has; None without any."""
+    """Values by class of the chosen metric, or of the first metric that has some; None without any."""
     known = [each for each in categories if each.category_wise_values]
     return next((each for each in known if each.metric == metric), known[0] if known else None)
 
 
 def worst_first(values: Sequence[CategoryValue]) -> list[CategoryValue]:
-    """Ascending, those without a value last."""
+    """Ascending; classes without a value last."""
     return sorted(values, key=lambda each: (_missing(each), 0.0 if _missing(each) else each.value))
 
 
@@ -33,7 +33,7 @@ def class_head(classes: Categorical) -> Text:
         each.value for each in classes.category_wise_values if each.value is not None and math.isfinite(each.value)
     ]
     text = Text(f"{classes.metric} by class", style=SOFT, no_wrap=True, overflow="ellipsis")
-    text.append(f"  {len(classes.category_wise_values)} classes, the lowest first", style=DIM)
+    text.append(f"  {len(classes.category_wise_values)} classes, lowest first", style=DIM)
     if values:
         text.append("  mean ", style=DIM).append(format.number(sum(values) / len(values)), style=GREEN)
     return text

@@ -1,4 +1,4 @@
-"""The metrics of a job over its epochs, gathered from its result and from the lines that follow. Pure."""
+"""Metrics of a job over its epochs, from its result and later status lines. Pure."""
 
 from __future__ import annotations
 

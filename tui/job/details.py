@@ -1,4 +1,4 @@
-"""Everything else about one job: where it is and why, its run, its history."""
+"""The tab of details: state and reason of a job, its run, its history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME_CELLS = 10
 
 
 def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
-    """State, times, run and history, a line each; what is longer goes on under its own beginning."""
+    """State, times, run and history, one line each; long values wrap below their beginning."""
     view = detail.job
     glyph, colour = GLYPHS[view.state]
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -35,7 +35,7 @@ def facts(detail: JobDetail, device_names: Mapping[str, str]) -> Group:
     if view.sweep_id:
         _row(table, "trial", Text(f"{view.trial} of sweep ", style=TEXT).append(view.sweep_id, style=DIM))
     if view.trials is not None:
-        _row(table, "sweep", Text(f"{view.trials} trials so far; w shows them", style=TEXT))
+        _row(table, "sweep", Text(f"{view.trials} trials so far; press w to see them", style=TEXT))
     if view.parent_id:
         _row(table, "parent", Text(view.parent_id, style=TEXT))
     if detail.children:
@@ -78,19 +78,19 @@ def _times(table: Table, view: JobView) -> None:
 
 
 def _process(table: Table, process: ProcessInfo) -> None:
-    told = []
+    facts = []
     if process.pid is not None:
-        told.append(f"pid {process.pid}")
+        facts.append(f"pid {process.pid}")
     if process.exit_code is not None:
-        told.append(f"exit code {process.exit_code}")
+        facts.append(f"exit code {process.exit_code}")
     if process.cpu_percent is not None:
-        told.append(f"cpu {process.cpu_percent:.0f}%")
+        facts.append(f"cpu {process.cpu_percent:.0f}%")
     if process.rss_bytes is not None:
-        told.append(f"memory {format.size(process.rss_bytes)}")
+        facts.append(f"memory {format.size(process.rss_bytes)}")
     if process.gpu_memory_bytes is not None:
-        told.append(f"gpu memory {format.size(process.gpu_memory_bytes)}")
-    if told:
-        _row(table, "process", Text(", ".join(told), style=TEXT))
+        facts.append(f"gpu memory {format.size(process.gpu_memory_bytes)}")
+    if facts:
+        _row(table, "process", Text(", ".join(facts), style=TEXT))
     if process.command:
         _row(table, "command", Text(shlex.join(process.command), style=GREEN))
     for name, value in process.environment.items():
@@ -109,7 +109,7 @@ def _history(history: list[HistoryEntry]) -> list[Text | Table]:
 
 
 class DetailsPane(Live, VerticalScroll):
-    """Facts, and the history below them."""
+    """Facts about the job, and its history below."""
 
     def __init__(self) -> None:
         super().__init__(id="facts-scroll")
@@ -130,7 +130,7 @@ class DetailsPane(Live, VerticalScroll):
 
     @delivery
     def used(self, usage: JobUsage) -> None:
-        """Another sample of what its run uses."""
+        """Add a sample of the run's resource usage."""
         self._samples.add(usage)
         line = self.query_one("#usage", Static)
         line.update(self._samples.drawn())

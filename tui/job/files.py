@@ -1,4 +1,4 @@
-"""The files that a job has left: a tree with sizes, the one under the cursor to look at, and a key that saves it."""
+"""The tab of artifacts: a tree of files with sizes, a preview, and keys that save files locally."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NAME_CELLS = 44
 
 
 class FilesPane(Live, Horizontal):
-    """Read when it is opened; of a running job, anew each time."""
+    """Reads the list when the tab is opened; for a running job, each time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "save", "Save", tooltip="Save the file here, in the folder that the dashboard was started in"),
-        Binding("S", "save_all", "Save all", show=False, tooltip="Save everything of the job here, as one archive"),
+        Binding("s", "save", "Save", tooltip="Save the file in the folder that the dashboard was started in"),
+        Binding("S", "save_all", "Save all", show=False, tooltip="Save all files of the job as one archive"),
     ]
 
     def __init__(self, client: AsyncClient) -> None:
@@ -50,7 +50,7 @@ class FilesPane(Live, Horizontal):
 
     @delivery
     def show(self, view: JobView | None) -> None:
-        """Another job; its files are read when the tab is opened."""
+        """Show another job; its files are read when the tab is opened."""
         self._view, self._read_for = view, None
         self._files = {}
         self.query_one(OptionList).clear_options()
@@ -58,7 +58,7 @@ class FilesPane(Live, Horizontal):
 
     @delivery
     def opened(self) -> None:
-        """The tab is in front: read the list, unless it is known and stays."""
+        """The tab was opened: read the list, unless it is known and final."""
         view = self._view
         if view is not None and (self._read_for != view.id or not view.state.ended):
             self._read(view.id)
@@ -117,13 +117,13 @@ class FilesPane(Live, Horizontal):
         self.query_one("#file-preview", Static).update(preview(file.path, data, file.size_bytes))
 
     async def _image(self, job_id: str, file: Artifact) -> None:
-        """Drawn with half blocks, which every terminal can."""
+        """Show an image, drawn with half blocks."""
         with tempfile.TemporaryDirectory() as folder:
             path = await self._client.files.download(job_id, file.path, Path(folder) / "image")
             try:
                 image = await asyncio.to_thread(lambda: opened(path.read_bytes()))
             except OSError as error:
-                self._say(f"It is no image that can be read: {error}")
+                self._say(f"The image cannot be decoded: {error}")
                 return
         await self._clear_image()
         self._say(f"{image.width} × {image.height}")
@@ -156,13 +156,13 @@ class FilesPane(Live, Horizontal):
         try:
             await fetching
         except (ClientError, OSError) as error:
-            self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)
+            self.notify(str(error), title="Not saved", severity="error", timeout=10, markup=False)
         else:
             self.notify(str(into), title="Saved", markup=False)
 
 
 def in_order(files: Sequence[Artifact]) -> list[Artifact]:
-    """A folder's own files first, then its folders, each by name."""
+    """The files of a folder first, then its subfolders, each by name."""
 
     def place(file: Artifact) -> list[tuple[bool, str]]:
         *folders, name = PurePosixPath(file.path).parts
@@ -172,7 +172,7 @@ def in_order(files: Sequence[Artifact]) -> list[Artifact]:
 
 
 def listed(files: Sequence[Artifact]) -> list[Option]:
-    """The files as a tree: each folder once, with the size of all that it holds, its files indented below it."""
+    """The files as a tree: each folder once, with its total size, its files indented below it."""
     held: dict[PurePosixPath, int] = {}
     for file in files:
         for folder in PurePosixPath(file.path).parents:

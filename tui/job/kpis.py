@@ -1,4 +1,4 @@
-"""The curves of one job over its epochs, several at once, beside those of other jobs; and values by class."""
+"""The tab of metrics: curves of one job over its epochs, compared with other jobs, and values by class."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tui.theme import BLUE, DIM, GREEN, ORANGE, RED, TEAL, TEXT, YELLOW
 COLOURS = (GREEN, BLUE, ORANGE, TEAL, YELLOW, RED)
 MOST_COMPARED = 5
 DRAW_EVERY_S = 0.2
-"""Curves that grow faster are drawn this often."""
+"""Shortest interval between two drawings of growing curves."""
 CLASSES_AFTER_S = 0.5
-"""So long after an epoch its values by class are read: what else it tells comes meanwhile."""
+"""Delay from the first status line of an epoch to the reading of its values by class."""
 
 
 class KpiPane(Live, Vertical):
-    """Keeps the curves of the selected job, and draws the one that was chosen."""
+    """Keeps the curves of the selected job and draws the chosen metric."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "beside", "Beside", tooltip="Draw the metric beside the others, or no more"),
+        Binding("space", "beside", "Beside", tooltip="Draw the metric together with the others, or remove it"),
     ]
 
     def __init__(self, client: AsyncClient) -> None:
@@ -46,14 +46,14 @@ class KpiPane(Live, Vertical):
         self._job_id: str | None = None
         self._chosen: str | None = None
         self._beside: set[str] = set()
-        """Metrics drawn beside the chosen one."""
+        """Metrics drawn together with the chosen one."""
         self._others: dict[str, Curves] = {}
         """Curves of marked jobs, by id."""
         self._names: dict[str, str] = {}
-        """How the marked jobs are called, by id."""
+        """Names of the marked jobs, by id."""
         self._categories: list[Categorical] = []
         self._drawing = False
-        """Whether what came is going to be drawn."""
+        """Whether a drawing is scheduled."""
         self._class_reads = Refresher(self, self._read_classes, group="classes", delay_s=CLASSES_AFTER_S)
 
     def compose(self) -> ComposeResult:
@@ -72,19 +72,19 @@ class KpiPane(Live, Vertical):
 
     @property
     def chosen(self) -> str | None:
-        """The metric that is drawn."""
+        """The chosen metric."""
         return self._chosen
 
     @delivery
     def clear(self) -> None:
-        """Show nothing: another job is coming."""
+        """Show nothing until the next job is shown."""
         self._job_id, self.curves, self._chosen, self._categories = None, Curves(), None, []
         self._list()
         self._draw()
 
     @delivery
     def show(self, detail: JobDetail) -> None:
-        """Show the curves of a job; the chosen metric stays when it has that too."""
+        """Show the curves of a job; keep the chosen metric if the job has it."""
         self._job_id, self.curves = detail.job.id, Curves.of(detail.job)
         self._categories = detail.job.result.categorical
         self._list()
@@ -92,7 +92,7 @@ class KpiPane(Live, Vertical):
 
     @delivery
     def feed(self, update: StatusUpdate) -> None:
-        """Let the curve grow."""
+        """Add the values of a status line to the curves."""
         curves = self.curves if update.job_id == self._job_id else self._others.get(update.job_id)
         if curves is None or not curves.feed(update):
             return
@@ -109,7 +109,7 @@ class KpiPane(Live, Vertical):
 
     @delivery
     def next_metric(self) -> None:
-        """Draw the next of the metrics."""
+        """Choose the next metric."""
         metrics = self.curves.metrics
         if metrics:
             at = metrics.index(self._chosen) if self._chosen in metrics else -1
@@ -118,7 +118,7 @@ class KpiPane(Live, Vertical):
             self._draw()
 
     def action_beside(self) -> None:
-        """Draw the highlighted metric beside others, or no more."""
+        """Draw the chosen metric together with others, or stop that."""
         if self._chosen is not None:
             self._beside ^= {self._chosen}
             self._list()
@@ -126,7 +126,7 @@ class KpiPane(Live, Vertical):
 
     @delivery
     def compare_with(self, others: Sequence[JobView]) -> None:
-        """Draw the chosen metric of these jobs too."""
+        """Also draw the chosen metric of these jobs."""
         self._read_others([view.id for view in others[:MOST_COMPARED]])
 
     @work(group="others", exclusive=True)
@@ -150,7 +150,7 @@ class KpiPane(Live, Vertical):
         try:
             detail = await self._client.jobs.get(job_id)
         except ClientError:
-            return  # those of the epoch before stay until the next
+            return  # the values of the last epoch stay
         if job_id == self._job_id:
             self._categories = detail.job.result.categorical
             self._draw()
@@ -164,7 +164,7 @@ class KpiPane(Live, Vertical):
 
     @on(OptionList.OptionSelected)
     async def _entered(self, event: OptionList.OptionSelected) -> None:
-        """The list of metrics takes the enter key; elsewhere it zooms, so here too."""
+        """The list of metrics handles the enter key; zoom, as the key does in other tabs."""
         event.stop()
         await self.run_action("screen.zoom")
 
@@ -207,7 +207,7 @@ class KpiPane(Live, Vertical):
             self.query_one("#class-values", Static).update(class_table(classes))
 
     def _lines(self, chosen: str) -> list[Line]:
-        """The chosen metric, those beside it, and the chosen one of the other jobs."""
+        """The chosen metric, the metrics beside it, and the chosen metric of the other jobs."""
         named = [chosen, *(metric for metric in self.curves.metrics if metric in self._beside and metric != chosen)]
         series = [(metric, *self.curves.series(metric)) for metric in named]
         series += [(self._names[job_id], *curves.series(chosen)) for job_id, curves in self._others.items()]
@@ -218,7 +218,7 @@ class KpiPane(Live, Vertical):
         ]
 
     def _head(self, metric: str, lines: Sequence[Line]) -> Text:
-        """One curve with its last and best value; of several, what each colour is."""
+        """For one curve its last and best value; for several, a legend."""
         text = Text(no_wrap=True, overflow="ellipsis")
         if len(lines) > 1:
             for line in lines:

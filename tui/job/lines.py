@@ -9,7 +9,7 @@ ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TAB_CELLS = 4
 OPEN_BYTES = 64 * 1024
-"""So much of a line that has not ended is kept; of a longer one, its beginning."""
+"""Bytes that are kept of an unfinished line; the rest of a longer one is dropped."""
 
 
 class LogLines:
@@ -36,7 +36,7 @@ class LogLines:
         return self._lines[index]
 
     def feed(self, data: bytes) -> int:
-        """Take what follows; returns how many lines this pushed out at the top."""
+        """Append bytes; returns the number of lines dropped at the top."""
         self.end += len(data)
         *whole, rest = data.split(b"\n")
         for piece in whole:
@@ -55,10 +55,10 @@ class LogLines:
         return pushed
 
     def prepend(self, data: bytes, start: int) -> int:
-        """Take what comes before: the bytes from `start` to `self.start`; returns how many lines came in at the top.
+        """Prepend the bytes from `start` to `self.start`; returns the number of lines added at the top.
 
-        Unless it is the file's beginning, the part of a line that it may begin with is left out. What the bound
-        pushes out goes at the bottom, and `end` moves up.
+        A partial first line is skipped, except at the beginning of the file. Lines beyond the limit are dropped at
+        the bottom, and `end` moves up.
         """
         if start > 0:
             cut = data.find(b"\n") + 1  # 0 in an endless line, of which a piece is better than nothing
@@ -94,13 +94,13 @@ class LogLines:
         return self.start + sum(self._sizes[each] for each in range(min(index, len(self._sizes))))
 
     def _shorten_open(self) -> None:
-        """Of an open line keep what a terminal would show, and no more than a bound."""
+        """Keep of an unfinished line what a terminal would show, up to a limit."""
         if len(self._open) > self._longest and (back := self._open.rfind(b"\r", 0, len(self._open) - 1)) > 0:
             del self._open[:back]
         del self._open[OPEN_BYTES:]
 
     def _shown(self, raw: bytes, errors: str = "replace") -> str:
-        """What a terminal would have left of the line."""
+        """The line as a terminal would show it."""
         line = raw.decode("utf-8", errors)
         if "\r" in line:
             parts = [part for part in line.split("\r") if part]

@@ -1,6 +1,6 @@
-"""The log of one job: drawn line by line, followed while the run writes it, read on in both directions.
+"""The tab of the log: drawn line by line, followed while the run writes it, loaded in both directions.
 
-Of a log of any size only a window is held; scrolling and searching move it.
+Only a window of the log is kept in memory; scrolling and searching move it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tui.theme import DIM, GREEN, RED, SURFACE, TEXT, YELLOW
 TAIL_LINES = 1_000
 WINDOW_LINES = 20_000
 PART_BYTES = 256 * 1024
-"""So much is read at once to scroll on."""
+"""Bytes that are read at once while scrolling."""
 NEAR_ROWS = 30
-"""So near to the edge of the window the next part is read."""
+"""Distance from the edge of the window at which the next part is read."""
 TROUBLE = r"\b(?:ERROR|CRITICAL|FATAL|FAILURE|Traceback|[A-Z]\w*Error)\b"
 SETTLE_S = 0.06
-"""How long a job must stay selected before its log is asked for: who runs through the list opens no streams."""
+"""A job must stay selected for this time before its log is requested: moving through the list opens no streams."""
 RETRY_S = 1.0
-"""After this time a log is read on whose connection broke, while the daemon still sends events."""
+"""Delay before a log stream is reopened that broke while the event stream is connected."""
 
 LEVELS = (
     (re.compile(TROUBLE), Style.parse(RED)),
@@ -52,7 +52,7 @@ STAMP = re.compile(r"^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*\s?|^\[?\d\d:\d\d:\
 
 
 def paint(line: str, sought: re.Pattern[str] | None = None) -> list[Segment]:
-    """A line with its time faded, its level's colour, and what is searched for marked."""
+    """A line with a dimmed timestamp, the colour of its level, and marked matches."""
     style = next((style for pattern, style in LEVELS if pattern.search(line)), PLAIN)
     stamp = STAMP.match(line)
     parts = [(line, style)] if stamp is None else [(line[: stamp.end()], FADED), (line[stamp.end() :], style)]
@@ -71,12 +71,12 @@ def _marked(text: str, style: Style, sought: re.Pattern[str]) -> Iterator[Segmen
 
 
 class LogView(Live, ScrollView, can_focus=True):
-    """Follows a log while it is scrolled to the end; stays where the reader scrolled to otherwise."""
+    """Follows a log while it is scrolled to the end; otherwise keeps the scroll position."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search in the whole log"),
-        Binding("n", "next(-1)", "Before", show=False, tooltip="What is searched for, further up"),
-        Binding("N", "next(1)", "After", show=False, tooltip="What is searched for, further down"),
+        Binding("n", "next(-1)", "Before", show=False, tooltip="Match before this one"),
+        Binding("N", "next(1)", "After", show=False, tooltip="Match after this one"),
         Binding("e", "trouble(-1)", "Error", show=False, tooltip="The error before this one"),
         Binding("E", "trouble(1)", "Error after", show=False, tooltip="The error after this one"),
         Binding("home", "beginning", "Beginning", show=False, tooltip="Beginning of the log"),
@@ -84,17 +84,17 @@ class LogView(Live, ScrollView, can_focus=True):
     ]
 
     class Following(Message):
-        """Whether new lines come into view by themselves."""
+        """Whether the view scrolls to new lines."""
 
         def __init__(self, following: bool) -> None:
             super().__init__()
             self.following = following
 
     class SearchAsked(Message):
-        """The reader wants to type what to search for."""
+        """Open the search line."""
 
-    class Told(Message):
-        """How a search goes, in words; empty when there is nothing to say."""
+    class SearchState(Message):
+        """Progress or result of a search; empty when there is none."""
 
         def __init__(self, words: str) -> None:
             super().__init__()
@@ -107,7 +107,7 @@ class LogView(Live, ScrollView, can_focus=True):
         self._job_id: str | None = None
         self._reason = ""
         self._offset = 0
-        """Where the stream is; with a window further up, it is not shown."""
+        """Position of the stream in bytes; beyond the window if the window was moved up."""
         self._job_changed = False
         """Whether the job changed since its log was requested last."""
         self._note = ""
@@ -115,7 +115,7 @@ class LogView(Live, ScrollView, can_focus=True):
         self._widest = 0
         self._sought: re.Pattern[str] | None = None
         self._found: int | None = None
-        """Where in the file what was found last begins its line."""
+        """Byte offset of the line of the last match."""
 
     @property
     def lines(self) -> LogLines:
@@ -127,12 +127,12 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @property
     def _attached(self) -> bool:
-        """Whether the window reaches to where the stream is."""
+        """Whether the window ends at the position of the stream."""
         return self._lines.end == self._offset
 
     @delivery
     def show(self, view: JobView | None) -> None:
-        """Show the log of this job, and stop showing the one before."""
+        """Show the log of this job instead of the last one."""
         self._job_id = view.id if view is not None else None
         self._reason = view.reason if view is not None else ""
         self.workers.cancel_group(self, "part")
@@ -145,7 +145,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @delivery
     def more(self, view: JobView) -> None:
-        """The job went on: follow again where the stream had ended."""
+        """The job changed: follow its log again if the stream has ended."""
         self._reason = view.reason
         if view.id == self._job_id:
             self._job_changed = True
@@ -164,7 +164,7 @@ class LogView(Live, ScrollView, can_focus=True):
     async def _follow(self, job_id: str) -> None:
         await asyncio.sleep(SETTLE_S)
         self._job_changed = True
-        while self._job_changed:  # a job may run again before the stream of its last run has ended
+        while self._job_changed:  # the job may run again before the last stream has ended
             self._job_changed = False
             await self._read(job_id)
 
@@ -189,7 +189,7 @@ class LogView(Live, ScrollView, can_focus=True):
             self.refresh()
 
     def _take(self, data: bytes) -> None:
-        """What the stream brings; it is not shown while the window is further up."""
+        """Add bytes of the stream; they are not shown while the window is further up."""
         attached = self._attached or not len(self._lines)
         self._offset = max(self._offset, self._lines.end) + len(data) if attached else self._offset + len(data)
         if not attached:
@@ -224,7 +224,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @work(group="part", exclusive=True)
     async def _read_before(self) -> None:
-        """The part above the window; what the reader sees stays where it is."""
+        """Load the part above the window; the visible lines stay in place."""
         job_id, lines = self._job_id, self._lines
         begin = max(0, lines.start - PART_BYTES)
         data = await self._part(begin, lines.start)
@@ -237,7 +237,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @work(group="part", exclusive=True)
     async def _read_after(self) -> None:
-        """The part below the window."""
+        """Load the part below the window."""
         job_id, lines = self._job_id, self._lines
         data = await self._part(lines.end, min(self._offset, lines.end + PART_BYTES))
         if job_id != self._job_id or lines is not self._lines or not data:
@@ -256,11 +256,11 @@ class LogView(Live, ScrollView, can_focus=True):
         except NoDaemon:
             return b""
         except ClientError as error:
-            self.post_message(self.Told(f"The log cannot be read: {error.description}"))
+            self.post_message(self.SearchState(f"The log cannot be read: {error.description}"))
             return b""
 
     async def _open_at(self, offset: int) -> None:
-        """Move the window so that it holds this byte of the file."""
+        """Move the window so that it contains this byte of the file."""
         if not self._lines.start <= offset < self._lines.end:
             begin = max(0, offset - PART_BYTES // 2)
             data = await self._part(begin, min(self._offset, begin + PART_BYTES))
@@ -276,7 +276,7 @@ class LogView(Live, ScrollView, can_focus=True):
         self.post_message(self.Following(self.following))
         self.refresh()
 
-    # What the keys ask
+    # Actions of keys
 
     def action_beginning(self) -> None:
         self._go(0)
@@ -299,10 +299,10 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @delivery
     def search(self, words: str) -> None:
-        """Mark these words, in any case, and go to where they stand last; none: stop searching."""
+        """Mark these words, ignoring case, and go to their last match; empty: stop searching."""
         self._sought = re.compile(re.escape(words), re.IGNORECASE) if words else None
         self._found = None
-        self.post_message(self.Told(""))
+        self.post_message(self.SearchState(""))
         self.refresh()
         if words:
             self.action_next(-1)
@@ -318,7 +318,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     @work(group="part", exclusive=True)
     async def _seek(self, pattern: str, direction: int, any_case: bool = True) -> None:
-        """Go to the next line that has it; the whole log is searched, a part at a time."""
+        """Go to the next matching line; the whole log is searched, a part at a time."""
         if self._job_id is None:
             return
         if self._found is not None:
@@ -328,15 +328,15 @@ class LogView(Live, ScrollView, can_focus=True):
         scan = Scan(self._client, self._job_id, pattern, any_case=any_case, size=self._offset)
         try:
             async for state in scan.run(start, direction):
-                self.post_message(self.Told(f"searching, {state:.0%} …"))
+                self.post_message(self.SearchState(f"searching, {state:.0%} …"))
         except ClientError as error:
-            self.post_message(self.Told(f"The log cannot be read: {error.description}"))
+            self.post_message(self.SearchState(f"The log cannot be read: {error.description}"))
             return
         if scan.found is None:
             where = "above" if direction < 0 else "below"
-            self.post_message(self.Told(f"nothing found further {where}"))
+            self.post_message(self.SearchState(f"nothing found further {where}"))
         else:
-            self.post_message(self.Told(""))
+            self.post_message(self.SearchState(""))
             self._found = scan.found
             await self._open_at(scan.found)
 

@@ -1,4 +1,4 @@
-"""The selected job's part of the screen: tabs over its log, its curves, its specification, its files, its details."""
+"""The panel of the selected job: tabs with its log, metrics, specification, files, details and trials."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABS = ("log", "kpis", "spec", "files", "details", "trials")
 
 
 class JobPanel(Live, Vertical):
-    """Shows one job, and goes on showing it as it changes."""
+    """Shows one job and its changes."""
 
     class Failed(Message):
         """The job could not be read."""
@@ -80,7 +80,7 @@ class JobPanel(Live, Vertical):
 
     @delivery
     def show(self, view: JobView | None) -> None:
-        """Show another job, or none."""
+        """Show this job, or none."""
         self.view, self.detail = view, None
         self.trials.clear()
         self._offer_trials()
@@ -100,7 +100,7 @@ class JobPanel(Live, Vertical):
 
     @delivery
     def changed(self, view: JobView) -> None:
-        """Take a change of the job that is shown, or of a trial of it."""
+        """Update the job that is shown, or a trial of it."""
         self.trials.changed(view)
         if self.view is None or view.id != self.view.id:
             return
@@ -117,12 +117,12 @@ class JobPanel(Live, Vertical):
 
     @delivery
     def used(self, usage: JobUsage) -> None:
-        """What the job that is shown uses now."""
+        """Update the resource usage of the job that is shown."""
         if self.view is not None and usage.job_id == self.view.id:
             self.query_one(DetailsPane).used(usage)
 
     def _offer_trials(self) -> None:
-        """The tab of trials is there for sweeps only."""
+        """Show the tab of trials for sweeps only."""
         tabs = self.query_one("#tabs", TabbedContent)
         if self.view is not None and self.view.trials is not None:
             tabs.show_tab("tab-trials")
@@ -138,13 +138,13 @@ class JobPanel(Live, Vertical):
 
     @delivery
     def open(self, tab: str) -> None:
-        """Bring a tab to the front and give it the keys."""
+        """Open a tab and focus it."""
         self.query_one("#tabs", TabbedContent).active = f"tab-{tab}"
         self.focus_tab()
 
     @delivery
     def focus_tab(self) -> None:
-        """Give the keys to the tab in front."""
+        """Focus the open tab."""
         target = {
             "tab-log": "#log-view",
             "tab-kpis": "#metrics",
@@ -187,7 +187,7 @@ class JobPanel(Live, Vertical):
 
     @delivery
     def compare_with(self, others: list[JobView]) -> None:
-        """Marked jobs, whose curves and specifications are shown beside this one's."""
+        """Compare with these marked jobs."""
         self.others = others
         if self.detail is not None:
             self.query_one(SpecPane).show(self.detail, others)
@@ -201,8 +201,8 @@ class JobPanel(Live, Vertical):
         event.stop()
         self.query_one(SearchLine).ask()
 
-    @on(LogView.Told)
-    def _search_told(self, event: LogView.Told) -> None:
+    @on(LogView.SearchState)
+    def _search_state(self, event: LogView.SearchState) -> None:
         event.stop()
         self.query_one(SearchLine).say(event.words)
 
@@ -218,7 +218,7 @@ class JobPanel(Live, Vertical):
         self._title()
 
     def _title(self) -> None:
-        """What it is in the frame above; how it stands in the frame below."""
+        """Draw the name of the job in the upper border and its state in the lower one."""
         view = self.view
         if view is None:
             self.border_title, self.border_subtitle = "Job", ""
@@ -226,11 +226,11 @@ class JobPanel(Live, Vertical):
         what = f"trial {view.trial}" if view.sweep_id is not None else view.action
         self.border_title = f"{what} {format.short(view.id)} · {_plain(view.owner_name)} · {view.network}"
         glyph, colour = GLYPHS[view.state]
-        scrolled = "" if self.log_view.following else "[$warning]scrolled up, end follows again[/] · "
+        scrolled = "" if self.log_view.following else "[$warning]scrolled up, press end to follow[/] · "
         reason = f" [$soft]{_plain(view.reason)}[/]" if view.reason else ""
         self.border_subtitle = f"{scrolled}[{colour}]{glyph} {view.state.value}[/]{reason}"
 
 
 def _plain(words: str) -> str:
-    """Text that is no markup."""
+    """Text with its markup escaped."""
     return words.replace("[", r"\[")

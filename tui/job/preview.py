@@ -1,4 +1,4 @@
-"""The beginning of a file as something to look at, by what its name and bytes say it is. Pure."""
+"""Previews of files by name and contents. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.job.tree import tree
 from tui.theme import DIM, SOFT, TEXT
 
 TEXT_BYTES = 64 * 1024
-"""So much of a file is read to be looked at."""
+"""Bytes of a file that are read for its preview."""
 IMAGE_BYTES = 20 * 1024 * 1024
 """Larger images are only saved."""
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
@@ -30,7 +30,7 @@ def preview(path: str, data: bytes, size: int) -> RenderableType:
     """`data` is the file's beginning, `size` all of it."""
     whole = len(data) >= size
     if b"\0" in data[:4096]:
-        return Text("No text: it can only be saved.", style=DIM)
+        return Text("Binary file: no preview.", style=DIM)
     text = data.decode("utf-8", "replace")
     suffix = PurePosixPath(path).suffix.lower()
     if suffix == ".csv":
@@ -47,14 +47,14 @@ def preview(path: str, data: bytes, size: int) -> RenderableType:
         if isinstance(document, list):
             return tree({"": document})
     shown = Text(text, style=TEXT)
-    return shown if whole else shown.append("\n… save it to see the rest", style=DIM)
+    return shown if whole else shown.append("\n… save the file to see the rest", style=DIM)
 
 
 def _table(text: str) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=f"bold {SOFT}")
     rows = list(csv.reader(io.StringIO(text)))[: MOST_ROWS + 1]
     if not rows:
-        return Text("It is empty.", style=DIM)
+        return Text("Empty file.", style=DIM)
     for name in rows[0]:
         table.add_column(name)
     for row in rows[1:]:

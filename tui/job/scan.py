@@ -1,4 +1,4 @@
-"""A search through a whole log on the daemon's machine, a part at a time, in either direction."""
+"""Searches a whole log, one part at a time, in either direction."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from taod.client import AsyncClient
 
 SCAN_BYTES = 4 * 1024 * 1024
 OVERLAP_BYTES = 4 * 1024
-"""Parts overlap by so much, so that a line on their border is seen whole."""
+"""Overlap of parts, so that a line on their border is searched whole."""
 
 
 class Scan:
-    """Looks for a pattern in lines; `found` is where in the file a line begins that has it."""
+    """Searches for a pattern; `found`: byte offset of the line of the match."""
 
     def __init__(self, client: AsyncClient, job_id: str, pattern: str, *, any_case: bool, size: int) -> None:
         self._client, self._job_id, self._size = client, job_id, size
@@ -21,7 +21,7 @@ class Scan:
         self.found: int | None = None
 
     async def run(self, start: int, direction: int) -> AsyncIterator[float]:
-        """Search from the line before (-1) or after (1) the one that begins at `start`; tells how much is done.
+        """Search from the line before (-1) or after (1) the one at `start`; yields the fraction searched.
 
         Raises ClientError.
         """

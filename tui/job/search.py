@@ -1,4 +1,4 @@
-"""The line below a log: what is searched for, and how the search goes."""
+"""The search line below a log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tui.live import Live, delivery
 
 
 class SearchLine(Live, Horizontal):
-    """Hidden until it is asked for, and again when it is left with nothing typed."""
+    """Hidden until it is opened, and when it is left empty."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", tooltip="Stop searching")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", tooltip="Stop searching")]
 
     class Wanted(Message):
-        """Search for these words; none: no more."""
+        """Search for these words; empty: stop searching."""
 
         def __init__(self, words: str) -> None:
             super().__init__()
@@ -37,13 +37,13 @@ class SearchLine(Live, Horizontal):
 
     @delivery
     def ask(self) -> None:
-        """Let the reader type."""
+        """Open the line and focus it."""
         self.display = True
         self.query_one(Input).focus()
 
     @delivery
     def say(self, words: str) -> None:
-        """Tell how the search goes."""
+        """Show the progress or result of the search."""
         self.display = self.display or bool(words)
         self.query_one("#search-state", Static).update(words)
         if not words and not self.query_one(Input).value and not self.query_one(Input).has_focus:

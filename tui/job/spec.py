@@ -1,4 +1,4 @@
-"""A job's specification: as a tree, as YAML, or as what differs from the default or from another job's."""
+"""The tab of the specification: as a tree, as YAML, or compared with the default or another job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {"tree": "specification", "yaml": "as YAML", "default": "against the de
 
 
 def flat(document: Document, path: str = "") -> dict[str, Any]:
-    """Values by dotted path; groups are taken apart, lists are not."""
+    """Values by dotted path; groups are flattened, lists are not."""
     values: dict[str, Any] = {}
     for name, value in document.items():
         at = f"{path}.{name}" if path else str(name)
@@ -40,7 +40,7 @@ def flat(document: Document, path: str = "") -> dict[str, Any]:
 
 
 def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
-    """Path, value here, value there, of each parameter that is not the same; MISSING where there is none."""
+    """Path and both values of each parameter that differs; MISSING for an absent value."""
     here, there = flat(one), flat(other)
     paths = [*here, *(path for path in there if path not in here)]
     pairs = ((path, here.get(path, MISSING), there.get(path, MISSING)) for path in paths)
@@ -51,7 +51,7 @@ def compared(one: Document, other: Document, name: str) -> RenderableType:
     """The differences as a table."""
     rows = differences(one, other)
     if not rows:
-        return Text("Nothing differs.", style=DIM)
+        return Text("No differences.", style=DIM)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=f"bold {SOFT}")
     for title in ("parameter", "this job", name):
         table.add_column(title, overflow="fold")
@@ -65,7 +65,7 @@ def _value(value: Any, colour: str) -> Text:
 
 
 class SpecPane(Live, VerticalScroll):
-    """`v` goes through the ways to look at it."""
+    """Shows the specification in one of several views; `v` shows the next."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "way", "View", tooltip="As a tree, as YAML, against the default, against a marked job"),
@@ -89,7 +89,7 @@ class SpecPane(Live, VerticalScroll):
 
     @delivery
     def show(self, detail: JobDetail, others: list[JobView]) -> None:
-        """`others` are marked jobs, to compare with."""
+        """`others`: marked jobs to compare with."""
         self._detail, self._others = detail, [view for view in others if view.id != detail.job.id]
         self._draw()
 
@@ -104,13 +104,13 @@ class SpecPane(Live, VerticalScroll):
         if detail is None:
             return
         name = f"{self._others[0].action} {format.short(self._others[0].id)}" if self._others else "a marked job"
-        way = Text(TITLES[self.way].format(name), style=f"bold {SOFT}").append("   v shows it otherwise", style=DIM)
+        way = Text(TITLES[self.way].format(name), style=f"bold {SOFT}").append("   v: next view", style=DIM)
         self.query_one("#spec-way", Static).update(way)
         self.query_one("#spec-text", Static).update(await self._text(detail, name))
 
     async def _text(self, detail: JobDetail, name: str) -> RenderableType:
         if not detail.spec:
-            return Text("It has none.", style=DIM)
+            return Text("This job has no specification.", style=DIM)
         if self.way == "yaml":
             import yaml
 

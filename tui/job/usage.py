@@ -1,4 +1,4 @@
-"""What a run uses, sample by sample: figures and a short curve of each. Pure."""
+"""Resource usage of a run: current values with short curves. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = "▁▂▃▄▅▆▇█"
 
 
 class Samples:
-    """The last ones of one job."""
+    """The last samples of one job."""
 
     def __init__(self) -> None:
         self._kept: deque[JobUsage] = deque(maxlen=KEPT)
@@ -26,7 +26,7 @@ class Samples:
         self._kept.append(usage)
 
     def drawn(self) -> Table:
-        """A line for each figure that can be told."""
+        """One line for each value that was measured."""
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=10)
         if not self._kept:
@@ -48,7 +48,7 @@ class Samples:
 
 
 def curve(values: Sequence[float]) -> str:
-    """A sign for each value, as high as it is against the greatest."""
+    """One character for each value, its height relative to the largest."""
     most = max(values)
     if most <= 0:
         return STEPS[0] * len(values)

@@ -1,4 +1,4 @@
-"""The row above the table: one chip for each status with its count, and the text filter."""
+"""The filters above the table of jobs: one chip for each status with its count, and a text filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHOICES: tuple[Status | None, ...] = (None, Status.PENDING, Status.RUNNING, Stat
 
 
 class Chip(Static):
-    """One status; clicked, it becomes the filter."""
+    """One status; a click makes it the filter."""
 
     class Chosen(Message):
         def __init__(self, status: Status | None) -> None:
@@ -39,7 +39,7 @@ class Chip(Static):
 
 
 class FilterBar(Live, Horizontal):
-    """Tells its owner which filter the user wants."""
+    """Posts the filter that the user chose."""
 
     class Changed(Message):
         def __init__(self, wanted: Filter) -> None:
@@ -47,13 +47,13 @@ class FilterBar(Live, Horizontal):
             self.filter = wanted
 
     class Left(Message):
-        """The user is done with typing."""
+        """The user finished typing."""
 
     def __init__(self) -> None:
         super().__init__(id="filters")
         self._status: Status | None = None
         self.trials = False
-        """Whether trials of sweeps are let through."""
+        """Whether trials of sweeps are listed."""
 
     def compose(self) -> ComposeResult:
         for status in CHOICES:
@@ -76,30 +76,30 @@ class FilterBar(Live, Horizontal):
 
     @delivery
     def choose(self, status: Status | None) -> None:
-        """Filter by a status; None lets all through."""
+        """Filter by a status; None: all."""
         self._status = status
         self._mark()
-        self._tell()
+        self._publish()
 
     @delivery
     def toggle_trials(self) -> None:
-        """Let trials of sweeps through, or no more."""
+        """List trials of sweeps, or hide them."""
         self.trials = not self.trials
-        self._tell()
+        self._publish()
 
     @delivery
     def start_typing(self) -> None:
-        """Give the keys to the text, at once: the next may be here already."""
+        """Focus the text filter immediately: further keys may be queued already."""
         self.screen.set_focus(self.input)
 
     @delivery
     def reset(self) -> None:
-        """Let everything through."""
+        """Clear the filter."""
         self._status = None
         self._mark()
         with self.prevent(Input.Changed):
             self.input.value = ""
-        self._tell()
+        self._publish()
 
     @on(Chip.Chosen)
     def _clicked(self, event: Chip.Chosen) -> None:
@@ -109,14 +109,14 @@ class FilterBar(Live, Horizontal):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
-        self._tell()
+        self._publish()
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
         self.post_message(self.Left())
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self.post_message(self.Changed(Filter(self._status, self.input.value.strip(), self.trials)))
 
     def _mark(self) -> None:

@@ -11,7 +11,7 @@ from tui import format
 
 RUNNING = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 NAMED = 3
-"""So many jobs a question names; of more it tells the number."""
+"""A question names at most this many jobs; for more it gives their number."""
 
 REQUESTS: dict[str, JobRequest | None] = {
     "cancel": JobRequest.CANCEL,
@@ -55,15 +55,15 @@ def named(views: Sequence[JobView]) -> str:
 
 
 def cancel_question(views: Sequence[JobView], waiting: int) -> tuple[str, str]:
-    """The question, and what follows from a yes. `waiting` further jobs wait for these."""
-    told = [_end_of(views[0])] if len(views) == 1 else _ends_of(views)
+    """The question and its consequence. `waiting`: number of further jobs that wait for these."""
+    parts = [_end_of(views[0])] if len(views) == 1 else _ends_of(views)
     if waiting:
-        told.append("1 job that waits for it ends too" if waiting == 1 else f"{waiting} jobs that wait for it end too")
-    return f"Cancel {named(views)}?", ". ".join(told) + "."
+        parts.append("1 job that waits for it ends too" if waiting == 1 else f"{waiting} jobs that wait for it end too")
+    return f"Cancel {named(views)}?", ". ".join(parts) + "."
 
 
 def delete_question(views: Sequence[JobView]) -> tuple[str, str]:
-    """The question, and what follows from a yes."""
+    """The question and its consequence."""
     whose = "Its" if len(views) == 1 else "Their"
     lost = "log, metrics, checkpoints and results are removed from the disk"
     return f"Delete {named(views)}?", f"{whose} {lost}. This cannot be undone."
@@ -84,11 +84,11 @@ def _ends_of(views: Sequence[JobView]) -> list[str]:
     run = sum(view.state in RUNNING for view in views)
     paused = sum(view.state is State.PAUSED for view in views)
     rest = len(views) - run - paused
-    told = []
+    parts = []
     if run:
-        told.append(f"{run} of them {'runs' if run == 1 else 'run'}; what is written so far is kept")
+        parts.append(f"{run} of them {'runs' if run == 1 else 'run'}; what is written so far is kept")
     if paused:
-        told.append(f"{paused} {'is' if paused == 1 else 'are'} paused")
+        parts.append(f"{paused} {'is' if paused == 1 else 'are'} paused")
     if rest:
-        told.append(f"{rest} {'has' if rest == 1 else 'have'} not started")
-    return told
+        parts.append(f"{rest} {'has' if rest == 1 else 'have'} not started")
+    return parts

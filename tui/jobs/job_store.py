@@ -1,4 +1,4 @@
-"""What the dashboard knows of jobs, and which of them the filter lets through. Knows no screen and no HTTP."""
+"""The jobs that the dashboard knows, and the filter on them. Imports no widgets and no client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.job.curves import falls
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the list shows; the same two conditions that the daemon is asked with."""
+    """Conditions on the listed jobs; the same as in the request to the daemon."""
 
     status: Status | None = None
     text: str = ""
@@ -40,7 +40,7 @@ class Book:
     filter: Filter = Filter()
     views: dict[str, JobView] = field(default_factory=dict)
     total: int = 0
-    """How many the daemon has for this filter; the list may hold fewer."""
+    """Number of jobs that match at the daemon; fewer may be loaded."""
     trends: dict[str, int] = field(default_factory=dict)
     """By job, whether its metric got better (1) or worse (-1) when it last changed."""
     _oldest: tuple[str, str] | None = None
@@ -52,12 +52,12 @@ class Book:
         self._oldest = min(((view.created_on, view.id) for view in self.views.values()), default=None)
 
     def newer(self, view: JobView) -> bool:
-        """Whether `view` says something that the book does not know yet: answers and events may overtake each other."""
+        """Whether `view` is not older than the known one: answers and events may arrive out of order."""
         known = self.views.get(view.id)
         return known is None or view.last_modified >= known.last_modified
 
     def take(self, view: JobView) -> None:
-        """Know this of the job from now on."""
+        """Store this view of the job."""
         before = self.views.get(view.id)
         self.views[view.id] = view
         if before is None:
@@ -69,7 +69,7 @@ class Book:
             self.trends[view.id] = -better if falls(view.metric or "") else better
 
     def forget(self, job_id: str) -> None:
-        """The job is not in the list any more."""
+        """Remove the job."""
         self.views.pop(job_id, None)
         self.trends.pop(job_id, None)
         if self._oldest is not None and self._oldest[1] == job_id:
@@ -80,7 +80,7 @@ class Book:
         return self._oldest[0] if self._oldest is not None else ""
 
     def belongs(self, view: JobView) -> bool:
-        """Whether a job that an event tells of has its place among those loaded, not further down."""
+        """Whether the job of an event is among the loaded jobs in the list's order, not further down."""
         if not self.filter.matches(view):
             return False
         complete = len(self.views) >= self.total

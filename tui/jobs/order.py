@@ -1,4 +1,4 @@
-"""In which order the list shows its jobs, and under which headings. Pure."""
+"""Order and grouping of the list of jobs. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS: dict[str, tuple[Callable[[JobView], Any], bool]] = {
     "value": (_metric, True),
     "device": (lambda view: (not view.devices, view.devices), False),
 }
-"""By column: what it is ordered by, and whether the largest comes first at the first asking."""
+"""By column: sort key, and whether the largest comes first."""
 NAMES = {
     "age": "age", "word": "state", "action": "action", "model": "model", "network": "network",
     "progress": "progress", "value": "metric", "device": "device",

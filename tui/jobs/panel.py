@@ -1,4 +1,4 @@
-"""The jobs' part of the screen: filters, table, and what is said when there is nothing to show."""
+"""The panel of jobs: filters, table, and a text when the list is empty."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tui.live import Live, delivery
 
 PAGE_JOBS = 200
 REST_JOBS = 2_000
-"""So many are read at once on the way to the last of all."""
+"""Jobs that are read at once on the way to the last."""
 TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
 NO_JOBS = (
@@ -35,17 +35,17 @@ NO_JOBS = (
 
 
 class JobsPanel(Live, Vertical):
-    """Keeps the list true: first a page of the API, then every event; more pages as the reader scrolls."""
+    """Keeps the list current: a page of the API, then every event; more pages as the user scrolls."""
 
     class Selected(Message):
-        """Another job is under the cursor, or none."""
+        """Another job was selected, or none."""
 
         def __init__(self, view: JobView | None) -> None:
             super().__init__()
             self.view = view
 
     class Opened(Message):
-        """The reader wants to see more of the selected job."""
+        """The user opened the selected job."""
 
     class Failed(Message):
         """A page could not be read."""
@@ -58,7 +58,7 @@ class JobsPanel(Live, Vertical):
         super().__init__(id="jobs", classes="panel")
         self._client = client
         self.book = Book()
-        self._told: str | None = None
+        self._published: str | None = None
         self._expected: str | None = None
         self._connected = False
 
@@ -87,19 +87,19 @@ class JobsPanel(Live, Vertical):
 
     @property
     def marked(self) -> set[str]:
-        """Ids of the jobs that were marked and are in the list."""
+        """Ids of the marked jobs in the list."""
         return self.table.marked & self.book.views.keys()
 
     @property
     def targets(self) -> list[JobView]:
-        """What keys act on: the marked jobs in the list's order, or else the selected one."""
+        """Jobs that keys act on: the marked ones in the order of the list, otherwise the selected one."""
         if marked := self.marked:
             return [view for view in self.book.views.values() if view.id in marked]
         return [self.selected] if self.selected is not None else []
 
     @delivery
     def mark(self) -> None:
-        """Mark the selected job, or take its mark away; the cursor goes on to the next."""
+        """Mark or unmark the selected job, and move the cursor to the next."""
         if (job_id := self.table.selected_id) is not None:
             self.table.mark(self.marked ^ {job_id})
             self.table.action_cursor_down()
@@ -107,18 +107,18 @@ class JobsPanel(Live, Vertical):
 
     @delivery
     def mark_all(self) -> None:
-        """Mark all that are loaded."""
+        """Mark all loaded jobs."""
         self.table.mark(set(self.book.views))
         self._show()
 
     @delivery
     def unmark(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         self.table.mark(set())
         self._show()
 
     async def fetch(self) -> tuple[Filter, Page[JobView]]:
-        """Read as many jobs as are shown: what was asked for, and the answer. Raises ClientError."""
+        """Read as many jobs as are shown; returns the filter of the request, and the answer. Raises ClientError."""
         asked = self.book.filter
         page = await self._client.jobs.list(
             status=asked.status,
@@ -131,7 +131,7 @@ class JobsPanel(Live, Vertical):
 
     @delivery
     def take(self, asked: Filter, page: Page[JobView]) -> None:
-        """Show the jobs of an answer, and forget those that are not there any more."""
+        """Show the jobs of an answer and remove all others."""
         if asked is not self.book.filter:
             return
         self._connected = True
@@ -146,7 +146,7 @@ class JobsPanel(Live, Vertical):
 
     @delivery
     def changed(self, view: JobView) -> JobView | None:
-        """Take a job from an event; returns what was known of it before."""
+        """Update a job from an event; returns its last known view."""
         before = self.book.views.get(view.id)
         if not self.book.newer(view):
             return before
@@ -161,7 +161,7 @@ class JobsPanel(Live, Vertical):
 
     @delivery
     def go_to(self, job_id: str) -> None:
-        """Select a job; one that is not in the list yet, when it comes."""
+        """Select a job, now or when it is added to the list."""
         self._expected = job_id
         self._meet()
 
@@ -220,7 +220,7 @@ class JobsPanel(Live, Vertical):
 
     @work(group="page", exclusive=True)
     async def _read_on(self, whole: bool) -> None:
-        """The next page, or all that are left: then the cursor goes to the last."""
+        """Read the next page; `whole`: all pages, and move the cursor to the last job."""
         asked = self.book.filter
         while len(self.book.views) < self.book.total:
             try:
@@ -247,7 +247,7 @@ class JobsPanel(Live, Vertical):
     # Order
 
     def order_by(self, column: str) -> None:
-        """Order the list by a column; by it already: turn it around."""
+        """Order the list by a column, or reverse the order if it is ordered by it already."""
         self._order(self.table.order.by(column))
 
     def order_by_next(self) -> None:
@@ -255,11 +255,11 @@ class JobsPanel(Live, Vertical):
         self._order(self.table.order.after(self.table.columns))
 
     def turn_around(self) -> None:
-        """Turn the list's order around."""
+        """Reverse the order of the list."""
         self._order(self.table.order.by(self.table.order.column))
 
     def regroup(self) -> None:
-        """Put the jobs of each model or dataset together, or no more."""
+        """Group the jobs by model or dataset, or stop grouping."""
         self._order(self.table.order.regrouped())
 
     def _order(self, order: Order) -> None:
@@ -275,19 +275,19 @@ class JobsPanel(Live, Vertical):
     @on(JobsTable.Moved)
     def _moved(self, event: JobsTable.Moved) -> None:
         event.stop()
-        self._tell()
+        self._publish_selection()
 
     @on(JobsTable.Opened)
     def _entered(self, event: JobsTable.Opened) -> None:
         event.stop()
         self.post_message(self.Opened())
 
-    def _tell(self) -> None:
-        """Say which job is selected, once for each."""
+    def _publish_selection(self) -> None:
+        """Post the selected job, once for each change."""
         view = self.selected
         job_id = view.id if view is not None else None
-        if job_id != self._told:
-            self._told = job_id
+        if job_id != self._published:
+            self._published = job_id
             self.post_message(self.Selected(view))
 
     def _put(self, views: list[JobView]) -> None:
@@ -304,7 +304,7 @@ class JobsPanel(Live, Vertical):
         self.table.drop(job_ids)
 
     def _show(self, trouble: str = "") -> None:
-        """Table or words, and the numbers in the frame."""
+        """Draw the table or the text for an empty list, and the numbers in the border."""
         shown, total = len(self.book.views), self.book.total
         self.table.display = bool(shown)
         empty = self.query_one("#jobs-empty", Static)
@@ -315,15 +315,15 @@ class JobsPanel(Live, Vertical):
         if shown and not self.table.order.natural:
             counted = f"{self._ordered(all_loaded=total <= shown)} · {counted}"
         self.border_subtitle = f"[$warning]{len(self.marked)} marked[/] · {counted}" if self.marked else counted
-        self._tell()
+        self._publish_selection()
 
     def _ordered(self, *, all_loaded: bool) -> str:
-        """In which order the list is; the daemon orders by date alone, so only what is loaded can be in another."""
+        """Description of the order. The daemon orders by date only, so other orders apply to the loaded jobs."""
         order = self.table.order
         by = NAMES[order.column] if order.column != "age" or order.turned else ""
         words = " by ".join(part for part in ("grouped" if order.grouped else "", by) if part)
         words = words if order.grouped else f"by {words}"
-        return words if all_loaded else f"{words}: of those loaded, [$primary]end[/] loads all"
+        return words if all_loaded else f"{words} (loaded jobs only; [$primary]end[/] loads all)"
 
     def _emptiness(self) -> str:
         if not self._connected:

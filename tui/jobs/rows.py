@@ -103,7 +103,7 @@ def remaining(view: JobView) -> str:
 
 
 def progress(view: JobView, now: datetime, width: int) -> Text:
-    """A bar while epochs go by; else why the job is where it is."""
+    """A bar of epochs while the job runs; otherwise the reason of its state."""
     state, result = view.state, view.result
     if state in (State.RUNNING, State.STOPPING):
         if result.max_epoch:

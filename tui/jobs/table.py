@@ -1,4 +1,4 @@
-"""The table of jobs, drawn line by line: only rows that are on the screen cost anything, however many are loaded."""
+"""The table of jobs, drawn line by line: the cost depends on the visible rows, not on the loaded ones."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tui.theme import DIM, GREEN, SOFT, TEXT
 
 NEAR_END_ROWS = 20
 REARRANGE_S = 0.3
-"""An order that changes with the jobs is made anew this often at most."""
+"""Shortest interval between two sortings after jobs changed."""
 KEPT_STRIPS = 400
 
 
 class JobsTable(Live, ScrollView, can_focus=True):
-    """Draws jobs; which ones, its owner decides. The cursor belongs to a job, wherever its row goes."""
+    """Draws the jobs that its owner gives it. The cursor stays on its job when rows move."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"jobs--cursor", "jobs--head"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Zoom", tooltip="Give the selected job the whole screen"),
+        Binding("enter", "open", "Zoom", tooltip="Show the selected job on the whole screen"),
         Binding("up", "cursor_up", "Up", show=False),
         Binding("down", "cursor_down", "Down", show=False),
         Binding("pageup", "page_up", "Page up", show=False),
@@ -46,10 +46,10 @@ class JobsTable(Live, ScrollView, can_focus=True):
         """Another job is under the cursor, or none."""
 
     class Opened(Message):
-        """The reader wants to see more of the selected job."""
+        """The user opened the selected job."""
 
     class NearEnd(Message):
-        """The reader comes to the end of what is loaded; `whole`: and wants the last of all."""
+        """The user is near the end of the loaded jobs; `whole`: and wants the last job of all."""
 
         def __init__(self, whole: bool = False) -> None:
             super().__init__()
@@ -76,14 +76,14 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self._cursor: str | None = None
         self._layout: list[rows.Column] = []
         self._strips: dict[str, tuple[object, Strip]] = {}
-        """By job, what its line was drawn from beside the job itself, and the line."""
+        """By job: the inputs of its line other than the job itself, and the line."""
         self._rearranging = False
 
-    # What is shown
+    # Contents
 
     @property
     def rows(self) -> list[str]:
-        """Ids of the jobs, as they follow each other."""
+        """Ids of the jobs from top to bottom."""
         return [row for row in self._rows if isinstance(row, str)]
 
     @property
@@ -105,11 +105,11 @@ class JobsTable(Live, ScrollView, can_focus=True):
         return len(self._rows)
 
     def row_of(self, job_id: str) -> int:
-        """Where a job stands. Raises KeyError for one that is not here."""
+        """Row of a job. Raises KeyError for a job that is not listed."""
         return self._places[job_id]
 
     def cell(self, job_id: str, column: str) -> Text:
-        """What a job's row says in a column. Raises KeyError where there is no such job or column."""
+        """Text of a cell. Raises KeyError for an unknown job or column."""
         return self._cells(self._views[job_id])[column]
 
     def _cells(self, view: JobView) -> dict[str, Text]:
@@ -117,7 +117,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         marked, trend = view.id in self.marked, self.trends.get(view.id, 0)
         return rows.cells(view, format.now(), width, self.device_names, marked=marked, trend=trend)
 
-    # What the owner says
+    # Updates by the owner
 
     @delivery
     def put(self, views: Sequence[JobView]) -> None:
@@ -134,20 +134,20 @@ class JobsTable(Live, ScrollView, can_focus=True):
 
     @delivery
     def drop(self, job_ids: Sequence[str]) -> None:
-        """Remove jobs; a cursor on one of them goes to the job that takes its place."""
+        """Remove jobs; the cursor moves to the job that takes the row of a removed one."""
         gone = [job_id for job_id in job_ids if self._views.pop(job_id, None) is not None]
         if gone:
             self._arrange()
 
     @delivery
     def select(self, job_id: str) -> None:
-        """Move the cursor to a job that is here."""
+        """Move the cursor to a listed job."""
         if job_id in self._places:
             self._go(self._places[job_id])
 
     @delivery
     def mark(self, marked: set[str]) -> None:
-        """Mark these, and no others."""
+        """Mark these jobs and no others."""
         self.marked = marked
         self.refresh()
 
@@ -156,7 +156,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         """Show devices by these names from now on."""
         if names != self.device_names:
             self.device_names = dict(names)
-            self._draw_anew()
+            self._redraw()
 
     @delivery
     def arrange_by(self, order: Order) -> None:
@@ -168,10 +168,10 @@ class JobsTable(Live, ScrollView, can_focus=True):
 
     @delivery
     def grow_older(self) -> None:
-        """Bring ages up to date."""
+        """Update the ages."""
         self.refresh()
 
-    def _draw_anew(self) -> None:
+    def _redraw(self) -> None:
         self._strips.clear()
         self.refresh()
 
@@ -183,7 +183,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
             self.set_timer(REARRANGE_S, self._arrange)
 
     def _arrange(self) -> None:
-        """Bring the rows in order; what is on the screen stays there, unless it is the list's beginning."""
+        """Sort the rows; keep the visible rows in place unless the list is scrolled to its top."""
         self._rearranging = False
         before = self.cursor_row
         self._rows = arranged(self._views, self.order)
@@ -200,7 +200,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
 
     def _job_near(self, place: int, direction: int) -> str | None:
-        """The job at a place, or else the next in a direction, or else in the other."""
+        """The job at a row, otherwise the next one in a direction, otherwise in the other."""
         if not self._rows:
             return None
         place = max(0, min(len(self._rows) - 1, place))
@@ -226,7 +226,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self._show_cursor()
 
     def _show_cursor(self) -> None:
-        """Scroll as little as brings the cursor, and a heading over it, into view."""
+        """Scroll as little as possible to show the cursor and the heading above it."""
         row, height = self.cursor_row, self.size.height - 1
         if row < 0 or height <= 0:
             return
@@ -252,7 +252,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self._go(0)
 
     def action_bottom(self) -> None:
-        """Go to the last job that is loaded."""
+        """Go to the last loaded job."""
         self._go(len(self._rows) - 1, -1)
 
     def action_last(self) -> None:
@@ -335,8 +335,8 @@ class JobsTable(Live, ScrollView, can_focus=True):
         titles = []
         for column in self._layout:
             title = Text(column.title, style=DIM, no_wrap=True)
-            told = column.title and column.key != "id" and not self.order.natural
-            if told and SAME.get(column.key, column.key) == ordered:
+            is_shown = column.title and column.key != "id" and not self.order.natural
+            if is_shown and SAME.get(column.key, column.key) == ordered:
                 title = Text(column.title[: column.width - 1], style=SOFT).append(sign, style=GREEN)
             titles.append((title, column.width))
         return self._line(titles, width, self.rich_style)

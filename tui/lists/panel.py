@@ -1,4 +1,4 @@
-"""A list page's left part: the filter, the table, and what is said when there is nothing to show."""
+"""The panel of a list page: filter, table, and a text when the list is empty."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
-from tui.lists.table import ThingsTable
+from tui.lists.table import RowTable
 from tui.live import Live, delivery
 
 
 class ListPanel(Live, Vertical):
-    """Filters what it was given by the words that are typed; its owner reads and draws the rows."""
+    """Filters the rows that its owner gives it by the typed text."""
 
     class Selected(Message):
-        """Another row is under the cursor, or none."""
+        """Another row was selected, or none."""
 
         def __init__(self, key: str | None) -> None:
             super().__init__()
@@ -36,14 +36,14 @@ class ListPanel(Live, Vertical):
         super().__init__(id=id, classes="panel list")
         self._title, self._columns = title, columns
         self._rows: Mapping[str, Sequence[Text]] = {}
-        self._told: str | None = None
+        self._published: str | None = None
         self._empty = f"Reading {title.lower()} …"
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="filter-line"):
             yield Static("/", classes="slash")
             yield Input(placeholder="filter", classes="filter-text", compact=True)
-        yield ThingsTable(self._columns, id=f"{self.id}-table")
+        yield RowTable(self._columns, id=f"{self.id}-table")
         yield Static(self._empty, classes="empty")
 
     def on_mount(self) -> None:
@@ -51,8 +51,8 @@ class ListPanel(Live, Vertical):
         self._draw()
 
     @property
-    def table(self) -> ThingsTable:
-        return self.query_one(ThingsTable)
+    def table(self) -> RowTable:
+        return self.query_one(RowTable)
 
     @property
     def input(self) -> Input:
@@ -64,13 +64,13 @@ class ListPanel(Live, Vertical):
 
     @delivery
     def show(self, rows: Mapping[str, Sequence[Text]], empty: str) -> None:
-        """Show these; `empty` is said where there are none."""
+        """Show these rows, or the text `empty` without any."""
         self._rows, self._empty = rows, empty
         self._draw()
 
     @delivery
     def reset(self) -> None:
-        """Let everything through again."""
+        """Clear the filter."""
         self.input.value = ""
 
     @on(Input.Changed)
@@ -86,7 +86,7 @@ class ListPanel(Live, Vertical):
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        self._tell()
+        self._publish_selection()
 
     @on(DataTable.RowSelected)
     def _chosen(self, event: DataTable.RowSelected) -> None:
@@ -108,10 +108,10 @@ class ListPanel(Live, Vertical):
         empty.update("Nothing matches.\n\n[$dim]escape clears the filter[/]" if self._rows else self._empty)
         more = len(self._rows) - len(shown)
         self.border_subtitle = f"{len(shown)} of {len(self._rows)}" if more else f"{len(shown)}" if shown else ""
-        self._tell()
+        self._publish_selection()
 
-    def _tell(self) -> None:
+    def _publish_selection(self) -> None:
         key = self.selected_id
-        if key != self._told:
-            self._told = key
+        if key != self._published:
+            self._published = key
             self.post_message(self.Selected(key))

@@ -1,4 +1,4 @@
-"""A table with one row for each thing, changed in place; the cursor stays on its own."""
+"""A table whose rows are changed in place; the cursor stays on its row."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from textual.widgets import DataTable
 from tui.live import Live, delivery
 
 ROOM_CELLS, LEAST_CELLS = 20, 10
-"""Cells that a flexible column should have, and that the others keep."""
+"""Cells that a flexible column should have, and that any other column keeps."""
 
 
-class ThingsTable(Live, DataTable[Text]):
-    """Rows by id. `columns` are key, title and width; a width of 0 takes what is left."""
+class RowTable(Live, DataTable[Text]):
+    """Rows by id. `columns`: key, title and width in cells; width 0: flexible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("home", "scroll_top", "First", show=False),
@@ -32,7 +32,7 @@ class ThingsTable(Live, DataTable[Text]):
             self.add_column(title, width=width or 10, key=key)
 
     def on_resize(self) -> None:
-        """Give the flexible columns what the others leave; where that is little, the widest others give some up."""
+        """Give the flexible columns the remaining width; if it is small, narrow the widest of the others."""
         widths = {key: width for key, _, width in self._columns}
         flexible = [key for key, width in widths.items() if not width]
         room = self.size.width - self.styles.scrollbar_size_vertical - 2 * self.cell_padding * len(widths)
@@ -59,7 +59,7 @@ class ThingsTable(Live, DataTable[Text]):
 
     @delivery
     def show(self, rows: Mapping[str, Sequence[Text]]) -> None:
-        """Show these rows in their order, and no others."""
+        """Show these rows in this order, and no others."""
         kept = self.selected_id
         if list(rows) != [key.value for key in self.rows]:
             self.clear()
@@ -75,7 +75,7 @@ class ThingsTable(Live, DataTable[Text]):
 
     @delivery
     def select(self, key: str) -> bool:
-        """Move the cursor to a row; whether it is there."""
+        """Move the cursor to a row; returns whether it exists."""
         if key in self.rows:
             self.move_cursor(row=self.get_row_index(key))
         return key in self.rows

@@ -1,4 +1,4 @@
-"""What is known of one model: its network, its data, what was run of it."""
+"""Details of one model: network, datasets, sweep and jobs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rows(model: Model) -> Sequence[Text]:
 
 
 def facts(model: Model, names: Mapping[str, str]) -> Group:
-    """All of it, a line each; `names` of datasets and pretrained models by id."""
+    """One line for each fact; `names`: datasets and pretrained models by id."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)
 
@@ -76,8 +76,8 @@ def facts(model: Model, names: Mapping[str, str]) -> Group:
             GREEN,
         )
         for label, field in (
-            ("and also", model.automl_add_hyperparameters),
-            ("but not", model.automl_remove_hyperparameters),
+            ("also searched", model.automl_add_hyperparameters),
+            ("not searched", model.automl_remove_hyperparameters),
         ):
             if named(field):
                 row(label, ", ".join(named(field)), SOFT)
@@ -86,17 +86,17 @@ def facts(model: Model, names: Mapping[str, str]) -> Group:
 
 
 def swept(model: Model) -> str:
-    """The sweep's algorithm and what bounds it."""
+    """Algorithm of the sweep and its bounds."""
     name = algorithm_of(model) or ""
     chosen = ALGORITHMS.get(name.casefold())
     labels = {field: label for field, label, *_ in BOUNDS}
-    told = [f"{labels[field]} {getattr(model, field)}" for field in chosen.fields] if chosen is not None else []
-    return ", ".join([name, *told])
+    bounds = [f"{labels[field]} {getattr(model, field)}" for field in chosen.fields] if chosen is not None else []
+    return ", ".join([name, *bounds])
 
 
 def _jobs(jobs: Sequence[Job]) -> list[Text | Table]:
     if not jobs:
-        return [Text("\nNo jobs yet: e edits a specification, t trains.", style=DIM)]
+        return [Text("\nNo jobs yet. e: edit a specification · t: train", style=DIM)]
     table = Table.grid(padding=(0, 2, 0, 0))
     newest = sorted(jobs, key=lambda job: job.created_on, reverse=True)
     for job in newest[:MOST_JOBS]:

@@ -1,4 +1,4 @@
-"""How a model is made and changed: its network, its datasets, where it starts from, whether it is swept."""
+"""The form that creates or changes a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST = "classification_pyt"
 
 
 class ModelForm(Form[Model]):
-    """Makes a model, or changes the one that is given. Offers only datasets that fit the network."""
+    """Creates a model, or changes the given one. Offers only datasets that fit the network."""
 
     def __init__(
         self,
@@ -45,17 +45,21 @@ class ModelForm(Form[Model]):
 
     def rows(self) -> Iterable[Widget]:
         model = self._model
-        yield Row("Name", Input(model.name if model else "", placeholder="what you call it", id="name", compact=True))
+        yield Row(
+            "Name", Input(model.name if model else "", placeholder="a name of your choice", id="name", compact=True)
+        )
         if model is None:
             known = sorted(self._networks.values(), key=lambda each: (not _runs(each), each.name))
             options = [(each.name if _runs(each) else f"{each.name}  (no runner here)", each.name) for each in known]
             yield Row("Network", choice("network", options, FIRST, "choose"))
-        yield Row("Train on", Choices[str](id="train_datasets", compact=True), "space chooses")
+        yield Row("Train on", Choices[str](id="train_datasets", compact=True), "space: choose")
         for field, label in USES:
             yield Row(label, choice(field, [], None))
-        yield Row("Starts from", choice("ptm", [], None), "a pretrained model whose weights are registered")
+        yield Row("Starts from", choice("ptm", [], None), "pretrained model with registered weights")
         yield Row(
-            "Metric", Input(model.metric if model else "kpi", id="metric", compact=True), "kpi: the network's own"
+            "Metric",
+            Input(model.metric if model else "kpi", id="metric", compact=True),
+            "kpi: the metric of the network",
         )
         yield from self._sweep.rows()
 
@@ -75,7 +79,7 @@ class ModelForm(Form[Model]):
         self._sweep.show()
 
     def _offer(self) -> None:
-        """Put the fitting datasets and pretrained models into the lists."""
+        """Offer the datasets and pretrained models that fit the network."""
         network = self.network
         types = fitting_types(network.name, network.dataset_type) if network is not None else ()
         fitting = [each for each in self._datasets if each.type in types]
@@ -87,7 +91,7 @@ class ModelForm(Form[Model]):
         train.highlighted = 0 if named else None
         row = next(each for each in self.query(Row) if each.widget is train)
         missing = f"No {network.dataset_type} dataset fits {network.name}: create one first (D)." if network else ""
-        row.note("space chooses" if named else missing, wrong=not named)
+        row.note("space: choose" if named else missing, wrong=not named)
         for field, _ in USES:
             select = self.query_one(f"#{field}", Select)
             select.set_options(named)
@@ -125,7 +129,7 @@ class ModelForm(Form[Model]):
 
     async def submit(self) -> Model:
         if not self.text("#name"):
-            raise ValueError("Give it a name.")
+            raise ValueError("Name: enter a name.")
         train = list(self.query_one("#train_datasets", Choices).selected)
         ptm = self.chosen("#ptm")
         common: dict[str, Any] = {
@@ -138,7 +142,7 @@ class ModelForm(Form[Model]):
         if self._model is not None:
             return await self._client.models.update(self._model.id, ModelPatch(**common))
         if self.network is None:
-            raise ValueError("Choose its network.")
+            raise ValueError("Network: choose one.")
         return await self._client.models.create(ModelCreate(network_arch=self.network.name, **common))
 
 

@@ -1,4 +1,4 @@
-"""The part of the model's form that makes its training a sweep: the algorithm, its bounds, what is searched."""
+"""The fields of the model form for sweeps: algorithm, bounds, searched parameters."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tui.forms.form import Form, Row, choice
 
 Bound = tuple[str, str, int, str]
 BOUNDS: tuple[Bound, ...] = (
-    ("automl_max_recommendations", "Trials", 1, "how many specifications the sweep tries"),
-    ("automl_R", "R", 1, "epochs of the longest trial, before they are multiplied"),
-    ("automl_nu", "nu", 2, "one of so many trials goes up to the next rung"),
-    ("epoch_multiplier", "Multiplier", 1, "epochs of R are multiplied by it"),
+    ("automl_max_recommendations", "Trials", 1, "number of trials"),
+    ("automl_R", "R", 1, "epochs of the longest trial, before the multiplier"),
+    ("automl_nu", "nu", 2, "one of this many trials advances to the next rung"),
+    ("epoch_multiplier", "Multiplier", 1, "factor on the epochs of R"),
 )
 """Field, label, least value, what it is."""
 UNSEARCHABLE = frozenset({"list", "object", "any"})
-KEEP = (("keep all", False), ("delete those of trials that lost", True))
+KEEP = (("keep all", False), ("delete those of worse trials", True))
 
 
 def algorithm_of(model: Model | None) -> str | None:
-    """The algorithm that the model is swept with, as the table spells it; None where it is not swept."""
+    """Algorithm of the model's sweep as ALGORITHMS spells it; None without a sweep."""
     if model is None or not model.automl_enabled:
         return None
     known = ALGORITHMS.get((model.automl_algorithm or DEFAULT).casefold().replace("-", "").replace("_", ""))
@@ -37,7 +37,7 @@ def algorithm_of(model: Model | None) -> str | None:
 
 
 def named(stored: str) -> list[str]:
-    """The parameters that a model's field names: the text of a JSON list."""
+    """Parameters in a field of the model, which holds a JSON list as text."""
     try:
         found = json.loads(stored or "[]")
     except ValueError:
@@ -52,7 +52,7 @@ def searchable(parameter: ParameterInfo) -> bool:
 
 
 class Paths(Suggester):
-    """Goes on with the last of several parameters; names are joined by commas."""
+    """Completes the last of several parameter names, which are separated by commas."""
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -67,13 +67,13 @@ class Paths(Suggester):
 
 
 class SweepFields:
-    """Rows of a form; reads them, and shows only those that the chosen algorithm has a use for."""
+    """Rows of the form; shows only those that the chosen algorithm uses."""
 
     def __init__(self, form: Form[Any], model: Model | None) -> None:
         self._form, self._model = form, model
         self._paths = Paths()
         self._defaults: list[str] | None = None
-        """Parameters that are searched unless taken out; None until they are known."""
+        """Parameters that are searched by default; None until they are known."""
         self._searchable: set[str] = set()
 
     def rows(self) -> Iterable[Row]:
@@ -82,27 +82,27 @@ class SweepFields:
         options = [(each.name, each.name) for each in ALGORITHMS.values()]
         if chosen is not None and chosen not in {name for name, _ in options}:
             options.append((chosen, chosen))
-        yield Row("Sweep", choice("sweep", options, chosen, "no, train once"))
+        yield Row("Sweep", choice("sweep", options, chosen, "off: a single training"))
         defaults = ModelCreate()
-        for field, label, _, told in BOUNDS:
+        for field, label, _, note in BOUNDS:
             value = getattr(self._model or defaults, field)
-            yield Row(label, Input(str(value), type="integer", id=field, compact=True), told)
-        yield Row("Search", Choices[str](id="searched", compact=True), "space takes one out, or in again")
+            yield Row(label, Input(str(value), type="integer", id=field, compact=True), note)
+        yield Row("Search", Choices[str](id="searched", compact=True), "space: exclude or include")
         also = ", ".join(named(self._model.automl_add_hyperparameters)) if self._model is not None else ""
         placeholder = "train.optim.lr, model.backbone"
         names = Input(also, placeholder=placeholder, suggester=self._paths, id="also", compact=True)
-        yield Row("Search also", names, "further parameters, joined by commas; → takes the suggestion")
+        yield Row("Search also", names, "more parameters, separated by commas; →: accept the suggestion")
         delete = self._model is not None and self._model.automl_delete_intermediate_ckpt
         yield Row("Checkpoints", choice("clear", KEEP, delete, "keep all"))
 
     @property
     def algorithm(self) -> Algorithm | None:
-        """The chosen one, where it is known here."""
+        """The chosen algorithm; None if it is unknown."""
         name = self._form.chosen("#sweep")
         return None if name is None else ALGORITHMS.get(str(name).casefold())
 
     def show(self) -> None:
-        """The rows of the chosen algorithm, and no others."""
+        """Show the rows of the chosen algorithm only."""
         swept, chosen = self._form.chosen("#sweep") is not None, self.algorithm
         bounds = {field for field, *_ in BOUNDS}
         used = set(chosen.fields) if chosen is not None else bounds
@@ -114,7 +114,7 @@ class SweepFields:
                 row.display = swept
 
     def offer(self, parameters: Sequence[ParameterInfo] | None) -> None:
-        """What the network's training has; None where that could not be read."""
+        """Offer the parameters of the network's training; None: they could not be read."""
         removed = set(named(self._model.automl_remove_hyperparameters)) if self._model is not None else set()
         usable = [each for each in parameters or () if searchable(each)]
         self._searchable = {each.path for each in usable}
@@ -126,10 +126,10 @@ class SweepFields:
         field.add_options(Selection(path, path, path not in removed) for path in shown)
         field.highlighted = 0 if shown else None
         row = next(each for each in self._form.query(Row) if each.widget is field)
-        row.note("space takes one out, or in again" if shown else "nothing by itself: name parameters below")
+        row.note("space: exclude or include" if shown else "none by default: enter parameters below")
 
     def read(self) -> dict[str, Any]:
-        """Fields of the model. Raises ValueError with a sentence for the user."""
+        """Fields of the model. Raises ValueError with a message for the user."""
         name = self._form.chosen("#sweep")
         found: dict[str, Any] = {"automl_enabled": name is not None}
         if name is None:
@@ -141,7 +141,7 @@ class SweepFields:
             if chosen is not None and field not in chosen.fields:
                 continue
             if not typed.isdigit() or int(typed) < least:
-                raise ValueError(f"{label}: {typed!r} is no number of {least} or more.")
+                raise ValueError(f"{label}: {typed!r} is not a whole number of {least} or more.")
             found[field] = int(typed)
         found["automl_delete_intermediate_ckpt"] = bool(self._form.chosen("#clear"))
         if self._defaults is not None:

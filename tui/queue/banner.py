@@ -1,4 +1,4 @@
-"""The line under the header that says that nothing is started, by whom and why."""
+"""The line below the header while the queue is paused: by whom, since when, why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.theme import TEXT, YELLOW
 
 
 class QueueBanner(Static):
-    """Hidden while the queue is open."""
+    """Hidden while the queue is not paused."""
 
     def __init__(self) -> None:
         super().__init__("", id="queue-banner")
@@ -24,8 +24,7 @@ class QueueBanner(Static):
 
 
 def words(state: QueueState) -> Text:
-    """`‖ The queue is paused by ann since 12:00:00: maintenance`."""
+    """`‖ The queue is paused by ann since 12:00:00 · Q: resume · maintenance`: a long reason is cut, not the key."""
     text = Text("‖ ", style=f"bold {YELLOW}", no_wrap=True, overflow="ellipsis")
-    text.append(f"The queue is paused by {state.by} since {format.moment(state.since)}", style=YELLOW)
-    text.append(f": {state.reason}" if state.reason else "", style=TEXT)
-    return text.append("   Q opens it", style=YELLOW)
+    text.append(f"The queue is paused by {state.by} since {format.moment(state.since)} · Q: resume", style=YELLOW)
+    return text.append(f" · {state.reason}" if state.reason else "", style=TEXT)

@@ -13,7 +13,7 @@ from tui.forms.form import Form, Row
 
 
 class PauseQueue(Form[QueueState]):
-    """Asks why; everybody who waits is told."""
+    """Asks for a reason, which is shown to all users."""
 
     YES = "Pause queue"
 
@@ -22,8 +22,8 @@ class PauseQueue(Form[QueueState]):
         self._client = client
 
     def rows(self) -> Iterable[Widget]:
-        note = "told to everybody who waits; what runs goes on, nothing new is started"
-        yield Row("Reason", Input(id="reason", placeholder="may be left empty", compact=True), note)
+        note = "shown to all users; running jobs continue, no job starts"
+        yield Row("Reason", Input(id="reason", placeholder="optional", compact=True), note)
 
     async def submit(self) -> QueueState:
         return await self._client.queue.pause(self.text("#reason"))

@@ -1,4 +1,4 @@
-"""The dialogue before a run: which actions, on which job, and what would happen, before anything does."""
+"""The dialogue before a run: actions, parent job, and a dry run."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from tui.run.plan import drawn
 from tui.theme import DIM, RED, SOFT, TEXT
 
 PAUSE_S = 0.15
-"""After the last change, before the daemon is asked what would happen."""
-SPEC_HINT = "\n\nescape, then e, edits the specification of an action."
+"""Delay from the last change to the dry run."""
+SPEC_HINT = "\n\nTo edit the specification of an action: escape, then e."
 
 
 class RunDialogue(Form[list[str]]):
-    """Dismissed with the ids of the jobs that were made."""
+    """Dismissed with the ids of the created jobs."""
 
-    YES = "Start"
+    YES = "Start jobs"
 
     def __init__(
         self, client: AsyncClient, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
         actions: Sequence[str] = (), parent: str | None = None,
     ) -> None:  # fmt: skip
-        """`kind` is `model` or `dataset`; `actions` and the job that they work on are chosen from the start."""
+        """`kind`: `model` or `dataset`. `actions` and `parent`: chosen initially."""
         super().__init__(f"Run on {name}".replace("[", r"\["))
         self._client, self._kind, self._owner_id, self._network = client, kind, owner_id, network
         self._jobs = [job for job in jobs if job.status is not Status.ERROR]
         self._actions, self._parent_id = actions, parent
 
     def rows(self) -> Iterable[Widget]:
-        yield Row("Actions", Choices[str](id="actions", compact=True), "space chooses; they run as a chain")
+        yield Row("Actions", Choices[str](id="actions", compact=True), "space: choose; several run one after the other")
         parents = [(f"{job.action} {format.short(job.id)}  {job.status.value}", job.id) for job in reversed(self._jobs)]
         yield Row(
-            "On job",
-            choice("parent", parents, self._parent_id, "the action's own rule"),
-            "what the first of them works on",
+            "Parent job",
+            choice("parent", parents, self._parent_id, "chosen by the daemon"),
+            "the job whose results the first action uses",
         )
         with VerticalScroll(id="plan-scroll"):
             yield Static("", id="plan")
@@ -76,7 +76,7 @@ class RunDialogue(Form[list[str]]):
 
     @property
     def wanted(self) -> list[str]:
-        """The chosen actions, in the network's order."""
+        """The chosen actions in the order of the network."""
         actions = self.query_one("#actions", Choices)
         chosen = set(actions.selected)
         offered = (actions.get_option_at_index(index).value for index in range(actions.option_count))
@@ -114,11 +114,11 @@ class RunDialogue(Form[list[str]]):
 
 
 def _offered(network: NetworkInfo) -> list[ActionInfo]:
-    """What can be done here first."""
+    """Actions with a runner first."""
     return sorted(network.actions, key=lambda action: not action.runners)
 
 
 def _offer(action: ActionInfo) -> Text:
     text = Text(f"{action.name:<24}", style=TEXT if action.runners else DIM)
-    told = f"by {action.runners[0]}" if action.runners else "no runner here can do it"
-    return text.append(told, style=SOFT if action.runners else DIM)
+    runner = f"by {action.runners[0]}" if action.runners else "no runner on this machine"
+    return text.append(runner, style=SOFT if action.runners else DIM)

@@ -1,4 +1,4 @@
-"""What a dry run tells, as a person reads it. Pure."""
+"""The result of a dry run as text. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.theme import BLUE, DIM, GREEN, SOFT, TEXT, YELLOW
 
 
 def drawn(plan: Sequence[PlannedJob]) -> Group:
-    """Each job with what it follows, who runs it and its command line; its specification file at the end."""
+    """Each job with its parent, runner, devices and command line; specification files at the end."""
     names = {job.id: job.action for job in plan}
     parts: list[Text] = []
     for number, job in enumerate(plan, 1):
@@ -30,7 +30,7 @@ def drawn(plan: Sequence[PlannedJob]) -> Group:
         if job.waits_for:
             parts.append(Text(f"   waits for {job.waits_for}", style=YELLOW))
         if job.later:
-            parts.append(Text(f"   filled in once its parent is done: {', '.join(job.later)}", style=SOFT))
+            parts.append(Text(f"   filled in when its parent is done: {', '.join(job.later)}", style=SOFT))
         parts += [Text(f"   {text(warning)}", style=YELLOW) for warning in job.warnings]
     for job in plan:
         if job.spec_text:

@@ -1,4 +1,4 @@
-"""The question before what cannot be undone: what will happen, in words."""
+"""A question before an action that cannot be undone, with its consequence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks; dismissed with True for a yes."""
+    """Dismissed with True if the user confirms."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", show=False),

@@ -1,4 +1,4 @@
-"""The page of datasets: puts list, details and uploads together, and does what the keys ask."""
+"""The page of datasets: list, details, uploads, and the actions of keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taod.client import ClientError
 from taod.types.dataset import Dataset, DatasetReport
 from tui import feed
 from tui.datasets.details import COLUMNS, DatasetDetails, rows
-from tui.datasets.forms import BringFiles, Files, NewDataset
+from tui.datasets.forms import AddFiles, Files, NewDataset
 from tui.datasets.review import GOING
 from tui.datasets.uploads import Uploads
 from tui.lists.panel import ListPanel
@@ -22,7 +22,7 @@ from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
 
-EMPTY = "No datasets yet.\n\n[$primary]n[/] [$dim]makes one from a folder or an archive[/]"
+EMPTY = "No datasets yet.\n\n[$primary]n[/] [$dim]create one from a folder or an archive[/]"
 
 
 class DatasetsPage(ListPage):
@@ -31,13 +31,13 @@ class DatasetsPage(ListPage):
     NAME = "datasets"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="New dataset, from a folder or an archive"),
-        Binding("u", "bring", "Upload or link", tooltip="Give the dataset its files: upload an archive, link a folder"),
+        Binding("u", "bring", "Upload or link", tooltip="Add files to the dataset: upload an archive or link a folder"),
         Binding("t", "run", "Run", tooltip="Run an action on the dataset"),
-        Binding("v", "check", "Check", tooltip="Check all its files in the background, or end the check that goes on"),
+        Binding("v", "check", "Check", tooltip="Check all its files in the background, or cancel the check"),
         Binding("p", "images", "Images", show=False, tooltip="Show more of its images"),
-        Binding("x", "delete", "Delete", tooltip="Delete the dataset, after a question"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
-        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
+        Binding("x", "delete", "Delete", tooltip="Delete the dataset (asks first)"),
+        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
+        Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
     ]
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class DatasetsPage(ListPage):
 
     @on(feed.CheckMoved)
     def _check_moved(self, event: feed.CheckMoved) -> None:
-        """While it goes on; of its end the change of the dataset tells, with what it found."""
+        """Progress of a running check; its end is reported by a change of the dataset."""
         now = event.progress
         if self.selected is not None and self.selected.id == now.dataset_id and now.state in GOING:
             going = DatasetReport(now.state, now.message, deep=now.deep, progress=now.progress)
@@ -118,12 +118,14 @@ class DatasetsPage(ListPage):
     def _upload_moved(self, event: feed.UploadMoved) -> None:
         progress = event.progress
         dataset = self._datasets.get(progress.dataset_id)
-        self.query_one(Uploads).told(progress, dataset.name if dataset is not None else progress.dataset_id[:8])
+        self.query_one(Uploads).show_progress(
+            progress, dataset.name if dataset is not None else progress.dataset_id[:8]
+        )
         if self.selected is not None and self.selected.id == progress.dataset_id:
             self.query_one(DatasetDetails).uploading(None if progress.stage == "done" else progress)
 
     def why_not(self, action: str) -> str:
-        return "No dataset is selected; n makes one."
+        return "No dataset is selected. n: create one"
 
     def allows(self, action: str) -> bool | None:
         if action in ("bring", "run", "delete", "check", "images"):
@@ -137,14 +139,14 @@ class DatasetsPage(ListPage):
         except ClientError as error:
             self.complain(error)
             return
-        # Some types are networks too, which have data of their own.
+        # Some types are also networks, with datasets of their own.
         kinds = [each for each in networks if each.kind == "dataset" or each.name == each.dataset_type]
         self._bring(await self.app.push_screen_wait(NewDataset(self.dashboard.client, kinds)))
 
     @work(group="ask", exclusive=True)
     async def action_bring(self) -> None:
         if (dataset := self.selected) is not None:
-            self._bring(await self.app.push_screen_wait(BringFiles(self.dashboard.client, dataset)))
+            self._bring(await self.app.push_screen_wait(AddFiles(self.dashboard.client, dataset)))
 
     def _bring(self, files: Files | None) -> None:
         if files is None:
@@ -159,8 +161,8 @@ class DatasetsPage(ListPage):
         self.read(event.dataset_id)
 
     @on(Uploads.Failed)
-    def _refused(self, event: Uploads.Failed) -> None:
-        self.notify(escape(event.reason), title=f"{escape(event.name)} was not taken", severity="error", timeout=20)
+    def _rejected(self, event: Uploads.Failed) -> None:
+        self.notify(escape(event.reason), title=f"{escape(event.name)} was not uploaded", severity="error", timeout=20)
         self.read(event.dataset_id)
 
     @work(group="ask", exclusive=True)
@@ -179,9 +181,9 @@ class DatasetsPage(ListPage):
         dataset = self.selected
         if dataset is None:
             return
-        consequence = "Its record and its uploaded files go; a linked folder stays as it is."
+        consequence = "Its uploaded files are deleted. A linked folder is not changed."
         if await self.app.push_screen_wait(
-            Confirm(f"Delete '{dataset.name}'?", consequence, "Delete dataset", "Keep it")
+            Confirm(f"Delete '{dataset.name}'?", consequence, "Delete dataset", "Keep dataset")
         ):
             try:
                 await self.dashboard.client.datasets.delete(dataset.id)

@@ -1,4 +1,4 @@
-"""The keys, read from the bindings themselves: those of the page, then those of the part that has the focus."""
+"""The list of keys, read from the bindings of the page and of the focused widget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui.theme import GREEN, SOFT, TEXT
 
 
 def listed(bindings: Iterable[Binding]) -> Table:
-    """A line for each action: its keys, and what it does."""
+    """One line for each action: its keys and its effect."""
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
     for binding in bindings:
@@ -35,7 +35,7 @@ def listed(bindings: Iterable[Binding]) -> Table:
 
 
 class Help(ModalScreen[None]):
-    """Closed by any of the keys that one would try."""
+    """Closed by escape, ?, q or enter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "Close")]
 
@@ -49,9 +49,9 @@ class Help(ModalScreen[None]):
         with VerticalScroll(classes="dialogue", id="help"):
             yield Static(listed(self._page_keys), id="help-keys")
             if self._part_keys:
-                yield Static(Text("\nIn this part", style=f"bold {SOFT}"))
+                yield Static(Text("\nIn the focused panel", style=f"bold {SOFT}"))
                 yield Static(listed(self._part_keys), id="help-part")
 
     def on_mount(self) -> None:
         dialogue = self.query_one("#help")
-        dialogue.border_title, dialogue.border_subtitle = "Keys", "escape closes · ctrl+p finds everything by its name"
+        dialogue.border_title, dialogue.border_subtitle = "Keys", "escape: close · ctrl+p: search all actions"

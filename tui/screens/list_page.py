@@ -1,4 +1,4 @@
-"""What the pages of datasets and of models have in common: a list with a filter beside the details of one thing."""
+"""Base of the pages of datasets and models: a list with a filter, and details of the selected row."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tui.refresher import Refresher
 from tui.screens.page import Page
 
 AGE_S = 10.0
-"""How often the ages in the list are told anew."""
+"""Interval at which the ages in the list are updated."""
 
 
 class ListPage(Page):
-    """Subclasses read the things and draw them; `reload` and a change call `read`."""
+    """Subclasses read and draw the rows; `reload` and changes call `read`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._list_reads = Refresher(self, self._read, group="list")
         self._expected: str | None = None
-        """Id of the thing to select as soon as the list has it."""
+        """Id of the row to select as soon as the list has it."""
 
     @property
     def listing(self) -> ListPanel:
@@ -29,23 +29,23 @@ class ListPage(Page):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has been read yet, or there is nothing."""
+        """Whether there are no rows (yet)."""
         raise NotImplementedError
 
     async def fetch(self) -> None:
-        """Read the things. Raises ClientError."""
+        """Read the rows. Raises ClientError."""
         raise NotImplementedError
 
     def show_selected(self) -> None:
-        """Show the details of the thing under the cursor."""
+        """Show the details of the selected row."""
         raise NotImplementedError
 
     def draw(self) -> None:
-        """Show what was read last, by the time that it is now."""
+        """Draw the rows that were read last, with current ages."""
         raise NotImplementedError
 
     def ready(self) -> None:
-        self.set_focus(self.listing.table)  # at once: `focus` would come after what was asked for meanwhile
+        self.set_focus(self.listing.table)  # immediate: `focus` would override a focus that was set meanwhile
         self.set_interval(AGE_S, self._grow_old)
 
     def _grow_old(self) -> None:

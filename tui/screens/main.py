@@ -1,4 +1,4 @@
-"""The page of jobs: puts the parts together, carries messages between them, and does what the keys ask."""
+"""The page of jobs: devices, jobs, the selected job, and the actions of keys."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from tui.sweep.pane import TrialsPane
 
 PRIORITY_STEP = 10
 MOST, LEAST = 100, -100
-"""Bounds of a priority."""
+"""Highest and lowest priority."""
 
 
 class MainScreen(Page):
-    """Devices, jobs, and the selected job."""
+    """Devices, jobs and the selected job."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "cancel", "Cancel", tooltip="Cancel the job, after a question"),
+        Binding("c", "cancel", "Cancel", tooltip="Cancel the job (asks first)"),
         Binding("p", "pause", "Pause", tooltip="Pause a running training; its checkpoints are kept"),
         Binding("r", "resume", "Resume", tooltip="Resume a paused, cancelled or failed training"),
-        Binding("space", "mark", "Mark", show=False, tooltip="Mark the job: keys then act on all marked ones"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark the job: keys act on all marked jobs"),
         Binding("asterisk", "mark_all", "Mark all", show=False, key_display="*", tooltip="Mark every job in the list"),
-        Binding("h", "hold", "Hold", show=False, tooltip="Keep a waiting job out of the queue, or let it in again"),
-        Binding("plus,equals_sign", "priority(1)", "Sooner", show=False, key_display="+", tooltip="More priority"),
-        Binding("minus", "priority(-1)", "Later", show=False, key_display="-", tooltip="Less priority"),
-        Binding("u", "undo", "Undo", show=False, tooltip="Take back the last hold or change of priority"),
-        Binding("R", "again", "Again", show=False, tooltip="Run its action again, after a look at what would happen"),
-        Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files, after a question"),
+        Binding("h", "hold", "Hold", show=False, tooltip="Hold a job that has not started, or release it"),
+        Binding("plus,equals_sign", "priority(1)", "Sooner", show=False, key_display="+", tooltip="Raise the priority"),
+        Binding("minus", "priority(-1)", "Later", show=False, key_display="-", tooltip="Lower the priority"),
+        Binding("u", "undo", "Undo", show=False, tooltip="Undo the last hold or change of priority"),
+        Binding("R", "again", "Again", show=False, tooltip="Run its action again, with a dry run first"),
+        Binding("x", "delete", "Delete", show=False, tooltip="Delete an ended job and its files (asks first)"),
         Binding(
             "slash",
             "filter",
@@ -56,24 +56,24 @@ class MainScreen(Page):
             tooltip="Filter by id, model, network or action",
         ),
         Binding("o", "order", "Order", show=False, tooltip="Order the list by the next column"),
-        Binding("O", "turn", "Turn", show=False, tooltip="Turn the list's order around"),
-        Binding("g", "group", "Group", show=False, tooltip="Put the jobs of each model together, or no more"),
-        Binding("enter", "zoom", "Zoom", tooltip="Give the selected job the whole screen, or take it back"),
+        Binding("O", "turn", "Reverse", show=False, tooltip="Reverse the order of the list"),
+        Binding("g", "group", "Group", show=False, tooltip="Group the jobs by model, or stop grouping"),
+        Binding("enter", "zoom", "Zoom", tooltip="Show the selected job on the whole screen, or leave that"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
         Binding("k", "tab('kpis')", "KPIs", show=False, tooltip="Metrics of the job over its epochs"),
-        Binding("s", "tab('spec')", "Spec", show=False, tooltip="Specification of the job, and what differs"),
-        Binding("f", "tab('files')", "Files", show=False, tooltip="Files that the job has left"),
+        Binding("s", "tab('spec')", "Spec", show=False, tooltip="Specification of the job and comparisons"),
+        Binding("f", "tab('files')", "Files", show=False, tooltip="Artifacts of the job"),
         Binding("d", "tab('details')", "Details", show=False, tooltip="Details of the job"),
-        Binding("w", "trials", "Trials", show=False, tooltip="Trials of the sweep: table, plots, the best so far"),
-        Binding("T", "list_trials", "All trials", show=False, tooltip="List the trials of sweeps too, or no more"),
-        Binding("m", "metric", "Metric", show=False, tooltip="Draw the next metric"),
+        Binding("w", "trials", "Trials", show=False, tooltip="Trials of the sweep: table and plots"),
+        Binding("T", "list_trials", "All trials", show=False, tooltip="List the trials of sweeps, or hide them"),
+        Binding("m", "metric", "Metric", show=False, tooltip="Show the next metric"),
         *(
-            Binding(str(number), f"status({number - 1})", str(status or "All"), show=False, tooltip=told)
-            for number, (status, told) in enumerate(
+            Binding(str(number), f"status({number - 1})", str(status or "All"), show=False, tooltip=tooltip)
+            for number, (status, tooltip) in enumerate(
                 ((status, f"Only {status} jobs" if status else "Jobs of every status") for status in CHOICES), 1
             )
         ),
-        Binding("escape", "back", "Back", show=False, tooltip="Leave the zoom, the filter or the job"),
+        Binding("escape", "back", "Back", show=False, tooltip="Leave the zoom, the job or the filter"),
     ]
     NAME = "jobs"
 
@@ -81,9 +81,9 @@ class MainScreen(Page):
         super().__init__()
         self._client: AsyncClient = self.dashboard.client
         self._undo: list[tuple[str, dict[str, JobPatch]]] = []
-        """What was done, and what takes it back."""
+        """Description of each change, and the patches that undo it."""
         self._inside: str | None = None
-        """The trial whose job was opened in its sweep's place."""
+        """Id of the trial that is shown instead of its sweep."""
 
     def parts(self) -> ComposeResult:
         yield DevicesPanel()
@@ -103,14 +103,14 @@ class MainScreen(Page):
     def job(self) -> JobPanel:
         return self.query_one(JobPanel)
 
-    # What the daemon tells
+    # Events of the daemon
 
     def reload(self) -> None:
         self._read_everything()
 
     @delivery
     def go_to(self, job_id: str) -> None:
-        """Select a job, now or when the list has it."""
+        """Select a job, now or when it is added to the list."""
         self.jobs.go_to(job_id)
 
     def lost(self, reason: str) -> None:
@@ -131,8 +131,8 @@ class MainScreen(Page):
     def _status_line(self, event: feed.StatusLine) -> None:
         self.job.feed(event.update)
 
-    @on(feed.UsageTold)
-    def _usage_told(self, event: feed.UsageTold) -> None:
+    @on(feed.UsageChanged)
+    def _usage_changed(self, event: feed.UsageChanged) -> None:
         self.job.used(event.usage)
 
     @on(feed.DevicesChanged)
@@ -141,11 +141,11 @@ class MainScreen(Page):
 
     @work(group="everything", exclusive=True)
     async def _read_everything(self) -> None:
-        """Devices, counts and jobs; the selected job is shown anew."""
+        """Read devices and jobs, and show the selected job again."""
         try:
             devices, jobs = await asyncio.gather(self._client.devices.list(), self.jobs.fetch())
         except ClientError as error:
-            if error.status:  # without an answer the feed tells of it
+            if error.status:  # without an answer (0) the event stream reports the lost connection
                 self.complain(error)
             return
         self.jobs.take(*jobs)
@@ -162,7 +162,7 @@ class MainScreen(Page):
     def _show_counts(self, event: feed.CountsChanged) -> None:
         self.jobs.show_counts(event.counts)
 
-    # What the parts tell
+    # Messages of the panels
 
     @on(JobsPanel.Selected)
     def _selected(self, event: JobsPanel.Selected) -> None:
@@ -173,7 +173,7 @@ class MainScreen(Page):
     @on(TrialsPane.Opened)
     @work(group="trial", exclusive=True)
     async def _trial_opened(self, event: TrialsPane.Opened) -> None:
-        """A trial's own job takes the sweep's place, until escape."""
+        """Show the job of a trial instead of its sweep, until escape."""
         try:
             detail = await self._client.jobs.get(event.job_id)
         except ClientError as error:
@@ -195,10 +195,10 @@ class MainScreen(Page):
     def _failed(self, event: JobsPanel.Failed | JobPanel.Failed) -> None:
         self.complain(event.error)
 
-    # What the keys ask
+    # Actions of keys
 
     def allows(self, action: str) -> bool | None:
-        """Grey out what none of the jobs that it would be done to allows."""
+        """Disable actions that no target job accepts."""
         if action in REQUESTS:
             return True if self._targets(action) else None
         if action == "trials":
@@ -210,17 +210,17 @@ class MainScreen(Page):
 
     def why_not(self, action: str) -> str:
         if action == "trials":
-            return "Only a sweep has trials: a training of a model whose sweep is on."
-        return "There is nothing to take back." if action == "undo" else why_not(action, self.jobs.targets)
+            return "Only a sweep has trials: train a model with its sweep on."
+        return "There is nothing to undo." if action == "undo" else why_not(action, self.jobs.targets)
 
     def _targets(self, verb: str) -> list[JobView]:
-        """The marked jobs, or else the one that is looked at, that allow it."""
-        views = [self._looked_into] if self._looked_into is not None else self.jobs.targets
+        """The marked jobs, or the one that is shown, that accept the action."""
+        views = [self._opened_trial] if self._opened_trial is not None else self.jobs.targets
         return [view for view in views if allowed(verb, view)]
 
     @property
-    def _looked_into(self) -> JobView | None:
-        """The trial whose job is shown in place of its sweep's."""
+    def _opened_trial(self) -> JobView | None:
+        """The trial that is shown instead of its sweep."""
         view, selected = self.job.view, self.jobs.selected
         if view is None or selected is None or view.id != self._inside or view.sweep_id != selected.id:
             return None
@@ -234,7 +234,7 @@ class MainScreen(Page):
         except ClientError as error:
             self.complain(error)
             return
-        # They may have gone on while the daemon was asked.
+        # They may have changed since the request.
         views = [self._known(view) for view in views]
         if not views:
             return
@@ -251,7 +251,7 @@ class MainScreen(Page):
 
     @work(group="act")
     async def action_hold(self) -> None:
-        """Hold them; where all are held, let them go."""
+        """Hold the jobs, or release them if all are held."""
         views = self._targets("hold")
         held = not all(view.state is State.HELD for view in views)
         views = [view for view in views if (view.state is State.HELD) is not held]
@@ -265,36 +265,36 @@ class MainScreen(Page):
         wanted = {view.id: max(LEAST, min(MOST, view.priority + direction * PRIORITY_STEP)) for view in views}
         back = {view.id: JobPatch(priority=view.priority) for view in views}
         views = await self._change({job_id: JobPatch(priority=priority) for job_id, priority in wanted.items()})
-        told = ", ".join(str(priority) for priority in sorted({wanted[view.id] for view in views}))
-        self._remember(f"Priority of {named(views)} is {told}", views, back)
+        summary = ", ".join(str(priority) for priority in sorted({wanted[view.id] for view in views}))
+        self._remember(f"Priority of {named(views)} is {summary}", views, back)
 
-    def _remember(self, told: str, views: Sequence[JobView], back: dict[str, JobPatch]) -> None:
-        """`views` are those that the daemon has changed."""
+    def _remember(self, summary: str, views: Sequence[JobView], back: dict[str, JobPatch]) -> None:
+        """`views`: the jobs that the daemon changed."""
         if views:
-            self._undo.append((told, {view.id: back[view.id] for view in views}))
-            self.notify(f"{escape(told)}\n[$dim]u takes it back[/]", timeout=3)
+            self._undo.append((summary, {view.id: back[view.id] for view in views}))
+            self.notify(f"{escape(summary)}\n[$dim]u: undo[/]", timeout=3)
             self.refresh_bindings()
 
     @work(group="act")
     async def action_undo(self) -> None:
         if self._undo:
-            told, back = self._undo.pop()
+            summary, back = self._undo.pop()
             if await self._change(back):
-                self.notify(escape(told), title="Taken back", timeout=3)
+                self.notify(escape(summary), title="Undone", timeout=3)
             self.refresh_bindings()
 
     def _known(self, view: JobView) -> JobView:
-        """The job as events have told of it last."""
+        """The job as events have summary of it last."""
         shown = self.job.view
         return self.jobs.book.views.get(view.id, shown if shown is not None and shown.id == view.id else view)
 
     async def _change(self, patches: dict[str, JobPatch]) -> list[JobView]:
-        """Ask the daemon for each; those that it changed."""
+        """Patch jobs; returns those that the daemon changed."""
 
         async def change(job_id: str) -> JobView:
             return await self._client.jobs.update(job_id, patches[job_id])
 
-        known = {view.id: view for view in (self._looked_into, *self.jobs.book.views.values()) if view is not None}
+        known = {view.id: view for view in (self._opened_trial, *self.jobs.book.views.values()) if view is not None}
         return await self._do(change, [view for view in known.values() if view.id in patches])
 
     @work(group="ask", exclusive=True)
@@ -333,7 +333,7 @@ class MainScreen(Page):
                     self.app.post_message(feed.JobGone(view.id))
 
     async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> list[JobView]:
-        """Ask the daemon for each; its answers are shown at once, as events would be. Those that it did not refuse."""
+        """Send a request for each job and show the answers like events. Returns the jobs whose request succeeded."""
         done = []
         for view in views:
             try:
@@ -347,7 +347,7 @@ class MainScreen(Page):
         return done
 
     async def _waiting_for(self, job_ids: set[str]) -> int:
-        """How many further jobs that have not ended wait for these, directly or not."""
+        """Number of further jobs that wait for these, directly or indirectly."""
         waiting, to_read, seen = 0, list(job_ids), set(job_ids)
         while to_read:
             details = await asyncio.gather(*(self._client.jobs.get(each) for each in to_read))
@@ -406,8 +406,8 @@ class MainScreen(Page):
         self.job.kpis.next_metric()
 
     def action_back(self) -> None:
-        """One step out: of a trial, of the zoom, of the marks, of the job, of the filter."""
-        if self._looked_into is not None:
+        """Leave, in this order: the trial, the zoom, the marks, the job, the filter."""
+        if self._opened_trial is not None:
             self._inside = None
             self.job.show(self.jobs.selected)
             self.job.open("trials")

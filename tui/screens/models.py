@@ -1,4 +1,4 @@
-"""The page of models: puts list and details together, and does what the keys ask."""
+"""The page of models: list, details, and the actions of keys."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
 from tui.spec.editor import opened
 
-EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]makes one; it needs a dataset first ([/][$primary]D[/][$dim])[/]"
+EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]create one; it needs a dataset first ([/][$primary]D[/][$dim])[/]"
 
 
 class ModelsPage(ListPage):
-    """The user's models, newest first; the published pretrained ones stay in the form that makes one."""
+    """The user's models, newest first; published pretrained models are offered in the form that creates one."""
 
     NAME = "models"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,9 +37,9 @@ class ModelsPage(ListPage):
         Binding("e", "spec", "Spec", tooltip="Edit the specification of an action"),
         Binding("t", "run", "Run", tooltip="Run actions: train, evaluate, export, …"),
         Binding("c", "change", "Change", tooltip="Change its name, datasets, pretrained model, sweep"),
-        Binding("x", "delete", "Delete", tooltip="Delete the model with its jobs, after a question"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter by any word of the list"),
-        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter"),
+        Binding("x", "delete", "Delete", tooltip="Delete the model and its jobs (asks first)"),
+        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
+        Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
     ]
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class ModelsPage(ListPage):
         self.query_one(ModelDetails).show(self.selected, self._names)
 
     def why_not(self, action: str) -> str:
-        return "No model is selected; n makes one."
+        return "No model is selected. n: create one"
 
     def allows(self, action: str) -> bool | None:
         if action in ("spec", "run", "change", "delete"):
@@ -115,9 +115,9 @@ class ModelsPage(ListPage):
         except ClientError as error:
             self.complain(error)
             return
-        made = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
-        if made is not None:
-            self.read(made.id)
+        saved = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
+        if saved is not None:
+            self.read(saved.id)
 
     @work(group="ask", exclusive=True)
     async def action_spec(self) -> None:
@@ -153,11 +153,13 @@ class ModelsPage(ListPage):
         model = self.selected
         if model is None:
             return
-        going = sum(job.status in (Status.PENDING, Status.RUNNING) for job in model.jobs)
-        consequence = f"Its {len(model.jobs)} jobs and all that they left go with it."
-        if going:
-            consequence += f" {going} of them have not ended and are cancelled."
-        if await self.app.push_screen_wait(Confirm(f"Delete '{model.name}'?", consequence, "Delete model", "Keep it")):
+        active = sum(job.status in (Status.PENDING, Status.RUNNING) for job in model.jobs)
+        consequence = f"Its {len(model.jobs)} jobs and their files are deleted too."
+        if active:
+            consequence += f" {active} of them {'has' if active == 1 else 'have'} not ended and will be cancelled."
+        if await self.app.push_screen_wait(
+            Confirm(f"Delete '{model.name}'?", consequence, "Delete model", "Keep model")
+        ):
             try:
                 await self.dashboard.client.models.delete(model.id)
             except ClientError as error:
@@ -166,9 +168,9 @@ class ModelsPage(ListPage):
 
 
 class ChooseAction(ModalScreen[str | None]):
-    """One of the actions, or None."""
+    """Dismissed with an action, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Close")]
 
     def __init__(self, actions: list[str]) -> None:
         super().__init__()
@@ -179,7 +181,7 @@ class ChooseAction(ModalScreen[str | None]):
             yield OptionList(*(Option(action, id=action) for action in self._actions), compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(".dialogue").border_title = "Whose specification?"
+        self.query_one(".dialogue").border_title = "Specification of:"
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

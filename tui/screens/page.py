@@ -1,4 +1,4 @@
-"""A page: a whole screen of the dashboard under the line that all pages share. The app passes every event to it."""
+"""Base of the pages: a whole screen below the shared header. The app forwards every event to it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 
 class Page(Live, Screen[None]):
-    """Made when it is first shown, kept from then on. Subclasses say what is below the header in `parts`.
+    """Created when it is first shown, and kept. Subclasses compose what is below the header in `parts`.
 
-    `reload` is called when the page is made, when the daemon is there (again), and when events were missed.
+    `reload` is called after the mount, after every (re)connection, and when events were missed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "app.focus_next", "Next part", show=False),
-        Binding("shift+tab", "app.focus_previous", "Part before", show=False),
+        Binding("tab", "app.focus_next", "Next panel", show=False),
+        Binding("shift+tab", "app.focus_previous", "Previous panel", show=False),
         Binding("J", "app.page('jobs')", "Jobs", show=False, tooltip="Page: jobs and devices"),
         Binding("D", "app.page('datasets')", "Datasets", show=False, tooltip="Page: datasets"),
         Binding("M", "app.page('models')", "Models", show=False, tooltip="Page: models"),
-        Binding("Q", "app.queue", "Queue", show=False, tooltip="Pause the whole queue, or open it again"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="These keys"),
-        Binding("ctrl+p", "app.command_palette", "Palette", show=False, tooltip="Everything, by its name"),
-        Binding("q", "app.quit", "Quit", tooltip="Quit; jobs go on"),
+        Binding("Q", "app.queue", "Queue", show=False, tooltip="Pause the whole queue, or resume it"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="List of keys"),
+        Binding("ctrl+p", "app.command_palette", "Palette", show=False, tooltip="Search all actions"),
+        Binding("q", "app.quit", "Quit", tooltip="Quit; jobs continue"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (190, "-beside")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
@@ -64,7 +64,7 @@ class Page(Live, Screen[None]):
         yield KeyLine()
 
     def parts(self) -> ComposeResult:
-        """What is between header and footer."""
+        """Widgets between header and footer."""
         yield from ()
 
     def on_mount(self) -> None:
@@ -80,17 +80,17 @@ class Page(Live, Screen[None]):
         self.refresh_bindings()
 
     def ready(self) -> None:
-        """The parts are there: give one the focus."""
+        """The widgets are mounted: focus one."""
 
     def reload(self) -> None:
         """Read everything again."""
 
     def lost(self, reason: str) -> None:
-        """The daemon does not answer; `reason` is a sentence."""
+        """The connection is lost; `reason`: a sentence."""
 
     def complain(self, error: ClientError) -> None:
-        """Show what the daemon said, or that it says nothing."""
-        title = "The daemon is away" if isinstance(error, NoDaemon) else "The daemon refuses"
+        """Notify the user of an error of the daemon or the connection."""
+        title = "Disconnected" if isinstance(error, NoDaemon) else "Request rejected"
         self.notify(escape(error.description), title=title, severity="error", timeout=10)
 
     @on(feed.Connected)
@@ -120,7 +120,7 @@ class Page(Live, Screen[None]):
         self.header.show_counts(event.counts)
 
     def on_key(self, event: Key) -> None:
-        """Say why a key that is greyed out does nothing."""
+        """Notify the user why a disabled key does nothing."""
         if not self.is_ready or self.taken(event.key):
             return
         for binding in (
@@ -132,34 +132,34 @@ class Page(Live, Screen[None]):
                 event.stop()
 
     def taken(self, key: str) -> bool:
-        """Whether the part that has the focus has this key for itself."""
+        """Whether the focused widget binds this key itself."""
         parts = self.focused.ancestors_with_self if self.focused is not None else []
         return any(key in part._bindings.key_to_bindings for part in parts if part is not self and part is not self.app)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The one answer of all pages; what a page itself allows, it says in `allows`.
+        """Shared by all pages; each page decides about its own actions in `allows`.
 
-        `/` goes to the list's filter at once, before what is typed after it is given to anybody: so the binding has
-        priority, and must not take the sign from whoever types or searches.
+        `/` focuses the filter before the next key is handled, so its binding has priority; it is disabled while an
+        input or a widget with its own `/` has the focus.
         """
         if action == "filter":
             return not (isinstance(self.focused, Input) or self.taken("slash"))
         return self.allows(action) if self.is_ready else None
 
     def allows(self, action: str) -> bool | None:
-        """Whether an action can be done now; None greys it out. Asked only while the parts are there."""
+        """Whether an action is enabled; None: disabled but shown. Called only while the widgets are mounted."""
         return True
 
     @delivery
     def action_filter(self) -> None:
-        """Give the filter the keys; asked for before the parts are there, once they are."""
+        """Focus the filter, now or after the mount."""
         self.start_filter()
 
     def start_filter(self) -> None:
-        """Give the filter the keys."""
+        """Focus the filter."""
 
     def why_not(self, action: str) -> str:
-        """Why an action that is greyed out cannot be done now, as a sentence."""
+        """Why an action is disabled, as a sentence."""
         return ""
 
     def action_help(self) -> None:

@@ -1,4 +1,4 @@
-"""The screen on which a specification is edited: a row for each parameter, checked while it is typed."""
+"""The editor of a specification: a row for each parameter, validated while typing."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What a dialogue was left with: the value's text, and the range that a sweep shall search it in."""
+    """Result of the dialogue: the text of the value, and its range for a sweep."""
 
     text: str
     range: Range | None = None
 
 
 class EditValue(Live, ModalScreen[Typed | None]):
-    """One value: typed, or chosen where there are options; with the range of a sweep where the model is swept."""
+    """Edits one value, and its range if the model has a sweep."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Close")]
 
     def __init__(self, field: Field, value: str, *, search: bool = False, range: Range | None = None) -> None:
-        """`search`: ask for a range too; `range` is the one it has."""
+        """`search`: also edit the range; `range`: its current value."""
         super().__init__()
         self._field, self._value = field, value
         self._search, self._range = search, range
@@ -70,14 +70,14 @@ class EditValue(Live, ModalScreen[Typed | None]):
     def _ranges(self) -> ComposeResult:
         said = self._range or {}
         numeric = self._field.kind in ("integer", "number") and not self._field.options
-        yield Static("A sweep searches it", classes="about range-title")
+        yield Static("Range of the sweep", classes="about range-title")
         with Horizontal(classes="range"):
             if numeric:
                 yield Label("from")
-                yield Input(_text(said.get("min")), placeholder="as the table says", id="low", compact=True)
+                yield Input(_text(said.get("min")), placeholder="default", id="low", compact=True)
                 yield Label("to")
-                yield Input(_text(said.get("max")), placeholder="as the table says", id="high", compact=True)
-            yield Label("or among" if numeric else "among")
+                yield Input(_text(said.get("max")), placeholder="default", id="high", compact=True)
+            yield Label("or one of" if numeric else "one of")
             values = ", ".join(written(value) for value in said.get("values") or ())
             yield Input(values, placeholder="a, b, c", id="among", compact=True)
 
@@ -91,9 +91,9 @@ class EditValue(Live, ModalScreen[Typed | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        """Say at once what is wrong with it."""
+        """Validate the input while it is typed."""
         event.stop()
-        self._tell(self._trouble())
+        self._show_rule(self._trouble())
 
     def _trouble(self) -> str:
         try:
@@ -106,11 +106,11 @@ class EditValue(Live, ModalScreen[Typed | None]):
 
     @property
     def _typed_value(self) -> str:
-        """What stands in the field; where there are options, the one that it has."""
+        """Text of the field; with options, the current one."""
         return self._value if self._field.options else self.query_one("#value", Input).value
 
     def _typed_range(self) -> Range | None:
-        """The range that is typed. Raises Wrong."""
+        """The typed range. Raises Wrong."""
         if not self._search:
             return self._range
 
@@ -119,7 +119,7 @@ class EditValue(Live, ModalScreen[Typed | None]):
 
         return search.read(self._field, typed("#low"), typed("#high"), typed("#among"), self._range)
 
-    def _tell(self, trouble: str) -> None:
+    def _show_rule(self, trouble: str) -> None:
         rule = self.query_one("#rule", Static)
         rule.update(trouble or self._field.rule)
         rule.set_class(bool(trouble), "-wrong")
@@ -141,12 +141,12 @@ class SpecEditor(Live, ModalScreen[bool]):
     """Dismissed with True when something was saved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", tooltip="Check it with the daemon and save it"),
-        Binding("a", "all", "All or notable", tooltip="Show every parameter, or those that matter first"),
-        Binding("backspace,delete", "reset", "Default", tooltip="Give the parameter its default back"),
+        Binding("ctrl+s", "save", "Save", tooltip="Validate and save"),
+        Binding("a", "all", "All or important", tooltip="Show all parameters, or the important ones only"),
+        Binding("backspace,delete", "reset", "Default", tooltip="Reset the parameter to its default"),
         Binding("y", "text", "As YAML", tooltip="Show the whole specification as YAML"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by any word"),
-        Binding("escape", "leave", "Leave", tooltip="Leave the filter, then the editor"),
+        Binding("escape", "leave", "Close", tooltip="Clear the filter, then close the editor"),
     ]
 
     def __init__(
@@ -159,7 +159,7 @@ class SpecEditor(Live, ModalScreen[bool]):
         name: str,
         search: Search | None = None,
     ) -> None:
-        """`search`: what the model's sweep searches; None where this action is not swept."""
+        """`search`: parameters of the model's sweep; None if the action has no sweep."""
         super().__init__()
         self._search = search
         self._client, self._kind, self._owner_id, self._action = client, kind, owner_id, action
@@ -187,7 +187,7 @@ class SpecEditor(Live, ModalScreen[bool]):
         return self._by_name.get(self.listing.selected_id or "")
 
     def _shown(self) -> list[Field]:
-        """Changed ones and those that matter first; all of them on demand."""
+        """Changed and important parameters; on demand all, these first."""
 
         def first(field: Field) -> bool:
             return field.notable or self.draft.differs(field) or self._searched(field)
@@ -199,9 +199,9 @@ class SpecEditor(Live, ModalScreen[bool]):
         return self._search is not None and self._search.has(self.draft, field)
 
     def _draw(self) -> None:
-        self.listing.show({field.name: self._row(field) for field in self._shown()}, "It has no parameters.")
+        self.listing.show({field.name: self._row(field) for field in self._shown()}, "This action has no parameters.")
         changed = len(self.draft.changes)
-        where = "saved" if self.draft.saved else "the default, not saved yet"
+        where = "saved" if self.draft.saved else "default, not saved yet"
         self.sub_title = f"{changed} changed" if changed else where
         about = self.query_one("#field-about")
         about.border_subtitle = f"[$warning]{changed} not saved[/]" if changed else where
@@ -229,17 +229,17 @@ class SpecEditor(Live, ModalScreen[bool]):
         if field is None:
             self.query_one("#field-words", Static).update("")
             return
-        text = Text(field.description, style=TEXT).append("\n\nIt is ", style=DIM).append(field.rule, style=BLUE)
+        text = Text(field.description, style=TEXT).append("\n\nValue: ", style=DIM).append(field.rule, style=BLUE)
         if field.required:
-            text.append(", and needs a value", style=BLUE)
+            text.append(", required", style=BLUE)
         text.append(".", style=DIM)
         if self._searched(field):
-            ends = search.told(search.narrowed(self.draft, field))
-            text.append(f" The sweep searches it{f': {ends}' if ends else ''}.", style=BLUE)
+            ends = search.described(search.narrowed(self.draft, field))
+            text.append(f" The sweep searches this parameter{f': {ends}' if ends else ''}.", style=BLUE)
         elif self._search is not None and search.can_be_searched(field):
-            text.append(" The sweep leaves it; give it a range (enter) to have it searched.", style=DIM)
+            text.append(" The sweep does not search it. enter: set a range to search", style=DIM)
         elif field.swept and self._search is None:
-            text.append(" A sweep varies it.", style=SOFT)
+            text.append(" Sweeps search this parameter.", style=SOFT)
         self.query_one("#field-words", Static).update(text)
 
     @on(ListPanel.Opened)
@@ -288,7 +288,7 @@ class SpecEditor(Live, ModalScreen[bool]):
             return
         if self.draft.changes:
             changed = ", ".join(".".join(path) for path in list(self.draft.changes)[:4])
-            question = Confirm("Leave without saving?", f"Changed: {changed}.", "Leave", "Keep editing")
+            question = Confirm("Close without saving?", f"Changed: {changed}.", "Discard changes", "Keep editing")
             if not await self.app.push_screen_wait(question):
                 return
         self.dismiss(False)
@@ -298,17 +298,17 @@ class SpecEditor(Live, ModalScreen[bool]):
         try:
             _, warnings = await self._client.specs.save(self._kind, self._owner_id, self._action, self.draft.document())
         except ClientError as error:
-            self.notify(error.description, title="It cannot be saved", severity="error", timeout=20, markup=False)
+            self.notify(error.description, title="Not saved", severity="error", timeout=20, markup=False)
             return
         if warnings:
             self.app.notify(warnings, title="Saved, with warnings", severity="warning", timeout=12, markup=False)
         else:
-            self.app.notify(f"The {self._action} specification is saved.")
+            self.app.notify(f"The {self._action} specification was saved.")
         self.dismiss(True)
 
 
 class AsYaml(ModalScreen[None]):
-    """The whole specification, to read."""
+    """Shows the whole specification."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,y,q", "dismiss", "Close")]
 
@@ -322,12 +322,12 @@ class AsYaml(ModalScreen[None]):
 
     def on_mount(self) -> None:
         dialogue = self.query_one(".dialogue")
-        dialogue.border_title, dialogue.border_subtitle = "Specification", "escape closes"
+        dialogue.border_title, dialogue.border_subtitle = "Specification", "escape: close"
         dialogue.focus()
 
 
 async def opened(client: AsyncClient, kind: str, owner_id: str, action: str, name: str) -> SpecEditor:
-    """The editor on what is saved, or on the default. Raises ClientError."""
+    """The editor of the saved specification, or of the default. Raises ClientError."""
     schema = await client.specs.schema(kind, owner_id, action)
     searched = await _searched(client, owner_id) if kind == "model" and action == "train" else None
     try:
@@ -342,7 +342,7 @@ async def opened(client: AsyncClient, kind: str, owner_id: str, action: str, nam
 
 
 async def _searched(client: AsyncClient, model_id: str) -> Search | None:
-    """What the model's sweep adds and takes away; None where it is not swept."""
+    """Parameters that the model's sweep adds and removes; None without a sweep."""
     model = await client.models.get(model_id)
     if not model.automl_enabled:
         return None

@@ -1,4 +1,4 @@
-"""A JSON Schema of a specification as a list of fields, and the values that a user gives them. Pure."""
+"""Fields of a specification from its JSON Schema, and their edited values. Pure."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from taod.types.parameter import notable
 Path = tuple[str, ...]
 Document = dict[str, Any]
 MISSING = object()
-"""Stands for no value at all; null is a value."""
+"""No value; null is a value."""
 
 
 class Wrong(ValueError):
-    """What was typed does not fit the field; the text says why and what would."""
+    """The input is not valid for the field; the message gives the reason and the rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter. `schema` is its own part of the JSON Schema."""
+    """One parameter. `schema`: its part of the JSON Schema."""
 
     path: Path
     schema: Mapping[str, Any]
     required: bool = False
     swept: bool = False
-    """A sweep varies it unless told otherwise."""
+    """Whether sweeps search it by default."""
 
     @property
     def name(self) -> str:
@@ -48,21 +48,21 @@ class Field:
 
     @property
     def options(self) -> list[Any]:
-        """What it can be, where that is a list."""
+        """The possible values, if they are enumerated."""
         if self.kind == "boolean":
             return [True, False]
         return list(self.schema.get("enum", ()))
 
     @property
     def notable(self) -> bool:
-        """Whether it is shown before anybody asks for all."""
+        """Whether it is shown before all parameters are requested."""
         return notable(self.path, self.schema, required=self.required, swept=self.swept)
 
     @property
     def rule(self) -> str:
-        """What it may be, in words."""
-        told = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
-        words = [told.get(self.kind, "a list" if self.kind == "array" else "a group of values")]
+        """Description of the valid values."""
+        names = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
+        words = [names.get(self.kind, "a list" if self.kind == "array" else "a group of values")]
         if self.kind != "boolean" and self.options:
             words = ["one of " + ", ".join(written(option) for option in self.options)]
         low, high = self.schema.get("minimum"), self.schema.get("maximum")
@@ -91,7 +91,7 @@ class Field:
         for option in self.options:
             if written(option) == text or (isinstance(option, bool) and text.lower() == written(option)):
                 return option
-        from taod.documents import read_yaml  # here: it loads YAML, which most sessions never need
+        from taod.documents import read_yaml  # imported late: loads YAML, which most sessions do not need
 
         try:
             if self.kind == "integer":
@@ -114,7 +114,7 @@ class Field:
         if "enum" in schema and value not in schema["enum"]:
             raise Wrong(f"{written(value)} is not {self.rule}")
         if "const" in schema and value != schema["const"]:
-            raise Wrong(f"{written(value)} cannot be: it is {self.rule}")
+            raise Wrong(f"{written(value)} is not valid: it is {self.rule}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
             outside = (low is not None and value < low) or (high is not None and value > high)
@@ -130,7 +130,7 @@ def written(value: Any) -> str:
 
 
 def fields(schema: Mapping[str, Any]) -> list[Field]:
-    """Every parameter of the schema that has no parts with names of their own, in its order."""
+    """Every leaf parameter of the schema, in its order."""
     swept = frozenset(schema.get("automl_default_parameters", ()))
     return list(_fields(schema, (), False, swept))
 
@@ -147,35 +147,35 @@ def _fields(schema: Mapping[str, Any], path: Path, required: bool, swept: frozen
 
 @dataclass
 class Draft:
-    """A specification while it is edited. `base` is what is saved, or the default where nothing is."""
+    """An edited specification. `base`: the saved one, or the default."""
 
     schema: Mapping[str, Any]
     base: Document
     saved: bool = False
     """Whether `base` is saved."""
     changes: dict[Path, Any] = field(default_factory=dict)
-    """By path; MISSING for one that is taken out."""
+    """By path; MISSING for a removed value."""
 
     def __post_init__(self) -> None:
         self.fields = fields(self.schema)
         self._default: Document = self.schema.get("default", {})
 
     def default(self, one: Field) -> Any:
-        """The schema's own value; MISSING where it has none."""
+        """Default of the schema; MISSING without one."""
         value = at(self._default, one.path)
         return one.schema.get("default", MISSING) if value is MISSING else value
 
     def value(self, one: Field) -> Any:
-        """What it is now; MISSING where it has no value."""
+        """Current value; MISSING without one."""
         return self.changes.get(one.path, at(self.base, one.path))
 
     def differs(self, one: Field) -> bool:
-        """Whether it is another value than the schema's default."""
+        """Whether the value differs from the default."""
         value = self.value(one)
         return value is not MISSING and value != self.default(one)
 
     def change(self, one: Field, text: str) -> None:
-        """Take what was typed; nothing typed takes the value out. Raises Wrong."""
+        """Set the typed value; empty removes it. Raises Wrong."""
         if not text.strip() and one.kind != "string":
             if one.required:
                 raise Wrong(f"{one.name} needs a value: {one.rule}")
@@ -188,7 +188,7 @@ class Draft:
         self._set(one, self.default(one))
 
     def put(self, path: Path, value: Any) -> None:
-        """Set what has no field of its own; MISSING takes it out."""
+        """Set a value without a field; MISSING removes it."""
         if value == at(self.base, path):
             self.changes.pop(path, None)
         else:

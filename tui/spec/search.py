@@ -1,4 +1,4 @@
-"""What a sweep searches of a specification, and between which ends: the group `automl` of it. Pure."""
+"""Parameters and ranges of a sweep: the group `automl` of a specification. Pure."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from tui.spec.fields import MISSING, Draft, Field, Path, Wrong, written
 
 GROUP = "automl"
 Range = dict[str, Any]
-"""`min`, `max`, `log`, `values`, `multiple_of`, `power_of`: each may be missing."""
+"""Keys, all optional: `min`, `max`, `log`, `values`, `multiple_of`, `power_of`."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a model's sweep adds to the parameters that are searched by default, and takes away."""
+    """Parameters that a model's sweep adds to the default ones, and removes."""
 
     add: frozenset[str] = frozenset()
     remove: frozenset[str] = frozenset()
 
     def has(self, draft: Draft, field: Field) -> bool:
-        """Whether a sweep varies this parameter."""
+        """Whether the sweep searches this parameter."""
         if field.name in self.remove:
             return False
         return field.swept or field.name in self.add or narrowed(draft, field) is not None
 
 
 def can_be_searched(field: Field) -> bool:
-    """Whether a sweep could vary it: a number, a truth value, or one of several options."""
+    """Whether a sweep can search it: a number, a boolean, or one of several options."""
     return "const" not in field.schema and (field.kind in ("integer", "number") or bool(field.options))
 
 
 def place(field: Field) -> Path:
-    """Where the range of a parameter stands in the specification."""
+    """Path of a parameter's range in the specification."""
     return (GROUP, field.name)
 
 
 def narrowed(draft: Draft, field: Field) -> Range | None:
-    """The range that the specification gives it; None where it gives none."""
+    """Range of a parameter in the specification; None without one."""
     found = draft.changes.get(place(field), MISSING)
     if found is MISSING and place(field) not in draft.changes:
         group = draft.base.get(GROUP)
@@ -48,8 +48,8 @@ def narrowed(draft: Draft, field: Field) -> Range | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-def told(said: Range | None) -> str:
-    """A range in words: `1e-05 to 0.001, log`."""
+def described(said: Range | None) -> str:
+    """Description of a range: `1e-05 to 0.001, log`."""
     if not said:
         return ""
     if said.get("values") is not None:
@@ -70,17 +70,17 @@ def _end(value: Any) -> str:
 
 
 def read(field: Field, low: str, high: str, values: str, before: Range | None) -> Range | None:
-    """The range that was typed; None for none. What cannot be typed here (`log`, steps) stays. Raises Wrong."""
+    """The typed range; None if empty. Keys without a field (`log`, steps) are kept. Raises Wrong."""
     kept = {name: value for name, value in (before or {}).items() if name not in ("min", "max", "values")}
     if values.strip():
         try:
             found = yaml.safe_load(f"[{values}]")
         except yaml.YAMLError:
-            raise Wrong(f"{values!r} is no list of values: write them as a, b, c") from None
+            raise Wrong(f"{values!r} is not a list of values; write a, b, c") from None
         return {"values": [field.read(written(value)) for value in found]}
     ends = {name: _read_end(field, name, typed) for name, typed in (("min", low), ("max", high)) if typed.strip()}
     if len(ends) == 2 and ends["min"] >= ends["max"]:
-        raise Wrong(f"from {low.strip()} to {high.strip()} lies nothing: the first must be below the second")
+        raise Wrong(f"from {low.strip()} to {high.strip()} is empty: the first must be below the second")
     return (kept | ends) or None if ends else None
 
 
@@ -88,8 +88,8 @@ def _read_end(field: Field, name: str, typed: str) -> Any:
     try:
         value = float(typed)
     except ValueError:
-        raise Wrong(f"{typed.strip()!r} is no number") from None
+        raise Wrong(f"{typed.strip()!r} is not a number") from None
     low, high = field.schema.get("minimum"), field.schema.get("maximum")
     if value != value or (low is not None and value < low) or (high is not None and value > high):
-        raise Wrong(f"{name} {typed.strip()} lies outside of what it may be: {field.rule}")
+        raise Wrong(f"{name} {typed.strip()} is out of range: {field.rule}")
     return int(value) if field.kind == "integer" and value.is_integer() else value

@@ -1,8 +1,9 @@
-"""The tab of a sweep's trials: the table, the best so far, what matters, and the plots; live while it is in front."""
+"""The tab of a sweep's trials: table, best trial, importances and plots; updated while it is open."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,34 +21,54 @@ from taod.types.job import JobDetail, JobView
 from taod.types.sweep import SweepView, TrialView
 from tui import format
 from tui.lazy_plot import LazyPlot
+from tui.lists.table import RowTable
 from tui.live import Live, delivery
 from tui.refresher import Refresher
 from tui.screens.confirm import Confirm
 from tui.sweep import trial_view
 from tui.sweep.parallel import ParallelPlot
-from tui.sweep.table import TrialTable
 
 PAUSE_S = 0.3
 """At least this long between two readings of the sweep."""
 SIDES = ("parallel", "values", "matters")
 ROOM_FOR_ALL = 30
-"""Lines from which all of them are shown under each other."""
+"""Height in lines from which all plots are shown below each other."""
 BESIDE_WIDTH = 100
-"""Cells from which they stand beside the table."""
+"""Width in cells from which the plots are beside the table."""
+
+
+class TrialTable(RowTable):
+    """Rows by the trial's number."""
+
+    def __init__(self) -> None:
+        super().__init__((), id="trials-table")
+
+    @delivery
+    def lay_out(self, columns: Sequence[tuple[str, str, int]]) -> None:
+        """Set the columns; a change empties the table."""
+        if list(columns) == list(self._columns):
+            return
+        self.clear(columns=True)
+        self._columns = columns
+        for key, title, width in columns:
+            self.add_column(title, width=width or 10, key=key)
+        self.on_resize()
 
 
 class TrialsPane(Live, Vertical):
-    """Reads the sweep when it is opened and when one of its trials changes."""
+    """Reads the sweep when the tab is opened and when one of its trials changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "Order", tooltip="Order the trials by number, or the best first"),
-        Binding("v", "side", "View", tooltip="Parameters against the metric, values by trial, what matters"),
-        Binding("x", "finish", "Stop early", tooltip="End the sweep now and keep the best, after a question"),
-        Binding("s", "save", "Save CSV", tooltip="Save the trials as CSV here, where the dashboard was started"),
+        Binding("o", "order", "Order", tooltip="Order the trials by number or by value, best first"),
+        Binding("v", "side", "View", tooltip="Next plot: parameters and metric, values by trial, importances"),
+        Binding("x", "finish", "Stop early", tooltip="Stop the sweep and keep the best trial (asks first)"),
+        Binding(
+            "s", "save", "Save CSV", tooltip="Save the trials as CSV in the folder that the dashboard was started in"
+        ),
     ]
 
     class Opened(Message):
-        """The reader wants to see a trial's own job."""
+        """The user opened the job of a trial."""
 
         def __init__(self, job_id: str) -> None:
             super().__init__()
@@ -87,14 +108,14 @@ class TrialsPane(Live, Vertical):
 
     @property
     def chosen(self) -> TrialView | None:
-        """The trial under the cursor."""
+        """The selected trial."""
         key = self.table.selected_id if self.is_ready and self.table.row_count else None
         trials = self.sweep.trials if self.sweep is not None else []
         return next((trial for trial in trials if str(trial.number) == key), None)
 
     @delivery
     def clear(self) -> None:
-        """Another job is coming."""
+        """Show nothing until the next job is shown."""
         self._detail, self.sweep, self._stale = None, None, True
         self._sweep_reads.cancel()
         self.table.show({})
@@ -102,20 +123,20 @@ class TrialsPane(Live, Vertical):
 
     @delivery
     def show(self, detail: JobDetail) -> None:
-        """The sweep's job, as it is now; read when the tab is in front."""
+        """Show the sweep of a job; it is read when the tab is open."""
         self._detail = detail if detail.job.trials is not None else None
         self._want()
 
     @delivery
     def opened(self) -> None:
-        """The tab is in front."""
+        """The tab was opened."""
         self.in_front = True
         if self._stale:
             self._want()
 
     @delivery
     def changed(self, view: JobView) -> None:
-        """A job has changed, of this sweep or not."""
+        """A job changed; ignored if it is not of this sweep."""
         if self._detail is not None and self._detail.job.id in (view.id, view.sweep_id):
             self._want()
 
@@ -178,7 +199,7 @@ class TrialsPane(Live, Vertical):
         self.query_one(LazyPlot).draw(self.sweep, number)
 
     def _lay_out(self) -> None:
-        """All three where there is room, else the one that was chosen."""
+        """Show all plots if there is room, otherwise the chosen one."""
         beside = self.size.width >= BESIDE_WIDTH
         self.set_class(beside, "-beside-table")
         lines = self.size.height if beside else self.size.height // 2
@@ -201,17 +222,27 @@ class TrialsPane(Live, Vertical):
         if sweep.state.ended:
             self.notify("The sweep has ended.", severity="warning")
             return
-        going = sum(trial.outcome == "open" for trial in sweep.trials)
+        open_trials = sum(trial.outcome == "open" for trial in sweep.trials)
         kept = (
-            f"Trial {sweep.best} is its model" if sweep.best is not None else "No trial has a value yet: it will fail"
+            f"Trial {sweep.best} is its model"
+            if sweep.best is not None
+            else "No trial has a value yet, so the sweep will fail"
         )
-        told = f"{kept}. {going} open trial{'' if going == 1 else 's'} will be cancelled." if going else f"{kept}."
-        if not await self.app.push_screen_wait(Confirm("Stop the sweep early?", told, "Stop sweep", "Keep searching")):
+        consequence = (
+            f"{kept}. {open_trials} open trial{'' if open_trials == 1 else 's'} will be cancelled."
+            if open_trials
+            else f"{kept}."
+        )
+        if not await self.app.push_screen_wait(
+            Confirm("Stop the sweep early?", consequence, "Stop sweep", "Keep searching")
+        ):
             return
         try:
             await self._client.sweeps.finish(detail)
         except ClientError as error:
-            self.notify(error.description, title="It goes on", severity="error", timeout=10, markup=False)
+            self.notify(
+                error.description, title="The sweep was not stopped", severity="error", timeout=10, markup=False
+            )
 
     @work(group="save")
     async def action_save(self) -> None:
@@ -222,6 +253,6 @@ class TrialsPane(Live, Vertical):
             text = await self._client.sweeps.csv(self._detail)
             await asyncio.to_thread(into.write_text, text)
         except (ClientError, OSError) as error:
-            self.notify(str(error), title="It could not be saved", severity="error", timeout=10, markup=False)
+            self.notify(str(error), title="Not saved", severity="error", timeout=10, markup=False)
         else:
             self.notify(str(into), title="Saved", markup=False)

@@ -1,4 +1,4 @@
-"""Parameters against the metric: an axis for each, and every trial a line through all of them, drawn with dots."""
+"""Parallel-coordinates plot of a sweep: an axis for each parameter and the metric, a line for each trial."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tui.sweep import trial_view
 from tui.theme import DIM, SOFT, TEXT
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""Bits of a braille sign, by row and column of its dots."""
+"""Bits of a braille character, by row and column of its dots."""
 BLANK = 0x2800
 AXIS = "│"
 LEAST_WIDTH, LEAST_HEIGHT = 20, 6
 Points = list[float | None]
-"""Where a trial crosses each axis, from 0 (bottom) to 1; None: nowhere."""
+"""Position of a trial on each axis, from 0 (bottom) to 1; None: no position."""
 
 
 class Canvas:
@@ -44,7 +44,7 @@ class Canvas:
             self.dot(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share), ink)
 
     def rows(self, axes: Sequence[int]) -> Iterable[Text]:
-        """Its lines from the top; where nothing was drawn an axis shows."""
+        """Its lines from the top; axes show where nothing was drawn."""
         for bits, inks in zip(self._bits, self._ink, strict=True):
             text = Text(no_wrap=True, end="")
             for column, (bit, ink) in enumerate(zip(bits, inks, strict=True)):
@@ -56,7 +56,7 @@ class Canvas:
 
 
 def crossings(sweep: SweepView) -> dict[int, Points]:
-    """Where each trial that has a value crosses the axes of the parameters and, last, that of the metric."""
+    """Positions of each trial with a value on the axes of the parameters and, last, of the metric."""
     values = [trial.value for trial in sweep.trials if trial.value is not None]
     if not values:
         return {}
@@ -75,7 +75,7 @@ def drawn(sweep: SweepView, width: int, height: int, chosen: int | None = None) 
     """The plot in `width` × `height` cells, the better trials over the worse, the chosen one over all."""
     lines = crossings(sweep)
     if not lines:
-        return Text("The plot begins with the first value.", style=DIM)
+        return Text("No trial has a value yet.", style=DIM)
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return Text("Too small for the plot.", style=DIM)
     count = len(sweep.space) + 1
@@ -90,7 +90,7 @@ def drawn(sweep: SweepView, width: int, height: int, chosen: int | None = None) 
         _draw(canvas, axes, lines[number], ink)
     spread = [trial.value for trial in sweep.trials if trial.value is not None]
     ends = [trial_view.ends(each) for each in sweep.space]
-    ends.append((trial_view.told(min(spread)), trial_view.told(max(spread))))
+    ends.append((trial_view.formatted(min(spread)), trial_view.formatted(max(spread))))
     names = trial_view.short_names([each.path for each in sweep.space])
     titles = [*(names[each.path] for each in sweep.space), sweep.metric]
     return Text("\n", no_wrap=True).join(
@@ -114,7 +114,7 @@ def _draw(canvas: Canvas, axes: Sequence[int], points: Points, ink: str) -> None
 
 
 def labels(words: Sequence[str], axes: Sequence[int], width: int, ink: str) -> Text:
-    """Words under (or over) their axes: the first begins at its own, the last ends at its own, none covers another."""
+    """Labels below (or above) their axes without overlap; the first is left-aligned, the last right-aligned."""
     room = max(4, (width - 1) // max(1, len(axes) - 1) - 1)
     line = [" "] * width
     for number, (word, axis) in enumerate(zip(words, axes, strict=True)):
@@ -127,7 +127,7 @@ def labels(words: Sequence[str], axes: Sequence[int], width: int, ink: str) -> T
 
 
 class ParallelPlot(Widget):
-    """Draws a sweep anew whenever it or the room changes."""
+    """Draws a sweep."""
 
     def __init__(self) -> None:
         super().__init__(id="parallel")

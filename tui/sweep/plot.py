@@ -1,4 +1,4 @@
-"""Values by trial: a point for each, and a line for the best so far."""
+"""Values by trial: a point for each, and a line for the best value so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.sweep import trial_view
 from tui.theme import BLUE, DIM, GREEN, ORANGE
 
 LEAST_HEIGHT = 4
-"""Lines below which there is nothing but the axis."""
+"""Smallest height in lines that leaves room for points."""
 
 
 class ValuePlot(Plot):
@@ -23,7 +23,7 @@ class ValuePlot(Plot):
         return super().render()
 
     def draw(self, sweep: SweepView | None, chosen: int | None) -> None:
-        """Show this sweep; the trial under the cursor stands out."""
+        """Show this sweep; `chosen`: number of the highlighted trial."""
         figure = self.cleared()
         numbers, line = trial_view.best_so_far(sweep) if sweep is not None else ([], [])
         if sweep is not None and numbers:

@@ -1,4 +1,4 @@
-"""What a sweep's parts show: names, orders, colours and places of trials and their parameters. Pure."""
+"""Texts, orders and colours of trials and their parameters. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def told(value: object) -> str:
-    """A parameter's value in a few cells."""
+def formatted(value: object) -> str:
+    """Short text of a parameter's value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -45,7 +45,7 @@ def better_low(sweep: SweepView) -> bool:
 
 
 def ordered(sweep: SweepView, order: str) -> list[TrialView]:
-    """The trials by number, or the best first and those without a value last."""
+    """The trials by number, or by value with the best first and those without a value last."""
     if order == "number":
         return sorted(sweep.trials, key=lambda trial: trial.number)
     sign = 1 if better_low(sweep) else -1
@@ -68,20 +68,19 @@ def best_so_far(sweep: SweepView) -> tuple[list[int], list[float]]:
 
 
 def worth(sweep: SweepView) -> dict[int, float]:
-    """Of each trial with a value, how good it is among them: 0 the worst, 1 the best; by rank, so that one that went
-    astray does not make all others look alike."""
+    """Rank of each trial with a value, from 0 (worst) to 1 (best); ranks are robust against outliers."""
     known = [trial for trial in ordered(sweep, "value") if trial.value is not None]
     last = max(1, len(known) - 1)
     return {trial.number: 1.0 - place / last for place, trial in enumerate(known)}
 
 
 def colour(share: float) -> str:
-    """The colour of a value that is so good."""
+    """Colour of a rank between 0 and 1."""
     return RANKS[min(len(RANKS) - 1, int(share * len(RANKS)))]
 
 
 def place(dimension: Dimension, value: object) -> float | None:
-    """Where on its axis a value lies, from 0 to 1; None where it has none."""
+    """Position of a value on its axis, from 0 to 1; None if it is not on the axis."""
     if dimension.choices:
         if value not in dimension.choices:
             return None
@@ -96,10 +95,10 @@ def place(dimension: Dimension, value: object) -> float | None:
 
 
 def ends(dimension: Dimension) -> tuple[str, str]:
-    """What stands at the lower and at the upper end of its axis."""
+    """Labels of the lower and upper end of its axis."""
     if dimension.choices:
-        return told(dimension.choices[0]), told(dimension.choices[-1])
-    return told(dimension.low), told(dimension.high)
+        return formatted(dimension.choices[0]), formatted(dimension.choices[-1])
+    return formatted(dimension.low), formatted(dimension.high)
 
 
 def columns(sweep: SweepView) -> list[tuple[str, str, int]]:
@@ -129,7 +128,7 @@ def row(sweep: SweepView, trial: TrialView, share: float | None) -> list[Text]:
         value,
         Text(str(trial.epochs or "").rjust(6), style=plain),
         *(
-            Text(told(trial.params.get(each.path)), style=plain, no_wrap=True, overflow="ellipsis")
+            Text(formatted(trial.params.get(each.path)), style=plain, no_wrap=True, overflow="ellipsis")
             for each in sweep.space
         ),
         Text(why, style=DIM, no_wrap=True, overflow="ellipsis"),
@@ -137,16 +136,16 @@ def row(sweep: SweepView, trial: TrialView, share: float | None) -> list[Text]:
 
 
 def head(sweep: SweepView) -> Text:
-    """How far the sweep is and what is best, in two lines."""
+    """Progress of the sweep and its best trial, in two lines."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(sweep.algorithm, style=f"bold {TEXT}")
     text.append(f" by {sweep.sampler}", style=DIM)
     done = sum(trial.outcome == "done" for trial in sweep.trials)
     of = f" of {sweep.planned}" if sweep.planned else ""
     text.append(f"  {done}{of} trials done", style=SOFT)
-    going = sum(trial.outcome == "open" for trial in sweep.trials)
-    if going:
-        text.append(f", {going} open", style=SOFT)
+    open_trials = sum(trial.outcome == "open" for trial in sweep.trials)
+    if open_trials:
+        text.append(f", {open_trials} open", style=SOFT)
     failed = sum(trial.outcome == "failed" for trial in sweep.trials)
     if failed:
         text.append(f", {failed} failed", style=RED)
@@ -167,19 +166,19 @@ def parameters(values: Values) -> Text:
     names = short_names(list(values))
     text = Text(no_wrap=True, overflow="ellipsis")
     for path, value in values.items():
-        text.append(f"{names[path]} ", style=SOFT).append(f"{told(value)}  ", style=TEXT)
+        text.append(f"{names[path]} ", style=SOFT).append(f"{formatted(value)}  ", style=TEXT)
     return text
 
 
 def matters(sweep: SweepView) -> Group:
-    """How much each parameter matters; what is not searched, and why, below."""
+    """Importances, and below the notes on parameters that are not searched."""
     return Group(importance(sweep), *(Text(f"\n{note}", style=DIM) for note in sweep.notes))
 
 
 def importance(sweep: SweepView) -> Table | Text:
-    """How much each parameter matters, as bars."""
+    """Importance of each parameter as a bar."""
     if not sweep.importances:
-        return Text("What matters is told when four trials have a value.", style=DIM)
+        return Text("Importances need four trials with a value.", style=DIM)
     table = Table.grid(padding=(0, 1, 0, 0))
     names = short_names([each.parameter for each in sweep.importances])
     for each in sweep.importances:

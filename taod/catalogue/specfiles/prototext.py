@@ -1,4 +1,4 @@
-"""Reads protobuf text without a schema. Pure; `emit.py` writes it."""
+"""Reads protobuf text as people and tools write it, without a schema. Pure; `emit.py` is its counterpart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Message = dict[str, list[Any]]
 
 
 class ParseError(ValueError):
-    """A syntax error, with its line."""
+    """What is wrong with a text, and in which line."""
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def _tokens(text: str) -> Iterator[_Token]:
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
-            raise ParseError(f"line {line}: {text[place : place + 20].splitlines()[0]!r} is not protobuf text")
+            raise ParseError(f"line {line}: {text[place : place + 20].splitlines()[0]!r} is no protobuf text")
         if match.lastgroup != "space":
             yield _Token(str(match.lastgroup), match.group(), line)
         line += match.group().count("\n")
@@ -184,5 +184,5 @@ def _word(token: _Token) -> Any:
     if bare in _FLOATS:
         return -_FLOATS[bare] if token.text.startswith("-") else _FLOATS[bare]
     if token.text.startswith("-"):
-        raise ParseError(f"line {token.line}: {token.text!r} is not a value")
+        raise ParseError(f"line {token.line}: {token.text!r} is no value")
     return f"__{token.text}__"

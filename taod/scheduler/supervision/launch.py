@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Launch, OffHost, RunIdentity, Runner, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod import masking
 from taod.errors import TaodError
@@ -20,7 +20,7 @@ from taod.telemetry import log as logs
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
-QUICK = (LocalRunner, OffHost)
+QUICK = (LocalRunner, Elsewhere)
 """Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
         # Inside: the mark of where this attempt's lines begin is on record with it.
         ground.follow(job, fresh=True)
     _mark_log(request)
-    ground.publish(job)
+    ground.tell(job)
     try:
         identity = await _start(runner, request, asked)
         why = Reason(ReasonCode.ENDED_BEFORE_START)
@@ -126,8 +126,8 @@ async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: Rea
 
 def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
     """Say in the history that a memory limit cannot be kept."""
-    if request.memory_bytes and isinstance(runner, LocalRunner) and (reason := runner.memory_limit_unavailable()):
-        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": reason}))
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
+        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
 
 
 async def _fit(ground: Ground, job: JobRecord) -> bool:
@@ -165,7 +165,7 @@ def begun(ground: Ground, live: Live) -> Live:
                 State.RUNNING if intent is None else State.STOPPING,
                 Reason(ReasonCode.RUNNING, {"runner": live.runner.name}) if intent is None else stopping(intent),
             )
-        ground.publish(job)
+        ground.tell(job)
     except Exception:
         # The process lives whether the record succeeds (a full disk) or not: it is watched all the same.
         log.exception("job %s runs, but this could not be recorded", live.job_id)

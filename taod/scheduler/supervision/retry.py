@@ -40,7 +40,7 @@ def hold_back(ground: Ground, job: JobRecord, outcome: Outcome, result: Result) 
     jobs.save_result(job.id, result)
     jobs.transition(job.id, State.QUEUED, outcome.reason)
     at = iso(ground.clock.time() + pause_s)
-    ground.publish(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
+    ground.tell(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
 
 
 class Retries:

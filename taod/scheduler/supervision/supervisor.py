@@ -51,7 +51,7 @@ class Supervision:
         self._asked.cancelled = reason
         self._asked.end()
 
-    def abort(self, cause: str, reason: Reason) -> None:
+    def break_off(self, cause: str, reason: Reason) -> None:
         """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
         if self._asked.broken is None:
             self._asked.broken = Broken(cause, reason)
@@ -132,7 +132,7 @@ class Supervision:
         backoff = Backoff()
         while True:
             try:
-                return await guard(self._ground, live, kept, self.abort)
+                return await guard(self._ground, live, kept, self.break_off)
             except Exception:
                 log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
                 await backoff.wait()

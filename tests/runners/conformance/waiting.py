@@ -21,7 +21,7 @@ async def within(work: Awaitable[Value]) -> Value:
 
 
 async def appears(path: Path) -> None:
-    """Wait by inotify until the file is there."""
+    """Until the file is there, told by inotify."""
 
     async def look() -> None:
         async with FolderWatch(path.parent) as watch:
@@ -32,12 +32,12 @@ async def appears(path: Path) -> None:
 
 
 async def ready(request: RunRequest) -> None:
-    """Wait until the tool reports that it waits."""
+    """Until the tool has said that it is where it was told to wait."""
     await appears(request.job_folder.results / "ready")
 
 
 def go(request: RunRequest) -> None:
-    """Let a waiting tool continue."""
+    """Let a waiting tool go on."""
     (request.job_folder.results / "go").touch()
 
 

@@ -1,4 +1,4 @@
-"""Data of image classification, optical inspection and metric learning."""
+"""Data of the classifiers of whole images, of the inspection pairs, and of metric learning."""
 
 from __future__ import annotations
 
