@@ -1,1 +1,1 @@
-"""The HTTP edge: controllers, guards, error mapping, the event stream."""
+"""The HTTP API: controllers, middleware, error handlers, the event stream."""

@@ -1,4 +1,4 @@
-"""The HTTP application: controllers, dependencies, errors, the gate before them, and what starts and stops with it."""
+"""The HTTP application: controllers, dependencies, error handlers, middleware, and the services' lifespan."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from taod.services import Services
 
 
 class _Application(Litestar):
-    """Litestar without the plugins that it adds for pydantic and attrs wherever these are installed: nothing here uses
-    them, and importing pydantic takes as long as the rest of a start."""
+    """Litestar without its default plugins for pydantic and attrs: nothing here uses them, and importing pydantic
+    takes as long as the rest of a start."""
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
@@ -30,11 +30,11 @@ class _Application(Litestar):
 def create_app(services: Services) -> Litestar:
     """The application over `services`. Its lifespan starts the scheduler, and stops it and the telemetry.
 
-    Runs outlive it; the store stays open, its owner closes it.
+    Runs outlive it; the store stays open for its owner to close.
     """
 
     @asynccontextmanager
-    async def life(_: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await services.start()
         try:
             yield
@@ -45,7 +45,7 @@ def create_app(services: Services) -> Litestar:
         route_handlers=[*CONTROLLERS, DocsController],
         dependencies=dependencies(services),
         exception_handlers=HANDLERS,
-        lifespan=[life],
+        lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,
         request_max_body_size=services.config.limits.body_bytes,

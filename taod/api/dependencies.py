@@ -1,4 +1,4 @@
-"""What handlers are given beside the request: the services, and the user in whose name the request is made."""
+"""Dependencies of handlers: the services, and the user of the request."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TheUser: TypeAlias = NamedDependency[SkipValidation[UserRecord]]
 
 
 def current_user(request: Call, user_id: PathText, services: TheServices) -> UserRecord:
-    """The user of the path, who must be the one of the token; any other is not found, existing or not.
+    """The user of the path, who must be the one of the token. Raises NotFound for any other, existing or not.
 
-    Takes the services only to come after them: two dependencies at once would be resolved by a group of tasks, which
-    takes longer than most requests spend in the store.
+    Depends on the services only to be resolved after them: two independent dependencies would be resolved by a task
+    group, which takes longer than most requests spend in the store.
     """
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():
-        raise NotFound(f"there is no user {user_id}; GET /api/v1 tells which one the token belongs to")
+        raise NotFound(f"there is no user {user_id}; GET /api/v1 lists the one that the token belongs to")
     return user
 
 
@@ -42,5 +42,5 @@ def dependencies(services: Services) -> dict[str, Provide]:
 
 
 def listed(page: Page[Any]) -> Response[Any]:
-    """A page as an answer: its items, and the whole list's length in a header."""
+    """A page as a response: its items, and the length of the whole list in a header."""
     return Response(page.items, headers={TOTAL: str(page.total)})

@@ -1,4 +1,4 @@
-"""Every error as the contract's body: what services refuse, what HTTP itself refuses, and what nobody foresaw."""
+"""Maps every exception to the contract's error body: errors of services, of HTTP, of the system, and faults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taod.types.state import ImpossibleTransition
 Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
 
 PRIMARY = 0xFF
-"""The part of SQLite's error codes that tells what went wrong; the rest tells where."""
+"""Mask of the primary result code in SQLite's extended error codes."""
 
 
 def _answer(status: int, description: str, headers: Mapping[str, str] | None = None) -> Response[bytes]:
@@ -30,71 +30,71 @@ def _answer(status: int, description: str, headers: Mapping[str, str] | None = N
     )
 
 
-def refused(request: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
-    """A service says no, in one sentence."""
+def service_error(request: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
+    """An error of a service, with its status and description."""
     if error.status >= 500:
         note_fault(request.scope, error)
     return _answer(error.status, error.description, error.headers)
 
 
 def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """HTTP's own refusals: no such path, no such verb, a body over the limit."""
+    """Errors of HTTP itself: unknown path or method, a body over the limit."""
     method, path = request.method, request.url.path
     headers = error.headers or {}
     if error.status_code == 404:
-        return _answer(404, f"there is nothing at {path}; GET /api/v1 lists what there is")
+        return _answer(404, f"there is nothing at {path}; GET /api/v1 lists the paths")
     if error.status_code == 405:
-        allowed = allowed_verbs(headers.get("allow", ""))
+        allowed = allowed_methods(headers.get("allow", ""))
         return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
         return _answer(413, "the body is over limits.body_bytes; send less at once, or raise that in taod.toml")
     if error.status_code >= 500:
-        return unforeseen(request, error)
+        return fault(request, error)
     return _answer(error.status_code, str(error.detail), headers)
 
 
-def allowed_verbs(verbs: str) -> str:
-    """An Allow header in order, with the verbs that the gate answers everywhere."""
-    found = {verb.strip() for verb in verbs.split(",") if verb.strip()} | {"OPTIONS"}
+def allowed_methods(methods: str) -> str:
+    """A sorted Allow header, with the methods that the gate answers everywhere."""
+    found = {method.strip() for method in methods.split(",") if method.strip()} | {"OPTIONS"}
     if "GET" in found:
         found.add("HEAD")
     return ", ".join(sorted(found))
 
 
-def impossible(request: Request[Any, Any, Any], error: ImpossibleTransition) -> Response[bytes]:
-    """The job went on between reading and changing it."""
-    return refused(request, Conflict(f"{error}; it has changed meanwhile, read it again"))
+def transition_error(request: Request[Any, Any, Any], error: ImpossibleTransition) -> Response[bytes]:
+    """The job changed state between reading and changing it."""
+    return service_error(request, Conflict(f"{error}; it has changed meanwhile, read it again"))
 
 
 def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
-    """The disk is full, or something unforeseen."""
+    """A full disk, or a fault."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return refused(request, NoSpace("the disk of the root is full; free some space and try again"))
-    return unforeseen(request, error)
+        return service_error(request, NoSpace("the disk of the root is full; free some space and try again"))
+    return fault(request, error)
 
 
 def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Response[bytes]:
-    """The store could not write for want of space or of the lock, or something unforeseen."""
+    """A full disk, a locked database, or a fault."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_FULL:
-        return refused(request, NoSpace("the disk of the root is full; free some space and try again"))
+        return service_error(request, NoSpace("the disk of the root is full; free some space and try again"))
     if code == sqlite3.SQLITE_BUSY:
-        words = "another process holds the database of the root, nothing was changed; send it again when it has let go"
-        return refused(request, Unavailable(words, headers={"Retry-After": "5"}))
-    return unforeseen(request, error)
+        description = "another process holds the database of the root, nothing was changed; retry later"
+        return service_error(request, Unavailable(description, headers={"Retry-After": "5"}))
+    return fault(request, error)
 
 
-def unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A fault of the server: told in its log, not to the client."""
+def fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A fault of the server: the details are logged, not sent."""
     note_fault(request.scope, error)
     return _answer(500, FAILED.format(request_id(request.scope)))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    TaodError: refused,
+    TaodError: service_error,
     HTTPException: http_error,
-    ImpossibleTransition: impossible,
+    ImpossibleTransition: transition_error,
     OSError: os_error,
     sqlite3.Error: sqlite_error,
-    Exception: unforeseen,
+    Exception: fault,
 }

@@ -1,4 +1,4 @@
-"""An error as bytes: the contract's body, and an answer from outside of any route."""
+"""Error responses as bytes: the contract's body, and a response from outside of any route."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def error_bytes(status: int, description: str) -> bytes:
 
 
 async def answer_error(error: TaodError, send: Send) -> None:
-    """Answer with an error from outside of any route."""
+    """Send an error from outside of any route."""
     body = error_bytes(error.status, error.description)
     headers: Iterable[tuple[str, str]] = (
         ("content-type", "application/json"),

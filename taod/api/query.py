@@ -18,7 +18,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 
 def text(request: Request[Any, Any, Any], name: str) -> str | None:
-    """A parameter as it is; an empty one counts as absent."""
+    """A parameter as sent; an empty one counts as absent."""
     value: str | None = request.query_params.get(name)
     return value or None
 
@@ -50,7 +50,7 @@ def choice(request: Request[Any, Any, Any], name: str, kind: type[Choice]) -> Ch
 
 
 def one_of(request: Request[Any, Any, Any], name: str, allowed: Collection[str]) -> str | None:
-    """One of some words. Raises BadRequest naming them."""
+    """One of the allowed values. Raises BadRequest naming them."""
     value: str | None = request.query_params.get(name)
     if value is not None and value not in allowed:
         raise BadRequest(f"{name}={value[:40]}: expected one of {', '.join(allowed)}")
@@ -58,7 +58,7 @@ def one_of(request: Request[Any, Any, Any], name: str, allowed: Collection[str])
 
 
 def several(request: Request[Any, Any, Any], name: str, kind: type[Choice]) -> set[Choice] | None:
-    """Values of an enumeration, given several times or joined by commas. Raises BadRequest."""
+    """Values of an enumeration, from repeated parameters or joined by commas. Raises BadRequest."""
     values = [part for value in request.query_params.getall(name, []) for part in value.split(",")]
     if not values:
         return None

@@ -10,7 +10,7 @@ from taod.errors import TaodError
 
 _RANGE = re.compile(r"^bytes=(?P<first>\d*)-(?P<last>\d*)$", re.ASCII)
 _DIGITS = 18
-"""More are past the end of any file, and past what Python makes a number of."""
+"""More digits are past the end of any file, and past the limit of int()."""
 
 
 class Unsatisfiable(TaodError):
@@ -31,7 +31,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def parse(header: str | None, size: int) -> Range | None:
-    """The one range that is asked for; None for no range, several, or one that is not understood (then: the whole).
+    """The requested range; None for no range, several, or a malformed one: the whole file is sent then.
 
     Raises Unsatisfiable.
     """
@@ -51,6 +51,6 @@ def parse(header: str | None, size: int) -> Range | None:
 
 
 def _number(digits: str) -> int:
-    """Digits as a number; too many of them as one that is larger than any file."""
+    """Digits as a number; too many as a number larger than any file."""
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) <= _DIGITS else 10**_DIGITS

@@ -1,4 +1,4 @@
-"""Reading JSON bodies: whatever the Content-Type says, into a Struct, with errors that name field and value."""
+"""Reads JSON bodies with any Content-Type into Structs; errors name field and value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 80
 
 
 async def read_json(request: Request[Any, Any, Any]) -> Any:
-    """The body as JSON values; an empty one is `{}`. Raises BadRequest for what is no JSON."""
+    """The body as JSON values; an empty one is `{}`. Raises BadRequest for invalid JSON."""
     raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
     if not raw.strip():
         return {}
@@ -43,43 +43,43 @@ async def read_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
 async def read_body(
     request: Request[Any, Any, Any], kind: type[Body], *, answer: type[msgspec.Struct] | None = None
 ) -> Body:
-    """The body as a Struct. `answer` is the Struct that clients read back: its other fields cannot be set.
+    """The body as a Struct. `answer` is the Struct that clients read back: its further fields cannot be set.
 
-    Raises BadRequest naming every unknown field, or the field, value and type of what is wrong.
+    Raises BadRequest naming every unknown field, or field, value and type of an invalid one.
     """
     return to_struct(await read_object(request), kind, answer=answer)
 
 
 def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = "") -> Body:
-    """JSON values as a Struct; the same errors. `at` names the place of the document in a larger one."""
+    """JSON values as a Struct; raises as `read_body`. `at`: the document's path in a larger one."""
     if isinstance(document, dict):
         fixed = answer.__struct_fields__ if answer is not None else ()
-        _refuse_unknown(document, kind.__struct_fields__, fixed, at)
+        _reject_unknown(document, kind.__struct_fields__, fixed, at)
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(_missing(str(error), kind, at) or _told(str(error), document, at)) from error
+        raise BadRequest(_missing(str(error), kind, at) or _located(str(error), document, at)) from error
 
 
-def _refuse_unknown(document: dict[str, Any], known: Collection[str], fixed: Collection[str], at: str) -> None:
-    strange = [name for name in document if name not in known]
-    if not strange:
+def _reject_unknown(document: dict[str, Any], known: Collection[str], fixed: Collection[str], at: str) -> None:
+    unknown = [name for name in document if name not in known]
+    if not unknown:
         return
-    told = []
-    for name in strange:
+    problems = []
+    for name in unknown:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         if name in fixed:
-            told.append(f"{at}{name!r} cannot be set or changed")
+            problems.append(f"{at}{name!r} cannot be set or changed")
         elif near:
-            told.append(f"{at}{name!r} is unknown, did you mean {near[0]!r}?")
+            problems.append(f"{at}{name!r} is unknown, did you mean {near[0]!r}?")
         else:
-            told.append(f"{at}{name!r} is unknown")
-    fields = "field" if len(strange) == 1 else "fields"
-    raise BadRequest(f"{fields} {'; '.join(told)} (known: {', '.join(sorted(known))})")
+            problems.append(f"{at}{name!r} is unknown")
+    fields = "field" if len(unknown) == 1 else "fields"
+    raise BadRequest(f"{fields} {'; '.join(problems)} (known: {', '.join(sorted(known))})")
 
 
 def _missing(message: str, kind: type[msgspec.Struct], at: str) -> str | None:
-    """The sentence for a required field that is not there, with the values that it may have where these are few."""
+    """The error for a missing required field, with its allowed values if it is an enumeration."""
     match = _ABSENT.match(message)
     if match is None:
         return None
@@ -88,8 +88,8 @@ def _missing(message: str, kind: type[msgspec.Struct], at: str) -> str | None:
     return f"{at}{match['field']} is required" + (f"; one of {', '.join(allowed)}" if allowed else "")
 
 
-def _told(message: str, document: Any, at: str) -> str:
-    """msgspec's sentence with the field first and the value in it."""
+def _located(message: str, document: Any, at: str) -> str:
+    """msgspec's error with the field first and the value in it."""
     match = _AT.match(message)
     path = match["path"] if match else None
     rule = (match["rule"] if match else message).replace("`", "")
@@ -113,6 +113,6 @@ def _find(document: Any, path: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, cut where it is long."""
+    """A value as JSON, truncated."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

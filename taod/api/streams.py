@@ -1,4 +1,4 @@
-"""Answers that flow: files in blocks, an archive made on the way, a log that is followed, events."""
+"""Streamed response bodies: files in blocks, an archive while it is written; and waiting for one of several events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAITING_BLOCKS = 8
 
 
 async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
-    """`length` bytes of a file from `start` on, in blocks read by a thread; fewer where the file became shorter."""
+    """`length` bytes of a file from `start` on, in blocks read by a thread; fewer if the file becomes shorter."""
     source = await asyncio.to_thread(path.open, "rb")
     try:
         await asyncio.to_thread(source.seek, start)
@@ -29,9 +29,10 @@ async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[byte
 
 
 async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]:
-    """What a function writes to a stream, while it writes it in a thread; it is stopped when the reader leaves.
+    """The blocks that a function writes to a file object in a thread, as it writes them.
 
-    At most a few blocks wait in memory. What the function raises is raised here.
+    At most `_WAITING_BLOCKS` blocks wait in memory. The function is stopped when the reader leaves; what it raises is
+    raised here.
     """
     loop = asyncio.get_running_loop()
     blocks: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_BLOCKS)
@@ -45,7 +46,7 @@ async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]
         finally:
             pipe.end()
 
-    # A thread of its own: a reader may take its time, and everybody else's files wait for the shared ones.
+    # A thread of its own: a slow reader must not occupy the shared threads.
     own = ThreadPoolExecutor(1, thread_name_prefix="archive")
     worker = loop.run_in_executor(own, work)
     try:
@@ -60,11 +61,11 @@ async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]
 
 
 class _ReaderLeft(Exception):
-    """Nobody reads any more."""
+    """The client has disconnected."""
 
 
 class _Pipe:
-    """The writing end: gathers blocks, hands them to the event loop, and waits while too many are unread."""
+    """The writing end: collects blocks, passes them to the event loop, and waits while too many are unread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, blocks: asyncio.Queue[bytes | None]) -> None:
         self._loop = loop

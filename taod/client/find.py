@@ -15,7 +15,7 @@ from taod.types.common import DaemonInfo, Health, Login
 T = TypeVar("T")
 
 START_TOLERANCE_S = 1.0
-"""The operating system tells a process's start time with less precision than it is compared with."""
+"""Precision of the start time that the operating system reports."""
 HEALTH_TIMEOUT_S = 5.0
 WRONG_URL = "is it the right url?"
 

@@ -14,6 +14,7 @@ from litestar import Litestar
 
 from store.records import UserRecord
 from taod.api.app import create_app
+from taod.client import AsyncClient
 from taod.config import Config
 from taod.services import Services
 from taod.services.composition import open_services
@@ -146,6 +147,14 @@ async def server(config: Config, gate: int) -> AsyncIterator[Server]:
     finally:
         await services.stop()
         services.store.close()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[AsyncClient]:
+    """taod's own client on the application."""
+    async with AsyncClient("http://127.0.0.1", server.user.id, server.token) as client:
+        client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
+        yield client
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from taod.catalogue.schema.json_schema import schema
 from taod.cli.commands.plan import plan
 from taod.cli.support.output import Form, Output
-from taod.client import AsyncClient
 from taod.errors import BadRequest
 from taod.types.state import State
 from tests.api.test_jobs import reached
@@ -73,7 +71,7 @@ async def test_a_file_that_is_none_is_refused_with_its_line(server) -> None:
     said = await server.refused("POST", path, **sent("a: [1\n", "application/yaml"))
     assert said.startswith("the body is not YAML as detectnet_v2 reads it: line 2")
     latin = {"content": b"a: caf\xe9", "headers": {"Content-Type": "text/plain"}}
-    assert "no UTF-8 text" in await server.refused("POST", path, **latin)
+    assert "not UTF-8 text" in await server.refused("POST", path, **latin)
     assert "the body is not JSON" in await server.refused("POST", path, content=b"a: 1")
     wrong = sent("training_config: {num_epochs: many}", "application/yaml")
     assert "$.training_config.num_epochs: must be a whole number" in await server.refused("POST", path, **wrong)
@@ -200,14 +198,6 @@ async def test_a_network_tells_what_may_follow_what(server) -> None:
     assert (actions["train"]["may_follow"], actions["train"]["needs_parent"]) == ([], False)
 
 
-@pytest.fixture
-async def client(server) -> Any:
-    client = AsyncClient("http://127.0.0.1", server.user.id, server.token)
-    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
-    async with client:
-        yield client
-
-
 async def test_a_dry_run_needs_no_executable_and_masks_the_key(server) -> None:
     images = await server.dataset("object_detection", "coco")
     detr = await server.model(
@@ -234,5 +224,5 @@ async def test_the_plan_on_the_command_line(server, model, client, capsys, monke
     assert "data_prefix: " not in capsys.readouterr().out
     await work(client, Output(Form.JSON), owner="reader", actions=("train",), **options)
     assert json.loads(capsys.readouterr().out)[0]["id"] == "dry-run-1"
-    with pytest.raises(BadRequest, match="there is no model whose id begins or name is 'nobody'"):
-        await work(client, Output(), owner="nobody", actions=("train",), **options)
+    with pytest.raises(BadRequest, match="there is no model with id or name 'missing'"):
+        await work(client, Output(), owner="missing", actions=("train",), **options)

@@ -24,7 +24,7 @@ async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Serve
         answer = await server.client.post(f"{server.base}/model/{model}/job", json=[{"actions": ["train"]}])
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         words = answer.json()["error_desc"]
-        assert "another process holds" in words and "nothing was changed" in words and "send it again" in words
+        assert "another process holds" in words and "nothing was changed" in words and "retry later" in words
         assert str(server.services.root.database) not in words
         assert await server.call("GET", "/job", 200) == []
     (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])

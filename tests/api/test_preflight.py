@@ -6,14 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from PIL import Image
 
 from taod.cli.commands.plan import plan
 from taod.cli.support.output import Output
-from taod.client import AsyncClient
 from taod.types.state import State
 from taod.types.warning import Warning
 from taod.types.warning_text import text
@@ -201,13 +199,10 @@ async def test_data_that_has_gone_is_no_matter_of_preflight(server, images) -> N
     await server.call("POST", f"/model/{model_id}/job", 201, json={"actions": ["train"]})
 
 
-async def test_the_command_line_shows_them_in_a_plan(server, images, capsys, monkeypatch) -> None:
+async def test_the_command_line_shows_them_in_a_plan(server, client, images, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     train = await server.ready_dataset(images("train"), name="cats")
     await server.model(train_datasets=[train], name="reader")
-    client = AsyncClient("http://127.0.0.1", server.user.id, server.token)
-    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
-    async with client:
-        work = plan.callback.__wrapped__.__wrapped__
-        await work(client, Output(), owner="reader", actions=("train",), dataset=False, parent=None, spec=False)
+    work = plan.callback.__wrapped__.__wrapped__
+    await work(client, Output(), owner="reader", actions=("train",), dataset=False, parent=None, spec=False)
     assert "the model has no eval_dataset: NVIDIA's classification_pyt stops" in capsys.readouterr().out

@@ -130,7 +130,7 @@ async def test_an_answer_that_breaks_off_is_one_entry_and_stays_broken(caplog) -
         await Trace(torn)(scope, None, send)
     assert sent == [{"type": "http.response.start", "status": 200, "headers": [(b"x-request-id", b"torn")]}]
     assert [record.getMessage() for record in caplog.records] == [
-        "request torn: GET /api/v1/log broke off after a 200 began"
+        "request torn: GET /api/v1/log failed after a 200 was sent"
     ]
     assert "the disk is gone" in caplog.text
 

@@ -13,7 +13,7 @@ import pytest
 
 from store.records import JobFilter
 from taod.api.openapi.document import Operation, operations
-from taod.api.routes.events import flow
+from taod.api.routes.events import messages
 from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.state import State
@@ -173,7 +173,7 @@ async def test_who_holds_a_device_is_told_to_its_user_alone(two: Two) -> None:
     assert view.veiled(told, two.server.user.id) is told
     services, job = two.server.services, two.ids["job_id"].encode()
     for user_id, knows in ((two.bob_id, False), (two.server.user.id, True)):
-        stream = flow(services, user_id, None)
+        stream = messages(services, user_id, None)
         await anext(stream)
         services.bus.publish(EventType.DEVICES, view.now(), user_id=None)
         event = b""

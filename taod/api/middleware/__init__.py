@@ -1,1 +1,1 @@
-"""What every request passes before a route is found."""
+"""ASGI middleware around the application."""

@@ -1,4 +1,4 @@
-"""What every request passes before any route is looked for: Host, Origin, bearer token, HEAD, OPTIONS."""
+"""Checks Host, Origin and bearer token before routing, and answers HEAD and OPTIONS."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from taod.services.users import Users
 
 OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
 OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
-"""Without a token: health, login, and the documentation, which says nothing of this machine."""
+"""Without a token: health, login, and the documentation, which has no data of this machine."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
-NOBODYS_VERB: Final = "TRACE"
-"""No route has it: the refusal's Allow header is the answer to OPTIONS."""
+UNROUTED_METHOD: Final = "TRACE"
+"""No route has it: the Allow header of the 405 answers OPTIONS."""
 _BEARER = "bearer "
 
 
 class Gate:
-    """An ASGI application around another one. Puts the caller's UserRecord into `scope["user"]`."""
+    """ASGI middleware. Puts the caller's UserRecord into `scope["user"]`."""
 
     def __init__(self, app: ASGIApp, users: Users, server: ServerConfig) -> None:
         self._app = app
@@ -38,27 +38,27 @@ class Gate:
             await self._app(scope, receive, send)
             return
         http = scope
-        verb = http["method"]
-        if verb == "HEAD":
+        method = http["method"]
+        if method == "HEAD":
             send, receive = _without_body(send)
         try:
             self._admit(http)
         except TaodError as error:
             await answer_error(error, send)
             return
-        if verb == "HEAD":
+        if method == "HEAD":
             http["method"] = "GET"
-        elif verb == "OPTIONS":
-            http["method"] = NOBODYS_VERB
-            send = _verbs_only(send)
+        elif method == "OPTIONS":
+            http["method"] = UNROUTED_METHOD
+            send = _allow_only(send)
         await self._app(http, receive, send)
 
     def _admit(self, scope: HTTPScope) -> None:
-        """Raise Forbidden or Unauthorized, or note who is calling."""
+        """Set the caller. Raises Forbidden, Unauthorized."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise Forbidden("there is more than one Host header; send the one name that is meant")
+            raise Forbidden("there is more than one Host header; send one")
         if not self._known(host_name(host)):
             raise Forbidden(
                 f"Host {host!r} is not a name of this server; add it to server.allowed_hosts if it should be one"
@@ -85,7 +85,7 @@ class Gate:
 
 
 def known_hosts(server: ServerConfig) -> frozenset[str]:
-    """Names that a Host header may have: the bound one, its loopback kin, and the configured ones."""
+    """Names that a Host header may have: the bound one, loopback names, and the configured ones."""
     names: set[str] = {host_name(name) for name in server.allowed_hosts} | {host_name(server.host)}
     if server.host in LOOPBACK or server.host in WILDCARDS:
         names |= {host_name(name) for name in LOOPBACK}
@@ -113,7 +113,7 @@ def _is_address(name: str) -> bool:
 
 
 def _without_body(send: Send) -> tuple[Send, Receive]:
-    """Send and receive of a HEAD request: the headers go out alone, then the application sees the client leave."""
+    """Send and receive of a HEAD request: only headers are sent, then the application sees a disconnect."""
     done = False
 
     async def headers_only(message: Any) -> None:
@@ -123,26 +123,26 @@ def _without_body(send: Send) -> tuple[Send, Receive]:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             done = True
 
-    async def gone() -> Any:
+    async def disconnected() -> Any:
         if done:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    return headers_only, gone
+    return headers_only, disconnected
 
 
-def _verbs_only(send: Send) -> Send:
-    """Turns a refused verb into the answer to OPTIONS."""
-    refused = False
+def _allow_only(send: Send) -> Send:
+    """Turns a 405 into the response to OPTIONS."""
+    not_allowed = False
 
-    async def turned(message: Any) -> None:
-        nonlocal refused
+    async def send_allow(message: Any) -> None:
+        nonlocal not_allowed
         if message["type"] == "http.response.start" and message["status"] == 405:
-            refused = True
-            kept = [(name, value) for name, value in message["headers"] if name.lower() == b"allow"]
-            message = {"type": "http.response.start", "status": 204, "headers": kept}
-        elif refused:
+            not_allowed = True
+            allow = [(name, value) for name, value in message["headers"] if name.lower() == b"allow"]
+            message = {"type": "http.response.start", "status": 204, "headers": allow}
+        elif not_allowed:
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await send(message)
 
-    return turned
+    return send_allow

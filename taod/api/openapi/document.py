@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the controllers: their routes, their handlers' types, and what each may answer."""
+"""Builds the OpenAPI document from the controllers: routes, types of the handlers, and possible responses."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 _TAGS = {
     "DATASET": "Endpoints related to Dataset",
     "MODEL": "Endpoints related to Model",
-    "PTM": "Pretrained models: where their weights lie on this machine",
+    "PTM": "Pretrained models, and their weights on this machine",
     "JOB": "Jobs over all models and datasets of a user",
-    "QUEUE": "The queue as a whole, and who comes next",
+    "QUEUE": "The queue of all users, and its order",
     "TOOLS": "NVIDIA's tools as packages on this machine",
-    "EVENTS": "What happens, as a stream",
+    "EVENTS": "Changes as a stream",
     "SERVER": "The server itself",
 }
 _ABOUT = (
-    "The TAO Toolkit API on one workstation. Every answer carries `X-Request-ID`, taken over from the request where "
-    "it is a sane token. Every GET may be asked as HEAD; OPTIONS tells a path's verbs. JSON bodies are read whatever "
-    "the Content-Type says. A trailing slash and repeated slashes in a path are accepted."
+    "The TAO Toolkit API on one workstation. Every response has `X-Request-ID`, adopted from the request if it is a "
+    "valid token. Every GET has a HEAD; OPTIONS returns a path's methods. JSON bodies are read with any Content-Type. "
+    "A trailing slash and repeated slashes in a path are accepted."
 )
 
 
 _EVENT = {
-    "description": "Each event of the stream; `data` is JSON, whose shape goes with the event's name",
+    "description": "Each event of the stream; `data` is JSON, whose type depends on the event's name",
     "type": "object",
     "properties": {
         "id": {"type": "string"},
@@ -52,7 +52,7 @@ _EVENT = {
 
 
 class Operation(msgspec.Struct):
-    """One route and verb, as the parts of the document read it."""
+    """One route and method."""
 
     path: str
     method: str
@@ -69,13 +69,13 @@ class Operation(msgspec.Struct):
 
 
 class Schemas:
-    """Component schemas, gathered while operations refer to them."""
+    """Component schemas, collected while operations refer to them."""
 
     def __init__(self) -> None:
         self.found: Document = {}
 
-    def of(self, kind: Any) -> Document:
-        """The schema of a type: a reference where it is a Struct or an enumeration."""
+    def reference(self, kind: Any) -> Document:
+        """The schema of a type: a reference for a Struct or an enumeration."""
         (schema,), used = msgspec.json.schema_components([kind], ref_template=_REF)
         for name, component in used.items():
             component.pop("title", None)
@@ -89,7 +89,7 @@ class Schemas:
 def build() -> Document:
     """The whole document, as JSON values."""
     schemas = Schemas()
-    schemas.of(ErrorBody)
+    schemas.reference(ErrorBody)
     paths: Document = {}
     for operation in operations():
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, schemas)
@@ -116,7 +116,7 @@ def build() -> Document:
 
 
 def operations() -> list[Operation]:
-    """Every operation of the application, by tag, path and verb."""
+    """Every operation of the application, by tag, path and method."""
     nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "user")}
     app = Litestar(
         route_handlers=list(CONTROLLERS),
@@ -142,13 +142,13 @@ def operations() -> list[Operation]:
 
 
 def _public_path(path: str) -> str:
-    """The path with the names of the reference: what the code calls an owner is a model or a dataset."""
+    """The path with the names of the reference: an `owner` of the code is a model or a dataset there."""
     kind = "dataset" if "/dataset/" in path else "model"
     return path.replace("{owner_id}", f"{{{kind}_id}}")
 
 
 def _id(operation: Operation, taken: set[str]) -> str:
-    """A name for generated clients: the handler's, with whose it is where several controllers share it."""
+    """A name for generated clients: the handler's, with the kind of owner if several controllers share it."""
     tag = _tag(operation).lower()
     shared = operation.path.split("/")[5:6] == [tag] and operation.name in _shared_names()
     name = f"{tag}_{operation.name}" if shared else operation.name
@@ -156,7 +156,7 @@ def _id(operation: Operation, taken: set[str]) -> str:
 
 
 def _shared_names() -> set[str]:
-    """Names of handlers that more than one controller has, and the bare verbs."""
+    """Names of handlers in more than one controller, and names of one word."""
     names = [
         name
         for controller in CONTROLLERS
@@ -182,24 +182,29 @@ def _described(operation: Operation, schemas: Schemas) -> Document:
     if operation.path.startswith(openapi_responses.OPEN):
         described["security"] = []
     opt = operation.opt
-    ranged = operation.name in openapi_responses.RANGED
-    found = parameters.of(operation.path, opt.get("query", ()), ranged=ranged, headers=opt.get("headers", ()))
+    found = parameters.parameters(operation.path, opt.get("query", ()), opt.get("headers", ()))
     if found:
         described["parameters"] = found
     body = _body(operation, schemas)
     if body is not None:
         described["requestBody"] = body
-    described["responses"] = openapi_responses.of(
+    handler = operation.handler
+    described["responses"] = openapi_responses.responses(
         operation.path,
         operation.method,
-        operation.name,
-        success=operation.handler.status_code,
+        opt,
+        success=handler.status_code,
         content=_content(operation, schemas),
         links=examples.links(operation.path, operation.method),
+        warns=bool(handler.response_headers),
     )
-    for status, (text, kind) in operation.opt.get("answers", {}).items():
-        content = {"application/json": {"schema": schemas.of(kind)} | _example(operation, kind)}
-        described["responses"][str(status)] = openapi_responses.other(text, content)
+    for status, spec in (handler.responses or {}).items():
+        kind = spec.data_container
+        if kind is ErrorBody:
+            described["responses"][str(status)] = openapi_responses.error(status)
+        else:
+            content = {"application/json": {"schema": schemas.reference(kind)} | _example(operation, kind)}
+            described["responses"][str(status)] = openapi_responses.response(spec.description, content)
     return described
 
 
@@ -209,25 +214,25 @@ def _body(operation: Operation, schemas: Schemas) -> Document | None:
     kind = operation.opt.get("body")
     if kind is None:
         return None
-    schema = schemas.of(kind)
+    schema = schemas.reference(kind)
     if operation.name == "run_jobs":
-        schema = {"anyOf": [schema | {"minItems": 1}, schemas.of(get_args(kind)[0])]}
+        schema = {"anyOf": [schema | {"minItems": 1}, schemas.reference(get_args(kind)[0])]}
     needs = operation.opt.get("needs")
     if needs:
         schema = {"allOf": [schema, {"required": list(needs)}]}
     content: Document = {"schema": schema}
-    told = examples.BODIES.get(operation.id)
-    if told is not None:
-        content["examples"] = {name: {"value": msgspec.to_builtins(value)} for name, value in told.items()}
-    # YAML is the same document in another notation; other text is the tool's own.
+    found = examples.BODIES.get(operation.id)
+    if found is not None:
+        content["examples"] = {name: {"value": msgspec.to_builtins(value)} for name, value in found.items()}
+    # YAML has the same schema; other text is in the tool's own format.
     text = {"type": "string"}
     formats = operation.opt.get("formats", ())
     files = {name: {"schema": content["schema"] if name.endswith("yaml") else text} for name in formats}
-    return {"required": _must_send(kind, needs), "content": {"application/json": content, **files}}
+    return {"required": _requires_body(kind, needs), "content": {"application/json": content, **files}}
 
 
-def _must_send(kind: Any, needs: Any) -> bool:
-    """Whether an empty body, which reads as `{}`, would be refused."""
+def _requires_body(kind: Any, needs: Any) -> bool:
+    """Whether an empty body, which is read as `{}`, would be rejected."""
     if needs or get_origin(kind) is list:
         return True
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -249,18 +254,18 @@ def _upload() -> Document:
 
 
 def _content(operation: Operation, schemas: Schemas) -> Document:
-    """What a success carries, by media type."""
+    """The content of a success, by media type."""
     returned = get_type_hints(operation.handler.fn)["return"]
     if get_origin(returned) is Response:
         (returned,) = get_args(returned)
     shown = _example(operation, returned)
-    if returned is Stream or returned is bytes:
-        kind = "*/*" if operation.name == "get_file" else str(operation.handler.media_type)
+    if returned in (Stream, bytes):
+        kind = str(operation.handler.media_type)
         schema: Document = _EVENT if operation.name == "events" else {"type": "string"}
         return {kind: {"schema": schema} | shown}
-    return {"application/json": {"schema": schemas.of(returned)} | shown}
+    return {"application/json": {"schema": schemas.reference(returned)} | shown}
 
 
 def _example(operation: Operation, returned: Any) -> Document:
-    told = examples.answer(operation.name, returned)
-    return {} if told is None else {"example": msgspec.to_builtins(told)}
+    example = examples.answer(operation.name, returned)
+    return {} if example is None else {"example": msgspec.to_builtins(example)}

@@ -1,81 +1,39 @@
-"""Answers for the OpenAPI document: which status codes an operation may have, and what each carries."""
+"""Responses for the OpenAPI document: the errors that operations share, and the responses of one operation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.datastructures import ResponseSpec
+
+from taod.types.common import ErrorBody
 
 Document = dict[str, Any]
 
 OPEN = ("/api/v1/health", "/api/v1/login")
 """Paths that need no token."""
-RANGED = frozenset({"get_log", "get_file"})
-"""Handlers that read the header Range."""
-LISTED = frozenset({"list_datasets", "list_models", "list_jobs", "list_all", "list_queue"})
-"""Handlers that tell the whole list's length in a header."""
-WARNING = frozenset({"post_specs", "put_specs", "run_jobs", "get_dataset"})
+_ERROR = ResponseSpec(ErrorBody, generate_examples=False)
+BAD_REQUEST = {400: _ERROR}
+"""For handlers without body and query, which are the other reasons for a 400."""
+CONFLICT = {409: _ERROR}
+UNSATISFIABLE = {416: _ERROR}
+WARNING_HEADER = [ResponseHeader("X-Taod-Warnings", documentation_only=True)]
 
-_CHANGED = (409,)
-_BODY = (400, 413)
-_REFUSES: dict[str, tuple[int, ...]] = {
-    "list_datasets": (400,),
-    "create_dataset": _BODY,
-    "put_dataset": _BODY,
-    "patch_dataset": _BODY,
-    "delete_dataset": (400, *_CHANGED),
-    "upload_dataset": (*_BODY, *_CHANGED, 416),
-    "put_upload": (*_BODY, *_CHANGED, 416),
-    "delete_upload": _CHANGED,
-    "link_dataset": (*_BODY, *_CHANGED),
-    "begin_check": _BODY,
-    "make_dataset": _BODY,
-    "get_sample": (400,),
-    "list_models": (400,),
-    "create_model": _BODY,
-    "put_model": _BODY,
-    "patch_model": _BODY,
-    "delete_model": (400, *_CHANGED),
-    "list_ptms": (400,),
-    "register_ptm": _BODY,
-    "list_jobs": (400,),
-    "run_jobs": _BODY,
-    "delete_job": (400, *_CHANGED),
-    "cancel_job": _CHANGED,
-    "cancel_or_pause_job": _CHANGED,
-    "resume_job": (400, *_CHANGED),
-    "list_all": (400,),
-    "network_parameters": (400,),
-    "counts": (400,),
-    "change": (*_BODY, *_CHANGED),
-    "remove": (400, *_CHANGED),
-    "cancel": _CHANGED,
-    "pause": (400, *_CHANGED),
-    "resume": (400, *_CHANGED),
-    "finish_sweep": (400, *_CHANGED),
-    "change_queue": _BODY,
-    "list_queue": (400,),
-    "install_tool": (*_BODY, *_CHANGED),
-    "check_tool": (400, *_CHANGED),
-    "remove_tool": (400, *_CHANGED),
-    "post_specs": _BODY,
-    "put_specs": _BODY,
-    "get_log": (400, 416),
-    "get_file": (416,),
-}
-"""What each handler refuses, beside what all do: no token 401, no such host 403, nothing there 404, a fault 500."""
-
-_TOLD = {
+_ERRORS = {
     400: ("BadRequest", "Bad request, see reply body for details", "size=x: expected a whole number, 0 or more"),
     401: ("Unauthorized", "No token was sent, or it is not known", "the token is not known (any more)"),
     403: ("Forbidden", "The Host or the Origin may not use this server", "Origin 'null' may not use this server"),
     404: ("NotFound", "User, Dataset, Model, Job or Action not found", "there is no dataset 7"),
-    409: ("Conflict", "Someone else is doing this right now", "it has changed meanwhile, read it again"),
+    409: ("Conflict", "Another request is changing the same resource", "it has changed meanwhile, read it again"),
     413: ("TooLarge", "A body or an archive is over its limit", "the body is over limits.body_bytes"),
     416: ("RangeNotSatisfiable", "The range begins after the end", "Range: bytes=9-: there are 4 bytes"),
     500: ("Failure", "A fault of the server; its log says why, under the request's id", "the server failed to answer"),
     503: (
         "Unavailable",
         "Another process holds the database of the root, for longer than 5 s",
-        "another process holds the database of the root, nothing was changed; send it again when it has let go",
+        "another process holds the database of the root, nothing was changed; retry later",
     ),
     507: ("NoSpace", "The disk of the root is full", "the disk of the root is full; free some space and try again"),
 }
@@ -84,14 +42,14 @@ _EXTRA_HEADERS: dict[int, Document] = {
     416: {"Content-Range": {"schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "In seconds", "schema": {"type": "integer"}}},
 }
-_SUCCESS = {200: "Request fulfilled", 201: "Created", 206: "The range that was asked for"}
+_SUCCESS = {200: "Request fulfilled", 201: "Created", 206: "The requested range"}
 _ID = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 
 HEADERS: Document = {
     "RequestId": {"description": "The request's id, as the server's log has it", "schema": {"type": "string"}},
     "Total": {"description": "Length of the whole list", "schema": {"type": "integer", "minimum": 0}},
     "Warnings": {
-        "description": "What was noticed about the spec or the data, joined by `; `",
+        "description": "Warnings about the specification or the data, joined by `; `",
         "schema": {"type": "string"},
     },
 }
@@ -106,42 +64,53 @@ SHARED: Document = {
             }
         },
     }
-    for status, (name, text, words) in _TOLD.items()
+    for status, (name, text, words) in _ERRORS.items()
 }
-"""Refusals as every operation has them; each may say more than its example."""
+"""Errors that operations share; a description may differ from the example."""
 
 
-def of(path: str, method: str, name: str, *, success: int, content: Document, links: Document) -> Document:
-    """The answers of one operation by status code, successes first."""
-    told: Document = {"description": _SUCCESS[success], "headers": dict(_ID), "content": content}
-    if name in LISTED:
-        told["headers"]["X-Total-Count"] = {"$ref": "#/components/headers/Total"}
-    if name in WARNING:
-        told["headers"]["X-Taod-Warnings"] = {"$ref": "#/components/headers/Warnings"}
+def responses(
+    path: str, method: str, opt: Mapping[str, Any], *, success: int, content: Document, links: Document, warns: bool
+) -> Document:
+    """The success of one operation, the requested range if it has one, and the errors of its kind."""
+    described: Document = {"description": _SUCCESS[success], "headers": dict(_ID), "content": content}
+    if "skip" in opt.get("query", ()):
+        described["headers"]["X-Total-Count"] = {"$ref": "#/components/headers/Total"}
+    if warns:
+        described["headers"]["X-Taod-Warnings"] = {"$ref": "#/components/headers/Warnings"}
     if links:
-        told["links"] = links
-    found: Document = {str(success): told}
-    if name in RANGED:
-        found["206"] = {"description": _SUCCESS[206], "headers": dict(_ID), "content": content}
-    if name == "readiness":
-        found["503"] = {"description": "The server takes no work yet", "headers": dict(_ID), "content": content}
-    for status in codes(path, method, name):
-        found[str(status)] = {"$ref": f"#/components/responses/{_TOLD[status][0]}"}
+        described["links"] = links
+    found: Document = {str(success): described}
+    if "Range" in opt.get("headers", ()):
+        found["206"] = response(_SUCCESS[206], content)
+    for status in error_statuses(path, method, opt):
+        found[str(status)] = error(status)
     return found
 
 
-def other(text: str, content: Document) -> Document:
-    """A success that an operation has beside its own."""
-    return {"description": text, "headers": dict(_ID), "content": content}
+def response(description: str, content: Document) -> Document:
+    return {"description": description, "headers": dict(_ID), "content": content}
 
 
-def codes(path: str, method: str, name: str) -> list[int]:
-    """The refusals that an operation may answer with."""
-    found = {403, 500, *_REFUSES.get(name, ())}
+def error(status: int) -> Document:
+    """A reference to a shared error."""
+    return {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
+
+
+def error_statuses(path: str, method: str, opt: Mapping[str, Any]) -> list[int]:
+    """Statuses of the errors that follow from path, method, query, body and headers."""
+    found = {403, 500}
     if not path.startswith("/api/v1/health"):
         found.add(401)
     if "{" in path:
         found.add(404)
     if method != "get":
         found |= {503, 507}
+    has_body = "body" in opt or "upload" in opt
+    if has_body:
+        found.add(413)
+    if has_body or opt.get("query", ()) not in ((), ("last_event_id",)):
+        found.add(400)
+    if "Range" in opt.get("headers", ()):
+        found.add(416)
     return sorted(found)

@@ -22,7 +22,7 @@ _FORMS = {
     "Content-Digest": _DIGEST,
     "Repr-Digest": _DIGEST,
 }
-"""Headers that are of one form only."""
+"""Patterns of headers."""
 _TEXT: Document = {"type": "string"}
 _UUID: Document = {"type": "string", "format": "uuid"}
 _NUMBER: Document = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -35,10 +35,10 @@ _PATHS: dict[str, tuple[str, Document]] = {
     "job_id": ("Job ID", _UUID),
     "action": ("Action name; a model's or a dataset's `actions` lists those that it has", _TEXT),
     "number": ("Number of a sample, from 0", _TEXT),
-    "path": ("Path of a file as the list of files tells it", _TEXT),
+    "path": ("Path of a file, as in the list of files", _TEXT),
     "name": ("A network architecture or a type of datasets", {"type": "string", "enum": Catalogue().names()}),
     "tool": ("Name of a tool or of an installed environment, as the list of tools has them", _TEXT),
-    "key": ("A key that `taod user add` has made", _TEXT),
+    "key": ("A key that `taod user add` has created", _TEXT),
 }
 
 
@@ -62,19 +62,19 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "network": ("Network architecture, or type of the dataset", _TEXT),
     "text": ("Part of an id, a name or a description, in any case", _TEXT),
     "trials": ("Only trials of sweeps, or only other jobs", _FLAG),
-    "dry_run": ("Make no job: answer 200 with what would be run", _FLAG),
+    "dry_run": ("Create no job: respond with 200 and the jobs that would be created", _FLAG),
     "popular": ("Only parameters that are shown first, or only others", _FLAG),
-    "required": ("Only parameters that must be given, or only others", _FLAG),
+    "required": ("Only required parameters, or only others", _FLAG),
     "automl": ("Only parameters that are swept by default, or only others", _FLAG),
     "hidden": ("Also parameters that the schema does not show", _FLAG),
     "tail": ("The last lines only, this many", _NUMBER),
     "boxes": ("Draw the boxes or masks; true without it", _FLAG),
-    "follow": ("Go on until the job has ended", _FLAG),
-    "plain": ("As a terminal would show it: no colours, of a progress bar its last state", _FLAG),
-    "mode": ("What becomes of the files that are there: replaced, or added to", _one_of(UploadMode)),
-    "sha256": ("SHA-256 of the archive; where it differs, nothing is kept", {"type": "string", "pattern": _SHA256}),
-    "filename": ("Name of the archive, where the body does not tell it", _TEXT),
-    "last_event_id": ("Go on after this event; the header Last-Event-ID comes first", _TEXT),
+    "follow": ("Continue until the job ends", _FLAG),
+    "plain": ("As a terminal would show it: without colours, progress bars in their last state", _FLAG),
+    "mode": ("Whether the dataset's files are replaced or added to", _one_of(UploadMode)),
+    "sha256": ("SHA-256 of the archive; on a mismatch nothing is kept", {"type": "string", "pattern": _SHA256}),
+    "filename": ("Name of the archive, if the body has none", _TEXT),
+    "last_event_id": ("Continue after this event; the header Last-Event-ID takes precedence", _TEXT),
 }
 
 _EXAMPLES: dict[str, Any] = {
@@ -112,35 +112,30 @@ _EXAMPLES: dict[str, Any] = {
 """Examples by name; a flag's is true. `name` is a network in a path and a part of a name in a query."""
 
 _HEADERS = {
-    "Content-Range": "A part of the archive, `bytes START-END/TOTAL`; `bytes */TOTAL` without a body asks what is here",
-    "Content-Digest": "SHA-256 of this body (RFC 9530), `sha-256=:<base64>:`; where it differs, nothing of it is kept",
-    "Repr-Digest": "SHA-256 of the whole archive, in the same form; with parts it goes with the last one",
-    "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else gets the whole",
-    "Last-Event-ID": "Go on after this event",
+    "Content-Range": "A part of the archive, `bytes START-END/TOTAL`; `bytes */TOTAL` without a body: a query",
+    "Content-Digest": "SHA-256 of this body (RFC 9530), `sha-256=:<base64>:`; on a mismatch the body is dropped",
+    "Repr-Digest": "SHA-256 of the whole archive, in the same form; of an upload in parts, in the last one",
+    "Range": "One range of bytes (RFC 9110), as in `bytes=0-99`; anything else returns the whole",
+    "Last-Event-ID": "Continue after this event",
 }
 
 
-def of(path: str, queries: Iterable[str], *, ranged: bool, headers: Iterable[str] = ()) -> list[Document]:
-    """The parameters of one operation: its path's, its query's, and the headers that it reads."""
+def parameters(path: str, queries: Iterable[str], headers: Iterable[str]) -> list[Document]:
+    """The parameters of one operation: of its path, of its query, and the headers that it reads."""
     found = [_path(name) for name in _VARIABLE.findall(path)]
     found += [_query(name) for name in queries]
-    found += [_header(name) for name in headers]
-    if ranged:
-        found.append(_header("Range"))
-    if "last_event_id" in queries:
-        found.append(_header("Last-Event-ID"))
-    return found
+    return found + [_header(name) for name in headers]
 
 
 def _path(name: str) -> Document:
     description, schema = _PATHS[name]
-    told = {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
-    return told | {"example": "dino" if name == "name" else _EXAMPLES[name]}
+    parameter = {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+    return parameter | {"example": "dino" if name == "name" else _EXAMPLES[name]}
 
 
 def _query(name: str) -> Document:
     description, schema = _QUERIES[name]
-    told: Document = {
+    parameter: Document = {
         "name": "sort" if name == "job_sort" else name,
         "in": "query",
         "required": False,
@@ -149,8 +144,8 @@ def _query(name: str) -> Document:
         "example": "flower" if name == "name" else schema is _FLAG or _EXAMPLES[name],
     }
     if schema["type"] == "array":
-        told |= {"style": "form", "explode": False}
-    return told
+        parameter |= {"style": "form", "explode": False}
+    return parameter
 
 
 def _header(name: str) -> Document:

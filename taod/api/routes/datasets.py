@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from litestar import Controller, Response, delete, get, patch, post, put
+from litestar.openapi.datastructures import ResponseSpec
 
 from store.records import ResourceFilter, UserRecord
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, UNSATISFIABLE, WARNING_HEADER
 from taod.api.request_parsing import read_body
 from taod.api.warning_header import warned
 from taod.datasets.upload import content_range, digests
@@ -29,8 +31,12 @@ _UPLOAD = {
     "upload": True,
     "query": ("filename", "mode", "sha256"),
     "headers": ("Content-Range", "Content-Digest", "Repr-Digest"),
-    "answers": {308: ("This part has come; `Range` tells what is here", UploadAnswer)},
 }
+_UPLOAD_RESPONSES = (
+    CONFLICT
+    | UNSATISFIABLE
+    | {308: ResponseSpec(UploadAnswer, description="This part was received; `Range` says which bytes the daemon has")}
+)
 
 
 class DatasetController(Controller):
@@ -48,37 +54,43 @@ class DatasetController(Controller):
 
     @post(summary="Create new Dataset", opt={"body": DatasetCreate})
     async def create_dataset(self, request: Call, services: TheServices, user: TheUser) -> Dataset:
-        """Make a dataset without data yet; its type and format say which files it takes."""
+        """Create a dataset without data; its type and format define the files that it takes."""
         return services.datasets.create(user.id, await read_body(request, DatasetCreate, answer=Dataset))
 
-    @get("/{dataset_id:str}", summary="Retrieve Dataset")
+    @get("/{dataset_id:str}", summary="Retrieve Dataset", response_headers=WARNING_HEADER)
     async def get_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Response[Dataset]:
-        """One dataset with its jobs; a header warns where its linked folder has changed."""
+        """One dataset with its jobs; a header warns if its linked folder has changed."""
         warnings = await services.datasets.warnings(user.id, dataset_id)
         return Response(services.datasets.get(user.id, dataset_id), headers=warned(warnings))
 
     @put("/{dataset_id:str}", summary="Update Dataset", opt={"body": DatasetPut})
     async def put_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
-        """Replace the writable fields, absent ones by defaults; type and format may only repeat what they are."""
+        """Replace the writable fields, absent ones by defaults; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPut, answer=Dataset))
 
     @patch("/{dataset_id:str}", summary="Partial update Dataset", opt={"body": DatasetPatch})
     async def patch_dataset(self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
-        """Set the given fields; type and format may only repeat what they are."""
+        """Set the given fields; type and format cannot be changed."""
         services.dataset_records.get(user.id, dataset_id)
         return services.datasets.update(user.id, dataset_id, await read_body(request, DatasetPatch, answer=Dataset))
 
-    @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200)
+    @delete("/{dataset_id:str}", summary="Delete Dataset", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def delete_dataset(self, services: TheServices, user: TheUser, dataset_id: PathText) -> Dataset:
-        """Cancel the dataset's jobs and delete it with its files; refused while a model uses it."""
+        """Cancel the dataset's jobs and delete it with its files; rejected while a model uses it."""
         return await services.datasets.delete(user.id, dataset_id)
 
-    @post("/{dataset_id:str}/upload", summary="Upload Dataset", request_max_body_size=None, opt=_UPLOAD)
+    @post(
+        "/{dataset_id:str}/upload",
+        summary="Upload Dataset",
+        request_max_body_size=None,
+        opt=_UPLOAD,
+        responses=_UPLOAD_RESPONSES,
+    )
     async def upload_dataset(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> Response[UploadAnswer]:
-        """Take an archive in and check it; what was there goes, or is added to, once it is whole."""
+        """Receive an archive and check it; when complete it replaces the data, or is added to it."""
         return await _uploaded(request, services, user, dataset_id)
 
     @put(
@@ -87,35 +99,41 @@ class DatasetController(Controller):
         request_max_body_size=None,
         status_code=201,
         opt=_UPLOAD,
+        responses=_UPLOAD_RESPONSES,
     )
     async def put_upload(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> Response[UploadAnswer]:
-        """Take an archive in, or with `Content-Range` a part of it that goes on where the ones before it end."""
+        """Receive an archive, or with `Content-Range` a part of it that continues the earlier ones."""
         return await _uploaded(request, services, user, dataset_id)
 
-    @delete("/{dataset_id:str}/upload", summary="Give up an upload that came in part", status_code=200)
+    @delete("/{dataset_id:str}/upload", summary="Cancel an upload in parts", status_code=200, responses=CONFLICT)
     async def delete_upload(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
-        """Delete what has come of an upload in parts; the data that is there stays."""
+        """Delete the received parts of an upload; the data of the dataset stays."""
         return await services.datasets.give_up_upload(user.id, dataset_id)
 
-    @post("/{dataset_id:str}/link", summary="Use a local folder as the Dataset", opt={"body": DatasetLink})
+    @post(
+        "/{dataset_id:str}/link",
+        summary="Use a local folder as the Dataset",
+        opt={"body": DatasetLink},
+        responses=CONFLICT,
+    )
     async def link_dataset(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> DatasetSummary:
-        """Use a folder of this machine in place, without changing it; it must lie inside `storage.link_roots`."""
+        """Use a folder of this machine in place, without changing it; it must be inside `storage.link_roots`."""
         services.dataset_records.get(user.id, dataset_id)
         return await services.datasets.link(user.id, dataset_id, await read_body(request, DatasetLink))
 
-    @get("/{dataset_id:str}/summary", summary="What was understood of the Dataset's files")
+    @get("/{dataset_id:str}/summary", summary="Summary of the Dataset's files")
     async def get_summary(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetSummary:
-        """What was understood of the files: splits, images and classes; and how far an upload is."""
+        """Splits, images and classes of the files, and the progress of an upload."""
         await services.datasets.warnings(user.id, dataset_id)
         return services.datasets.summary(user.id, dataset_id)
 
 
 async def _uploaded(request: Call, services: Services, user: UserRecord, dataset_id: str) -> Response[UploadAnswer]:
-    """The whole archive: 201; a part of it, or the question how far it is: 308, with `Range`."""
+    """The complete archive: 201; a part of it, or a query of its progress: 308, with `Range`."""
     services.dataset_records.get(user.id, dataset_id)
     headers = request.headers
     length = headers.get("content-length", "")

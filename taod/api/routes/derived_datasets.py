@@ -1,4 +1,4 @@
-"""Endpoint that makes a dataset of what a job has left."""
+"""Endpoint that creates a dataset from the results of a job."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class DerivedController(Controller):
     path = "/api/v1/user/{user_id:str}/job/{job_id:str}/dataset"
     tags = ("JOB",)
 
-    @post(summary="Make a Dataset of a Job's results", opt={"body": DatasetFromJob})
+    @post(summary="Create a Dataset from a Job's results", opt={"body": DatasetFromJob})
     async def make_dataset(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Dataset:
-        """Take what a job of the data services has left as a dataset of its own, which knows where it came from."""
+        """Create a dataset from the results of a data services job; it records that job."""
         services.jobs.record(user.id, job_id)
         return await services.derived.make(user.id, job_id, await read_body(request, DatasetFromJob))

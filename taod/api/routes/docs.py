@@ -1,4 +1,4 @@
-"""Endpoints of the documentation: the OpenAPI document, and a page made of it that needs no script and no network."""
+"""Endpoints of the documentation: the OpenAPI document, and a page of it without scripts and network access."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pre { background: #8882; padding: .6rem; overflow: auto; }
 
 
 class DocsController(Controller):
-    """The documentation. It is the same on every machine, and a browser cannot send a token: it needs none."""
+    """The documentation. It is the same on every machine and needs no token, which a browser could not send."""
 
     path = "/"
     include_in_schema = False
@@ -32,7 +32,7 @@ class DocsController(Controller):
 
     @get("/openapi.yaml")
     async def as_yaml(self) -> Response[bytes]:
-        import yaml  # Loaded when it is asked for, like the document itself.
+        import yaml  # Loaded on request, like the document itself.
 
         text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
         return Response(text.encode(), media_type="application/yaml")
@@ -45,7 +45,7 @@ class DocsController(Controller):
 
 @cache
 def document() -> Document:
-    """The OpenAPI document; made when it is first asked for."""
+    """The OpenAPI document, built at the first request."""
     from taod.api.openapi import document as openapi
 
     return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
@@ -91,7 +91,7 @@ def _operation(method: str, path: str, operation: Document, doc: Document) -> st
 
 
 def _answer(answer: Document, doc: Document) -> str:
-    """What an answer means, and a link to the schema that it carries."""
+    """The description of a response, and a link to its schema."""
     if "$ref" in answer:
         answer = doc["components"]["responses"][answer["$ref"].rpartition("/")[2]]
     shown = html.escape(answer.get("description") or "")

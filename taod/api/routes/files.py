@@ -1,4 +1,4 @@
-"""Endpoints of what a job left on disk: log, files one by one, and everything as one archive."""
+"""Endpoints of a job's files: the log, single files, and all in one archive."""
 
 from __future__ import annotations
 
@@ -28,17 +28,22 @@ from taod.types.state import State
 
 LOG_SIZE = "X-Taod-Log-Size"
 TEXT = "text/plain"
-_MOST_LINES = 1_000_000
+_MAX_LINES = 1_000_000
 
 
 class FilesController(Controller):
-    """Log and files of jobs; subclasses say whose."""
+    """Log and files of jobs; a subclass for each kind of owner."""
 
     kind: ClassVar[str | None] = None
 
-    @get("/log", summary="Log of a Job", opt={"query": ("tail", "follow", "plain")}, media_type="text/plain")
+    @get(
+        "/log",
+        summary="Log of a Job",
+        opt={"query": ("tail", "follow", "plain"), "headers": ("Range",)},
+        media_type="text/plain",
+    )
     async def get_log(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
-        """What the run has written to its output: all, a range, the last lines, or everything until it has ended."""
+        """The output of the run: all, a range, the last lines, or everything until the job ends."""
         job = self._job(request, services, user, job_id)
         path = services.jobs.folder(job).log
         tail = query.number(request, "tail")
@@ -50,7 +55,7 @@ class FilesController(Controller):
             raise NotFound(f"job {job.id} has no log yet: it is {job.state} ({job.reason_text})")
         headers = {LOG_SIZE: str(size), "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         if tail is not None:
-            block = await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES))
+            block = await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES))
             return _whole(logs.plain(block) if plain else block, headers)
         if plain:
             return Stream(_plain(file_blocks(path, 0, size)), media_type=TEXT, headers={LOG_SIZE: str(size)})
@@ -62,7 +67,7 @@ class FilesController(Controller):
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
-    @get("/files/{path:path}", summary="One file of a Job")
+    @get("/files/{path:path}", summary="One file of a Job", media_type="*/*", opt={"headers": ("Range",)})
     async def get_file(
         self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
@@ -81,7 +86,7 @@ class FilesController(Controller):
 
     @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
     async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
-        """Everything that the job left as one `.tar.gz`, in one folder named by the job's id."""
+        """All files of the job as one `.tar.gz`, in one folder named by the job's id."""
         job = self._job(request, services, user, job_id)
         folder = services.jobs.folder(job)
         if not await asyncio.to_thread(has_artifacts, folder):
@@ -116,7 +121,7 @@ class ModelFilesController(FilesController):
 
 
 async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A log's blocks as a terminal would show them; a line is given when it is whole."""
+    """A log's blocks as a terminal would show them, line by line."""
     reader = logs.Plain()
     async for block in blocks:
         if shown := reader.feed(block):
@@ -127,20 +132,20 @@ async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _followed(
     request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
 ) -> Stream:
-    """The log from the tail, the range's start or its beginning on, and what is added until the job has ended."""
-    over = job.state.ended or job.state is State.PAUSED
+    """The log from the tail, the range's start or the first byte on, and what is appended until the job ends."""
+    ended_already = job.state.ended or job.state is State.PAUSED
     found = _size(path)
-    if found is None and over:
+    if found is None and ended_already:
         raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason_text})")
     size = found or 0
     start = 0
     if tail is not None and size:
-        start = size - len(await asyncio.to_thread(logs.tail, path, min(tail, _MOST_LINES)))
+        start = size - len(await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES)))
     elif (asked := request.headers.get("range")) and size:
         start = _start(asked, size)
 
     if found is None:
-        # The watch is told of files in a folder that is there; of one that is not there it learns late.
+        # A file is noticed at once only in a folder that exists.
         path.parent.mkdir(parents=True, exist_ok=True)
 
     async def flow() -> AsyncIterator[bytes]:
@@ -158,7 +163,7 @@ async def _followed(
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of a file; None where there is none."""
+    """Bytes of a file; None if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -166,7 +171,7 @@ def _size(path: Path) -> int | None:
 
 
 def _start(header: str, size: int) -> int:
-    """Where following begins; a range that starts at the end waits for what comes."""
+    """Offset at which following starts; a range that starts at the end waits for more."""
     try:
         asked = ranges.parse(header, size)
     except ranges.Unsatisfiable:
@@ -179,7 +184,7 @@ def _whole(block: bytes, headers: dict[str, str]) -> Stream:
 
 
 def _part_of_file(request: Call, path: Path, size: int, kind: str, headers: dict[str, str]) -> Stream:
-    """A file, or the one range of it that is asked for. Raises Unsatisfiable."""
+    """A file, or the requested range of it. Raises Unsatisfiable."""
     part = ranges.parse(request.headers.get("range"), size)
     start, length, status = (0, size, 200) if part is None else (part.start, part.length, 206)
     if part is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from litestar import Controller, Response, delete, get, patch, post
+from litestar.openapi.datastructures import ResponseSpec
 
 from store.records import JobFilter, JobRecord, UserRecord
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HEADER
 from taod.api.request_parsing import read_body, read_json, shown, to_struct
 from taod.api.warning_header import warned
 from taod.errors import BadRequest
@@ -35,26 +37,31 @@ class OwnedJobsController(Controller):
 
     @post(
         summary="Run Jobs",
-        opt={"body": list[JobRun], "query": ("dry_run",), "answers": {200: ("What would be run", list[PlannedJob])}},
+        opt={
+            "body": list[JobRun],
+            "query": ("dry_run",),
+        },
+        responses={200: ResponseSpec(list[PlannedJob], description="The jobs that would be created")},
+        response_headers=WARNING_HEADER,
     )
     async def run_jobs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText
     ) -> Response[list[str]]:
-        """Make one job for each action, all or none; actions of one entry chain, each on what it may follow."""
+        """Create one job for each action, all or none; the actions of an entry form a chain."""
         runs = to_runs(await read_json(request))
         if query.flag(request, "dry_run"):
             plan: Any = services.dry_run.plan(user.id, self.kind, owner_id, runs)
             return Response(plan, status_code=200)
-        noticed = await services.lineage.before(user.id, self.kind, owner_id)
-        made = services.posting.post(user.id, self.kind, owner_id, runs, noticed)
-        return Response(made, status_code=201, headers=warned(services.jobs.warnings(made)))
+        warnings = await services.lineage.before(user.id, self.kind, owner_id)
+        created = services.posting.post(user.id, self.kind, owner_id, runs, warnings)
+        return Response(created, status_code=201, headers=warned(services.jobs.warnings(created)))
 
     @get("/{job_id:str}", summary="Retrieve Job")
     async def get_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
-        """One job with its whole result."""
+        """One job with its complete result."""
         return services.jobs.read(user.id, self.kind, owner_id, job_id)
 
-    @delete("/{job_id:str}", summary="Delete Job", status_code=200)
+    @delete("/{job_id:str}", summary="Delete Job", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def delete_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
         """Delete a job that has ended, with its files."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
@@ -62,9 +69,9 @@ class OwnedJobsController(Controller):
         await services.jobs.delete(job)
         return answer
 
-    @post("/{job_id:str}/cancel", summary="Cancel Job", status_code=200)
+    @post("/{job_id:str}/cancel", summary="Cancel Job", status_code=200, responses=CONFLICT)
     async def cancel_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
-        """Ask for the end of a job and of what waits for it; it ends as `Error`, a moment later."""
+        """Cancel a job and the jobs that wait for it; it ends as `Error`, asynchronously."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(await services.jobs.cancel(job))
 
@@ -80,7 +87,7 @@ class ModelJobsController(OwnedJobsController):
     path = "/api/v1/user/{user_id:str}/model/{owner_id:str}/job"
     tags = ("MODEL",)
 
-    @post("/{job_id:str}", summary="Cancel Model Job or pause training", status_code=200)
+    @post("/{job_id:str}", summary="Cancel Model Job or pause training", status_code=200, responses=CONFLICT)
     async def cancel_or_pause_job(
         self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText
     ) -> Job:
@@ -88,9 +95,9 @@ class ModelJobsController(OwnedJobsController):
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(await services.jobs.cancel_or_pause(job))
 
-    @post("/{job_id:str}/resume", summary="Resume Model Job", status_code=200)
+    @post("/{job_id:str}/resume", summary="Resume Model Job", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def resume_job(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> Job:
-        """Go on with a paused, cancelled or failed training from its last checkpoint, under the same id."""
+        """Resume a paused, cancelled or failed training from its last checkpoint, under the same id."""
         job = services.jobs.owned(user.id, self.kind, owner_id, job_id)
         return services.jobs.public(services.jobs.resume(job))
 
@@ -112,45 +119,45 @@ class AllJobsController(Controller):
 
     @get(
         "/counts",
-        summary="How many Jobs are in each state",
+        summary="Number of Jobs in each state",
         opt={"query": ("status", "state", "action", "network", "text", "trials")},
     )
     async def counts(self, request: Call, services: TheServices, user: TheUser) -> dict[str, int]:
-        """The number of jobs in each state; every state is there."""
+        """The number of jobs in each state, also of states without jobs."""
         return services.jobs.counts(_filter(request, user))
 
     @get("/{job_id:str}", summary="Everything about a Job")
     async def detail(self, services: TheServices, user: TheUser, job_id: PathText) -> JobDetail:
-        """One job whole: result, history, specification, process, warnings, children."""
+        """One job: result, history, specification, process, warnings, children."""
         return services.jobs.detail(services.jobs.record(user.id, job_id))
 
-    @patch("/{job_id:str}", summary="Change a Job that has not started", opt={"body": JobPatch})
+    @patch("/{job_id:str}", summary="Change a Job that has not started", opt={"body": JobPatch}, responses=CONFLICT)
     async def change(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
         """Change priority or specification of a job that has not started, or hold and release it."""
         services.jobs.record(user.id, job_id)
         body = await read_body(request, JobPatch, answer=JobView)
         return services.jobs.patch(services.jobs.record(user.id, job_id), body).view()
 
-    @delete("/{job_id:str}", summary="Delete a Job", status_code=200)
+    @delete("/{job_id:str}", summary="Delete a Job", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def remove(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
         """Delete a job that has ended, with its files."""
         job: JobRecord = services.jobs.record(user.id, job_id)
         await services.jobs.delete(job)
         return job.view()
 
-    @post("/{job_id:str}/cancel", summary="Cancel a Job", status_code=200)
+    @post("/{job_id:str}/cancel", summary="Cancel a Job", status_code=200, responses=CONFLICT)
     async def cancel(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
-        """Ask for the end of a job and of what waits for it; it ends as `Error`, a moment later."""
+        """Cancel a job and the jobs that wait for it; it ends as `Error`, asynchronously."""
         return (await services.jobs.cancel(services.jobs.record(user.id, job_id))).view()
 
-    @post("/{job_id:str}/pause", summary="Pause a training", status_code=200)
+    @post("/{job_id:str}/pause", summary="Pause a training", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def pause(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
         """Stop a running training so that it can be resumed from its last checkpoint."""
         return (await services.jobs.pause(services.jobs.record(user.id, job_id))).view()
 
-    @post("/{job_id:str}/resume", summary="Resume a training", status_code=200)
+    @post("/{job_id:str}/resume", summary="Resume a training", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def resume(self, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
-        """Go on with a paused, cancelled or failed training from its last checkpoint, under the same id."""
+        """Resume a paused, cancelled or failed training from its last checkpoint, under the same id."""
         return services.jobs.resume(services.jobs.record(user.id, job_id)).view()
 
 
@@ -159,7 +166,7 @@ def to_runs(document: Any) -> list[JobRun]:
     if isinstance(document, dict):
         return [to_struct(document, JobRun)]
     if not isinstance(document, list) or not document:
-        raise BadRequest(f'the body is {shown(document)}: expected {{"job": …, "actions": […]}}, or an array of such')
+        raise BadRequest(f'the body is {shown(document)}: expected {{"job": …, "actions": […]}}, or an array of these')
     return [to_struct(entry, JobRun, at=f"[{index}].") for index, entry in enumerate(document)]
 
 

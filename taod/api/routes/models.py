@@ -7,6 +7,7 @@ from litestar import Controller, Response, delete, get, patch, post, put
 from store.records import ResourceFilter
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
 from taod.api.request_parsing import read_body
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
@@ -32,29 +33,29 @@ class ModelController(Controller):
 
     @post(summary="Create new Model", opt={"body": ModelCreate, "needs": ("network_arch",)})
     async def create_model(self, request: Call, services: TheServices, user: TheUser) -> Model:
-        """Make a model; datasets and pretrained models that it names must be the user's and fit the network."""
+        """Create a model; its datasets and pretrained models must be readable by the user and fit the network."""
         return services.models.create(user.id, await read_body(request, ModelCreate, answer=Model))
 
     @get("/{model_id:str}", summary="Retrieve Model")
     async def get_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
-        """One model with its jobs; of another user's public model neither key nor ids of private objects are told."""
+        """One model with its jobs; another user's public model comes without its key and ids of private objects."""
         return services.models.get(user.id, model_id)
 
     @put("/{model_id:str}", summary="Update Model", opt={"body": ModelCreate})
     async def put_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
-        """Replace the writable fields, absent ones by their defaults; network_arch may only repeat what it is."""
+        """Replace the writable fields, absent ones by their defaults; network_arch cannot be changed."""
         services.models.record(user.id, model_id)
         return services.models.update(user.id, model_id, await read_body(request, ModelCreate, answer=Model))
 
     @patch("/{model_id:str}", summary="Partial update Model", opt={"body": ModelPatch})
     async def patch_model(self, request: Call, services: TheServices, user: TheUser, model_id: PathText) -> Model:
-        """Set the given fields; a read-only model takes nothing but the end of that."""
+        """Set the given fields; a read-only model accepts only `read_only=false`."""
         services.models.record(user.id, model_id)
         return services.models.update(user.id, model_id, await read_body(request, ModelPatch, answer=Model))
 
-    @delete("/{model_id:str}", summary="Delete Model", status_code=200)
+    @delete("/{model_id:str}", summary="Delete Model", status_code=200, responses=BAD_REQUEST | CONFLICT)
     async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
-        """Cancel the model's jobs and delete it with their files; refused while it is public or read-only."""
+        """Cancel the model's jobs and delete it with their files; rejected while it is public or read-only."""
         return await services.models.delete(user.id, model_id)
 
 
@@ -71,7 +72,7 @@ class PtmController(Controller):
         same = query.choice(request, "network_arch", NetworkArch)
         return services.ptms.all(user.id, arch or same)
 
-    @post(summary="Register weights that lie on this machine", opt={"body": PtmCreate})
+    @post(summary="Register weights on this machine", opt={"body": PtmCreate})
     async def register_ptm(self, request: Call, services: TheServices, user: TheUser) -> Ptm:
-        """Use weights of this machine in place, for a catalogue's entry or a new one; only this user sees them."""
+        """Use weights of this machine in place, for a catalogue entry or a new one; only this user sees them."""
         return services.ptms.register(user.id, await read_body(request, PtmCreate, answer=Ptm))

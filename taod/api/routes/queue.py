@@ -1,4 +1,4 @@
-"""Endpoints of the queue as a whole, which is everybody's, and of a user's place in it."""
+"""Endpoints of the queue of all users, and of one user's jobs in it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class QueueController(Controller):
     path = "/api/v1"
     tags = ("QUEUE",)
 
-    @get("/queue", summary="Whether the queue is open, and how many stand in it")
+    @get("/queue", summary="State of the queue, and number of jobs in it")
     async def queue_state(self, services: TheServices) -> QueueState:
         return services.queue.state()
 
-    @patch("/queue", summary="Pause or open the queue", opt={"body": QueuePatch})
+    @patch("/queue", summary="Pause or resume the queue", opt={"body": QueuePatch})
     async def change_queue(self, request: Call, services: TheServices) -> QueueState:
         user: TheUser = request.scope["user"]
         return services.queue.change(user, await read_body(request, QueuePatch, answer=QueueState))

@@ -1,4 +1,4 @@
-"""Endpoints of what is known of a dataset's content: the report of its full check, and samples of its images."""
+"""Endpoints of a dataset's content: the report of its full check, and samples of its images."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class ReviewController(Controller):
     path = "/api/v1/user/{user_id:str}/dataset/{dataset_id:str}"
     tags = ("DATASET",)
 
-    @get("/report", summary="What the full check of the Dataset found")
+    @get("/report", summary="Report of the Dataset's full check")
     async def get_report(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetReport:
-        """Counts, and the first problems by file and line; while the check goes on, how far it is."""
+        """Counts, and the first problems by file and line; during the check, its progress."""
         return services.checks.report(user.id, dataset_id)
 
     @post("/check", summary="Check the Dataset's files", opt={"body": DatasetCheck})
     async def begin_check(
         self, request: Call, services: TheServices, user: TheUser, dataset_id: PathText
     ) -> DatasetReport:
-        """Begin the full check now, in the background; one that is under way is begun anew."""
+        """Start the full check in the background; a running one is restarted."""
         services.dataset_records.get(user.id, dataset_id)
         body = await read_body(request, DatasetCheck)
         return services.checks.begin(user.id, dataset_id, deep=body.deep)
 
     @delete("/check", summary="Cancel the check of the Dataset's files", status_code=200)
     async def cancel_check(self, services: TheServices, user: TheUser, dataset_id: PathText) -> DatasetReport:
-        """End a check that is under way."""
+        """Cancel a running check."""
         return await services.checks.cancel(user.id, dataset_id)
 
     @get("/samples", summary="Some images of the Dataset")
@@ -55,6 +55,6 @@ class ReviewController(Controller):
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise NotFound(f"there is no sample {number[:40]!r}; GET …/samples lists them")
         boxes = query.flag(request, "boxes") is not False
-        made = await services.samples.thumbnail(user.id, dataset_id, int(number), boxes=boxes)
+        thumbnail = await services.samples.thumbnail(user.id, dataset_id, int(number), boxes=boxes)
         headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-        return Response(made, media_type="image/jpeg", headers=headers)
+        return Response(thumbnail, media_type="image/jpeg", headers=headers)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from litestar import Controller, Response, get, post, put
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.openapi.openapi_responses import WARNING_HEADER
 from taod.api.specfile import FORMATS, read_spec
 from taod.api.warning_header import warned
 from taod.services.datasets.dataset_service import KIND as DATASET
@@ -23,29 +24,29 @@ class SpecsController(Controller):
 
     @get("/schema", summary="Retrieve Specs schema")
     async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
-        """JSON Schema of the action's parameters; its `default` is a whole specification that validates."""
+        """JSON Schema of the action's parameters; its `default` is a complete, valid specification."""
         return services.specs.schema(user.id, self.kind, owner_id, action)
 
     @get(summary="Retrieve Specs")
     async def get_specs(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
-        """The saved specification; 404 where none was saved."""
+        """The saved specification; 404 if none is saved."""
         return services.specs.get(user.id, self.kind, owner_id, action)
 
-    @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS})
+    @post(summary="Save Specs", opt={"body": Document, "formats": FORMATS}, response_headers=WARNING_HEADER)
     async def post_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
-        """Check and save a specification; what was noticed about it is in `X-Taod-Warnings`."""
+        """Validate and save a specification; warnings are in `X-Taod-Warnings`."""
         document = await read_spec(request, services, (user.id, self.kind, owner_id, action))
-        return _told(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
+        return _saved(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
-    @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS})
+    @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS}, response_headers=WARNING_HEADER)
     async def put_specs(
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
-        """Merge into the saved specification, check and save the whole."""
+        """Merge into the saved specification, validate and save the result."""
         changes = await read_spec(request, services, (user.id, self.kind, owner_id, action))
-        return _told(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
+        return _saved(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
 
 
 class DatasetSpecsController(SpecsController):
@@ -60,6 +61,6 @@ class ModelSpecsController(SpecsController):
     tags = ("MODEL",)
 
 
-def _told(saved: Saved, status: int) -> Response[Document]:
-    """The stored document; warnings go into a header."""
+def _saved(saved: Saved, status: int) -> Response[Document]:
+    """The stored document; warnings are in a header."""
     return Response(saved.document, status_code=status, headers=warned(saved.warnings))

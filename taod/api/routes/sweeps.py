@@ -1,10 +1,11 @@
-"""Endpoints of sweeps: a train job that searches, with its trials, as JSON and as a table."""
+"""Endpoints of sweeps: a train job with its trials, as JSON and as CSV."""
 
 from __future__ import annotations
 
 from litestar import Controller, Response, get, post
 
 from taod.api.dependencies import PathText, TheServices, TheUser
+from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
 from taod.services.models.model_service import KIND as MODEL
 from taod.types.sweep import SweepView
 
@@ -19,11 +20,16 @@ class SweepController(Controller):
     async def get_sweep(self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText) -> SweepView:
         return await services.sweeps.view(services.jobs.owned(user.id, MODEL, owner_id, job_id))
 
-    @post("/sweep/finish", summary="End a sweep early, with its best trial", status_code=200)
+    @post(
+        "/sweep/finish",
+        summary="End a sweep early, with its best trial",
+        status_code=200,
+        responses=BAD_REQUEST | CONFLICT,
+    )
     async def finish_sweep(
         self, services: TheServices, user: TheUser, owner_id: PathText, job_id: PathText
     ) -> SweepView:
-        """Cancel its open trials and make the best one the sweep's model; it ends as `Done`, a moment later."""
+        """Cancel its open trials and make the best one the sweep's model; it ends as `Done`, asynchronously."""
         await services.sweeps.finish(services.jobs.owned(user.id, MODEL, owner_id, job_id))
         return await services.sweeps.view(services.jobs.owned(user.id, MODEL, owner_id, job_id))
 

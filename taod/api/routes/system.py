@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Controller, Response, get
+from litestar.openapi.datastructures import ResponseSpec
 
 import taod
 from taod.api import query
@@ -12,7 +13,7 @@ from taod.types.common import Health, Login
 from taod.types.device import Device
 from taod.types.network import NetworkInfo, ParameterInfo
 
-_USER_BELOW = ("dataset", "model", "job", "job/counts", "queue", "ptm", "events")
+_USER_PATHS = ("dataset", "model", "job", "job/counts", "queue", "ptm", "events")
 
 
 class SystemController(Controller):
@@ -21,25 +22,29 @@ class SystemController(Controller):
     path = "/api/v1"
     tags = ("SERVER",)
 
-    @get(summary="What is below")
+    @get(summary="Index of the API")
     async def index(self, request: Call) -> dict[str, str]:
-        """Paths of what there is, with the user's own."""
+        """Paths of the API, with the user's own."""
         user: TheUser = request.scope["user"]
         below = ("networks", "devices", "queue", "tools", "health", f"user/{user.id}")
         links = {name: f"/api/v1/{name}" for name in below}
         return links | {"openapi": "/openapi.json", "metrics": "/metrics"}
 
-    @get("/user/{user_id:str}", summary="What is below a user")
+    @get("/user/{user_id:str}", summary="Index of a user")
     async def user_index(self, user: TheUser) -> dict[str, str]:
-        """Paths of what the user has."""
-        return {"id": user.id, "name": user.name} | {name: f"/api/v1/user/{user.id}/{name}" for name in _USER_BELOW}
+        """Paths of the user's resources."""
+        return {"id": user.id, "name": user.name} | {name: f"/api/v1/user/{user.id}/{name}" for name in _USER_PATHS}
 
-    @get(["/health", "/health/liveness"], summary="Whether the server lives")
+    @get(["/health", "/health/liveness"], summary="Whether the server answers")
     async def health(self, services: TheServices) -> Health:
-        """Answers as soon as the server does."""
+        """Answers as soon as the server listens."""
         return _health(services, "ok")
 
-    @get("/health/readiness", summary="Whether the server takes work")
+    @get(
+        "/health/readiness",
+        summary="Whether the server schedules jobs",
+        responses={503: ResponseSpec(Health, description="The server does not schedule jobs yet")},
+    )
     async def readiness(self, services: TheServices) -> Response[Health]:
         """Answers 503 until jobs are scheduled."""
         if services.ready:
@@ -48,17 +53,17 @@ class SystemController(Controller):
 
     @get("/login/{key:str}", summary="Exchange a key for a token")
     async def login(self, services: TheServices, key: PathText) -> Login:
-        """A bearer token for a key that `taod user add` or `taod user key` has made."""
+        """A bearer token for a key that `taod user add` or `taod user key` has created."""
         return services.users.login(key)
 
     @get("/networks", summary="Networks and dataset types")
     async def networks(self, services: TheServices) -> list[NetworkInfo]:
-        """The catalogue: actions, formats, and the runners that can do each action here."""
+        """The catalogue: actions, formats, and the runners that can run each action here."""
         return services.networks.all()
 
     @get("/networks/{name:str}", summary="One network or dataset type")
     async def network(self, services: TheServices, name: PathText) -> NetworkInfo:
-        """One entry of the catalogue: actions, formats, and the runners that can do each action here."""
+        """One entry of the catalogue: actions, formats, and the runners that can run each action here."""
         return services.networks.get(name)
 
     @get(
@@ -78,23 +83,23 @@ class SystemController(Controller):
         )
         return services.networks.parameters(name, wanted)
 
-    @get("/devices", summary="Devices, their leases and what they do")
+    @get("/devices", summary="Devices, their leases and load")
     async def devices(self, request: Call, services: TheServices) -> list[Device]:
-        """Devices with their load; whose job holds one is told to its user alone."""
+        """Devices with their load; a lease names its job only to the job's owner."""
         user: TheUser = request.scope["user"]
         return await services.devices_view.seen_by(user.id)
 
 
 class MetricsController(Controller):
-    """Figures for Prometheus."""
+    """Metrics for Prometheus."""
 
     path = "/metrics"
     tags = ("SERVER",)
 
-    @get(summary="Figures in the text format of Prometheus", media_type="text/plain")
+    @get(summary="Metrics in the text format of Prometheus", media_type="text/plain")
     async def metrics(self, services: TheServices) -> Response[bytes]:
         """Jobs by state, devices, listeners and uptime."""
-        from prometheus_client import CONTENT_TYPE_LATEST  # Most daemons are never asked for it.
+        from prometheus_client import CONTENT_TYPE_LATEST  # Loaded on request: most daemons serve no metrics.
 
         from taod.api.routes.metrics import render
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Controller, delete, get, post
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
+from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
 from taod.api.request_parsing import read_body
 from taod.types.tool import Environment, ToolInfo, ToolInstall, ToolProgress
 
@@ -19,19 +20,26 @@ class ToolController(Controller):
     async def list_tools(self, services: TheServices) -> list[ToolInfo]:
         return await services.tools.all()
 
-    @post("/{tool:str}", summary="Install a tool, or resume its installation", opt={"body": ToolInstall})
+    @post(
+        "/{tool:str}",
+        summary="Install a tool, or resume its installation",
+        opt={"body": ToolInstall},
+        responses=CONFLICT,
+    )
     async def install_tool(self, request: Call, services: TheServices, tool: PathText) -> ToolProgress:
         """Answers once the installation has started; `tool` events report its progress and its end."""
         user: TheUser = request.scope["user"]
         return await services.tools.install(user, tool, await read_body(request, ToolInstall, answer=ToolProgress))
 
-    @post("/{tool:str}/check", summary="Import every action of an installed tool again")
+    @post(
+        "/{tool:str}/check", summary="Import every action of an installed tool again", responses=BAD_REQUEST | CONFLICT
+    )
     async def check_tool(self, request: Call, services: TheServices, tool: PathText) -> ToolProgress:
         """Answers once the check has started; `tool` events report its progress and its end."""
         user: TheUser = request.scope["user"]
         return services.tools.check(user, tool)
 
-    @delete("/{tool:str}", status_code=200, summary="Remove an installed tool")
+    @delete("/{tool:str}", status_code=200, summary="Remove an installed tool", responses=BAD_REQUEST | CONFLICT)
     async def remove_tool(self, request: Call, services: TheServices, tool: PathText) -> Environment:
         user: TheUser = request.scope["user"]
         return await services.tools.remove(user, tool)
