@@ -198,7 +198,7 @@ class Jobs:
         sql = "SELECT id FROM jobs WHERE owner_id = ? AND owner_kind = ? ORDER BY created_on, id"
         return [row[0] for row in self._db.rows(sql, [owner_id, owner_kind])]
 
-    def of_sweep(self, job_id: str) -> builtins.list[JobRecord]:
+    def trials_of(self, job_id: str) -> builtins.list[JobRecord]:
         """The jobs of a sweep's trials by number."""
         rows = self._db.rows(f"{_SELECT} WHERE sweep_id = ? ORDER BY trial, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]

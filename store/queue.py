@@ -143,7 +143,7 @@ class Queue:
                 free -= 1
         return place
 
-    def of_cluster(self, site: str, count: int) -> list[PendingJob]:
+    def queued_for_cluster(self, site: str, count: int) -> list[PendingJob]:
         """The first `count` jobs queued for a cluster, and those further back with another reason than TURN."""
         sql = f"""{_SELECT} jobs WHERE id IN (
                 SELECT id FROM (SELECT id FROM {_ELSEWHERE} AND site = ? ORDER BY {_ORDER} LIMIT ?)

@@ -22,8 +22,8 @@ from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.backoff import Backoff
 from taod.clock import seconds_of
-from taod.scheduler.context import Ground, Live, Watch
-from taod.scheduler.scheduler import Controls, MakeWatch
+from taod.scheduler.context import ActiveRun, JobSupervisor, SchedulerContext
+from taod.scheduler.scheduler import Controls, SupervisorFactory
 from taod.telemetry.metric import values
 from taod.types.device import DeviceKind
 from taod.types.event import EventType
@@ -40,20 +40,25 @@ class SweepWatch:
     daemon that comes later goes on from the store."""
 
     def __init__(
-        self, ground: Ground, controls: Controls, proposer: Proposer, job_id: str, over: Callable[[Watch], None]
+        self,
+        context: SchedulerContext,
+        controls: Controls,
+        proposer: Proposer,
+        job_id: str,
+        over: Callable[[JobSupervisor], None],
     ) -> None:
         """`over` is called when the sweep has ended or was paused."""
         self.job_id = job_id
         self._cancelled = CANCELLED_BY_USER
         """The reason of the sweep if it is cancelled."""
         self.ended = asyncio.Event()
-        self._ground = ground
+        self._context = context
         self._controls = controls
         self._proposer = proposer
         self._over = over
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._log = SweepLog(ground.root.job(job_id).log, ground.clock)
+        self._log = SweepLog(context.root.job(job_id).log, context.clock)
         self._told: object = None
 
     def begin(self, live: object = None) -> None:
@@ -66,11 +71,11 @@ class SweepWatch:
         self._wake.set()
 
     @property
-    def live(self) -> Live | None:
+    def live(self) -> ActiveRun | None:
         """A sweep has no process of its own."""
         return None
 
-    def break_off(self, cause: str, reason: Reason) -> None:
+    def abort(self, cause: str, reason: Reason) -> None:
         """It has no device that could be lost, and no limit of its own: its trials have."""
 
     async def leave(self) -> None:
@@ -81,10 +86,10 @@ class SweepWatch:
 
     async def _carry(self) -> None:
         try:
-            job = self._ground.store.jobs.get(self.job_id)
+            job = self._context.store.jobs.get(self.job_id)
             if job is None:
                 return
-            async with self._ground.bus.subscribe(job.user_id, looks=False) as stream:
+            async with self._context.bus.subscribe(job.user_id, looks=False) as stream:
                 listener = asyncio.create_task(self._listen(stream), name=f"events of sweep {self.job_id}")
                 try:
                     await self._drive()
@@ -125,7 +130,7 @@ class SweepWatch:
                 return True
             self._take(sweep)
             if job.stop_intent is not None:
-                ending = Ending(self._ground, self._controls, sweep, self._log)
+                ending = Ending(self._context, self._controls, sweep, self._log)
                 return await ending.stop(job, self._cancelled, self._seconds(sweep))
             step = decide(self._snapshot(sweep))
             if step is None:
@@ -136,19 +141,19 @@ class SweepWatch:
 
     def _begun(self) -> tuple[JobRecord | None, SweepRecord | None]:
         """The sweep as it is, on its way: a leased one is put to RUNNING and its stopped trials back into the queue."""
-        store = self._ground.store
+        store = self._context.store
         job, sweep = store.jobs.get(self.job_id), store.sweeps.get(self.job_id)
         if job is None or sweep is None or not job.state.on_device:
             return None, None
         if job.state in (State.LEASED, State.STARTING):
             with store.transaction():
                 if sweep.began_at is None:
-                    sweep = store.sweeps.update(self.job_id, began_at=self._ground.now())
+                    sweep = store.sweeps.update(self.job_id, began_at=self._context.now())
                 if job.state is State.LEASED:
                     store.jobs.transition(self.job_id, State.STARTING, Reason(ReasonCode.SWEEP_STARTING))
                 job = store.jobs.transition(self.job_id, State.RUNNING, Reason(ReasonCode.SWEEP_RUNNING))
                 self._again()
-            self._ground.tell(job)
+            self._context.publish(job)
             self._log.write(f"{sweep.settings.algorithm} over {len(sweep.space)} parameters begins")
             for note in sweep.notes:
                 self._log.write(note)
@@ -156,18 +161,18 @@ class SweepWatch:
 
     def _again(self) -> None:
         """Trials that stopped with their sweep, into the queue."""
-        for trial in self._ground.store.sweeps.trials(self.job_id):
-            job = self._ground.store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
+        for trial in self._context.store.sweeps.trials(self.job_id):
+            job = self._context.store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
             if job is None:
                 continue
             if job.state is State.HELD:
-                self._ground.move(job.id, State.QUEUED, Reason(ReasonCode.SWEEP_RESUMED))
+                self._context.move(job.id, State.QUEUED, Reason(ReasonCode.SWEEP_RESUMED))
             elif job.state in (State.PAUSED, State.CANCELLED):
                 self._controls.resume(job.id)
 
     def _take(self, sweep: SweepRecord) -> None:
         """Put on record how trials ended."""
-        store = self._ground.store
+        store = self._context.store
         for trial in store.sweeps.trials(sweep.job_id):
             if trial.outcome != "open":
                 continue
@@ -189,7 +194,7 @@ class SweepWatch:
             self._log.ended(trial, ended, sweep.settings.metric)
 
     def _snapshot(self, sweep: SweepRecord) -> Snapshot:
-        store = self._ground.store
+        store = self._context.store
         known = store.sweeps.trials(sweep.job_id)
         settings = msgspec.structs.replace(sweep.settings, max_parallel=self._parallel(sweep))
         running: dict[int, dict[int, float]] = {}
@@ -205,14 +210,14 @@ class SweepWatch:
         if sweep.settings.max_parallel:
             return sweep.settings.max_parallel
         site = sweep.settings.site
-        devices = self._ground.devices.devices
+        devices = self._context.devices.devices
         of_kind = {kind: [device for device in devices if device.kind is kind] for kind in DeviceKind}
         here = of_kind[DeviceKind.GPU] or of_kind[DeviceKind.CPU]
         slots = sum(device.slots for device in ([one for one in devices if one.id == site] if site else here))
         return max(1, slots // max(1, sweep.devices))
 
     def _seconds(self, sweep: SweepRecord) -> float:
-        return self._ground.clock.time() - seconds_of(sweep.began_at) if sweep.began_at else 0.0
+        return self._context.clock.time() - seconds_of(sweep.began_at) if sweep.began_at else 0.0
 
     async def _do(self, job: JobRecord, sweep: SweepRecord, step: Step) -> bool:
         """Do one thing. Whether the sweep is over with it."""
@@ -224,20 +229,20 @@ class SweepWatch:
             case Prune(number, why):
                 await self._prune(sweep, number, why)
             case Finish(why):
-                await Ending(self._ground, self._controls, sweep, self._log).finish(why, self._seconds(sweep))
+                await Ending(self._context, self._controls, sweep, self._log).finish(why, self._seconds(sweep))
                 return True
         return False
 
     async def _begin(self, sweep: SweepRecord, step: Begin) -> None:
         """A new trial: where it lies is asked first, then it and its job are on record together."""
-        store = self._ground.store
+        store = self._context.store
         known = store.sweeps.trials(sweep.job_id)
         number = len(known)
         source = known[step.source] if step.source is not None else None
         coordinates, memory, params = await self._point(sweep, known, source)
         job_id = trials.trial_id(sweep.job_id, number)
         if source is not None and source.job_id is not None:
-            root = self._ground.root
+            root = self._context.root
             await asyncio.to_thread(files.begin_with, self._network(sweep), root.job(source.job_id), root.job(job_id))
         trained = source.trained if source is not None else 0
         trial = TrialRecord(
@@ -261,7 +266,7 @@ class SweepWatch:
             (made,) = store.jobs.add([self._job(parent, sweep, trial)])
             store.sweeps.add_trial(trial)
         self._log.begun(trial)
-        self._ground.tell(made)
+        self._context.publish(made)
         self._controls.wake()
         self._report(sweep)
 
@@ -279,8 +284,8 @@ class SweepWatch:
             return encoding.coordinates(sweep.space, defaults, sweep.base), {}, defaults
         asked = await self._proposer.ask(trials.question(sweep, algorithm(sweep.settings.algorithm), known))
         if asked.note and asked.note not in sweep.notes:
-            self._ground.store.sweeps.update(sweep.job_id, notes=[*sweep.notes, asked.note])
-            self._ground.store.jobs.note(sweep.job_id, Reason(ReasonCode.SAMPLER, {"text": asked.note}))
+            self._context.store.sweeps.update(sweep.job_id, notes=[*sweep.notes, asked.note])
+            self._context.store.jobs.note(sweep.job_id, Reason(ReasonCode.SAMPLER, {"text": asked.note}))
         return asked.coordinates, asked.memory, encoding.values(sweep.space, asked.coordinates, sweep.base)
 
     def _job(self, parent: JobRecord, sweep: SweepRecord, trial: TrialRecord) -> NewJob:
@@ -307,7 +312,7 @@ class SweepWatch:
 
     def _promote(self, sweep: SweepRecord, number: int, rung: int, epochs: int) -> None:
         """The trial's own job again, in its own folder: its tool goes on from the checkpoint there."""
-        store = self._ground.store
+        store = self._context.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is None:
             store.sweeps.update_trial(sweep.job_id, number, outcome="failed", reason=Reason(ReasonCode.JOB_DELETED))
@@ -320,11 +325,11 @@ class SweepWatch:
             store.jobs.save_result(trial.job_id, result)
             job = store.jobs.transition(trial.job_id, State.QUEUED, reason)
         self._log.write(f"experiment {number} is promoted to {epochs} epochs")
-        self._ground.tell(job)
+        self._context.publish(job)
         self._controls.wake()
 
     async def _prune(self, sweep: SweepRecord, number: int, why: Reason) -> None:
-        store = self._ground.store
+        store = self._context.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is not None:
             store.sweeps.update_trial(sweep.job_id, number, reason=trials.pruned(why))
@@ -333,8 +338,8 @@ class SweepWatch:
 
     def _report(self, sweep: SweepRecord) -> None:
         """Keep and tell how far the sweep is, where that has changed; delete checkpoints that nobody needs."""
-        ending = Ending(self._ground, self._controls, sweep, self._log)
-        known = self._ground.store.sweeps.trials(sweep.job_id)
+        ending = Ending(self._context, self._controls, sweep, self._log)
+        known = self._context.store.sweeps.trials(sweep.job_id)
         now = [(trial.number, trial.outcome, trial.rung, trial.trained) for trial in known]
         if now != self._told:
             self._told = now
@@ -342,18 +347,20 @@ class SweepWatch:
             ending.clear(known, over=False)
 
     def _network(self, sweep: SweepRecord) -> str:
-        job = self._ground.store.jobs.get(sweep.job_id)
+        job = self._context.store.jobs.get(sweep.job_id)
         assert job is not None
         return job.network
 
 
-def watch_of(store: Store, proposer: Proposer) -> MakeWatch:
+def watch_of(store: Store, proposer: Proposer) -> SupervisorFactory:
     """The scheduler's factory for supervisors of sweeps."""
 
-    def make(controls: Controls, ground: Ground, job_id: str, over: Callable[[Watch], None]) -> Watch | None:
+    def make(
+        controls: Controls, context: SchedulerContext, job_id: str, over: Callable[[JobSupervisor], None]
+    ) -> JobSupervisor | None:
         if store.sweeps.get(job_id) is None:
             return None
-        return SweepWatch(ground, controls, proposer, job_id, over)
+        return SweepWatch(context, controls, proposer, job_id, over)
 
     return make
 

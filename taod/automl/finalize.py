@@ -11,7 +11,7 @@ from taod.automl import sweep_result, trials
 from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 from taod.scheduler.scheduler import Controls
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
 from taod.types.job import Result
@@ -23,32 +23,32 @@ from taod.types.state import State
 class Ending:
     """Acts on one sweep as it is on record now."""
 
-    def __init__(self, ground: Ground, controls: Controls, sweep: SweepRecord, log: SweepLog) -> None:
-        self._ground = ground
+    def __init__(self, context: SchedulerContext, controls: Controls, sweep: SweepRecord, log: SweepLog) -> None:
+        self._context = context
         self._controls = controls
         self._sweep = sweep
         self._log = log
 
     def report(self, trials: Sequence[TrialRecord], seconds: float) -> Result:
         """Keep the result of the sweep's job as it is now, and tell of it."""
-        store, settings = self._ground.store, self._sweep.settings
+        store, settings = self._context.store, self._sweep.settings
         first = best(trials, settings)
         of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None
         result = sweep_result.result(self._sweep, trials, of_best, seconds)
         value = score(first, settings) if first is not None else None
-        self._ground.tell(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
+        self._context.publish(store.jobs.save_result(self._sweep.job_id, result, metric_value=value))
         return result
 
     async def finish(self, why: Reason, seconds: float) -> None:
         """The search is over: the best trial becomes the sweep's own model. Safe to be done twice."""
-        store, sweep = self._ground.store, self._sweep
+        store, sweep = self._context.store, self._sweep
         trials = store.sweeps.trials(sweep.job_id)
         first = best(trials, sweep.settings)
         result = self.report(trials, seconds)
         if first is None or first.job_id is None:
             reason = sweep_result.failure(trials)
             self._log.write(f"the sweep failed: {text(reason)}")
-            self._ground.end(sweep.job_id, State.FAILED, reason, result)
+            self._context.end(sweep.job_id, State.FAILED, reason, result)
             return
         job = store.jobs.get(first.job_id)
         assert job is not None
@@ -71,11 +71,11 @@ class Ending:
         with store.transaction():
             # What follows the sweep (an evaluation, an export) takes over the best trial's specification.
             store.jobs.update(sweep.job_id, spec=job.spec)
-            self._ground.end(sweep.job_id, State.DONE, reason, result)
+            self._context.end(sweep.job_id, State.DONE, reason, result)
 
     async def early(self, seconds: float) -> bool:
         """Cancel the trials that are open; once there are none, end with the best. Whether it is over."""
-        store, going = self._ground.store, False
+        store, going = self._context.store, False
         for trial in store.sweeps.trials(self._sweep.job_id):
             of_trial = store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
             if of_trial is None or of_trial.state.ended:
@@ -90,7 +90,7 @@ class Ending:
         if best(known, self._sweep.settings) is None:
             reason = Reason(ReasonCode.SWEEP_EMPTY)
             self._log.write(text(reason))
-            self._ground.end(self._sweep.job_id, State.FAILED, reason, self.report(known, seconds))
+            self._context.end(self._sweep.job_id, State.FAILED, reason, self.report(known, seconds))
         else:
             await self.finish(Reason(ReasonCode.STOPPED_EARLY), seconds)
         return True
@@ -99,7 +99,7 @@ class Ending:
         """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""
         if job.stop_intent == FINISH:
             return await self.early(seconds)
-        store = self._ground.store
+        store = self._context.store
         running = False
         for trial in store.sweeps.trials(job.id):
             of_trial = store.jobs.get(trial.job_id) if trial.job_id else None
@@ -110,7 +110,7 @@ class Ending:
             if job.stop_intent == CANCEL:
                 stopped = await self._controls.cancel(of_trial.id, CANCELLED_BY_SWEEP)
             elif of_trial.state in (State.QUEUED, State.WAITING):
-                stopped = self._ground.move(of_trial.id, State.HELD, Reason(ReasonCode.SWEEP_HELD))
+                stopped = self._context.move(of_trial.id, State.HELD, Reason(ReasonCode.SWEEP_HELD))
             elif of_trial.state is State.LEASED:
                 running = True  # Its start is a moment away; only then it can be paused.
                 continue
@@ -138,18 +138,18 @@ class Ending:
             if kept or promotable or (first is not None and trial.number == first.number):
                 continue
             assert trial.job_id is not None
-            count = files.clear(self._ground.root.job(trial.job_id))
-            self._ground.store.sweeps.update_trial(self._sweep.job_id, trial.number, cleared=True)
+            count = files.clear(self._context.root.job(trial.job_id))
+            self._context.store.sweeps.update_trial(self._sweep.job_id, trial.number, cleared=True)
             self._log.write(f"experiment {trial.number}: {count} checkpoints deleted")
 
     def _end(self, job: JobRecord, state: State, reason: Reason) -> None:
         self._log.write(text(reason))
         if job.state is not State.STOPPING:
-            self._ground.store.jobs.transition(job.id, State.STOPPING, reason, stop_intent=job.stop_intent)
-        self._ground.end(job.id, state, reason)
+            self._context.store.jobs.transition(job.id, State.STOPPING, reason, stop_intent=job.stop_intent)
+        self._context.end(job.id, state, reason)
 
     def _place(self, job: JobRecord, scores: dict[int, float]) -> object:
-        root = self._ground.root
+        root = self._context.root
         return files.place(job.network, root.job(job.id), root.job(self._sweep.job_id), scores)
 
     def _scores(self, trial: TrialRecord) -> dict[int, float]:

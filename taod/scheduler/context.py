@@ -49,7 +49,7 @@ class Planner(Protocol):
         ...
 
 
-class Watch(Protocol):
+class JobSupervisor(Protocol):
     """Who carries one job from its lease to its end."""
 
     @property
@@ -61,11 +61,11 @@ class Watch(Protocol):
         ...
 
     @property
-    def live(self) -> Live | None:
+    def live(self) -> ActiveRun | None:
         """Its process, once that is known."""
         ...
 
-    def begin(self, live: Live | None = None) -> None:
+    def begin(self, live: ActiveRun | None = None) -> None:
         """Start the leased job, or go on with one that a daemon before had started."""
         ...
 
@@ -73,7 +73,7 @@ class Watch(Protocol):
         """Its end was requested, and is on record; `reason` is that of a cancelled job."""
         ...
 
-    def break_off(self, cause: str, reason: Reason) -> None:
+    def abort(self, cause: str, reason: Reason) -> None:
         """End its run for a reason that is not a user's."""
         ...
 
@@ -83,7 +83,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class ActiveRun:
     """A run whose process is known."""
 
     job_id: str
@@ -93,7 +93,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class SchedulerContext:
     """The daemon's parts that scheduling needs."""
 
     store: Store
@@ -111,20 +111,20 @@ class Ground:
     def now(self) -> str:
         return iso(self.clock.time())
 
-    def tell(self, job: JobRecord) -> JobRecord:
+    def publish(self, job: JobRecord) -> JobRecord:
         """Publish the job as it is now."""
         self.publisher.job(job)
         return job
 
     def move(self, job_id: str, state: State, reason: Reason, **fields: object) -> JobRecord:
         """Change the state and tell of it."""
-        return self.tell(self.store.jobs.transition(job_id, state, reason, **fields))
+        return self.publish(self.store.jobs.transition(job_id, state, reason, **fields))
 
     def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:
         """Replace the job's warning of this code, or remove it (None), and publish the job."""
         job = self.store.jobs.get(job_id)
         kept = [one for one in (job.warnings if job else []) if one.code is not code]
-        return self.tell(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
+        return self.publish(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
         """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""
@@ -140,7 +140,7 @@ class Ground:
             kept.detailed_status = self._last_word(kept.detailed_status, state, text(reason))
             self.store.jobs.save_result(job_id, kept)
             job = self.store.jobs.transition(job_id, state, reason)
-        return self.tell(job)
+        return self.publish(job)
 
     def _last_word(self, said: DetailedStatus | None, state: State, message: str) -> DetailedStatus:
         """In the form of the tools: dates and times of the machine's own zone, without padding."""

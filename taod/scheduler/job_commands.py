@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store.records import JobRecord
 from taod.errors import BadRequest, NotFound
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 from taod.scheduler.policy.dispatch import ended_with_parent
 from taod.scheduler.policy.wait_reasons import short
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH, PAUSE
@@ -18,14 +18,14 @@ from taod.types.state import State
 RESUMED = Reason(ReasonCode.RESUMED)
 
 
-class Requests:
+class JobCommands:
     """Each call checks, writes one transaction, tells of it, and returns the job as it is then.
 
     A job that is returned with a `stop_intent` is on a device, and its run has to be asked to end.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: SchedulerContext) -> None:
+        self._context = context
 
     def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
         """End a job that is on no device, with all that waits on it; mark the end of one that is.
@@ -34,8 +34,8 @@ class Requests:
         """
         job = self._not_ended(job_id)
         if not job.state.on_device:
-            with self._ground.store.lasting():
-                job = self._ground.end(job_id, State.CANCELLED, reason)
+            with self._context.store.lasting():
+                job = self._context.end(job_id, State.CANCELLED, reason)
                 self._end_waiting_children(job)
             return job
         return self._ask(job, CANCEL)
@@ -61,45 +61,45 @@ class Requests:
         job = self._find(job_id)
         if not accepts(JobRequest.RESUME, job.action, job.state):
             raise BadRequest(_why_not_resumed(job))
-        most = self._ground.config.max_queued_per_user
-        if most and job.sweep_id is None and self._ground.store.queue.pending_of(job.user_id) >= most:
+        most = self._context.config.max_queued_per_user
+        if most and job.sweep_id is None and self._context.store.queue.pending_of(job.user_id) >= most:
             raise BadRequest(
                 f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
                 "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
             )
-        with self._ground.store.lasting():
-            result = self._ground.store.jobs.result(job_id)
+        with self._context.store.lasting():
+            result = self._context.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=text(RESUMED))
-            self._ground.store.jobs.save_result(job_id, result)
-            job = self._ground.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
-        return self._ground.tell(job)
+            self._context.store.jobs.save_result(job_id, result)
+            job = self._context.store.jobs.transition(job_id, self._after_resume(job), RESUMED, retries=0)
+        return self._context.publish(job)
 
     def _after_resume(self, job: JobRecord) -> State:
         if job.parent_id is not None:
-            parent = self._ground.store.jobs.get(job.parent_id)
+            parent = self._context.store.jobs.get(job.parent_id)
             if parent is not None and parent.state is not State.DONE:
                 if parent.state.ended:
                     raise BadRequest(f"{short(job)} cannot go on: its parent {short(parent)} is {parent.state}")
                 return State.WAITING
-        return State.QUEUED if self._ground.planner.unready(job) is None else State.WAITING
+        return State.QUEUED if self._context.planner.unready(job) is None else State.WAITING
 
     def _ask(self, job: JobRecord, intent: str) -> JobRecord:
         """A cancel overrides a pause, not the other way round."""
-        jobs = self._ground.store.jobs
+        jobs = self._context.store.jobs
         if job.state is State.STOPPING and job.stop_intent == intent:
             return job
-        with self._ground.store.lasting():
+        with self._context.store.lasting():
             if job.state is State.RUNNING:
                 job = jobs.transition(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
             else:
                 job = jobs.update(job.id, stop_intent=intent, reason=stopping(intent))
-        return self._ground.tell(job)
+        return self._context.publish(job)
 
     def _end_waiting_children(self, parent: JobRecord) -> None:
-        for child in self._ground.store.jobs.children(parent.id):
+        for child in self._context.store.jobs.children(parent.id):
             end = ended_with_parent(parent, parent.state)
             if child.state in (State.WAITING, State.HELD) and end is not None:
-                self._end_waiting_children(self._ground.end(child.id, *end))
+                self._end_waiting_children(self._context.end(child.id, *end))
 
     def _not_ended(self, job_id: str) -> JobRecord:
         job = self._find(job_id)
@@ -111,7 +111,7 @@ class Requests:
         return job
 
     def _find(self, job_id: str) -> JobRecord:
-        job = self._ground.store.jobs.get(job_id)
+        job = self._context.store.jobs.get(job_id)
         if job is None:
             raise NotFound(f"there is no job {job_id}")
         return job

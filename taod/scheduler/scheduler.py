@@ -17,10 +17,10 @@ from taod.backoff import Backoff
 from taod.clock import Clock, SystemClock
 from taod.config import SchedulerConfig, SupervisionConfig
 from taod.paths import Root
-from taod.scheduler.context import Ground, Live, Planner, Watch
-from taod.scheduler.devices.device_monitor import DeviceWatch
+from taod.scheduler.context import ActiveRun, JobSupervisor, Planner, SchedulerContext
+from taod.scheduler.devices.device_monitor import DeviceMonitor
 from taod.scheduler.devices.inventory import DevicePool
-from taod.scheduler.job_commands import Requests
+from taod.scheduler.job_commands import JobCommands
 from taod.scheduler.policy import cluster_queue
 from taod.scheduler.policy.dispatch import Decision, End, Explain, Lease, Promote, Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Job, Line, Turns
@@ -29,8 +29,8 @@ from taod.scheduler.supervision.adoption import adopt
 from taod.scheduler.supervision.log_retention import keep_logs
 from taod.scheduler.supervision.retry import Retries
 from taod.scheduler.supervision.run_limits import LOST, check, limits
-from taod.scheduler.supervision.supervisor import Supervision
-from taod.scheduler.supervision.usage import UsageWatch
+from taod.scheduler.supervision.supervisor import RunSupervisor
+from taod.scheduler.supervision.usage import UsageMonitor
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
@@ -52,7 +52,7 @@ class Controls(Protocol):
     def resume(self, job_id: str) -> JobRecord: ...
 
 
-MakeWatch = Callable[[Controls, Ground, str, Callable[[Watch], None]], Watch | None]
+SupervisorFactory = Callable[[Controls, SchedulerContext, str, Callable[[JobSupervisor], None]], JobSupervisor | None]
 """Supervisor factory for processless jobs, from the job's id and a callback for its end; None for other jobs."""
 
 log = logging.getLogger(__name__)
@@ -75,12 +75,12 @@ class Scheduler:
         config: SchedulerConfig,
         supervision: SupervisionConfig | None = None,
         clock: Clock | None = None,
-        watch_of: MakeWatch | None = None,
+        watch_of: SupervisorFactory | None = None,
     ) -> None:
         """Raises ConfigError for an exit in `supervision` that is none."""
         supervision = supervision or SupervisionConfig()
         check(supervision)
-        self._ground = Ground(
+        self._context = SchedulerContext(
             store=store,
             root=root,
             runners=runners,
@@ -93,12 +93,12 @@ class Scheduler:
             supervision=supervision,
             clock=clock or SystemClock(),
         )
-        self._supervisions: dict[str, Watch] = {}
+        self._supervisions: dict[str, JobSupervisor] = {}
         self._watch_of = watch_of
-        self._requests = Requests(self._ground)
-        self._watch = DeviceWatch(self._ground, self.wake, self._device_lost)
-        self._retries = Retries(self._ground, self.wake)
-        self._usage = UsageWatch(self._ground, self._live)
+        self._commands = JobCommands(self._context)
+        self._watch = DeviceMonitor(self._context, self.wake, self._device_lost)
+        self._retries = Retries(self._context, self.wake)
+        self._usage = UsageMonitor(self._context, self._live)
         self._keeping: asyncio.Task[None] | None = None
         self._draining = False
         self._pass: asyncio.Handle | None = None
@@ -109,11 +109,11 @@ class Scheduler:
     async def start(self) -> None:
         """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
         self._working = True
-        await asyncio.gather(*(self._adopt(job) for job in self._ground.store.jobs.in_states(ON_DEVICE)))
+        await asyncio.gather(*(self._adopt(job) for job in self._context.store.jobs.in_states(ON_DEVICE)))
         self._watch.start()
         self._usage.start()
-        self._keeping = asyncio.create_task(keep_logs(self._ground), name="old logs")
-        self._retries.look()
+        self._keeping = asyncio.create_task(keep_logs(self._context), name="old logs")
+        self._retries.schedule()
         self.wake()
 
     async def stop(self) -> None:
@@ -136,15 +136,15 @@ class Scheduler:
     def wake(self) -> None:
         """Something has changed: look at the queue at the loop's next turn; many calls before it make one look."""
         if self._working and self._pass is None:
-            self._pass = asyncio.get_running_loop().call_soon(self._look)
+            self._pass = asyncio.get_running_loop().call_soon(self._schedule_pass)
 
     async def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
         """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
-        job = self._requests.cancel(job_id, reason)
+        job = self._commands.cancel(job_id, reason)
         await self._stop(job, reason)
         if job.state.ended:
             # A sweep that was paused: nobody drives its trials any more.
-            for trial in self._ground.store.jobs.of_sweep(job_id):
+            for trial in self._context.store.jobs.trials_of(job_id):
                 if not trial.state.ended:
                     await self.cancel(trial.id, CANCELLED_BY_SWEEP)
         self.wake()
@@ -155,20 +155,20 @@ class Scheduler:
 
         Raises NotFound for an unknown or an ended job.
         """
-        job = self._requests.pause(job_id)
+        job = self._commands.pause(job_id)
         await self._stop(job)
         self.wake()
         return job
 
     async def finish(self, job_id: str) -> JobRecord:
         """End a running sweep early, with the best trial so far. Raises BadRequest, NotFound."""
-        job = self._requests.finish(job_id)
+        job = self._commands.finish(job_id)
         await self._stop(job)
         return job
 
     def resume(self, job_id: str) -> JobRecord:
         """Queue a paused, failed or cancelled train or retrain again. Raises BadRequest, NotFound."""
-        job = self._requests.resume(job_id)
+        job = self._commands.resume(job_id)
         self.wake()
         return job
 
@@ -176,9 +176,9 @@ class Scheduler:
         """Cancel every job of a model or dataset that has not ended, and wait until none of them runs."""
         wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
         by = Actor.MODEL_DELETION if owner_kind == "model" else Actor.DATASET_DELETION
-        jobs, _ = self._ground.store.jobs.list(wanted)
+        jobs, _ = self._context.store.jobs.list(wanted)
         for job in jobs:
-            now = self._ground.store.jobs.get(job.id)
+            now = self._context.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
                 await self.cancel(job.id, cancelled(by))
         runs = [self._supervisions[job.id] for job in jobs if job.id in self._supervisions]
@@ -188,14 +188,14 @@ class Scheduler:
         """Start nothing new, and return when no run is left. A sweep, whose next trials are not started, is left as it
         is: the next daemon goes on with it."""
         self._draining = True
-        while runs := [watch for watch in self._supervisions.values() if isinstance(watch, Supervision)]:
+        while runs := [watch for watch in self._supervisions.values() if isinstance(watch, RunSupervisor)]:
             await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def cancel_all(self) -> None:
         """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
         self._draining = True
-        for job in self._ground.store.jobs.in_states(ACTIVE):
-            now = self._ground.store.jobs.get(job.id)
+        for job in self._context.store.jobs.in_states(ACTIVE):
+            now = self._context.store.jobs.get(job.id)
             if now is not None and not now.state.ended:
                 await self.cancel(job.id, cancelled(Actor.DAEMON))
         while self._supervisions:
@@ -205,12 +205,12 @@ class Scheduler:
         """What the run of this job uses now; None where it has none that can be measured."""
         return self._usage.measure(job_id)
 
-    def _live(self) -> dict[str, Live]:
+    def _live(self) -> dict[str, ActiveRun]:
         return {job_id: one.live for job_id, one in self._supervisions.items() if one.live is not None}
 
     def _device_lost(self, job_id: str, reason: Reason) -> None:
         if job_id in self._supervisions:
-            self._supervisions[job_id].break_off(LOST, reason)
+            self._supervisions[job_id].abort(LOST, reason)
 
     async def _adopt(self, job: JobRecord) -> None:
         if (watch := self._processless(job.id)) is not None:
@@ -218,15 +218,15 @@ class Scheduler:
             watch.begin()
             return
         try:
-            live = await adopt(self._ground, job)
+            live = await adopt(self._context, job)
         except Exception:
             log.exception("job %s could not be adopted; it is looked for again", job.id)
-            supervision = self._supervisions[job.id] = Supervision(self._ground, job.id, self._over)
-            supervision.look_for()
+            supervision = self._supervisions[job.id] = RunSupervisor(self._context, job.id, self._over)
+            supervision.recover()
             return
         if live is not None:
-            supervision = self._supervisions[job.id] = Supervision(self._ground, job.id, self._over)
-            now = self._ground.store.jobs.get(job.id)
+            supervision = self._supervisions[job.id] = RunSupervisor(self._context, job.id, self._over)
+            now = self._context.store.jobs.get(job.id)
             if now is not None and now.stop_intent is not None:
                 supervision.stop()
             supervision.begin(live)
@@ -239,23 +239,23 @@ class Scheduler:
         if job.id in self._supervisions:
             self._supervisions[job.id].stop(reason)
 
-    def _supervise(self, job_id: str) -> Watch:
-        supervision = self._processless(job_id) or Supervision(self._ground, job_id, self._over)
+    def _supervise(self, job_id: str) -> JobSupervisor:
+        supervision = self._processless(job_id) or RunSupervisor(self._context, job_id, self._over)
         self._supervisions[job_id] = supervision
         return supervision
 
-    def _processless(self, job_id: str) -> Watch | None:
-        return None if self._watch_of is None else self._watch_of(self, self._ground, job_id, self._over)
+    def _processless(self, job_id: str) -> JobSupervisor | None:
+        return None if self._watch_of is None else self._watch_of(self, self._context, job_id, self._over)
 
-    def _over(self, supervision: Watch) -> None:
+    def _over(self, supervision: JobSupervisor) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
             del self._supervisions[supervision.job_id]
         self._usage.forget(supervision.job_id)
         if self._working:
-            self._retries.look()
+            self._retries.schedule()
         self.wake()
 
-    def _look(self) -> None:
+    def _schedule_pass(self) -> None:
         """One pass: what can be decided now is decided and done. One that fails is made again a little later: nobody
         else would wake the queue for what it missed."""
         self._pass = None
@@ -265,25 +265,25 @@ class Scheduler:
             log.exception("the queue could not be looked at")
             complete = False
         if not complete:
-            self._look_again()
+            self._pass_later()
 
-    def _look_again(self) -> None:
+    def _pass_later(self) -> None:
         if self._working and self._again is None:
-            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._wake_again)
+            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._wake_later)
 
-    def _wake_again(self) -> None:
+    def _wake_later(self) -> None:
         self._again = None
         self.wake()
 
     def _decide(self) -> bool:
         """Whether all that was decided could be done."""
         complete = True
-        devices = self._watch.for_a_look()
+        devices = self._watch.for_schedule_pass()
         local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
         decisions = decide(self._snapshot(local))
         for site in devices:
             if site.kind is DeviceKind.CLUSTER:
-                decisions += self._elsewhere(site)
+                decisions += self._serve_cluster(site)
         for decision in decisions:
             if not isinstance(decision, Explain) and not (self._draining and isinstance(decision, Lease)):
                 try:
@@ -297,25 +297,25 @@ class Scheduler:
             asyncio.get_running_loop().call_soon(self._explain, explanations)
         elif complete:
             self._backoff.reset()
-        if any(isinstance(decision, End) or self._promoted_elsewhere(decision) for decision in decisions):
+        if any(isinstance(decision, End) or self._promoted_to_cluster(decision) for decision in decisions):
             self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
-        self._watch.leases_changed()
+        self._watch.publish_leases()
         return complete
 
-    def _elsewhere(self, site: Device) -> list[Lease | Explain]:
-        queue = self._ground.store.queue.of_cluster(site.id, cluster_queue.looked_at(site))
+    def _serve_cluster(self, site: Device) -> list[Lease | Explain]:
+        queue = self._context.store.queue.queued_for_cluster(site.id, cluster_queue.decisive_jobs(site))
         return cluster_queue.serve(queue, site, self._paused())
 
     def _paused(self) -> Reason | None:
-        pause = self._ground.store.queue.paused()
+        pause = self._context.store.queue.paused()
         return None if pause is None else Reason(ReasonCode.QUEUE_PAUSED, {"by": pause.by, "message": pause.reason})
 
-    def _promoted_elsewhere(self, decision: Decision) -> bool:
-        job = self._ground.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
+    def _promoted_to_cluster(self, decision: Decision) -> bool:
+        job = self._context.store.jobs.get(decision.job_id) if isinstance(decision, Promote) else None
         return job is not None and bool(job.site)
 
     def _snapshot(self, devices: list[Device]) -> Snapshot:
-        queue = self._ground.store.queue
+        queue = self._context.store.queue
         pending = queue.to_explain(most_wanted(devices))
         unready: dict[str, Reason] = {}
         of_owner: dict[str, Reason | None] = {}
@@ -343,16 +343,16 @@ class Scheduler:
             lines=lines,
             holders={each.id: Holder(each.user_id, self._ends_by(each)) for each in queue.holders()},
             served=queue.served(line.user_id for line in lines),
-            rules=self._ground.config,
+            rules=self._context.config,
             paused=self._paused(),
-            now_s=self._ground.clock.time(),
+            now_s=self._context.clock.time(),
             wall_time_s=self._wall_time_s,
         )
 
     def _wall_time_s(self, job: Job | HolderRecord) -> float | None:
         """After how many seconds supervision has ended a run of this job at the latest, its grace over; None: never."""
-        wall_s = limits(self._ground.supervision, job.network, job.action).wall_s
-        return wall_s + self._ground.config.grace_s if wall_s else None
+        wall_s = limits(self._context.supervision, job.network, job.action).wall_s
+        return wall_s + self._context.config.grace_s if wall_s else None
 
     def _ends_by(self, holder: HolderRecord) -> float | None:
         wall_s = self._wall_time_s(holder)
@@ -361,7 +361,7 @@ class Scheduler:
         return datetime.fromisoformat(holder.started_at).timestamp() + wall_s
 
     def _lines(self) -> list[Line]:
-        queue = self._ground.store.queue
+        queue = self._context.store.queue
         return [
             Line(first.priority, first.user_id, first.owner_kind, itertools.chain([first], queue.behind(first)))
             for first in queue.fronts()
@@ -369,10 +369,10 @@ class Scheduler:
 
     def turns(self) -> Iterator[PendingJob]:
         """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
-        queue, lines = self._ground.store.queue, self._lines()
+        queue, lines = self._context.store.queue, self._lines()
         running = Counter(each.user_id for each in queue.holders())
         served = queue.served(line.user_id for line in lines)
-        turns = Turns(lines, running, served, self._ground.config.ageing_s_per_point)
+        turns = Turns(lines, running, served, self._context.config.ageing_s_per_point)
         for job in turns:
             turns.count(job.user_id)
             assert isinstance(job, PendingJob)
@@ -381,7 +381,7 @@ class Scheduler:
     def _unready(self, job: PendingJob) -> Reason | None:
         """Why the data of the job's owner are not ready."""
         try:
-            return self._ground.planner.unready(job)
+            return self._context.planner.unready(job)
         except Exception as error:
             log.exception("the state of the data of job %s cannot be read", job.id)
             return Reason(ReasonCode.DATA_UNKNOWN, {"error": str(error)})
@@ -390,27 +390,27 @@ class Scheduler:
         """In one transaction: there may be many."""
         if not self._working:
             return
-        jobs = self._ground.store.jobs
+        jobs = self._context.store.jobs
         try:
-            with self._ground.store.transaction():
+            with self._context.store.transaction():
                 told = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception:
             log.exception("why jobs wait could not be recorded")
-            self._look_again()
+            self._pass_later()
         else:
             if self._again is None:
                 self._backoff.reset()
             for job in told:
                 if job is not None:
-                    self._ground.tell(job)
+                    self._context.publish(job)
 
     def _apply(self, decision: Promote | End | Lease) -> None:
-        ground = self._ground
+        context = self._context
         match decision:
             case Promote(job_id, reason):
-                ground.move(job_id, State.QUEUED, reason)
+                context.move(job_id, State.QUEUED, reason)
             case End(job_id, state, reason):
-                ground.end(job_id, state, reason)
+                context.end(job_id, state, reason)
             case Lease(job_id, slots, reason):
-                ground.tell(ground.store.jobs.lease(job_id, slots, reason))
+                context.publish(context.store.jobs.lease(job_id, slots, reason))
                 self._supervise(job_id).begin()

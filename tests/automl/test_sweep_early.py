@@ -23,7 +23,7 @@ async def test_it_ends_with_the_best_so_far_and_cancels_what_is_open(make_world,
     job_id = world.post(**MANY)
     await ended(world, job_id, 3)
     gate.touch()
-    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
+    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)) == 2)
     job = await world.scheduler.finish(job_id)
     assert (job.state, job.reason_text) == (State.STOPPING, "Stopped early: ends with its best experiment")
     job = await world.over(job_id)
@@ -40,7 +40,7 @@ async def test_it_ends_with_the_best_so_far_and_cancels_what_is_open(make_world,
     winner = min(done, key=lambda number: done[number])
     assert job.metric_value == done[winner]
     assert list(world.root.job(job_id).results.glob("best_model/*.pth"))
-    assert all(each.state.ended for each in world.store.jobs.of_sweep(job_id))
+    assert all(each.state.ended for each in world.store.jobs.trials_of(job_id))
 
 
 async def test_a_daemon_that_comes_later_ends_it_too(make_world, tmp_path) -> None:
@@ -49,8 +49,8 @@ async def test_a_daemon_that_comes_later_ends_it_too(make_world, tmp_path) -> No
     job_id = world.post(**MANY)
     await ended(world, job_id, 1)
     gate.touch()
-    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)))
-    job = world.scheduler._requests.finish(job_id)  # On record; the daemon dies before it does anything about it.
+    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
+    job = world.scheduler._commands.finish(job_id)  # On record; the daemon dies before it does anything about it.
     assert job.stop_intent == "finish"
     await world.close()
     world = await make_world(slots=1, gate=str(gate))
@@ -63,7 +63,7 @@ async def test_a_cancel_goes_before_an_early_end(make_world, tmp_path) -> None:
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**MANY)
-    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)))
+    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
     await world.scheduler.finish(job_id)
     await world.scheduler.cancel(job_id)
     assert (await world.over(job_id)).state is State.CANCELLED
@@ -74,7 +74,7 @@ async def test_without_any_value_it_fails_and_what_does_not_run_is_refused(make_
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**MANY)
-    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)))
+    await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
     await asyncio.wait_for(world.scheduler.finish(job_id), 10)
     job = await world.over(job_id)
     assert (job.state, job.reason_text) == (State.FAILED, "Stopped early by user, before any experiment had a value")

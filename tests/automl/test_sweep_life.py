@@ -41,8 +41,8 @@ async def test_trials_run_side_by_side_as_jobs_of_the_same_queue(make_world, tmp
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
     job_id = world.post(**RANDOM)
-    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
-    jobs = world.store.jobs.of_sweep(job_id)
+    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)) == 2)
+    jobs = world.store.jobs.trials_of(job_id)
     assert [(job.sweep_id, job.trial, job.parent_id) for job in jobs] == [(job_id, 0, None), (job_id, 1, None)]
     assert len({device for job in jobs for device in job.devices}) == 2
     assert world.job(job_id).devices == []
@@ -82,7 +82,7 @@ async def test_failed_trials_are_told_as_such_and_not_tried_again(make_world) ->
     job_id = world.post(automl_algorithm="TPE", automl_max_recommendations=4)
     assert (await world.over(job_id)).state is State.DONE
     assert [trial.outcome for trial in world.trials(job_id)] == ["done", "failed", "done", "failed"]
-    assert {job.attempt for job in world.store.jobs.of_sweep(job_id)} == {1}
+    assert {job.attempt for job in world.store.jobs.trials_of(job_id)} == {1}
     assert text(world.trials(job_id)[1].reason) == "out of memory"
 
 
@@ -108,11 +108,11 @@ async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**RANDOM, config=AutomlConfig(max_parallel=2))
     waiting = [State.QUEUED, State.RUNNING]
-    await world.when(lambda: sorted(j.state for j in world.store.jobs.of_sweep(job_id)) == waiting)
+    await world.when(lambda: sorted(j.state for j in world.store.jobs.trials_of(job_id)) == waiting)
     await world.scheduler.pause(job_id)
     paused = await world.until(job_id, State.PAUSED)
     assert paused.reason_text.startswith("Paused: 0 of 4 experiments done")
-    assert sorted(job.state for job in world.store.jobs.of_sweep(job_id)) == [State.HELD, State.PAUSED]
+    assert sorted(job.state for job in world.store.jobs.trials_of(job_id)) == [State.HELD, State.PAUSED]
     assert world.bus.listeners == 0, "nobody looks at devices"
     gate.unlink()
     world.scheduler.resume(job_id)
@@ -126,11 +126,11 @@ async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_takes_them_up_
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
     job_id = world.post(**RANDOM)
-    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
+    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)) == 2)
     await world.scheduler.cancel(job_id)
     job = await world.until(job_id, State.CANCELLED)
     assert job.reason_text == "Cancelled by user"
-    assert {j.reason_text for j in world.store.jobs.of_sweep(job_id)} == {"Cancelled by its sweep"}
+    assert {j.reason_text for j in world.store.jobs.trials_of(job_id)} == {"Cancelled by its sweep"}
     assert world.store.leases.all() == []
     gate.unlink()
     world.scheduler.resume(job_id)
@@ -144,11 +144,11 @@ async def test_cancelling_a_paused_sweep_leaves_none_of_its_trials_behind(make_w
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**RANDOM, config=AutomlConfig(max_parallel=2))
     waiting = [State.QUEUED, State.RUNNING]
-    await world.when(lambda: sorted(j.state for j in world.store.jobs.of_sweep(job_id)) == waiting)
+    await world.when(lambda: sorted(j.state for j in world.store.jobs.trials_of(job_id)) == waiting)
     await world.scheduler.pause(job_id)
     await world.until(job_id, State.PAUSED)
     assert (await world.scheduler.cancel(job_id)).state is State.CANCELLED
-    assert {j.state for j in world.store.jobs.of_sweep(job_id)} == {State.CANCELLED}
+    assert {j.state for j in world.store.jobs.trials_of(job_id)} == {State.CANCELLED}
     gate.unlink()
 
 
@@ -157,7 +157,7 @@ async def test_one_trial_may_be_cancelled_and_the_sweep_goes_on(make_world, tmp_
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
     job_id = world.post(**RANDOM)
-    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.of_sweep(job_id)) == 2)
+    await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)) == 2)
     await world.scheduler.cancel(world.trials(job_id)[0].job_id)
     gate.unlink()
     assert (await world.over(job_id)).state is State.DONE

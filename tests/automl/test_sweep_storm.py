@@ -73,7 +73,7 @@ async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, nam
     world = await make_world()
     job = await world.over(job_id)
     assert job.state is State.DONE, job.reason_text
-    trials, jobs = world.trials(job_id), world.store.jobs.of_sweep(job_id)
+    trials, jobs = world.trials(job_id), world.store.jobs.trials_of(job_id)
     assert [trial.number for trial in trials] == list(range(len(trials)))
     assert sorted(trial.job_id for trial in trials) == sorted(each.id for each in jobs)
     assert all(each.state.ended for each in jobs)

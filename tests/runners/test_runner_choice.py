@@ -18,7 +18,7 @@ from taod.clock import SystemClock
 from taod.config import Config, NativeConfig, RunnerConfig, RunnerRule, SlurmConfig, StorageConfig
 from taod.errors import BadRequest
 from taod.paths import JobFolder
-from taod.scheduler.policy.cluster_queue import looked_at, serve
+from taod.scheduler.policy.cluster_queue import decisive_jobs, serve
 from taod.scheduler.policy.dispatch import Explain, Lease
 from taod.services import Services
 from taod.services.composition import open_services
@@ -55,7 +55,7 @@ def test_a_site_is_filled_in_the_queue_s_order_and_the_rest_are_told() -> None:
 
 
 def test_those_far_behind_at_a_site_are_told_only_that() -> None:
-    many = [pending(n) for n in range(looked_at(SITE) + 5)]
+    many = [pending(n) for n in range(decisive_jobs(SITE) + 5)]
     decisions = serve(many, SITE)
     assert decisions[-1] == Explain(many[-1].id, TURN)
     assert sum(isinstance(decision, Lease) for decision in decisions) == 2

@@ -114,14 +114,14 @@ class Figures:
 class Storm:
     """One storm over one root."""
 
-    def __init__(self, folder: Path, *, kills: int, seed: int, ground: str = "gpus") -> None:
+    def __init__(self, folder: Path, *, kills: int, seed: int, context: str = "gpus") -> None:
         self.folder = folder
         self.root = Root(folder / "root")
         self.starts_file = folder / "starts"
         self.starts_file.touch()
         self.kills = kills
         self.random = random.Random(seed)
-        self.ground = ground
+        self.context = context
         self.figures = Figures()
         self.model_of: dict[str, str] = {}
         self.asked: dict[str, Asked] = {}
@@ -164,7 +164,7 @@ class Storm:
         (tools / "classification_pyt").chmod(0o755)
         (self.folder / "taod.toml").write_text(
             f'storage.link_roots = ["{self.folder}"]\nscheduler.grace_s = 5.0\n'
-            f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n{GROUNDS[self.ground]}'
+            f'runner.order = ["native"]\nrunner.native.path = ["{tools}"]\n{GROUNDS[self.context]}'
         )
 
     async def _serve(self, *, wait: bool = True) -> None:
@@ -206,7 +206,7 @@ class Storm:
                     eval_dataset=data.id,
                 )
             )
-            if kind == "wide" and self.ground == "cpu slots":
+            if kind == "wide" and self.context == "cpu slots":
                 continue  # A machine without GPUs refuses it.
             self._models[kind] = model.id
             loss = {"head": {"loss": {"type": f"kind_{kind}"}}}

@@ -7,7 +7,7 @@ import pytest
 from runners.protocol import Ended
 from taod.config import SupervisionConfig, SupervisionRule
 from taod.errors import ConfigError
-from taod.scheduler.supervision.exit_classification import Broken, Facts, judge
+from taod.scheduler.supervision.exit_classification import AbortReason, Facts, judge
 from taod.scheduler.supervision.run_limits import check, limits, parse_exits
 from taod.types.reason import Reason, ReasonCode
 from taod.types.reason_text import text
@@ -91,12 +91,12 @@ def test_a_log_that_speaks_of_memory_otherwise_is_no_such_end() -> None:
 
 
 def test_what_taod_ended_says_why_unless_the_run_succeeded_after_all() -> None:
-    broken = Broken("wall", Reason(ReasonCode.TIME_LIMIT, {"limit_s": 7200.0}))
-    facts = Facts(stop_intent=None, ended=Ended(143), status="RUNNING", broken=broken)
-    assert judge(facts).reason == broken.reason and judge(facts).cause == "wall"
-    done = Facts(stop_intent=None, ended=Ended(0), status="SUCCESS", message="fine", broken=broken)
+    abort = AbortReason("wall", Reason(ReasonCode.TIME_LIMIT, {"limit_s": 7200.0}))
+    facts = Facts(stop_intent=None, ended=Ended(143), status="RUNNING", abort=abort)
+    assert judge(facts).reason == abort.reason and judge(facts).cause == "wall"
+    done = Facts(stop_intent=None, ended=Ended(0), status="SUCCESS", message="fine", abort=abort)
     assert judge(done).state is State.DONE
-    cancelled = Facts(stop_intent="cancel", ended=Ended(143), status=None, broken=broken)
+    cancelled = Facts(stop_intent="cancel", ended=Ended(143), status=None, abort=abort)
     assert judge(cancelled).state is State.CANCELLED
 
 

@@ -79,7 +79,7 @@ async def test_a_start_that_cannot_be_recorded_is_made_a_little_later(
 async def test_an_end_that_cannot_be_looked_at_is_looked_at_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "settle", once(OSError("too many open files"), supervisor.settle))
+    monkeypatch.setattr(supervisor, "finalize", once(OSError("too many open files"), supervisor.finalize))
     job = await world.until(world.post(GOOD), State.DONE)
     assert job.attempt == 1 and world.store.leases.all() == []
 

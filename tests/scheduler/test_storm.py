@@ -17,7 +17,7 @@ GROUND = os.environ.get("TAOD_STORM_GROUND") or sorted(GROUNDS)[SEED % len(GROUN
 @pytest.mark.slow
 @pytest.mark.timeout(900 + 60 * KILLS)
 async def test_every_job_runs_once_through_a_storm_of_kills(tmp_path: Path) -> None:
-    figures = await Storm(tmp_path, kills=KILLS, seed=SEED, ground=GROUND).run()
+    figures = await Storm(tmp_path, kills=KILLS, seed=SEED, context=GROUND).run()
     print(
         f"seed {SEED}, {GROUND}: {figures.kills} kills ({figures.during_start} of a daemon that had not answered yet), "
         f"{figures.jobs} jobs, {figures.starts} starts, {dict(figures.states)}, "

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from store.records import LeaseRecord
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind
 from taod.types.reason import Reason, ReasonCode
@@ -15,20 +15,22 @@ from taod.types.reason import Reason, ReasonCode
 log = logging.getLogger(__name__)
 
 
-class DeviceWatch:
+class DeviceMonitor:
     """The devices with their leases, and the task that reads them.
 
     They are read while somebody listens, while a GPU is leased (it may be lost) and while one takes no run (it may
     again); otherwise nobody asks the driver for anything.
     """
 
-    def __init__(self, ground: Ground, changed: Callable[[], None], lost: Callable[[str, Reason], None]) -> None:
+    def __init__(
+        self, context: SchedulerContext, changed: Callable[[], None], lost: Callable[[str, Reason], None]
+    ) -> None:
         """`changed` is called when a device that took no run does, or the other way round; `lost` with the id of a job
         whose device is gone, and the reason for its end."""
-        self._ground = ground
+        self._context = context
         self._changed = changed
         self._lost = lost
-        self._told: list[LeaseRecord] = []
+        self._published: list[LeaseRecord] = []
         self._busy: dict[str, str | None] = {}
         """As the last look at the queue saw it, or the last reading that was told to it. Questions that runs ask before
         they begin change what a look sees without being told."""
@@ -37,30 +39,30 @@ class DeviceWatch:
 
     def devices(self) -> list[Device]:
         """Each device with its leases and the figures of the last reading."""
-        store = self._ground.store
+        store = self._context.store
         leases = store.leases.all()
         jobs = [store.jobs.get(job_id) for job_id in {lease.job_id for lease in leases}]
-        return self._ground.devices.snapshot(leases, [job for job in jobs if job is not None])
+        return self._context.devices.snapshot(leases, [job for job in jobs if job is not None])
 
-    def for_a_look(self) -> list[Device]:
+    def for_schedule_pass(self) -> list[Device]:
         """The devices for a look at the queue, which is told when a reading differs from what it saw here."""
         devices = self.devices()
         self._busy = _busy(devices)
         return devices
 
-    def leases_changed(self) -> None:
+    def publish_leases(self) -> None:
         """Publish the devices if their leases are other ones than those told last."""
-        leases = self._ground.store.leases.all()
-        if leases != self._told:
-            self._told = leases
+        leases = self._context.store.leases.all()
+        if leases != self._published:
+            self._published = leases
             devices = self.devices()
             self._publish(devices)
-            self.look(devices)
+            self.update_polling(devices)
 
     def start(self) -> None:
-        self._told = self._ground.store.leases.all()
-        self._ground.bus.on_listeners(lambda _: self.look())
-        self.look()
+        self._published = self._context.store.leases.all()
+        self._context.bus.on_listeners(lambda _: self.update_polling())
+        self.update_polling()
         self._task = asyncio.create_task(self._read_while_wanted(), name="figures of devices")
 
     async def stop(self) -> None:
@@ -69,11 +71,11 @@ class DeviceWatch:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    def look(self, devices: list[Device] | None = None) -> None:
+    def update_polling(self, devices: list[Device] | None = None) -> None:
         """Decide anew whether the devices are to be read."""
         devices = self.devices() if devices is None else devices
         gpus = [device for device in devices if device.kind is DeviceKind.GPU]
-        if self._ground.bus.listeners or any(device.leases or device.busy_reason for device in gpus):
+        if self._context.bus.listeners or any(device.leases or device.busy_reason for device in gpus):
             self._wanted.set()
         else:
             self._wanted.clear()
@@ -82,18 +84,18 @@ class DeviceWatch:
         while True:
             await self._wanted.wait()
             try:
-                await asyncio.to_thread(self._ground.devices.read)
-                self.told()
+                await asyncio.to_thread(self._context.devices.read)
+                self.apply_reading()
             except Exception:
                 log.exception("the devices could not be read")
-            await asyncio.sleep(self._ground.devices.telemetry_s)
+            await asyncio.sleep(self._context.devices.telemetry_s)
 
-    def told(self) -> None:
+    def apply_reading(self) -> None:
         """Act on a reading: tell listeners, end the runs of lost devices, and look at the queue where one is free."""
         devices = self.devices()
-        if self._ground.bus.listeners:
+        if self._context.bus.listeners:
             self._publish(devices)
-        lost = self._ground.devices.lost()
+        lost = self._context.devices.lost()
         for device in devices:
             for lease in device.leases if device.id in lost else []:
                 named = {"name": device_label(device), "id": device.id}
@@ -102,10 +104,10 @@ class DeviceWatch:
         if busy != self._busy:
             self._busy = busy
             self._changed()
-        self.look(devices)
+        self.update_polling(devices)
 
     def _publish(self, devices: list[Device]) -> None:
-        self._ground.publisher.devices(devices)
+        self._context.publisher.devices(devices)
 
 
 def _busy(devices: list[Device]) -> dict[str, str | None]:

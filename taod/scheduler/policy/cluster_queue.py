@@ -10,7 +10,7 @@ from taod.types.device import Device
 from taod.types.reason import TURN, Reason, ReasonCode
 
 
-def looked_at(site: Device) -> int:
+def decisive_jobs(site: Device) -> int:
     """How many of a site's queue decide who runs next and what the first are told."""
     return site.slots + EXPLAINED
 

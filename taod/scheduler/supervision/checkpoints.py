@@ -6,7 +6,7 @@ import logging
 
 from store.records import JobRecord
 from taod.catalogue.commands import artifacts
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 from taod.types.job_requests import TRAININGS
 from taod.types.reason import noted
 from taod.types.warning import Warning, WarningCode
@@ -14,12 +14,12 @@ from taod.types.warning import Warning, WarningCode
 log = logging.getLogger(__name__)
 
 
-def set_incomplete_aside(ground: Ground, job: JobRecord) -> None:
+def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
     """Rename what the last run left incomplete, since some tools search their results folder themselves. The history
     and a warning name the files, and the checkpoint that the training resumes from."""
     if job.action not in TRAININGS or not job.attempt:
         return
-    results = ground.root.job(job.id).results
+    results = context.root.job(job.id).results
     found = artifacts.incomplete(results)
     if not found:
         return
@@ -37,5 +37,5 @@ def set_incomplete_aside(ground: Ground, job: JobRecord) -> None:
             "resumed_from": "" if resumed is None else str(resumed.relative_to(results)),
         },
     )
-    ground.store.jobs.note(job.id, noted(warning))
-    ground.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning)
+    context.store.jobs.note(job.id, noted(warning))
+    context.warn(job.id, WarningCode.CHECKPOINT_INCOMPLETE, warning)

@@ -25,7 +25,7 @@ UNREPORTED = frozenset({"trtexec"})
 """Actions that are done by a program that knows nothing of status.json: its exit code alone tells how it went."""
 
 
-class Broken(msgspec.Struct, frozen=True):
+class AbortReason(msgspec.Struct, frozen=True):
     """Why taod itself ended a run, or what it knows to have ended it: the cause's name, and the reason."""
 
     cause: str
@@ -48,7 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: Reason = CANCELLED_BY_USER
     """The reason of a cancelled job."""
     action: str = ""
-    broken: Broken | None = None
+    abort: AbortReason | None = None
     """The limit that it exceeded, or the GPU that it lost."""
 
 
@@ -81,9 +81,9 @@ def _finished(facts: Facts) -> bool:
 
 
 def _failed(facts: Facts) -> Outcome:
-    if facts.broken is not None:
-        reason = facts.broken.reason
-        return Outcome(State.FAILED, Reason(reason.code, reason.arguments | _log(facts)), facts.broken.cause)
+    if facts.abort is not None:
+        reason = facts.abort.reason
+        return Outcome(State.FAILED, Reason(reason.code, reason.arguments | _log(facts)), facts.abort.cause)
     last_lines = "\n".join(facts.log.splitlines()[-oom_detection.LINES :])
     memory = oom_detection.exhausted(last_lines) or oom_detection.exhausted(facts.message)
     oom = facts.ended.out_of_memory or bool(memory)

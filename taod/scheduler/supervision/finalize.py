@@ -9,10 +9,10 @@ from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking
 from taod.backoff import Backoff
-from taod.scheduler.context import Ground, Live
+from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
-from taod.scheduler.supervision.exit_classification import SUCCESS, Broken, Facts, Outcome, judge
+from taod.scheduler.supervision.exit_classification import SUCCESS, AbortReason, Facts, Outcome, judge
 from taod.scheduler.supervision.failure_reason import LINES
 from taod.scheduler.supervision.run_limits import LOST
 from taod.telemetry import log as logs
@@ -24,23 +24,25 @@ from taod.types.state import State
 log = logging.getLogger(__name__)
 
 
-async def settle(ground: Ground, live: Live, ended: Ended, cancelled: Reason, broken: Broken | None = None) -> None:
+async def finalize(
+    context: SchedulerContext, live: ActiveRun, ended: Ended, cancelled: Reason, abort: AbortReason | None = None
+) -> None:
     """Record how the run ended, however often it takes: until then the job keeps its devices.
 
     `broken`: why taod itself ended it, where it did.
     """
-    final = await _finish(ground, live)
-    lost = await _look_at_gpus(ground, live)
+    final = await _finish(context, live)
+    lost = await _look_at_gpus(context, live)
     tail = ""
     if ended.exit_code != 0 or final.status != SUCCESS:
         tail = await asyncio.to_thread(_tail, live.request)
-        broken = broken or lost
+        abort = abort or lost
     # After its tail was read: closing the log up moves the start of the attempt's part.
-    await _close_log(ground, live)
+    await _close_log(context, live)
     backoff = Backoff()
     while True:
         try:
-            _record(ground, live, ended, final, tail, cancelled, broken)
+            _record(context, live, ended, final, tail, cancelled, abort)
         except Exception:
             log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
             await backoff.wait()
@@ -49,9 +51,15 @@ async def settle(ground: Ground, live: Live, ended: Ended, cancelled: Reason, br
 
 
 def _record(
-    ground: Ground, live: Live, ended: Ended, final: Final, tail: str, cancelled: Reason, broken: Broken | None
+    context: SchedulerContext,
+    live: ActiveRun,
+    ended: Ended,
+    final: Final,
+    tail: str,
+    cancelled: Reason,
+    abort: AbortReason | None,
 ) -> None:
-    job = ground.store.jobs.get(live.job_id)
+    job = context.store.jobs.get(live.job_id)
     if job is None or not job.state.on_device:
         return
     outcome = judge(
@@ -64,52 +72,52 @@ def _record(
             log=tail,
             cancelled=cancelled,
             action=job.action,
-            broken=broken,
+            abort=abort,
         )
     )
-    with ground.store.transaction():
-        ground.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=ground.now())
-        _end(ground, job, outcome, ended, final)
+    with context.store.transaction():
+        context.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=context.now())
+        _end(context, job, outcome, ended, final)
 
 
-def _end(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended, final: Final) -> None:
-    if retry.wanted(ground, job, outcome, ended):
-        retry.hold_back(ground, job, outcome, final.result)
+def _end(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Ended, final: Final) -> None:
+    if retry.wanted(context, job, outcome, ended):
+        retry.schedule_retry(context, job, outcome, final.result)
         return
     if job.state is State.STARTING:
         # Its beginning could not be recorded when it happened.
-        ground.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
-    ground.end(job.id, outcome.state, outcome.reason, final.result)
+        context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
+    context.end(job.id, outcome.state, outcome.reason, final.result)
 
 
-async def _finish(ground: Ground, live: Live) -> Final:
+async def _finish(context: SchedulerContext, live: ActiveRun) -> Final:
     try:
-        return await ground.telemetry.finish(live.job_id)
+        return await context.telemetry.finish(live.job_id)
     except Exception:
         log.exception("the status of job %s could not be read to its end", live.job_id)
-        return Final(status=None, message="", result=ground.store.jobs.result(live.job_id))
+        return Final(status=None, message="", result=context.store.jobs.result(live.job_id))
 
 
-async def _look_at_gpus(ground: Ground, live: Live) -> Broken | None:
+async def _look_at_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason | None:
     """Before the next run is sent there: whether its GPUs are still there, and what is free on them."""
     if not any(device.kind == "gpu" for device in live.request.devices):
         return None
     try:
-        await ground.devices.ask()
+        await context.devices.ask()
     except Exception:
         log.exception("the devices could not be read")
         return None
-    held, lost = {device.id for device in live.request.devices}, ground.devices.lost()
-    gone = [device for device in ground.devices.devices if device.id in held & lost]
+    held, lost = {device.id for device in live.request.devices}, context.devices.lost()
+    gone = [device for device in context.devices.devices if device.id in held & lost]
     if not gone:
         return None
     named = [{"name": device_label(device), "id": device.id} for device in gone]
-    return Broken(LOST, Reason(ReasonCode.DEVICE_LOST, {"devices": named}))
+    return AbortReason(LOST, Reason(ReasonCode.DEVICE_LOST, {"devices": named}))
 
 
-async def _close_log(ground: Ground, live: Live) -> None:
+async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
     """A log that outgrew its size gets its final, smaller form, now that nobody writes to it."""
-    path, most = ground.root.job(live.job_id).log, ground.supervision.log_bytes
+    path, most = context.root.job(live.job_id).log, context.supervision.log_bytes
     try:
         if most and logs.size(path) > most:
             await asyncio.to_thread(trim, path, most)

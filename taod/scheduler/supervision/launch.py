@@ -11,67 +11,67 @@ from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Run
 from store.records import JobRecord, RunRecord
 from taod import masking
 from taod.errors import TaodError
-from taod.scheduler.context import Ground, Live
+from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.checkpoints import set_incomplete_aside
 from taod.scheduler.supervision.exit_classification import CANCEL, PAUSE
 from taod.scheduler.supervision.run_limits import limits
-from taod.scheduler.supervision.stop_request import Asked
+from taod.scheduler.supervision.stop_request import StopRequest
 from taod.telemetry import log as logs
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
 QUICK = (LocalRunner, Elsewhere)
-"""Runners whose start is a matter of milliseconds, or of one question to a cluster: never broken off."""
+"""Runners that start within milliseconds or with one request to a cluster; their start is never aborted."""
 
 log = logging.getLogger(__name__)
 
 
-async def launch(ground: Ground, job_id: str, asked: Asked) -> Live | None:
+async def launch(context: SchedulerContext, job_id: str, stop_request: StopRequest) -> ActiveRun | None:
     """Start the leased job; None where it ended instead (cancelled, or it could not be started)."""
-    job = ground.store.jobs.get(job_id)
+    job = context.store.jobs.get(job_id)
     if job is None or job.state is not State.LEASED:
         return None
     if job.stop_intent is not None:
-        ground.end(job_id, State.CANCELLED, asked.cancelled)
+        context.end(job_id, State.CANCELLED, stop_request.cancelled)
         return None
-    if not await _fit(ground, job):
+    if not await _fit(context, job):
         return None
     try:
-        runner, request, shown = _prepare(ground, job)
+        runner, request, shown = _prepare(context, job)
     except (TaodError, StartFailed) as error:
-        ground.end(job_id, State.FAILED, _start_failed(error))
+        context.end(job_id, State.FAILED, _start_failed(error))
         return None
     except Exception as error:
         log.exception("job %s could not be prepared", job_id)
-        ground.end(
+        context.end(
             job_id, State.FAILED, Reason(ReasonCode.PREPARE_FAILED, {"error": f"{type(error).__name__}: {error}"})
         )
         return None
-    with ground.store.transaction():
-        job = ground.store.jobs.transition(
+    with context.store.transaction():
+        job = context.store.jobs.transition(
             job_id,
             State.STARTING,
             Reason(ReasonCode.STARTING, {"runner": runner.name}),
             attempt=request.attempt,
             runner=runner.name,
         )
-        ground.store.runs.add(
+        context.store.runs.add(
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )
-        _note_unbounded(ground, request, runner)
+        _note_unbounded(context, request, runner)
         # Inside: the mark of where this attempt's lines begin is on record with it.
-        ground.follow(job, fresh=True)
+        context.follow(job, fresh=True)
     _mark_log(request)
-    ground.tell(job)
+    context.publish(job)
     try:
-        identity = await _start(runner, request, asked)
+        identity = await _start(runner, request, stop_request)
         why = Reason(ReasonCode.ENDED_BEFORE_START)
     except StartFailed as error:
         identity, why = None, _start_failed(error)
     if identity is None:
-        await _not_begun(ground, request, asked, why)
+        await _end_unstarted(context, request, stop_request, why)
         return None
-    return begun(ground, Live(job_id, runner, request, identity))
+    return mark_running(context, ActiveRun(job_id, runner, request, identity))
 
 
 def _mark_log(request: RunRequest) -> None:
@@ -84,12 +84,12 @@ def _mark_log(request: RunRequest) -> None:
         log.exception("the start of the log of %s could not be recorded", request.run_folder.path)
 
 
-async def _start(runner: Runner, request: RunRequest, asked: Asked) -> RunIdentity | None:
+async def _start(runner: Runner, request: RunRequest, stop_request: StopRequest) -> RunIdentity | None:
     """None: its end was asked for before it lived, and it never will. Raises StartFailed."""
     if isinstance(runner, QUICK):
         return await _started(runner, request)
     # A container's image may take an hour to download.
-    identity = await asked.unless(_started(runner, request))
+    identity = await stop_request.unless(_started(runner, request))
     if identity is None:
         _, identity = await runner.recover(request)
     return identity
@@ -109,63 +109,65 @@ async def _started(runner: Runner, request: RunRequest) -> RunIdentity:
         return identity
 
 
-async def _not_begun(ground: Ground, request: RunRequest, asked: Asked, why: Reason) -> None:
-    """The end of a job whose start failed, or was broken off."""
+async def _end_unstarted(
+    context: SchedulerContext, request: RunRequest, stop_request: StopRequest, why: Reason
+) -> None:
+    """End a job whose start failed or was aborted."""
     job_id = request.job_id
-    await ground.telemetry.finish(job_id)
-    ground.store.runs.update(job_id, request.attempt, ended_at=ground.now())
-    intent = _intent(ground, job_id)
+    await context.telemetry.finish(job_id)
+    context.store.runs.update(job_id, request.attempt, ended_at=context.now())
+    intent = _intent(context, job_id)
     if intent == CANCEL:
-        ground.end(job_id, State.CANCELLED, asked.cancelled)
+        context.end(job_id, State.CANCELLED, stop_request.cancelled)
     elif intent == PAUSE:
-        ground.move(job_id, State.STOPPING, stopping(PAUSE))
-        ground.end(job_id, State.PAUSED, Reason(ReasonCode.PAUSED, {"epoch": None}))
+        context.move(job_id, State.STOPPING, stopping(PAUSE))
+        context.end(job_id, State.PAUSED, Reason(ReasonCode.PAUSED, {"epoch": None}))
     else:
-        ground.end(job_id, State.FAILED, asked.broken.reason if asked.broken else why)
+        context.end(job_id, State.FAILED, stop_request.abort.reason if stop_request.abort else why)
 
 
-def _note_unbounded(ground: Ground, request: RunRequest, runner: Runner) -> None:
+def _note_unbounded(context: SchedulerContext, request: RunRequest, runner: Runner) -> None:
     """Say in the history that a memory limit cannot be kept."""
     if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
-        ground.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
+        context.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
 
 
-async def _fit(ground: Ground, job: JobRecord) -> bool:
+async def _fit(context: SchedulerContext, job: JobRecord) -> bool:
     """Whether its GPUs are as they were when it was given them; else it is in the queue again, and says why.
 
     The driver tells nobody of a process that comes: it is asked now, a few milliseconds before the run begins.
     """
-    if not ground.devices.has_gpus or not any(grant.kind == "gpu" for grant in ground.devices.grants(job.devices)):
+    if not context.devices.has_gpus or not any(grant.kind == "gpu" for grant in context.devices.grants(job.devices)):
         return True
     try:
-        await ground.devices.ask()
-        reason = ground.devices.unfit(job.id, ground.store.leases.all())
+        await context.devices.ask()
+        reason = context.devices.unfit(job.id, context.store.leases.all())
     except Exception:
         log.exception("the devices of job %s could not be read; it is started all the same", job.id)
         return True
     if reason is None:
         return True
-    ground.move(job.id, State.QUEUED, reason)
+    context.move(job.id, State.QUEUED, reason)
     return False
 
 
-def begun(ground: Ground, live: Live) -> Live:
+def mark_running(context: SchedulerContext, live: ActiveRun) -> ActiveRun:
     """Put on record that the run is alive (or was): RUNNING, or STOPPING where its end was asked for meanwhile."""
     try:
-        with ground.store.transaction():
-            ground.store.runs.update(
+        with context.store.transaction():
+            context.store.runs.update(
                 live.job_id,
                 live.request.attempt,
                 identity=msgspec.json.encode(live.identity),
-                started_at=ground.now(),
+                started_at=context.now(),
             )
-            intent = _intent(ground, live.job_id)
-            job = ground.store.jobs.transition(
+            intent = _intent(context, live.job_id)
+            job = context.store.jobs.transition(
                 live.job_id,
                 State.RUNNING if intent is None else State.STOPPING,
                 Reason(ReasonCode.RUNNING, {"runner": live.runner.name}) if intent is None else stopping(intent),
             )
-        ground.tell(job)
+        context.publish(job)
     except Exception:
         # The process lives whether the record succeeds (a full disk) or not: it is watched all the same.
         log.exception("job %s runs, but this could not be recorded", live.job_id)
@@ -181,20 +183,20 @@ def _start_failed(error: Exception) -> Reason:
     return Reason(ReasonCode.START_FAILED, {"error": str(error)})
 
 
-def request_again(ground: Ground, job: JobRecord, run: RunRecord) -> RunRequest:
+def request_again(context: SchedulerContext, job: JobRecord, run: RunRecord) -> RunRequest:
     """The request of an earlier start, as far as finding, watching and stopping its run needs it."""
     return RunRequest(
         job_id=job.id,
         attempt=run.attempt,
-        command=Command(job.network, job.action, run.command, image="", secrets=_secrets(ground, job)),
-        folder=str(ground.root.job(job.id).path),
-        devices=ground.devices.grants(job.devices),
+        command=Command(job.network, job.action, run.command, image="", secrets=_secrets(context, job)),
+        folder=str(context.root.job(job.id).path),
+        devices=context.devices.grants(job.devices),
     )
 
 
-def _secrets(ground: Ground, job: JobRecord) -> list[str]:
+def _secrets(context: SchedulerContext, job: JobRecord) -> list[str]:
     try:
-        return ground.planner.secrets(job)
+        return context.planner.secrets(job)
     except Exception:
         log.exception("the secrets of job %s are not known: its log is not masked", job.id)
         return []
@@ -204,12 +206,12 @@ def identity_of(run: RunRecord) -> RunIdentity | None:
     return None if run.identity is None else msgspec.json.decode(run.identity, type=RunIdentity)
 
 
-def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
-    resolved = ground.planner.resolve(job)
+def _prepare(context: SchedulerContext, job: JobRecord) -> tuple[Runner, RunRequest, Launch]:
+    resolved = context.planner.resolve(job)
     runner = resolved.runner
-    set_incomplete_aside(ground, job)
-    command = ground.planner.prepare(resolved)
-    folder = ground.root.job(job.id)
+    set_incomplete_aside(context, job)
+    command = context.planner.prepare(resolved)
+    folder = context.root.job(job.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     attempt = job.attempt + 1
     # A run folder newer than the record is left by a machine that lost power before the record reached the disk.
@@ -220,8 +222,8 @@ def _prepare(ground: Ground, job: JobRecord) -> tuple[Runner, RunRequest, Launch
         attempt,
         command,
         str(folder.path),
-        ground.devices.grants(job.devices),
-        memory_bytes=limits(ground.supervision, job.network, job.action).memory_bytes,
+        context.devices.grants(job.devices),
+        memory_bytes=limits(context.supervision, job.network, job.action).memory_bytes,
     )
     return runner, request, _masked(runner.describe(request))
 
@@ -230,6 +232,6 @@ def _masked(launch: Launch) -> Launch:
     return Launch(masking.argv(launch.argv), masking.environment(launch.environment))
 
 
-def _intent(ground: Ground, job_id: str) -> str | None:
-    job = ground.store.jobs.get(job_id)
+def _intent(context: SchedulerContext, job_id: str) -> str | None:
+    job = context.store.jobs.get(job_id)
     return None if job is None else job.stop_intent

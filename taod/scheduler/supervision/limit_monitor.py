@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runners import processes
-from taod.scheduler.context import Ground, Live
+from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.run_limits import STALL, WALL, Limits
 from taod.telemetry.telemetry import STATUS_FILE
 from taod.types.reason import Reason, ReasonCode, noted
@@ -27,25 +27,27 @@ log = logging.getLogger(__name__)
 Signs = list[tuple[str, int, int]]
 
 
-async def guard(ground: Ground, live: Live, limits: Limits, end: Callable[[str, Reason], None]) -> None:
+async def guard(context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]) -> None:
     """Until cancelled. `end` is called with a cause and a reason when the run is to be ended."""
     async with asyncio.TaskGroup() as tasks:
         if limits.wall_s:
             tasks.create_task(_wall(live, limits.wall_s, end))
         if limits.stall_s:
-            tasks.create_task(_stall(ground, live, limits, end))
+            tasks.create_task(_stall(context, live, limits, end))
 
 
-async def _wall(live: Live, limit_s: float, end: Callable[[str, Reason], None]) -> None:
+async def _wall(live: ActiveRun, limit_s: float, end: Callable[[str, Reason], None]) -> None:
     ticks = live.identity.start_ticks
     used = 0.0 if ticks is None else processes.age_s(ticks)
     await asyncio.sleep(max(0.0, limit_s - used))
     end(WALL, Reason(ReasonCode.TIME_LIMIT, {"limit_s": limit_s}))
 
 
-async def _stall(ground: Ground, live: Live, limits: Limits, end: Callable[[str, Reason], None]) -> None:
+async def _stall(
+    context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]
+) -> None:
     """Files that did not change between two looks are silence; how long, the looks tell, not the files' dates."""
-    folder = ground.root.job(live.job_id)
+    folder = context.root.job(live.job_id)
     files = [folder.log, folder.results]
     signs, since, told = await asyncio.to_thread(_signs, files), time.monotonic(), False
     while True:
@@ -55,26 +57,26 @@ async def _stall(ground: Ground, live: Live, limits: Limits, end: Callable[[str,
             signs, since = now, time.monotonic()
             if told:
                 told = False
-                _tell(ground, live.job_id, None, Reason(ReasonCode.REPORTS_AGAIN))
+                _tell(context, live.job_id, None, Reason(ReasonCode.REPORTS_AGAIN))
         elif not told and time.monotonic() - since >= limits.stall_s:
             told = True
             silence = {"limit_s": limits.stall_s, "stopped": await _stopped(live)}
             stalled = Warning(WarningCode.STALLED, "", silence)
-            _tell(ground, live.job_id, stalled, noted(stalled))
+            _tell(context, live.job_id, stalled, noted(stalled))
             if limits.kill_stalled:
                 end(STALL, Reason(ReasonCode.STALLED, silence))
 
 
-def _tell(ground: Ground, job_id: str, warning: Warning | None, note: Reason) -> None:
+def _tell(context: SchedulerContext, job_id: str, warning: Warning | None, note: Reason) -> None:
     """In the history, among the warnings (instead of an older one of its kind), and as an event."""
     try:
-        ground.store.jobs.note(job_id, note)
-        ground.warn(job_id, WarningCode.STALLED, warning)
+        context.store.jobs.note(job_id, note)
+        context.warn(job_id, WarningCode.STALLED, warning)
     except Exception:
         log.exception("that job %s is silent could not be recorded: %s", job_id, note.code)
 
 
-async def _stopped(live: Live) -> list[int]:
+async def _stopped(live: ActiveRun) -> list[int]:
     """The pids of the run's processes that are stopped, which explains its silence."""
     identity = live.identity
     if identity.pid is None:

@@ -6,20 +6,20 @@ import asyncio
 import logging
 
 from taod.clock import iso
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 
 DAY_S = 86_400.0
 
 log = logging.getLogger(__name__)
 
 
-async def keep_logs(ground: Ground) -> None:
+async def keep_logs(context: SchedulerContext) -> None:
     """For ever, until cancelled; returns at once where every log is kept."""
-    days = ground.supervision.log_keep_days
+    days = context.supervision.log_keep_days
     while days:
         try:
-            old = ground.store.jobs.ended_before(iso(ground.clock.time() - days * DAY_S))
-            deleted = await asyncio.to_thread(_delete, ground, old)
+            old = context.store.jobs.ended_before(iso(context.clock.time() - days * DAY_S))
+            deleted = await asyncio.to_thread(_delete, context, old)
             if deleted:
                 log.info("%d logs of jobs that ended more than %d days ago were deleted", deleted, days)
         except Exception:
@@ -27,11 +27,11 @@ async def keep_logs(ground: Ground) -> None:
         await asyncio.sleep(DAY_S)
 
 
-def _delete(ground: Ground, job_ids: list[str]) -> int:
+def _delete(context: SchedulerContext, job_ids: list[str]) -> int:
     deleted = 0
     for job_id in job_ids:
         try:
-            ground.root.job(job_id).log.unlink()
+            context.root.job(job_id).log.unlink()
         except FileNotFoundError:
             continue
         deleted += 1

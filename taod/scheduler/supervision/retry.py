@@ -11,7 +11,7 @@ from runners.protocol import Ended
 from store.records import JobRecord
 from taod.backoff import Backoff
 from taod.clock import iso
-from taod.scheduler.context import Ground
+from taod.scheduler.context import SchedulerContext
 from taod.scheduler.supervision.exit_classification import Outcome
 from taod.scheduler.supervision.run_limits import Limits, limits
 from taod.types.job import DetailedStatus, Result
@@ -22,44 +22,44 @@ from taod.types.state import State
 log = logging.getLogger(__name__)
 
 
-def wanted(ground: Ground, job: JobRecord, outcome: Outcome, ended: Ended) -> bool:
+def wanted(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Ended) -> bool:
     """Whether this end of a run leads to another try: a failure of its own, and nobody asked for its end."""
     if outcome.state is not State.FAILED or job.stop_intent is not None or job.state is State.STOPPING:
         return False
-    return _limits(ground, job).tries_again(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
+    return _limits(context, job).tries_again(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
 
 
-def hold_back(ground: Ground, job: JobRecord, outcome: Outcome, result: Result) -> None:
+def schedule_retry(context: SchedulerContext, job: JobRecord, outcome: Outcome, result: Result) -> None:
     """Give the devices back and wait, in HELD, for the time of the next try; to be called inside a transaction."""
-    kept = _limits(ground, job)
+    kept = _limits(context, job)
     pause_s = kept.pause_s(job.retries)
     count = {"retry": job.retries + 1, "retries": kept.retries}
     reason = Reason(ReasonCode.RETRY_LATER, {**count, "pause_s": pause_s, "failure": outcome.reason.document()})
     result.detailed_status = DetailedStatus(message=text(reason))
-    jobs = ground.store.jobs
+    jobs = context.store.jobs
     jobs.save_result(job.id, result)
     jobs.transition(job.id, State.QUEUED, outcome.reason)
-    at = iso(ground.clock.time() + pause_s)
-    ground.tell(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
+    at = iso(context.clock.time() + pause_s)
+    context.publish(jobs.transition(job.id, State.HELD, reason, retries=job.retries + 1, retry_at=at))
 
 
 class Retries:
     """Queues jobs again when their time has come; the times are in the store, so that a restart forgets none."""
 
-    def __init__(self, ground: Ground, wake: Callable[[], None]) -> None:
+    def __init__(self, context: SchedulerContext, wake: Callable[[], None]) -> None:
         """`wake` is called when there is something new in the queue."""
-        self._ground = ground
+        self._context = context
         self._wake = wake
         self._backoff = Backoff()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines: dict[str, float] = {}
         """By the loop's clock, which nobody sets: when each job that is held back is tried at the latest."""
 
-    def look(self) -> None:
+    def schedule(self) -> None:
         """Queue what is due, and wait for the next one."""
         self.stop()
         try:
-            held = self._ground.store.jobs.to_retry()
+            held = self._context.store.jobs.to_retry()
             self._deadlines = {job.id: self._deadline(job) for job in held}
             waiting = [job for job in held if not self._due(job)]
         except Exception:
@@ -69,7 +69,7 @@ class Retries:
             self._backoff.reset()
             delay = min((self._left_s(job) for job in waiting), default=None)
         if delay is not None:
-            self._timer = asyncio.get_running_loop().call_later(delay, self.look)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.schedule)
 
     def stop(self) -> None:
         """Wait no more."""
@@ -80,9 +80,9 @@ class Retries:
     def _due(self, job: JobRecord) -> bool:
         if self._left_s(job) > 0:
             return False
-        kept = _limits(self._ground, job)
+        kept = _limits(self._context, job)
         count = {"retry": job.retries, "retries": max(kept.retries, job.retries)}
-        self._ground.move(job.id, State.QUEUED, Reason(ReasonCode.RETRY, count))
+        self._context.move(job.id, State.QUEUED, Reason(ReasonCode.RETRY, count))
         self._wake()
         return True
 
@@ -90,16 +90,16 @@ class Retries:
         """Its time by the wall clock, but no later than a whole pause from when it was seen first: a clock that was set
         back delays it by no more."""
         now = asyncio.get_running_loop().time()
-        pause_s = _limits(self._ground, job).pause_s(max(job.retries - 1, 0))
-        left_s = min(max(0.0, _seconds(job.retry_at) - self._ground.clock.time()), pause_s)
+        pause_s = _limits(self._context, job).pause_s(max(job.retries - 1, 0))
+        left_s = min(max(0.0, _seconds(job.retry_at) - self._context.clock.time()), pause_s)
         return min(self._deadlines.get(job.id, now + pause_s), now + left_s)
 
     def _left_s(self, job: JobRecord) -> float:
         return max(0.0, self._deadlines[job.id] - asyncio.get_running_loop().time())
 
 
-def _limits(ground: Ground, job: JobRecord) -> Limits:
-    return limits(ground.supervision, job.network, job.action)
+def _limits(context: SchedulerContext, job: JobRecord) -> Limits:
+    return limits(context.supervision, job.network, job.action)
 
 
 def _seconds(at: str | None) -> float:

@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from taod.scheduler.supervision.exit_classification import Broken
+from taod.scheduler.supervision.exit_classification import AbortReason
 from taod.types.reason import CANCELLED_BY_USER
 
 T = TypeVar("T")
 
 
-class Asked:
+class StopRequest:
     """Set once; the reasons may still change."""
 
     def __init__(self) -> None:
         self.cancelled = CANCELLED_BY_USER
         """The reason of the job if it was cancelled."""
-        self.broken: Broken | None = None
+        self.abort: AbortReason | None = None
         """The limit that it broke or the device that it lost, where that is why."""
         self._event = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""One job on its devices, from lease to end: a task that starts or adopts its run, stops it when asked, and settles."""
+"""One job on its devices, from lease to end: a task that starts or adopts its run, stops it and finalizes it."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from collections.abc import Callable
 
 from runners.protocol import Ended
 from taod.backoff import Backoff
-from taod.scheduler.context import Ground, Live
+from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
-from taod.scheduler.supervision.exit_classification import Broken
-from taod.scheduler.supervision.finalize import settle
+from taod.scheduler.supervision.exit_classification import AbortReason
+from taod.scheduler.supervision.finalize import finalize
 from taod.scheduler.supervision.launch import launch
 from taod.scheduler.supervision.limit_monitor import guard
 from taod.scheduler.supervision.run_limits import limits
-from taod.scheduler.supervision.stop_request import Asked
+from taod.scheduler.supervision.stop_request import StopRequest
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
 
-class Supervision:
+class RunSupervisor:
     """The watch over one job's run. Cancelling its task leaves the run alone: a daemon that comes later adopts it."""
 
-    def __init__(self, ground: Ground, job_id: str, over: Callable[[Supervision], None]) -> None:
+    def __init__(self, context: SchedulerContext, job_id: str, over: Callable[[RunSupervisor], None]) -> None:
         """`over` is called when the job is off its devices, whatever became of it."""
         self.job_id = job_id
         self.ended = asyncio.Event()
-        self.live: Live | None = None
+        self.live: ActiveRun | None = None
         """The run, once it is known to live, until its end is on record."""
-        self._ground = ground
+        self._context = context
         self._over = over
-        self._asked = Asked()
+        self._stop_request = StopRequest()
         self._never: Reason | None = None
         """The reason of a job that turns out not to have been started, where that is known before."""
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, live: Live | None = None) -> None:
+    def begin(self, live: ActiveRun | None = None) -> None:
         """Start the leased job, or watch a run that lives already."""
         self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
 
-    def look_for(self) -> None:
+    def recover(self) -> None:
         """Find out, a little later, what became of a job that a daemon before had on a device, and go on with it."""
         self._never = NOT_STARTED
         self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
         """Ask the run to end; grace and force follow. A second call changes only the reason."""
-        self._asked.cancelled = reason
-        self._asked.end()
+        self._stop_request.cancelled = reason
+        self._stop_request.end()
 
-    def break_off(self, cause: str, reason: Reason) -> None:
+    def abort(self, cause: str, reason: Reason) -> None:
         """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
-        if self._asked.broken is None:
-            self._asked.broken = Broken(cause, reason)
+        if self._stop_request.abort is None:
+            self._stop_request.abort = AbortReason(cause, reason)
             try:
-                self._ground.store.jobs.note(self.job_id, reason)
+                self._context.store.jobs.note(self.job_id, reason)
             except Exception:
                 log.exception("why job %s is ended could not be noted: %s", self.job_id, reason.code)
-            self._asked.end()
+            self._stop_request.end()
 
     async def leave(self) -> None:
         """Stop watching."""
@@ -67,7 +67,7 @@ class Supervision:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _carry(self, live: Live | None, *, over: bool | None = None) -> None:
+    async def _carry(self, live: ActiveRun | None, *, over: bool | None = None) -> None:
         """`over` False: what became of the job is to be found out first."""
         backoff = Backoff()
         try:
@@ -81,14 +81,16 @@ class Supervision:
             self.ended.set()
             self._over(self)
 
-    async def _carried(self, live: Live | None, *, anew: bool) -> bool:
+    async def _carried(self, live: ActiveRun | None, *, anew: bool) -> bool:
         """Whether the job is off its devices. A mistake or a full disk between two steps leaves it to be found `anew`,
         as a daemon that comes later would find it."""
         try:
-            self.live = await self._found() if anew else live or await launch(self._ground, self.job_id, self._asked)
+            self.live = (
+                await self._found() if anew else live or await launch(self._context, self.job_id, self._stop_request)
+            )
             if self.live is not None:
                 ended = await self._watch(self.live)
-                await settle(self._ground, self.live, ended, self._asked.cancelled, self._asked.broken)
+                await finalize(self._context, self.live, ended, self._stop_request.cancelled, self._stop_request.abort)
         except Exception:
             log.exception("job %s could not be carried on; it is looked for again", self.job_id)
             return False
@@ -96,17 +98,17 @@ class Supervision:
             self.live = None
         return True
 
-    async def _found(self) -> Live | None:
-        job = self._ground.store.jobs.get(self.job_id)
+    async def _found(self) -> ActiveRun | None:
+        job = self._context.store.jobs.get(self.job_id)
         if job is None or not job.state.on_device:
             return None
-        never = self._never or Reason(ReasonCode.NOT_STARTED, {"at": self._ground.now()})
-        live = await adopt(self._ground, job, never=never)
+        never = self._never or Reason(ReasonCode.NOT_STARTED, {"at": self._context.now()})
+        live = await adopt(self._context, job, never=never)
         if job.stop_intent is not None:
-            self._asked.end()
+            self._stop_request.end()
         return live
 
-    async def _watch(self, live: Live) -> Ended:
+    async def _watch(self, live: ActiveRun) -> Ended:
         beside = [
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
             asyncio.create_task(self._guard(live), name=f"limits of job {self.job_id}"),
@@ -124,27 +126,27 @@ class Supervision:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _guard(self, live: Live) -> None:
-        job = self._ground.store.jobs.get(self.job_id)
+    async def _guard(self, live: ActiveRun) -> None:
+        job = self._context.store.jobs.get(self.job_id)
         if job is None:
             return None
-        kept = limits(self._ground.supervision, job.network, job.action)
+        kept = limits(self._context.supervision, job.network, job.action)
         backoff = Backoff()
         while True:
             try:
-                return await guard(self._ground, live, kept, self.break_off)
+                return await guard(self._context, live, kept, self.abort)
             except Exception:
                 log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
                 await backoff.wait()
 
-    async def _stop_when_asked(self, live: Live) -> None:
+    async def _stop_when_asked(self, live: ActiveRun) -> None:
         """SIGTERM, the grace, SIGKILL; ended by the run's end."""
-        await self._asked.wait()
+        await self._stop_request.wait()
         force = False
         while True:
             try:
                 await live.runner.stop(live.identity, live.request, force=force)
             except Exception:
                 log.exception("job %s could not be signalled; it is tried again", self.job_id)
-            await asyncio.sleep(self._ground.config.grace_s)
+            await asyncio.sleep(self._context.config.grace_s)
             force = True

@@ -11,7 +11,7 @@ import msgspec
 import psutil
 
 from runners import processes
-from taod.scheduler.context import Ground, Live
+from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.telemetry.log_truncation import trim
 from taod.types.job import JobUsage
 
@@ -29,19 +29,19 @@ class _Sample(msgspec.Struct, frozen=True):
     rss_bytes: int
 
 
-class UsageWatch:
+class UsageMonitor:
     """Samples the live runs every `supervision.sample_s`, more often while somebody listens, and tells those."""
 
-    def __init__(self, ground: Ground, live: Callable[[], Mapping[str, Live]]) -> None:
-        self._ground = ground
+    def __init__(self, context: SchedulerContext, live: Callable[[], Mapping[str, ActiveRun]]) -> None:
+        self._context = context
         self._live = live
         self._last: dict[str, tuple[_Sample, JobUsage]] = {}
         self._listened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._ground.bus.on_listeners(lambda count: self._listened.set() if count else self._listened.clear())
-        if self._ground.bus.listeners:
+        self._context.bus.on_listeners(lambda count: self._listened.set() if count else self._listened.clear())
+        if self._context.bus.listeners:
             self._listened.set()
         self._task = asyncio.create_task(self._sample(), name="use of runs")
 
@@ -66,17 +66,17 @@ class UsageWatch:
         self._last.pop(job_id, None)
 
     async def _sample(self) -> None:
-        ground = self._ground
+        context = self._context
         while True:
             for live in list(self._live().values()):
                 if live.identity.pid is None:
                     continue
                 try:
                     usage = self._keep(live, await asyncio.to_thread(_look, live))
-                    job = ground.store.jobs.get(live.job_id) if ground.bus.listeners else None
+                    job = context.store.jobs.get(live.job_id) if context.bus.listeners else None
                     if job is not None:
-                        ground.publisher.usage(job.user_id, usage)
-                    await asyncio.to_thread(trim, ground.root.job(live.job_id).log, ground.supervision.log_bytes)
+                        context.publisher.usage(job.user_id, usage)
+                    await asyncio.to_thread(trim, context.root.job(live.job_id).log, context.supervision.log_bytes)
                 except Exception:
                     log.exception("the use of job %s could not be sampled", live.job_id)
             await self._pause()
@@ -84,15 +84,15 @@ class UsageWatch:
     async def _pause(self) -> None:
         """A listener that comes ends a long one."""
         if self._listened.is_set():
-            await asyncio.sleep(self._ground.devices.telemetry_s)
+            await asyncio.sleep(self._context.devices.telemetry_s)
             return
         try:
-            async with asyncio.timeout(self._ground.supervision.sample_s):
+            async with asyncio.timeout(self._context.supervision.sample_s):
                 await self._listened.wait()
         except TimeoutError:
             pass
 
-    def _keep(self, live: Live, sample: _Sample) -> JobUsage:
+    def _keep(self, live: ActiveRun, sample: _Sample) -> JobUsage:
         """The use since the sample before; since the run's start where there is none."""
         before = self._last.get(live.job_id)
         if before is None:
@@ -107,14 +107,14 @@ class UsageWatch:
             job_id=live.job_id,
             cpu_percent=round(max(0.0, 100 * used_s / passed_s), 1) if passed_s > 0 else None,
             rss_bytes=sample.rss_bytes,
-            gpu_memory_bytes=self._ground.devices.gpu_memory(sample.cpu_s.keys()),
+            gpu_memory_bytes=self._context.devices.gpu_memory(sample.cpu_s.keys()),
             processes=len(sample.cpu_s),
         )
         self._last[live.job_id] = sample, usage
         return usage
 
 
-def _look(live: Live) -> _Sample:
+def _look(live: ActiveRun) -> _Sample:
     identity = live.identity
     cpu_s, rss = {}, 0
     for pid in processes.members(live.request.mark, identity.pid, identity.start_ticks or 0):

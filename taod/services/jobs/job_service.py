@@ -172,7 +172,7 @@ class Jobs:
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
                 "cancel that one before"
             )
-        trials = self._store.jobs.of_sweep(job.id)
+        trials = self._store.jobs.trials_of(job.id)
         if active := [trial for trial in trials if trial.state in ACTIVE]:
             raise BadRequest(
                 f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
