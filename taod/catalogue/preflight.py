@@ -31,7 +31,7 @@ _BOXES = {"convert": "in pixels", "convert_and_index": "relative to the image"}
 _SHOWN = 5
 
 
-class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NetworkFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Facts of one network for the rules."""
 
     image_extension: list[str] = []
@@ -105,8 +105,8 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Different persons or objects among the training images (re-identification)."""
 
     @property
-    def applies(self) -> Applies:
-        return applies(self.job.network)
+    def network(self) -> NetworkFacts:
+        return network_facts(self.job.network)
 
     @property
     def datasets(self) -> list[DatasetFacts]:
@@ -125,13 +125,13 @@ def check(facts: PreflightFacts) -> list[Warning]:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, Applies]:
-    return msgspec.json.decode((DATA / "preflight.json").read_bytes(), type=dict[str, Applies])
+def _table() -> dict[str, NetworkFacts]:
+    return msgspec.json.decode((DATA / "preflight.json").read_bytes(), type=dict[str, NetworkFacts])
 
 
-def applies(network: str) -> Applies:
+def network_facts(network: str) -> NetworkFacts:
     """The facts of a network; empty where the table has no line for it."""
-    return _table().get(network, Applies())
+    return _table().get(network, NetworkFacts())
 
 
 def fill(spec: Document, job: JobFacts, given: Document) -> None:
@@ -152,7 +152,7 @@ def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict
 
 def _extension_fields(network: str, action: str) -> list[str]:
     rows = network_of(network).table(action).rows
-    return [field for field in applies(network).image_extension if field in rows]
+    return [field for field in network_facts(network).image_extension if field in rows]
 
 
 def _extensions(job: JobFacts) -> Counter[str]:
@@ -192,7 +192,7 @@ def _image_extension(facts: PreflightFacts) -> Iterator[Warning]:
 
 
 def _only_extension(facts: PreflightFacts) -> Iterator[Warning]:
-    only = facts.applies.only_extension
+    only = facts.network.only_extension
     for dataset in facts.datasets if only else []:
         others = {extension: count for extension, count in dataset.extensions.items() if extension != only}
         if others:
@@ -202,7 +202,7 @@ def _only_extension(facts: PreflightFacts) -> Iterator[Warning]:
 
 
 def _first_class_id(facts: PreflightFacts) -> Iterator[Warning]:
-    first = facts.applies.first_class_id
+    first = facts.network.first_class_id
     for dataset in facts.datasets:
         lowest = dataset.lowest_class_id
         if lowest is not None and lowest < first:
@@ -218,10 +218,10 @@ def _classes(facts: PreflightFacts) -> Iterator[Warning]:
     dataset = job.train[0] if job.train else job.eval
     if dataset is None:
         return
-    for field, how in facts.applies.classes.items():
+    for field, rule in facts.network.classes.items():
         value = get(facts.spec, field)
         if value is not None:
-            yield from _CLASS_RULES[how](facts, dataset, field, value)
+            yield from _CLASS_RULES[rule](facts, dataset, field, value)
 
 
 def _count(field: str, value: Any, dataset: DatasetFacts, count: int | None, counted: str) -> Iterator[Warning]:
@@ -304,9 +304,9 @@ _CLASS_RULES: dict[str, Callable[[PreflightFacts, DatasetFacts, str, Any], Itera
 
 def _train_samples(facts: PreflightFacts) -> int | None:
     """Upper bound of the training samples; None where a dataset's count is not known."""
-    if facts.applies.unit != "images":
+    if facts.network.unit != "images":
         return facts.samples
-    part, total = facts.applies.train_part, 0
+    part, total = facts.network.train_part, 0
     for dataset in facts.job.train:
         count = dataset.parts.get(part, dataset.images)
         if not count:
@@ -316,12 +316,12 @@ def _train_samples(facts: PreflightFacts) -> int | None:
 
 
 def _batch_size(facts: PreflightFacts) -> Iterator[Warning]:
-    field = facts.applies.batch_size
+    field = facts.network.batch_size
     value = get(facts.spec, field) if field and facts.job.action in TRAINS else None
     samples = _train_samples(facts)
     if samples is None or not isinstance(value, int):
         return
-    minimum = get(facts.spec, facts.applies.minimum_steps_field or "-", facts.applies.minimum_steps)
+    minimum = get(facts.spec, facts.network.minimum_steps_field or "-", facts.network.minimum_steps)
     steps = -(-samples // max(value, 1))
     if minimum and steps < minimum:
         fitting = max(samples // minimum, 1)
@@ -330,8 +330,8 @@ def _batch_size(facts: PreflightFacts) -> Iterator[Warning]:
         arguments = {"value": value, "samples": samples, "steps": steps, "minimum": minimum}
         yield Warning(WarningCode.FEW_STEPS, field, arguments, remedy)
     elif value * max(facts.job.gpus, 1) > samples:
-        arguments = {"value": value, "samples": samples, "unit": facts.applies.unit, "part": "training"}
-        dropped = facts.applies.drop_last
+        arguments = {"value": value, "samples": samples, "unit": facts.network.unit, "part": "training"}
+        dropped = facts.network.drop_last
         if facts.job.gpus > 1:
             arguments["gpus"] = facts.job.gpus
         fitting = max(samples // max(facts.job.gpus, 1), 1)
@@ -340,10 +340,10 @@ def _batch_size(facts: PreflightFacts) -> Iterator[Warning]:
 
 
 def _validation(facts: PreflightFacts) -> Iterator[Warning]:
-    how, job = facts.applies.validation, facts.job
+    how, job = facts.network.validation, facts.job
     if not how or job.action not in TRAINS or job.eval is not None:
         return
-    switch, fold = facts.applies.validation_switch, facts.applies.validation_fold
+    switch, fold = facts.network.validation_switch, facts.network.validation_fold
     if switch and get(facts.spec, switch) is False:
         return
     if fold and get(facts.spec, fold) is not None:
@@ -373,13 +373,13 @@ def _missing_paths(facts: PreflightFacts) -> Iterator[Warning]:
         shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
         arguments = {"dataset": dataset.name, "paths": shown}
         fields = ", ".join(dict.fromkeys(each.field for each in lacking))
-        switches = [facts.applies.read_if[each.field] for each in lacking if each.field in facts.applies.read_if]
+        switches = [facts.network.read_if[each.field] for each in lacking if each.field in facts.network.read_if]
         remedy = f"upload these files, or set {switches[0]} to false" if switches else ""
         yield Warning(WarningCode.PATH_MISSING, fields, arguments, remedy or _remedy(facts, dataset, paths))
 
 
 def _is_read(facts: PreflightFacts, field: str) -> bool:
-    switch = facts.applies.read_if.get(field)
+    switch = facts.network.read_if.get(field)
     return switch is None or get(facts.spec, switch) is not False
 
 
@@ -390,7 +390,7 @@ def _will_exist(facts: PreflightFacts, dataset: DatasetFacts, path: str) -> bool
 
 
 def _remedy(facts: PreflightFacts, dataset: DatasetFacts, paths: list[str]) -> str:
-    for field, folders in facts.applies.layouts.items():
+    for field, folders in facts.network.layouts.items():
         if any(path.partition("/")[0] in folders.values() for path in paths):
             there = [value for value, folder in folders.items() if folder in facts.folders.get(dataset.root, [])]
             if there:
@@ -411,7 +411,7 @@ def _unreadable(facts: PreflightFacts) -> Iterator[Warning]:
 
 def _records(facts: PreflightFacts) -> Iterator[Warning]:
     """`convert` writes boxes in pixels, `convert_and_index` boxes relative to the image and index files."""
-    wanted, job = facts.applies.records, facts.job
+    wanted, job = facts.network.records, facts.job
     if not wanted or job.action not in _LEARNS:
         return
     read = job.train if job.action in TRAINS else []

@@ -112,7 +112,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def known(stage: Path, network: str, parent_action: str = "train") -> placeholders.Known:
+def known(stage: Path, network: str, parent_action: str = "train") -> placeholders.Context:
     """A job P -> J whose parent has left a file of every kind, on every kind of data."""
     sets = {letter: DatasetFacts(stage / letter, "any", "any") for letter in "TEICO"}
     above = ParentFacts("bpnet", "train", stage / "Q/results")
@@ -131,7 +131,7 @@ def known(stage: Path, network: str, parent_action: str = "train") -> placeholde
         calibration=sets["C"],
         own=sets["O"],
     )
-    return placeholders.Known(facts, stage / "J/spec")
+    return placeholders.Context(facts, stage / "J/spec")
 
 
 def shown(value: object, stage: Path) -> object:
@@ -198,7 +198,7 @@ def test_without_a_parent_an_evaluation_takes_the_pretrained_model(stage: Path) 
     alone = known(stage, "yolo_v4")
     facts = JobFacts(**{**{f: getattr(alone.facts, f) for f in alone.facts.__struct_fields__}, "parent": None})
     assert placeholders.value(
-        "parent_model_evaluate", placeholders.Known(facts, stage / "J/spec"), "model_path", {}
+        "parent_model_evaluate", placeholders.Context(facts, stage / "J/spec"), "model_path", {}
     ) == str(stage / "start/weights.pth")
 
 

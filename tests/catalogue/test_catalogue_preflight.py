@@ -13,7 +13,7 @@ from taod.catalogue.commands import conversions
 from taod.catalogue.commands.assemble import complete
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.network import get as network
-from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable, applies, check
+from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable, check, network_facts
 from taod.catalogue.schema.tables import index
 from taod.types.warning import WarningCode
 from taod.types.warning_text import _TEXTS, text
@@ -401,13 +401,13 @@ def test_every_parameter_for_an_extension_is_filled_from_the_data() -> None:
         for row in network(network_name).table(action).rows
         if name.search(row)
     }
-    assert found == {(n, field) for n in index() for field in applies(n).image_extension}
+    assert found == {(n, field) for n in index() for field in network_facts(n).image_extension}
     assert len(found) == 9
 
 
 def test_every_fact_names_a_parameter_of_a_training() -> None:
     for name in index():
-        facts = applies(name)
+        facts = network_facts(name)
         rows = network(name).table("train").rows
         after = {"dataset.label_map", "dataset.batch_size", "dataset.data.samples_per_gpu"}
         for field in filter(None, [facts.batch_size, facts.validation_fold, facts.minimum_steps_field, *facts.classes]):
@@ -428,7 +428,7 @@ def test_every_number_of_classes_has_a_rule() -> None:
         for action in set(entry.specs) & {"train", "retrain"}:
             for row in network(network_name).table(action).rows:
                 if name.search(row) and not apart.search(row):
-                    assert row in applies(network_name).classes, (network_name, row)
+                    assert row in network_facts(network_name).classes, (network_name, row)
 
 
 def test_every_code_has_a_text() -> None:

@@ -25,14 +25,14 @@ def assemble(facts: JobFacts) -> Assembled:
     """
     network = of(facts.network)
     spec_path = facts.folder / f"{placeholders.SPEC_NAME}{emit.SUFFIXES[_spec_format(facts, network)]}"
-    known = placeholders.Known(facts, spec_path)
+    context = placeholders.Context(facts, spec_path)
     fields = command.fields(facts, network)
 
-    spec = _complete(facts, network, known)
+    spec = _complete(facts, network, context)
     moved = _move_to_command(spec, fields, action=facts.action, network=network)
     values: dict[str, Any] = {}
     for field, how in fields.items():
-        made, given = placeholders.value(how, known, field, fields), moved.pop(field, None)
+        made, given = placeholders.value(how, context, field, fields), moved.pop(field, None)
         values[field] = made if made is not None else given
     values |= moved
     if facts.network == "bpnet" and facts.action == "inference":
@@ -40,27 +40,27 @@ def assemble(facts: JobFacts) -> Assembled:
 
     text = _spec_text(facts, network, fields, spec)
     argv = [*command.program(network, facts.action), *command.options(values)]
-    further = sources.further(facts)
+    overrides = sources.overrides(facts)
     return Assembled(
         argv=argv,
         image=command.image(facts, network),
         spec_path=spec_path if text is not None else None,
         spec_text=text,
         reads=_reads(facts),
-        then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in further],
-        status_folder=_status_folder(network, facts.action, spec, further),
+        then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in overrides],
+        status_folder=_status_folder(network, facts.action, spec, overrides),
         files=_files(facts, fields),
         writes=_writes(facts),
     )
 
 
-def _status_folder(network: Network, action: str, spec: merge.Document, further: list[dict[str, str]]) -> Path | None:
+def _status_folder(network: Network, action: str, spec: merge.Document, overrides: list[dict[str, str]]) -> Path | None:
     """The folder of the last command line's status.json; None where it is below the results."""
     place = network.file.status.get(action)
     if place is None:
         return None
     field, _, below = place.partition("/")
-    folder = (further[-1].get(field) if further else None) or merge.get(spec, field)
+    folder = (overrides[-1].get(field) if overrides else None) or merge.get(spec, field)
     return Path(folder) / below if isinstance(folder, str) else None
 
 
@@ -70,7 +70,7 @@ def complete(facts: JobFacts) -> merge.Document:
     Raises as `assemble` does.
     """
     network = of(facts.network)
-    return _complete(facts, network, placeholders.Known(facts, facts.folder / placeholders.SPEC_NAME))
+    return _complete(facts, network, placeholders.Context(facts, facts.folder / placeholders.SPEC_NAME))
 
 
 @functools.cache
@@ -86,17 +86,17 @@ def takes_key(name: str) -> str:
     return ""
 
 
-def later(facts: JobFacts) -> list[str]:
+def pending_fields(facts: JobFacts) -> list[str]:
     """Command line and spec fields that get their value from files of a parent that has not finished."""
     network = of(facts.network)
-    known = placeholders.Known(facts, facts.folder / placeholders.SPEC_NAME)
+    context = placeholders.Context(facts, facts.folder / placeholders.SPEC_NAME)
     names: list[str] = []
     for fields in (command.fields(facts, network), network.file.fields.get(facts.action, {})):
         names += [
             field
             for field, how in fields.items()
-            if placeholders.comes_later(how, field, fields, facts.parent)
-            and placeholders.value(how, known, field, fields) is None
+            if placeholders.is_pending(how, field, fields, facts.parent)
+            and placeholders.value(how, context, field, fields) is None
         ]
     return list(dict.fromkeys(names))
 
@@ -105,7 +105,7 @@ def _spec_format(facts: JobFacts, network: Network) -> str:
     return "yaml" if facts.action == "convert_efficientdet_tf2" else network.spec_format
 
 
-def _complete(facts: JobFacts, network: Network, known: placeholders.Known) -> merge.Document:
+def _complete(facts: JobFacts, network: Network, context: placeholders.Context) -> merge.Document:
     """The user's spec merged over the defaults, with taod's values filled in and unset values removed."""
     classes = known_classes(facts)
     spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
@@ -119,14 +119,14 @@ def _complete(facts: JobFacts, network: Network, known: placeholders.Known) -> m
 
     filled = network.file.fields.get(facts.action, {})
     for field, how in filled.items():
-        found = placeholders.value(how, known, field, filled)
+        found = placeholders.value(how, context, field, filled)
         if found is not None:
             merge.put(spec, field, found)
             spec = merge.choose(network, spec, _only(field, found))
     # Some networks have it in their table but not in their filled fields.
-    if inherit.RESUME in table.rows and (last := known.resume()) is not None:
+    if inherit.RESUME in table.rows and (last := context.resume()) is not None:
         merge.put(spec, inherit.RESUME, last)
-    _detectnet_inference(facts, spec, known)
+    _detectnet_inference(facts, spec, context)
     sources.fill(spec, facts)
     preflight.fill(spec, facts, facts.spec or {})
     resources.fit(spec, facts.gpus)
@@ -140,11 +140,11 @@ def _only(field: str, value: Any) -> merge.Document:
     return document
 
 
-def _detectnet_inference(facts: JobFacts, spec: merge.Document, known: placeholders.Known) -> None:
+def _detectnet_inference(facts: JobFacts, spec: merge.Document, context: placeholders.Context) -> None:
     """detectnet_v2 has one group for engines and one for checkpoints."""
     if facts.network != "detectnet_v2" or facts.action != "inference":
         return
-    model = placeholders.value("parent_model_evaluate", known, "model_path", {})
+    model = placeholders.value("parent_model_evaluate", context, "model_path", {})
     engine = isinstance(model, str) and model.endswith(".engine")
     used, other = ("tensorrt_config", "tlt_config") if engine else ("tlt_config", "tensorrt_config")
     merge.drop(spec, f"inferencer_config.{other}")

@@ -23,7 +23,7 @@ _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 Value = str | bool | list[str] | None
 
 
-class Known:
+class Context:
     """The facts of a job and the values that several functions need."""
 
     def __init__(self, facts: JobFacts, spec_path: Path) -> None:
@@ -58,16 +58,16 @@ class Known:
         return artifacts.weights(parent.network, parent.action, parent.results, parent.scores)
 
 
-def value(how: str, known: Known, field: str, beside: dict[str, str]) -> Value:
+def value(how: str, context: Context, field: str, siblings: dict[str, str]) -> Value:
     """The value that the function `how` gives a field; None leaves the field as it is in the spec.
 
-    `beside` are all fields filled together with it. Raises KeyError for an unknown function.
+    `siblings` are all fields filled together with it. Raises KeyError for an unknown function.
     """
     if how in _FILE_NAMES:
-        return known.result(_FILE_NAMES[how])
+        return context.result(_FILE_NAMES[how])
     if how == "parent_model":
-        return _text(_fitting_weights(known, field, beside))
-    return _FUNCTIONS[how](known)
+        return _text(_fitting_weights(context, field, siblings))
+    return _FUNCTIONS[how](context)
 
 
 def functions() -> frozenset[str]:
@@ -75,11 +75,11 @@ def functions() -> frozenset[str]:
     return frozenset({*_FILE_NAMES, *_FUNCTIONS, "parent_model"})
 
 
-def comes_later(how: str, field: str, beside: dict[str, str], parent: ParentFacts | None) -> bool:
+def is_pending(how: str, field: str, siblings: dict[str, str], parent: ParentFacts | None) -> bool:
     """Whether the field gets its value once the parent, which has no files yet, has finished."""
     if parent is None or how not in _OF_PARENT:
         return False
-    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
+    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in siblings)
     name = field.rpartition(".")[2]
     if how == "parent_model" and has_engine_field and name in ("trt_engine", "checkpoint"):
         return (name == "trt_engine") == (parent.action in _ENGINES)
@@ -93,24 +93,24 @@ def trained_ancestor(parent: ParentFacts | None) -> ParentFacts | None:
     return parent
 
 
-def _fitting_weights(known: Known, field: str, beside: dict[str, str]) -> Path | None:
+def _fitting_weights(context: Context, field: str, siblings: dict[str, str]) -> Path | None:
     """The parent's weights, for a field that reads files of their kind.
 
     An engine goes to `trt_engine`. A PyTorch checkpoint field cannot hold an ONNX model, so after an export it gets
     the exported weights.
     """
-    found = known.parent_weights()
-    name, action = field.rpartition(".")[2], known.facts.action
+    found = context.parent_weights()
+    name, action = field.rpartition(".")[2], context.facts.action
     if found is None:
         return None
     if name == "trt_engine":
         return found if found.suffix == ".engine" else None
-    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in beside)
+    has_engine_field = any(other.rpartition(".")[2] == "trt_engine" for other in siblings)
     if found.suffix == ".engine" and name == "checkpoint" and has_engine_field:
         return None
-    pytorch = known.network.image == "tlt-pytorch"
+    pytorch = context.network.image == "tlt-pytorch"
     if found.suffix != ".pth" and pytorch and name == "checkpoint" and action in ("evaluate", "inference"):
-        return _exported_from(known.facts.parent) or found
+        return _exported_from(context.facts.parent) or found
     return found
 
 
@@ -121,38 +121,38 @@ def _exported_from(parent: ParentFacts | None) -> Path | None:
     return artifacts.weights(before.network, before.action, before.results, before.scores)
 
 
-def _parent_model_evaluate(known: Known) -> Value:
-    parent = known.facts.parent
+def _parent_model_evaluate(context: Context) -> Value:
+    parent = context.facts.parent
     if parent is not None and parent.action == "export":
         engine = parent.results / "model.engine"
         if engine.is_file():
             return str(engine)
-    return _text(known.parent_weights()) or known.ptm()
+    return _text(context.parent_weights()) or context.ptm()
 
 
-def _pruned_model(known: Known) -> Value:
-    if known.network.name in _TF2:
-        return _text(_existing(known.facts.results, "pruned_model.tlt"))
-    parent = known.facts.parent
+def _pruned_model(context: Context) -> Value:
+    if context.network.name in _TF2:
+        return _text(_existing(context.facts.results, "pruned_model.tlt"))
+    parent = context.facts.parent
     names = ("pruned_model.tlt", "pruned_model.pth", "pruned_model.hdf5")
     return _text(_existing(parent.results, *names)) if parent is not None else None
 
 
-def _framework(known: Known) -> Value:
-    parent = known.facts.parent
+def _framework(context: Context) -> Value:
+    parent = context.facts.parent
     return "tensorrt" if parent is not None and parent.action in ("export", *_ENGINES) else "tlt"
 
 
-def _parent_cal_cache(known: Known) -> Value:
-    parent = known.facts.parent
+def _parent_cal_cache(context: Context) -> Value:
+    parent = context.facts.parent
     return _text(_existing(parent.results, "cal.bin")) if parent is not None else None
 
 
-def _parent_classmap(known: Known) -> Value:
-    own = _in(known.facts.inference, "classmap.json")
+def _parent_classmap(context: Context) -> Value:
+    own = _in(context.facts.inference, "classmap.json")
     if own is not None:
         return own
-    parent = known.facts.parent
+    parent = context.facts.parent
     while parent is not None:
         for pattern in ("*classmap.json", "*class_mapping.json"):
             found = next(iter(sorted(parent.results.rglob(pattern))), None)
@@ -162,12 +162,12 @@ def _parent_classmap(known: Known) -> Value:
     return None
 
 
-def _calibration(known: Known) -> str | None:
-    dataset = known.facts.calibration
+def _calibration(context: Context) -> str | None:
+    dataset = context.facts.calibration
     if dataset is None:
         return None
     own = {"unet": "images/train", "ocdnet": "train/img", "ocrnet": "train", "ml_recog": _ML_RECOG_TEST}
-    names = (own.get(known.network.name, "images"), "images_train", "train2017")
+    names = (own.get(context.network.name, "images"), "images_train", "train2017")
     return str(_existing(dataset.root, *names) or dataset.root / names[0]) + "/"
 
 
@@ -175,13 +175,13 @@ _ML_RECOG = "metric_learning_recognition/retail-product-checkout-dataset_classif
 _ML_RECOG_TEST = f"{_ML_RECOG}/known_classes/test"
 
 
-def _calibration_list(known: Known) -> Value:
-    folder = _calibration(known)
+def _calibration_list(context: Context) -> Value:
+    folder = _calibration(context)
     return [folder] if folder is not None else None
 
 
-def _first_image(known: Known) -> Value:
-    folder = _in(known.facts.inference, "images", "images_test")
+def _first_image(context: Context) -> Value:
+    folder = _in(context.facts.inference, "images", "images_test")
     if folder is None:
         return None
     return next((str(p) for p in sorted(Path(folder).iterdir()) if p.is_file() and not p.name.startswith(".")), None)
@@ -205,12 +205,12 @@ def _text(path: Path | None) -> str | None:
     return str(path) if path is not None else None
 
 
-def _train(known: Known) -> DatasetFacts | None:
-    return known.facts.train[0] if known.facts.train else None
+def _train(context: Context) -> DatasetFacts | None:
+    return context.facts.train[0] if context.facts.train else None
 
 
-def _own(known: Known) -> DatasetFacts | None:
-    return known.facts.own
+def _own(context: Context) -> DatasetFacts | None:
+    return context.facts.own
 
 
 _OF_PARENT = frozenset(
@@ -245,7 +245,7 @@ _FILE_NAMES = {
     "auto_label_output": "label.json",
 }
 
-_FUNCTIONS: dict[str, Callable[[Known], Value]] = {
+_FUNCTIONS: dict[str, Callable[[Context], Value]] = {
     "output_dir": lambda k: k.output_dir,
     "experiment_spec": lambda k: str(k.spec_path),
     "parent_spec": lambda k: str(k.spec_path),
@@ -311,8 +311,8 @@ def writes_spec(job: ParentFacts) -> bool:
     return not SPEC_FUNCTIONS.isdisjoint(commands.values())
 
 
-def _grandparent_spec(known: Known) -> Value:
-    parent = known.facts.parent
+def _grandparent_spec(context: Context) -> Value:
+    parent = context.facts.parent
     if parent is None:
         return None
     above = parent.parent
@@ -320,13 +320,13 @@ def _grandparent_spec(known: Known) -> Value:
     return str(spec_file(above if above is not None and has_one else parent))
 
 
-def _bpnet_records(known: Known) -> str | None:
+def _bpnet_records(context: Context) -> str | None:
     """Prefix of the record files (`train-fold-…`, `val-fold-…`), which a training expects beside the images."""
-    mode = (known.facts.spec or {}).get("mode") or "train"
-    return _path(_own(known) or _train(known), "train" if mode == "train" else "val")
+    mode = (context.facts.spec or {}).get("mode") or "train"
+    return _path(_own(context) or _train(context), "train" if mode == "train" else "val")
 
 
-def _pose_output(known: Known) -> str:
+def _pose_output(context: Context) -> str:
     """The folder that a pose conversion writes to: its dataset, else the results."""
-    dataset = known.facts.own or _train(known)
-    return f"{dataset.root}/" if dataset is not None else known.output_dir
+    dataset = context.facts.own or _train(context)
+    return f"{dataset.root}/" if dataset is not None else context.output_dir

@@ -15,7 +15,7 @@ from taod import masking
 from taod.automl import fidelity
 from taod.catalogue import Catalogue
 from taod.catalogue.commands import artifacts, conversions, shell_safety
-from taod.catalogue.commands.assemble import assemble, later
+from taod.catalogue.commands.assemble import assemble, pending_fields
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
@@ -159,7 +159,7 @@ class Planner:
         facts = self.facts(resolved, gpus)
         if facts.key:
             facts = msgspec.structs.replace(facts, key=masking.MASK)
-        return assemble(facts), later(facts)
+        return assemble(facts), pending_fields(facts)
 
     def facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
         """The catalogue's view of the job. Raises BadRequest for data or weights that are missing."""

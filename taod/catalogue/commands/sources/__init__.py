@@ -48,7 +48,7 @@ _FILLS: dict[str, Fill] = {
 }
 
 
-def further(facts: JobFacts) -> list[dict[str, str]]:
+def overrides(facts: JobFacts) -> list[dict[str, str]]:
     """Spec fields with the values of each further command line that the job needs; mostly none."""
     if (facts.network, facts.action) == ("ocrnet", "dataset_convert"):
         return language.ocrnet_parts(facts)[1:]
