@@ -1,4 +1,4 @@
-"""Another process that holds a database: a transaction of its own that does not end."""
+"""Another process that locks a database with an open transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ database.execute("ROLLBACK")
 
 @asynccontextmanager
 async def database_held(path: Path) -> AsyncIterator[None]:
-    """For as long as the block goes on."""
+    """Hold a write transaction on the database in another process during the block."""
     other = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", HOLDER, str(path)), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
