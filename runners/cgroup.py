@@ -31,7 +31,7 @@ class Way(msgspec.Struct, frozen=True):
     version: int = 2
     systemd: list[str] = []
     """The command that runs what follows it in a group of its own."""
-    refusal: str = ""
+    obstacle: str = ""
 
 
 def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = None) -> Way:
@@ -43,7 +43,7 @@ def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = No
         return _by_hand(cgroups, version=2)
     if (cgroups / "memory" / "memory.limit_in_bytes").exists():
         return _by_hand(cgroups / "memory", version=1)
-    return Way(refusal="the kernel offers no control groups for memory here")
+    return Way(obstacle="the kernel offers no control groups for memory here")
 
 
 def make(found: Way, name: str, memory_bytes: int) -> Path | None:
@@ -112,7 +112,7 @@ def _by_systemd(systemd: Path, root: bool) -> Way | None:
 
 def _by_hand(top: Path, *, version: int) -> Way:
     if not os.access(top, os.W_OK):
-        return Way(refusal=f"{top} cannot be written to, and there is no systemd that would do it")
+        return Way(obstacle=f"{top} cannot be written to, and there is no systemd that would do it")
     return Way(folder=top / OURS, version=version)
 
 

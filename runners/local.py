@@ -165,7 +165,7 @@ class LocalRunner(ABC):
 
     def memory_refusal(self) -> str:
         """Why a run's memory cannot be limited here; empty where it can."""
-        return cgroup.way().refusal
+        return cgroup.way().obstacle
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
         """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""

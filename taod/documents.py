@@ -124,7 +124,7 @@ def _measure(value: Any, seen: list[int], path: str = "$") -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise DocumentError(f"{path}: the key {key!r} is no text; put it in quotes")
+                raise DocumentError(f"{path}: the key {key!r} is not text; put it in quotes")
             _measure(item, seen, f"{path}.{key}")
     elif isinstance(value, list):
         for item in value:

@@ -55,7 +55,7 @@ def test_a_reference_is_replaced_by_its_value(value: str, expected: Any) -> None
         ("${group}", "refers to itself"),
         ("${....up}", "leads above the top"),
         ("${train.name", "not closed"),
-        ("${}", "is no reference"),
+        ("${}", "is not a reference"),
         ("x${train}", "is a group or a list"),
     ],
 )

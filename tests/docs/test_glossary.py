@@ -13,7 +13,7 @@ REJECTED = (
     r"data[ -]sets?",
     r"pictures?",
     r"told",
-    r"tells?",
+    r"(?<!\.)tells?",  # `file.tell()` is a method
     r"goes on|go on|went on",
     r"begun",
     r"anew",
@@ -33,13 +33,18 @@ REJECTED = (
     r"elsewhere",
     r"nothing but",
     r"whoever",
+    r"mend(?:s|ed|ing)?",
+    r"hinder(?:s|ed)?",
+    r"everybody|anybody",
+    r"spoil(?:t|s|ed)?",
+    r"(?<!here )is no (?!longer)\w+",
+    r"gone on",
+    r"as told",
 )
 """Words and phrases that are never right in this project's texts, with any capitalisation, also inside names."""
 EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "LICENSE"}
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
 PENDING = {
-    ".",
-    "bench",
     "docs",
     "runners",
     "runners/docker",
@@ -49,17 +54,14 @@ PENDING = {
     "taod",
     "taod/api",
     "taod/automl",
-    "taod/cli",
     "taod/client",
     "taod/datasets",
     "taod/scheduler",
     "taod/services",
     "taod/telemetry",
     "taod/types",
-    "tests",
     "tests/api",
     "tests/automl",
-    "tests/cli",
     "tests/client",
     "tests/clients",
     "tests/config",

@@ -60,7 +60,7 @@ def test_systemd_comes_first_and_the_user_s_own_needs_its_socket(
 
 def test_where_there_is_no_way_the_reason_is_told(tmp_path: Path) -> None:
     refused = way(tmp_path, systemd=tmp_path / "none")
-    assert refused.refusal == "the kernel offers no control groups for memory here"
+    assert refused.obstacle == "the kernel offers no control groups for memory here"
 
 
 def test_the_kernel_s_count_of_kills_is_read() -> None:

@@ -159,8 +159,8 @@ async def test_a_job_that_waits_for_its_retry_can_be_cancelled(tmp_path: Path) -
 
 async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> None:
     found = cgroup.way()
-    if found.refusal:
-        pytest.skip(found.refusal)
+    if found.obstacle:
+        pytest.skip(found.obstacle)
     greedy = f"{sys.executable} -c 'x = bytearray(400 << 20); x[::4096] = b\"1\" * len(x[::4096])'; exit $?"
     async with world_of(tmp_path, memory_bytes=100 * MIB) as world:
         job_id, good = world.post(greedy), world.post(GOOD)
@@ -176,7 +176,7 @@ async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> N
 async def test_where_memory_cannot_be_limited_the_history_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(refusal="there are no control groups"))
+    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(obstacle="there are no control groups"))
     async with world_of(tmp_path, memory_bytes=MIB) as world:
         job_id = world.post(GOOD)
         await world.until(job_id, State.DONE)

@@ -89,7 +89,7 @@ def in_fork(fd, entry):
 def main():
     distribution, fd = sys.argv[1], int(sys.argv[2])
     os.set_inheritable(fd, False)
-    del sys.path[0]  # This file's own folder is no part of the environment.
+    del sys.path[0]  # This file's own folder is not part of the environment.
     found = importlib.metadata.distribution(distribution)
     entries = sorted(
         (each for each in found.entry_points if each.group == "console_scripts"), key=lambda each: each.name

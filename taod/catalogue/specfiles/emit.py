@@ -29,7 +29,7 @@ def json_text(document: dict[str, Any]) -> str:
 def protobuf_text(document: dict[str, Any]) -> str:
     """Protobuf text: objects are messages, lists repeat their field, `__NAME__` is an enum value, null is left out.
 
-    Raises ValueError for what the format has no form for (a list of lists, a key that is no identifier).
+    Raises ValueError for what the format has no form for (a list of lists, a key that is not an identifier).
     """
     lines: list[str] = []
     _message(document, "", lines)

@@ -142,7 +142,7 @@ def _tokens(text: str) -> Iterator[_Token]:
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
-            raise ParseError(f"line {line}: {text[place : place + 20].splitlines()[0]!r} is no protobuf text")
+            raise ParseError(f"line {line}: {text[place : place + 20].splitlines()[0]!r} is not protobuf text")
         if match.lastgroup != "space":
             yield _Token(str(match.lastgroup), match.group(), line)
         line += match.group().count("\n")
@@ -184,5 +184,5 @@ def _word(token: _Token) -> Any:
     if bare in _FLOATS:
         return -_FLOATS[bare] if token.text.startswith("-") else _FLOATS[bare]
     if token.text.startswith("-"):
-        raise ParseError(f"line {token.line}: {token.text!r} is no value")
+        raise ParseError(f"line {token.line}: {token.text!r} is not a value")
     return f"__{token.text}__"

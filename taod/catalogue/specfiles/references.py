@@ -110,7 +110,7 @@ class _Resolver:
         if ":" in inner:
             raise _Unresolved(f"${{{inner}}} would run a function of OmegaConf; write the value itself")
         if not _PATH.fullmatch(inner):
-            raise _Unresolved(f"${{{inner}}} is no reference to another value, such as ${{train.num_epochs}}")
+            raise _Unresolved(f"${{{inner}}} is not a reference to another value, such as ${{train.num_epochs}}")
         up = len(inner) - len(inner.lstrip("."))
         if up > len(place):
             raise _Unresolved(f"${{{inner}}} leads above the top of the document")

@@ -170,7 +170,7 @@ def _rows(tool: ToolInfo) -> Iterator[Row]:
 
 
 def _agrees(wanted: ToolSpec) -> bool:
-    """Ask a person at a terminal; elsewhere the option alone counts."""
+    """Ask at a terminal; without a terminal only the option counts."""
     if not sys.stdin.isatty():
         return False
     click.echo(f"{wanted.package} {wanted.release}: {wanted.licence.name} ({wanted.licence.text}).", err=True)
