@@ -37,7 +37,6 @@ REJECTED = (
     r"hinder(?:s|ed)?",
     r"everybody|anybody",
     r"spoil(?:t|s|ed)?",
-    r"(?<!here )is no (?!longer)\w+",
     r"gone on",
     r"as told",
 )
@@ -54,6 +53,7 @@ PENDING = {
     "taod",
     "taod/api",
     "taod/automl",
+    "taod/cli",
     "taod/client",
     "taod/datasets",
     "taod/scheduler",

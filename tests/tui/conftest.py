@@ -22,7 +22,7 @@ BOUND_S = 60.0
 
 
 def load_server() -> ModuleType:
-    """The contract server, which is no test and in no package."""
+    """The contract server, which is neither a test nor in a package."""
     name = "taod_contract_server"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("contract_server.py"))

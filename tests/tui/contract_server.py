@@ -282,7 +282,7 @@ def make_app(world: World) -> Litestar:
     @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep")
     async def sweep(user: FromPath[str], model: FromPath[str], job: FromPath[str]) -> SweepView:
         if job not in world.sweeps:
-            raise ApiError(404, f"job {job} is no sweep")
+            raise ApiError(404, f"job {job} is not a sweep")
         return world.sweeps[job]
 
     @get(f"{BASE}/model/{{model:str}}/job/{{job:str}}/sweep.csv", media_type="text/csv")

@@ -95,7 +95,7 @@ def test_the_book_records_better_and_worse(world: Any) -> None:
         book.take(world.change(view.id, metric_value=0.4))
     assert (book.trends[loss.id], book.trends[score.id]) == (1, -1)
     book.take(world.change(loss.id, metric_value=0.4))
-    assert book.trends[loss.id] == 1, "the same again is no change"
+    assert book.trends[loss.id] == 1, "an equal value is not a change"
     book.take(world.change(loss.id, attempt=2, metric_value=0.9))
     assert loss.id not in book.trends, "another attempt starts without a trend"
 

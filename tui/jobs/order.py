@@ -52,7 +52,7 @@ SAME = {"state": "word", "id": "age", "metric": "value"}
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A row that is no job: whose jobs follow, and how many."""
+    """A row that is not a job: the owner of the following jobs, and their number."""
 
     name: str
     network: str
