@@ -21,12 +21,12 @@ class DevicesView:
 
     async def seen_by(self, user_id: str) -> list[Device]:
         """The devices with figures read now, as this user may see them."""
-        return self._veiled(await self.read(), user_id)
+        return self._redacted(await self.read(), user_id)
 
-    def veiled(self, devices: bytes, user_id: str) -> bytes:
+    def redacted(self, devices: bytes, user_id: str) -> bytes:
         """An event's list of devices, as this user may see it; the same bytes where nothing has to be hidden."""
         told = msgspec.json.decode(devices, type=list[Device])
-        seen = self._veiled(told, user_id)
+        seen = self._redacted(told, user_id)
         return devices if seen == told else msgspec.json.encode(seen)
 
     def now(self) -> list[Device]:
@@ -41,14 +41,14 @@ class DevicesView:
             await asyncio.to_thread(self._pool.read)
         return self.now()
 
-    def _veiled(self, devices: list[Device], user_id: str) -> list[Device]:
+    def _redacted(self, devices: list[Device], user_id: str) -> list[Device]:
         """That a slot is taken is everybody's to know; by which job is its user's alone."""
         return [
-            msgspec.structs.replace(device, leases=[self._veil(lease, user_id) for lease in device.leases])
+            msgspec.structs.replace(device, leases=[self._redacted_lease(lease, user_id) for lease in device.leases])
             for device in devices
         ]
 
-    def _veil(self, lease: DeviceLease, user_id: str) -> DeviceLease:
+    def _redacted_lease(self, lease: DeviceLease, user_id: str) -> DeviceLease:
         job = self._store.jobs.get(lease.job_id)
         if job is not None and job.user_id == user_id:
             return lease

@@ -70,8 +70,8 @@ class Server:
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    async def refused(self, method: str, path: str, status: int = 400, **options: Any) -> str:
-        """Ask for what is refused; the error must be in the contract's form. Returns its words."""
+    async def rejected(self, method: str, path: str, status: int = 400, **options: Any) -> str:
+        """Send a request that is rejected with an error in the contract's form. Returns its description."""
         body = await self.call(method, path, status, **options)
         assert set(body) == {"error_code", "error_desc"}
         assert body["error_code"] == status
@@ -94,7 +94,7 @@ class Server:
         return dataset_id
 
     def word(self, text: str) -> None:
-        """Tell the tool that is, or will be, at the gate how to go on."""
+        """Send the tool that waits at the gate, now or later, the word that it continues with."""
         os.write(self.gate, text.encode() + b"\n")
 
 
@@ -111,7 +111,7 @@ def tool_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gate(tmp_path: Path, tool_path: Path) -> Iterator[int]:
-    """A pipe where every tool waits for one line; open at both ends, so that nobody waits for the other."""
+    """A pipe where every tool waits for one line; open at both ends, so that neither side blocks."""
     path = tmp_path / "gate"
     os.mkfifo(path)
     for tool in tool_path.iterdir():

@@ -23,9 +23,9 @@ from taod.types.model import Model, ModelCreate
     ],
 )
 def test_a_wrong_field_is_named(document, words) -> None:
-    with pytest.raises(BadRequest) as refused:
+    with pytest.raises(BadRequest) as rejected:
         to_struct(document, DatasetPatch, answer=Dataset)
-    assert words in refused.value.description
+    assert words in rejected.value.description
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_a_wrong_field_is_named(document, words) -> None:
     ],
 )
 def test_nested_values_and_bounds_are_named(document, words) -> None:
-    with pytest.raises(BadRequest) as refused:
+    with pytest.raises(BadRequest) as rejected:
         to_struct(document, ModelCreate, answer=Model)
-    assert words in refused.value.description
+    assert words in rejected.value.description
 
 
 def test_a_run_is_an_array_or_one_object() -> None:
@@ -59,6 +59,6 @@ def test_a_run_is_an_array_or_one_object() -> None:
     ],
 )
 def test_a_wrong_run_names_the_entry(document, words) -> None:
-    with pytest.raises(BadRequest) as refused:
+    with pytest.raises(BadRequest) as rejected:
         to_runs(document)
-    assert words in refused.value.description
+    assert words in rejected.value.description

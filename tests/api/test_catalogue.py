@@ -1,4 +1,4 @@
-"""What the API tells of the catalogue: spec files of the tools, schemas after the data's classes, plans, parameters."""
+"""The catalogue over HTTP: spec files of the tools, schemas after the data's classes, plans, parameters."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ async def test_references_are_resolved_in_any_form_of_body(server) -> None:
     for kind in ("application/json", "text/plain"):
         saved = await server.call("POST", path, 201, content=body, headers={"Content-Type": kind})
         assert saved == {"train": {"num_epochs": 3, "checkpoint_interval": 3}}
-    refused = await server.refused("POST", path, json={"train": {"num_epochs": "${oc.env:HOME}"}})
-    assert "$.train.num_epochs: ${oc.env:HOME} would run a function of OmegaConf" in refused
+    rejected = await server.rejected("POST", path, json={"train": {"num_epochs": "${oc.env:HOME}"}})
+    assert "$.train.num_epochs: ${oc.env:HOME} would run a function of OmegaConf" in rejected
 
 
-async def test_a_file_that_is_none_is_refused_with_its_line(server) -> None:
+async def test_a_file_that_is_none_is_rejected_with_its_line(server) -> None:
     path = f"/model/{await server.model('detectnet_v2')}/specs/train"
-    said = await server.refused("POST", path, **sent(PROTOBUF + "}", "text/plain"))
+    said = await server.rejected("POST", path, **sent(PROTOBUF + "}", "text/plain"))
     assert said.startswith("the body is not protobuf text as detectnet_v2 reads it: line 6")
-    said = await server.refused("POST", path, **sent("a: [1\n", "application/yaml"))
+    said = await server.rejected("POST", path, **sent("a: [1\n", "application/yaml"))
     assert said.startswith("the body is not YAML as detectnet_v2 reads it: line 2")
     latin = {"content": b"a: caf\xe9", "headers": {"Content-Type": "text/plain"}}
-    assert "not UTF-8 text" in await server.refused("POST", path, **latin)
-    assert "the body is not JSON" in await server.refused("POST", path, content=b"a: 1")
+    assert "not UTF-8 text" in await server.rejected("POST", path, **latin)
+    assert "the body is not JSON" in await server.rejected("POST", path, content=b"a: 1")
     wrong = sent("training_config: {num_epochs: many}", "application/yaml")
-    assert "$.training_config.num_epochs: must be a whole number" in await server.refused("POST", path, **wrong)
+    assert "$.training_config.num_epochs: must be a whole number" in await server.rejected("POST", path, **wrong)
 
 
 async def test_a_schema_follows_the_classes_of_all_train_sets(server, tmp_path) -> None:
@@ -145,11 +145,11 @@ async def test_a_dry_run_shows_what_a_real_one_runs(server, model) -> None:
     await reached(server, job_id, State.DONE)
 
 
-async def test_a_dry_run_refuses_what_a_real_one_refuses(server, model) -> None:
+async def test_a_dry_run_rejects_what_a_real_one_rejects(server, model) -> None:
     for body in ({"actions": ["export"]}, {"actions": ["trian"]}, {"actions": []}, {"actions": ["train"], "job": "x"}):
         for query in ("", "?dry_run=1"):
-            await server.refused("POST", f"/model/{model}/job{query}", json=body)
-    assert "expected true or false" in await server.refused("POST", f"/model/{model}/job?dry_run=2", json=body)
+            await server.rejected("POST", f"/model/{model}/job{query}", json=body)
+    assert "expected true or false" in await server.rejected("POST", f"/model/{model}/job?dry_run=2", json=body)
 
 
 async def test_a_dry_run_names_the_data_that_is_not_there_yet(server) -> None:
@@ -192,7 +192,7 @@ async def test_parameters_of_what_is_not_there(server) -> None:
     assert "expected true or false" in (await listed(server, "dino/parameters?popular=x", 400))["error_desc"]
 
 
-async def test_a_network_tells_what_may_follow_what(server) -> None:
+async def test_a_network_reports_what_may_follow_what(server) -> None:
     actions = {action["name"]: action for action in (await listed(server, "detectnet_v2"))["actions"]}
     assert (actions["prune"]["may_follow"], actions["prune"]["needs_parent"]) == (["train", "retrain"], True)
     assert (actions["train"]["may_follow"], actions["train"]["needs_parent"]) == ([], False)

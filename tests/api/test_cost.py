@@ -1,4 +1,4 @@
-"""What a start and a request must not pay for: libraries that nobody asked for yet, tasks for two dependencies."""
+"""What a start and a request must not cost: unused libraries, tasks for two dependencies."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ async def test_a_dataset_is_analysed_and_augmented_by_jobs(server: Server, tmp_p
     spec: dict[str, Any] = {"data": {"input_format": "COCO"}, "workers": 1}
     results = await service(server, "analytics", "analyze", tmp_path / "coco", "coco", spec)
     assert json.loads((results / "summary.json").read_text())["objects"] == 6
-    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
+    said = await server.rejected("POST", f"/job/{results.parent.name}/dataset", json={})
     assert "has left no dataset: its results have no annotations.json" in said
     spec = {
         "data": {"dataset_type": "coco", "output_image_width": 96, "output_image_height": 96},
@@ -159,15 +159,15 @@ async def test_a_coco_set_becomes_masks_and_masks_a_coco_set(server: Server, tmp
     assert (again["type"], again["format"]) == ("semantic_segmentation", "coco")
     as_instances = await taken(server, results, type="instance_segmentation")
     assert as_instances["type"] == "instance_segmentation"
-    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={"type": "image_classification"})
+    said = await server.rejected("POST", f"/job/{results.parent.name}/dataset", json={"type": "image_classification"})
     assert "Incompatible dataset format and type" in said
 
 
-async def test_what_the_engine_cannot_do_is_refused_when_it_is_posted(server: Server, tmp_path: Path) -> None:
+async def test_what_the_engine_cannot_do_is_rejected_when_it_is_posted(server: Server, tmp_path: Path) -> None:
     valid_sets.coco(tmp_path / "coco")
     dataset_id = await server.ready_dataset(tmp_path / "coco", type_="object_detection", format_="coco")
     model_id = await server.model("auto_label", inference_dataset=dataset_id)
-    said = await server.refused("POST", f"/model/{model_id}/job", json={"actions": ["generate"]})
+    said = await server.rejected("POST", f"/model/{model_id}/job", json={"actions": ["generate"]})
     assert "no detector or segmenter" in said
     assert "[[runner.rule]]" in said
     found = (await server.client.get("/api/v1/networks/annotations")).json()
@@ -206,7 +206,7 @@ async def test_what_a_tool_has_labelled_becomes_a_dataset_with_its_images(
     for image in (tmp_path / "coco" / "images").iterdir():
         image.unlink()
     (tmp_path / "coco" / "images").rmdir()
-    said = await server.refused("POST", f"/job/{results.parent.name}/dataset", json={})
+    said = await server.rejected("POST", f"/job/{results.parent.name}/dataset", json={})
     assert "has left labels without images, and the images that it read are gone" in said
 
 

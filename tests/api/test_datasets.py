@@ -48,15 +48,15 @@ async def test_the_body_is_read_whatever_its_content_type_says(server) -> None:
         ([], "expected a JSON object"),
     ],
 )
-async def test_what_cannot_be_made_is_refused_by_name(server, body, words) -> None:
-    assert words in await server.refused("POST", "/dataset", json=body)
+async def test_what_cannot_be_made_is_rejected_by_name(server, body, words) -> None:
+    assert words in await server.rejected("POST", "/dataset", json=body)
     assert await server.call("GET", "/dataset", 200) == []
 
 
-async def test_a_body_that_is_no_json_is_refused(server) -> None:
-    assert "not JSON" in await server.refused("POST", "/dataset", content=b"{type: 1}")
-    assert "not JSON" in await server.refused("POST", "/dataset", content=b"\xff\xfe{}")
-    assert "type" in await server.refused("POST", "/dataset", content=b"")
+async def test_a_body_that_is_no_json_is_rejected(server) -> None:
+    assert "not JSON" in await server.rejected("POST", "/dataset", content=b"{type: 1}")
+    assert "not JSON" in await server.rejected("POST", "/dataset", content=b"\xff\xfe{}")
+    assert "type" in await server.rejected("POST", "/dataset", content=b"")
 
 
 async def test_put_replaces_and_patch_merges(server) -> None:
@@ -81,7 +81,7 @@ async def test_put_replaces_and_patch_merges(server) -> None:
 )
 async def test_what_is_immutable_is_named(server, method, body, words) -> None:
     dataset_id = await server.dataset()
-    assert words in await server.refused(method, f"/dataset/{dataset_id}", json=body)
+    assert words in await server.rejected(method, f"/dataset/{dataset_id}", json=body)
     await server.call(method, f"/dataset/{dataset_id}", 200, json=MADE)
 
 
@@ -116,7 +116,7 @@ async def test_lists_have_pages_orders_and_filters(server) -> None:
     ],
 )
 async def test_wrong_queries_are_named(server, query, words) -> None:
-    assert words in await server.refused("GET", f"/dataset?{query}")
+    assert words in await server.rejected("GET", f"/dataset?{query}")
 
 
 async def test_what_is_not_there_is_not_found(server) -> None:
@@ -128,7 +128,7 @@ async def test_what_is_not_there_is_not_found(server) -> None:
         for method, below in verbs:
             body = {"actions": ["convert"]} if below == "/job" else {}
             options = {"json": body} if method in ("POST", "PUT", "PATCH") else {}
-            assert which in await server.refused(method, f"/dataset/{which}{below}", 404, **options), (method, below)
+            assert which in await server.rejected(method, f"/dataset/{which}{below}", 404, **options), (method, below)
 
 
 async def test_another_users_dataset_is_not_found(server) -> None:
@@ -147,7 +147,7 @@ async def test_delete_returns_what_was_and_removes_the_files(server, images) -> 
     dataset_id = await server.dataset(name="gone")
     deleted = await server.call("DELETE", f"/dataset/{dataset_id}", 200)
     assert (deleted["id"], deleted["name"]) == (dataset_id, "gone")
-    await server.refused("GET", f"/dataset/{dataset_id}", 404)
+    await server.rejected("GET", f"/dataset/{dataset_id}", 404)
     linked = await server.ready_dataset(folder := images("train"))
     await server.call("DELETE", f"/dataset/{linked}", 200)
     assert (folder / "classes.txt").exists()
@@ -156,7 +156,7 @@ async def test_delete_returns_what_was_and_removes_the_files(server, images) -> 
 async def test_a_dataset_in_use_is_kept(server) -> None:
     dataset_id = await server.dataset(name="digits")
     await server.model(name="digit reader", train_datasets=[dataset_id])
-    words = await server.refused("DELETE", f"/dataset/{dataset_id}")
+    words = await server.rejected("DELETE", f"/dataset/{dataset_id}")
     assert "'digit reader'" in words
     assert "'digits'" in words
 
@@ -193,17 +193,17 @@ async def test_an_archive_is_uploaded_raw(server, images) -> None:
 async def test_a_bad_archive_leaves_the_old_data(server, images) -> None:
     dataset_id = await server.dataset()
     await server.call("POST", f"/dataset/{dataset_id}/upload", 201, files={"file": ("a.tgz", archive(images("train")))})
-    words = await server.refused("POST", f"/dataset/{dataset_id}/upload", files={"file": ("a.tgz", b"no archive")})
+    words = await server.rejected("POST", f"/dataset/{dataset_id}/upload", files={"file": ("a.tgz", b"no archive")})
     assert words
     assert (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["state"] == "ready"
     assert (server.services.root.dataset(dataset_id) / "classes.txt").exists()
     assert list(server.services.root.incoming.iterdir()) == []
 
 
-async def test_a_link_outside_of_the_roots_is_refused(server, tmp_path, images) -> None:
+async def test_a_link_outside_of_the_roots_is_rejected(server, tmp_path, images) -> None:
     dataset_id = await server.dataset()
-    await server.refused("POST", f"/dataset/{dataset_id}/link", json={"path": "/etc"})
-    await server.refused("POST", f"/dataset/{dataset_id}/link", json={"path": str(tmp_path / "nowhere")})
+    await server.rejected("POST", f"/dataset/{dataset_id}/link", json={"path": "/etc"})
+    await server.rejected("POST", f"/dataset/{dataset_id}/link", json={"path": str(tmp_path / "nowhere")})
     summary = await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(images("train"))})
     assert summary["state"] == "linked"
 

@@ -1,4 +1,4 @@
-"""What every request passes: Host, Origin, token; and how HTTP itself refuses."""
+"""What every request passes: Host, Origin, token; and how HTTP itself rejects."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OTHER = "951fb45c-f82d-4e86-b288-af11c19b5959"
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/devices", "/api/v1/networks", "/metrics", "/nowhere", "/"])
-async def test_without_a_token_nothing_is_told(server, path) -> None:
+async def test_without_a_token_nothing_is_reported(server, path) -> None:
     answer = await server.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 401
     assert answer.json()["error_code"] == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_wrong_token_is_refused_and_not_repeated(server) -> None:
+async def test_a_wrong_token_is_rejected_and_not_repeated(server) -> None:
     answer = await server.client.get("/api/v1", headers={"Authorization": "Bearer wrong-secret"})
     assert answer.status_code == 401
     assert "wrong-secret" not in answer.text
@@ -98,7 +98,7 @@ async def test_host_and_origin(server, headers, status) -> None:
     assert answer.status_code == status, answer.text
 
 
-async def test_two_hosts_are_refused_whichever_comes_last(server) -> None:
+async def test_two_hosts_are_rejected_whichever_comes_last(server) -> None:
     for hosts in (("evil.example", "127.0.0.1"), ("127.0.0.1", "evil.example"), ("127.0.0.1", "127.0.0.1")):
         answer = await server.client.get("/api/v1/health", headers=[("Host", host) for host in hosts])
         assert answer.status_code == 403, hosts
@@ -121,7 +121,7 @@ def test_configured_names_and_addresses_are_hosts() -> None:
         ("GET", f"/api/v1/user/{OTHER}", 404, "there is no user"),
     ],
 )
-async def test_http_refusals_have_the_contracts_body(server, method, path, status, words) -> None:
+async def test_http_errors_have_the_contracts_body(server, method, path, status, words) -> None:
     answer = await server.client.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error_code"] == status
@@ -151,23 +151,23 @@ async def test_head_is_get_without_a_body(server) -> None:
     assert (await server.client.head("/api/v1/nowhere")).status_code == 404
 
 
-async def test_options_tells_the_verbs(server) -> None:
+async def test_options_reports_the_verbs(server) -> None:
     answer = await server.client.options(server.base + "/dataset")
     assert answer.status_code == 204
     assert {"GET", "POST"} <= {verb.strip() for verb in answer.headers["Allow"].split(",")}
 
 
-async def test_an_oversized_body_is_refused(server) -> None:
+async def test_an_oversized_body_is_rejected(server) -> None:
     server.services.config.limits.body_bytes = 16 * 1024**2
-    words = await server.refused("POST", "/dataset", 413, content=b" " * (16 * 1024**2 + 1))
+    words = await server.rejected("POST", "/dataset", 413, content=b" " * (16 * 1024**2 + 1))
     assert "limits.body_bytes" in words
 
 
-async def test_a_fault_of_the_server_tells_nothing_of_itself(server, monkeypatch, caplog) -> None:
+async def test_a_fault_of_the_server_reports_nothing_of_itself(server, monkeypatch, caplog) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a secret detail")
 
     monkeypatch.setattr(server.services.datasets, "page", broken)
-    words = await server.refused("GET", "/dataset", 500)
+    words = await server.rejected("GET", "/dataset", 500)
     assert "secret" not in words
     assert "a secret detail" in caplog.text

@@ -1,4 +1,4 @@
-"""A database that another process holds for longer than the daemon waits: told as such, and nothing is half done."""
+"""A database that another process holds for longer than the daemon waits: reported as such, nothing half done."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.holding import database_held
 
 @asynccontextmanager
 async def held(server: Server) -> AsyncIterator[None]:
-    """Somebody with a transaction of their own that does not end."""
+    """A second connection with a transaction that does not end."""
     server.services.store._database.connection.execute("PRAGMA busy_timeout=20")
     async with database_held(server.services.root.database):
         yield
 
 
-async def test_a_change_is_refused_with_what_to_do_and_reads_go_on(server: Server, images) -> None:
+async def test_a_change_is_rejected_with_what_to_do_and_reads_continue(server: Server, images) -> None:
     data = await server.ready_dataset(images("train"))
     model = await server.model(train_datasets=[data])
     async with held(server):

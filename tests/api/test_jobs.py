@@ -1,4 +1,4 @@
-"""Jobs over HTTP, with a tool that really runs: posting, its refusals, cancelling, changing, deleting, files."""
+"""Jobs over HTTP, with a tool that really runs: posting, its errors, cancelling, changing, deleting, files."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_a_log_with_progress_bars_is_shown_plainly_and_kept_raw(server, mo
     assert (await server.client.get(base)).content.endswith(raw)
 
 
-async def test_the_detail_of_a_running_job_tells_what_it_uses(server, model) -> None:
+async def test_the_detail_of_a_running_job_reports_what_it_uses(server, model) -> None:
     (train,) = await post(server, model, "train")
     await reached(server, train, State.RUNNING)
     process = (await server.call("GET", f"/job/{train}", 200))["process"]
@@ -150,7 +150,7 @@ async def test_before_anything_exists_there_is_nothing_to_read(server, model) ->
     running, waiting = await post(server, model, "train", "evaluate")
     await reached(server, running, State.RUNNING)
     for below in ("/log", "/download"):
-        words = await server.refused("GET", f"/model/{model}/job/{waiting}{below}", 404)
+        words = await server.rejected("GET", f"/model/{model}/job/{waiting}{below}", 404)
         assert "waiting" in words
     assert await server.call("GET", f"/job/{waiting}/files", 200) == []
     server.word("fail")
@@ -169,9 +169,9 @@ async def test_cancel_is_asynchronous_and_ends_in_words(server, model) -> None:
     assert job["status"] == "Error"
     assert job["result"]["detailed_status"]["message"] == "Cancelled by user"
     assert (await reached(server, evaluate, State.CANCELLED))["reason"].startswith("Cancelled because its parent train")
-    words = await server.refused("POST", f"/model/{model}/job/{train}/cancel", 404)
+    words = await server.rejected("POST", f"/model/{model}/job/{train}/cancel", 404)
     assert "cannot be cancelled: it is Error already (Cancelled by user)" in words
-    assert "cannot be the parent: it is cancelled" in await server.refused(
+    assert "cannot be the parent: it is cancelled" in await server.rejected(
         "POST", f"/model/{model}/job", json={"job": train, "actions": ["evaluate"]}
     )
 
@@ -179,11 +179,11 @@ async def test_cancel_is_asynchronous_and_ends_in_words(server, model) -> None:
 async def test_a_training_is_paused_and_resumed_under_its_id(server, model) -> None:
     (train,) = await post(server, model, "train")
     await reached(server, train, State.RUNNING)
-    assert "it is running" in await server.refused("POST", f"/model/{model}/job/{train}/resume")
-    assert "is Running" in await server.refused("DELETE", f"/model/{model}/job/{train}")
+    assert "it is running" in await server.rejected("POST", f"/model/{model}/job/{train}/resume")
+    assert "is Running" in await server.rejected("DELETE", f"/model/{model}/job/{train}")
     await server.call("POST", f"/model/{model}/job/{train}", 200, content=b"")
     assert (await reached(server, train, State.PAUSED))["status"] == "Pending"
-    assert "cancel it first" in await server.refused("DELETE", f"/model/{model}/job/{train}")
+    assert "cancel it first" in await server.rejected("DELETE", f"/model/{model}/job/{train}")
     await server.call("POST", f"/model/{model}/job/{train}/resume", 200)
     server.word("go")
     assert (await reached(server, train, State.DONE, State.FAILED))["attempt"] == 2
@@ -191,9 +191,9 @@ async def test_a_training_is_paused_and_resumed_under_its_id(server, model) -> N
 
 async def test_only_trainings_are_paused_and_resumed(server, model) -> None:
     train, evaluate = await post(server, model, "train", "evaluate")
-    assert "cannot be paused" in await server.refused("POST", f"/job/{evaluate}/pause")
+    assert "cannot be paused" in await server.rejected("POST", f"/job/{evaluate}/pause")
     await server.call("POST", f"/job/{evaluate}/cancel", 200)
-    words = await server.refused("POST", f"/model/{model}/job/{evaluate}/resume")
+    words = await server.rejected("POST", f"/model/{model}/job/{evaluate}/resume")
     assert words.startswith("Action not train")
     await server.call("POST", f"/job/{train}/cancel", 200)
 
@@ -206,7 +206,7 @@ async def test_a_job_is_deleted_with_its_files(server, model) -> None:
     assert folder.exists()
     await server.call("DELETE", f"/model/{model}/job/{train}", 200)
     assert not folder.exists()
-    await server.refused("GET", f"/model/{model}/job/{train}", 404)
+    await server.rejected("GET", f"/model/{model}/job/{train}", 404)
 
 
 async def test_a_model_is_deleted_with_its_running_jobs(server, model) -> None:
@@ -227,10 +227,10 @@ async def test_a_job_that_waits_is_changed(server, model) -> None:
     spec = (await server.call("GET", path, 200))["spec"] | {"gpus": 1}
     await server.call("PATCH", path, 200, json={"spec": spec})
     assert (await server.call("GET", path, 200))["spec"] == spec
-    assert "Invalid specs" in await server.refused("PATCH", path, json={"spec": {"dataset": 5}})
-    assert "'state' cannot be set" in await server.refused("PATCH", path, json={"state": "done"})
+    assert "Invalid specs" in await server.rejected("PATCH", path, json={"spec": {"dataset": 5}})
+    assert "'state' cannot be set" in await server.rejected("PATCH", path, json={"state": "done"})
     await reached(server, running, State.RUNNING)
-    assert "has not started" in await server.refused("PATCH", f"/job/{running}", json={"priority": 1})
+    assert "has not started" in await server.rejected("PATCH", f"/job/{running}", json={"priority": 1})
     await server.call("POST", f"/job/{running}/cancel", 200)
     await reached(server, running, State.CANCELLED)
 
@@ -251,8 +251,8 @@ async def test_all_jobs_are_filtered(server, model) -> None:
     assert await found("action=train") == [train]
     assert await found("network=dino") == []
     assert await found(f"text={train[:8]}") == [train]
-    assert "status=Ended" in await server.refused("GET", "/job?status=Ended")
-    assert "sort=name-ascending" in await server.refused("GET", "/job?sort=name-ascending")
+    assert "status=Ended" in await server.rejected("GET", "/job?status=Ended")
+    assert "sort=name-ascending" in await server.rejected("GET", "/job?sort=name-ascending")
     assert (await server.call("GET", "/job/counts?action=train", 200))["running"] == 1
     assert "taod_jobs" in (await server.client.get("/metrics")).text
     device = (await server.client.get("/api/v1/devices")).json()[0]
@@ -276,7 +276,7 @@ async def test_all_jobs_are_filtered(server, model) -> None:
     ],
 )
 async def test_all_or_nothing(server, model, body, words) -> None:
-    assert words in await server.refused("POST", f"/model/{model}/job", json=body)
+    assert words in await server.rejected("POST", f"/model/{model}/job", json=body)
     assert await server.call("GET", f"/model/{model}/job", 200) == []
 
 
@@ -289,19 +289,19 @@ async def test_all_or_nothing(server, model, body, words) -> None:
 )
 async def test_data_that_is_certainly_missing_is_named(server, arch, actions, words) -> None:
     model_id = await server.model(arch)
-    assert words in await server.refused("POST", f"/model/{model_id}/job", json={"actions": actions})
+    assert words in await server.rejected("POST", f"/model/{model_id}/job", json={"actions": actions})
 
 
-async def test_what_no_runner_can_do_is_refused_with_the_remedy(server) -> None:
+async def test_what_no_runner_can_do_is_rejected_with_the_remedy(server) -> None:
     data = await server.dataset("semantic_segmentation", "unet")
     model_id = await server.model("segformer", train_datasets=[data])
-    words = await server.refused("POST", f"/model/{model_id}/job", json={"actions": ["train"]})
+    words = await server.rejected("POST", f"/model/{model_id}/job", json={"actions": ["train"]})
     assert words.startswith("no runner can do segformer train here")
 
 
-async def test_more_gpus_than_there_are_are_refused(server, model) -> None:
+async def test_more_gpus_than_there_are_are_rejected(server, model) -> None:
     await server.call("POST", f"/model/{model}/specs/train", 201, json={"train": {"num_gpus": 2}})
-    words = await server.refused("POST", f"/model/{model}/job", json={"actions": ["train"]})
+    words = await server.rejected("POST", f"/model/{model}/job", json={"actions": ["train"]})
     assert "train.num_gpus = 2: this machine has no GPU" in words
 
 
@@ -309,7 +309,7 @@ async def test_weights_that_are_not_there_are_named(server, model, tmp_path) -> 
     server.services.ptms.seed([("nvidia/tao/x:y", "classification_pyt")])
     entry = next(m for m in await server.call("GET", "/ptm", 200) if m["ngc_path"] == "nvidia/tao/x:y")
     await server.call("PATCH", f"/model/{model}", 200, json={"ptm": [entry["id"]]})
-    words = await server.refused("POST", f"/model/{model}/job", json={"actions": ["train"]})
+    words = await server.rejected("POST", f"/model/{model}/job", json={"actions": ["train"]})
     assert "'nvidia/tao/x:y' has no weights on this machine; register them by POST …/ptm" in words
 
 
@@ -332,9 +332,9 @@ async def waits_for(server, job_id: str, words: str) -> dict:
         async def wait() -> dict:
             async for event in events:
                 if event.type is EventType.JOB:
-                    told = msgspec.json.decode(event.data)
-                    if told["id"] == job_id and words in told["reason"]:
-                        return told
+                    reported = msgspec.json.decode(event.data)
+                    if reported["id"] == job_id and words in reported["reason"]:
+                        return reported
             raise AssertionError
 
         return view if words in view["reason"] else await asyncio.wait_for(wait(), 20)
@@ -344,7 +344,7 @@ async def test_data_that_is_being_read_is_not_replaced(server, model, images) ->
     (train,) = await post(server, model, "train")
     await reached(server, train, State.RUNNING)
     data = (await server.call("GET", f"/model/{model}", 200))["train_datasets"][0]
-    words = await server.refused("POST", f"/dataset/{data}/link", 409, json={"path": str(images("other"))})
+    words = await server.rejected("POST", f"/dataset/{data}/link", 409, json={"path": str(images("other"))})
     assert "is reading dataset 'train images'" in words
     await server.call("POST", f"/job/{train}/cancel", 200)
     await reached(server, train, State.CANCELLED)
@@ -359,17 +359,17 @@ async def test_jobs_that_are_not_there(server) -> None:
     anywhere = [("GET", ""), ("DELETE", ""), ("PATCH", ""), ("POST", "/cancel"), ("POST", "/pause"), ("GET", "/log")]
     for which in ("not-a-uuid", str(uuid.uuid4())):
         for method, below in owned:
-            words = await server.refused(method, f"/model/{model_id}/job/{which}{below}", 404)
+            words = await server.rejected(method, f"/model/{model_id}/job/{which}{below}", 404)
             assert which in words, (method, below)
         for method, below in anywhere:
-            assert which in await server.refused(method, f"/job/{which}{below}", 404), (method, below)
+            assert which in await server.rejected(method, f"/job/{which}{below}", 404), (method, below)
 
 
 async def test_a_job_of_another_model_is_not_found(server, model) -> None:
     (train,) = await post(server, model, "train")
     other = await server.model()
-    await server.refused("GET", f"/model/{other}/job/{train}", 404)
-    assert "has no such job" in await server.refused(
+    await server.rejected("GET", f"/model/{other}/job/{train}", 404)
+    assert "has no such job" in await server.rejected(
         "POST", f"/model/{other}/job", json={"job": train, "actions": ["export"]}
     )
     await server.call("POST", f"/job/{train}/cancel", 200)
@@ -392,7 +392,7 @@ async def test_a_dataset_has_jobs_of_its_own(server, tmp_path) -> None:
     shown = (await server.client.get(f"{server.base}/job/{convert}/files/command.json")).json()
     assert shown["argv"][:2] == ["detectnet_v2", "dataset_convert"]
     assert (await server.client.get(f"{server.base}/dataset/{data}/job/{convert}/download")).status_code == 200
-    words = await server.refused("POST", f"/dataset/{data}/job", json={"actions": ["train"]})
+    words = await server.rejected("POST", f"/dataset/{data}/job", json={"actions": ["train"]})
     assert "object_detection has no action 'train'" in words
     await server.call("DELETE", f"/dataset/{data}/job/{convert}", 200)
     await server.call("DELETE", f"/dataset/{data}", 200)

@@ -18,7 +18,7 @@ from taod.types.warning_text import text
 
 @pytest.fixture
 def config(config):
-    config.storage.link_check_s = 1e-9  # looked at whenever it is asked about
+    config.storage.link_check_s = 1e-9  # checked at every read
     return config
 
 
@@ -67,12 +67,12 @@ async def test_a_linked_folder_that_changes_is_warned_about_until_it_is_linked_a
     (folder / "images_train" / "cat" / "2.png").rename(folder / "images_train" / "cat" / "3.png")
     (words,) = await changed(server, dataset_id)
     assert "its 4 files have the same sizes and other names or times" in words
-    folder.rename(folder.with_name("elsewhere"))
+    folder.rename(folder.with_name("moved"))
     (words,) = await changed(server, dataset_id)
     assert "cannot be read any more" in words
 
 
-async def test_a_folder_is_looked_at_once_in_a_while_only(server, images, monkeypatch) -> None:
+async def test_a_folder_is_checked_only_once_per_interval(server, images, monkeypatch) -> None:
     dataset_id, folder = await linked(server, images)
     server.services.lineage._check_s = 3600.0
     assert await changed(server, dataset_id) == []
@@ -172,7 +172,7 @@ async def test_data_that_a_run_reads_stays_whatever_its_model_says_now(server, i
         ("POST", "/link", {"json": {"path": str(folder)}}),
         ("PUT", "/upload", {"content": b"x", "headers": {"Content-Type": "application/octet-stream"}}),
     ):
-        words = await server.refused(method, f"/dataset/{dataset_id}{below}", 409, **more)
+        words = await server.rejected(method, f"/dataset/{dataset_id}{below}", 409, **more)
         assert f"job {job_id[:8]} (train) is reading dataset 'cats'" in words
     server.word("done")
     await until(server, job_id, State.DONE)

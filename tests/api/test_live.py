@@ -61,7 +61,7 @@ async def model(live, images) -> str:
     return (await live.client.post(f"{live.base}/model", json=body)).json()["id"]
 
 
-async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, images) -> None:
+async def test_a_run_is_seen_by_its_events_and_its_log_while_it_continues(live, images) -> None:
     model_id = await model(live, images)
     async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events") as source:
         assert source.response.headers["Content-Type"].startswith("text/event-stream")
@@ -89,9 +89,9 @@ async def test_a_run_is_seen_by_its_events_and_its_log_while_it_goes_on(live, im
     assert [state for state in dict.fromkeys(states) if state in ("leased", "running", "done")] == [
         "leased", "running", "done",
     ]  # fmt: skip
-    told = [json.loads(event.data) for event in events if event.event == "status"]
-    assert [line["status"] for line in told] == ["STARTED", "RUNNING", "SUCCESS"]
-    assert told[1]["kpi"] == {"loss": 0.5}
+    reported = [json.loads(event.data) for event in events if event.event == "status"]
+    assert [line["status"] for line in reported] == ["STARTED", "RUNNING", "SUCCESS"]
+    assert reported[1]["kpi"] == {"loss": 0.5}
     assert len({event.id for event in events}) == len(events)
 
     headers = {"Last-Event-ID": events[-2].id}
@@ -123,7 +123,7 @@ async def test_head_of_everything_is_an_answer_without_a_body_and_nothing_in_the
     assert "failed after" not in caplog.text
 
 
-async def test_a_client_that_does_not_read_is_sent_a_reset_and_hurts_nobody(live) -> None:
+async def test_a_client_that_does_not_read_is_sent_a_reset_and_others_are_served(live) -> None:
     change, number = ResourceChange("x", "updated", "y" * 4096), 6_000
     headers = {"Authorization": live.client.headers["Authorization"]}
     head = f"GET {live.base}/events HTTP/1.1\r\nHost: {live.client.base_url.netloc.decode()}\r\n"
@@ -195,7 +195,7 @@ async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
     await asyncio.wait_for(stopped.wait(), 20)
 
 
-async def test_readers_that_do_not_read_keep_nobody_from_the_files(live, images) -> None:
+async def test_readers_that_do_not_read_do_not_block_other_readers(live, images) -> None:
     model_id = await model(live, images)
     os.write(live.gate, b"go\n")
     body = {"actions": ["train"]}

@@ -50,9 +50,9 @@ WRONG = [
 ]
 
 
-async def test_what_cannot_be_made_is_refused_by_name(server) -> None:
+async def test_what_cannot_be_made_is_rejected_by_name(server) -> None:
     for body, words in WRONG:
-        assert words in await server.refused("POST", "/model", json=body)
+        assert words in await server.rejected("POST", "/model", json=body)
     assert await server.call("GET", "/model?read_only=false", 200) == []
 
 
@@ -64,7 +64,7 @@ async def test_data_services_take_sets_for_detection_and_segmentation(server) ->
         await server.model("augmentation", inference_dataset=dataset_id)
     digits = await server.dataset(name="digits")
     body = {"network_arch": "augmentation", "inference_dataset": digits}
-    assert await server.refused("POST", "/model", json=body) == (
+    assert await server.rejected("POST", "/model", json=body) == (
         "Provided inference_dataset cannot be added: dataset 'digits' is of type 'image_classification', augmentation "
         "needs 'object_detection' or 'instance_segmentation' or 'semantic_segmentation'"
     )
@@ -75,10 +75,10 @@ async def test_datasets_must_fit_the_network(server) -> None:
     raw = await server.dataset("image_classification", "raw", name="unlabelled")
     model_id = await server.model()
     path = f"/model/{model_id}"
-    assert "'boxes' is of type 'object_detection'" in await server.refused(
+    assert "'boxes' is of type 'object_detection'" in await server.rejected(
         "PATCH", path, json={"train_datasets": [boxes]}
     )
-    words = await server.refused("PATCH", path, json={"eval_dataset": raw})
+    words = await server.rejected("PATCH", path, json={"eval_dataset": raw})
     assert words == (
         "Provided eval_dataset cannot be added: dataset 'unlabelled' has format 'raw', classification_pyt needs "
         "classification_pyt here"
@@ -99,7 +99,7 @@ async def test_automl_fields_are_stored_as_published_clients_send_them(server) -
     assert stored["automl_add_hyperparameters"] == f'["{LR}"]'
     assert stored["automl_remove_hyperparameters"] == f'["{WEIGHT_DECAY}"]'
     assert stored["metric"] == "loss"
-    words = await server.refused("PATCH", f"/model/{model_id}", json={"automl_add_hyperparameters": "['train.seed']"})
+    words = await server.rejected("PATCH", f"/model/{model_id}", json={"automl_add_hyperparameters": "['train.seed']"})
     assert words.startswith("automl_add_hyperparameters: 'train.seed' is no parameter of classification_pyt's train")
 
 
@@ -108,20 +108,20 @@ async def test_put_replaces_patch_merges_and_the_network_stays(server) -> None:
     assert (await server.call("PATCH", f"/model/{model_id}", 200, json={"name": "n"}))["description"] == "d"
     assert (await server.call("PUT", f"/model/{model_id}", 200, json=ARCH | {"version": "2"}))["name"] == "My Model"
     for method in ("PUT", "PATCH"):
-        words = await server.refused(method, f"/model/{model_id}", json={"network_arch": "dino"})
+        words = await server.rejected(method, f"/model/{model_id}", json={"network_arch": "dino"})
         assert "network_arch cannot be changed: it is 'classification_pyt', 'dino' was given" in words
 
 
 async def test_read_only_and_public_models_are_kept(server) -> None:
     model_id = await server.model(read_only=True)
     path = f"/model/{model_id}"
-    assert "read_only" in await server.refused("DELETE", path)
-    assert "read-only" in await server.refused("PATCH", path, json={"name": "x"})
+    assert "read_only" in await server.rejected("DELETE", path)
+    assert "read-only" in await server.rejected("PATCH", path, json={"name": "x"})
     await server.call("PATCH", path, 200, json={"read_only": False, "public": True})
-    assert "public" in await server.refused("DELETE", path)
+    assert "public" in await server.rejected("DELETE", path)
     await server.call("PATCH", path, 200, json={"public": False})
     assert (await server.call("DELETE", path, 200))["id"] == model_id
-    await server.refused("GET", path, 404)
+    await server.rejected("GET", path, 404)
 
 
 async def test_a_public_model_is_read_without_its_key_and_not_written(server) -> None:
@@ -146,8 +146,8 @@ async def test_models_are_filtered_by_network(server) -> None:
     assert [m["network_arch"] for m in await server.call("GET", "/model?read_only=false", 200)] == [
         "classification_pyt"
     ]
-    assert "arch=resnet" in await server.refused("GET", "/model?arch=resnet")
-    assert "read_only=maybe" in await server.refused("GET", "/model?read_only=maybe")
+    assert "arch=resnet" in await server.rejected("GET", "/model?arch=resnet")
+    assert "read_only=maybe" in await server.rejected("GET", "/model?read_only=maybe")
 
 
 async def test_pretrained_models_are_entries_with_or_without_weights(server, tmp_path) -> None:
@@ -159,16 +159,16 @@ async def test_pretrained_models_are_entries_with_or_without_weights(server, tmp
     assert listed[0]["id"] == own
     entry = next(m for m in listed if m["ngc_path"] == ngc and m["network_arch"] == "classification_pyt")
     assert (entry["public"], entry["read_only"], entry["actions"], "encryption_key" in entry) == (True, True, [], False)
-    assert "read-only" in await server.refused("PATCH", f"/model/{entry['id']}", json={"name": "x"})
-    assert "read-only" in await server.refused("DELETE", f"/model/{entry['id']}")
+    assert "read-only" in await server.rejected("PATCH", f"/model/{entry['id']}", json={"name": "x"})
+    assert "read-only" in await server.rejected("DELETE", f"/model/{entry['id']}")
     other = next(m for m in listed if m["ngc_path"] == ngc and m["network_arch"] == "dino")
-    assert "is for dino" in await server.refused("PATCH", f"/model/{own}", json={"ptm": [other["id"]]})
-    assert "is no pretrained model" in await server.refused("PATCH", f"/model/{own}", json={"ptm": [own]})
+    assert "is for dino" in await server.rejected("PATCH", f"/model/{own}", json={"ptm": [other["id"]]})
+    assert "is no pretrained model" in await server.rejected("PATCH", f"/model/{own}", json={"ptm": [own]})
     await server.call("PATCH", f"/model/{own}", 200, json={"ptm": [entry["id"]]})
 
     weights = tmp_path / "resnet.pth"
     body = {"path": str(weights), "network_arch": "classification_pyt", "ngc_path": ngc}
-    assert "no such file" in await server.refused("POST", "/ptm", json=body)
+    assert "no such file" in await server.rejected("POST", "/ptm", json=body)
     weights.write_bytes(b"w")
     assert (await server.call("POST", "/ptm", 201, json=body)) == {
         "id": entry["id"],
@@ -180,13 +180,13 @@ async def test_pretrained_models_are_entries_with_or_without_weights(server, tmp
     new = await server.call("POST", "/ptm", 201, json={"path": str(weights), "network_arch": "dino"})
     assert new["ngc_path"] == "local/dino:resnet.pth"
     assert {ngc, new["ngc_path"]} <= {m["ngc_path"] for m in await server.call("GET", "/ptm?arch=dino", 200)}
-    assert "link_roots" in await server.refused("POST", "/ptm", json={"path": "/etc", "network_arch": "dino"})
+    assert "link_roots" in await server.rejected("POST", "/ptm", json={"path": "/etc", "network_arch": "dino"})
 
 
 async def test_specs_are_saved_merged_and_validated(server) -> None:
     path = f"/model/{await server.model()}/specs/train"
-    assert "no spec was saved" in await server.refused("GET", path, 404)
-    assert "no spec was saved" in await server.refused("PUT", path, 404, json={})
+    assert "no spec was saved" in await server.rejected("GET", path, 404)
+    assert "no spec was saved" in await server.rejected("PUT", path, 404, json={})
     schema = await server.call("GET", path + "/schema", 200)
     assert schema["default"]
     assert "automl_default_parameters" in schema
@@ -195,12 +195,12 @@ async def test_specs_are_saved_merged_and_validated(server) -> None:
     assert changed["train"]["train_config"]["runner"]["max_epochs"] == 7
     assert changed["model"] == schema["default"]["model"]
     assert await server.call("GET", path, 200) == changed
-    words = await server.refused("PUT", path, json=epochs("x") | {"gpus": -1.5})
+    words = await server.rejected("PUT", path, json=epochs("x") | {"gpus": -1.5})
     assert words.startswith("Invalid specs: ")
     assert "$.train.train_config.runner.max_epochs" in words
     assert "$.gpus" in words
     assert await server.call("GET", path, 200) == changed
-    assert "JSON object" in await server.refused("POST", path, json=[])
+    assert "JSON object" in await server.rejected("POST", path, json=[])
 
 
 async def test_unknown_parameters_are_kept_with_a_warning(server) -> None:
@@ -210,18 +210,18 @@ async def test_unknown_parameters_are_kept_with_a_warning(server) -> None:
     assert answer.json() == {"trian": {"x": 1}}
     assert "trian" in answer.headers["X-Taod-Warnings"]
     server.services.config.specs.strict = True
-    refused = await server.client.post(path, json={"trian": {"x": 1}})
-    assert (refused.status_code, "trian" in refused.json()["error_desc"]) == (400, True)
+    rejected = await server.client.post(path, json={"trian": {"x": 1}})
+    assert (rejected.status_code, "trian" in rejected.json()["error_desc"]) == (400, True)
 
 
 async def test_actions_that_are_not_there_have_no_specs(server) -> None:
     model_id = await server.model()
     dataset_id = await server.dataset("object_detection", "kitti")
-    assert "has no action 'prune'" in await server.refused("GET", f"/model/{model_id}/specs/prune/schema", 404)
+    assert "has no action 'prune'" in await server.rejected("GET", f"/model/{model_id}/specs/prune/schema", 404)
     assert (await server.call("GET", f"/dataset/{dataset_id}/specs/convert/schema", 200))["default"]
 
 
-def test_warnings_are_told_in_what_a_header_can_hold() -> None:
+def test_warnings_are_reported_in_what_a_header_can_hold() -> None:
     assert in_header(["$.a: unknown", "$.naïve\r\nX: \x00"]) == "$.a: unknown; $.na\\xefve\\r\\nX: \\x00"
     for long in ("a" * 9000, "\U0001f600" * 3000):
         assert len(in_header([long])) <= 4096

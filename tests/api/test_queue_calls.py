@@ -114,35 +114,35 @@ async def test_queued_jobs_are_listed_in_order_and_moved(server, queued) -> None
     assert detail["job"]["position"] == 2
     views = {view["id"]: view["position"] for view in await server.call("GET", "/job", 200)}
     assert views == {queued[0]: None, c: 1, a: 2, b: 3}
-    told = [entry["reason"] for entry in (await server.call("GET", f"/job/{c}", 200))["history"]]
-    assert told[-5:] == [
+    reported = [entry["reason"] for entry in (await server.call("GET", f"/job/{c}", 200))["history"]]
+    assert reported[-5:] == [
         "changed by the user: moved to the front",
         "changed by the user: moved to the back",
         f"changed by the user: moved before train {b[:8]}",
         f"changed by the user: moved after train {b[:8]}",
         "changed by the user: priority 0 → 1",
     ]
-    assert "send priority = 0 with it" in await server.refused("PATCH", f"/job/{c}", json={"before": a})
+    assert "send priority = 0 with it" in await server.rejected("PATCH", f"/job/{c}", json={"before": a})
     await server.call("PATCH", f"/job/{c}", 200, json={"before": b, "priority": 0})
     assert await order(server) == [a, c, b]
     for value, words in ((c, "is the job itself"), (queued[0], "name one that is queued"), ("x", "no such job")):
-        assert words in await server.refused("PATCH", f"/job/{c}", json={"after": value})
+        assert words in await server.rejected("PATCH", f"/job/{c}", json={"after": value})
     for each in queued:
         await server.call("POST", f"/job/{each}/cancel", 200)
     await until(server, lambda: all(job(server, each).state.ended for each in queued))
 
 
-async def test_a_refused_change_changes_nothing(server, queued) -> None:
+async def test_a_rejected_change_changes_nothing(server, queued) -> None:
     before = job(server, queued[1])
     history = server.services.store.jobs.history(queued[1])
-    await server.refused("PATCH", f"/job/{queued[1]}", json={"priority": 7, "held": True, "position": "front"})
+    await server.rejected("PATCH", f"/job/{queued[1]}", json={"priority": 7, "held": True, "position": "front"})
     assert job(server, queued[1]) == before
     assert server.services.store.jobs.history(queued[1]) == history
     server.word("go")
     await until(server, lambda: job(server, queued[0]).state.ended)
 
 
-async def test_a_held_parent_is_named_so_and_its_release_lets_both_go_on(server, model) -> None:
+async def test_a_held_parent_is_named_so_and_its_release_lets_both_continue(server, model) -> None:
     await server.client.patch("/api/v1/queue", json={"paused": True})
     train, evaluate = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train", "evaluate"]}])
     await until(server, lambda: job(server, train).state is State.QUEUED)
@@ -172,7 +172,7 @@ async def test_another_users_job_is_not_named_in_reasons(server, queued, images)
         await until(
             server, lambda: job(server, his).reason_text == "waits for a device: 1 of 1 leased by another user's job"
         )
-        # Users take turns: he has none running, so he comes before those who were there first, and they are told.
+        # Users take turns: he has none running, so he comes before those who were there first, and they are reported.
         assert [view["position"] for view in (await client.get(f"{base}/queue")).json()] == [1]
     holder = f"1 of 1 leased by job {queued[0][:8]} (train)"
     words = f"waits for a device: {holder}; users take turns, and its user has 1 running"
@@ -219,18 +219,18 @@ class TestLimits:
         config.devices.cpu_slots = 2
         return config
 
-    async def test_limits_are_kept_and_told(self, server, model) -> None:
+    async def test_limits_are_kept_and_reported(self, server, model) -> None:
         runs = [{"actions": ["train"]}]
         first, second = await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)
         await until(server, lambda: job(server, first).state is State.RUNNING)
         words = "waits: 1 job runs for its user, the most that scheduler.max_running_per_user allows"
         await until(server, lambda: job(server, second).reason_text == words)
-        said = await server.refused("POST", f"/model/{model}/job", json=runs * 3)
+        said = await server.rejected("POST", f"/model/{model}/job", json=runs * 3)
         assert "3 more would make 4 jobs of yours" in said and "scheduler.max_queued_per_user = 3" in said
         _third, fourth = await server.call("POST", f"/model/{model}/job", 201, json=runs * 2)
         await server.call("POST", f"/job/{fourth}/cancel", 200)
         (fifth,) = await server.call("POST", f"/model/{model}/job", 201, json=runs)
-        said = await server.refused("POST", f"/job/{fourth}/resume")
+        said = await server.rejected("POST", f"/job/{fourth}/resume")
         assert "3 jobs of yours have not started" in said and "scheduler.max_queued_per_user" in said
         await server.call("POST", f"/job/{fifth}/cancel", 200)
         await server.call("POST", f"/job/{fourth}/resume", 200)
@@ -241,23 +241,23 @@ class TestLimits:
 
 
 class TestData:
-    """Jobs that wait for their data go on when it is there, however it came to be."""
+    """Jobs that wait for their data continue when it is there, however it came to be."""
 
     @pytest.fixture
     def config(self, config):
         config.devices.cpu_slots = 2
         return config
 
-    async def test_an_upload_that_fails_lets_those_go_on_who_can_with_the_data_that_stayed(
+    async def test_an_upload_that_fails_lets_those_continue_who_can_with_the_data_that_stayed(
         self, server, images
     ) -> None:
         data = await server.ready_dataset(images("train"), name="images")
         model = await server.model(train_datasets=[data])
-        go_on = asyncio.Event()
+        resume = asyncio.Event()
 
         async def broken() -> AsyncIterator[bytes]:
             yield b"no "
-            await go_on.wait()
+            await resume.wait()
             yield b"archive"
 
         path = f"{server.base}/dataset/{data}/upload"
@@ -268,17 +268,17 @@ class TestData:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
         await until(server, lambda: "is still being uploaded" in job(server, train).reason_text)
-        go_on.set()
+        resume.set()
         assert (await asyncio.wait_for(upload, 20)).status_code == 400
         await until(server, lambda: job(server, train).state is State.RUNNING)
         server.word("go")
         await until(server, lambda: job(server, train).state is State.DONE)
 
-    async def test_a_model_that_is_given_other_data_lets_its_jobs_go_on(self, server, images) -> None:
+    async def test_a_model_that_is_given_other_data_lets_its_jobs_continue(self, server, images) -> None:
         ready = await server.ready_dataset(images("train"))
         model = await server.model(train_datasets=[await server.dataset(name="empty")])
         async with server.services.bus.subscribe(None) as events:
-            # The first reading of the devices looks at the queue too: it must be over.
+            # The first reading of the devices starts a scheduling pass too: it must be over.
             while (await asyncio.wait_for(anext(events), 20)).type is not EventType.DEVICES:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])

@@ -32,7 +32,7 @@ def test_one_range_or_the_whole(header, range_) -> None:
 
 
 @pytest.mark.parametrize("first", ["100", "9" * 5000], ids=["near", "far"])
-def test_a_range_after_the_end_tells_the_size(first) -> None:
-    with pytest.raises(Unsatisfiable) as refused:
+def test_a_range_after_the_end_reports_the_size(first) -> None:
+    with pytest.raises(Unsatisfiable) as rejected:
         parse(f"bytes={first}-", 100)
-    assert refused.value.headers["Content-Range"] == "bytes */100"
+    assert rejected.value.headers["Content-Range"] == "bytes */100"

@@ -68,19 +68,19 @@ async def test_a_failure_is_one_entry_with_its_id_and_traceback(server, monkeypa
     assert "Traceback" in caplog.text
 
 
-async def test_a_refusal_leaves_nothing_in_the_log(server, caplog) -> None:
-    await server.refused("GET", "/dataset?size=x")
+async def test_a_error_leaves_nothing_in_the_log(server, caplog) -> None:
+    await server.rejected("GET", "/dataset?size=x")
     assert caplog.text == ""
 
 
-async def test_a_full_disk_is_told_as_such(server, monkeypatch, caplog) -> None:
+async def test_a_full_disk_is_reported_as_such(server, monkeypatch, caplog) -> None:
     def full(*_: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
     monkeypatch.setattr(server.services.datasets, "create", full)
-    words = await server.refused("POST", "/dataset", 507, json={"type": "bpnet", "format": "default"})
+    words = await server.rejected("POST", "/dataset", 507, json={"type": "bpnet", "format": "default"})
     assert "free some space" in words
     assert "failed with 507" in caplog.text
 
@@ -94,14 +94,14 @@ async def test_the_key_of_a_login_is_never_logged(server, monkeypatch, caplog) -
     assert "hunter2" not in caplog.text
 
 
-async def test_what_litestar_itself_cannot_do_tells_nothing(server, monkeypatch, caplog) -> None:
+async def test_what_litestar_itself_cannot_do_reports_nothing(server, monkeypatch, caplog) -> None:
     from litestar.exceptions import InternalServerException
 
     def detailed(*_: object, **__: object) -> None:
         raise InternalServerException("File /usr/lib/python3/secret.py, line 3")
 
     monkeypatch.setattr(server.services.datasets, "page", detailed)
-    assert "secret.py" not in await server.refused("GET", "/dataset", 500)
+    assert "secret.py" not in await server.rejected("GET", "/dataset", 500)
     assert "secret.py" in caplog.text
 
 
@@ -114,7 +114,7 @@ async def test_what_fails_outside_of_every_handler_is_answered_too(server, monke
     assert f"request {answer.headers[ID]}: GET - failed with 500" in caplog.text
 
 
-async def test_an_answer_that_breaks_off_is_one_entry_and_stays_broken(caplog) -> None:
+async def test_an_interrupted_response_is_one_entry_and_stays_broken(caplog) -> None:
     async def torn(scope, receive, send) -> None:
         scope["path_template"] = "/api/v1/log"
         await send({"type": "http.response.start", "status": 200, "headers": []})

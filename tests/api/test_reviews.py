@@ -1,4 +1,4 @@
-"""Checks and samples of datasets over HTTP: begun by themselves, told while they run, cancelled, begun anew."""
+"""Checks and samples of datasets over HTTP: started automatically, reported while they run, cancelled, restarted."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def boxes(folder: Path, *, far: bool = False) -> Path:
 
 
 async def checked(server: Server, dataset_id: str, events: AsyncIterator[Any]) -> dict[str, Any]:
-    """The report, once the daemon has told that the check is over."""
+    """The report, once the daemon has reported that the check is over."""
 
     async def over() -> None:
         async for event in events:
             if event.type is EventType.DATASET:
-                told = msgspec.json.decode(event.data, type=ResourceChange)
-                if (told.id, told.change) == (dataset_id, "checked"):
+                reported = msgspec.json.decode(event.data, type=ResourceChange)
+                if (reported.id, reported.change) == (dataset_id, "checked"):
                     return
 
     await asyncio.wait_for(over(), 30)
     return await server.call("GET", f"/dataset/{dataset_id}/report", 200)
 
 
-async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_told(server: Server, tmp_path: Path) -> None:
+async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_reported(server: Server, tmp_path: Path) -> None:
     dataset_id = await server.dataset("object_detection", "kitti")
     assert (await server.call("GET", f"/dataset/{dataset_id}/report", 200))["state"] == "none"
     async with server.services.bus.subscribe(server.user.id, None) as events:
@@ -82,28 +82,31 @@ async def test_a_linked_set_is_checked_by_itself_and_its_problems_are_told(serve
 
 async def test_how_far_a_check_is_comes_by_events(server: Server, tmp_path: Path) -> None:
     folder = boxes(tmp_path / "d")
-    for number in range(3, 2500):  # some quarters of a second of work, so that the engine tells of it in between
+    for number in range(3, 2500):  # some quarters of a second of work, so that the engine reports of it in between
         (folder / "images" / f"{number}.png").write_bytes((folder / "images" / "0.png").read_bytes())
         (folder / "labels" / f"{number}.txt").write_text(CAR * 40)
     dataset_id = await server.dataset("object_detection", "kitti")
-    told: list[CheckProgress] = []
+    reported: list[CheckProgress] = []
     async with asyncio.timeout(60), server.services.bus.subscribe(server.user.id, None) as events:
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         async for event in events:
             if event.type is EventType.CHECK:
-                told.append(msgspec.json.decode(event.data, type=CheckProgress))
-                if told[-1].state is CheckState.DONE:
+                reported.append(msgspec.json.decode(event.data, type=CheckProgress))
+                if reported[-1].state is CheckState.DONE:
                     break
-    assert {each.dataset_id for each in told} == {dataset_id}
-    states = [each.state for each in told]
+    assert {each.dataset_id for each in reported} == {dataset_id}
+    states = [each.state for each in reported]
     assert states[:2] == [CheckState.WAITING, CheckState.RUNNING]
-    shares = [each.progress for each in told]
+    shares = [each.progress for each in reported]
     assert shares == sorted(shares)
-    assert any(0 < share < 1 for share in shares), "told while it went on"
-    assert (told[-1].message, told[-1].progress) == ("Checked 2500 items with 99883 labels: nothing is wrong", 1.0)
+    assert any(0 < share < 1 for share in shares), "reported while it runs"
+    assert (reported[-1].message, reported[-1].progress) == (
+        "Checked 2500 items with 99883 labels: nothing is wrong",
+        1.0,
+    )
 
 
-async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_anew(
+async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_restarted(
     server: Server, tmp_path: Path
 ) -> None:
     folder = boxes(tmp_path / "d")
@@ -117,8 +120,8 @@ async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_begun_ane
         old = await server.call("GET", f"/dataset/{dataset_id}/report", 200)
         assert old["state"] == "outdated"
         assert "POST …/check begins a new check" in old["message"]
-        begun = await server.call("POST", f"/dataset/{dataset_id}/check", 201, json={"deep": True})
-        assert begun["state"] in ("waiting", "running")
+        started = await server.call("POST", f"/dataset/{dataset_id}/check", 201, json={"deep": True})
+        assert started["state"] in ("waiting", "running")
         report = await checked(server, dataset_id, events)
     assert (report["state"], report["deep"], report["problems"]) == ("done", True, 1)
     assert report["first"][0] == {
@@ -134,14 +137,14 @@ async def test_a_check_can_be_cancelled_and_does_not_hinder_use(server: Server, 
     server.services.config.datasets.check_after_s = 60.0
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})
     assert (await server.call("GET", f"/dataset/{dataset_id}/report", 200))["state"] == "waiting"
-    # Linked again while its check waits: nothing refuses.
+    # Linked again while its check waits: nothing rejects.
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(tmp_path / "d")})
     report = await server.call("DELETE", f"/dataset/{dataset_id}/check", 200)
     assert (report["state"], report["message"]) == ("cancelled", "Cancelled by user")
-    assert "no check of dataset" in await server.refused("DELETE", f"/dataset/{dataset_id}/check", 404)
+    assert "no check of dataset" in await server.rejected("DELETE", f"/dataset/{dataset_id}/check", 404)
 
 
-async def test_what_an_earlier_daemon_did_not_finish_is_begun_anew(server: Server, tmp_path: Path) -> None:
+async def test_what_an_earlier_daemon_did_not_finish_is_restarted(server: Server, tmp_path: Path) -> None:
     server.services.config.datasets.check_after_s = 60.0
     dataset_id = await server.dataset("object_detection", "kitti")
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})

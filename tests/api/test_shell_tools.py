@@ -64,19 +64,19 @@ async def test_a_key_with_shell_characters_is_rejected_when_set_and_never_execut
 ) -> None:
     mark = tmp_path / "mark"
     key = key.replace("MARK", str(mark))
-    error = await server.refused("POST", "/model", json={"network_arch": "classification_tf1", "encryption_key": key})
+    error = await server.rejected("POST", "/model", json={"network_arch": "classification_tf1", "encryption_key": key})
     assert "encryption_key contains " in error and "set a key of letters, digits" in error
     assert len(key) < 3 or key not in error
     model = await model_of(server, images)
-    assert "encryption_key" in await server.refused("PATCH", f"/model/{model}", json={"encryption_key": key})
+    assert "encryption_key" in await server.rejected("PATCH", f"/model/{model}", json={"encryption_key": key})
 
     # A model of an earlier release has such a key in the store.
     (queued,) = await post(server, model, "train")
     await ended(server, queued)
     server.services.store.models.update(model, encryption_key=key)
-    error = await server.refused("POST", f"/model/{model}/job", json={"job": None, "actions": ["train"]})
+    error = await server.rejected("POST", f"/model/{model}/job", json={"job": None, "actions": ["train"]})
     assert error.startswith("train: encryption_key contains ") and (len(key) < 3 or key not in error)
-    error = await server.refused("POST", f"/model/{model}/job?dry_run=1", json={"job": None, "actions": ["train"]})
+    error = await server.rejected("POST", f"/model/{model}/job?dry_run=1", json={"job": None, "actions": ["train"]})
     assert "encryption_key contains " in error
     assert not mark.exists()
 
@@ -106,7 +106,7 @@ async def test_a_linked_folder_that_a_tool_cannot_be_given_is_named_with_the_rem
     model = await model_of(server, images, inference_dataset=test)
     await post(server, model, "train")
     body = {"job": None, "actions": ["train", "inference"]}
-    error = await server.refused("POST", f"/model/{model}/job", json=body)
+    error = await server.rejected("POST", f"/model/{model}/job", json=body)
     assert error == (
         f"inference: image_dir = '{folder}/images_test' contains a space, and the entry point of classification_tf1 "
         "passes its command line to a shell unquoted; change it, or link or upload the data under a path without it"
@@ -121,7 +121,7 @@ class TestRootWithASpace:
 
     async def test_it_is_rejected_for_tools_that_use_a_shell(self, server, images, tmp_path: Path) -> None:
         model = await model_of(server, images)
-        error = await server.refused("POST", f"/model/{model}/job", json={"job": None, "actions": ["train"]})
+        error = await server.rejected("POST", f"/model/{model}/job", json={"job": None, "actions": ["train"]})
         assert f"the root '{tmp_path}/my root' contains a space" in error
         assert "start the daemon with a --root without it, or use the embedded runner" in error
 

@@ -13,17 +13,17 @@ async def test_the_index_lists_what_is_below(server) -> None:
     assert below["dataset"] == f"{server.base}/dataset"
 
 
-async def test_networks_tell_which_runner_can_do_each_action(server) -> None:
+async def test_networks_report_which_runner_can_do_each_action(server) -> None:
     networks = {network["name"]: network for network in (await server.client.get("/api/v1/networks")).json()}
     assert len(networks) == 40
     one = (await server.client.get("/api/v1/networks/classification_pyt")).json()
     assert one == networks["classification_pyt"]
-    told = {"name": "train", "runners": ["native"], "takes_spec": True, "may_follow": [], "needs_parent": False}
-    assert told in one["actions"]
+    reported = {"name": "train", "runners": ["native"], "takes_spec": True, "may_follow": [], "needs_parent": False}
+    assert reported in one["actions"]
     assert all(action["runners"] == [] for action in networks["segformer"]["actions"])
 
 
-async def test_devices_are_told(server) -> None:
+async def test_devices_are_reported(server) -> None:
     devices = (await server.client.get("/api/v1/devices")).json()
     assert [(device["id"], device["kind"], device["leases"]) for device in devices] == [("cpu:0", "cpu", [])]
 

@@ -25,20 +25,20 @@ async def test_health_networks_and_devices_come_as_structs(client: AsyncClient, 
     assert [device.kind for device in await client.devices.list()] == ["gpu", "cpu"]
 
 
-async def test_a_refusal_carries_status_and_the_servers_words(client: AsyncClient) -> None:
+async def test_a_error_carries_status_and_the_servers_words(client: AsyncClient) -> None:
     with pytest.raises(ClientError) as caught:
         await client.datasets.create(DatasetCreate(type="nonsense", format="raw"))
     assert (caught.value.status, str(caught.value)) == (400, "Invalid dataset type")
 
 
 async def test_a_wrong_token_is_a_401(server: Any) -> None:
-    async with AsyncClient(server.url, server.world.user, "wrong") as stranger:
+    async with AsyncClient(server.url, server.world.user, "wrong") as intruder:
         with pytest.raises(ClientError, match="token") as caught:
-            await stranger.devices.list()
+            await intruder.devices.list()
     assert caught.value.status == 401 and not isinstance(caught.value, NoDaemon)
 
 
-async def test_nobody_listening_is_no_daemon_with_the_remedy(server: Any, client: AsyncClient) -> None:
+async def test_a_closed_port_is_no_daemon_with_the_remedy(server: Any, client: AsyncClient) -> None:
     await server.stop()
     with pytest.raises(NoDaemon, match="taod serve"):
         await client.health()
@@ -52,7 +52,7 @@ async def test_a_call_after_the_client_was_closed_is_no_daemon(server: Any) -> N
         await client.devices.list()
 
 
-async def test_an_answer_of_another_shape_is_told_and_not_raised_raw(client: AsyncClient) -> None:
+async def test_an_answer_of_another_shape_is_reported_and_not_raised_raw(client: AsyncClient) -> None:
     with pytest.raises(ClientError, match="same version"):
         await client.call("GET", "/api/v1/health", list[int])
 
@@ -69,7 +69,9 @@ async def test_datasets_are_made_listed_with_total_and_deleted(client: AsyncClie
         await client.datasets.delete(made[0].id)
 
 
-async def test_an_upload_arrives_whole_and_tells_its_progress(client: AsyncClient, server: Any, tmp_path: Path) -> None:
+async def test_an_upload_arrives_whole_and_reports_its_progress(
+    client: AsyncClient, server: Any, tmp_path: Path
+) -> None:
     archive = tmp_path / 'my "data".tar.gz'
     content = bytes(range(256)) * 10_000
     archive.write_bytes(content)

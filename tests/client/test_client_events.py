@@ -22,11 +22,11 @@ async def test_every_event_has_the_body_of_its_type(client: AsyncClient, server:
 
     def connected(up: bool, why: str) -> None:
         world.send(b"id: w-0\nevent: from-the-future\ndata: 1\n\n")
-        world.tell(EventType.JOB, job)
-        world.tell(EventType.STATUS, StatusUpdate(job.id, "RUNNING", epoch=2, kpi={"loss": 0.5, "lr": None}))
-        world.tell(EventType.DEVICES, [contract.gpu()])
-        world.tell(EventType.JOB_DELETED, ResourceChange(job.id, "deleted"))
-        world.tell(EventType.RESET, {})
+        world.publish(EventType.JOB, job)
+        world.publish(EventType.STATUS, StatusUpdate(job.id, "RUNNING", epoch=2, kpi={"loss": 0.5, "lr": None}))
+        world.publish(EventType.DEVICES, [contract.gpu()])
+        world.publish(EventType.JOB_DELETED, ResourceChange(job.id, "deleted"))
+        world.publish(EventType.RESET, {})
 
     seen: list[tuple[EventType, Any]] = []
     async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connected)) as events:
@@ -42,18 +42,18 @@ async def test_every_event_has_the_body_of_its_type(client: AsyncClient, server:
 async def test_a_broken_stream_is_opened_again_from_the_last_event(client: AsyncClient, server: Any) -> None:
     world = server.world
     job = world.add_job()
-    told: list[bool] = []
+    reported: list[bool] = []
 
     def connection(up: bool, why: str) -> None:
-        told.append(up)
+        reported.append(up)
         if up:
-            world.tell(EventType.JOB, job)
+            world.publish(EventType.JOB, job)
 
     async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connection)) as events:
         await anext(events)
         world.cut()
         await anext(events)
-    assert told == [True, False, True]
+    assert reported == [True, False, True]
     assert world.resumed_from == [None, "w-1"]
 
 
@@ -64,7 +64,7 @@ async def test_a_daemon_that_restarts_is_waited_for(client: AsyncClient, server:
     def connection(up: bool, why: str) -> None:
         # A client may come back before the closing server has closed its socket; the event is not for that one.
         if up and not world.closing:
-            world.tell(EventType.JOB, job)
+            world.publish(EventType.JOB, job)
         elif "taod serve" in why:
             down.set()
 
@@ -91,7 +91,7 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
     def connection(up: bool, why: str) -> None:
         if up:
             server.world.cut()
-            second.world.tell(EventType.JOB, job)
+            second.world.publish(EventType.JOB, job)
 
     try:
         async with asyncio.timeout(BOUND_S):
@@ -102,8 +102,8 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
         await second.stop()
 
 
-async def test_a_refused_stream_ends_instead_of_trying_for_ever(server: Any) -> None:
-    async with AsyncClient(server.url, server.world.user, "wrong") as stranger, asyncio.timeout(BOUND_S):
+async def test_a_rejected_stream_ends_instead_of_trying_for_ever(server: Any) -> None:
+    async with AsyncClient(server.url, server.world.user, "wrong") as intruder, asyncio.timeout(BOUND_S):
         with pytest.raises(ClientError) as caught:
-            await anext(stranger.events.stream())
+            await anext(intruder.events.stream())
     assert caught.value.status == 401

@@ -21,9 +21,11 @@ from taod.types.common import DaemonInfo
 def info(server: Any, tmp_path: Path) -> DaemonInfo:
     """daemon.json of a daemon that lives: this process."""
     started = psutil.Process().create_time()
-    told = DaemonInfo(server.url, os.getpid(), started, server.world.user, server.world.token, str(tmp_path), "0.1.0")
-    (tmp_path / "daemon.json").write_bytes(msgspec.json.encode(told))
-    return told
+    reported = DaemonInfo(
+        server.url, os.getpid(), started, server.world.user, server.world.token, str(tmp_path), "0.1.0"
+    )
+    (tmp_path / "daemon.json").write_bytes(msgspec.json.encode(reported))
+    return reported
 
 
 async def test_by_its_root(info: DaemonInfo, tmp_path: Path) -> None:
@@ -84,7 +86,9 @@ async def test_by_its_url_with_a_token_that_is_not_known(server: Any, tmp_path: 
     assert caught.value.status == 401
 
 
-async def test_by_the_url_that_the_root_tells_no_token_is_needed(info: DaemonInfo, server: Any, tmp_path: Path) -> None:
+async def test_by_the_url_that_the_root_reports_no_token_is_needed(
+    info: DaemonInfo, server: Any, tmp_path: Path
+) -> None:
     assert await asyncio.to_thread(find, tmp_path, server.url) == info
     with pytest.raises(NoDaemon, match="--token"):
         find(tmp_path, "http://127.0.0.1:1")

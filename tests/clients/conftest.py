@@ -1,4 +1,4 @@
-"""One daemon for all published clients, and whoever speaks HTTP beside them."""
+"""One daemon for all published clients, and for plain HTTP beside them."""
 
 from __future__ import annotations
 

@@ -58,10 +58,10 @@ class InOneProcess:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, f"the client's process ended at {words}"
-        told = json.loads(answer)
-        if told["failed"]:
-            raise ClientFailed(told["failed"])
-        return str(told["out"]).rstrip("\n")
+        reported = json.loads(answer)
+        if reported["failed"]:
+            raise ClientFailed(reported["failed"])
+        return str(reported["out"]).rstrip("\n")
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -6,7 +6,7 @@ of a network is in the tables below; it learns everything else from its command 
 do: where results go, which weights to read and how to call those it leaves.
 
 A train stops before its second epoch while there is a FIFO `hold/<network>` beside the folder of the links: it waits
-there until somebody writes into it, or it is told to end.
+there until something is written into it, or it is signalled to end.
 """
 
 import json
@@ -111,7 +111,7 @@ def read_spec(options: dict) -> list:
 
 
 def results_of(network: str, action: str, given: list) -> str:
-    """The folder for results, as the command line or the spec tells it."""
+    """The folder for results, as the command line or the spec reports it."""
     fields = dict(reversed(given))
     if network == "ocrnet" and action == "dataset_convert":
         # Its conversion reports into the dataset: the last value, which is that of its own group or of an override.
@@ -125,7 +125,7 @@ def results_of(network: str, action: str, given: list) -> str:
 
 
 def weights_to_read(action: str, given: list) -> list:
-    """Weights that the command line or the spec names, but for those that the action makes."""
+    """Weights that the command line or the spec names, except those that the action creates."""
     made = {*WRITTEN.get(action, ()), *TO_BE_MADE}
     return [
         path
@@ -161,16 +161,16 @@ def left_in(results: str) -> list:
 def train(network: str, results: str, status: Status, weights: list) -> None:
     """Epochs up to the last; after a stop those that are not there yet."""
     resumed = next((path for path in weights if path.startswith(results)), "")
-    print("goes on from", resumed, flush=True) if resumed else print("starts afresh", flush=True)
+    print("continues from", resumed, flush=True) if resumed else print("starts afresh", flush=True)
     first = 0 if network in COUNTS_AGAIN else 1
-    begun = int(re.findall(r"\d+", Path(resumed).stem)[-1]) + 1 - first if resumed else 0
+    started = int(re.findall(r"\d+", Path(resumed).stem)[-1]) + 1 - first if resumed else 0
     name = CHECKPOINTS.get(network, f"weights/{network}_resnet18_epoch_{{0:03}}.hdf5")
-    for epoch in range(begun + 1, EPOCHS + 1):
+    for epoch in range(started + 1, EPOCHS + 1):
         if epoch > 1:
             hold(network)
         write(Path(results, name.format(epoch - 1 + first)))
         status.say(
-            epoch=epoch - begun if network in COUNTS_AGAIN else epoch - 1 if network in COUNTS_FROM_0 else epoch,
+            epoch=epoch - started if network in COUNTS_AGAIN else epoch - 1 if network in COUNTS_FROM_0 else epoch,
             max_epoch=EPOCHS,
             eta=f"0:00:0{EPOCHS - epoch}.5",
             time_per_epoch="0:00:01.25",

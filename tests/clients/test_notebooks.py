@@ -120,7 +120,7 @@ def trained_on_one_gpu(spec: dict[str, Any]) -> None:
 
 
 def in_half_precision(spec: dict[str, Any]) -> None:
-    """Tables write the precision small or large; whoever edits a default keeps its case."""
+    """Tables write the precision small or large; an edited default keeps its case."""
     for group in (spec, spec.get("gen_trt_engine", {}).get("tensorrt", {})):
         if "data_type" in group:
             group["data_type"] = "fp16" if group["data_type"].islower() else "FP16"
@@ -143,7 +143,7 @@ def test_a_notebook_from_the_data_to_the_engine(network: str, world: World, besi
     beside.call("PATCH", book.model, {"train_datasets": [train_set], **roles})
 
     book.spec("train", trained_on_one_gpu)
-    words = beside.refused("POST", f"{book.model}/job", {"job": None, "actions": ["train"]})
+    words = beside.rejected("POST", f"{book.model}/job", {"job": None, "actions": ["train"]})
     assert f"ptm '{ptm['ngc_path']}' has no weights on this machine; register them by POST …/ptm" in words
     register(beside, ptm, world.weights)
     (train,) = book.run(None, "train")
@@ -170,7 +170,7 @@ def test_a_notebook_from_the_data_to_the_engine(network: str, world: World, besi
 
 
 def register(beside: Beside, ptm: dict[str, Any], folder: Path) -> None:
-    """Do what the refusal asked for."""
+    """Do what the error asked for."""
     weights = folder / f"{ptm['id']}.hdf5"
     weights.write_bytes(b"weights")
     body = {"path": str(weights), "network_arch": ptm["network_arch"], "ngc_path": ptm["ngc_path"]}
@@ -218,7 +218,7 @@ def test_a_notebook_with_automl(network: str, algorithm: str, metric: str, besid
 
 
 def swept_by(book: Notebook, algorithm: str, *, without: set[str]) -> None:
-    """Go on as the notebook does: one train is the sweep, its best model is what the next actions work on."""
+    """Continue as the notebook does: one train is the sweep, its best model is what the next actions work on."""
     call = book.beside.call
     (train,) = book.run(None, "train")
     (listed,) = call("GET", f"{book.model}/job")
@@ -247,16 +247,16 @@ def test_a_notebook_cancels_resumes_and_deletes(world: World, beside: Beside) ->
         )
         path = f"{book.model}/job/{train}"
         beside.until(lambda: beside.call("GET", path)["result"].get("epoch") == 1)
-        assert "cancel it before" in beside.refused("DELETE", path)
+        assert "cancel it before" in beside.rejected("DELETE", path)
         beside.call("POST", f"{path}/cancel")
         ends = beside.end_of([train, evaluate])
     assert ends[0] == "Error train: Cancelled by user"
     assert ends[1].startswith("Error evaluate")
-    assert "already" in beside.refused("POST", f"{path}/cancel", status=404)
+    assert "already" in beside.rejected("POST", f"{path}/cancel", status=404)
     beside.call("POST", f"{path}/resume")
     book.poll(path)
     log = beside.http.get(f"{path}/log").text
-    assert "goes on from" in log
+    assert "continues from" in log
     assert beside.call("DELETE", path)["status"] == "Done"
     beside.call("GET", path, status=404)
     book.clean_up()

@@ -81,12 +81,12 @@ def one_process(world: World) -> Iterator[InOneProcess]:
     made.close()
 
 
-def test_login_tells_user_and_token(world: World) -> None:
+def test_login_reports_user_and_token(world: World) -> None:
     for base in (f"{world.url}/api/v1", f"{world.url}/api/v1/"):
-        client = OneByOne(world.environment(BASE_URL=base, USER="nobody", TOKEN="invalid"))
-        told = json.loads(client.run("login", "--ngc-api-key", world.key()))
-        assert told["user_id"] == world.user_id
-        logged_in = OneByOne(world.environment(BASE_URL=base, TOKEN=told["token"]))
+        client = OneByOne(world.environment(BASE_URL=base, USER="unknown", TOKEN="invalid"))
+        reported = json.loads(client.run("login", "--ngc-api-key", world.key()))
+        assert reported["user_id"] == world.user_id
+        logged_in = OneByOne(world.environment(BASE_URL=base, TOKEN=reported["token"]))
         logged_in.run("dino", "model-create", "--network_arch", "dino", "--encryption_key", KEY)
         wrong = json.loads(client.run("login", "--ngc-api-key", "no-such-key"))
         assert (set(wrong), wrong["error_code"]) == ({"error_code", "error_desc"}, 401)
@@ -114,7 +114,7 @@ def test_every_command_of_a_network(network: str, world: World, beside: Beside, 
         if network in WHOLE:
             play.defaults(model, action)
         parent = jobs.get(PARENTS.get(action, "train"))
-        jobs[action] = play.act(model, action, parent) if parent else stop_and_go_on(play, world, model)
+        jobs[action] = play.act(model, action, parent) if parent else stop_and_resume(play, world, model)
         if network not in WHOLE:
             # The job was made without a saved spec; what it took instead is what the client is shown.
             play.defaults(model, action)
@@ -128,7 +128,7 @@ def test_every_command_of_a_network(network: str, world: World, beside: Beside, 
     assert set(listed) == {job for action, job in jobs.items() if not action.startswith("convert ")}
     assert listed[jobs["train"]]["result"]["epoch"] == 2
     log = beside.http.get(f"/model/{model}/job/{jobs['train']}/log").text
-    assert (log.count("starts afresh"), log.count("goes on from")) == (1, 1)
+    assert (log.count("starts afresh"), log.count("continues from")) == (1, 1)
     assert play.played == GROUPS[network]
 
 
@@ -146,7 +146,7 @@ def datasets(play: Play, data: Data, jobs: dict[str, str]) -> tuple[str, str, st
     return train_set, eval_set, inference_set
 
 
-def stop_and_go_on(play: Play, world: World, model: str) -> str:
+def stop_and_resume(play: Play, world: World, model: str) -> str:
     """A train that is cancelled after its first epoch and resumed; its id."""
     beside = play.beside
     with world.held(play.network):
@@ -162,12 +162,12 @@ def stop_and_go_on(play: Play, world: World, model: str) -> str:
 
 
 def beyond(play: Play, model: str, action: str) -> None:
-    """The client has commands for actions that the network lacks: refused by name, and no job is made."""
+    """The client has commands for actions that the network lacks: rejected by name, and no job is made."""
     assert (play.network, action) in BEYOND
     for ask in (play.defaults, play.act):
         with pytest.raises(ClientFailed, match="KeyError"):
             ask(model, action)
-    words = play.beside.refused("POST", f"/model/{model}/job", {"job": None, "actions": [action]})
+    words = play.beside.rejected("POST", f"/model/{model}/job", {"job": None, "actions": [action]})
     assert f"{play.network} has no action '{action}'" in words
 
 

@@ -102,12 +102,12 @@ class World:
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a published client: USER, BASE_URL with the slash that its default has, TOKEN."""
         inherited = {name: os.environ[name] for name in BARE if name in os.environ}
-        told = {"BASE_URL": f"{self.url}/api/v1/", "USER": self.user_id, "TOKEN": self.token}
-        return inherited | told | more
+        reported = {"BASE_URL": f"{self.url}/api/v1/", "USER": self.user_id, "TOKEN": self.token}
+        return inherited | reported | more
 
     @contextmanager
     def held(self, network: str) -> Iterator[None]:
-        """Trains of the network stop before their second epoch as long as this lasts, unless they are told to end."""
+        """Trains of the network stop before their second epoch in this context, unless they are signalled to end."""
         gate = self._hold / network
         os.mkfifo(gate)
         try:
@@ -136,11 +136,11 @@ class Beside:
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    def refused(self, method: str, path: str, body: Any = None, *, status: int = 400) -> str:
-        """Ask for what is refused, in the contract's form. Returns the words."""
-        told = self.call(method, path, body, status=status)
-        assert (set(told), told["error_code"]) == ({"error_code", "error_desc"}, status)
-        return str(told["error_desc"])
+    def rejected(self, method: str, path: str, body: Any = None, *, status: int = 400) -> str:
+        """Send a request that is rejected with an error in the contract's form. Returns its description."""
+        reported = self.call(method, path, body, status=status)
+        assert (set(reported), reported["error_code"]) == ({"error_code", "error_desc"}, status)
+        return str(reported["error_desc"])
 
     def upload(self, dataset_id: str, type_: str, format_: str) -> None:
         content = archive(type_, format_)

@@ -72,7 +72,7 @@ ended.values = [{ended}]
 actions.values = ["train", "evaluate", "export", "convert", "nothing"]
 files.values = ["log.txt", "results/status.json", "../taod.db", "results"]
 
-# What refers to other objects, or to this machine, can be well-formed and still be refused.
+# What refers to other objects, or to this machine, can be well-formed and still be rejected.
 [checks]
 positive_data_acceptance.enabled = {acceptance}
 
@@ -81,7 +81,7 @@ positive_data_acceptance.enabled = {acceptance}
 include-path-regex = "/(dataset|model|job)/[{{][a-z_]+[}}]/"
 checks.ensure_resource_availability.enabled = false
 
-# A log that is followed goes on for as long as its job.
+# A log that is followed continues for as long as its job.
 [[operations]]
 include-operation-id-regex = "get_log$"
 parameters = {{ {logs} }}
@@ -136,7 +136,7 @@ class World:
 
     @contextmanager
     def heart(self) -> Iterator[None]:
-        """Something happens all the time, so that whoever reads the event stream gets to read."""
+        """Something happens all the time, so that readers of the event stream receive something."""
         ending = threading.Event()
 
         def beat() -> None:

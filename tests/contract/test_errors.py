@@ -1,4 +1,4 @@
-"""What the API says when it refuses: every text names the field, the value, and what is allowed or what to do."""
+"""What the API says when it rejects: every text names the field, the value, and what is allowed or what to do."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ BODIES: list[Row] = [
     ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: after", "held")),
     ("PATCH", "/job/{held}", 400, body({"priority": -101}), ("priority = -101", ">= -100")),
     ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "many")),
-    ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a job that is queued")),
+    ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a queued job has a position")),
     ("PATCH", "/job/{held}", 400, body({"position": "first"}), ("position", "'first'")),
     ("PATCH", "/job/{held}", 400, body({"before": ABSENT, "after": ABSENT}), ("before and after", "one of them")),
     ("PATCH", "/job/{held}", 400, body({"devices_wanted": 0}), ("devices_wanted = 0", ">= 1")),
@@ -247,7 +247,7 @@ async def reached(server: Server, job_id: str, *states: State) -> None:
 
 @pytest.fixture
 async def ids(server: Server, images, tmp_path) -> dict[str, str]:
-    """One of everything that a refusal needs: done, failed, held, read-only, empty, in use."""
+    """One of everything that a error needs: done, failed, held, read-only, empty, in use."""
     data = await server.ready_dataset(images("train"), name="images")
     has = {"train_datasets": [data], "eval_dataset": data}
     model = await server.model(name="reader", **has)
@@ -288,7 +288,7 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
     return value
 
 
-async def test_every_refusal_names_the_field_the_value_and_the_remedy(server: Server, ids: dict[str, str]) -> None:
+async def test_every_error_names_the_field_the_value_and_the_remedy(server: Server, ids: dict[str, str]) -> None:
     server.services.config.limits.body_bytes = 1 << 24
     wrong = []
     rows = [*QUERIES, *BODIES, *SPECS, *RUNS, *ABSENCES, *UPLOADS, *GATE]

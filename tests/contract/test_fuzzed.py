@@ -1,6 +1,6 @@
 """schemathesis over a real daemon: every operation, positive and negative data, every phase, and no failure.
 
-`TAOD_FUZZ_S=300 TAOD_FUZZ_SEED=7 pytest tests/contract/test_fuzzed.py` looks longer, and elsewhere.
+`TAOD_FUZZ_S=300 TAOD_FUZZ_SEED=7 pytest tests/contract/test_fuzzed.py` runs longer, with other requests.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Documented:
         self._check(request, operation, await request.aread())
         if operation["operationId"].startswith("events"):
             return httpx.Response(404, json={"error_code": 404, "error_desc": "nothing happens"})
-        status, answer = min((int(code), told) for code, told in operation["responses"].items() if code < "300")
+        status, answer = min((int(code), reported) for code, reported in operation["responses"].items() if code < "300")
         if dict(request.url.params).get("dry_run") is None and "201" in operation["responses"]:
             status, answer = 201, operation["responses"]["201"]
         kind, content = next(iter(answer["content"].items()))
@@ -89,11 +89,11 @@ class Documented:
             if header not in HEADERS and ("header", header) not in known:
                 self.wrong.append(f"{name} has no header {header}")
         kind = request.headers.get("content-type", "").partition(";")[0]
-        told = operation.get("requestBody", {"content": {}})["content"]
-        if body and kind not in told:
+        reported = operation.get("requestBody", {"content": {}})["content"]
+        if body and kind not in reported:
             self.wrong.append(f"{name} takes no {kind or 'body'}")
         elif body and kind == "application/json":
-            schema = told[kind]["schema"] | {"components": DOCUMENT["components"]}
+            schema = reported[kind]["schema"] | {"components": DOCUMENT["components"]}
             for error in jsonschema.Draft202012Validator(schema).iter_errors(msgspec.json.decode(body)):
                 self.wrong.append(f"{name}: {error.message}")
 
@@ -141,6 +141,7 @@ TEXTS = {
     "dataset_id": ID, "model_id": ID, "owner_id": ID, "job_id": ID, "action": "train", "network": "dino",
     "network_arch": "dino", "arch": "dino", "name": "x", "text": "x", "type": "bpnet", "sort": "date-ascending",
     "parent": ID, "ngc_path": "a/b:c", "reason": "x", "before": ID, "after": ID, "runner": "embedded",
+    "tool": "pytorch", "environment": "pytorch-7.3.0", "release": "5.1.0", "python": "3.12",
 }  # fmt: skip
 
 
@@ -248,9 +249,9 @@ def test_the_command_line_sends_nothing_that_the_document_does_not_have(
             monkeypatch.chdir(here)
             documented.seen.clear()
             result = runner.invoke(command(), [*path, *line], input="y\n")
-            told = f"taod {' '.join([*path, *line])}: {result.output}"
-            assert result.exception is None or isinstance(result.exception, SystemExit), told
-            assert documented.seen or path == ("network", "show"), told  # That one reads the catalogue.
+            reported = f"taod {' '.join([*path, *line])}: {result.output}"
+            assert result.exception is None or isinstance(result.exception, SystemExit), reported
+            assert documented.seen or path == ("network", "show"), reported  # That one reads the catalogue.
     assert documented.wrong == []
 
 

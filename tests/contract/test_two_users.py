@@ -31,11 +31,11 @@ SERVER_WIDE = {
     "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "network_parameters",
     "metrics", "queue_state", "change_queue",
 }  # fmt: skip
-"""Operations that belong to nobody."""
+"""Operations without an owner."""
 READ_PUBLIC = {"get_model", "model_list_jobs", "model_get_job", "model_get_schema"}
 """What another user may ask of a public model: itself and the results of its jobs. Specs, logs and files are not
 found."""
-REFUSED_PUBLIC = {
+REJECTED_PUBLIC = {
     "put_model", "patch_model", "delete_model", "model_run_jobs", "model_post_specs", "model_put_specs",
 }  # fmt: skip
 
@@ -155,7 +155,7 @@ async def test_no_list_and_no_count_has_another_users_things(two: Two) -> None:
         assert answer.status_code == 200, operation.id
         seen.add(operation.id)
         for name, value in two.ids.items():
-            assert value not in answer.text, f"{operation.id} tells the {name}"
+            assert value not in answer.text, f"{operation.id} reports the {name}"
         assert "ann's images" not in answer.text
         assert "ann's" not in answer.text
     assert seen >= {"list_datasets", "list_models", "list_all", "job_counts", "list_ptms", "devices", "metrics"}
@@ -165,12 +165,12 @@ async def test_no_list_and_no_count_has_another_users_things(two: Two) -> None:
     assert [lease["job_id"] for device in mine for lease in device["leases"]] == [two.ids["job_id"]]
 
 
-async def test_who_holds_a_device_is_told_to_its_user_alone(two: Two) -> None:
+async def test_who_holds_a_device_is_reported_to_its_user_alone(two: Two) -> None:
     view = two.server.services.devices_view
     (lease,) = [lease for device in (await two.bob.get("/api/v1/devices")).json() for lease in device["leases"]]
     assert (lease["job_id"], lease["action"], lease["network"]) == ("", "", "")
-    told = msgspec.json.encode(view.now())
-    assert view.veiled(told, two.server.user.id) is told
+    reported = msgspec.json.encode(view.now())
+    assert view.redacted(reported, two.server.user.id) is reported
     services, job = two.server.services, two.ids["job_id"].encode()
     for user_id, knows in ((two.bob_id, False), (two.server.user.id, True)):
         stream = messages(services, user_id, None)
@@ -189,7 +189,7 @@ async def test_a_public_model_is_read_and_not_written(two: Two) -> None:
         if "{model_id}" not in operation.path:
             continue
         answer = await two.ask(operation, two.bob_id, model_id=two.public, job_id=two.done)
-        status = 200 if operation.id in READ_PUBLIC else 400 if operation.id in REFUSED_PUBLIC else 404
+        status = 200 if operation.id in READ_PUBLIC else 400 if operation.id in REJECTED_PUBLIC else 404
         assert answer.status_code == status, f"{operation.id}: {answer.status_code} {answer.text}"
         if status == 400:
             assert "read-only" in answer.text, operation.id
@@ -266,7 +266,7 @@ async def test_the_same_own_entry_of_two_users_is_two_entries(two: Two, tmp_path
     assert (again["id"], again["name"]) == (made["id"], "newer")
 
 
-async def test_nobody_refers_to_another_users_data(two: Two) -> None:
+async def test_no_request_refers_to_another_users_data(two: Two) -> None:
     below = f"/api/v1/user/{two.bob_id}"
     data = two.ids["dataset_id"]
     for field, value in (("train_datasets", [data]), ("eval_dataset", data), ("ptm", [two.ids["model_id"]])):

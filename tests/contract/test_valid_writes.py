@@ -49,13 +49,13 @@ quick = settings(
 
 texts = st.text(max_size=40)
 keys = st.text(string.ascii_letters + string.digits + "@%+=:,./_^!-", max_size=40)
-"""Some networks pass their key to a shell unquoted; other characters are refused for these."""
+"""Some networks pass their key to a shell unquoted; other characters are rejected for these."""
 shown = {"name": texts, "description": texts, "logo": texts, "version": texts}
 kinds = st.sampled_from(KINDS)
 counts = st.integers(1, MOST)
 algorithms = st.sampled_from([None, *ALGORITHMS, *(each.name for each in ALGORITHMS.values())])
 names = st.just([])
-"""Names of parameters depend on the network; those that it lacks are refused."""
+"""Names of parameters depend on the network; those that it lacks are rejected."""
 free = shown | {
     "encryption_key": keys, "public": st.just(False), "ngc_path": texts, "metric": texts, "read_only": st.just(False),
     "additional_id_info": st.none() | texts, "automl_delete_intermediate_ckpt": st.booleans(),
@@ -63,7 +63,7 @@ free = shown | {
     "automl_R": counts, "automl_nu": st.integers(2, MOST),
     "automl_add_hyperparameters": names | names.map(repr), "automl_remove_hyperparameters": names | names.map(repr),
 }  # fmt: skip
-"""Fields of a model that hang on nothing else."""
+"""Fields of a model that depend on nothing else."""
 
 
 class Api:

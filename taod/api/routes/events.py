@@ -64,7 +64,7 @@ async def messages(
                     return
                 data = event.data
                 if event.type is EventType.DEVICES:
-                    data = services.devices_view.veiled(data, user_id)
+                    data = services.devices_view.redacted(data, user_id)
                 yield encoded(event, data)
                 next_event = asyncio.ensure_future(anext(events))
         finally:

@@ -18,7 +18,7 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.folders import remove_folder
 from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.job_update import Editing
-from taod.services.models.model_service import veiled
+from taod.services.models.model_service import redacted
 from taod.services.page import Page, PageRequest
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
@@ -81,13 +81,13 @@ class Jobs:
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id is None or owner.user_id == user_id:
             return self.public(self.owned(user_id, kind, owner_id, job_id))
-        return veiled(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
+        return redacted(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
 
     def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
         """The jobs of one model or dataset, as the user may see them."""
         owner = self._owners.find(user_id, kind, owner_id)
         jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
-        return Page(jobs if owner.user_id == user_id else [veiled(job) for job in jobs], total)
+        return Page(jobs if owner.user_id == user_id else [redacted(job) for job in jobs], total)
 
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
         """Jobs over all models and datasets; their results come without the long parts."""

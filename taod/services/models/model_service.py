@@ -196,7 +196,7 @@ class Models:
 
     def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
         """The model as everybody else reads it: no key, and no id of what is its owner's alone."""
-        shown = self._own(record, [veiled(job) for job in jobs])
+        shown = self._own(record, [redacted(job) for job in jobs])
         catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
         ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
         return msgspec.structs.replace(shown, encryption_key=msgspec.UNSET, ptm=ptm, **_PRIVATE)
@@ -209,7 +209,7 @@ class Models:
         return list(network.actions) if network is not None else []
 
 
-def veiled(job: Job) -> Job:
+def redacted(job: Job) -> Job:
     """A public model's job as everybody else reads it: its messages quote the owner's paths and logs."""
     stored: Any = job.result  # Lists carry it as the JSON that the store has.
     result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
