@@ -129,7 +129,13 @@ BODIES: list[Row] = [
     ("PATCH", "/job/{held}", 400, body({"state": "done"}), ("'state' cannot be set", "known: after", "held")),
     ("PATCH", "/job/{held}", 400, body({"priority": -101}), ("priority = -101", ">= -100")),
     ("PATCH", "/job/{held}", 400, body({"spec": EPOCHS}), ("max_epochs", "many")),
-    ("PATCH", "/job/{held}", 400, body({"position": "front"}), ("position", "is held", "only a queued job has a position")),
+    (
+        "PATCH",
+        "/job/{held}",
+        400,
+        body({"position": "front"}),
+        ("position", "is held", "only a queued job has a position"),
+    ),
     ("PATCH", "/job/{held}", 400, body({"position": "first"}), ("position", "'first'")),
     ("PATCH", "/job/{held}", 400, body({"before": ABSENT, "after": ABSENT}), ("before and after", "one of them")),
     ("PATCH", "/job/{held}", 400, body({"devices_wanted": 0}), ("devices_wanted = 0", ">= 1")),
@@ -199,9 +205,9 @@ RUNS: list[Row] = [
 ]
 
 ABSENCES: list[Row] = [
-    ("GET", f"/dataset/{ABSENT}", 404, {}, (f"no dataset {ABSENT}", "GET …/dataset")),
-    ("GET", "/dataset/7", 404, {}, ("no dataset 7", "GET …/dataset")),
-    ("GET", f"/model/{ABSENT}", 404, {}, (f"no model {ABSENT}", "GET …/model")),
+    ("GET", f"/dataset/{ABSENT}", 404, {}, (f"dataset {ABSENT} not found", "GET …/dataset")),
+    ("GET", "/dataset/7", 404, {}, ("dataset 7 not found", "GET …/dataset")),
+    ("GET", f"/model/{ABSENT}", 404, {}, (f"model {ABSENT} not found", "GET …/model")),
     ("GET", f"/job/{ABSENT}", 404, {}, (f"no job {ABSENT}", "GET …/job")),
     ("GET", f"/model/{{model}}/job/{ABSENT}", 404, {}, (f"has no job {ABSENT}", "GET …/model/")),
     ("GET", f"/dataset/{{dataset}}/job/{ABSENT}", 404, {}, (f"has no job {ABSENT}", "GET …/dataset/")),
