@@ -1,6 +1,6 @@
 """A bound on the memory of all processes of a run: a control group of its own, by systemd or by hand, where allowed.
 
-Version 2 has the group's limit in `memory.max` and tells of kills in `memory.events`; version 1, which some machines
+Version 2 has the group's limit in `memory.max` and counts kills in `memory.events`; version 1, which some machines
 still have for memory, in `memory.limit_in_bytes` and `memory.oom_control`.
 """
 
@@ -31,7 +31,7 @@ class Way(msgspec.Struct, frozen=True):
     version: int = 2
     systemd: list[str] = []
     """The command that runs what follows it in a group of its own."""
-    obstacle: str = ""
+    unavailable: str = ""
 
 
 def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = None) -> Way:
@@ -43,7 +43,7 @@ def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = No
         return _by_hand(cgroups, version=2)
     if (cgroups / "memory" / "memory.limit_in_bytes").exists():
         return _by_hand(cgroups / "memory", version=1)
-    return Way(obstacle="the kernel offers no control groups for memory here")
+    return Way(unavailable="the kernel offers no control groups for memory here")
 
 
 def make(found: Way, name: str, memory_bytes: int) -> Path | None:
@@ -87,7 +87,7 @@ def kills(group: Path) -> int:
 
 
 def machine_kills(vmstat: Path = VMSTAT) -> int | None:
-    """How often the kernel has killed for memory since boot, anywhere; None where it does not tell."""
+    """How often the kernel has killed for memory since boot, anywhere; None where the kernel has no counter."""
     return _counter(vmstat)
 
 
@@ -112,7 +112,7 @@ def _by_systemd(systemd: Path, root: bool) -> Way | None:
 
 def _by_hand(top: Path, *, version: int) -> Way:
     if not os.access(top, os.W_OK):
-        return Way(obstacle=f"{top} cannot be written to, and there is no systemd that would do it")
+        return Way(unavailable=f"{top} cannot be written to, and there is no systemd that would do it")
     return Way(folder=top / OURS, version=version)
 
 

@@ -21,7 +21,7 @@ INSTALL = "install the engine: pip install 'taod[engine]'"
 class Embedded(LocalRunner):
     """Runs `python -m runners.engine <network> <action> …`.
 
-    Source: the engine tells itself, as pure data, what it can do; nothing here imports torch.
+    The engine declares what it can do as pure data; nothing here imports torch.
     """
 
     name = "embedded"

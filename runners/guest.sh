@@ -12,7 +12,7 @@ run=$1 log=$2 who=$3
 shift 3
 [ -z "$log" ] || exec >>"$log" 2>&1
 # With noclobber the shell makes the file by O_EXCL, which succeeds once in the world: a daemon that takes it first has
-# decided that this attempt never starts. What is in it tells who has it.
+# decided that this attempt never starts. Its content names the owner.
 set -C
 if ! echo "$who" 2>/dev/null >"$run/claim"; then
     [ -s "$run/claim" ] || exit 82
@@ -27,14 +27,14 @@ code=143
 if [ -z "$asked" ]; then
     "$@" </dev/null &
     tool=$!
-    # Asked before there was a tool that could be told.
+    # The request came before the tool was started.
     [ -z "$asked" ] || forward "$tool"
     before=
     while :; do
         again=
         wait "$tool"
         code=$?
-        # After a signal came, the wait may have been cut short (the next one tells the code), or may have been the last
+        # After a signal came, the wait may have been cut short (the next one returns the code), or may have been the last
         # one (the next one knows nothing any more).
         [ "$code" -ne 127 ] || [ -z "$before" ] || code=$before
         [ -n "$again" ] || break

@@ -66,22 +66,22 @@ class LocalRunner(ABC):
     async def start(self, request: RunRequest) -> RunIdentity:
         launch = self.describe(request)
         run = request.run_folder
-        told, tell = os.pipe()
+        started, end = os.pipe()
         try:
             try:
-                child = self._spawn(launch, request, tell)
+                child = self._spawn(launch, request, end)
             finally:
-                os.close(tell)
+                os.close(end)
             self._children[child.pid] = child
             # The pipe ends when the pid file is there, or when the wrapper is gone.
             try:
                 # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the pipe ends.
                 async with asyncio.timeout(START_LIMIT_S):
-                    await processes.readable(told)
+                    await processes.readable(started)
             except TimeoutError:
                 child.kill()
         finally:
-            os.close(told)
+            os.close(started)
         found = _read_pid(run)
         if found is not None and found[0] == child.pid:
             return RunIdentity(runner=self.name, pid=child.pid, start_ticks=found[1])
@@ -133,7 +133,7 @@ class LocalRunner(ABC):
                 return
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def _spawn(self, launch: Launch, request: RunRequest, tell: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, launch: Launch, request: RunRequest, end: int) -> subprocess.Popen[bytes]:
         try:
             request.run_folder.path.mkdir(parents=True, exist_ok=True)
             before, group = self._bound(request)
@@ -150,7 +150,7 @@ class LocalRunner(ABC):
                     | launch.environment
                     | dict([request.mark.split("=", 1)])
                     | group,
-                    stdin=tell,
+                    stdin=end,
                     stdout=out,
                     stderr=out,
                     pass_fds=[port.fileno()],
@@ -163,9 +163,9 @@ class LocalRunner(ABC):
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
 
-    def memory_refusal(self) -> str:
+    def memory_limit_unavailable(self) -> str:
         """Why a run's memory cannot be limited here; empty where it can."""
-        return cgroup.way().obstacle
+        return cgroup.way().unavailable
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
         """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""
@@ -185,7 +185,7 @@ class LocalRunner(ABC):
         await asyncio.to_thread(child.wait)
         self._children.pop(child.pid, None)
         if child.returncode == 81:
-            return f"attempt {request.attempt} was claimed by somebody else"
+            return f"attempt {request.attempt} was claimed by another starter"
         if child.returncode == 83:
             return "the run could not enter the control group that limits its memory (supervision.memory_bytes)"
         if child.returncode == 82:
@@ -193,7 +193,7 @@ class LocalRunner(ABC):
         return f"the wrapper of the run ended with {child.returncode} before it had started anything"
 
     async def _pid_of_claimed(self, run: RunFolder, mark: str) -> tuple[int, int] | None:
-        """What the pid file of a claimed attempt says; None once it is sure that nobody lives who could write it."""
+        """The pid file of a claimed attempt; None once no process lives that could write it."""
         deadline = asyncio.get_running_loop().time() + START_LIMIT_S
         while (found := _read_pid(run)) is None:
             if not await asyncio.to_thread(processes.members, mark):
@@ -232,8 +232,8 @@ class _Memory(msgspec.Struct, frozen=True):
 
 
 def _ended(run: RunFolder) -> Ended:
-    """The exit code, and whether the kernel killed for memory: told only of an end by SIGKILL, or one that nobody
-    lived to record. Gives up the run's control group."""
+    """The exit code, and for a SIGKILL or an unrecorded end whether the kernel killed for memory. Removes the control
+    group."""
     code, note = _read_exit(run), _read_memory(run)
     words = _killed(note) if code in (None, KILLED) else ""
     if note.group is not None:

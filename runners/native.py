@@ -116,7 +116,7 @@ class Native(LocalRunner):
         return Launch(request.command.words(found.program), environment)
 
     def version(self, network: str) -> str | None:
-        """`nvidia-tao-pytorch 5.0.0`: which distribution the network's executable is of; None where none tells.
+        """`nvidia-tao-pytorch 5.0.0`: the distribution of the network's executable; None where it is unknown.
 
         Read from what was installed beside it; nothing is run.
         """

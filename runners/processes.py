@@ -1,4 +1,4 @@
-"""What Linux tells of processes: who they are for good, which belong to a run, and when one ends."""
+"""Processes as Linux shows them: permanent identity, members of a run, and the end of one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 KILL_ROUNDS = 50
-"""A process that forks faster than it is killed is chased this often before it is told of."""
+"""Rounds of killing before a process that forks faster than that is reported."""
 
 
 RUN_VARIABLE = "TAOD_RUN"
@@ -74,7 +74,7 @@ def members(mark: str, session: int | None = None, since_ticks: int = 0) -> list
 
     `since_ticks`: when the run began, where that is known; processes older than it are not its own, and their
     environment, which takes most of the time, is not read. Takes some 10 µs for an older process of the machine, 30 µs
-    for a younger one. Processes of other users cannot be looked into and are left out.
+    for a younger one. Processes of other users cannot be inspected and are left out.
     """
     found = []
     for entry in os.scandir(PROC):

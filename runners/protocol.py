@@ -100,14 +100,14 @@ class RunIdentity(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a run ended. `exit_code` is None where nobody could record one (the wrapper itself was killed,
+    """How a run ended. `exit_code` is None where it was not recorded (the wrapper itself was killed,
     the machine lost power)."""
 
     exit_code: int | None
     message: str = ""
     """What the runner knows beyond the code (`out of memory`), or empty."""
     out_of_memory: bool = False
-    """Whether it was killed for its use of memory, as far as the runner can tell."""
+    """Whether it was killed for its use of memory, as far as the runner knows."""
 
 
 class Claim(StrEnum):
@@ -141,7 +141,7 @@ class Runner(Protocol):
         ...
 
     def describe(self, request: RunRequest) -> Launch:
-        """What `start` would execute. Raises StartFailed where that cannot be told (a missing program)."""
+        """What `start` would execute. Raises StartFailed where that is unknown (a missing program)."""
         ...
 
     async def start(self, request: RunRequest) -> RunIdentity:
@@ -161,13 +161,13 @@ class Runner(Protocol):
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         """Ask every process of the run to end (SIGTERM), or make them (`force`: SIGKILL). Returns at once;
-        `wait` tells when it is over."""
+        `wait` returns when it has ended."""
         ...
 
 
 @runtime_checkable
-class Elsewhere(Protocol):
-    """What a runner has besides whose runs hold no device of this machine: a cluster's.
+class OffHost(Protocol):
+    """Off-host runner attributes: its runs hold no device of this machine, but slots of a cluster.
 
     They are limited by a count alone, and each is given as many GPUs as its command asks for.
     """
@@ -182,9 +182,9 @@ class Elsewhere(Protocol):
 CLUSTER = "cluster:"
 
 
-def place_of(runner: Runner | Elsewhere) -> str:
+def place_of(runner: Runner | OffHost) -> str:
     """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
-    return f"{CLUSTER}{runner.name}" if isinstance(runner, Elsewhere) else ""
+    return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHost) else ""
 
 
 def uses_shell(runner: Runner) -> bool:

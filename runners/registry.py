@@ -16,7 +16,7 @@ from runners.docker.runner import Docker
 from runners.embedded import Embedded
 from runners.environment import Rules
 from runners.native import Native
-from runners.protocol import Elsewhere, Runner, Verdict, place_of
+from runners.protocol import OffHost, Runner, Verdict, place_of
 from runners.slurm.runner import Slurm
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
@@ -26,15 +26,15 @@ GROUP = "taod.runners"
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Who does an action; if nobody, why, and what would change it."""
+    """The runner for an action; if there is none, the reason and the remedy."""
 
     runner: Runner | None
     reason: str = ""
     remedy: str = ""
 
     @property
-    def refusal(self) -> str:
-        """What a user reads where nobody does it: why, and what would change it."""
+    def rejection(self) -> str:
+        """The error text where no runner does it: reason and remedy."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
 
@@ -90,7 +90,7 @@ class RunnerRegistry:
         `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`). Raises
         ConfigError for a name that is no runner's.
         """
-        refusals: list[tuple[str, Verdict]] = []
+        rejected: list[tuple[str, Verdict]] = []
         for name in [wanted] if wanted else self._candidates(network, action):
             runner = self.get(name)
             verdict = runner.can(network, action, spec)
@@ -98,30 +98,30 @@ class RunnerRegistry:
                 verdict = Verdict(False, "the job's turn was for another runner", "post it again")
             if verdict.can:
                 return Choice(runner)
-            refusals.append((name, verdict))
+            rejected.append((name, verdict))
         # First those that could do it with another spec: the nearest way out.
-        refusals.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
+        rejected.sort(key=lambda each: spec is None or not self.get(each[0]).can(network, action).can)
         why = (
-            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in refusals) or "runner.order is empty"
+            "; ".join(f"{name}: {verdict.reason.rstrip('.')}" for name, verdict in rejected) or "runner.order is empty"
         )
-        remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in refusals if verdict.remedy)
+        remedies = dict.fromkeys(verdict.remedy.rstrip(".") for _, verdict in rejected if verdict.remedy)
         return Choice(None, f"no runner can do {network} {action} here ({why})", "; or ".join(remedies))
 
     def names(self) -> list[str]:
         """Every runner that there is, in the order or not."""
         return sorted(self._makers)
 
-    def elsewhere(self) -> list[Elsewhere]:
+    def off_host(self) -> list[OffHost]:
         """The runners that may be chosen and hold no device of this machine."""
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
-        return [runner for name in names if isinstance(runner := self.get(name), Elsewhere)]
+        return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
 
     def able(self, network: str, action: str) -> list[str]:
         """Names of the runners that can do it, best first."""
         return [name for name in self._candidates(network, action) if self.get(name).can(network, action).can]
 
     def tool(self, network: str, action: str) -> str:
-        """The tool, version and environment with which the best runner would do it; empty where it does not tell."""
+        """The tool, version and environment with which the best runner would do it; empty where it has none."""
         able = self.able(network, action)
         runner = self.get(able[0]) if able else None
         return runner.tool(network, action) if isinstance(runner, Native) else ""

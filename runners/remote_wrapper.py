@@ -26,7 +26,7 @@ def open_folder(request: RunRequest) -> None:
     """Make the run's folder and its log. Raises StartFailed: another has the attempt, or nothing can be written."""
     run = request.run_folder
     if run.claim.exists():
-        raise StartFailed(f"attempt {request.attempt} was claimed by somebody else")
+        raise StartFailed(f"attempt {request.attempt} was claimed by another starter")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         os.close(os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -41,7 +41,7 @@ def say(request: RunRequest, text: str) -> None:
 
 
 def take_claim(run: RunFolder) -> bool:
-    """Claim the attempt for the daemon, so that it never starts; False where somebody has it already."""
+    """Claim the attempt for the daemon, so that it never starts; False where it is claimed already."""
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(run.claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -53,7 +53,7 @@ def take_claim(run: RunFolder) -> bool:
 
 
 def claimant(run: RunFolder) -> str | None:
-    """Who has the claim: `DAEMON`, or the run as it calls itself; None where nobody has."""
+    """Who has the claim: `DAEMON`, or the run as it calls itself; None where it is free."""
     try:
         return run.claim.read_text().strip()
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def settled(run: RunFolder) -> Ended | None:
 
 
 def settle(run: RunFolder, ended: Ended) -> Ended:
-    """Keep what the engine or the cluster told of the end, before it forgets."""
+    """Record how the engine or the cluster reports the end, before it forgets."""
     aside = run.path / ".ended.json"
     aside.write_bytes(msgspec.json.encode(ended))
     aside.replace(run.path / "ended.json")
@@ -86,7 +86,7 @@ def settle(run: RunFolder, ended: Ended) -> Ended:
 
 
 def over(run: RunFolder) -> Claim:
-    """What a claimed attempt is, as far as its folder tells."""
+    """What a claimed attempt is, as far as its folder shows."""
     if claimant(run) == DAEMON:
         return Claim.NEVER
     return Claim.ENDED if settled(run) is not None or exit_code(run) is not None else Claim.LIVES

@@ -8,7 +8,7 @@ trap : HUP INT QUIT USR1 USR2 PIPE TERM
 # The run folder is ours, the rest is the tool's command line as it is.
 run=$1
 shift
-# With noclobber the shell itself makes the file by O_EXCL, which succeeds once in the world: whoever comes second,
+# With noclobber the shell itself makes the file by O_EXCL, which succeeds once only: a second wrapper,
 # another starter or a recovering daemon, finds it taken. A builtin: mkdir would cost another process on the way.
 set -C
 true 2>/dev/null >"$run/claim" || exit 81
@@ -25,8 +25,8 @@ if [ -n "${TAOD_GROUP-}" ]; then
     unset TAOD_GROUP
 fi
 # Builtins only from here on: a helper process (mv) could be hit by the very signals that are meant for the tool.
-# One write of a short line: whoever reads takes the file for written once it ends in a line break. Without it nothing
-# is started, because a run that nobody could find again must not exist.
+# One write of a short line: readers take the file for written once it ends in a line break. Without it nothing is
+# started: every run must be found again.
 echo "$$ $start" >"$run/pid" || exit 82
 # Room for the exit code while the disk has some: overwritten in place, it needs none when the run ends on a full one.
 printf '    ' >"$run/exit"

@@ -21,7 +21,7 @@ class Database:
 
     The file is in WAL mode, so that readers in other processes never block the writer. `synchronous=NORMAL`: kill -9
     loses nothing that was committed; a power cut may lose what the kernel had not written yet, half a minute at most,
-    and never leaves half a transaction. `lasting` transactions are flushed to the disk: what a user was told is done.
+    and never leaves half a transaction. `durable` transactions are flushed to the disk: what a user was told is done.
     It is not for all, because a flush takes 0.5 ms on an idle machine with an SSD and 3 to 5 ms where runs keep the
     cores busy: the daemon gives its core away at each. Between a request and its process there are several
     transactions, and a job's progress or end is found again in its files.
@@ -121,7 +121,7 @@ class Database:
             self._depth -= 1
 
     @contextmanager
-    def lasting(self) -> Iterator[None]:
+    def durable(self) -> Iterator[None]:
         """A transaction that a power cut cannot undo once it is left. Inside another one it joins that, and lasts as
         that does."""
         if self._depth:

@@ -56,6 +56,6 @@ class Store:
         """Make several changes one: all are written or none is. Nested ones join the outer. Never await inside."""
         return self._database.transaction()
 
-    def lasting(self) -> AbstractContextManager[None]:
+    def durable(self) -> AbstractContextManager[None]:
         """A transaction that is on the disk when it is left: for what a user is then told is done."""
-        return self._database.lasting()
+        return self._database.durable()

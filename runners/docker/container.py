@@ -59,7 +59,7 @@ def of(request: RunRequest, image: str, config: DockerConfig, extra: Mapping[str
         image=image,
         argv=words,
         wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *words],
-        # The image's own user list knows nobody of this machine: tools that ask for a name or a home get these.
+        # The image's user list lacks the users of this machine: tools that ask for a name or a home get these.
         environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, extra, threads=threads),
         labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},
         mounts=mounts(request.folder, command.reads, command.writes),
@@ -94,12 +94,12 @@ def size(text: str, key: str) -> int:
     """Bytes of `16g`. Raises ValueError naming the key."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)b?", text.strip().lower())
     if match is None:
-        raise ValueError(f"{key} = {text!r} is no size; write it as '16g' or '512m'")
+        raise ValueError(f"{key} = {text!r} is not a size; write it as '16g' or '512m'")
     return int(float(match[1]) * UNITS[match[2]])
 
 
 def host_options(container: Container) -> dict[str, Any]:
-    """What the SDK's `create_host_config` takes for it, but for its own types (mounts, ulimits, device requests)."""
+    """Arguments of the SDK's `create_host_config` without those of its own types: mounts, ulimits, device requests."""
     options: dict[str, Any] = {
         "network_mode": container.network,
         "shm_size": container.shm_bytes,

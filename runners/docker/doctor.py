@@ -1,4 +1,4 @@
-"""What the docker runner needs of this machine, looked at one by one; `taod doctor` shows it."""
+"""What the docker runner needs of this machine, one check for each; `taod doctor` shows them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DRIVER = Path("/proc/driver/nvidia")
 
 
 class Check(NamedTuple):
-    """One thing looked at: whether it is as it should be, what was found, and what to do where it is not."""
+    """Result of one check: whether it passed, what was found, and the remedy."""
 
     ok: bool
     what: str
@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 
 def examine(config: RunnerConfig) -> Iterator[Check]:
-    """Everything between the configuration and a running container; what nobody asked for is no fault."""
+    """Checks from the configuration to a running container; what is not configured is no fault."""
     docker = config.docker
     meant = docker != DockerConfig() or any(rule.runner == "docker" for rule in config.rule)
     if not meant and "docker" not in config.order:
@@ -86,7 +86,7 @@ def disk(folder: Path) -> Check:
     try:
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Check(True, "images", f"{folder} cannot be looked at: {error.strerror}")
+        return Check(True, "images", f"{folder} cannot be inspected: {error.strerror}")
     remedy = "" if free >= ROOM else "an image takes up to 20 GB: free some, or move the engine's data-root"
     return Check(free >= ROOM, "images", f"{free / GIB:.0f} GiB free in {folder}", remedy)
 

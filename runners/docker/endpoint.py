@@ -45,7 +45,7 @@ def usual() -> list[Path]:
 
 
 def ask(url: str, path: str) -> bytes:
-    """The body of GET `path`. Raises NoEngine where nobody answers, FileNotFoundError for a 404."""
+    """The body of GET `path`. Raises NoEngine without an answer, FileNotFoundError for a 404."""
     try:
         with contextlib.closing(_connection(url)) as connection:
             connection.request("GET", path)
@@ -72,7 +72,7 @@ def has_image(url: str, image: str) -> bool:
 
 
 class Facts(msgspec.Struct, rename="pascal"):
-    """What an engine tells of itself, as far as it matters here."""
+    """The properties of an engine that matter here."""
 
     server_version: str = ""
     runtimes: dict[str, object] = {}

@@ -31,7 +31,7 @@ class Taken(Exception):
     """There is a container of that name already."""
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The engine does not do it; its own words."""
 
 
@@ -47,7 +47,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Engine:
-    """One engine. Each method raises NoEngine where it does not answer, Refused for what it says no to."""
+    """One engine. Each method raises NoEngine where it does not answer, Rejected for an error answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -59,7 +59,7 @@ class Engine:
         from docker.types import DeviceRequest, Mount, Ulimit
 
         client = self._shared()
-        with _told():
+        with _translated_errors():
             host = client.create_host_config(
                 **host_options(container),
                 mounts=[Mount(m.path, m.path, type="bind", read_only=m.read_only) for m in container.mounts],
@@ -86,24 +86,24 @@ class Engine:
         return str(made["Id"])
 
     def start(self, handle: str) -> None:
-        with _told():
+        with _translated_errors():
             self._shared().start(handle)
 
     def kill(self, handle: str, number: str) -> None:
         """Raises Gone where it has ended."""
-        with _told():
+        with _translated_errors():
             self._shared().kill(handle, number)
 
     def remove(self, handle: str) -> None:
         """Make it be gone, running or not."""
         try:
-            with _told():
+            with _translated_errors():
                 self._shared().remove_container(handle, force=True, v=True)
         except (Gone, Taken):
-            pass  # Somebody is just removing it.
+            pass  # It is being removed already.
 
     def state(self, handle: str) -> State:
-        with _told():
+        with _translated_errors():
             state = self._shared().inspect_container(handle)["State"]
         return State(
             running=bool(state["Running"]),
@@ -115,12 +115,12 @@ class Engine:
 
     def last_words(self, handle: str) -> str:
         """What went to the container's own output: only what the wrapper could not write to the job's log."""
-        with _told():
+        with _translated_errors():
             return bytes(self._shared().logs(handle, tail=5)).decode(errors="replace").strip()
 
     def wait(self, handle: str) -> None:
         """Until it does not run. Blocks, on a connection of its own."""
-        with _told():
+        with _translated_errors():
             client = self._fresh(timeout=None)
             try:
                 client.wait(handle)
@@ -129,7 +129,7 @@ class Engine:
 
     def has(self, image: str) -> bool:
         try:
-            with _told():
+            with _translated_errors():
                 self._shared().inspect_image(image)
         except Gone:
             return False
@@ -143,7 +143,7 @@ class Engine:
         from docker import auth, utils
 
         repository, tag = utils.parse_repository_tag(image)
-        with _told():
+        with _translated_errors():
             client = self._fresh(timeout=None)
             try:
                 registry, _ = auth.resolve_repository_name(repository)
@@ -154,7 +154,7 @@ class Engine:
                     repository, tag or "latest", stream=True, decode=True, auth_config=login or {}
                 ):
                     if "error" in report:
-                        raise Refused(report["error"])
+                        raise Rejected(report["error"])
                     yield report
             finally:
                 client.close()
@@ -168,19 +168,19 @@ class Engine:
     def _fresh(self, timeout: float | None) -> Any:
         import docker
 
-        with _told():
+        with _translated_errors():
             return docker.APIClient(base_url=self.url, version="auto", timeout=timeout)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turns what the SDK raises into this module's errors."""
     import requests
     from docker import errors
 
     try:
         yield
-    except (Gone, Taken, Refused, NoEngine):
+    except (Gone, Taken, Rejected, NoEngine):
         raise
     except errors.NotFound as error:
         raise Gone(_said(error)) from error
@@ -191,12 +191,12 @@ def _told() -> Iterator[None]:
 
 
 def _meant(status: int, text: str) -> Exception:
-    """A refusal as this module's error. Podman has other codes and words than Docker for two of them."""
+    """An error answer as this module's error. Podman has other codes and words than Docker for two of them."""
     if "is not running" in text or "can only kill running containers" in text:
         return Gone(text)
     if status == 409 or "that name is already in use" in text:
         return Taken(text)
-    return Refused(text)
+    return Rejected(text)
 
 
 def _said(error: Any) -> str:
@@ -210,13 +210,13 @@ async def in_thread(work: Callable[..., Value], *arguments: object) -> Value:
 
     def run() -> None:
         try:
-            tell = functools.partial(_set, done, work(*arguments), None)
+            deliver = functools.partial(_set, done, work(*arguments), None)
         except BaseException as error:
-            tell = functools.partial(_set, done, None, error)
+            deliver = functools.partial(_set, done, None, error)
         try:
-            loop.call_soon_threadsafe(tell)
+            loop.call_soon_threadsafe(deliver)
         except RuntimeError:
-            pass  # The loop is closed: nobody listens any more.
+            pass  # The loop is closed: the result is not needed.
 
     threading.Thread(target=run, name=f"docker {work.__name__}", daemon=True).start()
     return await done

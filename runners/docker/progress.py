@@ -16,7 +16,7 @@ class Progress:
     def __init__(self, image: str) -> None:
         self._image = image
         self._layers: dict[str, tuple[int, int]] = {}
-        self._told = -1.0
+        self._reported = -1.0
         self._seen: set[str] = set()
         self._done: set[str] = set()
 
@@ -27,7 +27,7 @@ class Progress:
             self._seen.add(layer)
         elif layer in self._seen and status == "Download complete" and layer not in self._done:
             self._done.add(layer)
-            if not self._layers:  # Podman tells no bytes of what it has at once.
+            if not self._layers:  # Podman reports no bytes of layers that it has.
                 return f"{self._image}: {len(self._done)} of {len(self._seen)} layers"
         if layer and status == "Downloading" and detail.get("total"):
             self._layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
@@ -39,8 +39,8 @@ class Progress:
     def _line(self) -> str | None:
         total = sum(of for _, of in self._layers.values())
         have = sum(got for got, _ in self._layers.values())
-        # The total grows while layers come in sight: a share that falls is not told.
-        if not total or (have / total < self._told + STEP and not self._told < have / total == 1):
+        # The total grows while layers come in sight: a falling share is not reported.
+        if not total or (have / total < self._reported + STEP and not self._reported < have / total == 1):
             return None
-        self._told = have / total
+        self._reported = have / total
         return f"{self._image}: {have / total:.0%} of {total / GIB:.1f} GiB"

@@ -18,7 +18,7 @@ from runners.docker import container as containers
 from runners.docker import endpoint
 from runners.docker.container import Container
 from runners.docker.endpoint import NoEngine
-from runners.docker.engine import Engine, Gone, Refused, Taken, in_thread
+from runners.docker.engine import Engine, Gone, Rejected, Taken, in_thread
 from runners.docker.progress import Progress
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
@@ -82,15 +82,15 @@ class Docker:
             await self._have_image(engine, container.image, request)
             handle = await _unless_left(_create, engine, self._with_port(container, request))
         except Taken as error:
-            raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from error
+            raise StartFailed(f"attempt {request.attempt} was claimed by another starter") from error
         except Gone as error:
             raise StartFailed(f"there is no image {container.image}: {error}") from error
-        except (NoEngine, Refused) as error:
+        except (NoEngine, Rejected) as error:
             raise StartFailed(_with_remedy(str(error))) from error
         try:
             await in_thread(engine.start, handle)
-        except (NoEngine, Refused, Gone) as error:
-            # It is not known whether it was started: it is once nobody can start it any more.
+        except (NoEngine, Rejected, Gone) as error:
+            # Whether it was started is unknown until the claim is taken: then it cannot start any more.
             remote_wrapper.take_claim(request.run_folder)
             await self._remove(engine, handle)
             raise StartFailed(_with_remedy(str(error))) from error
@@ -139,7 +139,7 @@ class Docker:
             except Gone:
                 code = remote_wrapper.exit_code(run)
                 return remote_wrapper.settle(run, Ended(code, "" if code is not None else "its container was removed"))
-            except (NoEngine, Refused) as error:
+            except (NoEngine, Rejected) as error:
                 code = remote_wrapper.exit_code(run)
                 if code is not None and backoff.failures:
                     return Ended(code)
@@ -151,8 +151,8 @@ class Docker:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         engine = self._answering()
         if not force and remote_wrapper.claimant(run) is None:
-            # The first process of a container is told nothing that it has not asked to be told: a SIGTERM before the
-            # wrapper's trap would be lost.
+            # The first process of a container gets only signals that it handles: a SIGTERM before the wrapper's trap
+            # would be lost.
             await _claimed(run)
         try:
             await in_thread(engine.kill, handle, "SIGKILL" if force else containers.STOP_SIGNAL)
@@ -209,7 +209,7 @@ class Docker:
     async def _remove(self, engine: Engine, handle: str) -> None:
         try:
             await in_thread(engine.remove, handle)
-        except (NoEngine, Refused) as error:
+        except (NoEngine, Rejected) as error:
             log.warning("container %s could not be removed: %s", handle, error)
 
     def _container(self, request: RunRequest) -> Container:
@@ -252,7 +252,7 @@ class Docker:
 
 
 def kind_of(network: str, action: str) -> str:
-    """The kind of image that has the action's tool, as far as network and action tell."""
+    """The kind of image that has the action's tool, as far as network and action determine it."""
     return "tao-deploy" if action in DEPLOYED else catalogue.of(network).image
 
 
@@ -265,7 +265,7 @@ async def _claimed(run: RunFolder) -> None:
 
 
 async def _unless_left(work: Callable[..., Value], *arguments: object) -> Value:
-    """In a thread; `work` has first a flag that tells it that nobody waits for it any more."""
+    """Run `work` in a thread. Its first argument is an event that is set when the caller is cancelled."""
     left = threading.Event()
     try:
         return await in_thread(work, left, *arguments)
@@ -285,13 +285,13 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
     progress = Progress(image)
     for report in engine.pull(image):
         if left.is_set():
-            return  # The engine ends a download that nobody listens to.
+            return  # The engine ends a download without a listener.
         if line := progress.hear(report):
             remote_wrapper.say(request, line)
 
 
 def _sure_of_data(container: Container) -> None:
-    """Podman makes an empty folder of what is missing, where Docker refuses: neither is asked. Raises StartFailed."""
+    """Check mounts first: for a missing path Podman creates a folder and Docker fails. Raises StartFailed."""
     if gone := [mount.path for mount in container.mounts if mount.read_only and not Path(mount.path).exists()]:
         raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")
 

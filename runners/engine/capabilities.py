@@ -29,8 +29,8 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
 
     `spec` is the whole document as the run will get it, defaults filled in.
     """
-    if network in data.REFUSED:
-        return False, *data.REFUSED[network]
+    if network in data.UNSUPPORTED:
+        return False, *data.UNSUPPORTED[network]
     if network not in NETWORKS:
         have = ", ".join(NETWORKS)
         return False, f"The embedded engine has no network '{network}'; it has {have}.", _OTHER_RUNNER

@@ -15,7 +15,7 @@ FORMAT = "taod-engine"
 VERSION = 1
 INTERRUPTED = "interrupted.ckpt"
 """Where a run that was asked to end in mid-epoch leaves its state. Its suffix is none of the suffixes of weights,
-so that nobody takes it for a finished epoch's."""
+so that it is not taken for a finished epoch's."""
 _EPOCH = re.compile(r"epoch_(\d+)\.pth")
 
 
@@ -58,7 +58,7 @@ def load(path: Path) -> dict[str, Any]:
     """A checkpoint that the engine wrote. Raises CheckpointError."""
     content = load_any(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is no checkpoint of the engine: it was written by another tool.")
+        raise CheckpointError(f"{path} is not a checkpoint of the engine: it was written by another tool.")
     if content["version"] > VERSION:
         raise CheckpointError(f"{path} was written by a newer engine (format {content['version']}); update taod.")
     return content

@@ -58,7 +58,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser.error(f"unknown action '{found.action}' of {found.network}")
     for override in found.overrides:
         if "=" not in override:
-            parser.error(f"'{override}' is no a.b=c override")
+            parser.error(f"'{override}' is not an override a.b=c")
     return Arguments(
         found.network,
         found.action,

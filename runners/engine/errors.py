@@ -1,4 +1,4 @@
-"""What can stop a run, each with the one sentence that the user is told."""
+"""What can stop a run, each with one sentence for the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 
 class EngineError(Exception):
-    """The run cannot go on as asked; `str(error)` is one sentence with the value and the remedy."""
+    """The run cannot continue as requested; `str(error)` is one sentence with the value and the remedy."""
 
 
 class SpecError(EngineError):

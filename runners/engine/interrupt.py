@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a flag that loops look at between steps; it knows nothing of what they save."""
+"""SIGTERM and SIGINT as a flag that loops check between steps; it knows nothing of what they save."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _fail(status: StatusWriter, message: str) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """One line for an error that nobody foresaw."""
+    """One line for an unexpected error."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     name = type(error).__name__
     if name == "OutOfMemoryError":

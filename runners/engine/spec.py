@@ -21,7 +21,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"The experiment spec {path} cannot be read: {error.strerror or error}.") from None
     except (DocumentError, UnicodeDecodeError) as error:
-        raise SpecError(f"The experiment spec {path} is no valid YAML: {' '.join(str(error).split())}.") from None
+        raise SpecError(f"The experiment spec {path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -43,7 +43,7 @@ def _put(document: dict[str, Any], override: str) -> None:
         if inner is None:
             inner = group[part] = {}
         if not isinstance(inner, dict):
-            raise SpecError(f"The override '{override}' does not fit: {'.'.join(parts[:depth])} is no group.")
+            raise SpecError(f"The override '{override}' does not fit: {'.'.join(parts[:depth])} is not a group.")
         group = inner
     group[parts[-1]] = value
 

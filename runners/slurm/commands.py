@@ -79,7 +79,7 @@ class Commands:
             raise NoCluster(f"{program} could not be run: {error.strerror}; install the Slurm client") from error
         try:
             async with asyncio.timeout(ANSWER_S):
-                out, told = await process.communicate()
+                out, errors = await process.communicate()
         except TimeoutError:
             raise NoCluster(f"{program} has not answered for {ANSWER_S:.0f} s") from None
         finally:
@@ -87,5 +87,5 @@ class Commands:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            raise NoCluster(told.decode(errors="replace").strip() or f"{program} ended with {process.returncode}")
+            raise NoCluster(errors.decode(errors="replace").strip() or f"{program} ended with {process.returncode}")
         return out.decode(errors="replace")

@@ -63,7 +63,7 @@ class Slurm:
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700), "w") as file:
                 file.write(scripts.script(request, self._config, self._rules.extra))
         except FileExistsError:
-            raise StartFailed(f"attempt {request.attempt} was claimed by somebody else") from None
+            raise StartFailed(f"attempt {request.attempt} was claimed by another starter") from None
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
         try:
@@ -110,9 +110,9 @@ class Slurm:
         return ended
 
     async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
-        """Until the run has recorded its exit code, or the cluster says that it is over; with what each told."""
+        """Wait until the run has recorded its exit code or the cluster reports its end; return both."""
         run, name = request.run_folder, scripts.name_of(request)
-        told: list[Seen | None] = []
+        reports: list[Seen | None] = []
         reason = ""
         async with FolderWatch(run.path) as watch:
 
@@ -123,22 +123,22 @@ class Slurm:
                     with suppress(OSError):
                         remote_wrapper.say(request, f"job {handle} waits on the cluster: {reason}")
                 if seen is None or not seen.lives:
-                    told.extend([seen] * (1 if seen is None else LOOKS))
+                    reports.extend([seen] * (1 if seen is None else LOOKS))
                     watch.wake()
 
             self._watcher.watch(name, heard)
             try:
-                while (code := remote_wrapper.exit_code(run)) is None and len(told) < LOOKS:
+                while (code := remote_wrapper.exit_code(run)) is None and len(reports) < LOOKS:
                     await watch.changed()
             finally:
                 self._watcher.leave(heard)
-        return code, next((each for each in reversed(told) if each is not None), None)
+        return code, next((each for each in reversed(reports) if each is not None), None)
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
         handle = identity.handle or ""
         try:
             if remote_wrapper.claimant(request.run_folder) is None:
-                # It has not begun; if it is just beginning, the cluster's own SIGTERM reaches it.
+                # It has not started; if it is just starting, the cluster's own SIGTERM reaches it.
                 await self._commands.cancel([handle])
             elif force:
                 await self._commands.signal([handle], "KILL")

@@ -1,4 +1,4 @@
-"""What the cluster tells of its jobs, read from the output of its commands; and what an end by its hand means: pure."""
+"""States of cluster jobs, read from the output of its commands, and the meaning of each end. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIVING = frozenset(
     {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING"}
     | {"STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"}
 )
-"""States out of which a job goes on; all others are its end."""
+"""States of a job that continues; all others are its end."""
 MEANINGS = {
     "BOOT_FAIL": "its node did not boot",
     "CANCELLED": "it was cancelled on the cluster",

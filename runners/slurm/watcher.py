@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Asks while somebody waits, and tells each who waits how its job is."""
+    """Polls while there are listeners, and reports each job's state to its listener."""
 
     def __init__(self, commands: Commands, interval_s: float) -> None:
         self._commands = commands
@@ -27,7 +27,7 @@ class Watcher:
     def watch(self, name: str, heard: Hear) -> None:
         """`heard` is called with what the cluster says of the job of that name: None where it does not list it.
 
-        By name: a controller that lost its state begins to count its jobs anew.
+        By name: a controller that lost its state numbers its jobs from the start again.
         """
         self._heard[heard] = name
         if self._task is None or self._task.done():

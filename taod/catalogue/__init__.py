@@ -1,4 +1,4 @@
-"""The catalogue: what each network is, takes and leaves behind. It stands on its own and acts on nothing."""
+"""The catalogue of networks: parameters, command lines, artifacts. It depends on no service and changes nothing."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _PARENTS: dict[str, tuple[str, ...]] = {
 }
 """Action -> the actions that may be its parent."""
 _NEED_PARENT = frozenset({"prune", "retrain", "export", "gen_trt_engine", "trtexec"})
-# ocdnet's prune saves the whole module. Its evaluation and retrain load that; its export and inference load a
+# ocdnet's prune saves the module itself. Its evaluation and retrain load that; its export and inference load a
 # checkpoint with a state dict, which a training or a retrain of the pruned model saves.
 _NOT_AFTER = {("ocdnet", "export"): {"prune"}, ("ocdnet", "inference"): {"prune"}}
 

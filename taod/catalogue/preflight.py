@@ -100,7 +100,7 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
     converted_by: dict[Path, str] = {}
     """Dataset root -> its last completed conversion."""
     samples: int | None = None
-    """Training samples of a network whose samples are not images; None: not counted."""
+    """Training samples where these are not images; None: not counted."""
     identities: int | None = None
     """Different persons or objects among the training images (re-identification)."""
 
@@ -397,7 +397,7 @@ def _remedy(facts: PreflightFacts, dataset: DatasetFacts, paths: list[str]) -> s
                 return f"set {field} to {there[0]!r}"
     if any(conversions.is_output(dataset.type, dataset.format, path) for path in paths):
         return "run the dataset's conversion first"
-    return "upload these files, or set the field to what the dataset has"
+    return "upload these files, or set the field to a path of the dataset"
 
 
 def _unreadable(facts: PreflightFacts) -> Iterator[Warning]:

@@ -12,8 +12,8 @@ import shutil
 import threading
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.archive.tree_writer import show
+from taod.datasets.names import is_junk
 from taod.datasets.upload.growing_file import Stopped
 from taod.datasets.validation.image_lists import LISTED
 from taod.datasets.validation.layouts import layout

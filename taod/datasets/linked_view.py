@@ -16,7 +16,7 @@ def refresh(view: Path, linked: Path, outputs: Iterable[str]) -> None:
     """Create the view or bring it up to date: link what is new in the linked folder, drop links that lead nowhere.
 
     `outputs` are patterns of what conversions write; files of the linked folder that match them are not linked, since
-    a tool that writes them anew would write through the link.
+    a tool that rewrites them would write through the link.
     """
     patterns = list(outputs)
     real = {""} | {_text(parent) for pattern in patterns for parent in PurePosixPath(pattern).parents}

@@ -31,7 +31,7 @@ async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
 
 async def ended(running: asyncio.Future[T]) -> None:
-    """Wait for it even when cancelled meanwhile; what it came to is not looked at."""
+    """Wait for its end even when cancelled meanwhile; the result is left to the caller."""
     while not running.done():
         try:
             await asyncio.wait([running])
@@ -40,4 +40,4 @@ async def ended(running: asyncio.Future[T]) -> None:
             if task is not None:
                 task.uncancel()
     if not running.cancelled():
-        running.exception()  # looked at, so that it is not reported as forgotten
+        running.exception()  # read, so that asyncio does not log it as never retrieved

@@ -34,7 +34,7 @@ class JobCommands:
         """
         job = self._not_ended(job_id)
         if not job.state.on_device:
-            with self._context.store.lasting():
+            with self._context.store.durable():
                 job = self._context.end(job_id, State.CANCELLED, reason)
                 self._end_waiting_children(job)
             return job
@@ -67,7 +67,7 @@ class JobCommands:
                 f"{short(job)} cannot be resumed now: {most} jobs of yours have not started, the most that "
                 "scheduler.max_queued_per_user allows; wait until one has, or cancel one"
             )
-        with self._context.store.lasting():
+        with self._context.store.durable():
             result = self._context.store.jobs.result(job_id)
             result.detailed_status = DetailedStatus(message=text(RESUMED))
             self._context.store.jobs.save_result(job_id, result)
@@ -88,7 +88,7 @@ class JobCommands:
         jobs = self._context.store.jobs
         if job.state is State.STOPPING and job.stop_intent == intent:
             return job
-        with self._context.store.lasting():
+        with self._context.store.durable():
             if job.state is State.RUNNING:
                 job = jobs.transition(job.id, State.STOPPING, stopping(intent), stop_intent=intent)
             else:

@@ -34,7 +34,7 @@ class ResolvedJob(msgspec.Struct, frozen=True, kw_only=True):
     def runner(self) -> Runner:
         """Raises BadRequest where no runner can run the job here."""
         if self.choice.runner is None:
-            raise BadRequest(self.choice.refusal)
+            raise BadRequest(self.choice.rejection)
         return self.choice.runner
 
     @property

@@ -27,7 +27,7 @@ class Users:
 
         A root without users gets one named `local`. The token of the daemon's last start stops working.
         """
-        with self._store.lasting():
+        with self._store.durable():
             user = self._store.users.by_name(FIRST_USER)
             if user is None:
                 everyone = self._store.users.all()
@@ -39,7 +39,7 @@ class Users:
 
     def add(self, name: str) -> tuple[UserRecord, str]:
         """Make a user; returns it with a key for the login endpoint."""
-        with self._store.lasting():
+        with self._store.durable():
             user = self._store.users.add(name)
             return user, self.issue(user.id, kind=KEY, label="first key")
 
@@ -48,7 +48,7 @@ class Users:
         if self._store.users.get(user_id) is None:
             raise NotFound(f"there is no user {user_id}")
         secret = secrets.token_urlsafe(32)
-        with self._store.lasting():
+        with self._store.durable():
             self._store.users.add_token(user_id, kind=kind, label=label, secret=secret)
         return secret
 

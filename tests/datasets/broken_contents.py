@@ -20,7 +20,7 @@ from tests.datasets.valid_sets import coco_document, kitti_line, photograph, tex
 Breaks = Callable[[Path], object]
 
 LATER = "later, "
-"""Begins the names of what an upload is refused for: a linked folder may come to it after it was taken in."""
+"""Prefix of faults that reject an upload; a linked folder may get them after it was linked."""
 PICKLE = "kinetics/val_label.pkl"
 ARRAY = "kinetics/val_data.npy"
 FACES = "data/afw/afw.json"
@@ -68,7 +68,7 @@ def scale(name: str, side: int) -> Breaks:
 
 
 def cut(name: str) -> Breaks:
-    """Half of a file is left: its header tells what it was."""
+    """Half of a file is left: its header is whole."""
 
     def do(top: Path) -> None:
         data = (top / name).read_bytes()
@@ -82,8 +82,8 @@ def coco(part: str, at: int, **fields: object) -> Breaks:
 
     def do(top: Path) -> None:
         document = coco_document(3)
-        told: dict[str, Any] = document[part][at] | fields
-        document[part][at] = {name: value for name, value in told.items() if value is not None}
+        changed: dict[str, Any] = document[part][at] | fields
+        document[part][at] = {name: value for name, value in changed.items() if value is not None}
         text(top / "annotations.json", json.dumps(document, indent=1))
 
     return do

@@ -1,6 +1,6 @@
-"""Broken datasets of each type and format: what was changed in a valid one, under a name that tells it.
+"""Broken datasets of each type and format: what was changed in a valid one, under a name that describes it.
 
-What each refusal says, word for word, stands under the same names in refusals.txt.
+The exact error texts are under the same names in rejections.txt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETS: dict[Kind, Files] = FILES | {
 
 
 def moved(*pairs: tuple[str, str]) -> Change:
-    """Each path, or all below one that ends in `/`, lies elsewhere."""
+    """Each path, or all below one that ends in `/`, is moved."""
 
     def change(files: Files) -> Files:
         found = {}
@@ -58,7 +58,7 @@ def put(**contents: bytes) -> Change:
 
 
 def only(**contents: bytes) -> Change:
-    """Nothing but these files at the top."""
+    """Only these files at the top."""
     return lambda files: {name.replace("__", "."): content for name, content in contents.items()}
 
 

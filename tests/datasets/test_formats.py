@@ -1,4 +1,4 @@
-"""Readers and the full check, type by type: right datasets have no problem, wrong ones are told by file and line."""
+"""Readers and the full check, type by type: right datasets have no problem, wrong ones have one by file and line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taod.datasets.formats.validate import Examination
 from taod.datasets.validation.structure import check
 from taod.datasets.validation.summary import summarise
 from tests.datasets.broken_contents import BROKEN, LATER
-from tests.datasets.told import sections
+from tests.datasets.expected_texts import sections
 from tests.datasets.valid_sets import VALID
 
 LEAST = 3
@@ -37,14 +37,14 @@ def test_every_type_and_format_has_a_valid_set_here() -> None:
 def test_a_right_dataset_is_accepted_and_has_no_problem(type_: str, format_: str, tmp_path: Path) -> None:
     VALID[type_, format_](tmp_path)
     assert check(tmp_path, type_, format_) == tmp_path
-    told = summarise(tmp_path, type_, format_)
+    summary = summarise(tmp_path, type_, format_)
     report = Examination(tmp_path, type_, format_, deep=True).run()
     assert report.first == []
     assert report.problems == 0
     assert report.items > 0
-    if told.images and type_ not in ("action_recognition", "optical_inspection"):
-        assert report.items == told.images
-    assert told.boxes == report.boxes or type_ in ("bpnet", "fpenet")
+    if summary.images and type_ not in ("action_recognition", "optical_inspection"):
+        assert report.items == summary.images
+    assert summary.boxes == report.boxes or type_ in ("bpnet", "fpenet")
 
 
 def test_every_type_and_format_has_its_broken_sets() -> None:
@@ -56,7 +56,7 @@ def test_every_type_and_format_has_its_broken_sets() -> None:
 @pytest.mark.parametrize(
     ("type_", "format_", "name"), [(*kind, name) for kind, sets in BROKEN.items() for name in sets]
 )
-def test_what_is_wrong_is_told_by_file_and_line(type_: str, format_: str, name: str, tmp_path: Path) -> None:
+def test_a_fault_is_reported_by_file_and_line(type_: str, format_: str, name: str, tmp_path: Path) -> None:
     VALID[type_, format_](tmp_path)
     BROKEN[type_, format_][name](tmp_path)
     if not name.startswith(LATER):

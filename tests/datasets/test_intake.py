@@ -100,7 +100,7 @@ async def settled(intake, root, dataset, digits, pack, files_of) -> AsyncIterato
     assert not intake.is_busy(dataset.id)
 
 
-async def test_a_refused_archive_leaves_the_old_data(intake, settled, pack) -> None:
+async def test_a_rejected_archive_leaves_the_old_data(intake, settled, pack) -> None:
     with pytest.raises(BadRequest, match="climbs out"):
         await intake.accept(settled, body(pack({"a": b"x", "../b": b"x"})))
 
@@ -147,12 +147,12 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
     intake, settled, digits, pack, monkeypatch
 ) -> None:
     """The thread is waited for, so that it writes nothing after the cleaning."""
-    loop, unpacking, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    loop, unpacking, proceed = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     real = arrival_module.extract
 
     def held(archive, into, limits, progress, **more):
         loop.call_soon_threadsafe(unpacking.set)
-        assert go_on.wait(10)
+        assert proceed.wait(10)
         return real(archive, into, limits, progress, **more)
 
     monkeypatch.setattr(arrival_module, "extract", held)
@@ -163,7 +163,7 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done()
-    go_on.set()
+    proceed.set()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 10)
 
@@ -171,12 +171,12 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
 async def test_who_leaves_during_the_swap_is_too_late(
     intake, root, dataset, digits, pack, monkeypatch, files_of
 ) -> None:
-    loop, swapping, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    loop, swapping, proceed = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     real = atomic_replace.replace
 
     def held(*args):
         loop.call_soon_threadsafe(swapping.set)
-        assert go_on.wait(10)
+        assert proceed.wait(10)
         return real(*args)
 
     monkeypatch.setattr(atomic_replace, "replace", held)
@@ -184,17 +184,17 @@ async def test_who_leaves_during_the_swap_is_too_late(
     await asyncio.wait_for(swapping.wait(), 10)
     task.cancel()
     await asyncio.sleep(0)
-    go_on.set()
+    proceed.set()
     assert (await asyncio.wait_for(task, 10)).images == 12
     assert files_of(root.dataset(dataset.id)) == digits
 
 
 async def test_a_second_upload_at_the_same_time_is_a_conflict(intake, dataset, digits, pack) -> None:
-    receiving, go_on = asyncio.Event(), asyncio.Event()
+    receiving, proceed = asyncio.Event(), asyncio.Event()
 
     async def held() -> AsyncIterator[bytes]:
         receiving.set()
-        await go_on.wait()
+        await proceed.wait()
         yield pack(digits)
 
     first = asyncio.create_task(intake.accept(dataset, held()))
@@ -202,7 +202,7 @@ async def test_a_second_upload_at_the_same_time_is_a_conflict(intake, dataset, d
     assert intake.is_busy(dataset.id)
     with pytest.raises(Conflict, match="is being uploaded already"):
         await intake.accept(dataset, body(b""))
-    go_on.set()
+    proceed.set()
     assert (await asyncio.wait_for(first, 10)).images == 12
 
 
@@ -341,8 +341,8 @@ async def test_folders_that_may_not_be_linked(intake, root, dataset, digits, mak
         (str(allowed / "escape"), [allowed], outside),
         (str(tmp_path / "nowhere"), [allowed], outside),
         (str(folder), [], f"{outside} \\(none\\)"),
-        (str(allowed / "nowhere"), [allowed], "is no folder on the daemon's machine"),
-        (str(allowed / "file"), [allowed], "is no folder on the daemon's machine"),
+        (str(allowed / "nowhere"), [allowed], "is not a folder on the daemon's machine"),
+        (str(allowed / "file"), [allowed], "is not a folder on the daemon's machine"),
         ("digits", [tmp_path], "is relative; give an absolute path"),
         ("/a\0b", [tmp_path], "is not usable"),
         (str(root.datasets), [tmp_path], "overlaps the daemon's own folder"),

@@ -1,4 +1,4 @@
-"""The check of unet's masks: what they hold is counted by class, what is no class number is told by file."""
+"""The check of masks of unet: pixels are counted by class, and a value without a class is a problem of its file."""
 
 from __future__ import annotations
 
@@ -141,14 +141,14 @@ NUMBERS = "a PNG of 8 bits, grey or with a palette, whose values are class numbe
         (
             unknown,
             "masks/train/0.png",
-            "the mask has class numbers that target_classes.json does not tell: 7 (2 pixels), 9 (1 pixels)",
+            "the mask has class numbers that target_classes.json does not declare: 7 (2 pixels), 9 (1 pixels)",
             "0 (sky), 1 (roof)",
         ),
         (other_size, "masks/train/0.png", "the mask has 48 x 20 pixels", "48 x 48, as images/train/0.jpg has"),
         (cut, "masks/train/0.png", "the image cannot be read: ", "a whole image"),
     ],
 )
-def test_what_is_no_mask_is_told_by_file(
+def test_an_invalid_mask_is_a_problem_of_its_file(
     breaks: Callable[[Path], None], file: str, what: str, expected: str, top: Path
 ) -> None:
     breaks(top)
@@ -160,13 +160,13 @@ def test_what_is_no_mask_is_told_by_file(
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("{", "these are no classes: "),
-        ('[{"name": "a"}]', "these are no classes: "),
-        ('[{"name": "a", "label_id": 256}]', "label_id 256 of 'a' is no class number"),
-        ('[{"name": "a", "label_id": 1}, {"name": "b", "label_id": 1}]', "label_id 1 of 'b' was there before"),
+        ("{", "the classes are invalid: "),
+        ('[{"name": "a"}]', "the classes are invalid: "),
+        ('[{"name": "a", "label_id": 256}]', "label_id 256 of 'a' is not a class number"),
+        ('[{"name": "a", "label_id": 1}, {"name": "b", "label_id": 1}]', "label_id 1 of 'b' is already used"),
     ],
 )
-def test_names_that_are_none_are_told_and_masks_counted_by_number(content: str, what: str, top: Path) -> None:
+def test_invalid_names_are_a_problem_and_masks_are_counted_by_number(content: str, what: str, top: Path) -> None:
     (top / masks.CLASSES).write_text(content)
     (found,) = checked(top)
     assert found[0] == "target_classes.json"
@@ -174,11 +174,11 @@ def test_names_that_are_none_are_told_and_masks_counted_by_number(content: str, 
     assert set(summarise(top, "semantic_segmentation", "unet").shares) == {"0", "1"}
 
 
-def test_masks_of_test_images_are_looked_into_where_there_are_some(top: Path) -> None:
+def test_masks_of_test_images_are_checked_where_there_are_some(top: Path) -> None:
     save(top, Image.fromarray(quarter() * 5), "test/1.png")
     ((file, what, _),) = checked(top)
     assert file == "masks/test/1.png"
-    assert "a class number that target_classes.json does not tell: 5 (576 pixels)" in what
+    assert "a class number that target_classes.json does not declare: 5 (576 pixels)" in what
 
 
 def test_a_thumbnail_shows_the_classes_and_a_damaged_mask_does_not_hinder_it(top: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_thumbnail_shows_the_classes_and_a_damaged_mask_does_not_hinder_it(top
 
 
 @pytest.mark.parametrize("type_", ["instance_segmentation", "semantic_segmentation"])
-def test_segmentations_of_coco_are_looked_into(type_: str, tmp_path: Path) -> None:
+def test_segmentations_of_coco_are_checked(type_: str, tmp_path: Path) -> None:
     valid_sets.coco(tmp_path)
     assert Examination(tmp_path, type_, "coco").run().problems == 0
     document = valid_sets.coco_document(3)
@@ -215,7 +215,7 @@ def test_segmentations_of_coco_are_looked_into(type_: str, tmp_path: Path) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6), cut=st.integers(0, 400))
-def test_whatever_a_mask_holds_is_counted_or_told(
+def test_whatever_a_mask_holds_is_counted_or_a_problem(
     changes: list[tuple[int, int]], cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -1,4 +1,4 @@
-"""Names that are no UTF-8, as a folder of this machine may have: told in words that JSON can carry."""
+"""Names that are no UTF-8, as a folder of this machine may have: escaped in messages, so that JSON can hold them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Make = Callable[[dict[str, bytes]], Path]
 
 
 def odd(name: bytes) -> str:
-    """A name of these bytes, as Python tells it."""
+    """A name of these bytes, as Python decodes it."""
     return os.fsdecode(name)
 
 
@@ -46,12 +46,12 @@ def odd(name: bytes) -> str:
         ),
     ],
 )
-def test_a_refusal_escapes_them(kind: tuple[str, str], names: tuple[bytes, ...], words: str, make_tree: Make) -> None:
+def test_an_error_escapes_them(kind: tuple[str, str], names: tuple[bytes, ...], words: str, make_tree: Make) -> None:
     top = make_tree({odd(name): b"x" for name in names})
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         summarise(check(top, *kind), *kind)
-    assert words in str(told.value)
-    msgspec.json.encode(str(told.value))
+    assert words in str(raised.value)
+    msgspec.json.encode(str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_refusal_escapes_them(kind: tuple[str, str], names: tuple[bytes, ...],
         (("re_identification", "default"), b"sample_train/1\xff.jpg"),
     ],
 )
-def test_a_check_of_a_folder_that_got_some_tells_them_and_goes_on(
+def test_a_check_of_a_folder_that_got_some_reports_them_and_continues(
     kind: tuple[str, str], name: bytes, make_tree: Make, tmp_path: Path
 ) -> None:
     top, review = make_tree({odd(name): b"x"}), tmp_path / "review"
@@ -97,7 +97,7 @@ TREES = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size
 
 @settings(max_examples=150, deadline=None)
 @given(TREES, st.sampled_from([(type_, format_) for type_, formats in LAYOUTS.items() for format_ in formats]))
-def test_any_tree_is_taken_or_refused_in_words(
+def test_any_tree_is_taken_or_rejected_in_words(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], kind: tuple[str, str]
 ) -> None:
     top = tmp_path_factory.mktemp("any")
@@ -110,6 +110,6 @@ def test_any_tree_is_taken_or_refused_in_words(
         found = check(top, *kind)
         assert found.is_relative_to(top)
         summarise(found, *kind)
-    except BadRequest as refused:
-        assert str(top) not in str(refused)
-        msgspec.json.encode(str(refused))
+    except BadRequest as rejected:
+        assert str(top) not in str(rejected)
+        msgspec.json.encode(str(rejected))

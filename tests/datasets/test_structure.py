@@ -1,4 +1,4 @@
-"""Layouts of every type and format: what is accepted, what each lacks, and what the refusal says."""
+"""Layouts of every type and format: what is accepted, what each lacks, and what the error says."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def test_leading_folders_are_stripped(type_, format_, files, leading, make_tree)
 def test_each_path_left_out_is_missed(type_, format_, files, make_tree) -> None:
     for left_out in files:
         folder = make_tree({f"d/{file}": b"x" for file in files if file != left_out} | {"d/README": b"x"})
-        with pytest.raises(BadRequest) as told:
+        with pytest.raises(BadRequest) as raised:
             check(folder, type_, format_)
-        said = str(told.value)
+        said = str(raised.value)
         if type_ != "image_classification" or not left_out.startswith("images"):
             assert f"type {type_}, format {format_}: missing: " in said
             first = left_out if left_out.count("/") == 0 else left_out.split("/")[0]
@@ -98,13 +98,13 @@ def test_a_file_where_a_folder_belongs_is_not_taken_for_it(make_tree) -> None:
         check(make_tree({"images/1.png": b"x", "annotations.json/": b""}), "object_detection", "coco")
 
 
-def test_the_whole_sentence_of_a_refusal(make_tree) -> None:
+def test_the_whole_sentence_of_an_error(make_tree) -> None:
     folder = make_tree(
         {"set/images/1.png": b"x", "set/images/2.png": b"x", "set/Labels/1.txt": b"x", "set/notes": b"x"}
     )
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         check(folder, "object_detection", "kitti")
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "The files are not laid out as a dataset of type object_detection, format kitti: missing: labels/ "
         "(there is Labels/, which differs in case).\n"
         "Expected at the top: images/, labels/.\n"
@@ -152,7 +152,7 @@ def test_the_three_splits_may_come_together(digits, make_tree) -> None:
 
 
 @pytest.mark.parametrize("other", ["images", "images_more"])
-def test_two_folders_that_leave_open_which_is_meant_are_refused(other, make_tree) -> None:
+def test_two_folders_that_leave_open_which_is_meant_are_rejected(other, make_tree) -> None:
     folder = make_tree({f"{other}/a/1.png": b"x", "images_val/a/1.png": b"x"})
     with pytest.raises(BadRequest, match=f"{other}/ and images_val/ lie side by side, and which one is meant is open"):
         check(folder, "image_classification", "default")
@@ -163,7 +163,7 @@ def test_no_images_folder(make_tree) -> None:
         check(make_tree({"cat/1.png": b"x", "dog/1.png": b"x"}), "image_classification", "default")
 
 
-def test_images_outside_class_folders_are_refused(make_tree) -> None:
+def test_images_outside_class_folders_are_rejected(make_tree) -> None:
     with pytest.raises(BadRequest, match="images_train/ has no subfolders"):
         check(make_tree({"images_train/1.png": b"x"}), "image_classification", "default")
 
@@ -195,9 +195,9 @@ def test_classes_txt_is_required_by_classification_pyt_alone(digits, make_tree) 
     ],
 )
 def test_classes_txt_and_the_folders_must_agree(content, words, digits, make_tree) -> None:
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         check(make_tree(digits | {"classes.txt": content}), "image_classification", "classification_pyt")
-    assert words in str(told.value)
+    assert words in str(raised.value)
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_not_matter(digits, make_tree) -> None:

@@ -23,16 +23,16 @@ COCO = {
 
 def test_a_classification_set(digits, make_tree) -> None:
     tree = digits | {"._junk.png": b"j", "notes.md": b"12345"}
-    told = summarise(make_tree(tree), "image_classification", "classification_pyt")
-    assert (told.state, told.images, told.files) == ("ready", 12, 14)
-    assert told.bytes == sum(len(content) for name, content in tree.items() if name != "._junk.png")
-    assert told.classes == ["one", "two"]
-    assert told.splits == [
+    summary = summarise(make_tree(tree), "image_classification", "classification_pyt")
+    assert (summary.state, summary.images, summary.files) == ("ready", 12, 14)
+    assert summary.bytes == sum(len(content) for name, content in tree.items() if name != "._junk.png")
+    assert summary.classes == ["one", "two"]
+    assert summary.splits == [
         SplitSummary("test", 2, {"one": 1, "two": 1}),
         SplitSummary("train", 6, {"one": 3, "two": 3}),
         SplitSummary("val", 4, {"one": 2, "two": 2}),
     ]
-    assert told.path is None
+    assert summary.path is None
 
 
 def test_classes_come_in_the_order_of_classes_txt(digits, make_tree) -> None:
@@ -49,18 +49,18 @@ def test_a_class_folder_without_images_counts_none(make_tree) -> None:
 
 def test_empty_images_of_a_classification_set_are_named(digits, make_tree) -> None:
     folder = make_tree(digits | {"images_val/one/0.png": b""})
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         summarise(folder, "image_classification", "classification_pyt")
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "'images_val/one/0.png': there is an image of 0 bytes; replace or remove them and upload again"
     )
 
 
 def test_a_coco_set_counts_its_categories(make_tree) -> None:
     folder = make_tree({"images/1.png": b"x", "annotations.json": msgspec.json.encode(COCO)})
-    told = summarise(folder, "object_detection", "coco")
-    assert told.classes == ["dog", "cat"]
-    assert told.splits == [SplitSummary("images", 1, {"dog": 3, "cat": 0})]
+    summary = summarise(folder, "object_detection", "coco")
+    assert summary.classes == ["dog", "cat"]
+    assert summary.splits == [SplitSummary("images", 1, {"dog": 3, "cat": 0})]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_coco_set_counts_its_categories(make_tree) -> None:
         ),
     ],
 )
-def test_annotations_that_are_not_coco_are_refused(content, words, make_tree) -> None:
+def test_annotations_that_are_not_coco_are_rejected(content, words, make_tree) -> None:
     whole = f"annotations.json{words}; correct it and upload again"
     with pytest.raises(BadRequest, match=f"^{re.escape(whole)}$"):
         summarise(make_tree({"images/1.png": b"x", "annotations.json": content}), "object_detection", "coco")
@@ -103,10 +103,10 @@ def test_annotations_that_are_not_coco_are_refused(content, words, make_tree) ->
     ],
 )
 def test_splits_of_other_types(type_, format_, files, splits, make_tree) -> None:
-    told = summarise(make_tree(dict.fromkeys(files, b"x")), type_, format_)
-    assert {split.name: split.images for split in told.splits} == splits
-    assert told.images == sum(splits.values())
-    assert told.files == len(files)
+    summary = summarise(make_tree(dict.fromkeys(files, b"x")), type_, format_)
+    assert {split.name: split.images for split in summary.splits} == splits
+    assert summary.images == sum(splits.values())
+    assert summary.files == len(files)
 
 
 def test_classes_of_action_recognition_are_its_folders(make_tree) -> None:
@@ -123,11 +123,11 @@ def test_the_fingerprint_changes_with_names_sizes_and_times_only(digits, make_tr
     first = fingerprint()
     assert fingerprint() == first
     image = folder / "images_train" / "one" / "0.png"
-    told = image.stat()
-    os.utime(image, ns=(told.st_atime_ns, told.st_mtime_ns + 1))
+    status = image.stat()
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     touched = fingerprint()
     assert touched != first
-    os.utime(image, ns=(told.st_atime_ns, told.st_mtime_ns))
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert fingerprint() == first
     image.rename(image.with_name("9.png"))
     assert fingerprint() not in (first, touched)
@@ -135,12 +135,12 @@ def test_the_fingerprint_changes_with_names_sizes_and_times_only(digits, make_tr
 
 def test_linked_folders_are_followed_and_loops_end(digits, make_tree) -> None:
     folder = make_tree(digits)
-    (folder / "images_train").rename(folder.parent / "elsewhere")
-    (folder / "images_train").symlink_to(folder.parent / "elsewhere")
+    (folder / "images_train").rename(folder.parent / "moved")
+    (folder / "images_train").symlink_to(folder.parent / "moved")
     (folder / "images_val" / "loop").symlink_to(folder)
     (folder / "dangling.png").symlink_to("nowhere")
-    told = summarise(folder, "image_classification", "default")
-    assert told.images == 12
+    summary = summarise(folder, "image_classification", "default")
+    assert summary.images == 12
 
 
 def test_a_summary_lists_each_folder_once_and_opens_a_sample_of_images(make_tree, monkeypatch) -> None:
@@ -171,6 +171,6 @@ def test_classes_of_kitti_labels_are_counted(make_tree) -> None:
             "labels/2.txt": labels + b"bus 0 0 0 1 2 3 4 0 0 0 0 0 0 0\nno 0\n",
         }
     )
-    told = summarise(folder, "object_detection", "kitti")
-    assert told.classes == ["bus", "car"]
-    assert [split.classes for split in told.splits] == [{"bus": 1, "car": 2}]
+    summary = summarise(folder, "object_detection", "kitti")
+    assert summary.classes == ["bus", "car"]
+    assert [split.classes for split in summary.splits] == [{"bus": 1, "car": 2}]

@@ -109,22 +109,22 @@ def test_any_content_at_any_chunk_boundary(content, cuts, into) -> None:
         (f"--{BOUNDARY}\r\nbad header\r\n".encode(), "the multipart form is not understood"),
     ],
 )
-async def test_a_broken_form_is_refused(body, words, into) -> None:
-    with pytest.raises(BadRequest) as told:
+async def test_a_broken_form_is_rejected(body, words, into) -> None:
+    with pytest.raises(BadRequest) as raised:
         await receive(chunks([body]), MULTIPART, None, into, LimitsConfig())
-    assert words in str(told.value)
+    assert words in str(raised.value)
     assert not into.exists()
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/mixed; boundary=x"])
-async def test_a_multipart_type_without_use_is_refused(kind, into) -> None:
+async def test_a_multipart_type_without_use_is_rejected(kind, into) -> None:
     with pytest.raises(BadRequest, match="is not multipart/form-data with a boundary"):
         await receive(chunks([b"x"]), kind, None, into, LimitsConfig())
     assert not into.exists()
 
 
 @pytest.mark.parametrize("kind", [RAW, MULTIPART])
-async def test_a_body_over_the_limit_is_refused_before_it_is_all_read(kind, into) -> None:
+async def test_a_body_over_the_limit_is_rejected_before_it_is_all_read(kind, into) -> None:
     asked = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -141,7 +141,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_all_read(kind, into
     assert not into.exists()
 
 
-async def test_a_full_disk_is_told_and_leaves_nothing(into, monkeypatch) -> None:
+async def test_a_full_disk_is_reported_and_leaves_nothing(into, monkeypatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -219,7 +219,7 @@ async def test_progress_counts_the_body(into) -> None:
     seen: list[int] = []
     await receive(chunks([bytes(MIB)] * 10), RAW, None, into, LimitsConfig(), seen.append)
     assert seen == sorted(seen)
-    assert (seen[0], seen[-1]) == (MIB, 10 * MIB), "the first bytes are written, and told, at once"
+    assert (seen[0], seen[-1]) == (MIB, 10 * MIB), "the first bytes are written and reported at once"
     assert len(seen) >= 3
 
 
@@ -228,14 +228,14 @@ async def test_progress_counts_the_body(into) -> None:
 async def test_memory_stays_flat_for_a_large_body(kind, into) -> None:
     block = os.urandom(64 * 1024)
     blocks = 200 * MIB // len(block)
-    told = hashlib.sha256()
+    sent = hashlib.sha256()
 
     async def body() -> AsyncIterator[bytes]:
         if kind == MULTIPART:
             yield part("file", b"")[:-2]
         for n in range(blocks):
             piece = n.to_bytes(8, "big") + block[8:]
-            told.update(piece)
+            sent.update(piece)
             yield piece
         if kind == MULTIPART:
             yield f"\r\n--{BOUNDARY}--\r\n".encode()
@@ -248,4 +248,4 @@ async def test_memory_stays_flat_for_a_large_body(kind, into) -> None:
         tracemalloc.stop()
     assert peak < 2.5 * BATCH
     with into.open("rb") as file:
-        assert hashlib.file_digest(file, "sha256").digest() == told.digest()
+        assert hashlib.file_digest(file, "sha256").digest() == sent.digest()

@@ -66,7 +66,7 @@ async def test_an_upload_outlives_the_daemon_that_it_began_with(daemon: Daemon, 
     killed_at: list[int] = []
     sent: list[int] = []
 
-    def told(now: int, total: int) -> None:
+    def report(now: int, total: int) -> None:
         sent.append(now)
         if now > whole // 2 and not killed_at:
             killed_at.append(now)
@@ -75,15 +75,15 @@ async def test_an_upload_outlives_the_daemon_that_it_began_with(daemon: Daemon, 
 
     async with opened(daemon) as client:
         made = await client.datasets.create(KIND)
-        answer = await client.datasets.upload(made.id, file, told)
+        answer = await client.datasets.upload(made.id, file, report)
     assert killed_at
     assert answer.files == 21
     again = sent[sent.index(killed_at[0]) + 1]
-    assert again > whole // 4, "it went on, and did not begin anew"
+    assert again > whole // 4, "it continued, and did not start over"
     assert len(list(Root(daemon.root).dataset(made.id).rglob("*.png"))) == 20
 
 
-async def test_a_later_call_goes_on_and_another_file_does_not(daemon: Daemon, tmp_path: Path) -> None:
+async def test_a_later_call_continues_and_another_file_does_not(daemon: Daemon, tmp_path: Path) -> None:
     class Enough(Exception):
         pass
 
@@ -103,7 +103,7 @@ async def test_a_later_call_goes_on_and_another_file_does_not(daemon: Daemon, tm
         assert other.stat().st_size == file.stat().st_size
         await client.datasets.upload(made.id, file, lambda now, total: seen.append(now))
         assert seen[0] > waiting.received
-        # Another file of the same size, under the same name: the digest tells.
+        # Another file of the same size, under the same name: the digest differs.
         with pytest.raises(Enough):
             await client.datasets.upload(made.id, file, stop)
         file.write_bytes(other.read_bytes())
@@ -114,10 +114,10 @@ async def test_a_later_call_goes_on_and_another_file_does_not(daemon: Daemon, tm
         with pytest.raises(Enough):
             await client.datasets.upload(made.id, file, stop)
         await client.datasets.upload(made.id, other, lambda now, total: seen.append(now))
-        assert seen[0] == PART // 5, "a file of another name begins anew"
+        assert seen[0] == PART // 5, "a file of another name starts over"
 
 
-async def test_files_are_added_and_events_tell_how_far_it_is(daemon: Daemon, tmp_path: Path) -> None:
+async def test_files_are_added_and_events_report_the_progress(daemon: Daemon, tmp_path: Path) -> None:
     async with opened(daemon) as client, opened(daemon) as listener:
         made = await client.datasets.create(KIND)
         listening = asyncio.Event()
@@ -158,7 +158,7 @@ async def test_many_at_once(daemon: Daemon, tmp_path: Path) -> None:
         assert {path.read_bytes()[0] for path in imgs} == {n}
 
 
-def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path) -> None:
+def test_the_command_continues_adds_and_starts_over(daemon: Daemon, tmp_path: Path) -> None:
     runner = CliRunner(env={"TAOD_ROOT": str(daemon.root), "COLUMNS": "200"})
 
     def taod(*words: str, code: int = 0) -> str:
@@ -184,7 +184,7 @@ def test_the_command_goes_on_adds_and_begins_anew(daemon: Daemon, tmp_path: Path
 
 
 async def test_what_is_wrong_is_answered_although_most_of_it_was_not_read(daemon: Daemon, tmp_path: Path) -> None:
-    """The refusal comes early, the client sends on: it must get the words, not a broken line."""
+    """The error comes early while the client still sends: it must get the text, not a broken connection."""
     file = tmp_path / "bad.tar"
     with tarfile.open(file, "w") as packed:
         packed.addfile(tarfile.TarInfo("../outside"))
@@ -196,9 +196,9 @@ async def test_what_is_wrong_is_answered_although_most_of_it_was_not_read(daemon
         made = await client.datasets.create(KIND)
         for part in (PART, 1 << 40):
             uploads.PART_BYTES = part
-            with pytest.raises(ClientError, match=r"archive entry '\.\./outside' climbs out") as told:
+            with pytest.raises(ClientError, match=r"archive entry '\.\./outside' climbs out") as raised:
                 await client.datasets.upload(made.id, file)
-            assert told.value.status == 400
+            assert raised.value.status == 400
         assert (await client.datasets.summary(made.id)).state == "empty"
     info = find(daemon.root)
     place = urlsplit(info.url)

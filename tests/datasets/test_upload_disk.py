@@ -73,7 +73,7 @@ async def test_an_upload_that_does_not_fit_leaves_the_old_data_and_room(
     assert (await intake.accept(dataset, body(pack(digits, kind)))).images == 12
 
 
-async def test_too_large_a_length_is_refused_before_a_byte_is_read(root, dataset) -> None:
+async def test_too_large_a_length_is_rejected_before_a_byte_is_read(root, dataset) -> None:
     async def never() -> AsyncIterator[bytes]:
         raise AssertionError("a byte was asked for")
         yield b""
@@ -83,7 +83,7 @@ async def test_too_large_a_length_is_refused_before_a_byte_is_read(root, dataset
         await intake.accept(dataset, never(), Wish(body_bytes=9 * MIB))
 
 
-async def test_an_upload_in_parts_goes_on_once_there_is_room(root, dataset, digits, pack, files_of) -> None:
+async def test_an_upload_in_parts_continues_once_there_is_room(root, dataset, digits, pack, files_of) -> None:
     intake = Intake(root, LimitsConfig())
     tree = digits | {f"images_train/one/{n}{n}.png": os.urandom(700_000) for n in range(3)}
     content = pack(tree, "tar")

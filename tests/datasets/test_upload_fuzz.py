@@ -72,7 +72,7 @@ def listing(top: Path) -> dict[str, bytes | None]:
 
 
 def whole(content: bytes, work: Path) -> object:
-    """What the archive unpacks to; the sentence where it is refused."""
+    """What the archive unpacks to; the sentence where it is rejected."""
     (work / "whole").write_bytes(content)
     try:
         extract(work / "whole", work / "tree-whole", LIMITS)

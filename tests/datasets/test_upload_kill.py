@@ -91,7 +91,7 @@ async def test_old_or_new_wherever_the_daemon_is_killed(daemon: Daemon, tmp_path
     print(f"{KILLS} kills: {cut} left the old data, {got_in} the new")
 
 
-async def test_an_upload_in_parts_goes_on_after_every_kill(daemon: Daemon) -> None:
+async def test_an_upload_in_parts_continues_after_every_kill(daemon: Daemon) -> None:
     draw = random.Random(1)
     root = Root(daemon.root)
     async with daemon.client() as client:

@@ -1,4 +1,4 @@
-"""Uploads in parts: going on where they broke off, also in the next daemon; what is refused; when they are given up."""
+"""Uploads in parts: continued after an interruption, also by the next daemon; what is rejected; when they expire."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
 from taod.datasets.upload import content_range
-from taod.datasets.upload.content_range import Part, RangeRefused
+from taod.datasets.upload.content_range import Part, RangeRejected
 from taod.datasets.upload.digests import parse, parse_hex
 from taod.datasets.upload.ingest import Intake, Wish
 from taod.datasets.upload.progress import Stage
@@ -75,7 +75,7 @@ async def test_parts_make_a_dataset(intake, root, dataset, digits, archive, file
     assert list(root.incoming.iterdir()) == []
 
 
-async def test_an_upload_goes_on_in_the_next_daemon(intake, root, dataset, digits, archive, files_of) -> None:
+async def test_an_upload_continues_in_the_next_daemon(intake, root, dataset, digits, archive, files_of) -> None:
     half = len(archive) // 2
     await send(intake, dataset, archive, 0, half)
     # The daemon is killed: nothing is closed, and half of the tree lies there.
@@ -91,7 +91,7 @@ async def test_an_upload_goes_on_in_the_next_daemon(intake, root, dataset, digit
     assert files_of(root.dataset(dataset.id)) == digits
 
 
-async def test_what_came_of_a_part_that_broke_off_stays(intake, root, dataset, digits, archive, files_of) -> None:
+async def test_the_bytes_of_an_interrupted_part_are_kept(intake, root, dataset, digits, archive, files_of) -> None:
     async def breaking() -> AsyncIterator[bytes]:
         yield archive[:200]
         raise ConnectionResetError
@@ -115,30 +115,30 @@ async def test_all_came_and_the_answer_did_not(root, dataset, digits, archive, f
     await intake.close()
 
 
-async def test_a_part_out_of_its_place_is_told_what_is_here(intake, dataset, archive) -> None:
+async def test_a_part_out_of_its_place_is_answered_with_what_is_here(intake, dataset, archive) -> None:
     total = len(archive)
-    with pytest.raises(RangeRefused, match="no upload has begun here") as told:
+    with pytest.raises(RangeRejected, match="no upload is in progress here") as raised:
         await send(intake, dataset, archive, 10, 20)
-    assert told.value.headers == {}
+    assert raised.value.headers == {}
     await send(intake, dataset, archive, 0, 10)
     for start, end in ((5, 20), (20, 30)):
-        with pytest.raises(RangeRefused, match=rf"it has 10 of {total} bytes: go on with Content-Range") as told:
+        with pytest.raises(RangeRejected, match=rf"it has 10 of {total} bytes: continue with Content-Range") as raised:
             await send(intake, dataset, archive, start, end)
-        assert told.value.headers == {"Range": "bytes=0-9"}
-    with pytest.raises(RangeRefused, match=f"is of {total} bytes; send byte 0 first"):
+        assert raised.value.headers == {"Range": "bytes=0-9"}
+    with pytest.raises(RangeRejected, match=f"is of {total} bytes; send byte 0 first"):
         await intake.accept_part(dataset, body(b"x"), Part(10, 11, total + 1))
     assert await intake.accept_part(dataset, body(b""), asks(archive)) == 10
 
 
-async def test_a_part_from_byte_0_on_begins_anew(intake, root, dataset, digits, archive, files_of) -> None:
+async def test_a_part_from_byte_0_on_starts_over(intake, root, dataset, digits, archive, files_of) -> None:
     await intake.accept_part(dataset, body(b"something else"), Part(0, 14, 99))
     await send(intake, dataset, archive, 0, 30)
     await send(intake, dataset, archive, 30, len(archive))
     assert files_of(root.dataset(dataset.id)) == digits
 
 
-@pytest.mark.parametrize(("sent", "words"), [(15, "has more than the 10 bytes"), (5, "has 5 bytes, told were 10")])
-async def test_a_part_of_another_length_than_told_is_dropped(intake, dataset, archive, sent, words) -> None:
+@pytest.mark.parametrize(("sent", "words"), [(15, "has more than 10 bytes"), (5, "has 5 bytes, its range 10")])
+async def test_a_part_of_another_length_than_its_range_is_discarded(intake, dataset, archive, sent, words) -> None:
     await send(intake, dataset, archive, 0, 20)
     with pytest.raises(BadRequest, match=words):
         await intake.accept_part(dataset, body(archive[20 : 20 + sent]), Part(20, 30, len(archive)))
@@ -159,7 +159,9 @@ async def test_a_damaged_part_is_dropped_and_the_others_stay(intake, root, datas
 
 async def test_a_wrong_digest_of_the_whole_leaves_nothing(intake, root, dataset, archive) -> None:
     await send(intake, dataset, archive, 0, 60)
-    with pytest.raises(BadRequest, match=f"the archive: its SHA-256 is {hashlib.sha256(archive).hexdigest()}, told"):
+    with pytest.raises(
+        BadRequest, match=f"the archive: its SHA-256 is {hashlib.sha256(archive).hexdigest()}, expected"
+    ):
         await send(intake, dataset, archive, 60, len(archive), wish=Wish(sha256=bytes(32)))
     assert list(root.incoming.iterdir()) == []
     with pytest.raises(BadRequest, match="Content-Digest"):
@@ -171,7 +173,7 @@ async def test_a_wrong_digest_of_the_whole_leaves_nothing(intake, root, dataset,
     assert (await intake.accept(dataset, body(archive), Wish(sha256=right, content_digest=right))).images == 12
 
 
-async def test_an_entry_that_is_refused_ends_it_before_the_rest_comes(intake, root, dataset, pack) -> None:
+async def test_an_entry_that_is_rejected_ends_it_before_the_rest_comes(intake, root, dataset, pack) -> None:
     content = pack({"../a": b"x"} | {f"{n}.bin": bytes(1000) for n in range(100)}, "tar")
 
     async def endless() -> AsyncIterator[bytes]:
@@ -193,7 +195,7 @@ async def test_files_are_unpacked_before_the_rest_of_the_archive_has_come(intake
     loop = asyncio.get_running_loop()
     unpacked = loop.create_future()
 
-    def told(progress: UploadProgress) -> None:
+    def report(progress: UploadProgress) -> None:
         if progress.files and progress.received < len(content) and not unpacked.done():
             unpacked.set_result(progress)
 
@@ -204,7 +206,7 @@ async def test_files_are_unpacked_before_the_rest_of_the_archive_has_come(intake
         await asyncio.wait_for(asyncio.shield(unpacked), 10)
         yield content[-10:]
 
-    summary = await asyncio.wait_for(intake.accept(dataset, held(), on_progress=told), 30)
+    summary = await asyncio.wait_for(intake.accept(dataset, held(), on_progress=report), 30)
     assert summary.images == 20
     assert unpacked.result().files >= 1
 
@@ -258,7 +260,7 @@ async def test_after_a_power_cut_only_what_was_flushed_counts(root, dataset, arc
     assert again.progress(dataset.id).received == 50
 
 
-async def test_limits_are_looked_at_before_a_byte_is_read(root, dataset) -> None:
+async def test_limits_are_checked_before_a_byte_is_read(root, dataset) -> None:
     async def never() -> AsyncIterator[bytes]:
         raise AssertionError("a byte was asked for")
         yield b""
@@ -305,9 +307,9 @@ def test_content_ranges_that_are_none(header) -> None:
 
 
 def test_digest_headers() -> None:
-    told = "sha-256=:RBNvS1ueLvYHEsjxvMsNH9Ri9Yq7Oiu2LkMBYvqWo5I=:"
-    assert len(parse("Repr-Digest", told)) == 32
-    assert parse("Repr-Digest", f"sha-512=:AAAA:, {told}") == parse("Repr-Digest", told)
+    header = "sha-256=:RBNvS1ueLvYHEsjxvMsNH9Ri9Yq7Oiu2LkMBYvqWo5I=:"
+    assert len(parse("Repr-Digest", header)) == 32
+    assert parse("Repr-Digest", f"sha-512=:AAAA:, {header}") == parse("Repr-Digest", header)
     assert parse("Repr-Digest", None) is None
     for wrong in ("sha-256=abc", "sha-512=:AAAA:", "sha-256=:AAAA:", "sha-256=:A:", "md5", "sha-256=:é:"):
         with pytest.raises(BadRequest, match="Repr-Digest"):
@@ -396,9 +398,9 @@ async def test_a_kill_between_the_swap_and_its_record_is_made_up_for(root, datas
         await intake.accept(dataset, body(pack(digits)), on_placed=killed)
     after = Intake(root, LimitsConfig())
     after.clean()
-    (told,) = after.unrecorded().items()
-    assert told[0] == dataset.id
-    assert (told[1].state, told[1].images) == ("ready", 12)
+    (unrecorded,) = after.unrecorded().items()
+    assert unrecorded[0] == dataset.id
+    assert (unrecorded[1].state, unrecorded[1].images) == ("ready", 12)
     after.recorded(dataset.id)
     assert after.unrecorded() == {}
     await after.settled()

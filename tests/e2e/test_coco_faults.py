@@ -14,7 +14,7 @@ import pytest
 from taod.client import AsyncClient
 from taod.types.dataset import CheckProgress, CheckState, DatasetCreate, DatasetReport
 from tests.datasets.broken_contents import BROKEN
-from tests.datasets.told import sections
+from tests.datasets.expected_texts import sections
 from tests.datasets.valid_sets import VALID
 from tests.e2e.journey import PATIENCE_S, Daemon
 

@@ -1,4 +1,4 @@
-"""`annotations convert`: there and back again gives the same boxes, classes and images; what cannot be is refused."""
+"""`annotations convert`: there and back gives the same boxes, classes, images; impossible conversions are rejected."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_there_and_back_gives_the_same_boxes(given_: str, wanted: str, tmp_path:
     assert boxes_of(given_, tmp_path / "back" / "results") == boxes_of(given_, source)
 
 
-def test_images_can_be_left_out_and_what_is_wrong_is_passed_over_and_told(tmp_path: Path) -> None:
+def test_images_can_be_left_out_and_faults_are_skipped_and_reported(tmp_path: Path) -> None:
     source = tmp_path / "set"
     valid_sets.kitti(source)
     with (source / "labels" / "0.txt").open("a") as file:
@@ -116,7 +116,7 @@ def test_what_is_written_is_read_by_pycocotools(tmp_path: Path) -> None:
         ("COCO", "CSV", "data.output_format: COCO has no way to CSV; objects and classes are not the same."),
     ],
 )
-def test_a_way_that_there_is_not_is_refused(given_: str, wanted: str, said: str) -> None:
+def test_an_impossible_conversion_is_rejected(given_: str, wanted: str, said: str) -> None:
     able, reason, _ = capabilities.can("annotations", "convert", spec(given_, wanted, Path("/")))
     assert (able, reason) == (False, said)
 
@@ -142,7 +142,7 @@ def test_a_source_that_is_not_there_ends_in_failure(breaks: dict[str, Any], said
         ("semantic_segmentation", "convert", ("writes no masks into the dataset", "data.output_format UNET")),
     ],
 )
-def test_what_the_engine_has_not_is_refused_with_the_remedy(network: str, action: str, words: tuple[str, ...]) -> None:
+def test_an_unsupported_service_is_rejected_with_the_remedy(network: str, action: str, words: tuple[str, ...]) -> None:
     able, reason, remedy = capabilities.can(network, action)
     assert not able
     assert words[0] in reason

@@ -24,7 +24,7 @@ def analyse(folder: Path, top: Path, labels: str, given: str, **more: Any) -> tu
     return lines, folder / "results"
 
 
-def test_areas_of_segmentations_are_told_and_drawn(tmp_path: Path) -> None:
+def test_areas_of_segmentations_are_reported_and_drawn(tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     document["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
     document["annotations"][0]["bbox"] = [0, 0, 20, 10]
@@ -32,13 +32,13 @@ def test_areas_of_segmentations_are_told_and_drawn(tmp_path: Path) -> None:
     wanted = sorted([100.0, *(each["area"] for each in document["annotations"][1:])])
     image = {"generate_image_with_bounding_box": True}
     _, results = analyse(tmp_path / "a", tmp_path / "set", "annotations.json", "COCO", image=image)
-    told = json.loads((results / "summary.json").read_text())
-    found = told["segmentations"]
+    summary = json.loads((results / "summary.json").read_text())
+    found = summary["segmentations"]
     assert (found["objects"], found["polygons"], found["masks"]) == (len(wanted), 1, len(wanted) - 1)
     assert found["area"] == {"least": wanted[0], "median": wanted[(len(wanted) - 1) // 2], "most": wanted[-1]}
     assert found["percent_of_image"]["most"] == pytest.approx(100 * wanted[-1] / PIXELS)
     assert found["percent_of_box"]["most"] <= 100
-    assert told["pixels"] is None
+    assert summary["pixels"] is None
     assert Image.open(results / "graphs" / "segment_areas.png").size == (900, 900)
     before = np.asarray(Image.open(tmp_path / "set" / "images" / "1.jpg"), int)
     after = np.asarray(Image.open(results / "images_with_boxes" / "1.jpg"), int)
@@ -51,10 +51,10 @@ def test_classes_of_masks_are_counted_by_pixels(tmp_path: Path) -> None:
     shown = sum(bool((mask == 1).any()) for mask in masks_of(top).values())
     image = {"generate_image_with_bounding_box": True}
     lines, results = analyse(tmp_path / "a", top, "masks", "UNET", image=image)
-    told = json.loads((results / "summary.json").read_text())
-    assert {name: each["pixels"] for name, each in told["pixels"].items()} == counts
-    assert sum(each["share"] for each in told["pixels"].values()) == pytest.approx(1, abs=1e-5)
-    assert told["classes"]["1"] == {"objects": shown, "images": shown}
+    summary = json.loads((results / "summary.json").read_text())
+    assert {name: each["pixels"] for name, each in summary["pixels"].items()} == counts
+    assert sum(each["share"] for each in summary["pixels"].values()) == pytest.approx(1, abs=1e-5)
+    assert summary["classes"]["1"] == {"objects": shown, "images": shown}
     assert lines[-1]["message"].startswith("Analysed 5 images with ")
     assert lines[-1]["message"].endswith(" of 3 classes, drew 5 images")
     assert (results / "graphs" / "class_pixels.png").is_file()

@@ -145,7 +145,7 @@ def disc(tmp_path: Path) -> Path:
     for number in range(2):
         image.save(top / f"images/{number}.png")
         images.append({"id": 5 + number, "file_name": f"{number}.png", "width": 60, "height": 40})
-        for kind, shape in ((1, [polygon]), (2, segments.told(mask))):
+        for kind, shape in ((1, [polygon]), (2, segments.as_json(mask))):
             annotations.append(
                 {
                     "id": 10 * number + kind, "image_id": 5 + number, "category_id": kind, "bbox": [18, 8, 24, 24],
@@ -205,7 +205,7 @@ def test_a_turned_object_gets_the_box_of_its_mask(disc: Path, tmp_path: Path) ->
     assert all(abs(width - 24) <= 1.5 and abs(height - 24) <= 1.5 for _, _, width, height in boxes[True])
 
 
-def test_without_masks_the_box_around_the_turned_one_is_told(disc: Path, tmp_path: Path) -> None:
+def test_without_masks_the_box_around_the_rotated_one_is_reported(disc: Path, tmp_path: Path) -> None:
     document = json.loads((disc / "annotations.json").read_text())
     document["annotations"][0]["segmentation"] = []
     valid_sets.text(disc / "annotations.json", json.dumps(document))
@@ -233,22 +233,24 @@ def test_masks_of_kitti_boxes_come_from_the_file_that_is_named_for_them(disc: Pa
     left, top, right, bottom = map(float, (results / "labels/0.txt").read_text().split()[4:8])
     assert abs(right - left - 24) <= 1.5
     assert abs(bottom - top - 24) <= 1.5
-    told = [line["message"] for line in lines]
+    messages = [line["message"] for line in lines]
     assert any(
-        message.startswith("2 segmentations are left out (0 of polygons, 2 masks): KITTI holds") for message in told
+        message.startswith("2 segmentations are left out (0 of polygons, 2 masks): KITTI holds") for message in messages
     )
-    assert any("2 of 4 turned objects have no mask" in message for message in told)
+    assert any("2 of 4 turned objects have no mask" in message for message in messages)
 
 
-def test_a_segmentation_that_is_none_is_passed_over_and_told(disc: Path, tmp_path: Path) -> None:
+def test_an_invalid_segmentation_is_skipped_and_reported(disc: Path, tmp_path: Path) -> None:
     document = json.loads((disc / "annotations.json").read_text())
     document["annotations"][0]["segmentation"] = [[1, 2]]
     document["annotations"][1]["segmentation"] = {"size": [40, 60], "counts": [7]}
     valid_sets.text(disc / "annotations.json", json.dumps(document))
     lines, results = augment(tmp_path / "a", disc, data={"include_masks": True})
-    told = [line["message"] for line in lines]
-    assert any("annotations[0]: a polygon has 2 numbers; expected x, y of at least 3 points" in each for each in told)
-    assert told[-1] == "Augmented 2 images; of 4 boxes 4 are still in view; 2 problems were passed over"
+    messages = [line["message"] for line in lines]
+    assert any(
+        "annotations[0]: a polygon has 2 numbers; expected x, y of at least 3 points" in each for each in messages
+    )
+    assert messages[-1] == "Augmented 2 images; of 4 boxes 4 are still in view; 2 problems were passed over"
     found = json.loads((results / "annotations.json").read_text())["annotations"]
     assert [bool(each["segmentation"]) for each in found] == [False, False, True, True]
 
@@ -267,9 +269,11 @@ def test_masks_of_another_size_in_the_file_that_is_named_are_passed_over(disc: P
         data={"ann_path": str(disc / "labels"), "dataset_type": "kitti"},
         spatial_aug={"rotation": {"angle": 45, "refine_box": {"enabled": True, "gt_cache": str(disc / "label.json")}}},
     )
-    told = [line["message"] for line in lines]
-    assert any("the mask of mask has 30 x 20 pixels; expected 60 x 40, as 0.png has" in each for each in told), told
-    assert any("refine_box: 1 of 2 turned objects have no mask" in each for each in told)
+    messages = [line["message"] for line in lines]
+    assert any("the mask of mask has 30 x 20 pixels; expected 60 x 40, as 0.png has" in each for each in messages), (
+        messages
+    )
+    assert any("refine_box: 1 of 2 turned objects have no mask" in each for each in messages)
 
 
 def test_an_object_whose_mask_leaves_the_image_is_lost(disc: Path, tmp_path: Path) -> None:

@@ -153,13 +153,13 @@ def test_a_coco_set_is_augmented_into_one(tmp_path: Path) -> None:
         ({"hue": {"hue_rotation_angle": 120}}, (255, 0, 0), (0, 0, 255)),
     ],
 )
-def test_colours_change_as_told(change: dict[str, Any], pixel: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+def test_colours_change_as_specified(change: dict[str, Any], pixel: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     settings = convert({"color_aug": change}, Settings).color_aug
     found = colour(Image.new("RGB", (2, 2), pixel), 0, settings).getpixel((0, 0))
     assert all(abs(one - other) <= 6 for one, other in zip(found, wanted, strict=True)), found
 
 
-def test_what_makes_no_image_is_refused(marked: Path, tmp_path: Path) -> None:
+def test_a_transform_without_an_image_left_is_rejected(marked: Path, tmp_path: Path) -> None:
     _, lines, _ = augment(tmp_path / "b", marked, spatial_aug={"shear": {"shear_ratio_x": 1, "shear_ratio_y": 1}})
     assert lines[-1]["message"] == "spatial_aug.shear: its ratios press the image onto a line; lower them."
     _, lines, _ = augment(tmp_path / "c", marked, data={"output_image_width": 0})
@@ -205,9 +205,9 @@ def test_analyze_counts_and_draws(tmp_path: Path) -> None:
         tmp_path / "a", "analyze", top, image={"generate_image_with_bounding_box": True, "sample_size": 2}
     )
     assert (code, lines[-1]["message"]) == (0, "Analysed 3 images with 6 objects of 2 classes, drew 2 images")
-    told = json.loads((results / "summary.json").read_text())
-    assert told["classes"] == {"roof": {"objects": 3, "images": 3}, "tree": {"objects": 3, "images": 3}}
-    assert told["boxes"]["width"] == {"least": 20.0, "median": 20.0, "most": 30.0}
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["classes"] == {"roof": {"objects": 3, "images": 3}, "tree": {"objects": 3, "images": 3}}
+    assert summary["boxes"]["width"] == {"least": 20.0, "median": 20.0, "most": 30.0}
     assert lines[-2]["categorical"] == {"objects": {"roof": 3, "tree": 3}}
     graphs = {path.name: Image.open(path).size for path in (results / "graphs").iterdir()}
     drawn = ("classes", "box_widths", "box_heights", "box_areas", "objects_per_image")

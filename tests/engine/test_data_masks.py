@@ -146,7 +146,7 @@ def test_what_is_wrong_is_left_out_and_boxes_are_made_of_segmentations(tmp_path:
     assert any(line["message"].startswith(said) for line in lines), lines
 
 
-def test_keypoints_that_are_left_out_are_told(tmp_path: Path) -> None:
+def test_keypoints_that_are_left_out_are_reported(tmp_path: Path) -> None:
     valid_sets.coco(tmp_path / "set")
     document = valid_sets.coco_document(3, keypoints=True)
     valid_sets.text(tmp_path / "set" / "annotations.json", json.dumps(document))
@@ -157,7 +157,7 @@ def test_keypoints_that_are_left_out_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["KITTI", "PASCAL_VOC"])
-def test_a_target_of_boxes_tells_what_it_leaves_out(wanted: str, tmp_path: Path) -> None:
+def test_a_target_of_boxes_reports_what_it_leaves_out(wanted: str, tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
     valid_sets.text(tmp_path / "set" / "annotations.json", json.dumps(document))
@@ -197,17 +197,17 @@ def test_masks_become_a_box_for_each_connected_region(tmp_path: Path) -> None:
     assert len({sum(each["area"] for each in one["annotations"]) for one in found}) == 1
 
 
-def test_masks_that_are_none_are_passed_over_and_told(tmp_path: Path) -> None:
+def test_invalid_masks_are_skipped_and_reported(tmp_path: Path) -> None:
     top = painted(tmp_path / "set")
     Image.fromarray(real_masks(0)[:20]).save(top / "masks/train/0.png")
     Image.fromarray(np.stack([real_masks(1), real_masks(2), real_masks(1)], axis=-1)).save(top / "masks/train/1.png")
     (top / "masks/val/2.png").write_bytes(b"none")
     results, lines = converted(tmp_path / "c", "UNET", "COCO", top)
-    told = [line["message"] for line in lines]
-    assert "masks/train/0.png: the mask has 48 x 20 pixels; expected 48 x 48, as train/0.jpg has" in told
-    assert any(message.startswith("masks/train/1.png: the mask is in colours") for message in told)
-    assert any(message.startswith("masks/val/2.png: the mask cannot be read") for message in told)
-    assert told[-1].endswith("3 problems were passed over")
+    messages = [line["message"] for line in lines]
+    assert "masks/train/0.png: the mask has 48 x 20 pixels; expected 48 x 48, as train/0.jpg has" in messages
+    assert any(message.startswith("masks/train/1.png: the mask is in colours") for message in messages)
+    assert any(message.startswith("masks/val/2.png: the mask cannot be read") for message in messages)
+    assert messages[-1].endswith("3 problems were passed over")
     images = json.loads((results / "annotations.json").read_text())["images"]
     assert [each["file_name"] for each in images] == ["test/4.jpg", "val/3.jpg"]
     assert sorted(str(path.relative_to(results / "images")) for path in results.rglob("*.jpg")) == [
@@ -232,7 +232,7 @@ def test_regions_are_those_of_scipy(mask: np.ndarray) -> None:
     assert {(np.asarray(shapes.of_runs(one, image.size)) > 0).tobytes() for one in found} == wanted
 
 
-def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_are_told(tmp_path: Path) -> None:
+def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_are_reported(tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     square = [[10, 10, 30, 10, 30, 30, 10, 30]]
     small = [[15, 15, 20, 15, 20, 20, 15, 20]]
@@ -249,7 +249,7 @@ def test_of_objects_that_overlap_the_smaller_is_seen_and_those_without_pixels_ar
     assert structure.check(results, "semantic_segmentation", "unet") == results
 
 
-def test_a_mask_of_another_size_than_its_image_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_left_out_and_reported(tmp_path: Path) -> None:
     document = segmented(tmp_path / "set")
     for each in document["images"]:
         del each["width"], each["height"]
@@ -260,10 +260,10 @@ def test_a_mask_of_another_size_than_its_image_is_left_out_and_told(tmp_path: Pa
     assert any(line["message"] == said for line in lines), lines
 
 
-def test_ids_that_a_mask_cannot_hold_are_numbered_anew_and_told(tmp_path: Path) -> None:
+def test_ids_that_a_mask_cannot_hold_are_renumbered_and_reported(tmp_path: Path) -> None:
     segmented(tmp_path / "set", ids=(0, 4000))
     results, lines = converted(tmp_path / "u", "COCO", "UNET", tmp_path / "set")
-    assert any(line["message"].endswith("classes are numbered anew: bright 1, dark 2") for line in lines)
+    assert any(line["message"].endswith("classes are renumbered: bright 1, dark 2") for line in lines)
     assert set(np.unique(np.concatenate([mask.ravel() for mask in masks_of(results).values()]))) == {0, 1, 2}
 
 
@@ -296,7 +296,7 @@ def test_images_keep_their_split_and_the_rest_is_shared_out() -> None:
         ("UNET", "UNET", "data.output_format: it is UNET, as data.input_format is; name another one."),
     ],
 )
-def test_a_way_that_there_is_not_is_refused(given_: str, wanted: str, said: str) -> None:
+def test_an_impossible_conversion_is_rejected(given_: str, wanted: str, said: str) -> None:
     able, reason, _ = capabilities.can("annotations", "convert", spec(given_, wanted, Path("/")))
     assert (able, reason) == (False, said)
 

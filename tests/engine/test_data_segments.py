@@ -1,4 +1,4 @@
-"""Segmentations: the same pixels as pycocotools paints, the same text as it packs, and what is none is told."""
+"""Segmentations: the same pixels as pycocotools paints, the same text as it packs, and a problem for anything else."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "problem"),
     [
         ([[1, 2, 3, 4]], "a polygon has 4 numbers"),
         ([[1, 2, 3, 4, 5, 6, 7]], "a polygon has 7 numbers"),
@@ -69,14 +69,14 @@ def test_masks_are_packed_as_pycocotools_packs_them(mask: np.ndarray) -> None:
         ({"size": [3, 4], "counts": [13, -1]}, "the mask's counts add up to 12 pixels"),
         ({"size": [4, 3], "counts": [12]}, "the mask's size is [4, 3]"),
         ({"size": [3], "counts": [12]}, "the mask's size is [3]"),
-        ({"size": [3, 4], "counts": "\x7f"}, "the mask's counts are no packed run lengths: character 0"),
-        ({"size": [3, 4], "counts": "P"}, "the mask's counts are no packed run lengths: the last number is cut off"),
+        ({"size": [3, 4], "counts": "\x7f"}, "the mask's counts are not packed run lengths: character 0"),
+        ({"size": [3, 4], "counts": "P"}, "the mask's counts are not packed run lengths: the last number is cut off"),
     ],
 )
-def test_what_is_no_segmentation_is_told(value: Any, told: str) -> None:
+def test_an_invalid_segmentation_is_a_problem(value: Any, problem: str) -> None:
     found = segments.parse(msgspec.Raw(msgspec.json.encode(value)), (4, 3))
     assert isinstance(found, tuple)
-    assert found[0].startswith(told), found
+    assert found[0].startswith(problem), found
 
 
 @pytest.mark.parametrize("value", [None, [], [[]]])
@@ -96,7 +96,7 @@ def test_none_is_none(value: Any) -> None:
 def test_a_segmentation_is_written_as_it_was_read(value: Any) -> None:
     found = segments.parse(msgspec.Raw(msgspec.json.encode(value)), (4, 3))
     assert isinstance(found, Segmentation)
-    assert segments.told(found) == value
+    assert segments.as_json(found) == value
 
 
 anything = st.recursive(
@@ -106,7 +106,7 @@ anything = st.recursive(
 
 
 @given(anything | st.fixed_dictionaries({"size": st.just([3, 4]), "counts": anything}))
-def test_any_value_is_a_segmentation_that_can_be_painted_or_told(value: Any) -> None:
+def test_any_value_is_a_segmentation_that_can_be_painted_or_a_problem(value: Any) -> None:
     found = segments.parse(msgspec.Raw(msgspec.json.encode(value)), (4, 3))
     if isinstance(found, Segmentation):
         assert shapes.mask(found, (4, 3)).size == (4, 3)
@@ -114,7 +114,7 @@ def test_any_value_is_a_segmentation_that_can_be_painted_or_told(value: Any) -> 
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_unpacked_or_refused(text: str) -> None:
+def test_any_text_is_unpacked_or_rejected(text: str) -> None:
     try:
         segments.unpack(text)
     except ValueError:

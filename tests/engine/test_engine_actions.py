@@ -1,4 +1,4 @@
-"""Whole actions run in this process on a few dozen generated images: what they write, resume from, and refuse."""
+"""Whole actions run in this process on a few dozen generated images: what they write, resume from, and reject."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_corrupt_image_met_by_a_data_worker_is_named_the_same_way(colours: Any
             "fan_tiny_8_p4_hybrid' is not in the engine; it has resnet",
         ),
         ({"model__head__num_classes": 7}, "num_classes is 7, but the data have 3 classes"),
-        ({"dataset__data__train__data_prefix": "/nowhere"}, "/nowhere is no folder"),
+        ({"dataset__data__train__data_prefix": "/nowhere"}, "/nowhere is not a folder"),
         ({"train__train_config__optimizer__lr": "fast"}, "train.train_config.optimizer.lr: expected float"),
         ({"train__train_config__optimizer__lr": 1e12, "train__train_config__runner__max_epochs": 9}, "The loss became"),
         ({"dataset__data__val__pipeline": [{"type": "CenterCrop", "crop_size": 8}]}, "makes images of (8, 8)"),
@@ -219,7 +219,7 @@ def test_evaluate_takes_the_validation_set_and_the_checkpoints_own_architecture(
         ("evaluate", {"evaluate__checkpoint": "/model.engine"}, "neither .pth nor .onnx"),
         ("evaluate", {"evaluate__checkpoint": "/model.onnx"}, "/model.onnx does not exist"),
         ("inference", {"inference__checkpoint": "/model.pth"}, "/model.pth does not exist"),
-        ("export", {"export__checkpoint": "/model.onnx"}, "is no .pth checkpoint"),
+        ("export", {"export__checkpoint": "/model.onnx"}, "is not a .pth checkpoint"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_named(

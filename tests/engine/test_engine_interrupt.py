@@ -53,7 +53,7 @@ def weights(bench: Any, results: str) -> dict[str, Any]:
     ],
     ids=["mid-epoch", "last step", "validation", "second epoch"],
 )
-def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(
+def test_a_run_stopped_anywhere_continues_to_the_same_weights(
     colours: Any, terminate_after: Any, owner: type, method: str, calls: int, where: str
 ) -> None:
     assert colours.run("train", "whole", colours.spec())[0] == 0
@@ -92,7 +92,7 @@ def test_a_mid_epoch_state_of_another_model_is_left_aside(colours: Any, terminat
     assert (colours.root / "out" / "train" / "earlier" / "interrupted.ckpt").is_file()
 
 
-def test_a_mid_epoch_state_over_other_images_begins_its_epoch_anew(
+def test_a_mid_epoch_state_over_other_images_restarts_its_epoch(
     colours: Any, terminate_after: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     terminate_after(Trainer, "step", 8)
@@ -101,7 +101,7 @@ def test_a_mid_epoch_state_over_other_images_begins_its_epoch_anew(
 
     with caplog.at_level("INFO", "engine"):
         assert colours.run("train", "out", colours.spec())[0] == 0
-    assert "epoch 2 begins anew" in caplog.text
+    assert "epoch 2 starts over" in caplog.text
 
 
 def test_evaluate_stops_between_batches(colours: Any, terminate_after: Any) -> None:

@@ -27,7 +27,7 @@ def test_a_checkpoint_comes_back_and_leaves_no_halves(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_3.pth"]
 
 
-def test_damaged_foreign_newer_and_missing_checkpoints_are_told_apart(tmp_path: Path) -> None:
+def test_damaged_foreign_newer_and_missing_checkpoints_are_distinguished(tmp_path: Path) -> None:
     whole = tmp_path / "epoch_1.pth"
     checkpoint.save(whole, {"model": {"w": torch.ones(1000)}})
     (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-900])
@@ -129,14 +129,14 @@ def test_each_family_is_built_and_its_weights_carried_over(
     model, other = models.build(plan).eval(), models.build(models.plan(backbone, custom, 3, (32, 32))[0]).eval()
     torch.save({"state_dict": model.state_dict()}, tmp_path / "start.pth")
 
-    told = state.start_weights(other, tmp_path / "start.pth")
+    loaded = state.start_weights(other, tmp_path / "start.pth")
 
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
-    taken, of = map(int, told.removesuffix(" tensors").split(" of "))
+    taken, of = map(int, loaded.removesuffix(" tensors").split(" of "))
     assert of - taken == 2  # the head's weight and bias have another shape
 
 
-def test_start_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_start_weights_that_do_not_fit_are_rejected(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(2, 2)}, tmp_path / "start.pth")
     model = models.build(models.plan("resnet_10", {"hidden_sizes": [8, 8, 8, 8], "embedding_size": 8}, 2, (32, 32))[0])
 

@@ -44,7 +44,7 @@ def test_without_a_classes_file_folders_are_sorted(tree: Make) -> None:
     assert images.in_classes(tree(zebra=["a.png"], ant=["b.png"]), "w").classes == ["ant", "zebra"]
 
 
-def test_the_digest_tells_listings_apart(tree: Make) -> None:
+def test_the_digest_distinguishes_listings(tree: Make) -> None:
     found = images.in_classes(tree(a=["1.png"], b=["2.png"]), "w")
     Path(found.folder, "a", "3.png").touch()
 
@@ -70,7 +70,7 @@ def test_errors_name_folder_and_class(tree: Make, tmp_path: Path) -> None:
 def test_errors_of_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset\.data\.train\.data_prefix is not set"):
         images.in_classes(Split(), "dataset.data.train")
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         images.in_classes(Split(data_prefix=str(tmp_path / "none")), "w")
     with pytest.raises(DataError, match="has no class folders"):
         images.in_classes(Split(data_prefix=str(tmp_path)), "w")

@@ -166,7 +166,7 @@ def test_sigterm_before_anything_was_loaded_ends_the_process(colours: Any) -> No
     assert code == -signal.SIGTERM
 
 
-def test_status_tells_the_start_before_torch_is_imported(colours: Any) -> None:
+def test_status_reports_the_start_before_torch_is_imported(colours: Any) -> None:
     code = (
         "import sys; from runners.engine import run, status;"
         "status.StatusWriter.started = lambda self, message: print(message, 'torch' in sys.modules) or sys.exit(0);"

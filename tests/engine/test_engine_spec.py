@@ -81,7 +81,7 @@ def test_the_seed_comes_from_either_place() -> None:
 
 
 @pytest.mark.engine
-def test_the_catalogues_default_backbone_is_refused_for_train_alone() -> None:
+def test_the_catalogues_default_backbone_is_rejected_for_train_alone() -> None:
     able, reason, remedy = capabilities.can("classification_pyt", "train", CATALOGUE_DEFAULT)
 
     assert not able
@@ -106,14 +106,14 @@ def test_the_catalogues_default_backbone_is_refused_for_train_alone() -> None:
         ({"dataset": {"data": {"val": {"ann_file": "val.txt"}}}}, "dataset.data.val.ann_file"),
     ],
 )
-def test_what_the_engine_lacks_is_refused_before_a_run(document: dict[str, Any], said: str) -> None:
+def test_what_the_engine_lacks_is_rejected_before_a_run(document: dict[str, Any], said: str) -> None:
     able, reason, _ = capabilities.can("classification_pyt", "train", document)
 
     assert not able
     assert re.search(said, reason)
 
 
-def test_unknown_networks_and_actions_are_refused_with_what_there_is() -> None:
+def test_unknown_networks_and_actions_are_rejected_with_what_there_is() -> None:
     assert "classification_pyt" in capabilities.can("dino", "train")[1]
     assert "evaluate" in capabilities.can("classification_pyt", "gen_trt_engine")[1]
 
@@ -147,7 +147,7 @@ def test_every_backbone_resolves_and_small_images_get_a_small_stem() -> None:
         ({"layer_type": "wide"}, "basic or bottleneck"),
     ],
 )
-def test_a_wrong_shape_of_backbone_is_refused(custom: dict[str, Any], said: str) -> None:
+def test_a_wrong_shape_of_backbone_is_rejected(custom: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         backbones.resolve("resnet_18", custom, (32, 32))
 
@@ -171,7 +171,7 @@ def test_the_command_line_in_both_forms() -> None:
 
 
 @pytest.mark.parametrize("argv", [["dino", "train", "-e", "s"], ["classification_pyt", "prune", "-e", "s"], []])
-def test_wrong_usage_exits_with_2_and_tells_what_there_is(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2_and_names_what_there_is(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.parse(argv)
 

@@ -32,7 +32,7 @@ def need(*programs: str) -> None:
 
 
 def eventually(holds: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
-    """Of a daemon that tells nobody when it is ready."""
+    """For a daemon that does not report when it is ready."""
     deadline = time.monotonic() + READY_S
     while not holds():
         if time.monotonic() > deadline:
@@ -164,7 +164,7 @@ class Podman:
             f'[containers]\ndefault_ulimits = ["nofile={hard}:{hard}", "nproc=4096:4096"]\n'
             '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
         )
-        # Docker trusts any address of this machine without TLS, podman is told of each.
+        # Docker trusts any address of this machine without TLS, podman needs each in its configuration.
         (self.folder / "registries.conf").write_text(
             f'[[registry]]\nlocation = "127.0.0.1:{self.registry_port}"\ninsecure = true\n'
         )

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A tool that speaks the TAO command line and does as `--do=` tells, for any POSIX shell, busybox's in an image included.
-# Without it a train makes three epochs: a first run waits before its second until it is told to end or finds `go`.
+# A tool that speaks the TAO command line and follows `--do=`, for any POSIX shell, busybox's in an image included.
+# Without it a train makes three epochs: a first run waits before its second until a signal or the file `go` comes.
 results=. do=
 for argument in "$@"; do
     case $argument in
@@ -24,7 +24,7 @@ trap 'echo saved; exit 143' TERM
 case $do in
     "")
         trap 'echo "stopped at a checkpoint"; exit 143' TERM
-        if [ -e "$results/epoch_1.pth" ]; then echo "goes on from epoch_1.pth"; else
+        if [ -e "$results/epoch_1.pth" ]; then echo "continues from epoch_1.pth"; else
             echo 1 >"$results/epoch_1.pth"
             say RUNNING "Training loop in progress" 1
             [ "$1" != train ] || until_go

@@ -112,7 +112,7 @@ async def test_results_belong_to_the_configured_user_and_data_cannot_be_written(
     assert "eth0" not in log and "lo:" in log
 
 
-async def test_more_memory_than_allowed_is_told(docker_engine: Dockerd, tmp_path: Path) -> None:
+async def test_more_memory_than_allowed_is_reported(docker_engine: Dockerd, tmp_path: Path) -> None:
     request = run_of(tmp_path, "eat")
     runner = docker(docker_engine, memory="24m")
     ended = await within(runner.wait(await within(runner.start(request)), request))
@@ -120,7 +120,7 @@ async def test_more_memory_than_allowed_is_told(docker_engine: Dockerd, tmp_path
     assert ended.message.startswith("out of memory: more than the container's limit of 24m")
 
 
-async def test_an_image_that_is_not_there_is_told_with_the_remedy(container_engine: Engine, tmp_path: Path) -> None:
+async def test_a_missing_image_is_reported_with_the_remedy(container_engine: Engine, tmp_path: Path) -> None:
     images = {"tlt-pytorch": "nowhere.invalid/tao:5"}
     runner = docker(container_engine, images=images)
     verdict = runner.can("classification_pyt", "train")
@@ -151,14 +151,14 @@ async def test_an_image_is_downloaded_from_its_registry_with_progress_in_the_log
         request = run_of(tmp_path, "exit:0")
         assert await within(runner.wait(await within(runner.start(request)), request)) == Ended(0)
         log = log_of(request)
-        # Podman tells bytes only of what takes long.
+        # Podman reports bytes of long downloads only.
         there = "1 of 1 layers" if isinstance(container_engine, Podman) else "100% of"
         assert log.index(f"[taod] downloading {image}") < log.index(f"{image}: {there}") < log.index("arguments:")
         # It is there now: the next run downloads nothing.
         again = run_of(tmp_path, "exit:0")
         assert await within(runner.wait(await within(runner.start(again)), again)) == Ended(0)
         assert "downloading" not in log_of(again)
-        # The registry has no such tag: its own words, and the run has never begun.
+        # The registry has no such tag: its own words, and the run has never started.
         wrong = docker(container_engine, images={"tlt-pytorch": f"{address}/tao/pytorch:6.0"}, pull="missing")
         never = run_of(tmp_path, "exit:0")
         with pytest.raises(StartFailed, match=r"tao/pytorch:6\.0.*(not found|unknown)"):
@@ -167,7 +167,7 @@ async def test_an_image_is_downloaded_from_its_registry_with_progress_in_the_log
         container_engine.docker("rmi", image)
 
 
-async def test_a_start_can_be_broken_off_while_its_image_is_downloaded(docker_engine: Dockerd, tmp_path: Path) -> None:
+async def test_a_start_can_be_cancelled_while_its_image_is_downloaded(docker_engine: Dockerd, tmp_path: Path) -> None:
     asked = asyncio.Event()
 
     async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,14 +190,14 @@ async def test_a_start_can_be_broken_off_while_its_image_is_downloaded(docker_en
     registry.close()
 
 
-def test_no_engine_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_engine_is_reported_with_the_remedy(tmp_path: Path) -> None:
     verdict = Docker(DockerConfig(socket=f"unix://{tmp_path}/none.sock")).can("dino", "train")
     assert not verdict.can
     assert f"no container engine answers at unix://{tmp_path}/none.sock" in verdict.reason
     assert "start Docker or podman" in verdict.remedy
 
 
-async def test_data_that_is_gone_is_told(container_engine: Engine, tmp_path: Path) -> None:
+async def test_data_that_is_gone_is_reported(container_engine: Engine, tmp_path: Path) -> None:
     request = run_of(tmp_path, "exit:0", reads=[str(tmp_path / "gone")])
     with pytest.raises(StartFailed, match="what the run reads is gone"):
         await within(docker(container_engine).start(request))
@@ -249,7 +249,9 @@ async def test_ended_containers_are_removed_unless_they_are_to_be_kept(
 
 
 @pytest.mark.slow
-async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_told_whether_it_is_back(tmp_path: Path) -> None:
+async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_reported_with_or_without_it(
+    tmp_path: Path,
+) -> None:
     # An engine of its own: others would lose theirs.
     with engines.dockerd() as engine:
         one, two = run_of(tmp_path, "wait"), run_of(tmp_path, "wait")
@@ -262,7 +264,7 @@ async def test_a_run_lives_on_when_the_engine_is_killed_and_its_end_is_told_whet
         # While no engine answers, a run ends by itself.
         go(one)
         assert await within(waits[0]) == Ended(0)
-        # The other goes on below the next engine, for a new daemon as for the one that waits.
+        # The other continues under the next engine, for a new daemon as for the one that waits.
         await asyncio.to_thread(engine.start)
         fresh = docker(engine)
         assert (await within(fresh.recover(two)))[0] is Claim.LIVES

@@ -296,7 +296,7 @@ async def test_of_two_starters_one_runs_it(tmp_path: Path) -> None:
     assert request.job_folder.log.read_text().splitlines() == [f"ran {n}" for n in range(1, 11)]
 
 
-async def test_a_run_folder_that_cannot_be_written_is_told(runner: ShellRunner, tmp_path: Path) -> None:
+async def test_a_run_folder_that_cannot_be_written_is_reported(runner: ShellRunner, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(StartFailed, match="could not be started"):
         await runner.start(shell(tmp_path, "exit 0"))
@@ -357,18 +357,18 @@ async def test_a_pid_used_again_is_not_taken_for_the_run(runner: ShellRunner, tm
     request = shell(tmp_path, "exit 4")
     identity = await runner.start(request)
     await ended(runner, identity, request)
-    stranger = subprocess.Popen(["/bin/sleep", "100"], start_new_session=True)
+    foreign = subprocess.Popen(["/bin/sleep", "100"], start_new_session=True)
     try:
-        ticks = processes.start_ticks(stranger.pid)
+        ticks = processes.start_ticks(foreign.pid)
         assert ticks is not None
         for wrong in (ticks - 1, ticks):  # another start time; and the same one, but without the run's mark
-            taken = RunIdentity("shell", pid=stranger.pid, start_ticks=wrong)
+            taken = RunIdentity("shell", pid=foreign.pid, start_ticks=wrong)
             await runner.stop(taken, request, force=True)
             assert await ended(ShellRunner(), taken, request) == Ended(4)
-        assert alive(stranger.pid)
+        assert alive(foreign.pid)
     finally:
-        stranger.kill()
-        stranger.wait()
+        foreign.kill()
+        foreign.wait()
 
 
 DAEMON = """
@@ -378,7 +378,7 @@ from test_local import ShellRunner, shell
 from pathlib import Path
 
 async def main():
-    request = shell(Path({folder!r}), "echo begun; while [ ! -e go ]; do sleep 0.02; done; echo over; exit 5")
+    request = shell(Path({folder!r}), "echo started; while [ ! -e go ]; do sleep 0.02; done; echo over; exit 5")
     identity = await ShellRunner().start(request)
     print(identity.pid, identity.start_ticks, flush=True)
     await ShellRunner().wait(identity, request)
@@ -402,7 +402,7 @@ async def test_another_process_adopts_the_run_of_one_that_was_killed(tmp_path: P
     waiting = asyncio.create_task(ended(heir, identity, request))
     (tmp_path / "go").touch()
     assert await waiting == Ended(5)
-    assert request.job_folder.log.read_text() == "begun\nover\n"
+    assert request.job_folder.log.read_text() == "started\nover\n"
 
 
 async def test_a_daemon_killed_at_any_instant_of_the_start_starts_at_most_once(tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ async def test_a_daemon_killed_at_any_instant_of_the_start_starts_at_most_once(t
             continue
         assert identity is not None
         assert await ended(heir, identity, request) == Ended(5)
-        assert request.job_folder.log.read_text() == "begun\nover\n"
+        assert request.job_folder.log.read_text() == "started\nover\n"
     assert seen
 
 

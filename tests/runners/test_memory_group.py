@@ -58,9 +58,9 @@ def test_systemd_comes_first_and_the_user_s_own_needs_its_socket(
     assert "--user" in way(top, systemd=booted, root=False).systemd
 
 
-def test_where_there_is_no_way_the_reason_is_told(tmp_path: Path) -> None:
-    refused = way(tmp_path, systemd=tmp_path / "none")
-    assert refused.obstacle == "the kernel offers no control groups for memory here"
+def test_without_control_groups_the_reason_is_given(tmp_path: Path) -> None:
+    found = way(tmp_path, systemd=tmp_path / "none")
+    assert found.unavailable == "the kernel offers no control groups for memory here"
 
 
 def test_the_kernel_s_count_of_kills_is_read() -> None:

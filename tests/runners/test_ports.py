@@ -41,7 +41,7 @@ def listener(number: int) -> socket.socket:
     return server
 
 
-def test_a_reserved_port_is_given_to_nobody_else_and_the_tool_can_listen_on_it(tmp_path: Path) -> None:
+def test_a_reserved_port_is_not_given_again_and_the_tool_can_listen_on_it(tmp_path: Path) -> None:
     port = ports.reserve()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("", port.number))
@@ -165,7 +165,7 @@ def test_a_batch_script_writes_its_port_into_the_specification_of_pointpillars(t
 
 
 def test_jobs_of_one_node_take_ports_that_follow_from_their_numbers(tmp_path: Path) -> None:
-    """A batch script chooses on its node; a port that somebody listens on is passed over."""
+    """A batch script chooses on its node; a port with a listener is skipped."""
     run = request(tmp_path / "a")
     text = script(run, SlurmConfig(), Rules().extra)
     chosen = [line for line in text.splitlines() if "port" in line or "PORT" in line]

@@ -71,14 +71,14 @@ def test_the_first_matching_rule_wins_else_the_first_that_can(
     assert (choice.runner.name if choice.runner else None) == chosen
 
 
-def test_when_nobody_can_the_reasons_and_remedies_are_told() -> None:
+def test_without_an_able_runner_reasons_and_remedies_are_given() -> None:
     choice = registry(["a", "b"]).choose("mal", "train")
     assert choice.reason == "no runner can do mal train here (a: no mal in it; b: no mal in it)"
     assert choice.remedy == "install mal"
     assert registry(["a", "b"]).able("dino", "train") == ["a", "b"]
 
 
-def test_of_several_refusals_that_of_the_spec_alone_comes_first() -> None:
+def test_of_several_reasons_the_one_about_the_spec_comes_first() -> None:
     class Picky(Able):
         def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
             return Verdict(not spec, "size 7 is not in it", "change size")
@@ -153,7 +153,7 @@ def test_native_finds_programs_in_the_environment_first_then_in_folders_then_in_
     assert launch.environment["PATH"].startswith(f"{tmp_path / 'venv/bin'}:{tmp_path / 'folder'}:")
 
 
-def test_native_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_native_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     verdict = Native().can("dino", "train")
     assert not verdict.can and "'dino'" in verdict.reason and "runner.native.path" in verdict.remedy
@@ -209,19 +209,19 @@ def test_telemetry_is_off_in_every_runner_unless_taod_toml_says_otherwise(
     for extra, wanted in (({}, "yes"), (on, "no")):
         registry = RunnerRegistry.from_config(RunnerConfig(environment=extra))
         for name in ("native", "embedded", "docker", "slurm"):
-            told = msgspec.structs.replace(
+            limited = msgspec.structs.replace(
                 request(CPU, "dino"), command=Command("dino", "train", ["dino"], "tlt-pytorch")
             )
-            environment = registry.get(name).describe(told).environment
+            environment = registry.get(name).describe(limited).environment
             assert environment["TELEMETRY_OPT_OUT"] == wanted, name
             assert environment.get("WANDB_MODE") == extra.get("WANDB_MODE"), name
 
 
-def test_the_engine_itself_tells_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_declares_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("runners.engine.capabilities")
     pytest.importorskip("torch")
     assert Embedded().can("classification_pyt", "train") == Verdict(True)
-    refused = Embedded().can("dino", "train")
-    assert not refused.can and "dino" in refused.reason and refused.remedy
+    verdict = Embedded().can("dino", "train")
+    assert not verdict.can and "dino" in verdict.reason and verdict.remedy
     missing = Embedded(EmbeddedConfig(python="/nowhere/python")).can("classification_pyt", "train")
     assert not missing.can and "runner.embedded.python" in missing.remedy

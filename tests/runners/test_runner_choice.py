@@ -41,7 +41,7 @@ def pending(number: int, reason: Reason = POSTED) -> PendingJob:
     )  # fmt: skip
 
 
-def test_a_site_is_filled_in_the_queue_s_order_and_the_rest_are_told() -> None:
+def test_a_site_is_filled_in_the_queue_s_order_and_the_rest_get_a_reason() -> None:
     queue = [pending(n) for n in range(4)]
     held = msgspec.structs.replace(SITE, leases=[DeviceLease("other", "train", "dino", 0, "")])
     waits = Reason(ReasonCode.CLUSTER, {"cluster": "slurm", "slots": 2})
@@ -54,7 +54,7 @@ def test_a_site_is_filled_in_the_queue_s_order_and_the_rest_are_told() -> None:
     ]
 
 
-def test_those_far_behind_at_a_site_are_told_only_that() -> None:
+def test_those_far_behind_at_a_site_get_only_that_reason() -> None:
     many = [pending(n) for n in range(decisive_jobs(SITE) + 5)]
     decisions = serve(many, SITE)
     assert decisions[-1] == Explain(many[-1].id, TURN)
@@ -144,7 +144,7 @@ def test_by_default_containers_come_first_where_their_image_is(
         docker_engine.docker("rmi", "--no-prune", registry.get("docker")._config.images["tlt-pytorch"])  # type: ignore[attr-defined]
 
 
-def test_native_tells_which_wheel_a_tool_is_of(tmp_path: Path) -> None:
+def test_native_names_the_wheel_a_tool_is_of(tmp_path: Path) -> None:
     info = tmp_path / "venv/lib/python3.8/site-packages/nvidia_tao_pytorch-5.0.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nvidia-tao-pytorch\nVersion: 5.0.0\n")

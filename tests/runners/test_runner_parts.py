@@ -31,7 +31,7 @@ def test_sizes(text: str, count: int) -> None:
 
 
 def test_a_wrong_size_names_its_key() -> None:
-    with pytest.raises(ValueError, match=r"runner\.docker\.shm_size = 'much' is no size"):
+    with pytest.raises(ValueError, match=r"runner\.docker\.shm_size = 'much' is not a size"):
         size("much", "runner.docker.shm_size")
 
 
@@ -48,25 +48,25 @@ def test_a_container_may_write_to_the_dataset_that_it_converts() -> None:
     ]  # fmt: skip
 
 
-def test_a_download_that_tells_no_bytes_is_told_in_layers() -> None:
+def test_a_download_without_bytes_is_reported_in_layers() -> None:
     progress = Progress("tao:5")
     reports = [(each, status) for status in ("Pulling fs layer", "Download complete") for each in ("a", "b")]
-    told = [
+    reported = [
         progress.hear({"status": status, "progressDetail": {}, "id": each}) for each, status in [*reports, reports[-1]]
     ]
-    assert told == [None, None, "tao:5: 1 of 2 layers", "tao:5: 2 of 2 layers", None]
+    assert reported == [None, None, "tao:5: 1 of 2 layers", "tao:5: 2 of 2 layers", None]
 
 
-def test_a_download_is_told_in_steps() -> None:
+def test_a_download_is_reported_in_steps() -> None:
     progress = Progress("tao:5")
-    told = [progress.hear({"status": "Pulling fs layer", "id": "a"})]
+    reported = [progress.hear({"status": "Pulling fs layer", "id": "a"})]
     for current in range(0, 101, 2):
-        told.append(
+        reported.append(
             progress.hear(
                 {"status": "Downloading", "id": "a", "progressDetail": {"current": current * GIB, "total": 100 * GIB}}
             )
         )
-    lines = [line for line in told if line]
+    lines = [line for line in reported if line]
     assert lines[0] == "tao:5: 0% of 100.0 GiB"
     assert lines[-1] == "tao:5: 100% of 100.0 GiB"
     assert len(lines) < 22
@@ -101,7 +101,7 @@ def test_a_batch_script_is_one_and_keeps_every_word_whole() -> None:
     assert text.index("ulimit -n 1") < text.index("apptainer")
 
 
-def test_what_the_cluster_tells_is_read() -> None:
+def test_the_states_of_the_cluster_are_read() -> None:
     assert state.queue("12|taod-a-1|RUNNING|None\n13|taod-b-1|PENDING|(Resources)|x\nnonsense\n") == [
         Seen("12", "taod-a-1", "RUNNING"), Seen("13", "taod-b-1", "PENDING", "(Resources)|x"),
     ]  # fmt: skip
@@ -169,7 +169,7 @@ def test_doctor_on_gpus_without_the_toolkit_and_on_passwords(tmp_path: Path) -> 
     assert "by a credential helper" in doctor.login(file).found
 
 
-async def test_the_watch_over_the_cluster_goes_on_whatever_one_answer_does_to_it() -> None:
+async def test_the_watch_over_the_cluster_continues_whatever_one_answer_does_to_it() -> None:
     class Answers:
         """What a cluster says: once nothing that can be read, then of one job."""
 
@@ -184,11 +184,11 @@ async def test_the_watch_over_the_cluster_goes_on_whatever_one_answer_does_to_it
     def deaf(_: Seen | None) -> None:
         raise OSError("the disk is full")
 
-    told: asyncio.Queue[Seen | None] = asyncio.Queue()
+    reported: asyncio.Queue[Seen | None] = asyncio.Queue()
     watcher = Watcher(Answers(), 0.01)  # type: ignore[arg-type]
     watcher.watch("other", deaf)
-    watcher.watch("one", told.put_nowait)
+    watcher.watch("one", reported.put_nowait)
     async with asyncio.timeout(20):
-        assert [await told.get(), await told.get()] == [Seen("7", "one", "RUNNING")] * 2
+        assert [await reported.get(), await reported.get()] == [Seen("7", "one", "RUNNING")] * 2
     watcher.leave(deaf)
-    watcher.leave(told.put_nowait)
+    watcher.leave(reported.put_nowait)

@@ -94,7 +94,7 @@ async def test_train_pause_resume_cancel_kill_and_download(daemon: Daemon, runne
         assert (done.job.attempt, done.job.result.epoch) == (2, 3)
         log = (await client.logs.tail(job_id, 100_000)).data.decode()
         assert "stopped at a checkpoint" in log
-        assert "goes on from epoch_1.pth" in log
+        assert "continues from epoch_1.pth" in log
 
         cancelled = await train(client, model_id)
         await until(client, cancelled, at_epoch(1))
@@ -113,9 +113,9 @@ async def test_train_pause_resume_cancel_kill_and_download(daemon: Daemon, runne
         await client.files.download_all("model", model_id, job_id, archive)
         with tarfile.open(archive) as packed:
             assert f"{job_id}/epoch_3.pth" in packed.getnames()
-        # What this runner cannot is refused, and so is a runner that is not there.
+        # An action that this runner lacks is rejected, and so is an unknown runner.
         for name, words in (("nowhere", "there is no such runner"), ("native", "no executable")):
-            with pytest.raises(ClientError) as told:
+            with pytest.raises(ClientError) as raised:
                 await client.jobs.run("model", model_id, JobRun(actions=["train"], runner=name))
-            assert told.value.status == 400
-            assert words in told.value.description
+            assert raised.value.status == 400
+            assert words in raised.value.description

@@ -1,4 +1,4 @@
-"""Jobs of a real cluster of one node: what they ask for, and what is told when the cluster ends them."""
+"""Jobs of a real cluster of one node: what they ask for, and what is reported when the cluster ends them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runners.protocol import Claim, Command, Elsewhere, Ended, RunIdentity, RunRequest, StartFailed, place_of
+from runners.protocol import Claim, Command, Ended, OffHost, RunIdentity, RunRequest, StartFailed, place_of
 from runners.slurm.runner import Slurm
 from taod.config import SlurmConfig, SlurmRule
 from taod.watch import FolderWatch
@@ -80,7 +80,7 @@ async def test_a_run_gets_the_gpus_and_the_set_up_that_it_asks_for(
     assert (request.run_folder.path / "job.sh").stat().st_mode & 0o077 == 0
 
 
-async def test_what_the_cluster_does_not_take_is_told_in_its_words(
+async def test_what_the_cluster_does_not_take_is_reported_in_its_words(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path
 ) -> None:
     request = run_of(tmp_path, "exit:0")
@@ -90,7 +90,7 @@ async def test_what_the_cluster_does_not_take_is_told_in_its_words(
 
 
 @pytest.mark.slow
-async def test_a_job_cancelled_on_the_cluster_is_told(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
+async def test_a_job_cancelled_on_the_cluster_is_reported(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
     runner = slurm(slurm_cluster, tools)
     listening, deaf, waiting = (run_of(tmp_path, do) for do in ("wait", "stubborn", "wait"))
     identities = [await running(runner, listening), await running(runner, deaf)]
@@ -122,7 +122,7 @@ async def test_a_run_that_still_waits_on_the_cluster_can_be_found_and_stopped(
 
 
 @pytest.mark.skipif(not os.environ.get("TAOD_LONG"), reason="a cluster takes a minute to see it; TAOD_LONG=1 waits")
-async def test_a_job_over_its_time_limit_is_told(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
+async def test_a_job_over_its_time_limit_is_reported(slurm_cluster: Cluster, tools: Path, tmp_path: Path) -> None:
     request = run_of(tmp_path, "wait")
     runner = slurm(slurm_cluster, tools)
     identity = await running(runner, request)
@@ -132,7 +132,7 @@ async def test_a_job_over_its_time_limit_is_told(slurm_cluster: Cluster, tools: 
 
 
 @pytest.mark.slow
-async def test_a_pre_empted_run_is_told_and_with_requeue_starts_again(
+async def test_a_pre_empted_run_is_reported_and_with_requeue_starts_again(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path
 ) -> None:
     request = run_of(tmp_path, "wait", gpus=2)
@@ -157,7 +157,7 @@ async def test_a_pre_empted_run_is_told_and_with_requeue_starts_again(
     await within(said(again, "starts again"))
 
     def begins() -> bool:
-        # A job that was put back is let wait for two minutes, unless it is told otherwise.
+        # A requeued job waits for two minutes by default.
         slurm_cluster.ask("scontrol", "update", f"JobId={identity.handle}", "StartTime=now")
         return slurm_cluster.ask("squeue", "-h", "-j", identity.handle or "", "-o", "%T") == "RUNNING"
 
@@ -176,10 +176,10 @@ async def test_the_controller_may_be_away_for_a_while(slurm_cluster: Cluster, to
     waits = [asyncio.create_task(runner.wait(i, r)) for i, r in zip(identities, (ending, going_on), strict=True)]
     slurm_cluster.stop_controller()
     try:
-        # The end of a run is told by its own hand.
+        # The run records its own end.
         go(ending)
         assert await within(waits[0]) == Ended(0)
-        # A new daemon takes the other for living, though nobody can tell.
+        # A new daemon takes the other for living, though its state is unknown.
         assert (await within(slurm(slurm_cluster, tools).recover(going_on)))[0] is Claim.LIVES
     finally:
         slurm_cluster.start_controller()
@@ -212,7 +212,7 @@ async def test_one_question_is_asked_for_all_runs(
 
 def test_its_runs_hold_slots_of_their_own() -> None:
     runner = Slurm(SlurmConfig(max_jobs=3, max_gpus=4))
-    assert isinstance(runner, Elsewhere)
+    assert isinstance(runner, OffHost)
     assert place_of(runner) == "cluster:slurm"
     assert (runner.slots, runner.gpus) == (3, 4)
 

@@ -159,8 +159,8 @@ async def test_a_job_that_waits_for_its_retry_can_be_cancelled(tmp_path: Path) -
 
 async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> None:
     found = cgroup.way()
-    if found.obstacle:
-        pytest.skip(found.obstacle)
+    if found.unavailable:
+        pytest.skip(found.unavailable)
     greedy = f"{sys.executable} -c 'x = bytearray(400 << 20); x[::4096] = b\"1\" * len(x[::4096])'; exit $?"
     async with world_of(tmp_path, memory_bytes=100 * MIB) as world:
         job_id, good = world.post(greedy), world.post(GOOD)

@@ -147,15 +147,15 @@ def _synchronous(store: Store) -> int:
 NORMAL, FULL = 1, 2
 
 
-def test_a_lasting_transaction_is_flushed_to_the_disk_and_only_that(store: Store, make) -> None:
-    with store.lasting():
+def test_a_durable_transaction_is_flushed_to_the_disk_and_only_that(store: Store, make) -> None:
+    with store.durable():
         model = make.model()
         assert _synchronous(store) == FULL
-        with store.transaction(), store.lasting():
+        with store.transaction(), store.durable():
             store.models.update(model.id, name="new")
         assert _synchronous(store) == FULL
     assert _synchronous(store) == NORMAL
-    with pytest.raises(RuntimeError), store.lasting():
+    with pytest.raises(RuntimeError), store.durable():
         store.models.delete(model.id)
         raise RuntimeError
     assert _synchronous(store) == NORMAL
@@ -163,9 +163,9 @@ def test_a_lasting_transaction_is_flushed_to_the_disk_and_only_that(store: Store
     assert found is not None and found.name == "new"
 
 
-def test_a_lasting_transaction_inside_another_one_lasts_as_that_does(store: Store, make) -> None:
+def test_a_durable_transaction_inside_another_one_is_flushed_as_that_does(store: Store, make) -> None:
     with pytest.raises(RuntimeError), store.transaction():
-        with store.lasting():
+        with store.durable():
             job = make.job()
         assert _synchronous(store) == NORMAL
         raise RuntimeError

@@ -23,8 +23,8 @@ from taod.datasets.formats.segments import segmentation_of
 from taod.datasets.formats.statistics import Gathered
 from taod.datasets.formats.types import Item, Problem
 
-TOLD_S = 1.0
-VEIL = 110
+STATUS_S = 1.0
+OPACITY = 110
 """Of 255: how thick the colour of an object lies over its pixels."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
@@ -71,7 +71,7 @@ def output(data: Data, run: Run) -> Path:
 def run(run: Run) -> str:
     """Analyse what the spec names. Raises DataError, SpecError, Interrupted."""
     settings = convert(run.document, Settings)
-    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     where = source(settings.data)
     items, problems = boxes.sorted_out(where.found())
     boxes.require(items, problems)
@@ -196,7 +196,7 @@ def _draw(
         labels = [] if isinstance(traced, Problem) else traced.labels
         for label in labels:
             if (found := segmentation_of(label)) is not None:
-                img.paste(_colour(label.name), (0, 0), _veil(shapes.mask(found, img.size), img.size))
+                img.paste(_colour(label.name), (0, 0), _overlay(shapes.mask(found, img.size), img.size))
         draw = ImageDraw.Draw(img)
         for label in labels:
             if label.box is None or label.box.right < label.box.left or label.box.bottom < label.box.top:
@@ -215,6 +215,6 @@ def _colour(name: str) -> str:
     return _COLOURS[sum(name.encode()) % len(_COLOURS)]
 
 
-def _veil(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _overlay(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """How much of its colour an object's pixels get: a mask of another size is not laid over the image."""
-    return mask.point([0] * 255 + [VEIL]) if mask.size == size else Image.new("L", size)
+    return mask.point([0] * 255 + [OPACITY]) if mask.size == size else Image.new("L", size)

@@ -78,7 +78,7 @@ class Source(msgspec.Struct, frozen=True):
             return
         size = measure(self.images, item.image)
         if isinstance(size, Problem):
-            return  # told by whoever reads the image
+            return  # the reader of the image reports it
         for at, label in enumerate(item.labels):
             found = segmentation_of(label)
             if found is not None and found.counts and found.size != size:
@@ -106,7 +106,7 @@ def sorted_out(found: Iterable[Found]) -> tuple[list[Item], list[Problem]]:
     return sorted(items, key=lambda item: item.image), problems
 
 
-def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
+def report_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
     """A status line where segmentations are lost; returns how many."""
     found = [found for item in items for label in item.labels if (found := segmentation_of(label)) is not None]
     if found:
@@ -119,14 +119,14 @@ def tell_left_out(run: Run, items: list[Item], why: str, remedy: str) -> int:
     return len(found)
 
 
-def tell_problems(run: Run, problems: list[Problem]) -> None:
+def report_problems(run: Run, problems: list[Problem]) -> None:
     """A status line for each of the first ones."""
     for problem in problems[:SHOWN]:
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file
         run.status.running(f"{place}: {problem.what}; expected {problem.expected}")
 
 
-def tell_keypoints(run: Run, items: list[Item]) -> None:
+def report_keypoints(run: Run, items: list[Item]) -> None:
     """A status line where objects have keypoints: no service carries them."""
     count = sum(isinstance(label, Annotated) and label.keypoints for item in items for label in item.labels)
     if count:
@@ -183,7 +183,7 @@ def place(folder: Path, image: str, suffix: str, seen: set[Path]) -> Path:
     """The label file of an image. Raises DataError where it is another image's as well."""
     file = folder / Path(image).with_suffix(suffix)
     if file in seen:
-        raise DataError(f"{image}: another image has the same name but for its suffix; rename one of them.")
+        raise DataError(f"{image}: another image has the same name with another suffix; rename one of them.")
     seen.add(file)
     return file
 
@@ -206,7 +206,7 @@ def denoised(value: float) -> float:
 def write_coco(
     items: Iterable[Item], file: Path, images: Path, categories: list[coco.Category] | None = None
 ) -> Written:
-    """One JSON file; sizes of images are looked up where no label tells them.
+    """One JSON file; sizes of images are read from the images where the labels lack them.
 
     Ids stay as they were where all have one. Raises DataError for an image that cannot be read.
     """
@@ -254,7 +254,7 @@ def _annotation(label: Label, id_: int, image: int, category: int) -> dict[str, 
         "bbox": [left, top, across, down],
         "area": denoised(area),
         "iscrowd": int(isinstance(label, Annotated) and label.crowd),
-        "segmentation": segments.told(found),
+        "segmentation": segments.as_json(found),
     }
 
 

@@ -36,7 +36,7 @@ _KNOWN = {
     ("augmentation", "generate"): ("data.dataset_type",),
 }
 _TFRECORDS = "It writes TFRecords, which only the TensorFlow networks read: the embedded engine has none of them."
-REFUSED: dict[str, tuple[str, str]] = {
+UNSUPPORTED: dict[str, tuple[str, str]] = {
     "auto_label": (
         "The embedded engine has no detector or segmenter that could label images.",
         "Configure a runner with the original data services for auto_label in taod.toml ([[runner.rule]]), or label "
@@ -69,7 +69,7 @@ def check(service: str, action: str, document: dict[str, Any]) -> None:
         if action == "validate":
             allowed = FORMATS
         if value is not None and str(value).upper() not in allowed:
-            raise SpecError(f"{path}: {value!r} is none of {', '.join(allowed)}.")
+            raise SpecError(f"{path}: {value!r} is not one of {', '.join(allowed)}.")
     if service == "annotations":
         _check_pair(document)
 

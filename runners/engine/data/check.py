@@ -21,7 +21,7 @@ from taod.types.dataset import DatasetReport
 REPORT = "report.json"
 SAMPLES = "samples.json"
 _PR_SET_PDEATHSIG = 1
-TOLD_S = 0.25
+STATUS_S = 0.25
 """Seconds between status lines."""
 
 
@@ -47,22 +47,22 @@ def run(run: Run) -> str:
     top = Path(settings.dataset.root)
     if not top.is_dir():
         raise DataError(f"dataset.root: there is no folder {top}.")
-    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     _step_back(settings.with_parent)
     try:
         examination = Examination(top, settings.dataset.type, settings.dataset.format, deep=settings.deep)
         expected = max(settings.dataset.images, 1)
 
-        def told(items: int) -> None:
+        def report_progress(items: int) -> None:
             interrupt.check()
             if pace.due():
                 share = min(items / expected, 0.99)
                 message = f"{items} items checked, {examination.problems} problems"
                 run.status.running(message, cur_iter=items, kpi={"progress": round(share, 3)})
 
-        report = examination.run(told)
+        report = examination.run(report_progress)
     except KeyError:
-        raise DataError(f"dataset.type: {settings.dataset.type!r} is no type of dataset.") from None
+        raise DataError(f"dataset.type: {settings.dataset.type!r} is not a dataset type.") from None
     report.fingerprint = settings.dataset.fingerprint
     write(run.results / SAMPLES, msgspec.json.encode(examination.samples))
     write(run.results / REPORT, encoded(report))
@@ -70,7 +70,7 @@ def run(run: Run) -> str:
 
 
 def _step_back(with_parent: bool) -> None:
-    """In the background of a daemon: leave the cores to whoever needs them, and do not outlive it."""
+    """Run in the background of a daemon: lowest priority for cores, and end with the daemon."""
     if not with_parent:
         return
     os.nice(10)

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 TABLE = "labels.csv"
 
 
-def convert(settings: Settings, results: Path, told: Callable[[int, int], None]) -> str:
+def convert(settings: Settings, results: Path, report: Callable[[int, int], None]) -> str:
     """Convert as `data.input_format` says. Raises DataError."""
     folder = Path(needed(settings.classification.image_dir, "classification.image_dir"))
     if not folder.is_dir():
         raise DataError(f"classification.image_dir: there is no folder {folder}.")
     if settings.data.input_format.upper() == "CSV":
-        return _into_folders(settings, folder, results, told)
-    return _into_table(settings, folder, results, told)
+        return _into_folders(settings, folder, results, report)
+    return _into_table(settings, folder, results, report)
 
 
-def _into_table(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
+def _into_table(settings: Settings, folder: Path, results: Path, report: Callable[[int, int], None]) -> str:
     """`labels.csv` with the columns fname and class, a row an image."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
@@ -45,11 +45,11 @@ def _into_table(settings: Settings, folder: Path, results: Path, told: Callable[
         raise DataError(f"classification.image_dir: {folder} has no class folders with images.")
     write(results / TABLE, out.getvalue().encode())
     if settings.data.with_images:
-        bring(folder, results / IMAGES, {path: path for path in named}, told, link=settings.data.link_images)
+        bring(folder, results / IMAGES, {path: path for path in named}, report, link=settings.data.link_images)
     return f"Wrote {TABLE} with {len(named)} images of {len({path.partition('/')[0] for path in named})} classes"
 
 
-def _into_folders(settings: Settings, folder: Path, results: Path, told: Callable[[int, int], None]) -> str:
+def _into_folders(settings: Settings, folder: Path, results: Path, report: Callable[[int, int], None]) -> str:
     """A folder a class, and classes.txt."""
     table = Path(needed(settings.classification.csv_file, "classification.csv_file"))
     rows: list[tuple[str, str]] = []
@@ -59,7 +59,7 @@ def _into_folders(settings: Settings, folder: Path, results: Path, told: Callabl
         line, cells = row
         name, kind = cells["fname"], cells["class"]
         if not kind or "/" in kind or kind.startswith(".") or "\0" in kind:
-            raise DataError(f"{table}:{line}: class {kind!r} is no name of a folder.")
+            raise DataError(f"{table}:{line}: class {kind!r} is not a folder name.")
         if ".." in name.split("/") or name.startswith("/") or not (folder / name).is_file():
             raise DataError(f"{table}:{line}: there is no image {name!r} in {folder}.")
         rows.append((name, kind))
@@ -70,7 +70,7 @@ def _into_folders(settings: Settings, folder: Path, results: Path, told: Callabl
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         put(folder / name, place, link=settings.data.link_images)
-        told(done, len(rows))
+        report(done, len(rows))
     names = sorted({kind for _, kind in rows})
     write(results / "classes.txt", "".join(f"{name}\n" for name in names).encode())
     return f"Put {len(rows)} images into {len(names)} class folders"

@@ -6,7 +6,7 @@ and image, or one a connected region (`data.regions`; always where only boxes ar
 
 The results hold a whole dataset: labels in the wanted format, and the images, unless `data.with_images` is false.
 They are copies, which share their blocks where the file system can do that; with `data.link_images` they are further
-names of the same files, which costs nothing and is for images that nobody changes in place.
+names of the same files, which costs no space and is for images that are never changed in place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from taod.datasets.formats.segments import segmentation_of
 from taod.datasets.formats.types import Item, Problem
 
 LABELS, ANNOTATIONS = "labels", "annotations.json"
-TOLD_S = 1.0
+STATUS_S = 1.0
 VAL_SHARE = 0.2
 
 
@@ -76,33 +76,33 @@ class Settings(msgspec.Struct):
 def run(run: Run) -> str:
     """Convert as the spec says. Raises DataError, SpecError, Interrupted."""
     settings = convert(run.document, Settings)
-    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    interrupt, pace = Interrupt().install(), Pace(STATUS_S)
 
-    def told(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         interrupt.check()
         if pace.due():
             run.status.running(f"{done} of {total} images", cur_iter=done, kpi={"progress": done / max(total, 1)})
 
     given, wanted = settings.data.input_format.upper(), settings.data.output_format.upper()
     if given in capabilities.TABLES:
-        return class_tables.convert(settings, run.results, told)
+        return class_tables.convert(settings, run.results, report)
     source = _source(settings, given)
     items, problems = boxes.sorted_out(source.found())
     boxes.require(items, problems)
     categories = None if given == "UNET" else source.categories(items)
     if categories is None:
-        items, wrong, categories = _traced(settings, wanted, items, source, told)
+        items, wrong, categories = _traced(settings, wanted, items, source, report)
         problems += wrong
         boxes.require(items, problems)
-    boxes.tell_problems(run, problems)
-    boxes.tell_keypoints(run, items)
+    boxes.report_problems(run, problems)
+    boxes.report_keypoints(run, items)
     items, tidied, unreadable = tidy(items, source.images)
     problems += unreadable
     boxes.require(items, unreadable)
-    boxes.tell_problems(run, unreadable)
+    boxes.report_problems(run, unreadable)
     if said := tidied.message():
         run.status.running(said, kpi=tidied.kpi())
-    job = _Job(settings, run, source, items, categories, told)
+    job = _Job(settings, run, source, items, categories, report)
     written = _to_masks(job) if wanted == "UNET" else _write(job, wanted)
     kpi = {"images": written.images, "objects": written.objects, "problems": len(problems)}
     run.status.running("Converted", kpi=kpi)
@@ -120,11 +120,11 @@ class _Job(msgspec.Struct):
     source: boxes.Source
     items: list[Item]
     categories: list[Category]
-    told: unet.Told
+    report: unet.OnProgress
 
 
 def _traced(
-    settings: Settings, wanted: str, items: list[Item], source: boxes.Source, told: unet.Told
+    settings: Settings, wanted: str, items: list[Item], source: boxes.Source, report: unet.OnProgress
 ) -> tuple[list[Item], list[Problem], list[Category]]:
     """Masks as labels, problems with them, and the classes as categories."""
     top = source.labels.parent
@@ -133,7 +133,7 @@ def _traced(
     found: list[Item] = []
     problems: list[Problem] = []
     for done, item in enumerate(items):
-        told(done, len(items))
+        report(done, len(items))
         one = unet.traced(item, top, classes, regions=regions)
         if isinstance(one, Item) and one.mask:
             one = _fitting(one, source.images)
@@ -164,7 +164,7 @@ def _source(settings: Settings, given: str) -> boxes.Source:
     if given == "UNET":
         images = Path(needed(settings.unet.image_dir, "unet.image_dir"))
         return boxes.Source(given, images, Path(needed(settings.unet.mask_dir, "unet.mask_dir")))
-    # A VOC set is told to the tool in the place of a KITTI one, unless it has a group of its own.
+    # The tool takes a VOC set in the fields of a KITTI one, unless it has a group of its own.
     name = "pascal_voc" if given == "PASCAL_VOC" and settings.pascal_voc.label_dir else "kitti"
     group: _Labels = getattr(settings, name)
     images = Path(needed(group.image_dir, f"{name}.image_dir"))
@@ -181,10 +181,10 @@ def _write(job: _Job, wanted: str) -> boxes.Written:
     else:
         written = boxes.write_voc(job.items, results / LABELS, images)
     if wanted != "COCO":
-        boxes.tell_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
+        boxes.report_left_out(job.run, job.items, f"{wanted} holds boxes only", "convert to COCO or UNET to keep them")
     if data.with_images:
         names = {item.image: item.image for item in job.items}
-        bring(images, results / IMAGES, names, job.told, link=data.link_images)
+        bring(images, results / IMAGES, names, job.report, link=data.link_images)
     return written
 
 
@@ -200,16 +200,16 @@ def _to_masks(job: _Job) -> boxes.Written:
     numbers, background, kept = unet.numbered(job.categories)
     if not kept:
         given = ", ".join(f"{name} {number}" for name, number in numbers.items())
-        job.run.status.running(f"Category ids do not fit into a mask's bytes; classes are numbered anew: {given}")
+        job.run.status.running(f"Category ids do not fit into a mask's bytes; classes are renumbered: {given}")
     places = unet.placed(job.items, data.val_share)
     unet.write_layout(results, numbers, background)
-    painted = unet.write_masks(job.items, places, results, job.source.images, numbers, background, job.told)
+    painted = unet.write_masks(job.items, places, results, job.source.images, numbers, background, job.report)
     if painted.bare:
         job.run.status.running(
-            f"{painted.bare} objects have no segmentation and are in no mask: a box tells no pixels; add polygons to "
+            f"{painted.bare} objects have no segmentation and are in no mask: a box has no pixels; add polygons to "
             "keep them",
             kpi={"objects_left_out": painted.bare},
         )
     if data.with_images:
-        bring(job.source.images, results / IMAGES, places, job.told, link=data.link_images)
+        bring(job.source.images, results / IMAGES, places, job.report, link=data.link_images)
     return boxes.Written(painted.images, painted.objects)

@@ -22,14 +22,16 @@ def needed(value: str | None, name: str) -> str:
     return value
 
 
-def bring(source: Path, into: Path, names: Mapping[str, str], told: Callable[[int, int], None], *, link: bool) -> None:
+def bring(
+    source: Path, into: Path, names: Mapping[str, str], report: Callable[[int, int], None], *, link: bool
+) -> None:
     """Put images below `into`, each under its new name: copies, or further names of the same files."""
     for done, (image, name) in enumerate(names.items()):
         place = into / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         put(source / image, place, link=link)
-        told(done, len(names))
+        report(done, len(names))
 
 
 def put(source: Path, place: Path, *, link: bool) -> None:

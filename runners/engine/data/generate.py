@@ -25,7 +25,7 @@ from taod.datasets.formats.types import Item, Problem
 
 Values = float | list[float]
 Flags = bool | list[bool]
-TOLD_S = 1.0
+STATUS_S = 1.0
 MOST_SIDE = 16_384
 LOSSLESS = ".png"
 
@@ -122,7 +122,7 @@ class Settings(msgspec.Struct):
 def run(run: Run) -> str:
     """Augment what the spec names. Raises DataError, SpecError, Interrupted."""
     settings = convert(run.document, Settings)
-    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     data = settings.data
     _check(settings)
     where = boxes.Source(data.dataset_type.upper(), Path(data.image_dir), Path(data.ann_path))
@@ -136,7 +136,7 @@ def run(run: Run) -> str:
         background = unet.classes_of(where.labels.parent).background or 0
         items = [item for item in items if item.mask or item.image.startswith("test/")]
     items = _with_cache(settings, where, items, problems)
-    boxes.tell_problems(run, problems)
+    boxes.report_problems(run, problems)
     made: list[Item] = []
     for number, item in enumerate(items):
         interrupt.check()
@@ -153,7 +153,7 @@ def run(run: Run) -> str:
     if not made:
         raise DataError(f"No image in {where.images} could be read.")
     _write(where, items, made, folder)
-    _tell(run, settings, where, items, made)
+    _report(run, settings, where, items, made)
     left = f"; {len(problems)} problems were passed over" if problems else ""
     if where.format == "UNET":
         return f"Augmented {len(made)} images with their masks{left}"
@@ -185,15 +185,15 @@ def _write(where: boxes.Source, items: list[Item], made: list[Item], folder: Pat
         boxes.write_voc(made, folder / "labels", folder / "images")
 
 
-def _tell(run: Run, settings: Settings, where: boxes.Source, items: list[Item], made: list[Item]) -> None:
+def _report(run: Run, settings: Settings, where: boxes.Source, items: list[Item], made: list[Item]) -> None:
     """Status lines of masks that did not go along, or were missing."""
-    boxes.tell_keypoints(run, items)
+    boxes.report_keypoints(run, items)
     include = settings.data.include_masks
     if not include:
         remedy = "set it to true to move them along"
-        boxes.tell_left_out(run, items, "data.include_masks is false", remedy)
+        boxes.report_left_out(run, items, "data.include_masks is false", remedy)
     elif where.format not in ("COCO", "UNET"):
-        boxes.tell_left_out(run, made, f"{where.format} holds boxes only", "augment a COCO set to keep them")
+        boxes.report_left_out(run, made, f"{where.format} holds boxes only", "augment a COCO set to keep them")
     if include and where.format != "UNET" and not any(segmentation_of(each) for item in items for each in item.labels):
         run.status.running("data.include_masks: no label has a mask; add polygons or masks to a COCO file")
     rotation = settings.spatial_aug.rotation

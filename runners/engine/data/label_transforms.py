@@ -1,4 +1,4 @@
-"""How labels follow their image: boxes, segmentations, and boxes made anew of the segmentations of turned objects."""
+"""How labels follow their image: boxes, segmentations, and boxes computed from the segmentations of rotated objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Move(msgspec.Struct, frozen=True):
     """Width and height before."""
     size: tuple[int, int]
     refine: bool = False
-    """Make the box anew from the segmentation, where there is one."""
+    """Compute the box from the segmentation, where there is one."""
     keep: bool = False
     """Move segmentations along, not boxes alone."""
 

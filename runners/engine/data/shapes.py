@@ -135,14 +135,14 @@ def parts(counts: Sequence[int], height: int) -> list[tuple[int, ...]]:
             at = roots[at]
         return at
 
-    begun = 0
+    oldest = 0
     """The first span of the column before that may still touch."""
     for at, (column, first, last) in enumerate(spans):
-        while begun < at and (
-            spans[begun][0] < column - 1 or (spans[begun][0] < column and spans[begun][2] < first - 1)
+        while oldest < at and (
+            spans[oldest][0] < column - 1 or (spans[oldest][0] < column and spans[oldest][2] < first - 1)
         ):
-            begun += 1
-        near = begun
+            oldest += 1
+        near = oldest
         while near < at and spans[near][0] == column - 1 and spans[near][1] <= last + 1:
             roots[root(near)] = root(at)
             near += 1

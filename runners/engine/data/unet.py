@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 IMAGES, MASKS = "images", "masks"
 BACKGROUND_ID = 0
 
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 class Classes(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Classes(msgspec.Struct, frozen=True):
     names: dict[int, str]
     """Of all others that are known."""
     declared: dict[int, str] = {}
-    """All names, as the dataset tells them."""
+    """All names, as the dataset declares them."""
 
     def categories(self, seen: Iterable[int] = ()) -> list[Category]:
         """As COCO has them: ids are the numbers in the masks."""
@@ -41,7 +41,7 @@ class Classes(msgspec.Struct, frozen=True):
 
 
 def classes_of(top: Path) -> Classes:
-    """What a dataset tells of its classes. Raises DataError where that is wrong."""
+    """The classes that a dataset declares. Raises DataError where the declaration is invalid."""
     found = masks.declared(top)
     if isinstance(found, Problem):
         raise DataError(f"{top / found.file}: {found.what}; expected {found.expected}.")
@@ -92,7 +92,7 @@ def numbered(categories: Sequence[Category]) -> tuple[dict[str, int], int, bool]
     if all(0 <= each.id <= masks.MOST_NUMBER and each.id != background for each in rest):
         return {each.name: each.id for each in reversed(rest)}, background, own is None or own.id == background
     if len(rest) > masks.MOST_NUMBER:
-        raise DataError(f"There are {len(rest)} categories, and a mask tells {masks.MOST_NUMBER} apart; merge some.")
+        raise DataError(f"There are {len(rest)} categories, and a mask has room for {masks.MOST_NUMBER}; merge some.")
     return {each.name: number for number, each in enumerate(rest, 1)}, BACKGROUND_ID, False
 
 
@@ -126,7 +126,7 @@ def write_masks(
     images: Path,
     numbers: dict[str, int],
     background: int,
-    told: Told,
+    report: OnProgress,
 ) -> Painted:
     """A mask an image below `into`; images of test get one only where they have objects.
 
@@ -135,7 +135,7 @@ def write_masks(
     """
     painted, seen = Painted(), set[Path]()
     for done, item in enumerate(items):
-        told(done, len(items))
+        report(done, len(items))
         painted.images += 1
         file = boxes.place(into / MASKS, places[item.image], ".png", seen)
         objects = [label for label in item.labels if kitti.is_object(label) and label.name in numbers]

@@ -21,7 +21,7 @@ from taod.datasets.formats.image import measure
 from taod.datasets.formats.types import Box, Item, Label, Problem
 
 Fault = Literal["inverted", "outside", "empty"]
-TOLD_S = 1.0
+STATUS_S = 1.0
 LEAST = 1e-6
 """Pixels below which a side counts as none."""
 
@@ -52,7 +52,7 @@ def correct(box: Box, size: tuple[int, int]) -> tuple[Box | None, set[Fault]]:
 def run(run: Run) -> str:
     """Validate what the spec names. Raises DataError, SpecError, Interrupted."""
     settings = convert(run.document, Settings)
-    interrupt, pace = Interrupt().install(), Pace(TOLD_S)
+    interrupt, pace = Interrupt().install(), Pace(STATUS_S)
     where = source(settings.data)
     items, problems = boxes.sorted_out(where.found())
     boxes.require(items, problems)
@@ -89,12 +89,14 @@ def _labels(item: Item, size: tuple[int, int], counts: dict[Fault, int], problem
             continue
         box, faults = correct(label.box, size)
         if faults:
-            # An empty box is told as such alone: cutting it to the image has made it so.
+            # An empty box is reported as empty only: cutting it to the image has made it so.
             fault: Fault = "empty" if box is None else "inverted" if "inverted" in faults else "outside"
             counts[fault] += 1
-            told = ", ".join(f"{edge:g}" for edge in label.box)
+            edges = ", ".join(f"{edge:g}" for edge in label.box)
             problems.append(
-                Problem(item.source, label.line, f"the box ({told}) is {fault}", f"within {size[0]} x {size[1]} pixels")
+                Problem(
+                    item.source, label.line, f"the box ({edges}) is {fault}", f"within {size[0]} x {size[1]} pixels"
+                )
             )
         if box is not None:
             kept.append(reboxed(label, box) if faults else label)

@@ -1,4 +1,4 @@
-"""Checks that a checkpoint file is whole, by its ends and its headers; never loads or unpickles it."""
+"""Checks by its headers and its end that a checkpoint file is complete; never loads or unpickles it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHARD = re.compile(r"\.data-\d{5}-of-(\d{5})")
 
 
 def fault(path: Path) -> str | None:
-    """What a checkpoint lacks, as the predicate of a sentence about it; None for a whole one, and for content that
-    nothing is known of (an encrypted file)."""
+    """The fault of a checkpoint, as the predicate of a sentence; None for a complete one and for unknown content (an
+    encrypted file)."""
     try:
         return _of_folder(path) if path.is_dir() else _of_file(path)
     except OSError as error:
@@ -45,7 +45,7 @@ def _of_file(path: Path) -> str | None:
 
 
 def _of_zip(path: Path) -> str | None:
-    """The directory of an archive is its end, and says where each member lies."""
+    """A zip archive ends with its directory, which has the position of each member."""
     try:
         with zipfile.ZipFile(path) as archive:
             return None if archive.infolist() else "is an empty archive"
@@ -66,7 +66,7 @@ def _of_hdf5(head: bytes, size: int) -> str | None:
     if width not in (4, 8) or end == 2 ** (8 * width) - 1:
         return "was not closed by its writer" if width in (4, 8) else None
     if size > end:
-        # A TF1 tool that is killed while it saves leaves 60 kB behind a superblock that ends at 2,048.
+        # A TF1 tool killed while it saves leaves 60 kB of data and a superblock with the end address 2,048.
         return "was not closed by its writer"
     return f"is truncated: {size} of {end} bytes" if size < end else None
 

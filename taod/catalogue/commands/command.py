@@ -21,7 +21,7 @@ _CONVERSIONS = {
 _TF2_CONVERSIONS = frozenset({"convert_efficientdet_tf2"})
 _ENGINES = frozenset({"gen_trt_engine", "trtexec"})
 
-# Conversions whose fields no table lists; the tools' own options.
+# Options of conversions that the reference does not list.
 _CONVERSION_FIELDS = {
     ("object_detection", "convert"): {
         "dataset_export_spec": "experiment_spec",
@@ -54,7 +54,7 @@ def program(network: Network, action: str) -> list[str]:
 
 
 def image(facts: JobFacts, network: Network) -> str:
-    """The kind of container image that has the tool."""
+    """The container image that has the tool."""
     if runs_deployed(facts):
         return "tao-deploy"
     return "tlt-tf2" if facts.action in _TF2_CONVERSIONS else network.image

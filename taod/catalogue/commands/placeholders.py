@@ -1,4 +1,4 @@
-"""The named functions that give a command line field or a spec field its value, from the facts of one job."""
+"""The named functions that fill command line and spec fields from the facts of one job."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _TRAINING = frozenset({"train", "retrain", "finetune"})
 
 
 def devices_wanted(network: Network | str, action: str, spec: dict[str, Any] | None) -> int:
-    """How many devices an action runs on: what the spec asks for if it trains, else one."""
+    """Number of devices of an action: that of the spec for a training, else one."""
     if action not in _TRAINING:
         return 1
     if spec is None:
@@ -31,7 +31,7 @@ def _asked(value: Any) -> int:
 
 
 def fit(spec: dict[str, Any], gpus: int) -> None:
-    """Say in the spec what was leased: counts no larger than that, ids counted from 0, as the run sees them.
+    """Fit the spec to the leased devices: counts up to that number, ids from 0, as the run sees them.
 
     Without a GPU, counts stay 1: the tools know no other number for one process.
     """

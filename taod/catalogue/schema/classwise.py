@@ -1,4 +1,4 @@
-"""The parts of a specification that have an entry for each class, and how they are written for the tools."""
+"""The parts of a specification with an entry for each class, and their form in the tools' files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LISTS = (
 NAMES = "inferencer_config.target_classes"
 _COUNTS = ("model.head.num_classes", "dataset.num_classes")
 
-# Where each part of an entry goes: part of the entry -> (group, map in it, name of the map's key field).
+# (part of an entry, group, map in the group) of the parts that `split` copies.
 _SPLIT = (
     ("bbox_rasterizer_config", "bbox_rasterizer_config", "target_class_config"),
     ("postprocessing_config", "postprocessing_config", "target_class_config"),
@@ -32,7 +32,7 @@ def count_path(dataset_type: str, table: Table) -> str | None:
 
 
 def fill(table: Table, document: dict[str, Any], classes: list[str]) -> None:
-    """Give the class-wise lists of a default document one entry for each class, made of the entry's defaults."""
+    """Give the class-wise lists of a default document one entry for each class, with the entry's defaults."""
     names = classes or _placeholder(table)
     for path in LISTS:
         holder, name = _holder(document, path)
@@ -98,7 +98,7 @@ def _spread_evaluation(spread: dict[str, Any], key: Any, evaluation: dict[str, A
 
 
 def gather(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the tool's maps made into one `classwise_config` again: what `split` did, undone."""
+    """The document with the tool's maps merged into one `classwise_config`: the inverse of `split`."""
     gathered = copy.deepcopy(document)
     entries: dict[Any, dict[str, Any]] = {}
     for group, name, put in _GATHERED:
@@ -112,7 +112,7 @@ def gather(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taken(document: dict[str, Any], group: str, name: str) -> list[Any]:
-    """Take a map out of its group; a group that this leaves empty goes too."""
+    """Remove a map from its group and return it; an empty group is removed."""
     holder = document.get(group) if group else document
     if not isinstance(holder, dict) or name not in holder:
         return []

@@ -25,7 +25,7 @@ _TYPES = {
 
 
 def schema(network: Network | str, action: str, classes: list[str] | None = None) -> dict[str, Any]:
-    """The schema, with a whole `default` and `automl_default_parameters` at the top; the caller may change it.
+    """The schema, with a complete `default` and `automl_default_parameters`, as a new document.
 
     With `classes` (of the dataset), class-wise parts follow them: an entry a class in each `default`, the names as
     `examples` of what an entry's key may be, and a classifier's number of classes.
@@ -51,7 +51,7 @@ def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
 
 
 def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str]) -> None:
-    """Copy the values of the whole default into the defaults of the class-wise parts."""
+    """Copy the values of the complete default into the defaults of the class-wise parts."""
     count = classwise.count_path(of(network).dataset_type, table)
     for path in (*classwise.LISTS, classwise.NAMES, *([count] if count is not None else [])):
         part = _part(whole, path)
@@ -68,7 +68,7 @@ def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str
 
 
 def set_defaults(described: dict[str, Any], values: dict[str, str]) -> None:
-    """Put values into a schema's whole default and into their parameters' own."""
+    """Set values in a schema's complete default and in the defaults of their parameters."""
     for path, value in values.items():
         put(described["default"], path, value)
         if (part := _part(described, path)) is not None:

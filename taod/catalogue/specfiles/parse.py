@@ -98,7 +98,7 @@ def _given_again(values: list[Any]) -> Any:
 
 
 def _listed(node: Node, value: Any) -> Any:
-    """The value with a list wherever the table has one: what was gathered was read under other names."""
+    """The value with a list wherever the table has one: gathered parts were read under other names."""
     if isinstance(value, list):
         return [_listed(node, item) if isinstance(item, dict) else item for item in value]
     if isinstance(value, dict):

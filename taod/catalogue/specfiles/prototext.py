@@ -1,4 +1,4 @@
-"""Reads protobuf text as people and tools write it, without a schema. Pure; `emit.py` is its counterpart."""
+"""Reads protobuf text without a schema. Pure; `emit.py` writes it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Message = dict[str, list[Any]]
 
 
 class ParseError(ValueError):
-    """What is wrong with a text, and in which line."""
+    """A syntax error, with its line."""
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ _MOST_VALUES = 200_000
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A value that cannot be resolved: where it is, what it is, and why."""
+    """A value that cannot be resolved: path, value and reason."""
 
     place: Place
     value: str
@@ -40,10 +40,10 @@ class _Unresolved(Exception):
 
 
 def resolve(document: Document, whole: Document | None = None) -> tuple[Document, list[Problem]]:
-    """The document with its references replaced by what they refer to, and the values where that failed.
+    """The document with its references replaced by their values, and the references that failed.
 
-    `whole` is the document over its action's default: a reference may be to a value that only the default has. What
-    is missing (`???`), and what refers to something unset, is null.
+    `whole` is the document merged over its action's default, which references may name as well. Missing values
+    (`???`) and references to unset values become null.
     """
     resolver = _Resolver(document if whole is None else whole)
     resolved: Document = resolver.everything(document, ())

@@ -153,11 +153,11 @@ def _memory_limit(config: Config) -> CheckResult:
     rules = any(rule.memory_bytes for rule in config.supervision.rule)
     wanted = bool(config.supervision.memory_bytes) or rules
     found = way()
-    if not found.obstacle:
+    if not found.unavailable:
         how = "systemd" if found.systemd else str(found.folder)
         return CheckResult(True, "memory", f"runs can be limited, by {how}")
     remedy = "run taod under a systemd user session, or set supervision.memory_bytes = 0" if wanted else ""
-    return CheckResult(not wanted, "memory", f"runs cannot be limited: {found.obstacle}", remedy)
+    return CheckResult(not wanted, "memory", f"runs cannot be limited: {found.unavailable}", remedy)
 
 
 def _root(root: Path) -> Iterator[CheckResult]:

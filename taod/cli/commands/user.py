@@ -90,7 +90,7 @@ def add(name: str, root: Path | None, as_json: bool) -> None:
     with _store(root) as store:
         if store.users.by_name(name) is not None:
             raise BadRequest(f"user {name!r} already exists; `taod user key {name}` creates another key")
-        with store.lasting():
+        with store.durable():
             created = store.users.add(name)
             key = _new_secret(store, created, "key", "login")
     if as_json:
@@ -148,7 +148,7 @@ def ls(out: Output, root: Path | None) -> None:
 @root_option
 def revoke(token_id: str, root: Path | None) -> None:
     """Revoke a key or token immediately."""
-    with _store(root) as store, store.lasting():
+    with _store(root) as store, store.durable():
         if not store.users.revoke(token_id):
             raise NotFound(f"there is no token {token_id!r}; `taod user ls` shows their ids")
     click.echo("Revoked.")
@@ -164,7 +164,7 @@ def rm(out: Output, name: str, yes: bool, root: Path | None) -> None:
     with _store(root) as store:
         found = _with_tokens(store, _find(store, name))
         confirm([f"Deletes user {found.name} with {number(len(found.tokens), 'secret')} (keys and tokens)."], yes)
-        with store.lasting():
+        with store.durable():
             store.users.delete(found.id)
     out.changed(found, f"Deleted user {found.name}.")
 
@@ -175,6 +175,6 @@ def _with_tokens(store: Store, record: UserRecord) -> UserWithTokens:
 
 def _new_secret(store: Store, owner: UserRecord, kind: str, label: str) -> str:
     secret = secrets.token_urlsafe(32)
-    with store.lasting():
+    with store.durable():
         store.users.add_token(owner.id, kind=kind, label=label, secret=secret)
     return secret

@@ -1,4 +1,4 @@
-"""Decompression as a stream: gzip, bzip2 and xz, bounded in memory, with truncation and corruption told."""
+"""Decompression as a stream: gzip, bzip2 and xz, bounded in memory, which reports truncation and corruption."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Ahead:
     """
 
     def __init__(self, source: Source, leave: Callable[[], None] | None = None) -> None:
-        """`leave` frees the source where it waits for bytes that nobody wants any more."""
+        """`leave` wakes the source where it waits for bytes that are no longer needed."""
         self._source = source
         self._leave = leave
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)

@@ -1,4 +1,4 @@
-"""Unpacking an archive into a new folder: its kind told by its content, nothing left of it when it is refused."""
+"""Unpacks an archive into a new folder. Its kind is recognised by its content; a rejected archive leaves no files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def extract(
 ) -> Extracted:
     """Unpack `archive` into the new folder `into`; on any failure the folder is gone again. Blocks: for a thread.
 
-    An archive that still arrives is unpacked as it comes, but for zip, whose list of members stands at its end.
+    An archive that still arrives is unpacked as it comes; a zip when it is complete: its list of members is at its end.
     `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end. Links inside
     become second names of the files they point to; leftovers of operating systems (`__MACOSX`, `._*`) are left out.
 
@@ -88,7 +88,7 @@ def _extract(
         tree = Tree(into, limits, 0, progress, cancel, more_than=archive.more_than, room=room)
         kind = recognise(_head(archive))
         archive.rewind()
-        archive.on_wait = tree.tell
+        archive.on_wait = tree.report_progress
         _unpack(archive, archive.whole, kind, tree, limits)
     return tree
 
@@ -152,7 +152,7 @@ def recognise(head: bytes) -> str:
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise BadRequest(f"the upload is {what}; {KNOWN}")
-    raise BadRequest(f"the upload is no archive known here: it begins with {head[:8]!r}; {KNOWN}")
+    raise BadRequest(f"the upload is not an archive of a known kind: it begins with {head[:8]!r}; {KNOWN}")
 
 
 def _is_old_tar(head: bytes) -> bool:
@@ -162,7 +162,7 @@ def _is_old_tar(head: bytes) -> bool:
     if head == bytes(BLOCK):
         return True
     try:
-        told = int(head[148:156].partition(b"\0")[0], 8)
+        checksum = int(head[148:156].partition(b"\0")[0], 8)
     except ValueError:
         return False
-    return told == sum(head) - sum(head[148:156]) + 8 * 32
+    return checksum == sum(head) - sum(head[148:156]) + 8 * 32

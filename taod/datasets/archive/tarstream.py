@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 class TarReader:
     """Iterates over the entries; `data()` yields the bytes of the entry that came last, unread ones are passed over.
 
-    `spend(n, what)` is told of every header's extra bytes, so that the caller can bound them.
+    `spend(n, what)` is called with every header's extra bytes, so that the caller can bound them.
     Raises Truncated and Corrupt.
     """
 
@@ -142,10 +142,10 @@ class TarReader:
 
         Adler-32's low half is 1 + that sum modulo 65521, and is had in a tenth of the time.
         """
-        told = _number(block[148:156])
+        stored = _number(block[148:156])
         found = (zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF) - 1 + 8 * 32
-        if (told - found) % 65521:
-            raise Corrupt("a header's checksum is wrong: it is no tar, or damaged")
+        if (stored - found) % 65521:
+            raise Corrupt("a header's checksum is wrong: it is not a tar, or it is damaged")
 
     def _body(self, size: int) -> bytes:
         if size > META:
@@ -172,7 +172,7 @@ class TarReader:
         self._at = 0
 
     def _finish(self) -> None:
-        """Read on to the very end, so that checksums behind it are seen: nothing but zeros may come."""
+        """Read up to the end, so that checksums behind it are read. Only zeros may follow."""
         piece, seen = self._buffer[self._at :], 0
         self._buffer, self._at = b"", 0
         while True:
@@ -195,7 +195,7 @@ def _number(field: bytes) -> int:
             value = int(field.partition(b"\0")[0] or b"0", 8)
         except ValueError:
             if field.strip(b" \0"):
-                raise Corrupt("a header holds no number where one belongs: it is no tar, or damaged") from None
+                raise Corrupt("a header has text in a number field: it is not a tar, or it is damaged") from None
             value = 0
     if not 0 <= value < 2**63:
         raise Corrupt("a header holds a size out of range")
@@ -204,7 +204,7 @@ def _number(field: bytes) -> int:
 
 def _decimal(field: bytes) -> int:
     if not field.isdigit() or len(field) > 18:
-        raise Corrupt("an extended header holds a size that is no number")
+        raise Corrupt("an extended header holds a size that is not a number")
     return int(field)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from taod.config import LimitsConfig
-from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.names import is_junk
 from taod.datasets.upload.disk_quota import Room
 from taod.datasets.upload.growing_file import Stopped
 from taod.errors import BadRequest
@@ -24,7 +24,7 @@ PATH_BYTES = 1024
 DEPTH = 64
 PROGRESS_S = 0.1
 ROOM_BYTES = 16 * 1024**2
-"""Bytes after which the disk's room is looked at again."""
+"""Bytes after which the free space of the disk is checked again."""
 
 _ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
 """What makes a name worth a closer look; most have nothing of it, and there may be millions."""
@@ -32,7 +32,7 @@ _ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Progress = Callable[[int, int], None]
-"""Told of files and bytes written so far."""
+"""Called with the files and bytes written so far."""
 MoreThan = Callable[[int], int]
 """Waits until an archive that still arrives has more than so many bytes, or is whole; how many it has then."""
 
@@ -69,7 +69,7 @@ class Tree:
         self._most = self._allowed()
         self._progress = progress
         self._cancel = cancel
-        self._told = 0.0
+        self._reported = 0.0
         self._folders = {""}
         # Hashes instead of names: a million files take 70 MB less. A hit is looked up on disk before it counts.
         self._seen: set[int] = set()
@@ -103,7 +103,7 @@ class Tree:
                 while written < len(piece):
                     written += os.write(file, piece[written:])
                 self.bytes += written
-                self._tell()
+                self._report()
         finally:
             os.close(file)
         self.files += 1
@@ -131,7 +131,7 @@ class Tree:
         if not plain:
             raise BadRequest(
                 f"archive entry {show(name)}: the {kind} points to {show(target)}, "
-                f"which is no file that came before it in the archive; {remedy}"
+                f"which is not a file that came before it in the archive; {remedy}"
             )
         self._place(path, name)
         try:
@@ -143,10 +143,10 @@ class Tree:
                 raise BadRequest(f"archive entry {show(name)}: {error.strerror}; {remedy}") from None
             raise
         self.files += 1
-        self._tell()
+        self._report()
 
     def spend(self, size: int, name: str) -> None:
-        """Count unpacked bytes against the limits; also where the cancel event is looked at."""
+        """Count unpacked bytes against the limits; also checks the cancel event."""
         self._spent += size
         if self._spent > self._most:
             self._check_size(name, 0)
@@ -157,8 +157,8 @@ class Tree:
         if self._cancel is not None and self._cancel.is_set():
             raise Stopped
 
-    def tell(self) -> None:
-        """Tell how much was written, however little time has gone by: nothing may follow for a while."""
+    def report_progress(self) -> None:
+        """Report what was written without regard to the rate limit: the archive may pause now."""
         if self._progress is not None:
             self._progress(self.files, self.bytes)
 
@@ -176,7 +176,7 @@ class Tree:
         return min(max(RATIO_FROM, int(self._limits.archive_ratio * self._packed)), self._limits.archive_bytes)
 
     def _check_size(self, name: str, size: int) -> None:
-        """Refuse `size` more bytes that are too many; where the archive still arrives, once enough of it is there."""
+        """Reject `size` more bytes over the limits; where the archive still arrives, after enough of it has come."""
         total = self._spent + size
         while total > self._most:
             if total <= self._limits.archive_bytes and self._more_than is not None:
@@ -185,9 +185,9 @@ class Tree:
                     self._packed = packed
                     self._most = self._allowed()
                     continue
-            self._refuse_size(name, total)
+            self._reject_size(name, total)
 
-    def _refuse_size(self, name: str, total: int) -> None:
+    def _reject_size(self, name: str, total: int) -> None:
         if total > self._limits.archive_bytes:
             raise BadRequest(
                 f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over the "
@@ -196,7 +196,7 @@ class Tree:
         raise BadRequest(
             f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over "
             f"{self._limits.archive_ratio:g} times its own size of {self._packed}, which looks like a bomb; "
-            "if it is none, pack it less tightly or raise limits.archive_ratio"
+            "if it is not one, pack it less tightly or raise limits.archive_ratio"
         )
 
     def _clean(self, name: str, *, empty: bool = False) -> str | None:
@@ -230,7 +230,7 @@ class Tree:
             )
 
     def _place(self, path: str, name: str) -> None:
-        """Make the folders above, and refuse a name that differs in case only from one that is there."""
+        """Create the folders above, and reject a name that differs from an existing one only in case."""
         parent = path.rpartition("/")[0]
         if parent not in self._folders:
             self._make(parent, name)
@@ -270,12 +270,12 @@ class Tree:
     def _both(self, name: str) -> BadRequest:
         return BadRequest(f"archive entry {show(name)} is both a file and a folder; remove one of them")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is None:
             return
         now = time.monotonic()
-        if now - self._told >= PROGRESS_S:
-            self._told = now
+        if now - self._reported >= PROGRESS_S:
+            self._reported = now
             self._progress(self.files, self.bytes)
 
 

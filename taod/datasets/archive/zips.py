@@ -48,7 +48,7 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree) -> None:
-    # Some Windows programs write backslashes; taken as separators before any rule looks at the name.
+    # Some Windows programs write backslashes; taken as separators before any rule is applied to the name.
     name = info.filename.replace("\\", "/")
     if len(name) > 1 and name[1] == ":":
         name = f"/{name}"
@@ -91,7 +91,7 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> str:
 
 
 def _check_count(file: IO[bytes], limits: LimitsConfig) -> None:
-    """Look at the end record first: the standard library reads the whole directory of members into memory."""
+    """Check the end record first: the standard library reads the whole directory of members into memory."""
     size = file.seek(0, os.SEEK_END)
     tail_at = max(0, size - 65_535 - 22 - 20)
     file.seek(tail_at)

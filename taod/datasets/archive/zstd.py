@@ -1,4 +1,4 @@
-"""zstd as a stream bounded in memory, with a truncated file told (RFC 8878, sections 3.1.1 and 3.1.2).
+"""zstd as a stream bounded in memory, which reports a truncated file (RFC 8878, sections 3.1.1 and 3.1.2).
 
 The library's reader is bounded, yet takes a file that ends in mid-frame for a whole one; its other interface notices,
 yet is not bounded. So the frames are followed here, by their headers alone, while the reader reads.

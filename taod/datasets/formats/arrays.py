@@ -1,7 +1,7 @@
 """Reader of pose_classification's data: an .npy array of skeletons and a pickle of names and classes beside it.
 
 A pickle is a program. Only the few instructions that build lists, tuples, texts and numbers are let run; whatever
-would import or call something is refused before anything is executed.
+would import or call something is rejected before anything is executed.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ _PLAIN = frozenset(
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
-class Refused(Exception):
+class UnsafePickle(Exception):
     """A pickle that does more than to build plain values."""
 
 
 class _Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise Refused(f"it would load {module}.{name}")
+        raise UnsafePickle(f"it would load {module}.{name}")
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise Refused("it refers to something outside")
+        raise UnsafePickle("it refers to something outside")
 
 
 def plain_pickle(data: bytes) -> Any:
-    """The value of a pickle of lists, tuples, dicts, texts, bytes, numbers and None. Raises Refused for any other."""
+    """The value of a pickle of lists, tuples, dicts, texts, bytes, numbers and None. Raises UnsafePickle for others."""
     try:
         for code, argument, _ in pickletools.genops(data):
             if code.name not in _PLAIN:
-                raise Refused(f"it would run {code.name}")
+                raise UnsafePickle(f"it would run {code.name}")
             # The memo is an array of as many places as the highest number: it must not be larger than the file.
             if code.name in _PUTS and not 0 <= int(argument or 0) <= len(data):
-                raise Refused(f"{code.name} {argument} lies outside")
+                raise UnsafePickle(f"{code.name} {argument} lies outside")
         return _Plain(io.BytesIO(data), encoding="latin-1").load()
-    except Refused:
+    except UnsafePickle:
         raise
     except Exception as error:  # a damaged pickle fails in many ways, all of them meaning the same
-        raise Refused(f"it is damaged: {type(error).__name__}: {error}") from None
+        raise UnsafePickle(f"it is damaged: {type(error).__name__}: {error}") from None
 
 
 def shape(top: Path, file: str) -> tuple[int, ...] | Problem:
@@ -68,7 +68,7 @@ def shape(top: Path, file: str) -> tuple[int, ...] | Problem:
         with (top / file).open("rb") as opened:
             head = opened.read(8)
             if len(head) < 8 or head[:6] != MAGIC or head[6] not in (1, 2, 3):
-                return Problem(file, 0, "the file is no NumPy array", "what numpy.save writes")
+                return Problem(file, 0, "the file is not a NumPy array", "what numpy.save writes")
             width = 2 if head[6] == 1 else 4
             packed = opened.read(width)
             if len(packed) < width:
@@ -126,8 +126,8 @@ def _pair(top: Path, data: str, labels: str) -> Iterator[Found]:
     except OSError as error:
         yield unreadable(labels, error)
         return
-    except Refused as refused:
-        yield Problem(labels, 0, f"the pickle is not read: {refused}", "two lists: sample names and class numbers")
+    except UnsafePickle as unsafe:
+        yield Problem(labels, 0, f"the pickle is not read: {unsafe}", "two lists: sample names and class numbers")
         return
     if len(names) != len(classes):
         what = f"there are {len(names)} names and {len(classes)} classes"
@@ -144,4 +144,4 @@ def _pair(top: Path, data: str, labels: str) -> Iterator[Found]:
 def _columns(value: Any) -> tuple[list[Any], list[Any]]:
     if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, list | tuple) for part in value):
         return list(value[0]), list(value[1])
-    raise Refused(f"it holds a {type(value).__name__}, not two lists")
+    raise UnsafePickle(f"it holds a {type(value).__name__}, not two lists")

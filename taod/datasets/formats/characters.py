@@ -22,7 +22,7 @@ def alphabet(top: Path, file: str) -> tuple[set[str], list[Problem]]:
         if len(one) > 1:
             problems.append(Problem(file, line, f"the line is {shown(one)}", "one character a line"))
         elif one in known:
-            problems.append(Problem(file, line, f"{shown(one)} was there before", "each character once"))
+            problems.append(Problem(file, line, f"{shown(one)} is already used", "each character once"))
         elif one:
             known.add(one)
     if not known:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
 from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths, shown, text_of
+from taod.datasets.names import is_junk
 
 UNLABELLED = "images_test"
 """What is only to be inferred has no classes."""
@@ -36,7 +36,7 @@ def class_names(top: Path) -> tuple[list[str], list[Problem]]:
     for line, name in enumerate(text.splitlines(), 1):
         name = name.strip()
         if name in names:
-            problems.append(Problem("classes.txt", line, f"class {shown(name)} was there before", "one line a class"))
+            problems.append(Problem("classes.txt", line, f"class {shown(name)} is already used", "one line a class"))
         elif name:
             names.append(name)
     return names, problems
@@ -102,13 +102,13 @@ def _table(top: Path, table: str, folder: str | None) -> Iterator[Found]:
         if path is None and folder is not None:
             yield Problem(table, line, f"there is no image {shown(name)}", f"an image of this name in {folder}/")
         if path is not None and path in named:
-            yield Problem(table, line, f"{shown(name)} was there before", "one row an image")
+            yield Problem(table, line, f"{shown(name)} is already used", "one row an image")
         named.add(path or name)
         yield Item(path or "", table, [Label(f"{task}={value}", line=line) for task, value in cells.items() if value])
     if folder is not None:
         for path in image_paths(top, folder):
             if not rows:
-                yield Item(path)  # nothing is known of it: that the table cannot be read is told above
+                yield Item(path)  # the unreadable table is already a problem
             elif path not in named:
                 yield Problem(path, 0, f"{table} does not name the image", "a row with its name")
 

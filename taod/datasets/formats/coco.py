@@ -23,7 +23,7 @@ from taod.datasets.formats import segments as segmentations
 from taod.datasets.formats.types import Box, Found, Label, Problem, image_paths, not_utf8, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
-"""A larger file is refused: it is read whole into memory."""
+"""A larger file is rejected: it is read whole into memory."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -138,7 +138,7 @@ def malformed(data: bytes, file: str, error: Exception) -> Problem:
 
 
 def line_of(data: bytes, file: str, reason: str) -> int:
-    """The line that msgspec's words point to, by a byte or by an element of a list; 0 where they tell none."""
+    """The line that msgspec's words point to, by a byte or by an element of a list; 0 without either."""
     if place := re.search(r"byte (\d+)", reason):
         return data.count(b"\n", 0, int(place[1])) + 1
     if "truncated" in reason:
@@ -148,14 +148,14 @@ def line_of(data: bytes, file: str, reason: str) -> int:
 
 
 class Lines:
-    """Tells on which line an element of a list begins; looks through the text only when it is asked.
+    """Finds the line on which an element of a list begins; scans the text only on demand.
 
-    The list is the value of a key, or with an empty key the document itself. To be asked for growing indices of a
-    list: it goes on from where it was.
+    The list is the value of a key, or with an empty key the document itself. Indices of a list should be
+    asked in ascending order: each scan continues from the last one.
     """
 
     MOST = 10_000
-    """Elements looked up; beyond them nobody reads on."""
+    """Elements looked up at most; further ones get line 0."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self._data = data
@@ -166,20 +166,20 @@ class Lines:
         self._asked = 0
 
     def of(self, key: str, index: int) -> int:
-        """The line, from 1; 0 where it cannot be told."""
+        """The line, from 1; 0 where it cannot be found."""
         self._asked += 1
         if self._asked > self.MOST:
             return 0
         if self._text is None:
             self._text = self._data.decode(errors="replace")
         text = self._text
-        begun = self._at.get(key)
-        if begun is None or index < begun[0]:
+        scanned = self._at.get(key)
+        if scanned is None or index < scanned[0]:
             found = re.search(rf'"{key}"\s*:\s*\[' if key else r"\s*\[", text)
             if found is None:
                 return 0
-            begun = (0, found.end(), 1, 0)
-        at, place, line, counted = begun
+            scanned = (0, found.end(), 1, 0)
+        at, place, line, counted = scanned
         try:
             while True:
                 place = _skip(text, place)
@@ -230,7 +230,7 @@ def read(
     document, problems, data = load(top, file)
     yield from problems
     if problems and not document.images:
-        # Nothing is known of the images: that none of them is named is told by the problems before.
+        # The file names no images, which the problems before report.
         yield from (segmentations.Numbered(path) for path in sorted(image_paths(top, images)))
         return
     lines = Lines(data, file)
@@ -321,7 +321,7 @@ def _size(image: Image) -> tuple[int, int] | None:
 
 
 def categories(top: Path, file: str = "annotations.json") -> list[Category]:
-    """Those that a file has, in its order; none of one that is no COCO JSON."""
+    """Those that a file has, in its order; none of one that is not COCO JSON."""
     return load(top, file)[0].categories
 
 
@@ -331,7 +331,7 @@ def resolve(name: str, images: str) -> str:
 
 
 def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[str, str]) -> tuple[str, str]:
-    """Why a `file_name` leads to no image, and what was expected: the right name, where the image lies elsewhere.
+    """Why a `file_name` leads to no image, and what was expected: the right name, where the image is at another path.
 
     `by_name`: the images that are there by their bare names.
     """
@@ -435,7 +435,7 @@ def _wrong(
 
 
 def class_counts(data: bytes, file: str) -> dict[str, int]:
-    """Objects by category name, in the order of the categories. Raises ValueError where it is no COCO JSON."""
+    """Objects by category name, in the order of the categories. Raises ValueError where it is not COCO JSON."""
     document, problems = decode(data, file)
     if problems and not document.categories and not document.annotations:
         raise ValueError(problems[0].what)

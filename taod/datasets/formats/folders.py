@@ -1,4 +1,4 @@
-"""Readers of what is told by folders and file names: class folders, videos as frames, persons, and bare images."""
+"""Readers of layouts whose labels are folder and file names: class folders, videos as frames, persons, images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths
+from taod.datasets.names import is_junk
 from taod.datasets.validation.layouts import RETAIL
 
 STREAMS = frozenset({"rgb", "u", "v"})
@@ -68,7 +68,7 @@ def read_persons(top: Path) -> Iterator[Found]:
         for path in image_paths(top, folder):
             match = _PERSON.match(path.rpartition("/")[2])
             if match is None:
-                yield Problem(path, 0, "the name tells no person and camera", "<person>_c<camera>….jpg")
+                yield Problem(path, 0, "the name has no person and camera", "<person>_c<camera>….jpg")
             yield Item(path, labels=[Label(match[1])] if match else [])
 
 

@@ -11,7 +11,7 @@ from taod.datasets.formats.types import Problem
 MOST_PIXELS = 400_000_000
 """A larger image is not decoded."""
 MOST_WORDS = 300
-"""Characters of Pillow's own words that are told."""
+"""Characters of Pillow's message that are kept."""
 
 
 def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
@@ -20,7 +20,7 @@ def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Pr
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images: they are told below
+            warnings.simplefilter("ignore")  # of large images: they are reported below
             with Image.open(top / path) as image:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
@@ -33,7 +33,7 @@ def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Pr
 
 
 def why(top: Path, path: str, error: Exception) -> str:
-    """Why Pillow failed, in one line that tells the path below the top and nothing of what is above it."""
+    """Why Pillow failed, in one line, with the path below the top and nothing above it."""
     try:
         if not (top / path).stat().st_size:
             return "it has 0 bytes"

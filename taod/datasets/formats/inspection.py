@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from taod.datasets.archive.ignored_files import is_junk
 from taod.datasets.formats import tables
 from taod.datasets.formats.types import Found, Item, Label, Problem, shown
+from taod.datasets.names import is_junk
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 TABLE = "dataset.csv"

@@ -28,7 +28,7 @@ def read(top: Path) -> Iterator[Found]:
 
 
 def _of_text(text: str) -> Iterator[Problem]:
-    """A class a line; its number is the line's, so an empty one shifts nothing but is a class without a name."""
+    """One class per line, numbered by it: an empty line shifts no number, but is a class without a name."""
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not lines:
         yield Problem(TEXT, 0, "the list has no classes", "one class a line")
@@ -37,9 +37,7 @@ def _of_text(text: str) -> Iterator[Problem]:
         if not name:
             yield Problem(TEXT, number, "the line is empty", "a class on each line: the line's number is the class's")
         elif name in known:
-            yield Problem(
-                TEXT, number, f"class {shown(name)} was there before, on line {known[name]}", "each class once"
-            )
+            yield Problem(TEXT, number, f"class {shown(name)} is already used on line {known[name]}", "each class once")
         else:
             known[name] = number
 
@@ -54,10 +52,10 @@ def _of_yaml(text: str) -> Iterator[Problem]:
         found = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        yield Problem(YAML, line, f"this is no YAML: {error.problem}", _FORM)
+        yield Problem(YAML, line, f"this is not YAML: {error.problem}", _FORM)
         return
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        yield Problem(YAML, 0, f"this is no YAML: {type(error).__name__}", _FORM)
+        yield Problem(YAML, 0, f"this is not YAML: {type(error).__name__}", _FORM)
         return
     if not isinstance(found, dict | list):
         yield Problem(YAML, 0, f"the document is a {type(found).__name__}", _FORM)
@@ -70,6 +68,6 @@ def _of_yaml(text: str) -> Iterator[Problem]:
         if isinstance(name, bool) or not isinstance(name, str | int):
             yield Problem(YAML, 0, f"entry {at} is a {type(name).__name__}", _FORM)
         elif name in seen:
-            yield Problem(YAML, 0, f"entry {at}, {shown(name)}, was there before", "each class once")
+            yield Problem(YAML, 0, f"entry {at}, {shown(name)}, is already used", "each class once")
         else:
             seen.add(name)

@@ -32,7 +32,7 @@ def read_faces(top: Path) -> Iterator[Found]:
             continue
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             line = coco.line_of(data, file, str(error))
-            yield Problem(file, line, f"this is no JSON: {error}", "a list of images with their annotations")
+            yield Problem(file, line, f"this is not JSON: {error}", "a list of images with their annotations")
             continue
         if not isinstance(entries, list):
             yield Problem(file, 0, f"the document is a {type(entries).__name__}", "a list of images")

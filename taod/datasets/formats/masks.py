@@ -1,6 +1,6 @@
 """Reader of segmentation masks: beside each image of a split an image of the same name that holds class numbers.
 
-`target_classes.json` at the dataset's top may tell which numbers there are. It is the list that unet's specification
+`target_classes.json` at the dataset's top may declare the class numbers. It is the list that unet's specification
 has as `dataset_config.data_class_config.target_classes`: `[{"name": "roof", "mapping_class": "roof", "label_id": 1}]`.
 """
 
@@ -64,7 +64,7 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
 
 
 def declared(top: Path) -> dict[int, str] | Problem:
-    """Names by class number, as the dataset tells them; empty where it tells none."""
+    """Names by class number, as the dataset declares them; empty without a declaration."""
     try:
         data = (top / CLASSES).read_bytes()
     except FileNotFoundError:
@@ -76,11 +76,11 @@ def declared(top: Path) -> dict[int, str] | Problem:
             raise ValueError(f"it has {len(data)} bytes")
         found = msgspec.json.decode(data, type=list[TargetClass])
     except (ValueError, RecursionError) as error:
-        return Problem(CLASSES, 0, f"these are no classes: {error}", _FORM)
+        return Problem(CLASSES, 0, f"the classes are invalid: {error}", _FORM)
     names: dict[int, str] = {}
     for one in found:
         if not 0 <= one.label_id <= MOST_NUMBER or one.label_id in names:
-            why = "was there before" if one.label_id in names else "is no class number"
+            why = "is already used" if one.label_id in names else "is not a class number"
             return Problem(CLASSES, 0, f"label_id {one.label_id} of {shown(one.name)} {why}", _FORM)
         names[one.label_id] = one.name
     return names
@@ -95,7 +95,7 @@ def background(names: dict[int, str]) -> int | None:
 
 
 def class_name(number: int, names: dict[int, str]) -> str:
-    """How a class is called; by its number where nobody named it."""
+    """The name of a class; its number where it has no name."""
     return names.get(number, str(number))
 
 
@@ -115,7 +115,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images: they are told below
+            warnings.simplefilter("ignore")  # of large images: they are reported below
             with Image.open(top / path) as opened:
                 size = opened.size
                 if size[0] * size[1] > MOST_PIXELS:
@@ -155,10 +155,10 @@ def plain(opened: Image) -> Image | str:
 
 
 def _unknown(path: str, pixels: dict[int, int], names: dict[int, str]) -> Problem:
-    told = ", ".join(f"{number} ({count} pixels)" for number, count in list(pixels.items())[:_LISTED])
+    found = ", ".join(f"{number} ({count} pixels)" for number, count in list(pixels.items())[:_LISTED])
     known = ", ".join(f"{number} ({name})" for number, name in sorted(names.items())[:_LISTED])
     rest = len(names) - _LISTED
     more = f" and {len(pixels) - _LISTED} more" if len(pixels) > _LISTED else ""
     noun = "a class number" if len(pixels) == 1 else "class numbers"
-    what = f"the mask has {noun} that {CLASSES} does not tell: {told}{more}"
+    what = f"the mask has {noun} that {CLASSES} does not declare: {found}{more}"
     return Problem(path, 0, what, f"{known}{f' and {rest} more' if rest > 0 else ''}")

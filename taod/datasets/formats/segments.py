@@ -62,13 +62,13 @@ class _Mask(msgspec.Struct):
 def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tuple[str, str] | None:
     """A COCO `segmentation`, None where there is none, or what is wrong and what was expected.
 
-    `size` is the image's width and height, if the file tells.
+    `size` is the image's width and height, if the file has them.
     """
     try:
         found = msgspec.json.decode(raw, type=list[list[float]] | _Mask | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        told = bytes(raw)[:80].decode(errors="replace")
-        return f"segmentation is {shown(told)}", "polygons [[x, y, x, y, …], …], or a mask {size, counts}"
+        start = bytes(raw)[:80].decode(errors="replace")
+        return f"segmentation is {shown(start)}", "polygons [[x, y, x, y, …], …], or a mask {size, counts}"
     if isinstance(found, _Mask):
         return _mask(found, size)
     polygons = tuple(tuple(ring) for ring in found or () if ring)
@@ -93,7 +93,7 @@ def _mask(found: _Mask, size: tuple[int, int] | None) -> Segmentation | tuple[st
     try:
         counts = unpack(found.counts) if isinstance(found.counts, str) else found.counts
     except ValueError as error:
-        return f"the mask's counts are no packed run lengths: {error}", "what pycocotools.mask.encode makes"
+        return f"the mask's counts are not packed run lengths: {error}", "what pycocotools.mask.encode makes"
     if any(count < 0 for count in counts) or sum(counts) != width * height:
         return f"the mask's counts add up to {sum(counts)} pixels", f"{width * height}, for {width} x {height}"
     return Segmentation(counts=tuple(counts), size=(width, height), packed=packed)
@@ -142,7 +142,7 @@ def pack(counts: Sequence[int]) -> str:
     return "".join(text)
 
 
-def told(segmentation: Segmentation | None) -> list[list[float]] | dict[str, object]:
+def as_json(segmentation: Segmentation | None) -> list[list[float]] | dict[str, object]:
     """The value as COCO files have it; an empty list stands for none."""
     if segmentation is None:
         return []
@@ -183,7 +183,7 @@ def area(segmentation: Segmentation) -> float:
 
 
 def ring_area(ring: Sequence[float]) -> float:
-    """Of one polygon, by its corners; the sign tells which way around it goes."""
+    """Of one polygon, by its corners; the sign is its direction."""
     across, down = ring[::2], ring[1::2]
     # From the first corner on: large coordinates would take the small difference's digits away.
     x, y = across[0], down[0]

@@ -1,4 +1,4 @@
-"""Figures of boxes and images: gathered one by one, told as least, middle and greatest. Pure."""
+"""Figures of boxes and images: gathered one by one, summarised as minimum, median and maximum. Pure."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def rows(top: Path, file: str, needs: tuple[str, ...] = ()) -> Iterator[tuple[in
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Problem(file, line, f"the row is no CSV: {error}", 'cells parted by commas, quoted by "')
+            yield Problem(file, line, f"the row is not CSV: {error}", 'cells parted by commas, quoted by "')
             return
         if cells is None:
             break

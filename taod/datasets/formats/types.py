@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from taod.datasets.archive.ignored_files import is_junk
-from taod.datasets.names import is_text
+from taod.datasets.names import is_junk, is_text
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 MOST_TEXT = 64 * 1024**2
@@ -38,7 +37,7 @@ class Box(NamedTuple):
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
-    """One object: its class, and where it is if that is told. `line`: in the item's source, from 1; 0 is unknown."""
+    """One object: its class, and where it is, if known. `line`: in the item's source, from 1; 0 is unknown."""
 
     name: str
     box: Box | None = None
@@ -53,7 +52,7 @@ class Item(msgspec.Struct):
     """The file that says it; empty where the folder does."""
     labels: list[Label] = []
     size: tuple[int, int] | None = None
-    """Width and height in pixels, as the source tells them."""
+    """Width and height in pixels, as the source has them."""
     mask: str = ""
     """An image of the same size that says the class of each pixel."""
     places: list[int] = []
@@ -132,11 +131,11 @@ def files(top: Path, folder: str, suffixes: frozenset[str] | None = None) -> Ite
     """
     entered: set[tuple[int, int]] = set()
     for where, inner, names in os.walk(top / folder, followlinks=True):
-        told = os.stat(where)  # noqa: PTH116
-        if (told.st_dev, told.st_ino) in entered:
+        status = os.stat(where)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in entered:
             inner.clear()
             continue
-        entered.add((told.st_dev, told.st_ino))
+        entered.add((status.st_dev, status.st_ino))
         inner[:] = sorted(name for name in inner if not is_junk(name))
         prefix = os.path.relpath(where, top)
         for name in sorted(names):
@@ -162,7 +161,7 @@ def by_stem(top: Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
     for path in image_paths(top, folder):
         key = stem(path, folder)
         if key in found:
-            problems.append(Problem(path, 0, f"{found[key]} has the same name but for its suffix", "one image a name"))
+            problems.append(Problem(path, 0, f"{found[key]} has the same name with another suffix", "one image a name"))
         else:
             found[key] = path
     return found, problems

@@ -13,7 +13,7 @@ from taod.datasets.formats import coco, masks, reader
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.statistics import Gathered
 from taod.datasets.formats.types import Item, Label, Problem, is_shown, shown
-from taod.datasets.names import is_text, raw, told
+from taod.datasets.names import is_text, printable, raw
 from taod.types.dataset import CheckState, DatasetProblem, DatasetReport
 
 FIRST = 200
@@ -31,7 +31,7 @@ MASKS = ("semantic_segmentation", "unet")
 SAMPLES = 24
 
 OnItem = Callable[[int], None]
-"""Told of each item's number; what it raises ends the check."""
+"""Called with each item's number; an exception ends the check."""
 
 
 class Examination:
@@ -64,7 +64,7 @@ class Examination:
         """Read everything; returns what was found. Raises only what `on_item` raises."""
         for found in reader(*self._kind)(self._top):
             if isinstance(found, Problem):
-                self._tell(found)
+                self._record(found)
             else:
                 self._item(found)
             if on_item is not None:
@@ -96,13 +96,15 @@ class Examination:
             return f"{checked}: nothing is wrong"
         return f"{checked}: {self.problems} {'problem' if self.problems == 1 else 'problems'}"
 
-    def _tell(self, problem: Problem, place: int | None = None) -> None:
+    def _record(self, problem: Problem, place: int | None = None) -> None:
         self.problems += 1
         if len(self.first) < FIRST:
             if place is not None:
                 self._places[len(self.first)] = place
             if not is_text(f"{problem.file}{problem.what}{problem.expected}"):
-                problem = Problem(told(problem.file), problem.line, told(problem.what), told(problem.expected))
+                problem = Problem(
+                    printable(problem.file), problem.line, printable(problem.what), printable(problem.expected)
+                )
             self.first.append(problem)
 
     def _find_lines(self) -> None:
@@ -123,14 +125,14 @@ class Examination:
         self.labels += len(item.labels)
         self._sample(item)
         for label in item.labels:
-            name = "text" if self._kind[0] in TEXTS else label.name if is_text(label.name) else told(label.name)
+            name = "text" if self._kind[0] in TEXTS else label.name if is_text(label.name) else printable(label.name)
             if name.lower() not in IGNORED and (name in self.classes or len(self.classes) < MOST_CLASSES):
                 self.classes[name] += 1
         self._figures.boxes([label.box for label in item.labels if label.box and label.name.lower() not in IGNORED])
         size = self._measure(item.image) if item.image else None
         if size is not None and item.size is not None and size != item.size:
             what = f"the image has {size[0]} x {size[1]} pixels"
-            self._tell(Problem(item.image, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
+            self._record(Problem(item.image, 0, what, f"{item.size[0]} x {item.size[1]}, as {item.source} says"))
         for at, label in enumerate(item.labels):
             if label.box is not None:
                 self._box(item, label, size or item.size, item.places[at] if item.places else None)
@@ -151,12 +153,12 @@ class Examination:
         if path in self._sizes:
             return self._sizes[path]
         if not is_text(path):
-            self._tell(Problem(raw(path), 0, "the name is not UTF-8", "a name in UTF-8: rename the file"))
+            self._record(Problem(raw(path), 0, "the name is not UTF-8", "a name in UTF-8: rename the file"))
         found = measure(self._top, path, deep=self._deep)
         if isinstance(found, Problem):
-            self._tell(found)
+            self._record(found)
             self.unreadable += 1
-            self.unreadable_first += [told(path)] * (len(self.unreadable_first) < FIRST_UNREADABLE)
+            self.unreadable_first += [printable(path)] * (len(self.unreadable_first) < FIRST_UNREADABLE)
             self._sizes[path] = None
             return None
         self._sizes[path] = found
@@ -171,20 +173,20 @@ class Examination:
         if fault := _corner_fault(left, top, right, bottom):
             if label.name.lower() not in IGNORED:
                 expected = "right > left and bottom > top" if place is None else "width > 0 and height > 0"
-                self._tell(Problem(item.source, label.line, f"{what} {fault}", expected), place)
+                self._record(Problem(item.source, label.line, f"{what} {fault}", expected), place)
         elif size is not None and (left < -EDGE or top < -EDGE or right > size[0] + EDGE or bottom > size[1] + EDGE):
             where = f" in {item.image}" if item.image else ""
             expected = f"within {size[0]} x {size[1]} pixels{where}"
-            self._tell(Problem(item.source, label.line, f"{what} leaves the image", expected), place)
+            self._record(Problem(item.source, label.line, f"{what} leaves the image", expected), place)
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
         """Each class that a mask has some pixels of counts as a label."""
         found = masks.look(self._top, item.mask, self._names)
         for problem in found.problems:
-            self._tell(problem)
+            self._record(problem)
         if found.size is not None and size is not None and found.size != size:
             what = f"the mask has {found.size[0]} x {found.size[1]} pixels"
-            self._tell(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.image} has"))
+            self._record(Problem(item.mask, 0, what, f"{size[0]} x {size[1]}, as {item.image} has"))
         for number, count in found.pixels.items():
             name = masks.class_name(number, self._names)
             self.labels += 1

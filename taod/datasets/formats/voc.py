@@ -1,4 +1,4 @@
-"""Reader of Pascal VOC annotations: an XML file an image. Documents with a DTD are refused: no entity is expanded.
+"""Reader of Pascal VOC annotations: an XML file an image. Documents with a DTD are rejected: no entity is expanded.
 
 Source: Everingham et al., The Pascal Visual Object Classes Challenge (IJCV 2010), its development kit.
 """
@@ -31,7 +31,7 @@ DEPTH = 32
 """Nested elements; an annotation has four."""
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     pass
 
 
@@ -50,22 +50,22 @@ class _Annotation:
         self._object: dict[str, str] = {}
         self._line = 0
         self.parser = expat.ParserCreate()
-        self.parser.StartDoctypeDeclHandler = self._refuse
-        self.parser.EntityDeclHandler = self._refuse
+        self.parser.StartDoctypeDeclHandler = self._reject
+        self.parser.EntityDeclHandler = self._reject
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text.append
         self.parser.buffer_text = True
 
-    def _refuse(self, *_: object) -> None:
-        raise _Refused("the document declares a DTD or entities")
+    def _reject(self, *_: object) -> None:
+        raise _Rejected("the document declares a DTD or entities")
 
     def _start(self, name: str, _: object) -> None:
         if not self._path:
             self.root = name
         self._path.append(name)
         if len(self._path) > DEPTH:
-            raise _Refused(f"elements are nested over {DEPTH} deep")
+            raise _Rejected(f"elements are nested over {DEPTH} deep")
         self._text.clear()
         if len(self._path) == 2 and name == "object":
             self._object, self._line = {}, self.parser.CurrentLineNumber
@@ -96,8 +96,8 @@ class _Annotation:
         for edge in _EDGES:
             value = number(found.get(edge, ""))
             if value is None:
-                told = f"{edge} is {shown(found[edge])}" if edge in found else f"{edge} is missing"
-                self.problems.append(Problem(self.file, self._line, told, "a finite number in <bndbox>"))
+                what = f"{edge} is {shown(found[edge])}" if edge in found else f"{edge} is missing"
+                self.problems.append(Problem(self.file, self._line, what, "a finite number in <bndbox>"))
                 return
             edges.append(value)
         self.labels.append(Label(name, Box(*edges), self._line))
@@ -110,12 +110,12 @@ def parse(data: bytes, file: str) -> tuple[Item, list[Problem]]:
         said.parser.Parse(data, True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
-        said.problems.append(Problem(file, error.lineno, f"this is no XML: {reason}", "a Pascal VOC annotation"))
-    except _Refused as error:
+        said.problems.append(Problem(file, error.lineno, f"this is not XML: {reason}", "a Pascal VOC annotation"))
+    except _Rejected as error:
         line = said.parser.CurrentLineNumber
         said.problems.append(Problem(file, line, str(error), "plain XML, without <!DOCTYPE"))
-    except (ValueError, LookupError) as error:  # an encoding that nobody has
-        said.problems.append(Problem(file, 1, f"this is no XML: {error}", "a Pascal VOC annotation in UTF-8"))
+    except (ValueError, LookupError) as error:  # an unknown encoding
+        said.problems.append(Problem(file, 1, f"this is not XML: {error}", "a Pascal VOC annotation in UTF-8"))
     else:
         if said.root != "annotation":
             said.problems.append(Problem(file, 1, f"the document is a {shown(said.root)}", "<annotation>"))

@@ -90,7 +90,7 @@ def take_away(root: Root, dataset_id: str) -> Path | None:
 
 
 def noted(root: Root) -> dict[str, DatasetSummary]:
-    """Datasets whose new data is in place although nobody may have recorded it; other notes are taken away.
+    """Datasets whose new data is in place but possibly not recorded; other notes are deleted.
 
     To be called after `repair`.
     """

@@ -1,7 +1,7 @@
 """Uploads in parts: what a `Content-Range` says, and what is known of a file of which only the beginning is here.
 
-The header is that of RFC 9110, section 14.4; that a server tells by 308 and `Range` how far it has come is the custom
-of resumable uploads that clients know from elsewhere.
+The header is that of RFC 9110, section 14.4. The answer 308 with `Range` for the bytes received follows common
+resumable upload protocols.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Part(NamedTuple):
     total: int
 
 
-class RangeRefused(TaodError):
-    """A part does not go on where the ones before it end."""
+class RangeRejected(TaodError):
+    """A part does not begin where the ones before it end."""
 
     status = 416
 
@@ -66,22 +66,22 @@ def parse(header: str | None) -> Part | None:
 
 
 def fits(facts: Facts, part: Part, filename: str | None, has: int) -> bool:
-    """Whether the part goes on at byte `has`, and is of the same file as far as that is told."""
+    """Whether the part begins at byte `has`, and is of the same file as far as its facts say."""
     same = facts.total == part.total and (filename is None or facts.filename in (None, filename))
     return same and part.start in (None, has)
 
 
-def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRefused:
-    """The refusal of a part that does not go on at byte `has`."""
+def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRejected:
+    """The error for a part that does not begin at byte `has`."""
     if facts is None:
-        words = "no upload has begun here, or it was given up for its age: send it from byte 0 on"
+        words = "no upload is in progress here, or it has expired: send it from byte 0 on"
     elif not fits(facts, part._replace(start=None), filename, has):
         named = f"{facts.filename!r}, " if facts.filename else ""
-        words = f"the upload that has begun here is of {named}{facts.total} bytes; send byte 0 first to begin another"
+        words = f"the upload in progress here is of {named}{facts.total} bytes; send byte 0 first to start another"
     else:
-        words = f"it has {has} of {facts.total} bytes: go on with Content-Range: bytes {has}-…/{facts.total}"
-    told = "*" if part.start is None or part.end is None else f"{part.start}-{part.end - 1}"
-    return RangeRefused(f"Content-Range: bytes {told}/{part.total} does not fit: {words}", headers=range_header(has))
+        words = f"it has {has} of {facts.total} bytes: continue with Content-Range: bytes {has}-…/{facts.total}"
+    given = "*" if part.start is None or part.end is None else f"{part.start}-{part.end - 1}"
+    return RangeRejected(f"Content-Range: bytes {given}/{part.total} does not fit: {words}", headers=range_header(has))
 
 
 def range_header(has: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Digests that a client tells of what it sends: `Content-Digest` and `Repr-Digest` (RFC 9530), or a plain SHA-256."""
+"""Digests that a client sends with its data: `Content-Digest` and `Repr-Digest` (RFC 9530), or a plain SHA-256."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HEX = re.compile(r"^[0-9a-fA-F]{64}$")
 
 
 def parse(field: str, header: str | None) -> bytes | None:
-    """The SHA-256 that a digest header tells; None where it is absent.
+    """The SHA-256 in a digest header; None where the header is absent.
 
-    Raises BadRequest for what is not in the form of RFC 9530, or tells digests of other kinds only.
+    Raises BadRequest for a header that is not in the form of RFC 9530, or has only digests of other kinds.
     """
     if header is None or not header.strip():
         return None
@@ -30,10 +30,10 @@ def parse(field: str, header: str | None) -> bytes | None:
             found[match[1]] = base64.b64decode(match[2], validate=True)
         except binascii.Error as error:
             raise BadRequest(f"{field}: {match[1]} is not base64 ({error}); write it as sha-256=:<base64>:") from None
-    told = found.get(ALGORITHM)
-    if told is None:
+    digest = found.get(ALGORITHM)
+    if digest is None:
         raise BadRequest(f"{field}: has {', '.join(found)} only; sha-256 is what can be checked here")
-    return _of_32_bytes(field, told)
+    return _of_32_bytes(field, digest)
 
 
 def parse_hex(parameter: str, value: str | None) -> bytes | None:
@@ -46,18 +46,18 @@ def parse_hex(parameter: str, value: str | None) -> bytes | None:
 
 
 def one(repr_digest: bytes | None, sha256: bytes | None) -> bytes | None:
-    """The digest of the file, told in either way. Raises BadRequest where both are told and differ."""
+    """The digest of the file, given in either way. Raises BadRequest where both are given and differ."""
     if repr_digest is not None and sha256 is not None and repr_digest != sha256:
-        raise BadRequest("Repr-Digest and ?sha256= tell different digests; send the one that is right")
+        raise BadRequest("Repr-Digest and ?sha256= are different digests; send the right one only")
     return sha256 if repr_digest is None else repr_digest
 
 
-def compare(what: str, told: bytes | None, found: bytes) -> None:
-    """Raise BadRequest where a digest was told and what came has another."""
-    if told is not None and told != found:
+def compare(what: str, expected: bytes | None, found: bytes) -> None:
+    """Raise BadRequest where a digest was given and the data has another."""
+    if expected is not None and expected != found:
         raise BadRequest(
-            f"{what}: its SHA-256 is {found.hex()}, told was {told.hex()}: it was damaged on its way, or is another "
-            "file; nothing of it was kept, send it again"
+            f"{what}: its SHA-256 is {found.hex()}, expected {expected.hex()}: damaged in transit, or another "
+            "file; it was discarded, send it again"
         )
 
 

@@ -17,8 +17,8 @@ class Room:
 
     def check(self, wanted: int = 0, what: str = "the upload") -> None:
         """Raise NoSpace where `wanted` more bytes do not fit."""
-        told = os.statvfs(self._folder)
-        free = told.f_bavail * told.f_frsize
+        status = os.statvfs(self._folder)
+        free = status.f_bavail * status.f_frsize
         if free - wanted >= self._keep_free:
             return
         asked = f"{what} needs {wanted} bytes, and " if wanted else ""

@@ -37,7 +37,7 @@ class Spool:
     """
 
     def __init__(self, path: Path, *, hashed: bool = False, room: Room | None = None) -> None:
-        """Make the new file, or go on at the end of one that is there. Raises OSError."""
+        """Create the file, or append to an existing one. Raises OSError."""
         self.path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self.size = os.fstat(self._file).st_size
@@ -116,7 +116,7 @@ class Spool:
             self._stopped = True
             self._changed.notify_all()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let new readers read again."""
         self._stopped = False
 
@@ -125,7 +125,7 @@ class Spool:
         try:
             await self._settle()
         except Exception:
-            pass  # told by `flush` or `written` to whoever waited for it
+            pass  # `flush` or `written` have raised it
         finally:
             if self._file >= 0:
                 os.close(self._file)

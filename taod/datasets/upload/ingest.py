@@ -19,7 +19,7 @@ from taod.datasets.threads import ended, in_thread, to_the_end
 from taod.datasets.upload import atomic_replace, digests, linking
 from taod.datasets.upload.content_range import Part, fits, out_of_place
 from taod.datasets.upload.disk_quota import Room
-from taod.datasets.upload.progress import OnProgress, Stage, Teller
+from taod.datasets.upload.progress import OnProgress, ProgressReporter, Stage
 from taod.datasets.upload.receiver import is_multipart
 from taod.datasets.upload.resumable_uploads import Partials
 from taod.datasets.upload.upload_session import Arrival
@@ -37,7 +37,7 @@ OnPlaced = Callable[[DatasetSummary], None]
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What a client tells of an upload beside its bytes."""
+    """What a client requests with an upload."""
 
     content_type: str = "application/octet-stream"
     filename: str | None = None
@@ -66,7 +66,7 @@ class Intake:
     def clean(self) -> list[str]:
         """Remove what an earlier daemon left half done, putting back old data whose replacement did not get in.
 
-        Uploads in parts are kept, so that their clients go on with them. Returns the ids of datasets that were put
+        Uploads in parts are kept, so that their clients can continue them. Returns the ids of datasets that were put
         back. To be called once, at start, before the first upload. Blocks for some renames only: files are deleted in
         a thread, which the daemon's end may cut off.
         """
@@ -91,7 +91,7 @@ class Intake:
         return atomic_replace.noted(self._root)
 
     def recorded(self, dataset_id: str) -> None:
-        """What `unrecorded` told of this dataset is on record."""
+        """What `unrecorded` returned of this dataset is on record."""
         atomic_replace.recorded(self._root, dataset_id)
 
     def is_busy(self, dataset_id: str) -> bool:
@@ -118,20 +118,22 @@ class Intake:
         Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same dataset is under way; and
         whatever `body` raises when the client leaves.
         """
-        with self._hold(dataset, wish.body_bytes, on_progress) as tell:
+        with self._hold(dataset, wish.body_bytes, on_progress) as progress:
             self._check_size(wish.body_bytes or 0)
             self._check_mode(dataset, wish.mode)
             self._room.check(wish.body_bytes or 0)
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
-            arrival = Arrival(work, self._limits, self._room, hashed=wish.sha256 is not None, on_unpacked=tell.unpacked)
+            arrival = Arrival(
+                work, self._limits, self._room, hashed=wish.sha256 is not None, on_unpacked=progress.unpacked
+            )
             try:
                 arrival.unpack()
                 whole = digests.Digests() if wish.content_digest is not None else None
-                await arrival.receive(body, wish.content_type, wish.filename, tell.received, whole)
+                await arrival.receive(body, wish.content_type, wish.filename, progress.received, whole)
                 if whole is not None:
                     digests.compare("Content-Digest", wish.content_digest, whole.digest())
-                summary = await self._bring_in(dataset, arrival, wish, tell, on_placed)
+                summary = await self._bring_in(dataset, arrival, wish, progress, on_placed)
             except BaseException as error:
                 await _shielded(arrival.discard())
                 _retell(error)
@@ -151,25 +153,25 @@ class Intake:
         """Receive one part of an upload; the last one brings the data in as `accept` does. Returns the summary then,
         before that how many bytes are here.
 
-        A part begins where the ones before it end; one from byte 0 on begins anew. What has come of a part that
-        breaks off stays, also over the daemon's end; what is refused (a digest, the archive itself) does not.
+        A part begins where the ones before it end; one from byte 0 on starts over. The bytes of an interrupted part are
+        kept, also after the daemon's end; those of a rejected one (wrong digest, invalid archive) are deleted.
 
-        Raises what `accept` raises, and RangeRefused with the bytes that are here.
+        Raises what `accept` raises, and RangeRejected with the bytes that are here.
         """
         if is_multipart(wish.content_type):
             raise BadRequest("Content-Range goes with the plain bytes of the archive; send application/octet-stream")
-        with self._hold(dataset, part.total, on_progress) as tell:
+        with self._hold(dataset, part.total, on_progress) as progress:
             self._check_size(part.total)
             self._check_mode(dataset, wish.mode)
             arrival = await self._arrival(dataset, part, wish)
-            arrival.on_unpacked = tell.unpacked
-            tell.begun_at(arrival.spool.size)
+            arrival.on_unpacked = progress.unpacked
+            progress.resumed_at(arrival.spool.size)
             try:
                 if part.start is not None:
-                    await self._receive_part(dataset, arrival, body, part, wish, tell)
+                    await self._receive_part(dataset, arrival, body, part, wish, progress)
                 if arrival.spool.size < part.total:
                     return arrival.spool.size
-                summary = await self._bring_in(dataset, arrival, wish, tell, on_placed)
+                summary = await self._bring_in(dataset, arrival, wish, progress, on_placed)
             except (BadRequest, TooLarge) as error:
                 if not isinstance(error, _PartOnly):
                     await _shielded(self._partials.drop(dataset.id))
@@ -203,13 +205,13 @@ class Intake:
 
         Raises BadRequest where it is not laid out as the dataset's type and format say; NoSpace.
         """
-        with self._hold(dataset, None, None) as tell:
+        with self._hold(dataset, None, None) as progress:
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
             stop = threading.Event()
             try:
                 await in_thread(stop, hardlinks.copy, folder, work / "tree", stop)
-                return await self._place(dataset, work / "tree", UploadMode.REPLACE, tell, on_placed)
+                return await self._place(dataset, work / "tree", UploadMode.REPLACE, progress, on_placed)
             except BaseException as error:
                 _retell(error)
                 raise
@@ -219,7 +221,7 @@ class Intake:
     async def link(self, dataset: DatasetRecord, path: str, allowed_roots: Iterable[str | Path]) -> DatasetSummary:
         """Check and summarise a local folder that is used where it lies; nothing in it is changed.
 
-        The summary's `path` is the folder with links resolved and leading folders stripped, its `fingerprint` tells
+        The summary's `path` is the folder with links resolved and leading folders stripped, its `fingerprint` shows
         later whether names, sizes or times have changed. Raises BadRequest as `linking.link` does.
         """
         return await asyncio.to_thread(linking.link, self._root, dataset, path, [Path(root) for root in allowed_roots])
@@ -236,16 +238,18 @@ class Intake:
         await self._partials.close()
 
     @contextlib.contextmanager
-    def _hold(self, dataset: DatasetRecord, total: int | None, on_progress: OnProgress | None) -> Iterator[Teller]:
-        """The dataset for one upload, and whom its progress is told. Raises Conflict."""
+    def _hold(
+        self, dataset: DatasetRecord, total: int | None, on_progress: OnProgress | None
+    ) -> Iterator[ProgressReporter]:
+        """The dataset for one upload, and the reporter of its progress. Raises Conflict."""
         if dataset.id in self._busy:
             raise Conflict(f"dataset {dataset.id} is being uploaded already; wait until that upload has ended")
         now = self._busy[dataset.id] = UploadProgress(dataset.id, Stage.RECEIVING, total=total)
-        teller = Teller(now, on_progress, asyncio.get_running_loop())
+        reporter = ProgressReporter(now, on_progress, asyncio.get_running_loop())
         try:
-            yield teller
+            yield reporter
         finally:
-            teller.close()
+            reporter.close()
             del self._busy[dataset.id]
 
     def _check_size(self, size: int) -> None:
@@ -263,7 +267,7 @@ class Intake:
             )
 
     async def _arrival(self, dataset: DatasetRecord, part: Part, wish: Wish) -> Arrival:
-        """The upload that the part belongs to. Raises RangeRefused, NoSpace."""
+        """The upload that the part belongs to. Raises RangeRejected, NoSpace."""
         facts = self._partials.facts(dataset.id)
         if part.start == 0:
             self._room.check(part.total)
@@ -276,41 +280,57 @@ class Intake:
         return arrival
 
     async def _receive_part(
-        self, dataset: DatasetRecord, arrival: Arrival, body: AsyncIterator[bytes], part: Part, wish: Wish, tell: Teller
+        self,
+        dataset: DatasetRecord,
+        arrival: Arrival,
+        body: AsyncIterator[bytes],
+        part: Part,
+        wish: Wish,
+        progress: ProgressReporter,
     ) -> None:
         assert part.start is not None and part.end is not None
         digest = digests.Digests() if wish.content_digest is not None else None
-        begun = arrival.spool.size
+        start = arrival.spool.size
         arrival.unpack()
         try:
             exact = _exactly(body, part.end - part.start)
-            await arrival.receive(exact, wish.content_type, wish.filename, tell.received, digest)
+            await arrival.receive(exact, wish.content_type, wish.filename, progress.received, digest)
             if digest is not None and digest.digest() != wish.content_digest:
                 raise _PartOnly(
-                    f"Content-Digest: the part from byte {begun} on was damaged on its way; nothing of it was kept, "
+                    f"Content-Digest: the part from byte {start} on was damaged in transit; it was discarded, "
                     "send it again",
                 )
         except _PartOnly:
-            await arrival.cut(begun)
+            await arrival.cut(start)
             raise
         finally:
             with contextlib.suppress(OSError, NoSpace):
                 await _shielded(self._partials.keep(dataset.id))
 
     async def _bring_in(
-        self, dataset: DatasetRecord, arrival: Arrival, wish: Wish, tell: Teller, on_placed: OnPlaced | None
+        self,
+        dataset: DatasetRecord,
+        arrival: Arrival,
+        wish: Wish,
+        progress: ProgressReporter,
+        on_placed: OnPlaced | None,
     ) -> DatasetSummary:
         """What has come whole: compare its digest, unpack it to the end, put it in place."""
         if wish.sha256 is not None:
             digests.compare("the archive", wish.sha256, await arrival.spool.sha256())
-        tell.stage(Stage.UNPACKING)
+        progress.stage(Stage.UNPACKING)
         await arrival.finish()
-        return await self._place(dataset, arrival.tree, wish.mode, tell, on_placed)
+        return await self._place(dataset, arrival.tree, wish.mode, progress, on_placed)
 
     async def _place(
-        self, dataset: DatasetRecord, tree: Path, mode: UploadMode, tell: Teller, on_placed: OnPlaced | None
+        self,
+        dataset: DatasetRecord,
+        tree: Path,
+        mode: UploadMode,
+        progress: ProgressReporter,
+        on_placed: OnPlaced | None,
     ) -> DatasetSummary:
-        tell.stage(Stage.CHECKING)
+        progress.stage(Stage.CHECKING)
         stop = threading.Event()
         old = self._root.dataset(dataset.id)
         has_data = mode is UploadMode.ADD and await asyncio.to_thread(old.is_dir)
@@ -346,10 +366,12 @@ async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes
     async for chunk in body:
         came += len(chunk)
         if came > size:
-            raise _PartOnly(f"Content-Range: the body has more than the {size} bytes that it tells; nothing was kept")
+            raise _PartOnly(
+                f"Content-Range: the body has more than {size} bytes, the length of its range; it was discarded"
+            )
         yield chunk
     if came < size:
-        raise _PartOnly(f"Content-Range: the body has {came} bytes, told were {size}; nothing of this part was kept")
+        raise _PartOnly(f"Content-Range: the body has {came} bytes, its range {size}; it was discarded")
 
 
 def _understand(

@@ -28,7 +28,7 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
         raise BadRequest(f"path {path!r} is not usable: {error}; give an absolute path") from None
     if not given.is_absolute():
         raise BadRequest(f"path {path!r} is relative; give an absolute path")
-    # Asked before anything else, so that nothing is told of folders outside.
+    # Checked before anything else, so that errors reveal nothing of folders outside.
     if not any(folder.is_relative_to(each) for each in roots):
         listed = ", ".join(str(each) for each in roots) or "none"
         raise BadRequest(
@@ -39,7 +39,9 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
     if folder.is_relative_to(own) or own.is_relative_to(folder):
         raise BadRequest(f"path {path!r} overlaps the daemon's own folder {own}; link a folder apart from it")
     if not folder.is_dir():
-        raise BadRequest(f"path {path!r} is no folder on the daemon's machine; unpack the dataset and link its folder")
+        raise BadRequest(
+            f"path {path!r} is not a folder on the daemon's machine; unpack the dataset and link its folder"
+        )
     try:
         top = check(folder, dataset.type, dataset.format)
         summary = summarise(top, dataset.type, dataset.format)

@@ -1,4 +1,4 @@
-"""How far an upload is, told at most ten times a second, and at once where a stage begins."""
+"""Progress of an upload, reported at most ten times a second, and immediately when a stage begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stage(StrEnum):
     """What an upload is at."""
 
     RECEIVING = "receiving"
-    """Unpacking goes on at the same time, where the format allows."""
+    """Unpacking happens at the same time, where the format allows."""
     UNPACKING = "unpacking"
     """What is left to unpack once all has come."""
     CHECKING = "checking"
@@ -29,7 +29,7 @@ class Stage(StrEnum):
 OnProgress = Callable[[UploadProgress], None]
 
 
-class Teller:
+class ProgressReporter:
     """Keeps `now` up to date and passes copies of it on, the last one of a burst too. For the event loop's thread."""
 
     def __init__(self, now: UploadProgress, on_progress: OnProgress | None, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,47 +37,47 @@ class Teller:
         self._on_progress = on_progress
         self._loop = loop
         self._later: asyncio.TimerHandle | None = None
-        self._told_stage = ""
-        self._told = 0.0
-        self._begun = 0
+        self._reported_stage = ""
+        self._reported_at = 0.0
+        self._earlier = 0
 
-    def begun_at(self, size: int) -> None:
+    def resumed_at(self, size: int) -> None:
         """Bytes that are here from earlier parts."""
-        self._begun = self._now.received = size
+        self._earlier = self._now.received = size
 
     def received(self, size: int) -> None:
         """Bytes of this body so far."""
-        self._now.received = self._begun + size
-        self._tell()
+        self._now.received = self._earlier + size
+        self._report()
 
     def unpacked(self, files: int, size: int) -> None:
         """Files written so far, and their bytes."""
         self._now.files, self._now.unpacked = files, size
-        self._tell()
+        self._report()
 
     def stage(self, stage: Stage) -> None:
         """A new stage begins."""
         self._now.stage = stage
-        self._tell()
+        self._report()
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Stop reporting."""
         self._on_progress = None
         if self._later is not None:
             self._later.cancel()
 
-    def _tell(self) -> None:
-        wait_s = self._told + PROGRESS_S - self._loop.time()
-        if self._now.stage == self._told_stage and wait_s > 0:
+    def _report(self) -> None:
+        wait_s = self._reported_at + PROGRESS_S - self._loop.time()
+        if self._now.stage == self._reported_stage and wait_s > 0:
             if self._later is None and self._on_progress is not None:
-                self._later = self._loop.call_later(wait_s, self._tell_now)
+                self._later = self._loop.call_later(wait_s, self._report_now)
             return
-        self._tell_now()
+        self._report_now()
 
-    def _tell_now(self) -> None:
+    def _report_now(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
         if self._on_progress is not None:
-            self._told_stage, self._told = self._now.stage, self._loop.time()
+            self._reported_stage, self._reported_at = self._now.stage, self._loop.time()
             self._on_progress(msgspec.structs.replace(self._now))

@@ -72,16 +72,16 @@ async def receive_into(
     A multipart form may have one file, in whatever field; `file` and `message` are taken for one even without a file
     name. Any other content type is a raw file. The next chunk is asked for only when there is room for it.
 
-    `on_bytes` is told of the bytes of the body so far, once a batch; `digests` are fed with the whole body.
+    `on_bytes` is called with the bytes of the body so far, once per batch; `digests` get the whole body.
 
     Raises TooLarge, NoSpace, BadRequest for a broken form, and whatever `body` raises when the client leaves.
     """
     sink: _Sink = _Form(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
-    begun, total = spool.size, 0
+    start, total = spool.size, 0
     try:
         async for chunk in body:
             total += len(chunk)
-            if begun + total > limits.upload_bytes:
+            if start + total > limits.upload_bytes:
                 raise TooLarge(
                     f"the upload is over the {limits.upload_bytes} bytes of limits.upload_bytes; "
                     "split it, raise that limit, or link a folder of this machine instead"
@@ -102,7 +102,7 @@ async def receive_into(
         raise
     if on_bytes is not None:
         on_bytes(total)
-    return Received(spool.size - begun, sink.filename or filename)
+    return Received(spool.size - start, sink.filename or filename)
 
 
 class _Raw:

@@ -37,7 +37,7 @@ class Partials:
         self._dropping: set[asyncio.Task[None]] = set()
 
     def find(self) -> set[Path]:
-        """Take up what an earlier daemon left, but for what is too old; returns the folders. Called once, at start."""
+        """Take up uploads of an earlier daemon, except expired ones; returns their folders. Called once, at start."""
         for folder in self._root.incoming.glob(f"{PART}*"):
             dataset_id = folder.name.removeprefix(PART)
             facts = content_range.load(folder) if is_id(dataset_id) else None
@@ -79,7 +79,7 @@ class Partials:
         return self._arrivals[dataset_id]
 
     def arrival(self, dataset_id: str) -> Arrival | None:
-        """The upload that has begun, taken up from the disk where an earlier daemon began it."""
+        """The upload in progress, read from the disk where an earlier daemon started it."""
         if dataset_id not in self._facts:
             return None
         if dataset_id not in self._arrivals:
@@ -107,7 +107,7 @@ class Partials:
             await to_the_end(atomic_replace.delete, self._folder(dataset_id))
 
     def taken(self, dataset_id: str) -> Arrival:
-        """It is in place: nothing of it is needed any more. Its folder gets a name that nobody takes up."""
+        """Its data is in place. The folder gets a name that no daemon takes up again."""
         self._forget(dataset_id)
         arrival = self._arrivals.pop(dataset_id)
         gone = self._root.incoming / f"{atomic_replace.TRASH}{new_id()}"

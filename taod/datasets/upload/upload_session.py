@@ -28,7 +28,7 @@ class Arrival:
     def __init__(
         self, folder: Path, limits: LimitsConfig, room: Room, *, hashed: bool, on_unpacked: Progress | None = None
     ) -> None:
-        """Make `folder/upload`, or go on with the one that is there; `on_unpacked` is called on the loop."""
+        """Create `folder/upload`, or continue an existing one; `on_unpacked` is called on the loop."""
         self.folder = folder
         self.tree = folder / "tree"
         self.spool = Spool(folder / "upload", hashed=hashed, room=room)
@@ -38,15 +38,15 @@ class Arrival:
         self._unpacked: asyncio.Future[Extracted] | None = None
 
     def unpack(self) -> None:
-        """Begin to unpack, where that has not begun, or was given up: for want of room, which there may be now."""
+        """Start to unpack, where that was not started, or failed for lack of space that may be free now."""
         if self._unpacked is not None and not (self._unpacked.done() and self._unpacked.exception()):
             return
         loop = asyncio.get_running_loop()
         unpacked: asyncio.Future[Extracted] = loop.create_future()
-        unpacked.add_done_callback(_looked_at)
+        unpacked.add_done_callback(_retrieve)
         self._unpacked = unpacked
 
-        def tell(files: int, size: int) -> None:
+        def report(files: int, size: int) -> None:
             if self.on_unpacked is not None:
                 self.on_unpacked(files, size)
 
@@ -58,7 +58,7 @@ class Arrival:
                         reader,
                         self.tree,
                         self._limits,
-                        lambda files, size: _on(loop, tell, files, size),
+                        lambda files, size: _on(loop, report, files, size),
                         room=self._room,
                     )
             except BaseException as error:
@@ -103,7 +103,7 @@ class Arrival:
         return await asyncio.shield(self._unpacked)
 
     async def cut(self, size: int) -> None:
-        """Take off what came behind `size`; unpacking begins anew at the next `unpack`."""
+        """Cut off the bytes behind `size`; the next `unpack` starts over."""
         await self._stop_unpacking()
         await to_the_end(delete, self.tree)
         await self.spool.cut(size)
@@ -125,11 +125,11 @@ class Arrival:
         if self._unpacked is not None:
             await ended(self._unpacked)
             self._unpacked = None
-        self.spool.go_on()
+        self.spool.resume()
 
 
-def _looked_at(unpacked: asyncio.Future[Extracted]) -> None:
-    """So that it is not reported as forgotten where nobody asks."""
+def _retrieve(unpacked: asyncio.Future[Extracted]) -> None:
+    """Read the exception, so that asyncio does not log it as never retrieved."""
     if not unpacked.cancelled():
         unpacked.exception()
 

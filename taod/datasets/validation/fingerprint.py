@@ -1,4 +1,4 @@
-"""What tells one folder's content from another: names, sizes and times; no file is read. Blocks: for a thread."""
+"""Fingerprints of folders by names, sizes and times; no file is read. Blocks: for a thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.names import is_junk
 
 _MODULUS = 1 << 128
 
@@ -26,11 +26,11 @@ class Mark:
     def __init__(self) -> None:
         self.files = self.bytes = self._sum = 0
 
-    def add(self, path: str, told: os.stat_result) -> None:
+    def add(self, path: str, status: os.stat_result) -> None:
         """A file by its path below the top."""
         self.files += 1
-        self.bytes += told.st_size
-        facts = f"{path}\0{told.st_size}\0{told.st_mtime_ns}".encode(errors="surrogateescape")
+        self.bytes += status.st_size
+        facts = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape")
         self._sum += int.from_bytes(hashlib.blake2b(facts, digest_size=16).digest(), "big")
 
     def __str__(self) -> str:
@@ -47,10 +47,10 @@ def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     entered: set[tuple[int, int]] = set()
     while left:
         where = left.pop()
-        told = os.stat(top / where)  # noqa: PTH116 (as often as there are folders)
-        if (told.st_dev, told.st_ino) in entered:
+        status = os.stat(top / where)  # noqa: PTH116 (as often as there are folders)
+        if (status.st_dev, status.st_ino) in entered:
             continue
-        entered.add((told.st_dev, told.st_ino))
+        entered.add((status.st_dev, status.st_ino))
         files = []
         with os.scandir(top / where) as entries:
             for entry in entries:
@@ -64,7 +64,7 @@ def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
 
 
 def fingerprint(top: Path) -> str:
-    """The text of the `Mark` of a folder's files, as a dataset's summary tells it. Raises OSError."""
+    """The text of the `Mark` of a folder's files, as a dataset's summary has it. Raises OSError."""
     mark = Mark()
     for where, entries in folders(top):
         for entry in entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
+from taod.datasets.names import is_junk
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 LISTED = ("images", "masks")

@@ -1,4 +1,4 @@
-"""What a summary tells of labels: classes with their counts, and figures of the boxes and images."""
+"""Label statistics of a summary: classes with their counts, and figures of the boxes and images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_JSON = 512 * 1024**2
 MASKS = 50
 """Masks whose pixels are counted; the full check counts all."""
 MASK_PIXELS = 100_000_000
-"""Pixels after which no further mask is looked into."""
+"""Pixels after which no further mask is read."""
 IGNORED = 255
 """A class number that the tools leave out."""
 MEASURED = 200
@@ -39,7 +39,7 @@ class Labelled(NamedTuple):
 
 
 def of_coco(file: Path) -> Labelled | None:
-    """Categories in the file's order; None for a file too large to look into.
+    """Categories in the file's order; None for a file that is too large to read.
 
     Raises BadRequest when it is not COCO JSON.
     """
@@ -92,7 +92,7 @@ def of_quads(top: Path) -> Labelled:
 
 
 class Painted(NamedTuple):
-    """Classes that masks are told to have, and the share of pixels that each has, of at most `MASKS` of them."""
+    """Classes that masks are declared to have, and the share of pixels that each has, of at most `MASKS` of them."""
 
     classes: list[str]
     shares: dict[str, float]

@@ -10,17 +10,16 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
-from taod.datasets.names import told
+from taod.datasets.names import is_junk, printable
 
 ALIKE = 0.8
 """Share of letters in common (difflib's ratio) from which on a name is taken for another one's misspelling."""
 MOST_NAMES = 1000
-"""Names of one folder that are looked at."""
+"""Names of one folder that are compared at most."""
 
 
 def hint(top: Path, path: str, wanted: Collection[str]) -> str:
-    """Why `path` (a folder's ends in `/`) may be missing below `top`, in a few words; empty where nothing tells it.
+    """Why `path` (a folder's ends in `/`) may be missing below `top`, in a few words; empty without a clue.
 
     `wanted` are all paths of the layout: what one of them names is no misspelling of another. Raises OSError.
     """
@@ -31,7 +30,9 @@ def hint(top: Path, path: str, wanted: Collection[str]) -> str:
         place = top / above / name
         is_last = depth == len(parts) - 1
         if not place.exists():
-            return _alike(top, above, name, not is_last or expects_folder, wanted) or _elsewhere(top, path, wanted)
+            return _alike(top, above, name, not is_last or expects_folder, wanted) or _at_another_depth(
+                top, path, wanted
+            )
         if not is_last and not place.is_dir():
             return f"{'/'.join(parts[: depth + 1])} is a file, not a folder"
     return f"{path.rstrip('/')} is a {'file, not a folder' if expects_folder else 'folder, not a file'}"
@@ -44,17 +45,17 @@ def _alike(top: Path, above: str, name: str, is_folder: bool, wanted: Collection
     inside = f"{above}/" if above else ""
     for found in names:
         if found.casefold() == name.casefold():
-            return f"there is {inside}{told(found)}{end}, which differs in case"
+            return f"there is {inside}{printable(found)}{end}, which differs in case"
     free = [found for found in names if not any(_leads_to(path, f"{inside}{found}") for path in wanted)]
     close = get_close_matches(name, free, n=1, cutoff=ALIKE)
-    return f"there is {inside}{told(close[0])}{end}" if close else ""
+    return f"there is {inside}{printable(close[0])}{end}" if close else ""
 
 
-def _elsewhere(top: Path, path: str, wanted: Collection[str]) -> str:
+def _at_another_depth(top: Path, path: str, wanted: Collection[str]) -> str:
     """The same path in a folder at the top, or its end at the top."""
     for found, folder in _entries(top):
         if folder and _is_there(top, f"{found}/{path}"):
-            return f"there is {told(found)}/{path}, a folder too deep"
+            return f"there is {printable(found)}/{path}, a folder too deep"
     end = path
     while "/" in end.rstrip("/"):
         end = end.partition("/")[2]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST = 24
 SIDE = 256
 """Pixels of a thumbnail's longer side."""
-VEIL = 110
+OPACITY = 110
 """Of 255: how thick a class's colour lies over its pixels."""
 BUDGET_S = 3.0
 """Seconds spent on choosing where no check has chosen; of a larger set the samples are from its beginning."""
@@ -49,7 +49,7 @@ def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str |
     return _readable(top, items)
 
 
-def told(items: list[Item]) -> list[DatasetSample]:
+def views(items: list[Item]) -> list[DatasetSample]:
     """The samples as clients see them, numbered from 0."""
     return [
         DatasetSample(
@@ -116,15 +116,15 @@ def _tint(img: Image, mask: Path) -> None:
     try:
         with Image.open(mask) as opened:
             found = masks.plain(opened)
-    except Exception:  # a damaged image fails in as many ways as there are formats; the report tells it
+    except Exception:  # a damaged image fails in as many ways as there are formats; the report has it
         return
     if isinstance(found, str):
         return
     found = found.resize(img.size, Image.Resampling.NEAREST)
     for number, count in enumerate(found.histogram()):
         if number and count:
-            veil = found.point([VEIL if value == number else 0 for value in range(256)], "L")
-            img.paste(_COLOURS[number % len(_COLOURS)], (0, 0), veil)
+            overlay = found.point([OPACITY if value == number else 0 for value in range(256)], "L")
+            img.paste(_COLOURS[number % len(_COLOURS)], (0, 0), overlay)
 
 
 def _size_of(opened: object, top: Path, img: str) -> tuple[int, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taod.datasets.archive.ignored_files import is_junk
-from taod.datasets.names import told
+from taod.datasets.names import is_junk, printable
 from taod.datasets.validation.fingerprint import folders
 from taod.datasets.validation.layout_suggestions import hint
 from taod.datasets.validation.layouts import Content, Layout, layout
@@ -16,7 +15,7 @@ LEADING = 8
 """Leading folders looked through."""
 TREE_LINES = 15
 DEEPEST = 6
-"""Indent of what a tree tells of the deepest level."""
+"""Indent of the deepest level that a tree shows."""
 NAMES = 8
 """Names listed in one message."""
 
@@ -41,7 +40,7 @@ def check(folder: Path, type_: str, format_: str) -> Path:
                 held = (Content(tuple(f"{name}/" for name in _image_folders(top))),)
             for content in held:
                 if not _holds(top, content):
-                    raise _refusal(top, type_, format_, _hollow(content))
+                    raise _layout_error(top, type_, format_, _hollow(content))
             return top
         if fewest is None or len(missing) < len(fewest):
             closest, fewest = top, missing
@@ -51,7 +50,7 @@ def check(folder: Path, type_: str, format_: str) -> Path:
             break
         top = top / inner[0]
     said = ", ".join(_explained(closest, each, wanted) for each in fewest or [])
-    raise _refusal(closest, type_, format_, f"missing: {said}")
+    raise _layout_error(closest, type_, format_, f"missing: {said}")
 
 
 _Lacking = tuple[tuple[str, ...], ...]
@@ -116,7 +115,7 @@ def _holds(top: Path, content: Content) -> bool:
 def _hollow(content: Content) -> str:
     ends = ", ".join(sorted(content.suffixes))
     ends = f"one of {ends}" if len(content.suffixes) > 1 else ends
-    where = " or ".join(told(folder) for folder in content.folders)
+    where = " or ".join(printable(folder) for folder in content.folders)
     return f"there are no {content.what} in {where}; files that end in {ends} are taken for {content.what}"
 
 
@@ -146,15 +145,17 @@ def _check_classification(top: Path, format_: str) -> None:
     """
     found = _image_folders(top)
     if len(found) > 1 and not SPLIT_FOLDERS.issuperset(found):
-        raise _refusal(
+        raise _layout_error(
             top,
             "image_classification",
             format_,
-            f"{' and '.join(f'{told(name)}/' for name in found)} lie side by side, and which one is meant is open; "
-            "keep one, or use only images_train/, images_val/ and images_test/",
+            f"{' and '.join(f'{printable(name)}/' for name in found)} lie side by side, and which one is "
+            "meant is open; keep one, or use only images_train/, images_val/ and images_test/",
         )
     if format_ == "custom" and "images_train" in found and not _there(top, "train.csv"):
-        raise _refusal(top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds")
+        raise _layout_error(
+            top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds"
+        )
     if format_ in ("raw", "custom"):
         return  # images lie flat: raw ones have no classes, a custom set's are in its csv
     names = _class_names(top) if format_ == "classification_pyt" else None
@@ -163,11 +164,11 @@ def _check_classification(top: Path, format_: str) -> None:
             continue  # what is only to be inferred needs no class
         classes = _folders(top / folder)
         if not classes:
-            raise _refusal(
+            raise _layout_error(
                 top,
                 "image_classification",
                 format_,
-                f"{told(folder)}/ has no subfolders: each class's images lie in its own",
+                f"{printable(folder)}/ has no subfolders: each class's images lie in its own",
             )
         if names is not None:
             _compare(folder, classes, names)
@@ -195,10 +196,10 @@ def _compare(folder: str, classes: list[str], names: list[str]) -> None:
     said = []
     unnamed = sorted(set(classes) - set(names))
     if unnamed:
-        said.append(f"{told(folder)}/ has {some(unnamed)}, which classes.txt does not name")
+        said.append(f"{printable(folder)}/ has {some(unnamed)}, which classes.txt does not name")
     absent = sorted(set(names) - set(classes))
     if absent:
-        said.append(f"classes.txt names {some(absent)}, for which {told(folder)}/ has no folder")
+        said.append(f"classes.txt names {some(absent)}, for which {printable(folder)}/ has no folder")
     if said:
         raise BadRequest(f"{'; '.join(said)}. Make the class folders and the lines of classes.txt the same names")
 
@@ -209,7 +210,7 @@ def some(names: list[str]) -> str:
     return shown if len(names) <= NAMES else f"{shown} and {len(names) - NAMES} more"
 
 
-def _refusal(top: Path, type_: str, format_: str, what: str) -> BadRequest:
+def _layout_error(top: Path, type_: str, format_: str, what: str) -> BadRequest:
     expected = layout(type_, format_).words()
     if type_ == "image_classification":
         one = "one images folder (images/, images_train/, images_val/, images_test/), or several of the last three"
@@ -238,7 +239,7 @@ def _lines(folder: Path, room: int, indent: str) -> list[str]:
     unshown = sum(not is_file for is_file, _ in shown)
     for is_file, name in shown:
         label = name if len(name) <= 60 else f"{name[:57]}…"
-        lines.append(f"{indent}{told(label)}{'' if is_file else '/'}")
+        lines.append(f"{indent}{printable(label)}{'' if is_file else '/'}")
         if not is_file and len(indent) < DEEPEST and spare > 0:
             share = max(1, spare // unshown)
             inner = _lines(folder / name, share, f"{indent}  ")

@@ -28,7 +28,7 @@ class _Walk(NamedTuple):
     extensions: Counter[tuple[str, str]]
     """Images by folder and extension."""
     some: list[str]
-    """Images to look into, of all folders."""
+    """Images to measure, of all folders."""
 
 
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
@@ -105,16 +105,16 @@ def _walk(top: Path) -> _Walk:
         seen.append(where)
         here = len(chosen)
         for entry in entries:
-            told = entry.stat()
+            status = entry.stat()
             path = f"{where}/{entry.name}" if where else entry.name
             if not is_text(entry.name):
                 raise BadRequest(f"the name {raw(path)} is not UTF-8; rename the file")
-            mark.add(path, told)
+            mark.add(path, status)
             suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122 (a million times)
             if suffix.lower() in IMAGE_SUFFIXES:
                 images[where] += 1
                 suffixes[where, suffix] += 1
-                if not told.st_size:
+                if not status.st_size:
                     hollow.append(path)
                 elif len(chosen) - here < label_stats.MEASURED:
                     chosen.append(path)
@@ -136,7 +136,7 @@ def _roots(walk: _Walk, type_: str) -> list[str]:
 
 
 def _name(root: str, type_: str) -> str:
-    """`train` for `images_train`, `images/train` and the like; what the folder is called where it tells no more."""
+    """`train` for `images_train`, `images/train` and the like; else the name of the folder."""
     if type_ == "ml_recog":
         return "/".join(root.split("/")[-2:])
     last = root.removesuffix("/img").rpartition("/")[2]

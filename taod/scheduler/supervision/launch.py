@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from runners.local import LocalRunner
-from runners.protocol import Claim, Command, Elsewhere, Launch, RunIdentity, Runner, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Launch, OffHost, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod import masking
 from taod.errors import TaodError
@@ -20,7 +20,7 @@ from taod.telemetry import log as logs
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 
-QUICK = (LocalRunner, Elsewhere)
+QUICK = (LocalRunner, OffHost)
 """Runners that start within milliseconds or with one request to a cluster; their start is never aborted."""
 
 log = logging.getLogger(__name__)
@@ -128,8 +128,8 @@ async def _end_unstarted(
 
 def _note_unbounded(context: SchedulerContext, request: RunRequest, runner: Runner) -> None:
     """Say in the history that a memory limit cannot be kept."""
-    if request.memory_bytes and isinstance(runner, LocalRunner) and (refusal := runner.memory_refusal()):
-        context.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": refusal}))
+    if request.memory_bytes and isinstance(runner, LocalRunner) and (reason := runner.memory_limit_unavailable()):
+        context.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": reason}))
 
 
 async def _fit(context: SchedulerContext, job: JobRecord) -> bool:

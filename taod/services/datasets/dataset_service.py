@@ -15,7 +15,7 @@ from store.records import DatasetRecord, JobRecord, ResourceFilter
 from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
-from taod.datasets.upload.content_range import Part, RangeRefused
+from taod.datasets.upload.content_range import Part, RangeRejected
 from taod.datasets.upload.ingest import Intake, Wish
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
@@ -95,7 +95,7 @@ class Datasets:
         self._check_kind(body.type, body.format)
         now = iso(self._clock.time())
         record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
-        with self._store.lasting():
+        with self._store.durable():
             self._store.datasets.add(record)
         self._publisher.dataset(user_id, record.id, "created")
         return self._view([record])[0]
@@ -106,7 +106,7 @@ class Datasets:
         fields = given(body)
         take_immutable(fields, record, "type", "format")
         if fields:
-            with self._store.lasting():
+            with self._store.durable():
                 record = self._store.datasets.update(record.id, **fields)
         self._publisher.dataset(user_id, record.id, "updated")
         return self._view([record])[0]
@@ -125,7 +125,7 @@ class Datasets:
             self._check_unused(record)
             self._check_not_read(record, but_own=True)
             jobs = [job.id for job in answer.jobs]
-            with self._store.lasting():
+            with self._store.durable():
                 self._store.datasets.delete(record.id)
             self._publisher.dataset(user_id, record.id, "deleted")
             self._checks.forget(record.id)
@@ -158,7 +158,7 @@ class Datasets:
     ) -> UploadAnswer:
         """Take an archive in, or one part of it; what the dataset had before stays until the new data is whole.
 
-        Raises BadRequest naming what is wrong with the archive, RangeRefused for a part out of its place, NoSpace,
+        Raises BadRequest naming what is wrong with the archive, RangeRejected for a part out of its place, NoSpace,
         Conflict while the data is being read or uploaded.
         """
         record = self._records.get(user_id, dataset_id)
@@ -168,7 +168,7 @@ class Datasets:
             told = partial(self._publisher.upload, user_id)
 
             def placed(summary: DatasetSummary) -> None:
-                with self._store.lasting():
+                with self._store.durable():
                     self._store.datasets.update(record.id, state="ready", path=None, summary=summary)
 
             try:
@@ -180,7 +180,7 @@ class Datasets:
                         self._waits(user_id, record.id, answer, part.total)
                         return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
                     summary = answer
-            except RangeRefused:
+            except RangeRejected:
                 self._publisher.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
                 raise
             except BaseException as error:
@@ -208,7 +208,7 @@ class Datasets:
         """Record new data that got in place just before the last daemon was killed. Called once, at start."""
         for dataset_id, summary in self._intake.unrecorded().items():
             try:
-                with self._store.lasting():
+                with self._store.durable():
                     self._store.datasets.update(dataset_id, state="ready", path=None, summary=summary)
             except NotFound:
                 remove_folder(self._root.dataset(dataset_id))  # of a job, whose dataset was not made yet
@@ -220,7 +220,7 @@ class Datasets:
         self._check_not_read(record)
         with self._claim(record.id):
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
-            with self._store.lasting():
+            with self._store.durable():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
             # What was uploaded before is not what the dataset is now.
             await self._intake.forget(record.id)
@@ -264,7 +264,7 @@ class Datasets:
         )
 
         def placed(summary: DatasetSummary) -> None:
-            with self._store.lasting():
+            with self._store.durable():
                 self._store.datasets.add(msgspec.structs.replace(record, state="ready", summary=summary))
 
         # The row comes with its data: whoever is killed in between leaves neither.

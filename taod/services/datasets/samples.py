@@ -24,7 +24,7 @@ class Samples:
 
     async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
         """Some images of a dataset; none where it has no files. Raises NotFound."""
-        return samples.told(await self._items(self._records.get(user_id, dataset_id)))
+        return samples.views(await self._items(self._records.get(user_id, dataset_id)))
 
     async def thumbnail(self, user_id: str, dataset_id: str, number: int, *, boxes: bool) -> bytes:
         """A JPEG of one of them. Raises NotFound."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Command, Elsewhere
+from runners.protocol import Command, OffHost
 from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
 from taod import masking
@@ -117,7 +117,7 @@ class Planner:
         job = resolved.job
         if job.site:
             runner = resolved.runner
-            most = runner.gpus if isinstance(runner, Elsewhere) else 1
+            most = runner.gpus if isinstance(runner, OffHost) else 1
             return devices_wanted(job.action, resolved.spec, Machine(gpus=most, cpu_slots=1))
         held = job.devices if isinstance(job, JobRecord) else []
         return sum(1 for device in held if not device.startswith(_CPU))
@@ -127,7 +127,7 @@ class Planner:
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
 
-    def shell_refusal(self, resolved: ResolvedJob) -> str:
+    def shell_rejection(self, resolved: ResolvedJob) -> str:
         """Why its tool's entry point cannot take its command line (`shell_safety`); empty where it can.
 
         What is known only when the job starts (files of its parent, of an unfinished upload) is checked by `prepare`.

@@ -177,7 +177,7 @@ class Jobs:
             raise BadRequest(
                 f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
             )
-        with self._store.lasting():
+        with self._store.durable():
             self._store.jobs.delete(job.id)
         for each in (*trials, job):
             self._publisher.job_deleted(each.user_id, each.id)

@@ -67,7 +67,7 @@ class Editing:
         if not accepts(JobRequest.EDIT, job.action, job.state):
             raise BadRequest(f"job {job.id} is {job.state}: {RULES[JobRequest.EDIT].condition}; post a new one instead")
         fields, notes = self._fields(job, body)
-        with self._store.lasting():
+        with self._store.durable():
             if fields:
                 job = self._store.jobs.update(job.id, **fields)
             if body.held is True and job.state is not State.HELD:

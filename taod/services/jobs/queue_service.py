@@ -53,7 +53,7 @@ class Queue:
         if not paused and body.reason is not msgspec.UNSET:
             raise BadRequest(f"reason = {body.reason!r}: only a paused queue has one; send paused = true with it")
         before = self.state()
-        with self._store.lasting():
+        with self._store.durable():
             if not paused:
                 self._store.queue.resume()
             elif body.paused is True or body.reason is not msgspec.UNSET:

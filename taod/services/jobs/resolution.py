@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from runners.protocol import Elsewhere, Runner, place_of
+from runners.protocol import OffHost, Runner, place_of
 from runners.registry import Choice, RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord
@@ -78,7 +78,7 @@ class Resolver:
         Raises BadRequest where no runner can run it, or there are not as many devices as its specification asks for.
         """
         runner = self._offered(chosen.choice)
-        if isinstance(runner, Elsewhere):
+        if isinstance(runner, OffHost):
             # The cluster allocates its own GPUs: the job takes one slot, and the count is only checked.
             devices_wanted(action, chosen.spec, Machine(gpus=runner.gpus, cpu_slots=1))
             return 1, place_of(runner)
@@ -94,7 +94,7 @@ class Resolver:
 
     def _offered(self, choice: Choice) -> Runner:
         if choice.runner is None:
-            raise BadRequest(choice.refusal)
+            raise BadRequest(choice.rejection)
         if place_of(choice.runner) not in {"", *(device.id for device in self._devices.devices)}:
             raise BadRequest(
                 f"runner = {choice.runner.name!r}: its runs need slots that are not offered; "

@@ -132,7 +132,7 @@ class Specs:
     def _save(self, owner: Owner, action: str, document: Document) -> Saved:
         document = self._resolved(owner, action, document)
         warnings = self._check(owner, action, document)
-        with self._store.lasting():
+        with self._store.durable():
             self._store.specs.save(owner.kind, owner.id, action, document)
         return Saved(document, warnings)
 

@@ -79,7 +79,7 @@ class Posting:
         self.check_command_lines(new)
         for resolved in new:
             resolved.job.warnings = [*resolved.job.warnings, *data_warnings]
-        with self._store.lasting():
+        with self._store.durable():
             records = self._store.jobs.add([_new(resolved) for resolved in new])
             for resolved, record in zip(new, records, strict=True):
                 if resolved.sweep is not None:
@@ -119,8 +119,8 @@ class Posting:
     def check_command_lines(self, jobs: Sequence[ResolvedJob]) -> None:
         """Raises BadRequest for a value that the entry point of a job's tool would pass to a shell unquoted."""
         for resolved in jobs:
-            if resolved.may_use_shell and (refusal := self._planner.shell_refusal(resolved)):
-                raise BadRequest(f"{resolved.job.action}: {refusal}")
+            if resolved.may_use_shell and (rejection := self._planner.shell_rejection(resolved)):
+                raise BadRequest(f"{resolved.job.action}: {rejection}")
 
     def _check_room(self, user_id: str, more: int) -> None:
         most = self._config.max_queued_per_user

@@ -96,7 +96,7 @@ class Models:
         fields.setdefault("dataset_type", network.dataset_type)
         self._check(user_id, network, fields)
         record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
-        with self._store.lasting():
+        with self._store.durable():
             self._store.models.add(record)
         self._publisher.model(user_id, record.id, "created")
         return self._view(user_id, [record])[0]
@@ -113,7 +113,7 @@ class Models:
         take_immutable(fields, record, "network_arch", "dataset_type")
         self._check(user_id, self._network(record.network_arch), fields)
         if fields:
-            with self._store.lasting():
+            with self._store.durable():
                 record = self._store.models.update(record.id, **fields)
         self._publisher.model(user_id, record.id, "updated")
         self._scheduler.wake()  # Jobs that wait for the data that it had may go on with what it has now.
@@ -135,7 +135,7 @@ class Models:
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
         jobs = self._store.jobs.ids_of(KIND, record.id)
-        with self._store.lasting():
+        with self._store.durable():
             self._store.models.delete(record.id)
         self._publisher.model(user_id, record.id, "deleted")
         for job_id in jobs:

@@ -66,7 +66,7 @@ class Ptms:
             raise BadRequest(
                 f"name {body.name!r}: {ngc_path} is an entry of the catalogue and keeps its name; leave it out"
             )
-        with self._store.lasting():
+        with self._store.durable():
             if record is None:
                 entry_id = _entry_id(ngc_path, f"{user_id} {body.network_arch}")
                 record = self._record(entry_id, ngc_path, body.network_arch, public=False, name=body.name)

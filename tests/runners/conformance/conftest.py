@@ -25,7 +25,7 @@ class Bench:
         self._started: list[tuple[RunIdentity, RunRequest]] = []
 
     def request(self, do: str, *, attempt: int = 1, of: RunRequest | None = None, **more: Any) -> RunRequest:
-        """A run of the tool that does as told; `of`: of that run's job."""
+        """A run of the tool with these instructions; `of`: of that run's job."""
         job_id = of.job_id if of else str(uuid.uuid4())
         folder = self._folder / job_id
         (folder / "results").mkdir(parents=True, exist_ok=True)

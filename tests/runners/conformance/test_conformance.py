@@ -76,7 +76,7 @@ async def test_a_tool_that_does_not_listen_is_ended_by_force_with_all_it_has_sta
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(bench.runner.wait(identity, request), 0.5)
     await bench.runner.stop(identity, request, force=True)
-    # With its wrapper, so that nobody recorded a code, or by the signal.
+    # With its wrapper, so that no code was recorded, or by the signal.
     assert (await bench.ended(identity, request)).exit_code in (None, 137)
     assert _left(request.job_id) == []
 
@@ -114,7 +114,7 @@ async def test_what_was_never_started_never_will_be(bench: Bench) -> None:
     request = bench.request("exit:0")
     assert await within(bench.runner.recover(request)) == (Claim.NEVER, None)
     assert await within(bench.make().recover(request)) == (Claim.NEVER, None)
-    with pytest.raises(StartFailed, match="attempt 1 was claimed by somebody else"):
+    with pytest.raises(StartFailed, match="attempt 1 was claimed by another starter"):
         await bench.start(request)
     again = bench.request("exit:0", attempt=2, of=request)
     assert (await bench.run(again)).exit_code == 0
@@ -142,7 +142,7 @@ async def test_a_run_that_was_started_and_has_ended_meanwhile_is_found_ended(ben
     assert (await within(runner.wait(identity, request))).exit_code == 5
 
 
-async def test_an_attempt_starts_once_whoever_starts_it(bench: Bench) -> None:
+async def test_an_attempt_starts_once_with_several_starters(bench: Bench) -> None:
     request = bench.request("exit:0")
     starts = await within(
         asyncio.gather(*(runner.start(request) for runner in (bench.runner, bench.make())), return_exceptions=True)
@@ -150,7 +150,7 @@ async def test_an_attempt_starts_once_whoever_starts_it(bench: Bench) -> None:
     identities = [start for start in starts if isinstance(start, RunIdentity)]
     (failure,) = [start for start in starts if isinstance(start, BaseException)]
     assert isinstance(failure, StartFailed)
-    assert "claimed by somebody else" in str(failure)
+    assert "claimed by another starter" in str(failure)
     assert await bench.ended(identities[0], request) == Ended(0)
     assert log_of(request).count("arguments: ") == 1
 

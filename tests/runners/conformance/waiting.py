@@ -21,7 +21,7 @@ async def within(work: Awaitable[Value]) -> Value:
 
 
 async def appears(path: Path) -> None:
-    """Until the file is there, told by inotify."""
+    """Wait by inotify until the file is there."""
 
     async def look() -> None:
         async with FolderWatch(path.parent) as watch:
@@ -32,12 +32,12 @@ async def appears(path: Path) -> None:
 
 
 async def ready(request: RunRequest) -> None:
-    """Until the tool has said that it is where it was told to wait."""
+    """Wait until the tool reports that it waits."""
     await appears(request.job_folder.results / "ready")
 
 
 def go(request: RunRequest) -> None:
-    """Let a waiting tool go on."""
+    """Let a waiting tool continue."""
     (request.job_folder.results / "go").touch()
 
 

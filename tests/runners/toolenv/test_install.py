@@ -181,7 +181,7 @@ setup(name="tiny-slow", version="1.0")
     sdist(packages, "tiny-slow", "1.0", setup)
     slow = Step("slow", ["tiny-slow==1.0"], options=["--no-build-isolation"])
     spec = tool_spec(step=[tool_spec().step[0], slow, tool_spec().step[1]])
-    process = _install_elsewhere(environments, spec, packages, tmp_path)
+    process = _install_in_another_process(environments, spec, packages, tmp_path)
     try:
         _until(began.exists, process)
         with pytest.raises(Conflict, match=f"tiny-7.3.0 is being installed by process {process.pid}"):
@@ -208,7 +208,7 @@ def test_an_interruption_is_passed_on_and_resumed(environments: Environments, tm
     setup = f"import pathlib\npathlib.Path({str(began)!r}).touch()\nopen({str(gate)!r}).close()\n"
     sdist(packages, "tiny-slow", "1.0", setup)
     spec = tool_spec(step=[Step("slow", ["tiny-slow==1.0"], options=["--no-build-isolation"])])
-    process = _install_elsewhere(environments, spec, packages, tmp_path)
+    process = _install_in_another_process(environments, spec, packages, tmp_path)
     _until(began.exists, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) != 0
@@ -226,7 +226,7 @@ def test_an_environment_in_use_is_not_removed(install: Install, environments: En
     assert Path(made.path, MARKER).exists()
 
 
-def _install_elsewhere(
+def _install_in_another_process(
     environments: Environments, spec: ToolSpec, packages: Path, tmp_path: Path
 ) -> subprocess.Popen[bytes]:
     """An installation in a process of its own."""

@@ -53,7 +53,7 @@ PIPELINE_SILENT = (
 def check(action: str, document: dict[str, Any]) -> None:
     """Raise SpecError for the first thing in the spec that the engine cannot do.
 
-    Evaluate, export and inference take the architecture from the checkpoint, so only train looks at the model.
+    Evaluate, export and inference take the architecture from the checkpoint, so only train reads model.
     """
     found = settings.of(document)
     for split in ("train", "val", "test"):

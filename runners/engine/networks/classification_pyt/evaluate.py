@@ -46,7 +46,7 @@ def run(run: Run) -> str:
 
 
 def _topk(wanted: int | list[int] | None) -> tuple[int, ...]:
-    """Which top-k accuracies are told beside top-1; 5 where the spec does not say."""
+    """The k of the top-k accuracies that are reported beside top-1; 5 by default."""
     if wanted is None:
         return (5,)
     return (wanted,) if isinstance(wanted, int) else tuple(wanted)

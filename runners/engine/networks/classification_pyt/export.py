@@ -38,7 +38,7 @@ def run(run: Run) -> str:
     if not wanted.checkpoint:
         raise SpecError("export.checkpoint is not set: train first, or run export on a finished train job.")
     if not wanted.checkpoint.endswith(".pth"):
-        raise SpecError(f"export.checkpoint {wanted.checkpoint} is no .pth checkpoint of the engine.")
+        raise SpecError(f"export.checkpoint {wanted.checkpoint} is not a .pth checkpoint of the engine.")
     found, model = predictor.from_checkpoint(Path(wanted.checkpoint), torch.device("cpu"))
     _check_size(wanted, found.size)
     target = Path(wanted.onnx_file) if wanted.onnx_file else run.results / "model.onnx"
@@ -57,7 +57,7 @@ def run(run: Run) -> str:
 
 
 def _check_size(wanted: settings.Export, size: tuple[int, int]) -> None:
-    """The trained size counts; another one that somebody set is refused, the catalogue's default is not."""
+    """The trained size counts; another size is rejected where the user set it, not where it is the default."""
     asked = (wanted.input_height, wanted.input_width)
     if asked == size:
         return
@@ -99,8 +99,8 @@ def _export(model: nn.Module, found: Predictor, target: Path) -> None:
         "input_size": list(found.size),
         "pipeline": found.pipeline,
     }
-    told = {key: msgspec.json.encode(value).decode() for key, value in about.items()}
-    onnx.helper.set_model_props(exported, {**told, "layout": "NCHW", "network": "classification_pyt"})
+    metadata = {key: msgspec.json.encode(value).decode() for key, value in about.items()}
+    onnx.helper.set_model_props(exported, {**metadata, "layout": "NCHW", "network": "classification_pyt"})
     onnx.checker.check_model(exported)
     onnx.save(exported, str(target))
 

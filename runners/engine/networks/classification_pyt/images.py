@@ -106,7 +106,7 @@ def _folder(split: Split, where: str) -> Path:
         raise DataError(f"{where}.data_prefix is not set.")
     folder = Path(split.data_prefix)
     if not folder.is_dir():
-        raise DataError(f"{where}.data_prefix {folder} is no folder.")
+        raise DataError(f"{where}.data_prefix {folder} is not a folder.")
     return folder
 
 

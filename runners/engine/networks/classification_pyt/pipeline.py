@@ -82,7 +82,7 @@ def _build(entry: dict[str, Any], where: str) -> Any:
 def evaluation_entries(train: Pipeline) -> list[dict[str, Any]]:
     """The pipeline for val and test where the spec has none: the train pipeline's size, nothing random.
 
-    After training on random resized crops, the middle 87.5 % is looked at (the usual 224 of 256); else everything.
+    After training on random resized crops, the central 87.5 % is evaluated (the usual 224 of 256); else everything.
     """
     height, width = train.size
     zoomed = any(isinstance(step, RandomResizedCrop) for step in train.steps)

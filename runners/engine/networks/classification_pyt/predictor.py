@@ -96,9 +96,11 @@ def _from_onnx(source: Path, device: torch.device) -> Predictor:
         session = onnxruntime.InferenceSession(str(source), options, providers=providers)
     except Exception as error:  # onnxruntime has an exception of its own for each way a file may be wrong
         raise CheckpointError(f"The model {source} cannot be read: {str(error).splitlines()[0][:200]}") from None
-    told = session.get_modelmeta().custom_metadata_map
+    metadata = session.get_modelmeta().custom_metadata_map
     try:
-        about = {key: msgspec.json.decode(told[key]) for key in ("classes", "mean", "std", "input_size", "pipeline")}
+        about = {
+            key: msgspec.json.decode(metadata[key]) for key in ("classes", "mean", "std", "input_size", "pipeline")
+        }
     except (KeyError, msgspec.DecodeError):
         raise CheckpointError(
             f"{source} lacks the metadata that the engine's export writes (classes, mean …)."

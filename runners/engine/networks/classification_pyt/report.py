@@ -1,4 +1,4 @@
-"""How a training run tells what it does: log lines for people, status lines for the service."""
+"""Reports of a training: log lines for people, status lines for the service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainReport:
         self._done = 0
 
     def due(self, step: int) -> bool:
-        """Whether this step's loss is going to be told; reading it makes the GPU wait, so it is asked first."""
+        """Whether this step's loss will be reported; reading the loss makes the GPU wait, so ask this first."""
         self._done += 1
         return step % self._interval == 0 and self._logged.due()
 
@@ -50,8 +50,8 @@ class TrainReport:
         """`train`: train_loss and train_accuracy_top-1; `score`: of the validation, where there was one."""
         kpi = {**(score.kpi() if score else {}), **train}
         graphical = {**kpi, "lr": lr}
-        told = "  ".join(f"{name} {value:.4f}" for name, value in kpi.items())
-        log.info("epoch %d/%d done in %.1f s  %s", epoch, self._epochs, seconds, told)
+        values = "  ".join(f"{name} {value:.4f}" for name, value in kpi.items())
+        log.info("epoch %d/%d done in %.1f s  %s", epoch, self._epochs, seconds, values)
         fields = {"categorical": {"accuracy": score.accuracy()}} if score else {}
         self._status.running(
             f"Epoch {epoch} of {self._epochs} done",

@@ -78,7 +78,7 @@ def restore(trainer: Trainer, frame: Frame, content: dict[str, Any], path: Path)
     _restore_rng(content["rng"], trainer.device)
     progress = msgspec.convert(content["progress"], Progress)
     if progress.step and content["frame"]["data"] != frame.data:
-        log.warning("Images, batch size or seed differ from those of %s: epoch %d begins anew", path, progress.epoch)
+        log.warning("Images, batch size or seed differ from those of %s: epoch %d starts over", path, progress.epoch)
         trainer.clear()
         progress = Progress(epoch=progress.epoch)
     return progress
@@ -105,7 +105,7 @@ def check_fits(frame: Frame, content: dict[str, Any], path: Path) -> None:
 
 
 def choose(explicit: Path | None, folder: Path, frame: Frame) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint that a run goes on from, or None for a fresh start.
+    """The checkpoint that a run continues from, or None for a fresh start.
 
     `explicit` is what the spec names: a checkpoint, or a folder of them; where it is damaged, the newest whole one
     before it. A mid-epoch state beside it, or in `folder` (this run's own), is taken where it is further. Raises

@@ -33,7 +33,7 @@ DEFAULT_PIPELINE = [{"type": "RandomResizedCrop", "size": 224}, {"type": "Random
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A training ready to begin or to go on."""
+    """A training ready to start or to continue."""
 
     spec: settings.Spec
     folder: Path
@@ -129,7 +129,7 @@ def _validation(spec: settings.Spec, frame: Frame, trainer: Trainer, workers: in
 
 
 def _check_classes(wanted: int, found: Images) -> None:
-    """The data decide the number of classes; a number that somebody set must agree."""
+    """The data decide the number of classes; a number in the specification must agree."""
     count = len(found.classes)
     if wanted == count:
         return
@@ -206,7 +206,7 @@ def _steps(ready: Prepared, progress: Progress, report: TrainReport, interrupt: 
         except RuntimeError:
             interrupt.check()  # a data worker may have died of the same signal
             raise
-        _refuse_unreadable(batch, ready.tolerant)
+        _reject_unreadable(batch, ready.tolerant)
         number = (epoch - 1) * steps + progress.step
         learnt = len(batch.indices) > 1 or (ready.batch == 1 and batch.indices)
         loss = trainer.step(batch, number) if learnt else None
@@ -222,12 +222,12 @@ def _steps(ready: Prepared, progress: Progress, report: TrainReport, interrupt: 
 def _validate(ready: Prepared, feed: Feed, predictor: Predictor, interrupt: Interrupt) -> Score:
     score = Score(ready.frame.classes)
     for batch, logits in predictor.over(feed, interrupt):
-        _refuse_unreadable(batch, ready.tolerant)
+        _reject_unreadable(batch, ready.tolerant)
         score.add(logits, batch.labels.numpy())
     return score
 
 
-def _refuse_unreadable(batch: Batch, tolerant: bool) -> None:
+def _reject_unreadable(batch: Batch, tolerant: bool) -> None:
     for bad in batch.unreadable:
         if not tolerant:
             raise bad.error()

@@ -1,4 +1,4 @@
-"""Where each network's data lies, written into its specification: one function a layout, all listed here."""
+"""Writes the paths of each network's data into its specification: one function for each layout, listed here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def overrides(facts: JobFacts) -> list[dict[str, str]]:
 
 
 def fill(spec: dict[str, Any], facts: JobFacts) -> None:
-    """Write the places of the job's data into its specification; a dataset that the model lacks leaves no trace."""
+    """Write the paths of the job's data into its specification; fields of missing datasets stay unset."""
     network = _FILLS.get(facts.network)
     if network is not None:
         network(spec, facts)

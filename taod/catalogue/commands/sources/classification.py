@@ -1,4 +1,4 @@
-"""Data of the classifiers of whole images, of the inspection pairs, and of metric learning."""
+"""Data of image classification, optical inspection and metric learning."""
 
 from __future__ import annotations
 

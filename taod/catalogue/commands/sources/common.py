@@ -1,4 +1,4 @@
-"""What the layouts share: places in a dataset, and the names of its classes."""
+"""Shared by the layouts: paths in a dataset, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fill = Callable[[Spec, JobFacts], None]
 
 
 def at(dataset: DatasetFacts | None, name: str = "") -> str | None:
-    """A place in a dataset, there or not; None where there is no dataset."""
+    """A path in a dataset, whether it exists or not; None without a dataset."""
     if dataset is None:
         return None
     return str(dataset.root / name) if name else str(dataset.root)
@@ -35,7 +35,7 @@ def first(facts: JobFacts) -> DatasetFacts | None:
 
 
 def images_folder(dataset: DatasetFacts, name: str) -> Path:
-    """The folder `name` of a dataset; where it lacks that but has exactly one `images*` folder, that one."""
+    """The folder `name` of a dataset; else its only `images*` folder."""
     wanted = dataset.root / name
     if wanted.is_dir():
         return wanted

@@ -11,13 +11,13 @@ _LABELS = {"COCO": "annotations.json", "UNET": "masks"}
 
 
 _FORMATS = {"coco": "COCO", "kitti": "KITTI", "pascal_voc": "PASCAL_VOC", "unet": "UNET"}
-"""Of a dataset: what the services call its format."""
+"""The services' name of a dataset's format."""
 
 
 def _own_format(spec: Spec, facts: JobFacts, path: str) -> str:
     """The format at `path` as the tool will read it: the dataset's own, where that differs from the specification's.
 
-    A tool that looks for another format finds no labels, so the published default never stands against the data.
+    The format of the data always replaces the published default, with which the tool would find no labels.
     """
     given = str(get(spec, path, "COCO"))
     own = _FORMATS.get(facts.inference.format) if facts.inference else None

@@ -36,7 +36,7 @@ def action_recognition(spec: Spec, facts: JobFacts) -> None:
 
 
 def _videos(dataset: DatasetFacts | None) -> str | None:
-    """The folder whose direct children are videos, as the inference reads it: `test` itself, else its first class."""
+    """The folder with the videos of an inference: `test`, else its first class folder."""
     if dataset is None:
         return None
     test = dataset.root / "test"

@@ -1,4 +1,4 @@
-"""Every type and format over HTTP: a valid dataset is taken in, broken ones are refused in exactly these words."""
+"""Every type and format over HTTP: a valid dataset is taken in, broken ones are rejected in exactly these words."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from taod.datasets.validation.layouts import LAYOUTS
 from tests.api.conftest import config, gate, server, tool_path  # noqa: F401 (fixtures)
 from tests.datasets.broken_sets import BROKEN, SETS, broken
 from tests.datasets.conftest import packed
-from tests.datasets.told import sections
+from tests.datasets.expected_texts import sections
 
 LEAST = 3
-REFUSALS = sections("refusals.txt")
+REJECTIONS = sections("rejections.txt")
 KINDS = ("tar", "tar.gz", "zip")
 
 
@@ -28,7 +28,7 @@ def test_every_type_and_format_has_its_valid_and_broken_sets() -> None:
     assert {type_ for type_, _ in pairs} == set(LAYOUTS)
     assert set(BROKEN) == set(SETS) == pairs
     assert [kind for kind, sets in BROKEN.items() if len(sets) < LEAST] == []
-    assert set(REFUSALS) == {(*kind, name) for kind, sets in BROKEN.items() for name in sets}
+    assert set(REJECTIONS) == {(*kind, name) for kind, sets in BROKEN.items() for name in sets}
 
 
 @pytest.mark.parametrize(("type_", "format_"), SETS)
@@ -39,7 +39,7 @@ async def test_a_valid_set_is_taken_in_and_broken_ones_leave_it(type_: str, form
     before = await server.call("GET", f"/dataset/{dataset_id}/summary", 200)
     assert before["files"] >= len(SETS[type_, format_])
     for name, kind in zip(BROKEN[type_, format_], itertools.cycle(KINDS), strict=False):
-        words = await server.refused("POST", upload, content=packed(broken((type_, format_), name), kind))
-        assert words == REFUSALS[type_, format_, name], name
+        words = await server.rejected("POST", upload, content=packed(broken((type_, format_), name), kind))
+        assert words == REJECTIONS[type_, format_, name], name
     assert await server.call("GET", f"/dataset/{dataset_id}/summary", 200) == before
     assert list(server.services.root.incoming.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Each type and format: without something that it needs it is refused, in exactly these words."""
+"""Each type and format: without something that it needs it is rejected, in exactly these words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CASES = [(*kind, path, way) for kind, (_, paths) in WORDS.items() for path in pa
 def hide(top: Path, path: str, way: str) -> str:
     """Take a path away: altogether, by something of the other kind in its place, or by another case of its name.
 
-    Returns what the refusal says of it.
+    Returns what the error says of it.
     """
     name, end = path.rstrip("/"), "/" if path.endswith("/") else ""
     place = top / name
@@ -85,10 +85,10 @@ def test_what_is_missing_is_named_in_these_words(type_: str, format_: str, path:
     VALID[type_, format_](tmp_path)
     (tmp_path / "beside").mkdir()  # so that no folder is taken for a leading one
     missing = hide(tmp_path, path, way)
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         check(tmp_path, type_, format_)
     expected, _ = WORDS[type_, format_]
-    assert str(told.value) == (
+    assert str(raised.value) == (
         f"The files are not laid out as a dataset of type {type_}, format {format_}: missing: {missing}.\n"
         f"Expected at the top: {expected}.\n"
         f"Found:\n{tree(tmp_path)}"
@@ -109,9 +109,9 @@ def test_a_classification_set_without_its_images(type_: str, format_: str, expec
     (tmp_path / "beside").mkdir()
     for folder in list(tmp_path.glob("images*")):
         folder.rename(tmp_path / "beside" / folder.name[-1])
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         check(tmp_path, type_, format_)
-    assert str(told.value) == (
+    assert str(raised.value) == (
         f"The files are not laid out as a dataset of type {type_}, format {format_}: "
         "missing: images_train/ or images/ or images_val/ or images_test/.\n"
         f"Expected at the top: {expected}.\n"
@@ -144,6 +144,6 @@ def test_a_split_without_its_parts(type_: str, split: tuple[str, ...], missing: 
     (tmp_path / "beside").mkdir()
     for part in split:
         (tmp_path / part).rename(tmp_path / f"old_{part.replace('/', '_')}")
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as raised:
         check(tmp_path, type_, "default")
-    assert f"type {type_}, format default: missing: {missing}.\n" in str(told.value)
+    assert f"type {type_}, format default: missing: {missing}.\n" in str(raised.value)
