@@ -70,7 +70,7 @@ def root(network: str, action: str) -> str | None:
 @lru_cache(maxsize=512)
 def fields(message: str) -> dict[str, Field]:
     """The fields of a message by name."""
-    return {name: _field(said) for name, said in _file().messages[message].fields.items()}
+    return {name: _field(declaration) for name, declaration in _file().messages[message].fields.items()}
 
 
 def one_of(message: str) -> list[list[str]]:
@@ -78,8 +78,8 @@ def one_of(message: str) -> list[list[str]]:
     return _file().messages[message].one_of
 
 
-def _field(said: str) -> Field:
-    count, _, what = said.partition(" ")
+def _field(declaration: str) -> Field:
+    count, _, what = declaration.partition(" ")
     file = _file()
     kind = "enum" if what in file.enums else "message" if what in file.messages else what
     return Field(
