@@ -1,4 +1,4 @@
-"""A bound on the memory of all processes of a run: a control group of its own, by systemd or by hand, where allowed.
+"""Limits the memory of all processes of a run by a control group, created by systemd or in the file system.
 
 Version 2 has the group's limit in `memory.max` and counts kills in `memory.events`; version 1, which some machines
 still have for memory, in `memory.limit_in_bytes` and `memory.oom_control`.
@@ -24,18 +24,18 @@ VARIABLE = "TAOD_GROUP"
 log = logging.getLogger(__name__)
 
 
-class Way(msgspec.Struct, frozen=True):
-    """How this machine limits memory: groups made by hand in `folder`, or by `systemd`; if not at all, why."""
+class Method(msgspec.Struct, frozen=True):
+    """Available cgroup method: groups created in `folder`, or by `systemd`; else the reason why there is none."""
 
     folder: Path | None = None
     version: int = 2
     systemd: list[str] = []
-    """The command that runs what follows it in a group of its own."""
+    """The command that runs its arguments in a new group."""
     unavailable: str = ""
 
 
-def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = None) -> Way:
-    """The way that is open to this user now."""
+def available_method(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = None) -> Method:
+    """The method that is available to this user now."""
     root = os.geteuid() == 0 if root is None else root
     if (found := _by_systemd(systemd, root)) is not None:
         return found
@@ -43,11 +43,11 @@ def way(cgroups: Path = CGROUPS, systemd: Path = SYSTEMD, root: bool | None = No
         return _by_hand(cgroups, version=2)
     if (cgroups / "memory" / "memory.limit_in_bytes").exists():
         return _by_hand(cgroups / "memory", version=1)
-    return Way(unavailable="the kernel offers no control groups for memory here")
+    return Method(unavailable="the kernel offers no control groups for memory here")
 
 
-def make(found: Way, name: str, memory_bytes: int) -> Path | None:
-    """A group by hand with this limit; None where that is not the way, or it was not to be had."""
+def create(found: Method, name: str, memory_bytes: int) -> Path | None:
+    """Create a group with this limit in the file system; None with another method, or where that fails."""
     if found.folder is None:
         return None
     group = found.folder / name
@@ -70,8 +70,8 @@ def make(found: Way, name: str, memory_bytes: int) -> Path | None:
     return group
 
 
-def systemd_words(found: Way, name: str, memory_bytes: int) -> list[str]:
-    """What stands before a command to run it in a scope with this limit; the process stays the same one."""
+def systemd_words(found: Method, name: str, memory_bytes: int) -> list[str]:
+    """Words before a command that run it in a scope with this limit; its pid stays the same."""
     if not found.systemd:
         return []
     limit = [f"--property=MemoryMax={memory_bytes}", "--property=MemorySwapMax=0", f"--unit=taod-{name}"]
@@ -97,23 +97,23 @@ def remove(group: Path) -> None:
         group.rmdir()
 
 
-def _by_systemd(systemd: Path, root: bool) -> Way | None:
+def _by_systemd(systemd: Path, root: bool) -> Method | None:
     program = shutil.which("systemd-run")
     if program is None or not systemd.is_dir():
         return None
     scope = [program, "--scope", "--quiet", "--collect"]
     if root:
-        return Way(systemd=scope)
+        return Method(systemd=scope)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and (Path(runtime) / "systemd" / "private").exists():
-        return Way(systemd=[*scope, "--user"])
+        return Method(systemd=[*scope, "--user"])
     return None
 
 
-def _by_hand(top: Path, *, version: int) -> Way:
+def _by_hand(top: Path, *, version: int) -> Method:
     if not os.access(top, os.W_OK):
-        return Way(unavailable=f"{top} cannot be written to, and there is no systemd that would do it")
-    return Way(folder=top / OURS, version=version)
+        return Method(unavailable=f"{top} cannot be written to, and no systemd is available")
+    return Method(folder=top / OURS, version=version)
 
 
 def _delegate(folder: Path) -> None:

@@ -64,11 +64,11 @@ def _program(name: str) -> str | None:
 
 
 def _python_path() -> str:
-    """Where the daemon's own interpreter looks for modules besides its packages."""
+    """The daemon's module search path besides its installed packages."""
     return os.pathsep.join(filter(None, [_source_folder(), os.environ.get("PYTHONPATH", "")]))
 
 
 def _source_folder() -> str | None:
-    """Where this package lies when it is run from a source tree: the run's own folder would not find it."""
+    """The source tree of this package, if it is run from one; runs start in another folder."""
     folder = Path(runners.__file__ or "").absolute().parent.parent
     return None if folder.name in ("site-packages", "dist-packages") else str(folder)

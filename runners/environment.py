@@ -45,7 +45,7 @@ def inherited(patterns: Sequence[str], source: Mapping[str, str] = os.environ) -
 
 
 def of_every_run(request: RunRequest, extra: Mapping[str, str], *, gpus: int) -> dict[str, str]:
-    """What taod sets wherever a run is; `extra` is `runner.environment`, which wins over taod's defaults."""
+    """What taod sets for a run of any runner; `extra` is `runner.environment`, which wins over taod's defaults."""
     return {
         **DEFAULTS,
         "NUM_GPU_PER_NODE": str(gpus),

@@ -32,7 +32,7 @@ START_LIMIT_S = 30.0
 """A wrapper that has not written its pid file by then (a file system that hangs) is killed."""
 EXEC_LIMIT_S = 5.0
 """How long a stop waits for a tool that the wrapper is just about to execute."""
-LOOK_AGAIN_S = 0.002
+POLL_S = 0.002
 MIB = 1024**2
 KILLED = 128 + signal.SIGKILL
 
@@ -85,7 +85,7 @@ class LocalRunner(ABC):
         found = _read_pid(run)
         if found is not None and found[0] == child.pid:
             return RunIdentity(runner=self.name, pid=child.pid, start_ticks=found[1])
-        raise StartFailed(await self._why_not(child, request))
+        raise StartFailed(await self._start_failure(child, request))
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
         run = request.run_folder
@@ -131,7 +131,7 @@ class LocalRunner(ABC):
                 await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper)
             if reached or wrapper is None:
                 return
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
 
     def _spawn(self, launch: Launch, request: RunRequest, end: int) -> subprocess.Popen[bytes]:
         try:
@@ -165,15 +165,15 @@ class LocalRunner(ABC):
 
     def memory_limit_unavailable(self) -> str:
         """Why a run's memory cannot be limited here; empty where it can."""
-        return cgroup.way().unavailable
+        return cgroup.available_method().unavailable
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
         """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""
         note = _Memory(cgroup.machine_kills())
         words: list[str] = []
         if request.memory_bytes:
-            found, name = cgroup.way(), f"{request.job_id}-{request.attempt}"
-            group = cgroup.make(found, name, request.memory_bytes)
+            found, name = cgroup.available_method(), f"{request.job_id}-{request.attempt}"
+            group = cgroup.create(found, name, request.memory_bytes)
             words = cgroup.systemd_words(found, name, request.memory_bytes)
             note = msgspec.structs.replace(
                 note, group=None if group is None else str(group), limit=request.memory_bytes
@@ -181,7 +181,7 @@ class LocalRunner(ABC):
         request.run_folder.memory.write_bytes(msgspec.json.encode(note))
         return words, {} if note.group is None else {cgroup.VARIABLE: note.group}
 
-    async def _why_not(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
+    async def _start_failure(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
         await asyncio.to_thread(child.wait)
         self._children.pop(child.pid, None)
         if child.returncode == 81:
@@ -201,7 +201,7 @@ class LocalRunner(ABC):
                 return _read_pid(run)
             if asyncio.get_running_loop().time() > deadline:
                 await asyncio.to_thread(processes.kill_all, mark, None)
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
         return found
 
     async def _until_gone(self, identity: RunIdentity, request: RunRequest) -> int | None:

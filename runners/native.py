@@ -27,7 +27,7 @@ ENTRY_POINTS = {
     ("instance_segmentation", "convert"): "mask_rcnn",
     ("semantic_segmentation", "convert"): "unet",
 }
-"""Whose entry point converts a dataset of a type."""
+"""Entry points that convert datasets of a type."""
 ENTRY_POINTS_OF_ACTIONS = {"kmeans": "yolo_v3", "augment": "augment", "trtexec": "trtexec"}
 """Actions with one entry point whatever the network."""
 
@@ -183,7 +183,7 @@ def _package_at(program: str, entry: str, changed_ns: int) -> str | None:
 
 
 def _package(program: str, entry: str) -> str | None:
-    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of, read from what lies beside it."""
+    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of, read from the packages beside it."""
     # In an environment the executables lie beside the packages; a link leads there.
     folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
     packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]

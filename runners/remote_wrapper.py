@@ -23,7 +23,7 @@ DAEMON = "daemon"
 
 
 def open_folder(request: RunRequest) -> None:
-    """Make the run's folder and its log. Raises StartFailed: another has the attempt, or nothing can be written."""
+    """Create the run's folder and log. Raises StartFailed where the attempt is claimed or cannot be written."""
     run = request.run_folder
     if run.claim.exists():
         raise StartFailed(f"attempt {request.attempt} was claimed by another starter")
@@ -34,8 +34,8 @@ def open_folder(request: RunRequest) -> None:
         raise StartFailed(f"the run could not be started: {error}") from error
 
 
-def say(request: RunRequest, text: str) -> None:
-    """A line of taod's own in the job's log."""
+def log_line(request: RunRequest, text: str) -> None:
+    """Append a line of taod to the job's log."""
     with request.job_folder.log.open("a") as log:
         log.write(f"[taod] {text}\n")
 
@@ -61,7 +61,7 @@ def claimant(run: RunFolder) -> str | None:
 
 
 def exit_code(run: RunFolder) -> int | None:
-    """What the wrapper recorded; None where it did not come to it."""
+    """The exit code that the wrapper recorded; None before."""
     try:
         text = run.exit.read_text()
     except FileNotFoundError:
@@ -69,15 +69,15 @@ def exit_code(run: RunFolder) -> int | None:
     return int(text) if text.endswith("\n") else None
 
 
-def settled(run: RunFolder) -> Ended | None:
-    """The end as it was once found out (`settle`); None before."""
+def recorded_end(run: RunFolder) -> Ended | None:
+    """The end that `record_end` has recorded; None before."""
     try:
         return msgspec.json.decode((run.path / "ended.json").read_bytes(), type=Ended)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
-def settle(run: RunFolder, ended: Ended) -> Ended:
+def record_end(run: RunFolder, ended: Ended) -> Ended:
     """Record how the engine or the cluster reports the end, before it forgets."""
     aside = run.path / ".ended.json"
     aside.write_bytes(msgspec.json.encode(ended))
@@ -85,8 +85,8 @@ def settle(run: RunFolder, ended: Ended) -> Ended:
     return ended
 
 
-def over(run: RunFolder) -> Claim:
-    """What a claimed attempt is, as far as its folder shows."""
+def claim_state(run: RunFolder) -> Claim:
+    """Whether a claimed attempt was started and has ended, by its folder."""
     if claimant(run) == DAEMON:
         return Claim.NEVER
-    return Claim.ENDED if settled(run) is not None or exit_code(run) is not None else Claim.LIVES
+    return Claim.ENDED if recorded_end(run) is not None or exit_code(run) is not None else Claim.LIVES

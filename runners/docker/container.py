@@ -34,7 +34,7 @@ class Container(msgspec.Struct, frozen=True):
     name: str
     image: str
     argv: list[str]
-    """The tool's own command line; the wrapper goes around it."""
+    """The tool's command line, without the wrapper."""
     wrapped: list[str]
     environment: dict[str, str]
     labels: dict[str, str]
@@ -80,7 +80,7 @@ def name_of(request: RunRequest) -> str:
 
 
 def mounts(folder: str, reads: Iterable[str], writes: Iterable[str] = ()) -> list[Mount]:
-    """The job's folder and `writes` to write, what it reads to read; what lies in another needs none of its own."""
+    """The job's folder and `writes` to write, what it reads read-only; paths inside another mount need none."""
     own = Path(folder)
     written = set(writes)
     found: list[Path] = []

@@ -119,7 +119,7 @@ class Engine:
             return bytes(self._shared().logs(handle, tail=5)).decode(errors="replace").strip()
 
     def wait(self, handle: str) -> None:
-        """Until it does not run. Blocks, on a connection of its own."""
+        """Wait for its end. Blocks, on a new connection."""
         with _translated_errors():
             client = self._fresh(timeout=None)
             try:

@@ -20,7 +20,7 @@ class Progress:
         self._seen: set[str] = set()
         self._done: set[str] = set()
 
-    def hear(self, report: Mapping[str, Any]) -> str | None:
+    def line_for(self, report: Mapping[str, Any]) -> str | None:
         detail = report.get("progressDetail") or {}
         layer, status = str(report.get("id") or ""), report.get("status")
         if layer and status == "Pulling fs layer":

@@ -29,7 +29,7 @@ from taod.config import DockerConfig
 from taod.paths import RunFolder
 from taod.watch import FolderWatch
 
-KNOWN_S = 5.0
+CACHE_S = 5.0
 """How long an answer of the engine about itself or an image holds."""
 CLAIM_LIMIT_S = 5.0
 """How long a stop waits for a container's first process to be ready for signals."""
@@ -57,8 +57,8 @@ class Docker:
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
         kind = kind_of(network, action)
         at, verdict = self._known.get(kind, (0.0, None))
-        if verdict is None or time.monotonic() - at > KNOWN_S:
-            verdict = self._look(kind)
+        if verdict is None or time.monotonic() - at > CACHE_S:
+            verdict = self._check(kind)
             self._known[kind] = (time.monotonic(), verdict)
         return verdict
 
@@ -75,12 +75,12 @@ class Docker:
 
     async def _start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
-        _sure_of_data(container)
+        _require_mounts(container)
         remote_wrapper.open_folder(request)
         try:
             engine = self._answering()
             await self._have_image(engine, container.image, request)
-            handle = await _unless_left(_create, engine, self._with_port(container, request))
+            handle = await _cancellable(_create, engine, self._with_port(container, request))
         except Taken as error:
             raise StartFailed(f"attempt {request.attempt} was claimed by another starter") from error
         except Gone as error:
@@ -108,7 +108,7 @@ class Docker:
             except NoEngine as error:
                 log.warning("container %s could not be looked for: %s", name, error)
             return Claim.NEVER, None
-        claim = remote_wrapper.over(request.run_folder)
+        claim = remote_wrapper.claim_state(request.run_folder)
         if claim is Claim.LIVES:
             try:
                 state = await in_thread(self._answering().state, name)
@@ -130,7 +130,7 @@ class Docker:
     async def _wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or containers.name_of(request)
         backoff = Backoff(first_s=0.2, longest_s=5.0)
-        while (ended := remote_wrapper.settled(run)) is None:
+        while (ended := remote_wrapper.recorded_end(run)) is None:
             try:
                 engine = self._answering()
                 await in_thread(engine.wait, handle)
@@ -138,7 +138,9 @@ class Docker:
                 return await self._finish(engine, handle, request, ended)
             except Gone:
                 code = remote_wrapper.exit_code(run)
-                return remote_wrapper.settle(run, Ended(code, "" if code is not None else "its container was removed"))
+                return remote_wrapper.record_end(
+                    run, Ended(code, "" if code is not None else "its container was removed")
+                )
             except (NoEngine, Rejected) as error:
                 code = remote_wrapper.exit_code(run)
                 if code is not None and backoff.failures:
@@ -188,7 +190,7 @@ class Docker:
 
     async def _finish(self, engine: Engine, handle: str, request: RunRequest, ended: Ended) -> Ended:
         try:
-            remote_wrapper.settle(request.run_folder, ended)
+            remote_wrapper.record_end(request.run_folder, ended)
         except OSError as error:
             log.warning("the end of container %s could not be kept: %s", handle, error)
             return ended
@@ -202,9 +204,9 @@ class Docker:
             return
         if pull == "never":
             raise StartFailed(_missing(image))
-        remote_wrapper.say(request, f"downloading {image}")
-        await _unless_left(_download, engine, image, request)
-        remote_wrapper.say(request, f"{image} is there")
+        remote_wrapper.log_line(request, f"downloading {image}")
+        await _cancellable(_download, engine, image, request)
+        remote_wrapper.log_line(request, f"{image} is there")
 
     async def _remove(self, engine: Engine, handle: str) -> None:
         try:
@@ -227,7 +229,7 @@ class Docker:
             self._engine = Engine(endpoint.find(self._config.socket))
         return self._engine
 
-    def _look(self, kind: str) -> Verdict:
+    def _check(self, kind: str) -> Verdict:
         """Whether an engine answers and has, or may get, the image of this kind."""
         from importlib.util import find_spec
 
@@ -264,7 +266,7 @@ async def _claimed(run: RunFolder) -> None:
                 await watch.changed()
 
 
-async def _unless_left(work: Callable[..., Value], *arguments: object) -> Value:
+async def _cancellable(work: Callable[..., Value], *arguments: object) -> Value:
     """Run `work` in a thread. Its first argument is an event that is set when the caller is cancelled."""
     left = threading.Event()
     try:
@@ -286,11 +288,11 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
     for report in engine.pull(image):
         if left.is_set():
             return  # The engine ends a download without a listener.
-        if line := progress.hear(report):
-            remote_wrapper.say(request, line)
+        if line := progress.line_for(report):
+            remote_wrapper.log_line(request, line)
 
 
-def _sure_of_data(container: Container) -> None:
+def _require_mounts(container: Container) -> None:
     """Check mounts first: for a missing path Podman creates a folder and Docker fails. Raises StartFailed."""
     if gone := [mount.path for mount in container.mounts if mount.read_only and not Path(mount.path).exists()]:
         raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")

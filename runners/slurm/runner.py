@@ -20,17 +20,17 @@ from runners.slurm.watcher import Watcher
 from taod.config import SlurmConfig
 from taod.watch import FolderWatch
 
-LOOKS = 3
-"""How often the cluster must know nothing of a job before that is believed."""
-AGAIN = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
-"""What the cluster says of a job whose run has ended and that it will start once more."""
+CONFIRMATIONS = 3
+"""Consecutive answers without the job after which it counts as gone."""
+RESTARTING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+"""States of a job whose run has ended and that the cluster will start again."""
 CLEARING_S = (0.2, 0.5, 1.0, 2.0)
 
 log = logging.getLogger(__name__)
 
 
 class Slurm:
-    """Its runs hold no device of this machine: the cluster has the queue, and taod only counts them."""
+    """Its runs hold no device of this machine: the cluster queues them, and taod limits their number."""
 
     name = "slurm"
 
@@ -59,7 +59,7 @@ class Slurm:
         options = scripts.options(request, self._config)
         path = request.run_folder.path / "job.sh"
         try:
-            # Made once: it is what a second starter of the attempt fails over. It may hold the model's key.
+            # Created exclusively: a second starter of the attempt fails here. It may contain the model's key.
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700), "w") as file:
                 file.write(scripts.script(request, self._config, self._rules.extra))
         except FileExistsError:
@@ -69,10 +69,10 @@ class Slurm:
         try:
             handle = await self._commands.submit(options, str(path))
         except NoCluster as error:
-            # What it may have taken nevertheless finds the claim taken, and ends.
+            # A job that it accepted nevertheless finds the claim taken, and ends.
             remote_wrapper.take_claim(request.run_folder)
-            raise StartFailed(f"the cluster does not take the run: {error}") from error
-        remote_wrapper.say(request, f"job {handle} of the cluster")
+            raise StartFailed(f"the cluster does not accept the run: {error}") from error
+        remote_wrapper.log_line(request, f"job {handle} of the cluster")
         return RunIdentity(runner=self.name, handle=handle)
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
@@ -81,10 +81,10 @@ class Slurm:
             remote_wrapper.take_claim(request.run_folder)
             or remote_wrapper.claimant(request.run_folder) == remote_wrapper.DAEMON
         ):
-            # A job that comes to the cluster only now finds the claim taken, and ends.
+            # A job that starts only now finds the claim taken, and ends.
             return Claim.NEVER, None
         handle = known.number if known is not None else remote_wrapper.claimant(request.run_folder)
-        claim = remote_wrapper.over(request.run_folder)
+        claim = remote_wrapper.claim_state(request.run_folder)
         if claim is Claim.NEVER:
             return claim, None
         if claim is Claim.LIVES and known is not None and not known.lives:
@@ -93,20 +93,22 @@ class Slurm:
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         run, handle = request.run_folder, identity.handle or ""
-        if (ended := remote_wrapper.settled(run)) is not None:
+        if (ended := remote_wrapper.recorded_end(run)) is not None:
             return ended
         while True:
             code, seen = await self._until_over(handle, request)
             if code != 0:
                 with suppress(NoCluster):
                     seen = await self._final(handle, scripts.name_of(request)) or seen
-            if not (self._config.requeue and seen is not None and seen.state in AGAIN):
+            if not (self._config.requeue and seen is not None and seen.state in RESTARTING):
                 break
             run.exit.unlink(missing_ok=True)
-            remote_wrapper.say(request, f"job {handle} was put back into the queue of the cluster and starts again")
+            remote_wrapper.log_line(
+                request, f"job {handle} was put back into the queue of the cluster and starts again"
+            )
         ended = state.ended(seen, code, handle)
         with suppress(OSError):
-            remote_wrapper.settle(run, ended)
+            remote_wrapper.record_end(run, ended)
         return ended
 
     async def _until_over(self, handle: str, request: RunRequest) -> tuple[int | None, Seen | None]:
@@ -121,14 +123,14 @@ class Slurm:
                 if seen is not None and seen.state == "PENDING" and seen.reason not in ("", reason):
                     reason = seen.reason
                     with suppress(OSError):
-                        remote_wrapper.say(request, f"job {handle} waits on the cluster: {reason}")
+                        remote_wrapper.log_line(request, f"job {handle} waits on the cluster: {reason}")
                 if seen is None or not seen.lives:
-                    reports.extend([seen] * (1 if seen is None else LOOKS))
+                    reports.extend([seen] * (1 if seen is None else CONFIRMATIONS))
                     watch.wake()
 
             self._watcher.watch(name, heard)
             try:
-                while (code := remote_wrapper.exit_code(run)) is None and len(reports) < LOOKS:
+                while (code := remote_wrapper.exit_code(run)) is None and len(reports) < CONFIRMATIONS:
                     await watch.changed()
             finally:
                 self._watcher.leave(heard)
@@ -149,7 +151,7 @@ class Slurm:
                 raise
 
     async def _final(self, handle: str, name: str) -> Seen | None:
-        """How the cluster says that it ended; while it is clearing up after a job, it does not say how."""
+        """The final state on the cluster, which it does not report before it has cleaned up."""
         seen = await self._commands.one(handle)
         for pause in CLEARING_S:
             if seen is None or seen.state != "COMPLETING":
@@ -159,10 +161,10 @@ class Slurm:
         return seen if seen is not None and seen.name == name else None
 
     async def _known(self, request: RunRequest) -> Seen | None:
-        """The job of this attempt, where the cluster knows of it."""
+        """The job of this attempt, if the cluster knows it."""
         try:
             found = await self._commands.named(scripts.name_of(request))
         except NoCluster as error:
-            log.warning("whether the cluster has %s cannot be asked: %s", scripts.name_of(request), error)
+            log.warning("the cluster cannot be asked for %s: %s", scripts.name_of(request), error)
             return None
         return found[-1] if found else None

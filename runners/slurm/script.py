@@ -1,4 +1,4 @@
-"""From a run to the batch script that the cluster gets: pure."""
+"""Builds the batch script of a run. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from taod.config import SlurmConfig, SlurmRule
 MARKS = ("partition", "account", "qos", "time")
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """What a run asks the cluster for, its rules applied."""
+class Resources(msgspec.Struct, frozen=True):
+    """Resources that a run requests from the cluster, its rules applied."""
 
     partition: str
     account: str
@@ -31,21 +31,21 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 def name_of(request: RunRequest) -> str:
-    """How the cluster calls the run; a daemon finds it by this name again."""
+    """The run's name on the cluster, by which a later daemon finds it."""
     return f"taod-{request.job_id}-{request.attempt}"
 
 
-def ask(config: SlurmConfig, network: str, action: str) -> Ask:
-    """What is configured, with every matching rule over it in order."""
-    values = {name: getattr(config, name) for name in Ask.__struct_fields__}
+def resources(config: SlurmConfig, network: str, action: str) -> Resources:
+    """The configured values, overridden by every matching rule in order."""
+    values = {name: getattr(config, name) for name in Resources.__struct_fields__}
     for rule in _matching(config.rule, network, action):
         values |= {name: value for name in values if (value := getattr(rule, name)) is not None}
-    return Ask(**values)
+    return Resources(**values)
 
 
 def options(request: RunRequest, config: SlurmConfig) -> list[str]:
-    """Those of sbatch."""
-    wanted = ask(config, request.command.network, request.command.action)
+    """Options of sbatch."""
+    wanted = resources(config, request.command.network, request.command.action)
     gpus = request.command.gpus
     found = [
         f"--job-name={name_of(request)}",
@@ -68,7 +68,7 @@ def options(request: RunRequest, config: SlurmConfig) -> list[str]:
 
 
 def environment(request: RunRequest, extra: Mapping[str, str]) -> dict[str, str]:
-    """What taod sets for the tool; which GPUs it sees, the cluster says."""
+    """What taod sets for the tool; the cluster decides which GPUs it sees."""
     return of_every_run(request, extra, gpus=request.command.gpus)
 
 

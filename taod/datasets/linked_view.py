@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 
 def refresh(view: Path, linked: Path, outputs: Iterable[str]) -> None:
-    """Create the view or bring it up to date: link what is new in the linked folder, drop links that lead nowhere.
+    """Create the view or bring it up to date: link what is new in the linked folder, delete broken links.
 
     `outputs` are patterns of what conversions write; files of the linked folder that match them are not linked, since
     a tool that rewrites them would write through the link.

@@ -179,7 +179,7 @@ def test_missing_engine_libraries_are_listed_with_the_install_command(
 def test_missing_memory_limits_fail_only_if_the_configuration_uses_them(
     root: Root, monkeypatch: pytest.MonkeyPatch, wanted: int
 ) -> None:
-    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(obstacle="there are no control groups"))
+    monkeypatch.setattr(cgroup, "available_method", lambda: cgroup.Method(unavailable="there are no control groups"))
     result = {one.name: one for one in examine(config_of(root, memory_bytes=wanted))}["memory"]
     assert result.ok is (wanted == 0) and result.found == "runs cannot be limited: there are no control groups"
     assert result.ok or "supervision.memory_bytes = 0" in result.remedy

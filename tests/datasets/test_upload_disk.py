@@ -13,7 +13,7 @@ import pytest
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
 from taod.datasets.upload.content_range import Part
-from taod.datasets.upload.ingest import Intake, Wish
+from taod.datasets.upload.ingest import Intake, UploadOptions
 from taod.errors import NoSpace
 from taod.paths import Root
 
@@ -80,7 +80,7 @@ async def test_too_large_a_length_is_rejected_before_a_byte_is_read(root, datase
 
     intake = Intake(root, LimitsConfig())
     with pytest.raises(NoSpace, match=r"the upload needs 9437184 bytes, and the disk of .* has .* bytes free"):
-        await intake.accept(dataset, never(), Wish(body_bytes=9 * MIB))
+        await intake.accept(dataset, never(), UploadOptions(body_bytes=9 * MIB))
 
 
 async def test_an_upload_in_parts_continues_once_there_is_room(root, dataset, digits, pack, files_of) -> None:

@@ -16,7 +16,7 @@ from taod.config import LimitsConfig
 from taod.datasets.upload import content_range
 from taod.datasets.upload.content_range import Part, RangeRejected
 from taod.datasets.upload.digests import parse, parse_hex
-from taod.datasets.upload.ingest import Intake, Wish
+from taod.datasets.upload.ingest import Intake, UploadOptions
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, NoSpace, NotFound, TooLarge
 from taod.paths import Root
@@ -85,8 +85,8 @@ async def test_an_upload_continues_in_the_next_daemon(intake, root, dataset, dig
     assert [path.name for path in root.incoming.iterdir()] == [f"part-{dataset.id}"]
     assert after.progress(dataset.id) == UploadProgress(dataset.id, Stage.WAITING, half, len(archive))
     assert await after.accept_part(dataset, body(b""), asks(archive)) == half
-    wish = Wish(sha256=hashlib.sha256(archive).digest())
-    summary = await send(after, dataset, archive, half, len(archive), wish=wish)
+    options = UploadOptions(sha256=hashlib.sha256(archive).digest())
+    summary = await send(after, dataset, archive, half, len(archive), options=options)
     assert summary.images == 12
     assert files_of(root.dataset(dataset.id)) == digits
 
@@ -148,12 +148,14 @@ async def test_a_part_of_another_length_than_its_range_is_discarded(intake, data
 
 async def test_a_damaged_part_is_dropped_and_the_others_stay(intake, root, dataset, digits, archive, files_of) -> None:
     digest = hashlib.sha256(archive[60:120]).digest()
-    wish = Wish(content_digest=digest)
+    options = UploadOptions(content_digest=digest)
     await send(intake, dataset, archive, 0, 60)
     with pytest.raises(BadRequest, match="Content-Digest: the part from byte 60 on was damaged"):
-        await intake.accept_part(dataset, body(bytes(60)), Part(60, 120, len(archive)), wish)
-    await send(intake, dataset, archive, 60, 120, wish=wish)
-    await send(intake, dataset, archive, 120, len(archive), wish=Wish(sha256=hashlib.sha256(archive).digest()))
+        await intake.accept_part(dataset, body(bytes(60)), Part(60, 120, len(archive)), options)
+    await send(intake, dataset, archive, 60, 120, options=options)
+    await send(
+        intake, dataset, archive, 120, len(archive), options=UploadOptions(sha256=hashlib.sha256(archive).digest())
+    )
     assert files_of(root.dataset(dataset.id)) == digits
 
 
@@ -162,15 +164,15 @@ async def test_a_wrong_digest_of_the_whole_leaves_nothing(intake, root, dataset,
     with pytest.raises(
         BadRequest, match=f"the archive: its SHA-256 is {hashlib.sha256(archive).hexdigest()}, expected"
     ):
-        await send(intake, dataset, archive, 60, len(archive), wish=Wish(sha256=bytes(32)))
+        await send(intake, dataset, archive, 60, len(archive), options=UploadOptions(sha256=bytes(32)))
     assert list(root.incoming.iterdir()) == []
     with pytest.raises(BadRequest, match="Content-Digest"):
-        await intake.accept(dataset, body(archive), Wish(content_digest=bytes(32)))
+        await intake.accept(dataset, body(archive), UploadOptions(content_digest=bytes(32)))
     with pytest.raises(BadRequest, match="the archive"):
-        await intake.accept(dataset, body(archive), Wish(sha256=bytes(32)))
+        await intake.accept(dataset, body(archive), UploadOptions(sha256=bytes(32)))
     assert list(root.incoming.iterdir()) == []
     right = hashlib.sha256(archive).digest()
-    assert (await intake.accept(dataset, body(archive), Wish(sha256=right, content_digest=right))).images == 12
+    assert (await intake.accept(dataset, body(archive), UploadOptions(sha256=right, content_digest=right))).images == 12
 
 
 async def test_an_entry_that_is_rejected_ends_it_before_the_rest_comes(intake, root, dataset, pack) -> None:
@@ -267,12 +269,12 @@ async def test_limits_are_checked_before_a_byte_is_read(root, dataset) -> None:
 
     small = Intake(root, LimitsConfig(upload_bytes=1000))
     with pytest.raises(TooLarge, match=r"has 2000 bytes, over the 1000 of limits\.upload_bytes"):
-        await small.accept(dataset, never(), Wish(body_bytes=2000))
+        await small.accept(dataset, never(), UploadOptions(body_bytes=2000))
     with pytest.raises(TooLarge):
         await small.accept_part(dataset, never(), Part(0, 10, 2000))
     intake = Intake(root, LimitsConfig(upload_bytes=2**62))
     for attempt in (
-        intake.accept(dataset, never(), Wish(body_bytes=2**61)),
+        intake.accept(dataset, never(), UploadOptions(body_bytes=2**61)),
         intake.accept_part(dataset, never(), Part(0, 10, 2**61)),
     ):
         with pytest.raises(
@@ -281,7 +283,7 @@ async def test_limits_are_checked_before_a_byte_is_read(root, dataset) -> None:
             await attempt
     kept = Intake(root, LimitsConfig(), keep_free=2**61)
     with pytest.raises(NoSpace, match=r"of which storage\.keep_free_bytes keeps"):
-        await kept.accept(dataset, never(), Wish(body_bytes=1))
+        await kept.accept(dataset, never(), UploadOptions(body_bytes=1))
     assert list(root.incoming.iterdir()) == []
 
 
@@ -321,7 +323,7 @@ def test_digest_headers() -> None:
 
 # Adding to what is there.
 
-ADD = Wish(mode=UploadMode.ADD)
+ADD = UploadOptions(mode=UploadMode.ADD)
 
 
 @pytest.mark.parametrize("leading", ["", "more/", "a/b/"])

@@ -1,4 +1,4 @@
-"""How a run's memory is limited: which way is open, and what it writes. Real kills are in the scheduler's tests."""
+"""How a run's memory is limited: the available method, and what it writes. Real kills are in the scheduler's tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runners import cgroup
-from runners.cgroup import Way, kills, machine_kills, make, systemd_words, way
+from runners.cgroup import Method, available_method, create, kills, machine_kills, systemd_words
 
 
 def v2(folder: Path) -> Path:
@@ -20,9 +20,9 @@ def v2(folder: Path) -> Path:
 
 def test_version_2_by_hand(tmp_path: Path) -> None:
     top = v2(tmp_path / "cgroup")
-    found = way(top, systemd=tmp_path / "none", root=True)
-    assert found == Way(folder=top / "taod", version=2)
-    group = make(found, "job-1", 5000)
+    found = available_method(top, systemd=tmp_path / "none", root=True)
+    assert found == Method(folder=top / "taod", version=2)
+    group = create(found, "job-1", 5000)
     assert group is not None
     assert (group / "memory.max").read_text() == "5000" and (group / "memory.swap.max").read_text() == "0"
     assert "memory" in (top / "cgroup.subtree_control").read_text()
@@ -32,7 +32,7 @@ def test_version_2_by_hand(tmp_path: Path) -> None:
 
 def test_a_group_that_cannot_be_made_is_no_group(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert make(Way(folder=tmp_path / "file" / "taod"), "job-1", 5000) is None
+    assert create(Method(folder=tmp_path / "file" / "taod"), "job-1", 5000) is None
 
 
 def test_systemd_comes_first_and_the_user_s_own_needs_its_socket(
@@ -46,20 +46,20 @@ def test_systemd_comes_first_and_the_user_s_own_needs_its_socket(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     booted, top = tmp_path / "systemd", v2(tmp_path / "cgroup")
     booted.mkdir()
-    found = way(top, systemd=booted, root=True)
+    found = available_method(top, systemd=booted, root=True)
     assert systemd_words(found, "job-1", 5000) == [
         *(str(program), "--scope", "--quiet", "--collect"),
         *("--property=MemoryMax=5000", "--property=MemorySwapMax=0", "--unit=taod-job-1", "--"),
     ]
-    assert make(found, "job-1", 5000) is None
-    assert way(top, systemd=booted, root=False).folder == top / "taod"
+    assert create(found, "job-1", 5000) is None
+    assert available_method(top, systemd=booted, root=False).folder == top / "taod"
     (tmp_path / "run" / "systemd").mkdir(parents=True)
     (tmp_path / "run" / "systemd" / "private").touch()
-    assert "--user" in way(top, systemd=booted, root=False).systemd
+    assert "--user" in available_method(top, systemd=booted, root=False).systemd
 
 
 def test_without_control_groups_the_reason_is_given(tmp_path: Path) -> None:
-    found = way(tmp_path, systemd=tmp_path / "none")
+    found = available_method(tmp_path, systemd=tmp_path / "none")
     assert found.unavailable == "the kernel offers no control groups for memory here"
 
 

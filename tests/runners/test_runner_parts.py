@@ -52,17 +52,18 @@ def test_a_download_without_bytes_is_reported_in_layers() -> None:
     progress = Progress("tao:5")
     reports = [(each, status) for status in ("Pulling fs layer", "Download complete") for each in ("a", "b")]
     reported = [
-        progress.hear({"status": status, "progressDetail": {}, "id": each}) for each, status in [*reports, reports[-1]]
+        progress.line_for({"status": status, "progressDetail": {}, "id": each})
+        for each, status in [*reports, reports[-1]]
     ]
     assert reported == [None, None, "tao:5: 1 of 2 layers", "tao:5: 2 of 2 layers", None]
 
 
 def test_a_download_is_reported_in_steps() -> None:
     progress = Progress("tao:5")
-    reported = [progress.hear({"status": "Pulling fs layer", "id": "a"})]
+    reported = [progress.line_for({"status": "Pulling fs layer", "id": "a"})]
     for current in range(0, 101, 2):
         reported.append(
-            progress.hear(
+            progress.line_for(
                 {"status": "Downloading", "id": "a", "progressDetail": {"current": current * GIB, "total": 100 * GIB}}
             )
         )

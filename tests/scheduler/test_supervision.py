@@ -158,7 +158,7 @@ async def test_a_job_that_waits_for_its_retry_can_be_cancelled(tmp_path: Path) -
 
 
 async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> None:
-    found = cgroup.way()
+    found = cgroup.available_method()
     if found.unavailable:
         pytest.skip(found.unavailable)
     greedy = f"{sys.executable} -c 'x = bytearray(400 << 20); x[::4096] = b\"1\" * len(x[::4096])'; exit $?"
@@ -176,7 +176,7 @@ async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> N
 async def test_where_memory_cannot_be_limited_the_history_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cgroup, "way", lambda: cgroup.Way(obstacle="there are no control groups"))
+    monkeypatch.setattr(cgroup, "available_method", lambda: cgroup.Method(unavailable="there are no control groups"))
     async with world_of(tmp_path, memory_bytes=MIB) as world:
         job_id = world.post(GOOD)
         await world.until(job_id, State.DONE)

@@ -25,7 +25,7 @@ from taod.datasets.formats.types import Item, Problem
 
 STATUS_S = 1.0
 OPACITY = 110
-"""Of 255: how thick the colour of an object lies over its pixels."""
+"""Opacity of an object's colour over its pixels, of 255."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 

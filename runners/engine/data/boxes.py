@@ -1,4 +1,4 @@
-"""Labels of a dataset in whatever format, read alike and written again: for conversions and augmentation."""
+"""Reads and writes labels of a dataset in any of the formats, for conversions and augmentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True):
     labels: Path
 
     def found(self) -> Iterator[Found]:
-        """The items, their `image` below `images`; problems as they come. Raises DataError for what is not there."""
+        """The items, their `image` below `images`, and problems. Raises DataError for missing folders and files."""
         if not self.images.is_dir():
             raise DataError(f"There is no folder of images {self.images}.")
         if self.format == "COCO":

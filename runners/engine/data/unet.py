@@ -97,16 +97,16 @@ def numbered(categories: Sequence[Category]) -> tuple[dict[str, int], int, bool]
 
 
 class Painted(msgspec.Struct):
-    """What became of a set that was painted."""
+    """Counts of a dataset whose masks were written."""
 
     images: int = 0
     objects: int = 0
     bare: int = 0
-    """Those without a segmentation, which no mask shows."""
+    """Objects without a segmentation, which are in no mask."""
 
 
 def placed(items: Sequence[Item], val_share: float) -> dict[str, str]:
-    """Where each image goes below images/: into its split's folder; of those in none, evenly some into val."""
+    """The path of each image below images/: in its split's folder; without a split in train or, evenly, val."""
     places: dict[str, str] = {}
     loose = 0
     for item in items:

@@ -12,7 +12,7 @@ from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, UNSATISFIA
 from taod.api.request_parsing import read_body
 from taod.api.warning_header import warned
 from taod.datasets.upload import content_range, digests
-from taod.datasets.upload.ingest import Wish
+from taod.datasets.upload.ingest import UploadOptions
 from taod.services import Services
 from taod.types.common import Sort
 from taod.types.dataset import (
@@ -137,7 +137,7 @@ async def _uploaded(request: Call, services: Services, user: UserRecord, dataset
     services.dataset_records.get(user.id, dataset_id)
     headers = request.headers
     length = headers.get("content-length", "")
-    wish = Wish(
+    options = UploadOptions(
         content_type=headers.get("content-type", ""),
         filename=query.text(request, "filename"),
         mode=query.choice(request, "mode", UploadMode) or UploadMode.REPLACE,
@@ -149,7 +149,7 @@ async def _uploaded(request: Call, services: Services, user: UserRecord, dataset
         ),
     )
     part = content_range.parse(headers.get("content-range"))
-    answer = await services.datasets.upload(user.id, dataset_id, request.stream(), wish, part)
+    answer = await services.datasets.upload(user.id, dataset_id, request.stream(), options, part)
     if answer.received is None:
         return Response(answer, status_code=201)
     return Response(answer, status_code=308, headers=content_range.range_header(answer.received))

@@ -148,11 +148,11 @@ def _devices(config: Config) -> Iterator[CheckResult]:
 
 
 def _memory_limit(config: Config) -> CheckResult:
-    from runners.cgroup import way
+    from runners.cgroup import available_method
 
     rules = any(rule.memory_bytes for rule in config.supervision.rule)
     wanted = bool(config.supervision.memory_bytes) or rules
-    found = way()
+    found = available_method()
     if not found.unavailable:
         how = "systemd" if found.systemd else str(found.folder)
         return CheckResult(True, "memory", f"runs can be limited, by {how}")

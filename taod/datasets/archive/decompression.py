@@ -120,7 +120,7 @@ class Unpacked:
 
 
 class Ahead:
-    """Unpacks in a thread of its own while what came before is being written; a few pieces ahead, no more.
+    """Unpacks in another thread while earlier pieces are written; at most a few pieces ahead.
 
     zlib and its kin let go of the interpreter's lock, and so do writes, so both cores have work. `tar` has gzip for it.
     """

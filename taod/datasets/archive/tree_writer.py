@@ -34,7 +34,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 Progress = Callable[[int, int], None]
 """Called with the files and bytes written so far."""
 MoreThan = Callable[[int], int]
-"""Waits until an archive that still arrives has more than so many bytes, or is whole; how many it has then."""
+"""Waits until an arriving archive has more than this number of bytes, or is complete; returns its bytes."""
 
 
 class Tree:
@@ -195,7 +195,7 @@ class Tree:
             )
         raise BadRequest(
             f"archive entry {show(name)}: with it the archive unpacks to {total} bytes or more, over "
-            f"{self._limits.archive_ratio:g} times its own size of {self._packed}, which looks like a bomb; "
+            f"{self._limits.archive_ratio:g} times its own size of {self._packed}, as a decompression bomb does; "
             "if it is not one, pack it less tightly or raise limits.archive_ratio"
         )
 
@@ -244,7 +244,7 @@ class Tree:
             self._make(parent, name)
         self._check_case(path, name)
         try:
-            os.mkdir(self._base + path, 0o755)  # noqa: PTH102 (a string is what is at hand, a million times)
+            os.mkdir(self._base + path, 0o755)  # noqa: PTH102 (pathlib is too slow for a million files)
         except FileExistsError:
             raise self._both(name) from None
         self._folders.add(path)

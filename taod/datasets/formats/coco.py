@@ -75,7 +75,7 @@ DETECTION = frozenset({"id", "bbox", "area", "iscrowd", "size"})
 SEGMENTATION = frozenset({"id", "segmentation", "size"})
 """Those of semantic segmentation, which reads no boxes."""
 READABLE: frozenset[str] = frozenset()
-"""What the engine's data services need beside ids of images and categories: nothing; they fill in what is missing."""
+"""The engine's data services need only ids of images and categories; they fill in missing fields."""
 
 _KINDS: dict[str, type[msgspec.Struct]] = {"images": Image, "categories": Category, "annotations": Annotation}
 _EXPECTED = {
@@ -203,7 +203,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def load(top: Path, file: str = "annotations.json") -> tuple[Document, list[Problem], bytes]:
-    """A file's content, what is wrong with its form, and its bytes."""
+    """A file's content, problems of its form, and its bytes."""
     try:
         if (top / file).stat().st_size > MOST_BYTES:
             return Document(), [Problem(file, 0, f"the file has over {MOST_BYTES} bytes", "a smaller, split file")], b""

@@ -28,13 +28,13 @@ FIELDS = (
     "height", "width", "length", "x", "y", "z", "rotation",
 )  # fmt: skip
 IGNORED = "dontcare"
-"""KITTI's name for regions that are no objects."""
+"""KITTI's name for regions to ignore."""
 _TEXT = frozenset({".txt"})
 _WHOLE = f"{len(FIELDS)} fields: {' '.join(FIELDS)}"
 
 
 def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
-    """The objects of one file's text, and what is wrong in it; a wrong line is left out."""
+    """The objects of one file's text, and problems; a wrong line is left out."""
     labels: list[Label] = []
     problems: list[Problem] = []
     for line, content in enumerate(text.split("\n"), 1):

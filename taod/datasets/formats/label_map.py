@@ -15,7 +15,7 @@ _FORM = "class names by number, or a list of them"
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The images of images/, after what is wrong with the label map, in whichever form it is there."""
+    """Problems of the label map, in either of its forms, then the images of images/."""
     for file, problems in ((TEXT, _of_text), (YAML, _of_yaml)):
         if not (top / file).is_file():
             continue

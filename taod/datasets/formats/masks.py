@@ -87,7 +87,7 @@ def declared(top: Path) -> dict[int, str] | Problem:
 
 
 def background(names: dict[int, str]) -> int | None:
-    """The number of what is no object: the class of that name, else 0 where it has no other name."""
+    """The number of the background: the class of that name, else 0 where 0 has no other name."""
     for number, name in names.items():
         if name.lower() == BACKGROUND:
             return number
@@ -136,7 +136,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
 
 
 def plain(opened: Image) -> Image | str:
-    """An opened mask as an image of one channel with its class numbers, or why it is none. Raises what Pillow does."""
+    """An opened mask as an image of one channel with its class numbers, or the fault. Raises Pillow's errors."""
     from PIL import ImageChops
 
     if opened.mode in ("L", "P"):

@@ -60,7 +60,7 @@ class _Mask(msgspec.Struct):
 
 
 def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tuple[str, str] | None:
-    """A COCO `segmentation`, None where there is none, or what is wrong and what was expected.
+    """A COCO `segmentation`, None where there is none, or the fault and what was expected.
 
     `size` is the image's width and height, if the file has them.
     """

@@ -45,7 +45,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
 
 class Item(msgspec.Struct):
-    """One image (or sample) with what is said of it; paths are relative to the dataset's top."""
+    """One image (or sample) with its labels; paths are relative to the dataset's top."""
 
     image: str
     source: str = ""
@@ -56,13 +56,13 @@ class Item(msgspec.Struct):
     mask: str = ""
     """An image of the same size that says the class of each pixel."""
     places: list[int] = []
-    """Where each label stands in the source's list of them, counted from 0; empty where labels have lines."""
+    """Index of each label in the source's list, from 0; empty where labels have lines."""
     further: list[str] = []
     """More images of the same sample, by path: other lights, its golden ones, the frames after the first."""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong. `line` counts from 1; 0 stands for the whole file."""
+    """One fault. `line` counts from 1; 0 means the whole file."""
 
     file: str
     line: int
@@ -80,7 +80,7 @@ def is_shown(item: Item) -> bool:
 
 
 def shown(value: object) -> str:
-    """A wrong value as it stands in a problem: quoted and cut."""
+    """A wrong value for a problem's text: quoted and shortened."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 

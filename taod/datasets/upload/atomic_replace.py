@@ -62,7 +62,7 @@ def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | No
 
 
 def repair(root: Root) -> list[str]:
-    """Finish or undo what a crash cut off; what then lies in `incoming` may be deleted at leisure.
+    """Finish or undo what a crash cut off; then the rest of `incoming` may be deleted later.
 
     Returns the ids of datasets whose old data was put back. To be called at start, before any upload.
     """

@@ -1,4 +1,4 @@
-"""Uploads in parts: what a `Content-Range` says, and what is known of a file of which only the beginning is here.
+"""Uploads in parts: the `Content-Range` header, and the facts kept of an incomplete file.
 
 The header is that of RFC 9110, section 14.4. The answer 308 with `Range` for the bytes received follows common
 resumable upload protocols.
@@ -35,7 +35,7 @@ class RangeRejected(TaodError):
 
 
 class Facts(msgspec.Struct):
-    """What is kept beside the bytes of a file that has not come whole."""
+    """Facts kept beside the bytes of an incomplete file."""
 
     dataset_id: str
     total: int
@@ -47,7 +47,7 @@ class Facts(msgspec.Struct):
 
 
 def parse(header: str | None) -> Part | None:
-    """What a Content-Range says; None where there is none. Raises BadRequest."""
+    """The part that a Content-Range names; None without the header. Raises BadRequest."""
     if header is None:
         return None
     match = _RANGE.match(header)
@@ -108,7 +108,7 @@ def save(folder: Path, facts: Facts) -> None:
 
 
 def load(folder: Path) -> Facts | None:
-    """The facts of a part folder, its file cut to what can be relied on; None where it cannot be gone on with."""
+    """The facts of a part folder, its file cut to what can be relied on; None where it cannot be continued."""
     try:
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
         if facts.boot != boot():

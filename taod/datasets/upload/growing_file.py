@@ -22,7 +22,7 @@ VECTORS = 512
 
 
 class Stopped(Exception):
-    """What was under way has been called off."""
+    """The operation was stopped."""
 
 
 class _Hash(Protocol):
@@ -95,7 +95,7 @@ class Spool:
                 self._visible = size
 
     async def sync(self) -> None:
-        """Bring what is in the file to the disk."""
+        """Flush the file to the disk."""
         await asyncio.to_thread(os.fdatasync, self._file)
 
     async def sha256(self) -> bytes:
@@ -105,7 +105,7 @@ class Spool:
         return await asyncio.to_thread(_digest, self.path)
 
     def finish(self) -> None:
-        """Say that nothing follows: readers come to the end."""
+        """Mark the file as complete: readers reach its end."""
         with self._changed:
             self._whole = True
             self._changed.notify_all()
@@ -157,7 +157,7 @@ class Spool:
             return self._visible
 
     def wake(self) -> None:
-        """Have readers look again."""
+        """Wake readers that wait."""
         with self._changed:
             self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""Bringing data in: an upload from first byte to its place under the root, or a local folder used where it lies."""
+"""Takes datasets in: uploads from the first byte to their place under the root, and linked local folders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OnPlaced = Callable[[DatasetSummary], None]
 """Records what is now in place; called on the event loop as soon as it is."""
 
 
-class Wish(msgspec.Struct, frozen=True):
+class UploadOptions(msgspec.Struct, frozen=True):
     """What a client requests with an upload."""
 
     content_type: str = "application/octet-stream"
@@ -106,7 +106,7 @@ class Intake:
         self,
         dataset: DatasetRecord,
         body: AsyncIterator[bytes],
-        wish: Wish = Wish(),
+        options: UploadOptions = UploadOptions(),
         on_progress: OnProgress | None = None,
         on_placed: OnPlaced | None = None,
     ) -> DatasetSummary:
@@ -118,22 +118,22 @@ class Intake:
         Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same dataset is under way; and
         whatever `body` raises when the client leaves.
         """
-        with self._hold(dataset, wish.body_bytes, on_progress) as progress:
-            self._check_size(wish.body_bytes or 0)
-            self._check_mode(dataset, wish.mode)
-            self._room.check(wish.body_bytes or 0)
+        with self._hold(dataset, options.body_bytes, on_progress) as progress:
+            self._check_size(options.body_bytes or 0)
+            self._check_mode(dataset, options.mode)
+            self._room.check(options.body_bytes or 0)
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
             arrival = Arrival(
-                work, self._limits, self._room, hashed=wish.sha256 is not None, on_unpacked=progress.unpacked
+                work, self._limits, self._room, hashed=options.sha256 is not None, on_unpacked=progress.unpacked
             )
             try:
                 arrival.unpack()
-                whole = digests.Digests() if wish.content_digest is not None else None
-                await arrival.receive(body, wish.content_type, wish.filename, progress.received, whole)
+                whole = digests.Digests() if options.content_digest is not None else None
+                await arrival.receive(body, options.content_type, options.filename, progress.received, whole)
                 if whole is not None:
-                    digests.compare("Content-Digest", wish.content_digest, whole.digest())
-                summary = await self._bring_in(dataset, arrival, wish, progress, on_placed)
+                    digests.compare("Content-Digest", options.content_digest, whole.digest())
+                summary = await self._bring_in(dataset, arrival, options, progress, on_placed)
             except BaseException as error:
                 await _shielded(arrival.discard())
                 _retell(error)
@@ -146,7 +146,7 @@ class Intake:
         dataset: DatasetRecord,
         body: AsyncIterator[bytes],
         part: Part,
-        wish: Wish = Wish(),
+        options: UploadOptions = UploadOptions(),
         on_progress: OnProgress | None = None,
         on_placed: OnPlaced | None = None,
     ) -> DatasetSummary | int:
@@ -158,20 +158,20 @@ class Intake:
 
         Raises what `accept` raises, and RangeRejected with the bytes that are here.
         """
-        if is_multipart(wish.content_type):
+        if is_multipart(options.content_type):
             raise BadRequest("Content-Range goes with the plain bytes of the archive; send application/octet-stream")
         with self._hold(dataset, part.total, on_progress) as progress:
             self._check_size(part.total)
-            self._check_mode(dataset, wish.mode)
-            arrival = await self._arrival(dataset, part, wish)
+            self._check_mode(dataset, options.mode)
+            arrival = await self._arrival(dataset, part, options)
             arrival.on_unpacked = progress.unpacked
             progress.resumed_at(arrival.spool.size)
             try:
                 if part.start is not None:
-                    await self._receive_part(dataset, arrival, body, part, wish, progress)
+                    await self._receive_part(dataset, arrival, body, part, options, progress)
                 if arrival.spool.size < part.total:
                     return arrival.spool.size
-                summary = await self._bring_in(dataset, arrival, wish, progress, on_placed)
+                summary = await self._bring_in(dataset, arrival, options, progress, on_placed)
             except (BadRequest, TooLarge) as error:
                 if not isinstance(error, _PartOnly):
                     await _shielded(self._partials.drop(dataset.id))
@@ -191,7 +191,7 @@ class Intake:
         await self._partials.drop(dataset_id)
 
     async def forget(self, dataset_id: str) -> None:
-        """The dataset is deleted, or is a linked folder now: its files go, and what has come of an upload in parts.
+        """The dataset is deleted, or is a linked folder now: its files and its incomplete upload are deleted.
 
         They are out of the way at once; deleting a million of them takes its time afterwards.
         """
@@ -219,7 +219,7 @@ class Intake:
                 await to_the_end(atomic_replace.delete, work)
 
     async def link(self, dataset: DatasetRecord, path: str, allowed_roots: Iterable[str | Path]) -> DatasetSummary:
-        """Check and summarise a local folder that is used where it lies; nothing in it is changed.
+        """Check and summarise a local folder that is used in place and never changed.
 
         The summary's `path` is the folder with links resolved and leading folders stripped, its `fingerprint` shows
         later whether names, sizes or times have changed. Raises BadRequest as `linking.link` does.
@@ -266,16 +266,16 @@ class Intake:
                 "put the files there and link it again, or upload with mode=replace"
             )
 
-    async def _arrival(self, dataset: DatasetRecord, part: Part, wish: Wish) -> Arrival:
+    async def _arrival(self, dataset: DatasetRecord, part: Part, options: UploadOptions) -> Arrival:
         """The upload that the part belongs to. Raises RangeRejected, NoSpace."""
         facts = self._partials.facts(dataset.id)
         if part.start == 0:
             self._room.check(part.total)
-            return await self._partials.begin(dataset.id, part.total, wish.filename)
+            return await self._partials.begin(dataset.id, part.total, options.filename)
         arrival = self._partials.arrival(dataset.id)
         has = arrival.spool.size if arrival is not None else 0
-        if arrival is None or facts is None or not fits(facts, part, wish.filename, has):
-            raise out_of_place(part, has, facts, wish.filename)
+        if arrival is None or facts is None or not fits(facts, part, options.filename, has):
+            raise out_of_place(part, has, facts, options.filename)
         self._room.check(part.total - has)
         return arrival
 
@@ -285,17 +285,17 @@ class Intake:
         arrival: Arrival,
         body: AsyncIterator[bytes],
         part: Part,
-        wish: Wish,
+        options: UploadOptions,
         progress: ProgressReporter,
     ) -> None:
         assert part.start is not None and part.end is not None
-        digest = digests.Digests() if wish.content_digest is not None else None
+        digest = digests.Digests() if options.content_digest is not None else None
         start = arrival.spool.size
         arrival.unpack()
         try:
             exact = _exactly(body, part.end - part.start)
-            await arrival.receive(exact, wish.content_type, wish.filename, progress.received, digest)
-            if digest is not None and digest.digest() != wish.content_digest:
+            await arrival.receive(exact, options.content_type, options.filename, progress.received, digest)
+            if digest is not None and digest.digest() != options.content_digest:
                 raise _PartOnly(
                     f"Content-Digest: the part from byte {start} on was damaged in transit; it was discarded, "
                     "send it again",
@@ -311,16 +311,16 @@ class Intake:
         self,
         dataset: DatasetRecord,
         arrival: Arrival,
-        wish: Wish,
+        options: UploadOptions,
         progress: ProgressReporter,
         on_placed: OnPlaced | None,
     ) -> DatasetSummary:
         """What has come whole: compare its digest, unpack it to the end, put it in place."""
-        if wish.sha256 is not None:
-            digests.compare("the archive", wish.sha256, await arrival.spool.sha256())
+        if options.sha256 is not None:
+            digests.compare("the archive", options.sha256, await arrival.spool.sha256())
         progress.stage(Stage.UNPACKING)
         await arrival.finish()
-        return await self._place(dataset, arrival.tree, wish.mode, progress, on_placed)
+        return await self._place(dataset, arrival.tree, options.mode, progress, on_placed)
 
     async def _place(
         self,
@@ -334,7 +334,7 @@ class Intake:
         stop = threading.Event()
         old = self._root.dataset(dataset.id)
         has_data = mode is UploadMode.ADD and await asyncio.to_thread(old.is_dir)
-        top, summary = await in_thread(stop, _understand, tree, dataset, old if has_data else None, stop)
+        top, summary = await in_thread(stop, _check_and_summarise, tree, dataset, old if has_data else None, stop)
         # From here on there is no way back: who cancels now is too late, and the caller gets its summary.
         replaced = await to_the_end(atomic_replace.replace, self._root, dataset.id, top, summary)
         if on_placed is not None:
@@ -374,7 +374,7 @@ async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes
         raise _PartOnly(f"Content-Range: the body has {came} bytes, its range {size}; it was discarded")
 
 
-def _understand(
+def _check_and_summarise(
     unpacked: Path, dataset: DatasetRecord, old: Path | None, stop: threading.Event
 ) -> tuple[Path, DatasetSummary]:
     if old is not None:

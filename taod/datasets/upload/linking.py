@@ -1,4 +1,4 @@
-"""A folder of this machine as a dataset: which may be used, and what is in it."""
+"""Linked folders: which folders of this machine may be datasets, and their summary."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from taod.types.dataset import DatasetSummary
 
 
 def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path]) -> DatasetSummary:
-    """Check and summarise a local folder that is used where it lies; nothing in it is changed. Blocks: for a thread.
+    """Check and summarise a local folder that is used in place and never changed. Blocks: for a thread.
 
-    Raises BadRequest when it is no folder, lies outside `allowed_roots` or in the daemon's own root, or is not laid
+    Raises BadRequest when it is not a folder, lies outside `allowed_roots` or in the daemon's own root, or is not laid
     out as the dataset's type and format say.
     """
     try:

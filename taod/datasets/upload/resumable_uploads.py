@@ -89,7 +89,7 @@ class Partials:
         return self._arrivals[dataset_id]
 
     async def keep(self, dataset_id: str) -> None:
-        """Bring what has come to the disk, and wait for the next part. Raises OSError, NoSpace."""
+        """Flush the received bytes to the disk, and wait for the next part. Raises OSError, NoSpace."""
         arrival, facts = self._arrivals[dataset_id], self._facts[dataset_id]
         self._wind(dataset_id)
         await arrival.spool.written()

@@ -1,4 +1,4 @@
-"""One upload on its way: a file that grows, and the thread that unpacks what has come of it."""
+"""One upload in progress: a growing file, and the thread that unpacks it as it arrives."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Arrival:
         await self.spool.cut(size)
 
     async def close(self) -> None:
-        """Stop, and leave `folder/upload` as it is for another time."""
+        """Stop, and keep `folder/upload` for a later part."""
         await self._stop_unpacking()
         await self.spool.close()
         await to_the_end(delete, self.tree)

@@ -1,4 +1,4 @@
-"""What lies about where a path of a layout was looked for: a file in a folder's place, another case, another folder.
+"""Suggestions for a missing path of a layout: a file in a folder's place, another case, another folder.
 
 It reads names only, and knows no type or format.
 """

@@ -23,7 +23,7 @@ MOST = 24
 SIDE = 256
 """Pixels of a thumbnail's longer side."""
 OPACITY = 110
-"""Of 255: how thick a class's colour lies over its pixels."""
+"""Opacity of a class's colour over its pixels, of 255."""
 BUDGET_S = 3.0
 """Seconds spent on choosing where no check has chosen; of a larger set the samples are from its beginning."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
@@ -110,7 +110,7 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
 
 
 def _tint(img: Image, mask: Path) -> None:
-    """Lay a colour for each class over the image; class 0 and masks that are none are left out."""
+    """Lay a colour for each class over the image; class 0 and invalid masks are left out."""
     from PIL import Image
 
     try:

@@ -72,7 +72,7 @@ def _missing(top: Path, wanted: Layout, type_: str) -> list[_Lacking]:
 
 
 def _explained(top: Path, lacking: _Lacking, wanted: Layout) -> str:
-    """What is missing, with what lies about that may be meant for it."""
+    """What is missing, with entries that may be meant for it."""
     said = " or ".join(" with ".join(alternative) for alternative in lacking)
     known = wanted.paths()
     found = (hint(top, path, known) for alternative in lacking for path in alternative)
@@ -91,7 +91,7 @@ def _unprefixed(top: Path) -> str:
 
 
 def _loose(top: Path, lacking: tuple[str, ...], wanted: Layout) -> str:
-    """What a missing folder should hold, where it lies at the top instead."""
+    """Contents of a missing folder that are at the top instead."""
     for content in wanted.holds:
         if set(lacking) & set(content.folders):
             _, entries = next(folders(top))

@@ -16,7 +16,7 @@ from taod.catalogue import Catalogue
 from taod.clock import Clock, iso
 from taod.config import Config
 from taod.datasets.upload.content_range import Part, RangeRejected
-from taod.datasets.upload.ingest import Intake, Wish
+from taod.datasets.upload.ingest import Intake, UploadOptions
 from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.ids import new_id
@@ -154,7 +154,12 @@ class Datasets:
         return await self._lineage.look([self._records.get(user_id, dataset_id)])
 
     async def upload(
-        self, user_id: str, dataset_id: str, body: AsyncIterator[bytes], wish: Wish = Wish(), part: Part | None = None
+        self,
+        user_id: str,
+        dataset_id: str,
+        body: AsyncIterator[bytes],
+        options: UploadOptions = UploadOptions(),
+        part: Part | None = None,
     ) -> UploadAnswer:
         """Take an archive in, or one part of it; what the dataset had before stays until the new data is whole.
 
@@ -173,9 +178,9 @@ class Datasets:
 
             try:
                 if part is None:
-                    summary = await self._intake.accept(record, body, wish, told, placed)
+                    summary = await self._intake.accept(record, body, options, told, placed)
                 else:
-                    answer = await self._intake.accept_part(record, body, part, wish, told, placed)
+                    answer = await self._intake.accept_part(record, body, part, options, told, placed)
                     if isinstance(answer, int):
                         self._waits(user_id, record.id, answer, part.total)
                         return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)

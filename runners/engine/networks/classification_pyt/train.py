@@ -169,7 +169,7 @@ def _begin(ready: Prepared, spec: settings.Spec) -> Progress:
 
 
 def _epoch(ready: Prepared, progress: Progress, report: TrainReport, interrupt: Interrupt) -> None:
-    """What is left of an epoch: steps, validation, status line, checkpoint; `progress` then stands at the next one."""
+    """Run the rest of an epoch: steps, validation, status line, checkpoint; advances `progress` to the next epoch."""
     config, epochs = ready.spec.train.train_config, ready.spec.train.train_config.runner.max_epochs
     epoch, before, began = progress.epoch, progress.seconds, time.monotonic()
     try:
