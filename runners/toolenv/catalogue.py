@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from runners.toolenv import own_modules
 from runners.toolenv.check import check
 from runners.toolenv.environments import Environments
 from runners.toolenv.install import CHECK
@@ -35,7 +37,7 @@ def tools_of(environments: Environments) -> list[ToolInfo]:
 def check_again(
     environments: Environments, name: str, report: Callable[[ToolProgress], None] = lambda _: None
 ) -> Environment:
-    """Import every action of an environment again, and record the result.
+    """Import every action of an environment again, with taod's own modules as they are now, and record the result.
 
     Raises NotFound, and Conflict where its installation has not ended.
     """
@@ -43,11 +45,13 @@ def check_again(
         environment = environments.get(name)
         if environment.state is not ToolState.READY:
             raise Conflict(f"{name} is not installed whole; repeat `taod tools install {environment.tool}` first")
+        spec = environments.specs.get(environment.tool, environment.release)
+        own_modules.add(Path(environment.path), spec, cpu=environment.cpu)
         count = len(environment.entry_points)
         at = iter(range(1, 10**6))
         checked = check(
             environment,
-            environments.specs.get(environment.tool, environment.release).probe,
+            spec.probe,
             lambda entry: report(ToolProgress(name, next(at), count, CHECK, entry)),
         )
         environments.write(checked)

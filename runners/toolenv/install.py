@@ -25,7 +25,7 @@ from runners.toolenv.machine import Machine, examine
 from runners.toolenv.preconditions import notices, obstacle
 from runners.toolenv.spec import Step, ToolSpec
 from taod.clock import Clock, SystemClock, iso
-from taod.errors import BadRequest, TaodError, Unavailable
+from taod.errors import BadRequest, TaodError
 from taod.types.tool import Consent, Environment, ToolProgress, ToolState
 
 Report = Callable[[ToolProgress], None]
@@ -76,7 +76,7 @@ class Installer:
         consent, machine = self.check_before(consent, python)
         with self._environments.lock(self._name) as lock:
             progress = self._begin(consent, python, machine)
-            site = self._site(progress)
+            site = own_modules.site_packages(self._path)
             pip.repair(site)
             self._loaded = 0
             for number, step in enumerate(self._steps, start=2):
@@ -84,9 +84,7 @@ class Installer:
                     self._notify(number, step.title)
                     self._run(number, step, progress, machine, lock)
                     self._done(progress, step.title)
-            own_modules.supply(site, self._spec.supplies)
-            if self._cpu:
-                own_modules.add_layer(self._path, site, self._spec.layer)
+            own_modules.add(self._path, self._spec, cpu=self._cpu)
             return self._finish(progress, site)
 
     def check_before(self, consent: Consent | None, python: str | None) -> tuple[Consent, Machine]:
@@ -180,7 +178,9 @@ class Installer:
         try:
             self._pip(number, step, step.packages, lock)
         except pip.PipFailed as error:
-            raise self._failed(step.title, str(error)) from error
+            if not step.optional:
+                raise self._failed(step.title, str(error)) from error
+            progress.notices.append(f"without {step.title}, which could not be installed ({error})")
 
     def _pip(self, number: int, step: Step, packages: list[str], lock: int) -> None:
         words = [self._python, "-m", "pip", "install", *step.options, *packages]
@@ -238,12 +238,6 @@ class Installer:
         why = obstacle(self._spec, machine, cpu=self._cpu, cuda_builds=cuda or bool(machine.gpus), done_bytes=done)
         if why is not None:
             raise why
-
-    def _site(self, progress: Progress) -> Path:
-        found = next(self._path.glob("lib/python*/site-packages"), None)
-        if found is None:
-            raise Unavailable(f"{self._path} has no site-packages; remove it with `taod tools rm {self._name}`")
-        return found
 
     def _failed(self, title: str, why: str) -> InstallFailed:
         return InstallFailed(

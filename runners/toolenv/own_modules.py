@@ -11,11 +11,28 @@ from pathlib import Path
 
 import msgspec
 
-from runners.toolenv.spec import Layer
+from runners.toolenv.spec import Layer, ToolSpec
+from taod.errors import Unavailable
 
 MODULE = "taod_cpu_layer"
 SMI = "nvidia-smi"
 LAYER = files("runners.toolenv") / "layer"
+
+
+def add(environment: Path, spec: ToolSpec, *, cpu: bool) -> None:
+    """What the tool needs of taod's own modules, in their present version. Raises Unavailable without site-packages."""
+    site = site_packages(environment)
+    supply(site, spec.supplies)
+    if cpu:
+        add_layer(environment, site, spec.layer)
+
+
+def site_packages(environment: Path) -> Path:
+    """The folder of the environment's packages. Raises Unavailable where there is none."""
+    found = next(environment.glob("lib/python*/site-packages"), None)
+    if found is None:
+        raise Unavailable(f"{environment} has no site-packages; remove it with `taod tools rm {environment.name}`")
+    return found
 
 
 def add_layer(environment: Path, site: Path, layer: Layer) -> None:

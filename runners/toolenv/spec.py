@@ -37,6 +37,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cpu` or `gpu`: the step belongs to that kind of environment alone."""
     options: list[str] = []
     """Further options of `pip install`."""
+    optional: bool = False
+    """Whether the tool is of use without it, as where it has to be compiled."""
 
 
 class Operators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

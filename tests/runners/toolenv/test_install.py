@@ -20,7 +20,7 @@ from runners.toolenv.spec import Probe, Step, ToolSpec
 from taod.errors import BadRequest, Conflict, NoSpace, NotFound
 from taod.types.tool import ActionCheck, Environment, ToolProgress, ToolState
 
-from .wheels import MACHINE, PYTHON, index, pip_settings, sdist, tool_spec, wheel
+from .wheels import MACHINE, PYTHON, index, pip_settings, tool_spec, wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -159,6 +159,11 @@ def test_a_failed_step_names_its_cause_and_its_log_and_is_resumed(
     assert log.count("-m venv") == 1 and log.count("install --no-deps tiny-tool") == 1
 
 
+def test_an_optional_step_that_fails_is_noted(install: Install) -> None:
+    made = install(tool_spec(step=[*tool_spec().step, Step("more", ["tiny-missing==1.0"], optional=True)]))
+    assert any(each.startswith("without more, which could not be installed (") for each in made.notices)
+
+
 def test_a_tool_of_which_nothing_can_be_imported_is_never_ready(install: Install, environments: Environments) -> None:
     with pytest.raises(InstallFailed, match=r"\(check\) failed: no action can be imported: tiny-library has no entry"):
         install(tool_spec(package="tiny-library"))
@@ -168,51 +173,52 @@ def test_a_tool_of_which_nothing_can_be_imported_is_never_ready(install: Install
 def test_an_installation_that_is_killed_is_resumed_at_its_step(
     install: Install, environments: Environments, tmp_path: Path
 ) -> None:
-    packages, gate, began = index(tmp_path / "packages"), tmp_path / "gate", tmp_path / "began"
-    os.mkfifo(gate)
-    setup = f"""
-import pathlib
-from setuptools import setup
-if "bdist_wheel" in __import__("sys").argv or "install" in __import__("sys").argv:
-    pathlib.Path({str(began)!r}).touch()
-    open({str(gate)!r}).close()
-setup(name="tiny-slow", version="1.0")
-"""
-    sdist(packages, "tiny-slow", "1.0", setup)
-    slow = Step("slow", ["tiny-slow==1.0"], options=["--no-build-isolation"])
-    spec = tool_spec(step=[tool_spec().step[0], slow, tool_spec().step[1]])
+    packages = index(tmp_path / "packages")
+    slow = _blocking_wheel(packages)
+    spec = tool_spec(step=[tool_spec().step[0], Step("slow", ["tiny-slow==1.0"]), tool_spec().step[1]])
     process = _install_in_another_process(environments, spec, packages, tmp_path)
     try:
-        _until(began.exists, process)
+        _until(lambda: _is_at(environments, slow), process)
         with pytest.raises(Conflict, match=f"tiny-7.3.0 is being installed by process {process.pid}"):
             install(spec, environ=os.environ | pip_settings(packages))
         assert environments.get("tiny-7.3.0").state is ToolState.INSTALLING
     finally:
         process.kill()
         process.wait()
+    # Its pip is killed with it; until then the lock is held.
     _until(lambda: environments.get("tiny-7.3.0").state is ToolState.INCOMPLETE)
     left = environments.get("tiny-7.3.0")
     assert left.steps_done == 2 and environments.find("net_a", "train") is None
-    gate.unlink()
-    gate.touch()
+    slow.unlink()
+    wheel(packages, "tiny-slow", "1.0", {"tiny_slow.py": ""})
     made = install(spec, environ=os.environ | pip_settings(packages))
     assert made.state is ToolState.READY and made.packages["tiny-slow"] == "1.0"
     log = Path(made.path, LOG).read_text()
-    assert log.count("install tiny-library==1.0\n") == 1 and log.count("tiny-slow==1.0\n") == 2
+    assert log.count("install tiny-library==1.0\n") == 1 and log.count("install tiny-slow==1.0\n") == 2
 
 
-def test_an_interruption_is_passed_on_and_resumed(environments: Environments, tmp_path: Path) -> None:
-    packages, gate = index(tmp_path / "packages"), tmp_path / "gate"
-    os.mkfifo(gate)
-    began = tmp_path / "began"
-    setup = f"import pathlib\npathlib.Path({str(began)!r}).touch()\nopen({str(gate)!r}).close()\n"
-    sdist(packages, "tiny-slow", "1.0", setup)
-    spec = tool_spec(step=[Step("slow", ["tiny-slow==1.0"], options=["--no-build-isolation"])])
+def test_an_interruption_ends_pip_and_is_resumed(environments: Environments, tmp_path: Path) -> None:
+    packages = index(tmp_path / "packages")
+    slow = _blocking_wheel(packages)
+    spec = tool_spec(step=[Step("slow", ["tiny-slow==1.0"])])
     process = _install_in_another_process(environments, spec, packages, tmp_path)
-    _until(began.exists, process)
+    _until(lambda: _is_at(environments, slow), process)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) != 0
     assert environments.get("tiny-7.3.0").state is ToolState.INCOMPLETE
+
+
+def _blocking_wheel(packages: Path) -> Path:
+    """A package that pip waits for: opening a FIFO blocks until a writer opens it."""
+    path = packages / "tiny_slow-1.0-py3-none-any.whl"
+    os.mkfifo(path)
+    return path
+
+
+def _is_at(environments: Environments, package: Path) -> bool:
+    """Whether pip reads a package."""
+    log = environments.path("tiny-7.3.0") / LOG
+    return log.exists() and f"Processing {package}" in log.read_text()
 
 
 def test_an_environment_in_use_is_not_removed(install: Install, environments: Environments) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import sys
-import tarfile
 import zipfile
-from io import BytesIO
 from pathlib import Path
 from textwrap import dedent
 
@@ -38,18 +36,6 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str], scripts:
         for file, text in everything.items():
             archive.writestr(file, text)
         archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
-    return path
-
-
-def sdist(folder: Path, name: str, version: str, setup: str) -> Path:
-    """A source package with this setup.py."""
-    path = folder / f"{name}-{version}.tar.gz"
-    files = {"setup.py": setup, "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
-    with tarfile.open(path, "w:gz") as archive:
-        for file, text in files.items():
-            member = tarfile.TarInfo(f"{name}-{version}/{file}")
-            member.size = len(text)
-            archive.addfile(member, BytesIO(text.encode()))
     return path
 
 
