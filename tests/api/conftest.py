@@ -77,8 +77,6 @@ class Server:
         assert body["error_code"] == status
         return body["error_desc"]
 
-    refused = rejected
-
     async def dataset(
         self, type_: str = "image_classification", format_: str = "classification_pyt", **more: Any
     ) -> str:

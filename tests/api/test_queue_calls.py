@@ -194,7 +194,7 @@ class TestRetries:
     async def test_a_job_that_waits_for_its_next_try_can_be_held_and_stays_so(self, server, model) -> None:
         first, second = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}] * 2)
         server.word("fail")
-        # Not by `retry_at`: on a loaded machine its time may have come before anybody looks.
+        # Not by `retry_at`: on a loaded machine its time may have come before it is checked.
         await until(server, lambda: job(server, first).retries == 1)
         await server.call("PATCH", f"/job/{first}", 200, json={"held": True})
         assert (job(server, first).state, job(server, first).reason_text) == (State.HELD, "held by the user")

@@ -132,7 +132,7 @@ async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_restarted
     }
 
 
-async def test_a_check_can_be_cancelled_and_does_not_hinder_use(server: Server, tmp_path: Path) -> None:
+async def test_a_check_can_be_cancelled_and_does_not_block_use(server: Server, tmp_path: Path) -> None:
     dataset_id = await server.dataset("object_detection", "kitti")
     server.services.config.datasets.check_after_s = 60.0
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(boxes(tmp_path / "d"))})

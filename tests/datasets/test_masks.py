@@ -181,7 +181,7 @@ def test_masks_of_test_images_are_checked_where_there_are_some(top: Path) -> Non
     assert "a class number that target_classes.json does not declare: 5 (576 pixels)" in what
 
 
-def test_a_thumbnail_shows_the_classes_and_a_damaged_mask_does_not_hinder_it(top: Path, tmp_path: Path) -> None:
+def test_a_thumbnail_shows_the_classes_and_ignores_a_damaged_mask(top: Path, tmp_path: Path) -> None:
     items = samples.choose(top, "semantic_segmentation", "unet", tmp_path / "review", None)
     item = next(each for each in items if each.image == "images/train/0.jpg")
     bare, tinted = (

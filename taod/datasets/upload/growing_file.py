@@ -168,13 +168,13 @@ class Spool:
         try:
             await asyncio.shield(writing)
         except Exception:
-            self._mend()
+            self._restore()
             raise
         finally:
             if writing.done():
                 self._writing = None
 
-    def _mend(self) -> None:
+    def _restore(self) -> None:
         """A batch was not written, or in part: go back to the end of the one before it."""
         os.ftruncate(self._file, self._visible)
         self._pieces, self._gathered, self.size = [], 0, self._visible

@@ -113,8 +113,8 @@ def test_an_interpreter_is_found_in_a_version_managers_folder(tmp_path: Path) ->
     (folder / f"python{PYTHON}").symlink_to(sys.executable)
     found = interpreters.search(PYTHON, [], {"PATH": "/nowhere", "HOME": str(tmp_path)})
     assert found.minor == PYTHON and found.venv
-    with pytest.raises(BadRequest, match=r"does not have tensorrt_of_nobody, which the tool needs"):
-        interpreters.search(PYTHON, ["tensorrt_of_nobody"], {"PATH": "/nowhere", "HOME": str(tmp_path)})
+    with pytest.raises(BadRequest, match=r"does not have tensorrt_absent, which the tool needs"):
+        interpreters.search(PYTHON, ["tensorrt_absent"], {"PATH": "/nowhere", "HOME": str(tmp_path)})
 
 
 def test_an_interpreter_is_installed_through_uv_where_none_is_found(tmp_path: Path) -> None:
