@@ -20,20 +20,20 @@ from taod.services.datasets.active_uploads import Uploads
 from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.datasets.dataset_validation import Checks
-from taod.services.datasets.derived_datasets import Derived
+from taod.services.datasets.derived_datasets import DerivedDatasets
 from taod.services.datasets.lineage import Lineage
 from taod.services.datasets.samples import Samples
 from taod.services.devices import DevicesView
-from taod.services.jobs.command_builder import Planner
+from taod.services.jobs.command_builder import CommandBuilder
 from taod.services.jobs.dry_run import DryRun
 from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.job_service import Jobs
-from taod.services.jobs.job_update import Editing
+from taod.services.jobs.job_update import JobUpdate
 from taod.services.jobs.preflight_facts import Preflight
 from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
-from taod.services.jobs.submission import Posting
+from taod.services.jobs.submission import Submission
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
@@ -77,7 +77,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     uploads = Uploads()
     lineage = Lineage(store, publisher, clock, config.storage.link_check_s)
     resolver = Resolver(store, runners, devices)
-    planner = Planner(
+    commands = CommandBuilder(
         store=store,
         root=root,
         catalogue=catalogue,
@@ -94,7 +94,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         telemetry=telemetry,
         bus=bus,
         publisher=publisher,
-        planner=planner,
+        planner=commands,
         config=config.scheduler,
         supervision=config.supervision,
         clock=clock,
@@ -128,8 +128,8 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     models = Models(store=store, root=root, catalogue=catalogue, scheduler=scheduler, publisher=publisher, clock=clock)
     owners = Owners(records, models, catalogue)
     specs = Specs(store, catalogue, owners, config.specs)
-    preflight = Preflight(store, planner, checks.report)
-    posting = Posting(
+    preflight = Preflight(store, commands, checks.report)
+    submission = Submission(
         store=store,
         catalogue=catalogue,
         runners=runners,
@@ -137,13 +137,13 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         owners=owners,
         specs=specs,
         resolver=resolver,
-        planner=planner,
+        commands=commands,
         publisher=publisher,
         preflight=preflight,
         config=config.scheduler,
         automl=config.automl,
     )
-    update = Editing(
+    update = JobUpdate(
         store=store,
         scheduler=scheduler,
         owners=owners,
@@ -175,12 +175,12 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         models=models,
         ptms=Ptms(store=store, catalogue=catalogue, publisher=publisher, config=config, clock=clock),
         specs=specs,
-        posting=posting,
-        dry_run=DryRun(root=root, devices=devices, posting=posting, planner=planner),
+        submission=submission,
+        dry_run=DryRun(root=root, devices=devices, submission=submission, commands=commands),
         queue=Queue(store=store, scheduler=scheduler, publisher=publisher, config=config.scheduler),
         jobs=jobs,
         tools=Tools(folder=config.tools_folder, specs=config.tool_specs, store=store, publisher=publisher, clock=clock),
-        derived=Derived(store, records, datasets, jobs),
+        derived=DerivedDatasets(store, records, datasets, jobs),
         sweeps=Sweeps(store, proposer, scheduler),
         started=clock.monotonic(),
     )

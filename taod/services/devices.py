@@ -1,4 +1,4 @@
-"""Devices as clients see them: what there is, who holds it, and what it is doing."""
+"""Devices as clients see them: with leases and measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taod.types.device import Device, DeviceLease
 
 
 class DevicesView:
-    """The machine's devices with their leases and figures."""
+    """The machine's devices with their leases and measurements."""
 
     def __init__(self, store: Store, pool: DevicePool) -> None:
         self._store = store
@@ -25,24 +25,24 @@ class DevicesView:
 
     def redacted(self, devices: bytes, user_id: str) -> bytes:
         """An event's list of devices, as this user may see it; the same bytes where nothing has to be hidden."""
-        told = msgspec.json.decode(devices, type=list[Device])
-        seen = self._redacted(told, user_id)
-        return devices if seen == told else msgspec.json.encode(seen)
+        published = msgspec.json.decode(devices, type=list[Device])
+        seen = self._redacted(published, user_id)
+        return devices if seen == published else msgspec.json.encode(seen)
 
     def now(self) -> list[Device]:
-        """The devices with the figures that were read last."""
+        """The devices with the measurements that were read last."""
         leases = self._store.leases.all()
         jobs = [job for lease in leases if (job := self._store.jobs.get(lease.job_id)) is not None]
         return self._pool.snapshot(leases, jobs)
 
     async def read(self) -> list[Device]:
-        """The devices with figures read now."""
+        """The devices with measurements read now."""
         async with self._reading:
             await asyncio.to_thread(self._pool.read)
         return self.now()
 
     def _redacted(self, devices: list[Device], user_id: str) -> list[Device]:
-        """That a slot is taken is everybody's to know; by which job is its user's alone."""
+        """Every user sees that a slot is leased; only the job's user sees by which job."""
         return [
             msgspec.structs.replace(device, leases=[self._redacted_lease(lease, user_id) for lease in device.leases])
             for device in devices

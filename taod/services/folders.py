@@ -1,4 +1,4 @@
-"""Removing folders of deleted things; runs in a thread, never touches the store."""
+"""Removes folders of deleted resources; runs in a thread, never touches the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all in it; what is not there is fine. Links are removed, never followed."""
+    """Remove a folder with its contents, if it exists. Links are removed, never followed."""
     if folder.is_symlink():
         folder.unlink()
         return

@@ -13,7 +13,7 @@ from taod.types.network import ActionInfo, NetworkInfo, ParameterInfo
 
 
 class ParameterFilter(msgspec.Struct, frozen=True):
-    """Which parameters are asked for; None where it does not matter."""
+    """A filter of parameters; None: any."""
 
     action: str | None = None
     popular: bool | None = None
@@ -81,7 +81,7 @@ class Networks:
     def _network(self, name: str) -> Network:
         network = self._catalogue.network(name)
         if network is None:
-            raise NotFound(f"there is no network {name!r}; GET /api/v1/networks lists them")
+            raise NotFound(f"network {name!r} not found; list networks with GET /api/v1/networks")
         return network
 
 

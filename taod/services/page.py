@@ -1,4 +1,4 @@
-"""One page of a list: what a service is asked for and what it gives back."""
+"""Pagination: the request for a page of a list, and the page."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.datasets.dataset_validation import Checks
-from taod.services.datasets.derived_datasets import Derived
+from taod.services.datasets.derived_datasets import DerivedDatasets
 from taod.services.datasets.lineage import Lineage
 from taod.services.datasets.samples import Samples
 from taod.services.devices import DevicesView
@@ -24,7 +24,7 @@ from taod.services.jobs.dry_run import DryRun
 from taod.services.jobs.job_service import Jobs
 from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.spec_service import Specs
-from taod.services.jobs.submission import Posting
+from taod.services.jobs.submission import Submission
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
@@ -60,11 +60,11 @@ class Services:
     models: Models
     ptms: Ptms
     specs: Specs
-    posting: Posting
+    submission: Submission
     dry_run: DryRun
     queue: Queue
     jobs: Jobs
-    derived: Derived
+    derived: DerivedDatasets
     sweeps: Sweeps
     tools: Tools
     started: float

@@ -17,7 +17,7 @@ LOGIN_LABEL = "login"
 
 
 class Users:
-    """What may be asked about users. A token itself is told once, when it is made; the store keeps its hash."""
+    """Users and tokens. A token is returned once, when it is created; the store keeps its hash."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,13 +38,13 @@ class Users:
             return user, self.issue(user.id, kind=BEARER, label=DAEMON_LABEL)
 
     def add(self, name: str) -> tuple[UserRecord, str]:
-        """Make a user; returns it with a key for the login endpoint."""
+        """Create a user; returns it with a key for the login endpoint."""
         with self._store.durable():
             user = self._store.users.add(name)
             return user, self.issue(user.id, kind=KEY, label="first key")
 
     def issue(self, user_id: str, *, kind: str, label: str) -> str:
-        """Make a token of 256 random bits and return it."""
+        """Create a token of 256 random bits and return it."""
         if self._store.users.get(user_id) is None:
             raise NotFound(f"there is no user {user_id}")
         secret = secrets.token_urlsafe(32)
@@ -53,12 +53,12 @@ class Users:
         return secret
 
     def login(self, key: str) -> Login:
-        """Exchange a key for a bearer token. Raises Unauthorized for a key that nobody has."""
+        """Exchange a key for a bearer token. Raises Unauthorized for an unknown key."""
         user = self._store.users.by_token(key, kind=KEY)
         if user is None:
-            raise Unauthorized("this key is not known; `taod user add` makes one")
+            raise Unauthorized("unknown key; create one with `taod user add`")
         return Login(user_id=user.id, token=self.issue(user.id, kind=BEARER, label=LOGIN_LABEL))
 
     def by_bearer(self, token: str) -> UserRecord | None:
-        """Who sends this token; None where nobody does, or it was revoked."""
+        """The user of a token; None where it is unknown or revoked."""
         return self._store.users.by_token(token, kind=BEARER)

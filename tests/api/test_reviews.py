@@ -119,7 +119,7 @@ async def test_a_check_of_data_that_has_changed_is_outdated_and_can_be_restarted
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         old = await server.call("GET", f"/dataset/{dataset_id}/report", 200)
         assert old["state"] == "outdated"
-        assert "POST …/check begins a new check" in old["message"]
+        assert "POST …/check starts a new check" in old["message"]
         started = await server.call("POST", f"/dataset/{dataset_id}/check", 201, json={"deep": True})
         assert started["state"] in ("waiting", "running")
         report = await checked(server, dataset_id, events)

@@ -118,7 +118,7 @@ BODIES: list[Row] = [
     ("PATCH", "/model/{model}", 400, body({"network_arch": "dino"}), ("network_arch cannot", "'dino'", "new one")),
     ("PATCH", "/model/{kept}", 400, body({"name": "x"}), ("'kept'", "set read_only to false first")),
     ("DELETE", "/model/{kept}", 400, {}, ("'kept' has read_only set", "set read_only to false first")),
-    ("DELETE", "/dataset/{dataset}", 400, {}, ("'images'", "'reader'", "take it out of them first")),
+    ("DELETE", "/dataset/{dataset}", 400, {}, ("'images'", "'reader'", "remove it from them first")),
     ("POST", "/ptm", 400, body(ARCH), ("path is required",)),
     ("POST", "/ptm", 400, body(ARCH | {"path": "{folder}/no"}), ("/no'", "no such file", "name one below")),
     ("POST", "/ptm", 400, body(ARCH | {"path": "/no"}), ("path '/no'", "storage.link_roots", "add")),

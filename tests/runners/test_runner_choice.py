@@ -100,7 +100,7 @@ def test_a_rule_sends_a_network_to_the_cluster_whose_slots_are_devices(services:
     spec = services.specs.schema(user, "model", model, "train")["default"]
     spec["train"]["num_gpus"] = 4
     services.specs.post(user, "model", model, "train", spec)
-    (job_id,) = services.posting.post(user, "model", model, [JobRun(["train"])])
+    (job_id,) = services.submission.post(user, "model", model, [JobRun(["train"])])
     job = services.store.jobs.get(job_id)
     assert job is not None
     assert (job.site, job.devices_wanted) == ("cluster:slurm", 1)
@@ -115,17 +115,17 @@ def test_a_rule_sends_a_network_to_the_cluster_whose_slots_are_devices(services:
 
 def test_only_the_first_user_may_name_a_runner_and_only_one_that_can(services: Services) -> None:
     user, model = model_of(services, "classification_pyt")
-    (job_id,) = services.posting.post(user, "model", model, [JobRun(["train"], runner="native")])
+    (job_id,) = services.submission.post(user, "model", model, [JobRun(["train"], runner="native")])
     job = services.store.jobs.get(job_id)
     assert job is not None
     assert job.asked_runner == "native"
-    with pytest.raises(BadRequest, match="runner = 'nativ': there is no such runner; there are docker, embedded"):
-        services.posting.post(user, "model", model, [JobRun(["train"], runner="nativ")])
+    with pytest.raises(BadRequest, match="runner = 'nativ': unknown runner; known are docker, embedded"):
+        services.submission.post(user, "model", model, [JobRun(["train"], runner="nativ")])
     with pytest.raises(BadRequest, match=r"no runner can do classification_pyt train here \(docker: "):
-        services.posting.post(user, "model", model, [JobRun(["train"], runner="docker")])
+        services.submission.post(user, "model", model, [JobRun(["train"], runner="docker")])
     other = services.users.add("other")[0].id
     with pytest.raises(BadRequest, match="only the first user of this root may choose a runner"):
-        services.posting._check_asked(other, "native")
+        services.submission._check_asked(other, "native")
 
 
 def test_by_default_containers_come_first_where_their_image_is(

@@ -151,7 +151,7 @@ class AnyOrder(RuleBasedStateMachine):
         jobs = self.jobs()
         job = jobs[parent % len(jobs)].id if jobs and parent is not None else None
         model = self.models[pick % len(self.models)]
-        self.ask(lambda: self.services.posting.post(self.user_id, "model", model, [JobRun(actions, job)]))
+        self.ask(lambda: self.services.submission.post(self.user_id, "model", model, [JobRun(actions, job)]))
 
     @rule(pick=which)
     def cancel(self, pick: int) -> None:

@@ -64,7 +64,7 @@ async def test_what_a_request_writes_is_flushed(services: Services, tmp_path: Pa
     with flushed(services):
         services.models.update(user, model, ModelPatch(name="mine", eval_dataset=data))
     with flushed(services):
-        first, second = services.posting.post(user, "model", model, [JobRun(["train"]), JobRun(["train"])])
+        first, second = services.submission.post(user, "model", model, [JobRun(["train"]), JobRun(["train"])])
     with flushed(services):
         services.jobs.patch(services.jobs.record(user, first), JobPatch(priority=3, held=True))
     with flushed(services):

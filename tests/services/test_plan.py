@@ -20,7 +20,7 @@ from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.services.datasets.active_uploads import Uploads
 from taod.services.datasets.lineage import Lineage
-from taod.services.jobs.command_builder import Planner, write_atomically
+from taod.services.jobs.command_builder import CommandBuilder, write_atomically
 from taod.services.jobs.resolution import Resolver
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
@@ -41,7 +41,7 @@ class House:
         pool = DevicePool.detect(DevicesConfig(gpus=False))
         runners = RunnerRegistry.from_config(RunnerConfig())
         self.lineage = Lineage(self.store, Publisher(EventBus()), SystemClock(), 10.0)
-        self.planner = Planner(
+        self.commands = CommandBuilder(
             store=self.store,
             root=self.root,
             catalogue=Catalogue(),
@@ -52,7 +52,7 @@ class House:
         self.user = self.store.users.add("local").id
 
     def prepare(self, job: JobRecord) -> Command:
-        return self.planner.prepare(self.planner.resolve(job))
+        return self.commands.prepare(self.commands.resolve(job))
 
     def dataset(self, name: str, state: str = "ready") -> str:
         record = DatasetRecord(
@@ -129,13 +129,13 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
     assert (
-        data_text(house.planner.unready(job))
+        data_text(house.commands.unready(job))
         == "its eval dataset 'late' has no data yet: upload an archive or link a folder"
     )
     with house.uploads.claim(val):
-        assert data_text(house.planner.unready(job)) == "its eval dataset 'late' is still being uploaded"
+        assert data_text(house.commands.unready(job)) == "its eval dataset 'late' is still being uploaded"
     house.store.datasets.update(val, state="ready")
-    assert house.planner.unready(job) is None
+    assert house.commands.unready(job) is None
     with pytest.raises(BadRequest, match="the data of dataset 'late' is not at"):
         house.prepare(job)
 
@@ -149,14 +149,14 @@ def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(hou
         action="convert", parent_id=None, state=State.QUEUED, reason=POSTED,
     )  # fmt: skip
     (convert,) = house.store.jobs.add([new])
-    assert house.planner.unready(convert) is None
+    assert house.commands.unready(convert) is None
     words = "its train dataset 'train' is being converted by convert c0ffee00"
-    assert data_text(house.planner.unready(job)) == words
+    assert data_text(house.commands.unready(job)) == words
     house.store.jobs.transition(convert.id, State.HELD, Reason(ReasonCode.HELD))
-    assert data_text(house.planner.unready(job)) == f"{words} (held)"
+    assert data_text(house.commands.unready(job)) == f"{words} (held)"
     house.store.jobs.transition(convert.id, State.QUEUED, Reason(ReasonCode.RELEASED))
     house.store.jobs.transition(convert.id, State.FAILED, Reason(ReasonCode.REPORTED, {"message": "its disk is full"}))
-    assert house.planner.unready(job) is None
+    assert house.commands.unready(job) is None
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:
@@ -178,7 +178,7 @@ def test_which_checkpoint_is_worked_on_is_a_setting(house, checkpoint, expected)
         (results / f"epoch_{epoch}.pth").write_bytes(b"weights")
     losses = Kpi("loss", {"1": 0.9, "2": 0.1, "3": 0.4})
     house.store.jobs.save_result(train.id, Result(kpi=[losses]))
-    house.planner._best = checkpoint == "best"
+    house.commands._best = checkpoint == "best"
     job = house.job("evaluate", parent=train.id)
     house.prepare(job)
     assert f"checkpoint: {results / expected}" in (house.root.job(job.id).path / "spec.yaml").read_text()

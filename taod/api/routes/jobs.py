@@ -53,7 +53,7 @@ class OwnedJobsController(Controller):
             plan: Any = services.dry_run.plan(user.id, self.kind, owner_id, runs)
             return Response(plan, status_code=200)
         warnings = await services.lineage.before(user.id, self.kind, owner_id)
-        created = services.posting.post(user.id, self.kind, owner_id, runs, warnings)
+        created = services.submission.post(user.id, self.kind, owner_id, runs, warnings)
         return Response(created, status_code=201, headers=warned(services.jobs.warnings(created)))
 
     @get("/{job_id:str}", summary="Retrieve Job")

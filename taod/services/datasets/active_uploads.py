@@ -1,4 +1,4 @@
-"""Which datasets are being uploaded at this moment; kept in memory, so that a crash leaves no dataset half marked."""
+"""Which datasets are being uploaded now; kept in memory, so that a crash leaves no dataset marked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taod.errors import Conflict
 
 
 class Uploads:
-    """The uploads under way, by dataset."""
+    """The running uploads, by dataset."""
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
@@ -19,7 +19,7 @@ class Uploads:
 
     @contextmanager
     def claim(self, dataset_id: str) -> Iterator[None]:
-        """Hold the dataset for one upload. Raises Conflict while another one holds it."""
+        """Claim the dataset for one upload. Raises Conflict while it is claimed."""
         if dataset_id in self._under_way:
             raise Conflict(f"dataset {dataset_id} is being uploaded right now; wait until that upload has ended")
         self._under_way.add(dataset_id)

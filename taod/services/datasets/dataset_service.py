@@ -1,4 +1,4 @@
-"""Datasets: making, reading, changing, deleting, filling by an upload or by a link."""
+"""Datasets: create, read, change, delete, upload and link."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ KIND = "dataset"
 
 
 class Datasets:
-    """What may be asked about datasets; every method is on behalf of one user, who sees only their own."""
+    """Operations on datasets, each on behalf of one user, who sees only their own."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Datasets:
         return Page(self._view(records), total)
 
     def create(self, user_id: str, body: DatasetCreate) -> Dataset:
-        """Make an empty dataset. Raises BadRequest for a type or format that is unknown or does not fit."""
+        """Create an empty dataset. Raises BadRequest for a type or format that is unknown or does not fit."""
         self._check_kind(body.type, body.format)
         now = iso(self._clock.time())
         record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
@@ -135,7 +135,7 @@ class Datasets:
         return answer
 
     def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
-        """What was understood of its files, how far an upload is, and where the data came from."""
+        """The summary of its files, the progress of an upload, and the origin of the data."""
         record = self._records.get(user_id, dataset_id)
         upload = self._intake.progress(record.id)
         summary = record.summary or DatasetSummary(state=record.state, path=record.path)
@@ -150,8 +150,8 @@ class Datasets:
         )
 
     async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
-        """What is noticed about a dataset that is read: whether its linked folder has changed."""
-        return await self._lineage.look([self._records.get(user_id, dataset_id)])
+        """Warnings when a dataset is read: whether its linked folder has changed."""
+        return await self._lineage.inspect([self._records.get(user_id, dataset_id)])
 
     async def upload(
         self,
@@ -161,7 +161,7 @@ class Datasets:
         options: UploadOptions = UploadOptions(),
         part: Part | None = None,
     ) -> UploadAnswer:
-        """Take an archive in, or one part of it; what the dataset had before stays until the new data is whole.
+        """Receive an archive, or one part of it; the dataset keeps its old data until the new data is complete.
 
         Raises BadRequest naming what is wrong with the archive, RangeRejected for a part out of its place, NoSpace,
         Conflict while the data is being read or uploaded.
@@ -170,7 +170,7 @@ class Datasets:
         self._check_not_read(record)
         with self._claim(record.id):
             self._publisher.dataset(user_id, record.id, "uploading")
-            told = partial(self._publisher.upload, user_id)
+            report = partial(self._publisher.upload, user_id)
 
             def placed(summary: DatasetSummary) -> None:
                 with self._store.durable():
@@ -178,21 +178,23 @@ class Datasets:
 
             try:
                 if part is None:
-                    summary = await self._intake.accept(record, body, options, told, placed)
+                    summary = await self._intake.accept(record, body, options, report, placed)
                 else:
-                    answer = await self._intake.accept_part(record, body, part, options, told, placed)
+                    answer = await self._intake.accept_part(record, body, part, options, report, placed)
                     if isinstance(answer, int):
                         self._waits(user_id, record.id, answer, part.total)
-                        return UploadAnswer(f"{answer} of {part.total} bytes are here; go on", received=answer)
+                        return UploadAnswer(
+                            f"{answer} of {part.total} bytes were received; send the next part", received=answer
+                        )
                     summary = answer
             except RangeRejected:
                 self._publisher.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
                 raise
             except BaseException as error:
-                told(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
+                report(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
                 self._publisher.dataset(user_id, record.id, "updated", "the upload failed")
                 raise
-        told(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
+        report(UploadProgress(record.id, Stage.DONE, files=summary.files, unpacked=summary.bytes))
         self._publisher.dataset(user_id, record.id, "uploaded", f"{summary.files} files")
         self._checks.data_changed(user_id, record.id)
         return UploadAnswer(
@@ -203,20 +205,20 @@ class Datasets:
         )
 
     async def give_up_upload(self, user_id: str, dataset_id: str) -> DatasetSummary:
-        """Drop an upload in parts that has not come whole. Raises NotFound, Conflict."""
+        """Drop an incomplete upload in parts. Raises NotFound, Conflict."""
         record = self._records.get(user_id, dataset_id)
         await self._intake.give_up(record.id)
         self._publisher.dataset(user_id, record.id, "updated", "the upload was given up")
         return self.summary(user_id, record.id)
 
     def recover(self) -> None:
-        """Record new data that got in place just before the last daemon was killed. Called once, at start."""
+        """Record new data that was moved into place just before the last daemon was killed. Called once, at start."""
         for dataset_id, summary in self._intake.unrecorded().items():
             try:
                 with self._store.durable():
                     self._store.datasets.update(dataset_id, state="ready", path=None, summary=summary)
             except NotFound:
-                remove_folder(self._root.dataset(dataset_id))  # of a job, whose dataset was not made yet
+                remove_folder(self._root.dataset(dataset_id))  # derived by a job; its dataset was not created yet
             self._intake.recorded(dataset_id)
 
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
@@ -227,16 +229,16 @@ class Datasets:
             summary = await self._intake.link(record, body.path, self._config.storage.link_roots)
             with self._store.durable():
                 self._store.datasets.update(record.id, state="linked", path=summary.path or body.path, summary=summary)
-            # What was uploaded before is not what the dataset is now.
+            # Files of an earlier upload are no longer its data.
             await self._intake.forget(record.id)
         self._publisher.dataset(user_id, record.id, "uploaded", "linked")
         self._checks.data_changed(user_id, record.id)
         return summary
 
     def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
-        """A part has come, and others are to come."""
+        """Publish that a part was received and others are missing."""
         self._publisher.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
-        self._publisher.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes have come")
+        self._publisher.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes were received")
 
     async def create_from_job(
         self,
@@ -249,10 +251,10 @@ class Datasets:
         description: str = "",
         parent_dataset: str | None = None,
     ) -> Dataset:
-        """Make a dataset of a folder that a job has left; the job's files stay.
+        """Create a dataset from a folder in a job's results; the job's files stay.
 
-        `type` is that of the dataset whose job it is, where nothing else is told, and so is `parent_dataset`. Raises
-        BadRequest where the folder is not laid out as type and format say, or they do not fit; then none is made.
+        `type` and `parent_dataset` default to those of the dataset that the job belongs to. Raises BadRequest where the
+        folder does not have the layout of type and format, or they do not fit; then none is created.
         """
         source = self._store.datasets.get(job.user_id, parent_dataset or job.owner_id)
         type_ = type or (source.type if source is not None else "")
@@ -272,7 +274,7 @@ class Datasets:
             with self._store.durable():
                 self._store.datasets.add(msgspec.structs.replace(record, state="ready", summary=summary))
 
-        # The row comes with its data: whoever is killed in between leaves neither.
+        # The row is added with its data: a kill in between leaves neither.
         with self._claim(record.id):
             await self._intake.adopt(record, folder, placed)
         self._publisher.dataset(job.user_id, record.id, "created", f"derived by {job.action} {job.id[:8]}")
@@ -302,12 +304,12 @@ class Datasets:
         users = self._store.datasets.users_of(record.id)
         if users:
             names = ", ".join(f"{name!r} ({model_id})" for model_id, name in users)
-            raise BadRequest(f"dataset {record.name!r} is used by the models {names}; take it out of them first")
+            raise BadRequest(f"dataset {record.name!r} is used by the models {names}; remove it from them first")
 
     def _check_not_read(self, record: DatasetRecord, *, but_own: bool = False) -> None:
-        """Refuse to replace or delete data that a run is reading; `but_own`: its own jobs are cancelled before.
+        """Raise Conflict for data that a run is reading; `but_own`: except by the dataset's own jobs.
 
-        A run reads what it saw at its start, also when its model has been given other data since.
+        A run reads the data of its start, also when its model has other datasets since.
         """
         owners = {model_id for model_id, _ in self._store.datasets.users_of(record.id)} | {record.id}
         for job in self._store.jobs.in_states(ON_DEVICE):

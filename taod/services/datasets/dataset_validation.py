@@ -1,7 +1,7 @@
-"""Full checks of datasets: begun by themselves when data came in, one at a time, each in a process of its own.
+"""Full checks of datasets: started when data arrives, one at a time, each in its own process.
 
-A check is the engine's command line (`dataset check`), but no job: it takes no device, waits in no queue, and whoever
-uses the data need not wait for it. What it finds lies in `reviews/<dataset>/` under the root, with its status lines.
+A check runs the engine's command line (`dataset check`) but is not a job: it takes no device, is not queued, and does
+not block the use of the data. Its report is in `reviews/<dataset>/` under the root, with its status lines.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from taod.watch import FolderWatch
 log = logging.getLogger("taod.checks")
 
 TAIL = 4096
-"""Bytes of status.json looked at for the progress."""
+"""Bytes at the end of status.json that are read for the progress."""
 GRACE_S = 10.0
-NOT_BEGUN = "The check will begin"
+NOT_STARTED = "The check will start"
 
 
 class _Line(msgspec.Struct):
@@ -42,7 +42,7 @@ class _Line(msgspec.Struct):
     kpi: dict[str, float] = {}
 
 
-class _UnderWay:
+class _Check:
     """A check that waits or runs."""
 
     def __init__(self, record: DatasetRecord, deep: bool) -> None:
@@ -50,21 +50,21 @@ class _UnderWay:
         self.deep = deep
         self.state = CheckState.WAITING
         self.progress = 0.0
-        """The furthest that a status line told; the last ones of a run tell none."""
+        """The highest progress that a status line reported; the last lines of a run report none."""
         self.started_on: str | None = None
         self.cancelled = False
         self.failed = ""
         self.process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def further(self, line: _Line) -> float:
-        """How far it is, by this line too."""
+    def progress_with(self, line: _Line) -> float:
+        """The progress, this line included."""
         self.progress = max(self.progress, line.kpi.get("progress", 0.0))
         return self.progress
 
 
 class Checks:
-    """Begins, watches, cancels and tells of checks."""
+    """Starts, watches, cancels and reports checks."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class Checks:
         self._publisher = publisher
         self._config = config
         self._clock = clock
-        self._under_way: dict[str, _UnderWay] = {}
+        self._under_way: dict[str, _Check] = {}
         self._one = asyncio.Semaphore(1)
         self._stopping = False
 
     def start(self) -> None:
-        """Go on with what an earlier daemon did not finish."""
+        """Start the checks that an earlier daemon did not finish."""
         for wanted in sorted(self._root.reviews.glob("*/wanted")):
             record = self._store.datasets.get(wanted.read_text().strip(), wanted.parent.name)
             if record is not None and record.has_data:
@@ -98,12 +98,12 @@ class Checks:
                 wanted.unlink(missing_ok=True)
 
     async def stop(self) -> None:
-        """End what runs; it is begun anew at the next start."""
+        """End running checks; the next daemon starts them again."""
         self._stopping = True
         await asyncio.gather(*(self._end(one) for one in list(self._under_way.values())))
 
     def begin(self, user_id: str, dataset_id: str, *, deep: bool) -> DatasetReport:
-        """Check now; a check that is under way is begun anew. Raises NotFound, BadRequest where there is no data."""
+        """Check now; a running check is restarted. Raises NotFound, BadRequest where there is no data."""
         record = self._records.get(user_id, dataset_id)
         if not record.has_data:
             raise BadRequest(f"dataset {record.name!r} has no files to check: upload or link them first")
@@ -111,17 +111,17 @@ class Checks:
         return self.report(user_id, record.id)
 
     async def cancel(self, user_id: str, dataset_id: str) -> DatasetReport:
-        """End a check that is under way. Raises NotFound, also where none is."""
+        """End a running or waiting check. Raises NotFound, also where there is none."""
         record = self._records.get(user_id, dataset_id)
         one = self._under_way.get(record.id)
         if one is None:
-            raise NotFound(f"no check of dataset {record.name!r} is under way; GET …/report tells of the last one")
+            raise NotFound(f"no check of dataset {record.name!r} is running; GET …/report has the last one's result")
         one.cancelled = True
         await self._end(one)
         return self.report(user_id, record.id)
 
     def report(self, user_id: str, dataset_id: str) -> DatasetReport:
-        """What the last check found, or how far the present one is. Raises NotFound."""
+        """The result of the last check, or the progress of the present one. Raises NotFound."""
         record = self._records.get(user_id, dataset_id)
         folder = self._root.review(record.id)
         one = self._under_way.get(record.id)
@@ -130,19 +130,19 @@ class Checks:
             line = _last_line(folder / "status.json") if one.state is CheckState.RUNNING else _Line()
             return DatasetReport(
                 one.state,
-                line.message or NOT_BEGUN,
+                line.message or NOT_STARTED,
                 deep=one.deep,
-                progress=one.further(line),
+                progress=one.progress_with(line),
                 fingerprint=now,
                 started_on=one.started_on,
             )
         found = _read(folder / "report.json")
         if found is None:
             off = "" if self._config.check == "auto" else " (datasets.check is off)"
-            return DatasetReport(CheckState.NONE, f"This data was not checked{off}; POST …/check begins a check")
+            return DatasetReport(CheckState.NONE, f"This data was not checked{off}; POST …/check starts a check")
         if found.state is CheckState.DONE and found.fingerprint != now:
             found.state = CheckState.OUTDATED
-            found.message = f"{found.message}; the data has changed since, POST …/check begins a new check"
+            found.message = f"{found.message}; the data has changed since, POST …/check starts a new check"
         return found
 
     def data_changed(self, user_id: str, dataset_id: str) -> None:
@@ -166,31 +166,31 @@ class Checks:
         folder = self._root.review(record.id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "wanted").write_text(record.user_id)
-        one = self._under_way[record.id] = _UnderWay(record, deep)
-        self._tell(one)
+        one = self._under_way[record.id] = _Check(record, deep)
+        self._publish(one)
         one.task = asyncio.get_running_loop().create_task(self._follow(one, folder, after_s))
         one.task.add_done_callback(lambda _: self._over(one, folder))
 
-    async def _follow(self, one: _UnderWay, folder: Path, after_s: float) -> None:
+    async def _follow(self, one: _Check, folder: Path, after_s: float) -> None:
         try:
-            await asyncio.sleep(after_s)  # whoever uploads several archives is checked once
+            await asyncio.sleep(after_s)  # several uploads in a row are checked once
             async with self._one:
                 one.state, one.started_on = CheckState.RUNNING, iso(self._clock.time())
-                self._tell(one)
+                self._publish(one)
                 one.failed = await self._run(one, folder)
         except Exception as error:
             log.exception("the check of dataset %s failed", one.record.id)
             one.failed = str(error)
 
-    def _over(self, one: _UnderWay, folder: Path) -> None:
-        """The task has ended, also one that was cancelled before its first step."""
+    def _over(self, one: _Check, folder: Path) -> None:
+        """Called when the task has ended, also one that was cancelled before its first step."""
         if self._under_way.get(one.record.id) is one:
             del self._under_way[one.record.id]
             if not self._stopping:
-                self._settle(one, folder)
+                self._finalize(one, folder)
 
-    def _settle(self, one: _UnderWay, folder: Path) -> None:
-        """Leave a report whatever happened, and tell of it; nothing where the dataset has gone meanwhile."""
+    def _finalize(self, one: _Check, folder: Path) -> None:
+        """Write and publish a report, whatever happened; nothing where the dataset was deleted meanwhile."""
         if self._store.datasets.get(one.record.user_id, one.record.id) is None or not folder.is_dir():
             remove_folder(folder)
             return
@@ -208,7 +208,7 @@ class Checks:
         self._publisher.check(one.record.user_id, ended)
         self._publisher.dataset(one.record.user_id, one.record.id, "checked", found.message)
 
-    async def _run(self, one: _UnderWay, folder: Path) -> str:
+    async def _run(self, one: _Check, folder: Path) -> str:
         """Run the engine; returns why it failed, or nothing."""
         record = self._records.get(one.record.user_id, one.record.id)
         for name in ("status.json", "report.json", "samples.json"):
@@ -221,7 +221,7 @@ class Checks:
             launch = self._engine.describe(RunRequest(record.id, 1, command, str(folder)))
         except StartFailed as error:
             return str(error)
-        # Without a run's marks: what looks for processes of jobs must not find it.
+        # Without a run's environment mark: it must not be taken for a process of a job.
         own = {name: value for name, value in launch.environment.items() if not name.startswith("TAOD_")}
         with (folder / "log.txt").open("wb") as out:
             one.process = await asyncio.create_subprocess_exec(
@@ -232,32 +232,32 @@ class Checks:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
-        telling = asyncio.get_running_loop().create_task(self._tell_lines(one, folder))
+        publishing = asyncio.get_running_loop().create_task(self._publish_lines(one, folder))
         try:
             code = await one.process.wait()
         except asyncio.CancelledError:
             await _terminate(one.process)
             raise
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
         if code == 0 or one.cancelled:
             return ""
-        return _last_line(folder / "status.json").message or f"exit code {code}; {folder / 'log.txt'} says more"
+        return _last_line(folder / "status.json").message or f"exit code {code}; {folder / 'log.txt'} has details"
 
-    async def _tell_lines(self, one: _UnderWay, folder: Path) -> None:
-        """Tell of each status line that the engine writes, for as long as it runs."""
-        told = _Line()
+    async def _publish_lines(self, one: _Check, folder: Path) -> None:
+        """Publish each status line that the engine writes."""
+        published = _Line()
         async with FolderWatch(folder) as watch:
             while True:
-                if (line := _last_line(folder / "status.json")) != told:
-                    told = line
-                    self._tell(one, line)
+                if (line := _last_line(folder / "status.json")) != published:
+                    published = line
+                    self._publish(one, line)
                 await watch.changed()
 
-    def _tell(self, one: _UnderWay, line: _Line | None = None) -> None:
-        line = line or _Line(message=NOT_BEGUN if one.state is CheckState.WAITING else "")
-        progress = CheckProgress(one.record.id, one.state, line.message, one.further(line), one.deep)
+    def _publish(self, one: _Check, line: _Line | None = None) -> None:
+        line = line or _Line(message=NOT_STARTED if one.state is CheckState.WAITING else "")
+        progress = CheckProgress(one.record.id, one.state, line.message, one.progress_with(line), one.deep)
         self._publisher.check(one.record.user_id, progress)
 
     def _spec(self, record: DatasetRecord, deep: bool) -> dict[str, object]:
@@ -271,14 +271,14 @@ class Checks:
             dataset |= {"images": summary.images, "fingerprint": summary.fingerprint}
         return {"dataset": dataset, "deep": deep, "with_parent": True}
 
-    async def _end(self, one: _UnderWay) -> None:
+    async def _end(self, one: _Check) -> None:
         if one.task is not None:
             one.task.cancel()
             await asyncio.gather(one.task, return_exceptions=True)
 
 
 async def _terminate(process: asyncio.subprocess.Process) -> None:
-    """Ask the process to end, and make it when it does not."""
+    """SIGTERM, the grace, SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)

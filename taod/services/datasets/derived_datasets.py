@@ -39,7 +39,7 @@ NOTHING = (
 )
 
 
-class Derived:
+class DerivedDatasets:
     """Takes a job's results as a dataset of its own."""
 
     def __init__(self, store: Store, records: DatasetRecords, datasets: Datasets, jobs: Jobs) -> None:

@@ -1,4 +1,4 @@
-"""Where data came from and whether it is still what it was: what a job saw, and linked folders that change."""
+"""Where data came from and whether it has changed: the data that a job read, and changes of linked folders."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from taod.types.warning_text import text
 log = logging.getLogger(__name__)
 
 AT_POST_S = 0.5
-"""Seconds that a post waits for a look at linked folders; what is found later goes into the job's history."""
+"""Seconds that a post waits for the inspection of linked folders; later findings go into the job's history."""
 AT_READ_S = 0.05
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """What a linked folder looked like."""
+class _Inspection(msgspec.Struct, frozen=True):
+    """The fingerprint of a linked folder at a time."""
 
     registered: str | None
     """The fingerprint that it was compared with."""
@@ -38,39 +38,39 @@ class _Look(msgspec.Struct, frozen=True):
 
 
 class Lineage:
-    """Looks at linked folders in threads, at most once in `check_s` each, and records what jobs saw."""
+    """Inspects linked folders in threads, at most once in `check_s` each, and records the data of jobs."""
 
     def __init__(self, store: Store, publisher: Publisher, clock: Clock, check_s: float) -> None:
         self._store = store
         self._publisher = publisher
         self._clock = clock
         self._check_s = check_s
-        self._looks: dict[str, _Look] = {}
-        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._inspections: dict[str, _Inspection] = {}
+        self._inspecting: dict[str, asyncio.Task[None]] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
     def known(self, dataset: DatasetRecord) -> list[Warning]:
-        """Warnings of what is known, without a look at the disk."""
-        look = self._looks.get(dataset.id)
-        if dataset.state != "linked" or look is None or look.registered != _registered(dataset):
+        """Warnings of the last inspection, without reading the disk."""
+        last = self._inspections.get(dataset.id)
+        if dataset.state != "linked" or last is None or last.registered != _registered(dataset):
             return []
-        if look.found is None:
+        if last.found is None:
             return [Warning(WarningCode.LINK_UNREADABLE, dataset.name, {"path": dataset.path})]
-        if look.registered is None or look.found == look.registered:
+        if last.registered is None or last.found == last.registered:
             return []
-        then, now = figures(look.registered), figures(look.found)
+        then, now = figures(last.registered), figures(last.found)
         change = (
             f"{then.files} files with {then.bytes} bytes then, {now.files} with {now.bytes} now"
             if then != now
             else f"its {now.files} files have the same sizes and other names or times"
         )
-        remedy = "link it again to take the change in"
+        remedy = "link it again to use the changed data"
         return [Warning(WarningCode.LINK_CHANGED, dataset.name, {"change": change}, remedy)]
 
-    async def look(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[Warning]:
-        """Warnings after a look at what was not looked at lately; a look that takes longer goes on by itself."""
+    async def inspect(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[Warning]:
+        """Warnings after inspecting folders whose inspection is outdated; a slow one continues in the background."""
         linked = [dataset for dataset in datasets if dataset.state == "linked"]
-        tasks = [task for dataset in linked if (task := self._look(dataset, self._check_s)) is not None]
+        tasks = [task for dataset in linked if (task := self._inspect(dataset, self._check_s)) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=patience_s)
         found = [warning for dataset in linked for warning in self.known(dataset)]
@@ -79,7 +79,7 @@ class Lineage:
     async def before(self, user_id: str, owner_kind: str, owner_id: str) -> list[Warning]:
         """Warnings about all that jobs of this owner would read."""
         read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
-        return await self.look([dataset for _, dataset in read], AT_POST_S)
+        return await self.inspect([dataset for _, dataset in read], AT_POST_S)
 
     def begin(self, job_id: str, warnings: Sequence[Warning], read: Sequence[tuple[str, DatasetRecord]]) -> None:
         """Record the data that a starting job reads. Linked folders are inspected again, and the record corrected.
@@ -94,28 +94,28 @@ class Lineage:
             task.add_done_callback(self._recording.discard)
 
     async def settled(self) -> None:
-        """Wait for all looks that are under way."""
-        while tasks := [*self._looking.values(), *self._recording]:
+        """Wait for all inspections that are running."""
+        while tasks := [*self._inspecting.values(), *self._recording]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """The daemon ends."""
-        tasks = [*self._looking.values(), *self._recording]
+        tasks = [*self._inspecting.values(), *self._recording]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _look(self, dataset: DatasetRecord, max_age_s: float) -> asyncio.Task[None] | None:
-        """The look that is under way, or a new one where the last is too old or of another time's data."""
-        if dataset.id in self._looking:
-            return self._looking[dataset.id]
-        last = self._looks.get(dataset.id)
+    def _inspect(self, dataset: DatasetRecord, max_age_s: float) -> asyncio.Task[None] | None:
+        """The running inspection, or a new one where the last is too old or of other data."""
+        if dataset.id in self._inspecting:
+            return self._inspecting[dataset.id]
+        last = self._inspections.get(dataset.id)
         fresh = last is not None and self._clock.monotonic() - last.at < max_age_s
         if fresh and last is not None and last.registered == _registered(dataset):
             return None
         task = asyncio.get_running_loop().create_task(self._compare(dataset))
-        self._looking[dataset.id] = task
-        task.add_done_callback(lambda _: self._looking.pop(dataset.id, None))
+        self._inspecting[dataset.id] = task
+        task.add_done_callback(lambda _: self._inspecting.pop(dataset.id, None))
         return task
 
     async def _compare(self, dataset: DatasetRecord) -> None:
@@ -124,7 +124,7 @@ class Lineage:
             found = await asyncio.to_thread(fingerprint, Path(dataset.path or ""))
         except OSError:
             found = None
-        self._looks[dataset.id] = _Look(_registered(dataset), found, self._clock.monotonic())
+        self._inspections[dataset.id] = _Inspection(_registered(dataset), found, self._clock.monotonic())
         now = self.known(dataset)
         if now and now != before:
             self._publisher.dataset(dataset.user_id, dataset.id, "updated", text(now[0]))
@@ -137,7 +137,7 @@ class Lineage:
         linked: Sequence[DatasetRecord],
     ) -> None:
         try:
-            tasks = [task for dataset in linked if (task := self._look(dataset, 0.0)) is not None]
+            tasks = [task for dataset in linked if (task := self._inspect(dataset, 0.0)) is not None]
             if tasks:
                 await asyncio.wait(tasks)
             if self._store.jobs.get(job_id) is None:
@@ -155,13 +155,13 @@ class Lineage:
         self._store.jobs.update(job_id, data=[self._seen(role, dataset) for role, dataset in read])
 
     def _seen(self, role: str, dataset: DatasetRecord) -> DataSeen:
-        look = self._looks.get(dataset.id) if dataset.state == "linked" else None
-        current = look is not None and look.registered == _registered(dataset)
+        last = self._inspections.get(dataset.id) if dataset.state == "linked" else None
+        current = last is not None and last.registered == _registered(dataset)
         return DataSeen(
             role=role,
             dataset_id=dataset.id,
             name=dataset.name,
-            fingerprint=look.found if look is not None and current else _registered(dataset),
+            fingerprint=last.found if last is not None and current else _registered(dataset),
             linked=dataset.state == "linked",
             changed=bool(self.known(dataset)),
         )

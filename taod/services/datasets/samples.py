@@ -1,4 +1,4 @@
-"""Samples of datasets, as a user asks for them."""
+"""Samples of datasets and their thumbnails."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ _CPU = "cpu:"
 _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_engine", "trtexec"})
 
 
-class Planner:
-    """Prepares jobs for their runners; the scheduler asks it when a job's turn comes."""
+class CommandBuilder:
+    """Prepares jobs for their runners, when the scheduler starts them."""
 
     def __init__(
         self,
@@ -123,11 +123,11 @@ class Planner:
         return sum(1 for device in held if not device.startswith(_CPU))
 
     def secrets(self, job: JobRecord) -> list[str]:
-        """The keys that are masked in its log; empty where the job's model is gone."""
+        """The keys that are masked in its log; empty where the job's model was deleted."""
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
 
-    def shell_rejection(self, resolved: ResolvedJob) -> str:
+    def shell_fault(self, resolved: ResolvedJob) -> str:
         """Why its tool's entry point cannot take its command line (`shell_safety`); empty where it can.
 
         What is known only when the job starts (files of its parent, of an unfinished upload) is checked by `prepare`.

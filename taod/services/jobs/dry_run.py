@@ -12,8 +12,8 @@ from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
-from taod.services.jobs.command_builder import Planner, command_of
-from taod.services.jobs.submission import Posting
+from taod.services.jobs.command_builder import CommandBuilder, command_of
+from taod.services.jobs.submission import Submission
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
@@ -23,27 +23,27 @@ from taod.types.reason_text import data_text
 class DryRun:
     """Plans requests for jobs with the code that creates and prepares them, and stores nothing."""
 
-    def __init__(self, *, root: Root, devices: DevicePool, posting: Posting, planner: Planner) -> None:
+    def __init__(self, *, root: Root, devices: DevicePool, submission: Submission, commands: CommandBuilder) -> None:
         self._root = root
         self._devices = devices
-        self._posting = posting
-        self._planner = planner
+        self._submission = submission
+        self._commands = commands
 
     def plan(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
         """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
         ids = _stand_ins()
-        jobs = self._posting.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
-        self._posting.check_command_lines(jobs)
+        jobs = self._submission.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
+        self._submission.check_command_lines(jobs)
         return [self._planned(resolved) for resolved in jobs]
 
     def _planned(self, resolved: ResolvedJob) -> PlannedJob:
         job = resolved.job
         grants = self._grants(job)
-        gpus = self._planner.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
-        assembled, later = self._planner.preview(resolved, gpus)
+        gpus = self._commands.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
+        assembled, later = self._commands.preview(resolved, gpus)
         name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
-        unready = self._planner.unready(job)
+        unready = self._commands.unready(job)
         return PlannedJob(
             id=job.id,
             network=job.network,

@@ -1,4 +1,4 @@
-"""Jobs that exist: reading, cancelling, pausing, resuming, changing and deleting them."""
+"""Existing jobs: read, cancel, pause, resume, change, delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taod.paths import JobFolder, Root
 from taod.scheduler.scheduler import Scheduler
 from taod.services.folders import remove_folder
 from taod.services.jobs.job_owner import Owners
-from taod.services.jobs.job_update import Editing
+from taod.services.jobs.job_update import JobUpdate
 from taod.services.models.model_service import redacted
 from taod.services.page import Page, PageRequest
 from taod.telemetry.bus import EventBus
@@ -30,11 +30,11 @@ from taod.types.state import ACTIVE, State
 from taod.types.warning import Warning
 
 POSITIONS = 100
-"""So far from the front a job is told its position."""
+"""Queue positions are computed up to this one."""
 
 
 class Jobs:
-    """What may be asked about jobs; a user sees their own."""
+    """Operations on existing jobs; a user sees their own."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Jobs:
         scheduler: Scheduler,
         bus: EventBus,
         owners: Owners,
-        update: Editing,
+        update: JobUpdate,
         publisher: Publisher,
     ) -> None:
         self._store = store
@@ -59,7 +59,7 @@ class Jobs:
         """The stored job. Raises NotFound."""
         found = self._store.jobs.get(job_id.lower()) if is_id(job_id) else None
         if found is None or found.user_id != user_id:
-            raise NotFound(f"there is no job {job_id}; GET …/job lists those that there are")
+            raise NotFound(f"job {job_id} not found; list jobs with GET …/job")
         return found
 
     def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
@@ -100,11 +100,11 @@ class Jobs:
         return Page(views, total)
 
     def _positions(self) -> dict[str, int]:
-        """Who is nearest to the front, with the number in the order of service."""
+        """The queue position of the first jobs, by id."""
         return {job.id: at for at, job in enumerate(itertools.islice(self._scheduler.turns(), POSITIONS), 1)}
 
     def counts(self, wanted: JobFilter) -> dict[str, int]:
-        """How many jobs are in each state; states without any are there with 0."""
+        """How many jobs are in each state, for every state."""
         counts = self._store.jobs.counts(wanted)
         return {state.value: counts.get(state, 0) for state in State}
 
@@ -134,12 +134,12 @@ class Jobs:
         return self._root.job(job.id)
 
     async def cancel(self, job: JobRecord) -> JobRecord:
-        """Ask for its end. Raises NotFound where it has ended already."""
+        """Cancel it. Raises NotFound where it has ended already."""
         await self._scheduler.cancel(job.id)
         return self._again(job)
 
     async def pause(self, job: JobRecord) -> JobRecord:
-        """Stop a training so that a resume goes on from its last checkpoint. Raises BadRequest for anything else."""
+        """Stop a training so that it can be resumed from its last checkpoint. Raises BadRequest for other jobs."""
         if not self._pausable(job):
             raise BadRequest(
                 f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; {RULES[JobRequest.PAUSE].condition}"
@@ -155,7 +155,7 @@ class Jobs:
         return accepts(JobRequest.PAUSE, job.action, job.state)
 
     def resume(self, job: JobRecord) -> JobRecord:
-        """Go on from the last checkpoint, under the same id. Raises BadRequest where that cannot be."""
+        """Continue from the last checkpoint, under the same id. Raises BadRequest for other states."""
         return self._scheduler.resume(job.id)
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
@@ -170,13 +170,11 @@ class Jobs:
         if waiting:
             raise BadRequest(
                 f"job {job.id} is the parent of {waiting[0].action} {waiting[0].id}, which has not ended; "
-                "cancel that one before"
+                "cancel that one first"
             )
         trials = self._store.jobs.trials_of(job.id)
         if active := [trial for trial in trials if trial.state in ACTIVE]:
-            raise BadRequest(
-                f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one before"
-            )
+            raise BadRequest(f"job {job.id} is the sweep of {active[0].id}, which has not ended; cancel that one first")
         with self._store.durable():
             self._store.jobs.delete(job.id)
         for each in (*trials, job):

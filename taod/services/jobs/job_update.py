@@ -40,7 +40,7 @@ _KEPT = frozenset(
 """Warnings that do not depend on a job's specification."""
 
 
-class Editing:
+class JobUpdate:
     """Checks a change as a whole, then writes all of it or nothing, with a line of history for each part."""
 
     def __init__(

@@ -19,7 +19,7 @@ from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
 from taod.errors import BadRequest
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.jobs import sample_counts
-from taod.services.jobs.command_builder import Planner, is_conversion
+from taod.services.jobs.command_builder import CommandBuilder, is_conversion
 from taod.types.common import JobSort
 from taod.types.dataset import CheckState, DatasetReport
 from taod.types.state import State
@@ -36,9 +36,9 @@ Report = Callable[[str, str], DatasetReport]
 class Preflight:
     """The warnings of jobs that do not run yet."""
 
-    def __init__(self, store: Store, planner: Planner, report: Report) -> None:
+    def __init__(self, store: Store, commands: CommandBuilder, report: Report) -> None:
         self._store = store
-        self._planner = planner
+        self._commands = commands
         self._report = report
 
     def warnings(self, resolved: ResolvedJob, together: Sequence[ResolvedJob] = ()) -> list[Warning]:
@@ -49,11 +49,11 @@ class Preflight:
         job = resolved.job
         gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
         try:
-            facts = self._planner.facts(resolved, gpus)
+            facts = self._commands.facts(resolved, gpus)
             spec = complete(facts)
         except BadRequest:
             return []
-        roots = {self._planner.folder(dataset): dataset for _, dataset in resolved.datasets}
+        roots = {self._commands.folder(dataset): dataset for _, dataset in resolved.datasets}
         converted_before = any(each.job is not job and is_conversion(each.job.action) for each in together)
         missing = list(_missing(spec, [root for root, each in roots.items() if each.has_data]))
         return preflight.check(
@@ -66,7 +66,7 @@ class Preflight:
                 converting=frozenset(
                     root
                     for root, each in roots.items()
-                    if converted_before or self._planner.converting(each) is not None
+                    if converted_before or self._commands.converting(each) is not None
                 ),
                 converted_by={root: done for root, each in roots.items() if (done := self._converted_by(each, root))},
                 samples=sample_counts.samples(facts, spec),

@@ -1,4 +1,4 @@
-"""The queue as a whole: its pause, its figures, and who comes next."""
+"""The queue as a whole: its pause, its counts, and its order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from taod.types.state import ON_DEVICE, State
 
 
 class Queue:
-    """What may be asked about the queue; it is everybody's."""
+    """Operations on the queue, which all users share."""
 
     def __init__(self, *, store: Store, scheduler: Scheduler, publisher: Publisher, config: SchedulerConfig) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class Queue:
         self._config = config
 
     def state(self) -> QueueState:
-        """Open or paused, with the figures of all users."""
+        """Open or paused, with the counts of all users."""
         pause, counts = self._store.queue.paused(), self._store.jobs.counts()
         return QueueState(
             paused=pause is not None,
@@ -47,7 +47,7 @@ class Queue:
         )
 
     def change(self, user: UserRecord, body: QueuePatch) -> QueueState:
-        """Pause or open it, and tell everybody; it stays so over a restart. Raises BadRequest for a reason of none."""
+        """Pause or open it, and publish that; a restart keeps it. Raises BadRequest for a reason without a pause."""
         pause = self._store.queue.paused()
         paused = pause is not None if body.paused is msgspec.UNSET else body.paused
         if not paused and body.reason is not msgspec.UNSET:

@@ -1,4 +1,4 @@
-"""What a job needs besides its parent: datasets, devices, weights. Pure rules, checked when a job is posted."""
+"""Requirements of a job besides its parent: datasets and devices. Pure rules, checked when a job is posted."""
 
 from __future__ import annotations
 

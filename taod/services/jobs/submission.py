@@ -1,4 +1,4 @@
-"""Posting jobs: every check that can already be made, then all jobs of a request in one transaction, or none."""
+"""Submission jobs: every check that can already be made, then all jobs of a request in one transaction, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.scheduler.scheduler import Scheduler
-from taod.services.jobs.command_builder import Planner
+from taod.services.jobs.command_builder import CommandBuilder
 from taod.services.jobs.job_owner import Owner, Owners
 from taod.services.jobs.parent_selection import Link, choose_parent
 from taod.services.jobs.preflight_facts import Preflight
@@ -34,7 +34,7 @@ from taod.types.warning import Warning, WarningCode
 TRAIN = "train"
 
 
-class Posting:
+class Submission:
     """Creates jobs from the actions of a model or a dataset."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Posting:
         owners: Owners,
         specs: Specs,
         resolver: Resolver,
-        planner: Planner,
+        commands: CommandBuilder,
         publisher: Publisher,
         preflight: Preflight,
         config: SchedulerConfig,
@@ -60,7 +60,7 @@ class Posting:
         self._owners = owners
         self._specs = specs
         self._resolver = resolver
-        self._planner = planner
+        self._commands = commands
         self._publisher = publisher
         self._preflight = preflight
         self._config = config
@@ -119,8 +119,8 @@ class Posting:
     def check_command_lines(self, jobs: Sequence[ResolvedJob]) -> None:
         """Raises BadRequest for a value that the entry point of a job's tool would pass to a shell unquoted."""
         for resolved in jobs:
-            if resolved.may_use_shell and (rejection := self._planner.shell_rejection(resolved)):
-                raise BadRequest(f"{resolved.job.action}: {rejection}")
+            if resolved.may_use_shell and (fault := self._commands.shell_fault(resolved)):
+                raise BadRequest(f"{resolved.job.action}: {fault}")
 
     def _check_room(self, user_id: str, more: int) -> None:
         most = self._config.max_queued_per_user
@@ -250,15 +250,13 @@ class Posting:
                 )
 
     def _check_asked(self, user_id: str, name: str | None) -> None:
-        """Naming a runner goes around what the machine's owner has configured: only they may."""
+        """Only the first user, the owner of the machine, may override the configured runner."""
         if name is None:
             return
         if user_id != self._store.users.first():
             raise BadRequest(f"runner = {name!r}: only the first user of this root may choose a runner; leave it out")
         if name not in self._runners.names():
-            raise BadRequest(
-                f"runner = {name!r}: there is no such runner; there are {', '.join(self._runners.names())}"
-            )
+            raise BadRequest(f"runner = {name!r}: unknown runner; known are {', '.join(self._runners.names())}")
 
     def _metric(self, owner: Owner, network: Network) -> str | None:
         if owner.kind == MODEL and owner.model is not None and owner.model.metric != "kpi":

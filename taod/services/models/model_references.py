@@ -58,11 +58,11 @@ def check_references(store: Store, user_id: str, network: Network, fields: Mappi
 def _check_dataset(store: Store, user_id: str, network: Network, field: str, dataset_id: str) -> None:
     dataset = store.datasets.get(user_id, dataset_id)
     if dataset is None:
-        raise _refused(field, f"there is no dataset {dataset_id!r}; GET …/dataset lists yours")
+        raise _rejected(field, f"there is no dataset {dataset_id!r}; GET …/dataset lists yours")
     fitting = fitting_types(network.name, network.dataset_type)
     if dataset.type not in fitting:
         wanted = " or ".join(map(repr, fitting))
-        raise _refused(field, f"dataset {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {wanted}")
+        raise _rejected(field, f"dataset {dataset.name!r} is of type {dataset.type!r}, {network.name} needs {wanted}")
     if field in LABELLED:
         _check_format(network, field, dataset)
 
@@ -70,24 +70,24 @@ def _check_dataset(store: Store, user_id: str, network: Network, field: str, dat
 def _check_format(network: Network, field: str, dataset: DatasetRecord) -> None:
     allowed = LABELLED_FORMATS.get(network.name)
     if allowed is not None and dataset.format not in allowed:
-        raise _refused(
+        raise _rejected(
             field,
             f"dataset {dataset.name!r} has format {dataset.format!r}, {network.name} needs "
             f"{' or '.join(sorted(allowed))} here",
         )
     if allowed is None and dataset.format in UNLABELLED_FORMATS:
-        raise _refused(field, f"dataset {dataset.name!r} has format {dataset.format!r}, which has no labels")
+        raise _rejected(field, f"dataset {dataset.name!r} has format {dataset.format!r}, which has no labels")
 
 
 def _check_ptm(store: Store, user_id: str, network: Network, model_id: str) -> None:
     model = store.models.get(user_id, model_id)
     if model is None:
-        raise _refused("ptm", f"there is no pretrained model {model_id!r}; GET …/ptm lists them")
+        raise _rejected("ptm", f"there is no pretrained model {model_id!r}; GET …/ptm lists them")
     if model.user_id is not None:
-        raise _refused("ptm", f"{model.name!r} is no pretrained model; GET …/ptm lists them")
+        raise _rejected("ptm", f"{model.name!r} is no pretrained model; GET …/ptm lists them")
     if model.network_arch != network.name:
-        raise _refused("ptm", f"{model.ngc_path or model.name!r} is for {model.network_arch}, not for {network.name}")
+        raise _rejected("ptm", f"{model.ngc_path or model.name!r} is for {model.network_arch}, not for {network.name}")
 
 
-def _refused(field: str, why: str) -> BadRequest:
+def _rejected(field: str, why: str) -> BadRequest:
     return BadRequest(f"Provided {field} cannot be added: {why}")

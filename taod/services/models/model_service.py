@@ -1,4 +1,4 @@
-"""Models: making, reading, changing, deleting."""
+"""Models: create, read, change, delete."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _PRIVATE: dict[str, Any] = {
     "calibration_dataset": None,
     "additional_id_info": None,
 }
-"""What a reader who does not own a public model is told instead of its owner's private ids."""
+"""Values that other users see in a public model instead of its owner's private ids."""
 
 
 class Models:
-    """What may be asked about models; a user sees their own, public ones, and pretrained ones."""
+    """Operations on models; a user sees their own, public ones, and pretrained ones."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Models:
         record = self.record(user_id, model_id)
         if record.user_id != user_id:
             what = "a pretrained model" if record.user_id is None else "another user's public model"
-            raise BadRequest(f"model {record.name!r} is {what}: it is read-only; make a model of your own")
+            raise BadRequest(f"model {record.name!r} is {what}: it is read-only; create a model of your own")
         return record
 
     def get(self, user_id: str, model_id: str) -> Model:
@@ -87,7 +87,7 @@ class Models:
         return Page(self._view(user_id, records), total)
 
     def create(self, user_id: str, body: ModelCreate) -> Model:
-        """Make a model. Raises BadRequest naming the field that is wrong."""
+        """Create a model. Raises BadRequest naming the field that is wrong."""
         fields = given(body)
         if "network_arch" not in fields:
             raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
@@ -104,7 +104,7 @@ class Models:
     def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> Model:
         """Set the given fields (of a PUT: every writable one). Raises BadRequest naming the field that is wrong.
 
-        A read-only model takes nothing but the end of being read-only.
+        Of a read-only model, only `read_only` itself can be changed.
         """
         record = self.own(user_id, model_id)
         fields = given(body)
@@ -116,7 +116,7 @@ class Models:
             with self._store.durable():
                 record = self._store.models.update(record.id, **fields)
         self._publisher.model(user_id, record.id, "updated")
-        self._scheduler.wake()  # Jobs that wait for the data that it had may go on with what it has now.
+        self._scheduler.wake()  # Jobs that waited for its old data may start with the new.
         return self._view(user_id, [record])[0]
 
     async def delete(self, user_id: str, model_id: str) -> Model:
@@ -131,7 +131,7 @@ class Models:
         users = self._store.models.users_of_ptm(record.id)
         if users:
             names = ", ".join(f"{name!r} ({user})" for user, name in users)
-            raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; take it out of them first")
+            raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; remove it from them first")
         answer = self._view(user_id, [record])[0]
         await self._scheduler.cancel_owner(KIND, record.id)
         jobs = self._store.jobs.ids_of(KIND, record.id)
@@ -151,7 +151,7 @@ class Models:
         return network
 
     def _check(self, user_id: str, network: Network, fields: dict[str, Any]) -> None:
-        """Check what depends on more than one field, and bring fields with several spellings to one."""
+        """Check fields that depend on each other, and normalise fields with several spellings."""
         wanted_type = fields.get("dataset_type", network.dataset_type)
         if wanted_type != network.dataset_type:
             raise BadRequest(
@@ -195,14 +195,14 @@ class Models:
         )
 
     def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
-        """The model as everybody else reads it: no key, and no id of what is its owner's alone."""
+        """The model as other users read it: without its key and without private ids."""
         shown = self._own(record, [redacted(job) for job in jobs])
         catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
         ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
         return msgspec.structs.replace(shown, encryption_key=msgspec.UNSET, ptm=ptm, **_PRIVATE)
 
     def actions(self, record: ModelRecord) -> list[str]:
-        """What can be done with the model; nothing with a pretrained one."""
+        """The actions of the model's network; none for a pretrained model."""
         if record.user_id is None:
             return []
         network = self._catalogue.network(record.network_arch)
@@ -210,7 +210,7 @@ class Models:
 
 
 def redacted(job: Job) -> Job:
-    """A public model's job as everybody else reads it: its messages quote the owner's paths and logs."""
+    """A public model's job as other users read it, without messages, which quote the owner's paths and logs."""
     stored: Any = job.result  # Lists carry it as the JSON that the store has.
     result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
     return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))

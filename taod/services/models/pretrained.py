@@ -21,7 +21,7 @@ _NAMESPACE = uuid.UUID("6f4cbb5c-6a1f-5c2e-9a52-0d7a2f6f3b11")
 
 
 class Ptms:
-    """What may be asked about pretrained models: everybody sees the catalogue's, each user registers weights alone."""
+    """Pretrained models: all users see those of the catalogue, each user registers their own weights."""
 
     def __init__(
         self, *, store: Store, catalogue: Catalogue, publisher: Publisher, config: Config, clock: Clock
@@ -33,7 +33,7 @@ class Ptms:
         self._clock = clock
 
     def seed(self, entries: Iterable[tuple[str, str]]) -> int:
-        """Make the catalogue's entries, (ngc_path, network_arch) each, that are not there yet; returns how many."""
+        """Create the missing entries of the catalogue, (ngc_path, network_arch) each; returns how many."""
         wanted = {_entry_id(ngc_path, arch): (ngc_path, arch) for ngc_path, arch in entries}
         missing = wanted.keys() - self._store.models.ptm_ids(public=True)
         hidden = missing & self._store.models.ptm_ids(public=False)
@@ -53,7 +53,7 @@ class Ptms:
         return [_view(record, weights.get(record.id)) for record in self._store.models.ptms(user_id, network_arch)]
 
     def register(self, user_id: str, body: PtmCreate) -> Ptm:
-        """Say where the user has the weights of an entry, or make an entry of their own; the files are used in place.
+        """Register the path of an entry's weights, or create an entry of the user's own; the files are used in place.
 
         Raises BadRequest naming the field: unknown network, no such path, one outside the allowed roots, or a name for
         an entry of the catalogue.
@@ -93,7 +93,7 @@ class Ptms:
         return network
 
     def _allowed(self, text: str) -> Path:
-        """The path without links. What lies outside of the roots is refused alike, there or not."""
+        """The path without links. Paths outside of the roots are rejected with the same words, existing or not."""
         roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
         names = ", ".join(str(root) for root in roots)
         try:

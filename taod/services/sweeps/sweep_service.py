@@ -1,4 +1,4 @@
-"""Sweeps as a user reads them: trials, the best one, what matters."""
+"""Sweeps as a user reads them: trials, the best one, importances of parameters."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ log = logging.getLogger(__name__)
 
 _MOST_KEPT = 64
 ENOUGH = 4
-"""Trials with a value before anything is said of importance."""
+"""Trials with a value that importances need at least."""
 
 
 class Sweeps:
-    """What may be asked about sweeps."""
+    """Operations on sweeps."""
 
     def __init__(self, store: Store, proposer: Proposer, scheduler: Scheduler) -> None:
         self._store = store
         self._scheduler = scheduler
         self._proposer = proposer
         self._importances: dict[tuple[str, int], list[Importance]] = {}
-        self._working: dict[str, asyncio.Task[list[Importance]]] = {}
-        """By sweep, what is being worked out while it goes on."""
+        self._computing: dict[str, asyncio.Task[list[Importance]]] = {}
+        """By sweep, the running computation."""
 
     async def view(self, job: JobRecord) -> SweepView:
         """A sweep by its job. Raises NotFound where the job is none."""
@@ -115,8 +115,8 @@ class Sweeps:
         )
 
     async def _importance(self, sweep: SweepRecord, known: list[TrialRecord], *, wait: bool) -> list[Importance]:
-        """Of the trials that have ended; worked out once for each of their numbers. Of a sweep that goes on the last
-        that are known, while newer ones are worked out: who watches it does not wait seconds for every answer."""
+        """Importances by the trials that have ended, computed once for each number of them. For a running sweep the
+        last known ones, while newer are computed: an answer does not wait seconds for them."""
         count = sum(1 for trial in known if trial.scores)
         if count < ENOUGH or len(sweep.space) < 2:
             return [Importance(sweep.space[0].path, 1.0)] if count >= ENOUGH else []
@@ -124,15 +124,15 @@ class Sweeps:
         if key in self._importances:
             return self._importances[key]
         if wait:
-            return await self._work_out(key, sweep, known)
-        if sweep.job_id not in self._working:
-            task = asyncio.create_task(self._work_out(key, sweep, known), name=f"importances of {sweep.job_id}")
-            self._working[sweep.job_id] = task
-            task.add_done_callback(lambda task: self._worked_out(sweep.job_id, task))
+            return await self._compute(key, sweep, known)
+        if sweep.job_id not in self._computing:
+            task = asyncio.create_task(self._compute(key, sweep, known), name=f"importances of {sweep.job_id}")
+            self._computing[sweep.job_id] = task
+            task.add_done_callback(lambda task: self._computed(sweep.job_id, task))
         earlier = [seen for job_id, seen in self._importances if job_id == sweep.job_id]
         return self._importances[sweep.job_id, max(earlier)] if earlier else []
 
-    async def _work_out(self, key: tuple[str, int], sweep: SweepRecord, known: list[TrialRecord]) -> list[Importance]:
+    async def _compute(self, key: tuple[str, int], sweep: SweepRecord, known: list[TrialRecord]) -> list[Importance]:
         question = trials.question(sweep, algorithm(sweep.settings.algorithm), known, importance=True)
         asked = await self._proposer.ask(question)
         found = sorted(asked.importances.items(), key=lambda each: -each[1])
@@ -141,7 +141,7 @@ class Sweeps:
         self._importances[key] = [Importance(path, value) for path, value in found]
         return self._importances[key]
 
-    def _worked_out(self, job_id: str, task: asyncio.Task[list[Importance]]) -> None:
-        self._working.pop(job_id, None)
+    def _computed(self, job_id: str, task: asyncio.Task[list[Importance]]) -> None:
+        self._computing.pop(job_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("importances of sweep %s: %s", job_id, error)
