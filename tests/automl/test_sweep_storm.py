@@ -23,6 +23,7 @@ from taod.automl.trials import question
 from taod.types.state import State
 
 STORM_S = float(os.environ.get("TAOD_STORM_S", "6"))
+MIN_KILLS = 3
 REPOSITORY = Path(__file__).parents[2]
 SHORT = ["HyperBand"]
 ALL = ["HyperBand", "Random", "ASHA", "BOHB", "PBT", "Median", "TPE", "CMAES"]
@@ -51,7 +52,7 @@ class Daemons:
         except subprocess.TimeoutExpired:
             daemon.kill()
             self.kills += 1
-        assert daemon.wait(20) == -9
+        assert daemon.wait(300) == -9
         daemon.stdout.close()
 
 
@@ -65,9 +66,10 @@ async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, nam
     draw = random.Random(5)
     daemons = Daemons(tmp_path / "root")
     end = time.monotonic() + STORM_S / (len(ALL) if STORM_S > 10 else 1)
-    while time.monotonic() < end and not writer.job(job_id).state.ended:
+    # On a busy machine one kill may take longer than the whole storm on an idle one.
+    while (time.monotonic() < end or daemons.kills < MIN_KILLS) and not writer.job(job_id).state.ended:
         daemons.live(draw.uniform(0.0, 0.25))
-    assert daemons.kills >= 3
+    assert daemons.kills >= MIN_KILLS
     writer.store.close()
 
     world = await make_world()

@@ -24,7 +24,7 @@ from taod.types.model import ModelCreate
 from taod.types.state import State
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 300
+PATIENCE_S = 600
 """Limit of every wait. It only ends a test that would hang; no test measures time."""
 GRACE_S = 120
 """Time that a stopped tool gets for its checkpoint: longer than a busy machine needs."""

@@ -69,7 +69,7 @@ async def test_from_an_empty_root_to_a_curve(daemon: Daemon, client: AsyncClient
         await pilot.press("enter")
         await shown(pilot, lambda: isinstance(app.screen, SpecEditor))
         for name, value in (("model.backbone.type", "resnet_tiny"), ("train.train_config.runner.max_epochs", "2")):
-            app.screen.listing.table.select(name)
+            await shown(pilot, lambda name=name: app.screen.listing.table.select(name))
             await pilot.press("enter")
             await shown(pilot, lambda: isinstance(app.screen, EditValue))
             await pilot.press("ctrl+u")

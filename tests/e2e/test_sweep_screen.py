@@ -110,6 +110,7 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         await pilot.press("enter")
         await shown(pilot, lambda: isinstance(app.screen, SpecEditor))
         editor = app.screen
+        await shown(pilot, lambda: {LR, WEIGHT_DECAY, EPOCHS} <= {key.value for key in editor.listing.table.rows})
         marks = {name: editor.listing.table.get_cell(name, "mark").plain for name in (LR, WEIGHT_DECAY, EPOCHS)}
         assert marks == {LR: "~", WEIGHT_DECAY: "~", EPOCHS: " "}
         editor.listing.table.select(LR)
@@ -123,7 +124,7 @@ async def test_a_sweep_is_created_narrowed_watched_and_ended_early(
         low.value, high.value = "1e-5", "0.1"
         await pilot.press("enter")
         await shown(pilot, lambda: app.screen is editor)
-        assert "1e-05 to 0.1" in text_of(app, "#field-words")
+        await shown(pilot, lambda: "1e-05 to 0.1" in text_of(app, "#field-words"))
         await pilot.press("ctrl+s")
         await shown(pilot, lambda: not app.screen.is_modal)
         assert (await client.specs.get("model", model.id, "train"))["automl"] == {LR: {"min": 1e-5, "max": 0.1}}
@@ -179,15 +180,15 @@ async def test_a_dataset_shows_its_check_and_its_images(daemon: Daemon, client: 
         created = await client.datasets.create(DatasetCreate("object_detection", "kitti", name="cars"))
         await client.datasets.link(created.id, str(folder))
         await shown(pilot, lambda: "labels/1.txt:2" in text_of(app, "#dataset-report"))
+        await shown(pilot, lambda: "Check done" in text_of(app, "#dataset-report"))
         report = text_of(app, "#dataset-report")
-        assert "Check done" in report
         assert "leaves the image" in report
         assert "8 items with 9 labels: 1 problem" in report
         await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 6)
         await shown(pilot, lambda: "car" in text_of(app, ".sample-cell Static"))
         await pilot.press("p")
         await shown(pilot, lambda: len(app.screen.query(ImageWidget)) == 2)
-        assert app.screen.query_one(Samples).size.height > 3
+        await shown(pilot, lambda: app.screen.query_one(Samples).size.height > 3)
         (folder / "labels" / "1.txt").write_text(CAR)
         await pilot.press("v")
         await shown(pilot, lambda: "nothing is wrong" in text_of(app, "#dataset-report"))
