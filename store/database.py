@@ -21,7 +21,8 @@ class Database:
 
     The file is in WAL mode, so that readers in other processes never block the writer. `synchronous=NORMAL`: kill -9
     loses nothing that was committed; a power cut may lose what the kernel had not written yet, half a minute at most,
-    and never leaves half a transaction. `durable` transactions are flushed to the disk: what a user was told is done.
+    and never leaves half a transaction. `durable` transactions are flushed to the disk, for
+    what a request reports as done.
     It is not for all, because a flush takes 0.5 ms on an idle machine with an SSD and 3 to 5 ms where runs keep the
     cores busy: the daemon gives its core away at each. Between a request and its process there are several
     transactions, and a job's progress or end is found again in its files.
@@ -52,7 +53,7 @@ class Database:
             ) from error
 
     def _set_wal(self) -> None:
-        """Where another process is just making the file, SQLite refuses at once, whatever the timeout."""
+        """While another process creates the file, SQLite fails at once, whatever the timeout."""
         deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
         while True:
             try:
@@ -90,7 +91,7 @@ class Database:
         try:
             return self.connection.execute(sql, parameters)
         except sqlite3.IntegrityError as error:
-            raise Conflict(f"the store refuses the change, nothing was written: {error}") from error
+            raise Conflict(f"the store rejects the change, nothing was written: {error}") from error
         except OverflowError as error:
             raise BadRequest("a whole number is outside ±2^63, more than the store can keep") from error
         except UnicodeEncodeError as error:

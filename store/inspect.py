@@ -1,4 +1,4 @@
-"""Looks into a database file without changing it: whether it is whole, and what it knows. Daemons may be at work."""
+"""Inspects a database file without changing it: damage, jobs, datasets and leases. A daemon may use it meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 
 def inspect(path: Path) -> Inspection:
-    """Look into the file; one that cannot be read is told as damage."""
+    """Inspect the file; an unreadable one is reported as damage."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as database:
             damage = [row[0] for row in database.execute("PRAGMA quick_check") if row[0] != "ok"]

@@ -44,7 +44,7 @@ _NEVER_RAN = (State.LEASED, State.STARTING)
 
 
 class Jobs:
-    """The rows of jobs and what hangs on them."""
+    """Jobs and related rows."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
@@ -60,7 +60,7 @@ class Jobs:
         with self._db.transaction():
             now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
-                # Counted in whole microseconds: two floats that are one apart may be told as the same date.
+                # Counted in whole microseconds: two floats one microsecond apart may be written as the same date.
                 self._insert(job, (now_us + number) / 1e6)
             return [self._must(job.id) for job in jobs]
 
@@ -184,7 +184,7 @@ class Jobs:
         return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({over}) AND ended_at < ?", [at])]
 
     def to_retry(self) -> builtins.list[JobRecord]:
-        """Jobs that are held back until their next try, the nearest first."""
+        """Jobs that wait for a retry, the next one first."""
         sql = f"{_SELECT} WHERE retry_at IS NOT NULL AND state = '{State.HELD}' ORDER BY retry_at"
         return [_COLUMNS.read(row) for row in self._db.rows(sql)]
 
@@ -306,7 +306,7 @@ class Jobs:
         return None if row is None else (row[0], row[1])
 
     def delete(self, job_id: str) -> bool:
-        """Delete a job with all that hangs on it; its children lose their parent. Whether there was one."""
+        """Delete a job with its related rows; its children lose their parent. Returns whether it existed."""
         with self._db.transaction():
             return self._db.write("DELETE FROM jobs WHERE id = ?", [job_id]) > 0
 
@@ -329,8 +329,7 @@ class Jobs:
 
 
 def _public(row: tuple[Any, ...]) -> Job:
-    """The result stays the JSON that it is: a page of datasets holds hundreds, and nobody looks into them on the way.
-    An encoder puts a Raw where it stands."""
+    """The result stays JSON, which an encoder inserts as it is: a page of datasets holds hundreds."""
     job_id, action, parent_id, state, created_on, last_modified, document = row
     result = cast(Result, msgspec.Raw(document))
     return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
@@ -359,7 +358,7 @@ def _follows(old: State, new: State, now: str) -> dict[str, object]:
 
 
 def _by_state_alone(filter: JobFilter) -> bool:
-    """Whether the kept counts can tell how many match."""
+    """Whether the kept counts answer how many match."""
     return filter == JobFilter(user_id=filter.user_id, states=filter.states)
 
 

@@ -87,7 +87,7 @@ class Models:
         return [_COLUMNS.read(row) for row in self._db.rows(sql, where.parameters)]
 
     def ptm_ids(self, *, public: bool) -> set[str]:
-        """The ids of the pretrained models that everybody sees, or of the others."""
+        """The ids of the pretrained models that all users see, or of the others."""
         sql = "SELECT id FROM models WHERE user_id IS NULL AND public = ?"
         return {row[0] for row in self._db.rows(sql, [int(public)])}
 

@@ -1,7 +1,7 @@
-"""What waits, read as the scheduler needs it: in the queue's order, and no more rows than can matter.
+"""Waiting jobs, read as the scheduler needs them: in the queue's order, and no more rows than can matter.
 
-Thousands may wait while one run ends after the other; a look at the queue reads the few at its head, and those behind
-them only where something about them has changed.
+Thousands may wait while one run ends after the other; a scheduling pass reads the few at its head, and those
+further back only where something about them has changed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from taod.types.state import State
 _COLUMNS = Columns(PendingJob)
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM"
 # The states stand in the text, not in parameters: SQLite takes a partial index only then. It is named, because SQLite
-# would choose the general index of states, and look into each row.
+# would choose the general index of states, and read each row.
 _IS_QUEUED = f"jobs.state = '{State.QUEUED}' AND jobs.site = ''"
 _IN_LINE = f"jobs INDEXED BY jobs_in_line WHERE {_IS_QUEUED}"
-_ELSEWHERE = f"jobs INDEXED BY jobs_elsewhere WHERE jobs.state = '{State.QUEUED}' AND jobs.site <> ''"
-EVERY_LINE = (_IN_LINE, _ELSEWHERE)
+_ON_CLUSTERS = f"jobs INDEXED BY jobs_on_clusters WHERE jobs.state = '{State.QUEUED}' AND jobs.site <> ''"
+EVERY_LINE = (_IN_LINE, _ON_CLUSTERS)
 """The tables, with their conditions, in which the queued jobs are found."""
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
 _LINE = "priority, user_id, owner_kind"
@@ -47,7 +47,7 @@ class Queue:
         self._clock = clock
 
     def fronts(self) -> list[PendingJob]:
-        """The first of each line: of each user, priority and kind of owner that has anybody queued."""
+        """The first of each line: of each user, priority and kind of owner that has queued jobs."""
         # From line to line by the index, without reading those who stand in them; not as a recursion in SQL, where
         # SQLite would compare row by row.
         sql = f"{_SELECT} {_IN_LINE} AND ({_LINE}) > (?, ?, ?) ORDER BY {_LINE}, {_PLACE} LIMIT 1"
@@ -101,14 +101,14 @@ class Queue:
         return self._db.number(sql, [user_id])
 
     def pause(self, by: str, reason: str) -> None:
-        """Keep in mind that the queue is paused; a pause that stands already gets the new words."""
+        """Record that the queue is paused; an existing pause gets the new message."""
         sql = """INSERT INTO queue_pause (id, by, reason, since) VALUES (1, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET by = excluded.by, reason = excluded.reason"""
         with self._db.transaction():
             self._db.write(sql, [by, reason, iso(self._clock.time())])
 
     def resume(self) -> None:
-        """Forget the pause."""
+        """Remove the pause."""
         with self._db.transaction():
             self._db.write("DELETE FROM queue_pause")
 
@@ -123,7 +123,7 @@ class Queue:
         Those in front make room where there is none. The job itself stays; write the place with `jobs.update`.
         """
         job = self.named([job_id])[job_id]
-        line_up = f"{_ELSEWHERE} AND site = ?" if job.site else f"{_IN_LINE} AND ? = ''"
+        line_up = f"{_ON_CLUSTERS} AND site = ?" if job.site else f"{_IN_LINE} AND ? = ''"
         sql = f"SELECT place, id FROM {line_up} AND priority = ? AND user_id = ? AND id <> ? ORDER BY {_PLACE}"
         line = self._db.rows(sql, [job.site, job.priority, job.user_id, job_id])
         target = before if before is not None else after
@@ -146,8 +146,8 @@ class Queue:
     def queued_for_cluster(self, site: str, count: int) -> list[PendingJob]:
         """The first `count` jobs queued for a cluster, and those further back with another reason than TURN."""
         sql = f"""{_SELECT} jobs WHERE id IN (
-                SELECT id FROM (SELECT id FROM {_ELSEWHERE} AND site = ? ORDER BY {_ORDER} LIMIT ?)
-                UNION ALL SELECT id FROM {_ELSEWHERE} AND site = ? AND reason_code <> '{TURN}'
+                SELECT id FROM (SELECT id FROM {_ON_CLUSTERS} AND site = ? ORDER BY {_ORDER} LIMIT ?)
+                UNION ALL SELECT id FROM {_ON_CLUSTERS} AND site = ? AND reason_code <> '{TURN}'
             ) ORDER BY {_ORDER}"""
         return self._read(sql, [site, count, site])
 

@@ -137,7 +137,7 @@ class JobRecord(msgspec.Struct):
     retries: int = 0
     """How often it was tried again by itself since it was posted or resumed."""
     retry_at: str | None = None
-    """When it is tried again, while it is held back for that."""
+    """When it is retried, while it is held for that."""
     site: str = ""
     """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
     asked_runner: str | None = None
@@ -323,7 +323,7 @@ class TrialRecord(msgspec.Struct):
     """Where it lies in the space: 0 to 1 for numbers, the place in the list for choices."""
     params: Values
     memory: dict[str, Any] = {}
-    """What its proposer wants to be told again."""
+    """What its proposer needs for its next proposals."""
     bracket: int = 0
     rung: int = 0
     epochs: int | None = None
@@ -368,7 +368,7 @@ class RunRecord(msgspec.Struct):
     environment: dict[str, str]
     """Only what taod set; secrets masked."""
     identity: bytes | None = None
-    """`runners.protocol.RunIdentity` as JSON, once the run is known to live; the store does not look into it."""
+    """`runners.protocol.RunIdentity` as JSON, once the run is known to live; opaque to the store."""
     started_at: str | None = None
     ended_at: str | None = None
     exit_code: int | None = None

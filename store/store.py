@@ -57,5 +57,5 @@ class Store:
         return self._database.transaction()
 
     def durable(self) -> AbstractContextManager[None]:
-        """A transaction that is on the disk when it is left: for what a user is then told is done."""
+        """A transaction that is flushed to the disk at its end: for what a request then reports as done."""
         return self._database.durable()

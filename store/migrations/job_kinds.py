@@ -13,4 +13,11 @@ DROP INDEX jobs_in_line;
 CREATE INDEX jobs_in_line ON jobs (priority, user_id, owner_kind, place, created_on, id, owner_id, network, action,
     parent_id, state, reason_code, reason_args, kind, devices_wanted, queued_at, site)
     WHERE state = 'queued' AND site = '';
+
+DROP INDEX jobs_elsewhere;
+
+CREATE INDEX jobs_on_clusters ON jobs (site, priority DESC, place, created_on, id, state)
+    WHERE state = 'queued' AND site <> '';
+
+UPDATE jobs SET warnings = replace(warnings, '"mended":', '"repaired":') WHERE warnings LIKE '%"status_lines"%';
 """

@@ -1,4 +1,4 @@
-"""What every part of the scheduler stands on, and the one way in which a job's end is written and told."""
+"""Shared scheduler context, and the one function that records and publishes the end of a job."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JobSupervisor(Protocol):
         ...
 
     def begin(self, live: ActiveRun | None = None) -> None:
-        """Start the leased job, or go on with one that a daemon before had started."""
+        """Start the leased job, or continue one that an earlier daemon had started."""
         ...
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
@@ -117,7 +117,7 @@ class SchedulerContext:
         return job
 
     def move(self, job_id: str, state: State, reason: Reason, **fields: object) -> JobRecord:
-        """Change the state and tell of it."""
+        """Change the state and publish the job."""
         return self.publish(self.store.jobs.transition(job_id, state, reason, **fields))
 
     def warn(self, job_id: str, code: WarningCode, warning: Warning | None) -> JobRecord:

@@ -19,7 +19,7 @@ RESUMED = Reason(ReasonCode.RESUMED)
 
 
 class JobCommands:
-    """Each call checks, writes one transaction, tells of it, and returns the job as it is then.
+    """Each call checks, writes one transaction, publishes the job and returns it.
 
     A job that is returned with a `stop_intent` is on a device, and its run has to be asked to end.
     """
@@ -79,7 +79,7 @@ class JobCommands:
             parent = self._context.store.jobs.get(job.parent_id)
             if parent is not None and parent.state is not State.DONE:
                 if parent.state.ended:
-                    raise BadRequest(f"{short(job)} cannot go on: its parent {short(parent)} is {parent.state}")
+                    raise BadRequest(f"{short(job)} cannot be resumed: its parent {short(parent)} is {parent.state}")
                 return State.WAITING
         return State.QUEUED if self._context.planner.unready(job) is None else State.WAITING
 

@@ -134,7 +134,7 @@ class Scheduler:
         await asyncio.gather(*(supervision.leave() for supervision in list(self._supervisions.values())))
 
     def wake(self) -> None:
-        """Something has changed: look at the queue at the loop's next turn; many calls before it make one look."""
+        """Start a scheduling pass at the loop's next iteration; calls until then coalesce into one pass."""
         if self._working and self._pass is None:
             self._pass = asyncio.get_running_loop().call_soon(self._schedule_pass)
 
@@ -143,7 +143,7 @@ class Scheduler:
         job = self._commands.cancel(job_id, reason)
         await self._stop(job, reason)
         if job.state.ended:
-            # A sweep that was paused: nobody drives its trials any more.
+            # A sweep that was paused: no supervisor drives its trials any more.
             for trial in self._context.store.jobs.trials_of(job_id):
                 if not trial.state.ended:
                     await self.cancel(trial.id, CANCELLED_BY_SWEEP)
@@ -151,7 +151,7 @@ class Scheduler:
         return job
 
     async def pause(self, job_id: str) -> JobRecord:
-        """Stop a running train or retrain so that a resume goes on from its checkpoint; cancel anything else.
+        """Stop a running train or retrain so that a resume continues from its checkpoint; cancel anything else.
 
         Raises NotFound for an unknown or an ended job.
         """
@@ -186,7 +186,7 @@ class Scheduler:
 
     async def drain(self) -> None:
         """Start nothing new, and return when no run is left. A sweep, whose next trials are not started, is left as it
-        is: the next daemon goes on with it."""
+        is: the next daemon continues it."""
         self._draining = True
         while runs := [watch for watch in self._supervisions.values() if isinstance(watch, RunSupervisor)]:
             await asyncio.gather(*(run.ended.wait() for run in runs))
@@ -256,13 +256,12 @@ class Scheduler:
         self.wake()
 
     def _schedule_pass(self) -> None:
-        """One pass: what can be decided now is decided and done. One that fails is made again a little later: nobody
-        else would wake the queue for what it missed."""
+        """One scheduling pass. A failed one is repeated after a delay, since no other event would start it."""
         self._pass = None
         try:
             complete = self._decide()
         except Exception:
-            log.exception("the queue could not be looked at")
+            log.exception("the scheduling pass failed")
             complete = False
         if not complete:
             self._pass_later()
@@ -293,12 +292,13 @@ class Scheduler:
                     complete = False
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
-            # At the loop's next turn, so after the runs that this pass starts: they are what somebody waits for.
+            # At the loop's next turn, so after the runs that this pass starts: starting these comes first.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
         elif complete:
             self._backoff.reset()
         if any(isinstance(decision, End) or self._promoted_to_cluster(decision) for decision in decisions):
-            self.wake()  # What follows one that has ended, or has just come into a site's queue, was not looked at.
+            # Jobs behind an ended one, or just promoted into a cluster's queue, were not part of this pass.
+            self.wake()
         self._watch.publish_leases()
         return complete
 
@@ -393,14 +393,14 @@ class Scheduler:
         jobs = self._context.store.jobs
         try:
             with self._context.store.transaction():
-                told = [jobs.explain(each.job_id, each.reason) for each in explanations]
+                explained = [jobs.explain(each.job_id, each.reason) for each in explanations]
         except Exception:
             log.exception("why jobs wait could not be recorded")
             self._pass_later()
         else:
             if self._again is None:
                 self._backoff.reset()
-            for job in told:
+            for job in explained:
                 if job is not None:
                     self._context.publish(job)
 

@@ -24,12 +24,12 @@ _NUMBERED_FROM_0 = "max_step"
 
 
 class Oddities(msgspec.Struct):
-    """How many lines of a status.json were no status lines, or had to be mended to be one."""
+    """How many lines of a status.json were no status lines, or had to be repaired to be one."""
 
     broken: int = 0
     """No JSON object; a line that its writer left half done among them."""
     oversized: int = 0
-    mended: int = 0
+    repaired: int = 0
     """With bytes that are no UTF-8, each shown as a replacement character."""
 
     def warning(self) -> Warning | None:
@@ -110,9 +110,9 @@ class StatusReader:
             return None
         fields = _decode(line)
         if fields is None:
-            fields = _mended(line)
+            fields = _repaired(line)
             self.odd.broken += fields is None
-            self.odd.mended += fields is not None
+            self.odd.repaired += fields is not None
         if fields is None:
             return None
         update = StatusUpdate(job_id=self._job_id, status=_text(fields, "status"), message=_text(fields, "message"))
@@ -180,7 +180,7 @@ def _decode(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _mended(line: bytes) -> dict[str, Any] | None:
+def _repaired(line: bytes) -> dict[str, Any] | None:
     """A line whose only fault are bytes that are no UTF-8."""
     try:
         line.decode()

@@ -16,7 +16,7 @@ class Algorithm(msgspec.Struct, frozen=True):
 
     @property
     def in_rungs(self) -> bool:
-        """Whether trials train for a part of their epochs first, and go on from a checkpoint."""
+        """Whether trials train for a part of their epochs first, and continue from a checkpoint."""
         return self.schedule in ("hyperband", "asha", "population")
 
     @property

@@ -1,4 +1,4 @@
-"""What every resource shares: the error body, sort orders, and how absent fields are told."""
+"""What all resources share: the error body, sort orders, ids and times."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class DaemonInfo(msgspec.Struct, frozen=True):
     url: str
     pid: int
     started: float
-    """Start time of the process in seconds since the epoch, as the operating system tells it."""
+    """Start time of the process in seconds since the epoch, as the operating system reports it."""
     user_id: str
     token: str
     root: str = ""

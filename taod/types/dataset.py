@@ -162,7 +162,7 @@ class UploadProgress(msgspec.Struct):
     received: int = 0
     """Bytes that have come."""
     total: int | None = None
-    """Bytes that are to come in all, where the client told."""
+    """Total bytes, where the client announced them."""
     files: int = 0
     """Files unpacked so far; they are unpacked while the archive arrives, where its format allows."""
     unpacked: int = 0
@@ -192,7 +192,7 @@ class DatasetSummary(msgspec.Struct):
     lowest_class_id: int | None = None
     """The lowest category id (COCO) that is declared or used."""
     shares: dict[str, float] = {}
-    """Share of the masks' pixels that each class has, from 0 to 1; of a large dataset some masks are looked into."""
+    """Share of the masks' pixels that each class has, from 0 to 1; of a large dataset some masks are sampled."""
     upload: UploadProgress | None = None
     """The upload that is under way, or waits for its next part."""
     warnings: list[Warning] = []
@@ -207,7 +207,7 @@ class CheckState(StrEnum):
     """How far the full check of a dataset is."""
 
     NONE = "none"
-    """It was never begun, or is switched off."""
+    """It was never started, or is disabled."""
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"

@@ -1,4 +1,4 @@
-"""Devices: GPUs as NVML tells of them, or CPU slots where there are none."""
+"""Devices: GPUs as NVML reports them, or CPU slots where there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DeviceKind(StrEnum):
 
 
 class DeviceLease(msgspec.Struct):
-    """Who holds a slot of a device. Of another user's job nothing is told: id, action and network are empty."""
+    """The holder of a slot of a device. For another user's job, id, action and network are empty."""
 
     job_id: str
     action: str
@@ -27,7 +27,7 @@ class Device(msgspec.Struct):
     """One device and what it is doing now; a figure that cannot be had is null."""
 
     id: str
-    """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot; `cluster:NAME` for a runner whose runs are elsewhere."""
+    """UUID of a GPU or MIG instance; `cpu:N` for a CPU slot; `cluster:NAME` for an off-host runner."""
     kind: DeviceKind
     index: int
     name: str

@@ -31,7 +31,7 @@ class EventType(StrEnum):
     TOOL = "tool"
     """ToolProgress: how far an installation or a check of a tool is; the last one reports how it ended."""
     USAGE = "usage"
-    """JobUsage: what a run uses, every few seconds while somebody listens."""
+    """JobUsage: what a run uses, every few seconds while a client listens."""
     RESET = "reset"
     """{}: events were missed; read everything again."""
 

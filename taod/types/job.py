@@ -1,4 +1,4 @@
-"""Jobs: what a client posts, what it reads, and the result that telemetry fills while a run goes on."""
+"""Jobs: what a client posts, what it reads, and the result that telemetry fills during a run."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class JobView(msgspec.Struct):
     devices_wanted: int = 1
     """0 for a sweep: its trials hold the devices."""
     position: int | None = None
-    """Its number in the order of service of all that is queued; told in answers near the front, never in events."""
+    """Its number in the order of service of all queued jobs; only in answers, near the front."""
     sweep_id: Id | None = None
     """The sweep's job, where this one is a trial."""
     trial: int | None = None
@@ -193,7 +193,7 @@ class DataSeen(msgspec.Struct):
 
 
 class JobUsage(msgspec.Struct):
-    """What all processes of a job's run use together; null where that cannot be told."""
+    """What all processes of a job's run use together; null where it is unknown."""
 
     job_id: Id
     cpu_percent: float | None = None

@@ -1,4 +1,4 @@
-"""What the networks endpoints tell: actions, formats, and which runner can do each."""
+"""Answers of the networks endpoints: actions, formats, and which runner supports each."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ActionInfo(msgspec.Struct):
     """Actions whose finished job it can work on."""
     needs_parent: bool = False
     tool: str = ""
-    """Package, version and environment of the tool that the first runner would use, where the runner tells."""
+    """Package, version and environment of the tool that the first runner would use, where the runner reports it."""
 
 
 class ParameterInfo(msgspec.Struct, omit_defaults=True):

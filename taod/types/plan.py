@@ -1,4 +1,4 @@
-"""What a dry run tells of a job that it does not make: its command line, environment and finished spec file."""
+"""A dry run's answer about a job that it does not create: command line, environment and specification file."""
 
 from __future__ import annotations
 

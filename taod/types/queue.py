@@ -16,7 +16,7 @@ class QueueState(msgspec.Struct):
     """The queue of all users; also the body of queue events."""
 
     paused: bool
-    """While it is, nothing that is queued is started; what runs goes on."""
+    """While paused, no queued job is started; running jobs continue."""
     by: str
     """Name of the user who paused it; empty while it is open."""
     reason: str
@@ -36,7 +36,7 @@ class QueueState(msgspec.Struct):
 
 
 class QueuePatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Pause or open the queue; `reason` is told to everybody who waits."""
+    """Pause or open the queue; `reason` is shown with every waiting job."""
 
     paused: bool | msgspec.UnsetType = msgspec.UNSET
     reason: PauseReason | msgspec.UnsetType = msgspec.UNSET

@@ -31,7 +31,7 @@ class State(StrEnum):
     STOPPING = "stopping"
     """Asked to end: by a cancel or by a pause."""
     PAUSED = "paused"
-    """Stopped with its checkpoints kept; a resume goes on from them."""
+    """Stopped with its checkpoints kept; a resume continues from them."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"

@@ -37,8 +37,8 @@ def _status_lines(_: str, of: Arguments) -> str:
         parts.append(f"{of['broken']} not read, no JSON object")
     if of.get("oversized"):
         parts.append(f"{of['oversized']} not read, longer than {of['limit_bytes'] >> 20} MiB")
-    if of.get("mended"):
-        parts.append(f"{of['mended']} read with bytes that are no UTF-8")
+    if of.get("repaired"):
+        parts.append(f"{of['repaired']} read with bytes that are no UTF-8")
     return f"Lines of status.json: {'; '.join(parts)}"
 
 

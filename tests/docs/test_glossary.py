@@ -41,17 +41,16 @@ REJECTED = (
     r"as told",
 )
 """Words and phrases that are never right in this project's texts, with any capitalisation, also inside names."""
+MIGRATIONS = "store/migrations/"
+"""Applied steps are never changed: they keep the names that columns, indices and values had."""
 EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "LICENSE"}
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
 PENDING = {
     "docs",
-    "store",
     "taod",
     "taod/automl",
-    "taod/scheduler",
     "taod/services",
     "taod/telemetry",
-    "taod/types",
     "tests/automl",
     "tests/config",
     "tests/scheduler",
@@ -67,7 +66,7 @@ PATTERN = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(REJECTED)})(?![A-Za-z])", re.I
 def files() -> list[Path]:
     """The tracked files that people read."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    paths = [ROOT / name for name in listed if name not in EXEMPT]
+    paths = [ROOT / name for name in listed if name not in EXEMPT and not name.startswith(MIGRATIONS)]
     texts = [ROOT / "taod/catalogue/data/descriptions.json"]
     return [path for path in paths if (path.suffix in SUFFIXES or path in texts) and path.exists()]
 

@@ -49,7 +49,7 @@ def test_warnings_of_an_older_file_are_kept_and_get_a_code(tmp_path: Path) -> No
         WarningCode.STATUS_LINES,
         WarningCode.RECORDED,
     ]
-    assert job.warnings[2].arguments == {"broken": 2, "oversized": 1, "mended": 3, "limit_bytes": 16 << 20}
+    assert job.warnings[2].arguments == {"broken": 2, "oversized": 1, "repaired": 3, "limit_bytes": 16 << 20}
     other = store.jobs.get("none")
     assert other is not None and other.warnings == []
     store.close()

@@ -187,7 +187,7 @@ def test_a_real_status_file(release: str, name: str, expected: Read) -> None:
     assert result.graphical == expected.curves
     assert reader.last is not None
     assert (reader.last.status, reader.last.message) == (expected.status, expected.message)
-    assert reader.odd.broken == expected.cut and not reader.odd.mended and not reader.odd.oversized
+    assert reader.odd.broken == expected.cut and not reader.odd.repaired and not reader.odd.oversized
 
 
 def test_the_metric_of_each_network_is_among_what_its_training_wrote() -> None:

@@ -1,4 +1,4 @@
-"""Tells of devices: at once when leases change, and their figures while somebody listens or a GPU needs an eye."""
+"""Publishes devices: at once when leases change, and readings while a client listens or a GPU needs watching."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class DeviceMonitor:
     """The devices with their leases, and the task that reads them.
 
-    They are read while somebody listens, while a GPU is leased (it may be lost) and while one takes no run (it may
-    again); otherwise nobody asks the driver for anything.
+    They are read while a client listens, while a GPU is leased (it may be lost) and while one takes no run (it may
+    again); otherwise the driver is not queried.
     """
 
     def __init__(
@@ -32,8 +32,7 @@ class DeviceMonitor:
         self._lost = lost
         self._published: list[LeaseRecord] = []
         self._busy: dict[str, str | None] = {}
-        """As the last look at the queue saw it, or the last reading that was told to it. Questions that runs ask before
-        they begin change what a look sees without being told."""
+        """As the last scheduling pass saw it. Readings before a run starts change it without starting a pass."""
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -45,13 +44,13 @@ class DeviceMonitor:
         return self._context.devices.snapshot(leases, [job for job in jobs if job is not None])
 
     def for_schedule_pass(self) -> list[Device]:
-        """The devices for a look at the queue, which is told when a reading differs from what it saw here."""
+        """The devices for a scheduling pass; a later reading that differs from them starts another pass."""
         devices = self.devices()
         self._busy = _busy(devices)
         return devices
 
     def publish_leases(self) -> None:
-        """Publish the devices if their leases are other ones than those told last."""
+        """Publish the devices if their leases have changed since the last time."""
         leases = self._context.store.leases.all()
         if leases != self._published:
             self._published = leases
@@ -72,7 +71,7 @@ class DeviceMonitor:
             self._task = None
 
     def update_polling(self, devices: list[Device] | None = None) -> None:
-        """Decide anew whether the devices are to be read."""
+        """Decide whether the devices are to be read."""
         devices = self.devices() if devices is None else devices
         gpus = [device for device in devices if device.kind is DeviceKind.GPU]
         if self._context.bus.listeners or any(device.leases or device.busy_reason for device in gpus):
@@ -91,7 +90,7 @@ class DeviceMonitor:
             await asyncio.sleep(self._context.devices.telemetry_s)
 
     def apply_reading(self) -> None:
-        """Act on a reading: tell listeners, end the runs of lost devices, and look at the queue where one is free."""
+        """Apply a reading: publish it, end the runs of lost devices, and start a scheduling pass where one is free."""
         devices = self.devices()
         if self._context.bus.listeners:
             self._publish(devices)

@@ -1,4 +1,4 @@
-"""Whose a process on a GPU is: of a run of this daemon, or somebody else's. Pure but for a look into /proc."""
+"""Attributes GPU processes to jobs or to foreign programs. Pure, except for reading /proc."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tenant(msgspec.Struct, frozen=True):
     started: int | None = None
     """In clock ticks since boot; None where this machine's /proc does not show the process (another pid namespace)."""
     readable: bool = False
-    """Whether its environment could be looked into, so that `job_id` is sure."""
+    """Whether its environment was readable, so that `job_id` is certain."""
 
 
 def tenant(process: GpuProcess, proc: Path = PROC) -> Tenant:
@@ -42,15 +42,15 @@ def tenant(process: GpuProcess, proc: Path = PROC) -> Tenant:
     return Tenant(process.pid, name, marked_job(environ), started, readable=True)
 
 
-def strangers(
+def foreign(
     tenants: Iterable[Tenant],
     own: Collection[str],
     *,
     held: bool,
     lives: Callable[[Tenant], bool],
 ) -> list[Tenant]:
-    """Those that belong to none of the jobs `own`. One whose environment cannot be looked into (a container's, of
-    another user) counts as the holder's where the device is `held`. `lives` tells whether one is still there."""
+    """Those that belong to none of the jobs `own`. One whose environment is not readable (a container's, of
+    another user) counts as the holder's where the device is `held`. `lives`: whether one still exists."""
     return [
         one for one in tenants if one.job_id not in own and not (held and not one.readable) and lives(one)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The devices that runs may hold: GPUs as NVML tells of them, or CPU slots; knows nothing of the queue."""
+"""The devices that runs may hold: GPUs as NVML reports them, or CPU slots; knows nothing of the queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 from runners.protocol import DeviceGrant
 from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
-from taod.scheduler.devices.gpu_processes import Tenant, lives, named, strangers, tenant
+from taod.scheduler.devices.gpu_processes import Tenant, foreign, lives, named, tenant
 from taod.scheduler.devices.nvml import Figures, Gpu, Nvml
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind, DeviceLease
@@ -21,7 +21,7 @@ from taod.types.reason import Reason, ReasonCode
 LOST = "lost: its driver no longer answers for it"
 GIB = 1024**3
 PATIENCE_S = 5.0
-"""How long a reading waits for the one before it; and so long again may it take itself before a start goes on."""
+"""How long a reading waits for the one before it; and how long it may take itself before a start continues."""
 
 
 class DevicePool:
@@ -30,7 +30,7 @@ class DevicePool:
     def __init__(self, devices: list[Device], nvml: Nvml | None = None, config: DevicesConfig | None = None) -> None:
         self._config = config or DevicesConfig()
         self.telemetry_s = self._config.telemetry_s
-        """Seconds between readings while somebody looks."""
+        """Seconds between readings while a client listens."""
         self._devices = devices
         self._nvml = nvml
         self._figures: Mapping[str, Figures] = {}
@@ -52,7 +52,7 @@ class DevicePool:
         return cls(devices, nvml, config)
 
     def add(self, device: Device) -> None:
-        """Offer what was not found here: a runner's slots elsewhere."""
+        """Offer the slots of an off-host runner."""
         self._devices.append(device)
 
     @property
@@ -61,7 +61,7 @@ class DevicePool:
         return [_with_figures(device, self._figures.get(device.id)) for device in self._devices]
 
     def snapshot(self, leases: Iterable[LeaseRecord], jobs: Iterable[JobRecord]) -> list[Device]:
-        """Each device with its leases, and why it takes no run; `jobs` tells what the holders do, and may hold others
+        """Each device with its leases, and why it takes no run; `jobs`: the holders' jobs, and possibly others
         too."""
         leases, holders = list(leases), {job.id: job for job in jobs}
         own = {lease.job_id for lease in leases}
@@ -95,13 +95,13 @@ class DevicePool:
         return {device_id for device_id, figures in self._figures.items() if figures.lost}
 
     def gpu_memory(self, pids: Collection[int]) -> int | None:
-        """Bytes that these processes hold on all GPUs, by the last reading; None where no driver tells."""
-        told = [one for figures in self._figures.values() for one in figures.processes if one.pid in pids]
-        known = [one.memory_bytes for one in told if one.memory_bytes is not None]
+        """Bytes that these processes hold on all GPUs, by the last reading; None where no driver reports it."""
+        found = [one for figures in self._figures.values() for one in figures.processes if one.pid in pids]
+        known = [one.memory_bytes for one in found if one.memory_bytes is not None]
         return sum(known) if known else None
 
     def grants(self, device_ids: Iterable[str]) -> list[DeviceGrant]:
-        """What a run is told of the devices that it holds; one that is not known any more is left out."""
+        """Descriptions of held devices for a run; unknown ones are left out."""
         found = {device.id: device for device in self._devices}
         return [
             DeviceGrant(id=found[name].id, kind=found[name].kind.value, index=found[name].index)
@@ -114,7 +114,7 @@ class DevicePool:
         return self._nvml is not None
 
     def read(self) -> None:
-        """Read the figures anew. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time.
+        """Read the devices. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time.
 
         Raises TimeoutError where the one before has not come back: a GPU that falls off the bus may hold the driver.
         """
@@ -125,7 +125,7 @@ class DevicePool:
             slots = [device.id for device in self._devices if device.kind is DeviceKind.CPU]
             if slots:
                 figures |= dict.fromkeys(slots, _machine())
-            self._tenants = {name: [tenant(one) for one in told.processes] for name, told in figures.items()}
+            self._tenants = {name: [tenant(one) for one in reading.processes] for name, reading in figures.items()}
             self._figures = figures
         finally:
             self._reading.release()
@@ -160,7 +160,7 @@ class DevicePool:
         if device.kind is not DeviceKind.GPU:
             return None
         if self._config.foreign == "busy":
-            others = strangers(self._tenants.get(device.id, []), own, held=held, lives=lives)
+            others = foreign(self._tenants.get(device.id, []), own, held=held, lives=lives)
             if others:
                 return named(others)
         total, used, wanted = device.memory_total_bytes, device.memory_used_bytes, self._config.min_free_memory

@@ -35,7 +35,7 @@ class GpuProcess(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What a GPU is doing; None where the driver or the card does not tell."""
+    """What a GPU is doing; None where the driver or the card does not report it."""
 
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
@@ -80,7 +80,7 @@ class Nvml:
         self._ask(self._library.nvmlInit)
 
     def driver(self) -> str:
-        """The driver's version; empty where it does not tell."""
+        """The driver's version; empty where it is unknown."""
         return _text(self._ask(self._library.nvmlSystemGetDriverVersion) or "")
 
     def gpus(self) -> list[Gpu]:
@@ -141,7 +141,7 @@ class Nvml:
                 yield found
 
     def _card(self, handle: Any) -> Any:
-        """The handle that tells heat and power: of a MIG instance, its whole GPU's."""
+        """The handle that reports temperature and power: of a MIG instance, its whole GPU's."""
         if not self._read(self._library.nvmlDeviceIsMigDeviceHandle, handle):
             return handle
         return self._read(self._library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle) or handle
@@ -162,9 +162,9 @@ class Nvml:
             return None
 
 
-def _process(told: Any) -> GpuProcess:
-    memory = getattr(told, "usedGpuMemory", None)
-    return GpuProcess(int(told.pid), None if memory is None else int(memory))
+def _process(info: Any) -> GpuProcess:
+    memory = getattr(info, "usedGpuMemory", None)
+    return GpuProcess(int(info.pid), None if memory is None else int(memory))
 
 
 def _text(value: str | bytes) -> str:

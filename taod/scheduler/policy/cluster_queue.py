@@ -11,12 +11,12 @@ from taod.types.reason import TURN, Reason, ReasonCode
 
 
 def decisive_jobs(site: Device) -> int:
-    """How many of a site's queue decide who runs next and what the first are told."""
+    """How many jobs of a cluster's queue decide which run next and the reasons of the first."""
     return site.slots + EXPLAINED
 
 
 def serve(queue: Sequence[PendingJob], site: Device, paused: Reason | None = None) -> list[Lease | Explain]:
-    """Hand the site's free slots to its queue, in its order; tell the rest what they wait for.
+    """Hand the cluster's free slots to its queue, in its order; explain why the rest waits.
 
     `paused`: nothing is handed out, for this reason.
     """

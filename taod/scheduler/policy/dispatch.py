@@ -18,16 +18,16 @@ from taod.types.reason import TURN, Reason, ReasonCode, waits_for_parent
 from taod.types.state import State
 
 EXPLAINED = 20
-"""So many of the queue are told precisely what they wait for, for each kind of device and each user at a limit; those
-further back only that others come first. Only these are looked at for what others keep."""
+"""So many queued jobs get a precise reason, for each kind of device and each user at a limit; those further back get
+TURN. Only these can reserve slots."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything that a decision depends on."""
 
     pending: Sequence[Job]
-    """The jobs in WAITING, but for those behind parents that have not ended whose reason stays as it is; and those in
-    QUEUED: all, or, beside `lines`, those who were told something else than TURN, or want too much."""
+    """WAITING jobs whose state or reason may change, and QUEUED jobs: all, or, beside `lines`, those with another
+    reason than TURN and those that want too many devices."""
     parents: Mapping[str, Job] = {}
     """The jobs that the waiting ones follow; a deleted one is missing."""
     unready: Mapping[str, Reason] = {}
@@ -89,7 +89,7 @@ def decide(snapshot: Snapshot) -> list[Decision]:
     from all that come after it, so that small jobs never starve it; who is at a limit keeps nothing.
     """
     decisions, promoted = _admit(snapshot)
-    # Those of a cluster have a queue of their own (`elsewhere`).
+    # Those of a cluster have a queue of their own (`cluster_queue`).
     return decisions + _Service(snapshot, [job for job in promoted if not job.site]).decisions()
 
 
@@ -110,7 +110,7 @@ def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
 
 
 def ended_with_parent(parent: Job, state: State) -> tuple[State, Reason] | None:
-    """How a job that waits for `parent` ends when the parent is in `state`; None: it goes on waiting, or runs."""
+    """How a job that waits for `parent` ends when the parent is in `state`; None: it keeps waiting, or runs."""
     named = {"job": parent.id, "action": parent.action}
     if state is State.CANCELLED:
         return State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, named)
@@ -160,7 +160,7 @@ def _parents_first(jobs: list[Job]) -> list[Job]:
 
 
 class _Service:
-    """One walk along the queue: leases for those whose turn it is, reasons for those who wait."""
+    """One walk along the queue: leases for the next jobs, reasons for the others."""
 
     def __init__(self, snapshot: Snapshot, promoted: list[Job]) -> None:
         self._snapshot = snapshot
@@ -178,8 +178,8 @@ class _Service:
             kind: Slots([device for device in snapshot.devices if device.kind is kind], snapshot.holders)
             for kind in DeviceKind
         }
-        self._told: Counter[str] = Counter()
-        """How many were told precisely: of all, of a kind of device, of a user at a limit."""
+        self._explained: Counter[str] = Counter()
+        """How many got a precise reason: of all, of a kind of device, of a user at a limit."""
         self._youngest: dict[int, int] = {}
         """By priority, the latest place of those that have had their turn."""
 
@@ -197,7 +197,7 @@ class _Service:
                 continue
             decision = self._blocked(job) or self._lease(job, slots)
             found += [decision] if isinstance(decision, Lease) else _explain(job, decision)
-            if self._told["all"] >= EXPLAINED:
+            if self._explained["all"] >= EXPLAINED:
                 break
         for job in self._known.values():
             slots = self._slots[self._kinds[job.owner_kind]]
@@ -211,14 +211,14 @@ class _Service:
         """Why the job cannot start whatever is free."""
         rules, mine = self._rules, self._of_user[job.user_id]
         if self._snapshot.paused is not None:
-            self._told["all"] += 1
+            self._explained["all"] += 1
             return self._snapshot.paused
         if rules.max_running and self._running >= rules.max_running:
-            self._told["all"] += 1
+            self._explained["all"] += 1
             return Reason(ReasonCode.LIMIT_RUNNING, {"running": self._running})
         if rules.max_running_per_user and mine >= rules.max_running_per_user:
-            self._told[job.user_id] += 1
-            if self._told[job.user_id] >= EXPLAINED:
+            self._explained[job.user_id] += 1
+            if self._explained[job.user_id] >= EXPLAINED:
                 self._turns.leave_out(job.user_id)
             return Reason(ReasonCode.LIMIT_USER, {"running": mine})
         return None
@@ -240,8 +240,8 @@ class _Service:
         reason = waits_for_devices(job, slots, alone=alone, overtaken_with=with_jobs)
         slots.keep(job, alone)
         kind = self._kinds[job.owner_kind]
-        self._told[kind] += 1
-        if self._told[kind] >= EXPLAINED:
+        self._explained[kind] += 1
+        if self._explained[kind] >= EXPLAINED:
             self._turns.leave_out(*(owner for owner, its in self._kinds.items() if its is kind))
         return reason
 

@@ -1,6 +1,6 @@
 """In which order the queue is served: priorities that age, users that take turns, first in, first out inside a line.
 
-Pure, and lazy: a line's jobs are read only as far as somebody asks. Knows no device and no limit.
+Pure, and lazy: a line's jobs are read only as far as needed. Knows no device and no limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from store.records import JobRecord, PendingJob
 NANOSECONDS = 1_000_000_000
 
 Job = JobRecord | PendingJob
-"""A policy looks at no more than PendingJob has."""
+"""Policies use only the fields of PendingJob."""
 
 
 class Line(msgspec.Struct):
@@ -59,7 +59,7 @@ class Turns:
     def __init__(
         self, lines: Iterable[Line], running: Mapping[str, int], served: Mapping[str, str], ageing_s: float
     ) -> None:
-        """`served` tells when a job of a user was started last, where one was."""
+        """`served`: when a job of each user was last started."""
         self.running = Counter(running)
         """Jobs of each user: those that run, and those counted since."""
         self._served = {user_id: turn for turn, user_id in enumerate(sorted(served, key=lambda user: served[user]), 1)}

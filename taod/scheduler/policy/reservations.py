@@ -1,4 +1,4 @@
-"""The slots of one kind of device while one look at the queue hands them out: taken, kept, lent. Pure."""
+"""The slots of one kind of device during one scheduling pass: taken, kept, lent. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Holder(msgspec.Struct, frozen=True):
 
     user_id: str
     ends_by_s: float | None = None
-    """When its wall-time limit has ended it, at the latest; in seconds since the epoch. None: nobody knows."""
+    """When its wall-time limit has ended it, at the latest; in seconds since the epoch. None: unknown."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class _Kept(msgspec.Struct, frozen=True):
     job: Job
     slot: int
     sure_by_s: float
-    """When the job that it is kept for can start at the latest; minus infinity: nobody knows, so it is never lent."""
+    """When the job that it is kept for can start at the latest; minus infinity: unknown, so it is never lent."""
 
 
 class Slots:

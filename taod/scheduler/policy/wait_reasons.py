@@ -1,4 +1,4 @@
-"""Why a job waits for devices, as reasons. Pure; of another user's job they hold nothing but that it is there."""
+"""Why a job waits for devices, as reasons. Pure; about another user's job they hold only that it exists."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ FAILURE = "FAILURE"
 EXCERPT_CHARACTERS = 600
 EXCERPT_LINES = 5
 UNREPORTED = frozenset({"trtexec"})
-"""Actions that are done by a program that knows nothing of status.json: its exit code alone tells how it went."""
+"""Actions of programs that write no status.json: only the exit code shows the outcome."""
 
 
 class AbortReason(msgspec.Struct, frozen=True):

@@ -28,7 +28,8 @@ _OF_LAUNCHERS = re.compile(
     r"|ProcessExitedException|HorovodInternalError"
 )
 _CONSEQUENCE = re.compile(
-    r"NCCL|Connection (?:reset|closed|refused)|Broken pipe|Socket Timeout|DataLoader worker \(pid|DistBackendError"
+    r"NCCL|Connection reset|Connection closed|Connection refused|Broken pipe|Socket Timeout|DataLoader worker \(pid"
+    r"|DistBackendError"
 )
 """Failures of processes that lost the one that failed first."""
 _MESSAGES = re.compile(

@@ -32,7 +32,7 @@ async def finalize(
     `broken`: why taod itself ended it, where it did.
     """
     final = await _finish(context, live)
-    lost = await _look_at_gpus(context, live)
+    lost = await _lost_gpus(context, live)
     tail = ""
     if ended.exit_code != 0 or final.status != SUCCESS:
         tail = await asyncio.to_thread(_tail, live.request)
@@ -98,7 +98,7 @@ async def _finish(context: SchedulerContext, live: ActiveRun) -> Final:
         return Final(status=None, message="", result=context.store.jobs.result(live.job_id))
 
 
-async def _look_at_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason | None:
+async def _lost_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason | None:
     """Before the next run is sent there: whether its GPUs are still there, and what is free on them."""
     if not any(device.kind == "gpu" for device in live.request.devices):
         return None
@@ -116,7 +116,7 @@ async def _look_at_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReas
 
 
 async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
-    """A log that outgrew its size gets its final, smaller form, now that nobody writes to it."""
+    """A log that outgrew its size gets its final, smaller form, now that no process writes to it."""
     path, most = context.root.job(live.job_id).log, context.supervision.log_bytes
     try:
         if most and logs.size(path) > most:

@@ -1,4 +1,4 @@
-"""From leased devices to a living process, each step on record before the next, so that a crash is told apart."""
+"""From leased devices to a living process. Each step is recorded before the next, so that a crash can be located."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _note_unbounded(context: SchedulerContext, request: RunRequest, runner: Runn
 async def _fit(context: SchedulerContext, job: JobRecord) -> bool:
     """Whether its GPUs are as they were when it was given them; else it is in the queue again, and says why.
 
-    The driver tells nobody of a process that comes: it is asked now, a few milliseconds before the run begins.
+    The driver does not report new processes: it is queried now, a few milliseconds before the run starts.
     """
     if not context.devices.has_gpus or not any(grant.kind == "gpu" for grant in context.devices.grants(job.devices)):
         return True

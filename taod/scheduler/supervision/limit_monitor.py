@@ -1,7 +1,7 @@
 """Watches over one run's limits: ends it when its time is over, and says when it has gone silent.
 
 The only things here that wait for time are the limits themselves. Times are of the clock that counts from boot, so that
-a set wall clock neither ends a run nor lets one go on for ever, and an adopted run keeps the time that it has used.
+a set wall clock neither ends a run nor lets one run for ever, and an adopted run keeps the time that it has used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from taod.types.reason import Reason, ReasonCode, noted
 from taod.types.warning import Warning, WarningCode
 
 LOOKS = 4
-"""So often within the time of a stall the files are looked at."""
+"""How often the files are checked within the time of a stall."""
 
 log = logging.getLogger(__name__)
 
@@ -46,28 +46,28 @@ async def _wall(live: ActiveRun, limit_s: float, end: Callable[[str, Reason], No
 async def _stall(
     context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]
 ) -> None:
-    """Files that did not change between two looks are silence; how long, the looks tell, not the files' dates."""
+    """Files that do not change between two checks are silence; its length comes from a monotonic clock."""
     folder = context.root.job(live.job_id)
     files = [folder.log, folder.results]
-    signs, since, told = await asyncio.to_thread(_signs, files), time.monotonic(), False
+    signs, since, reported = await asyncio.to_thread(_signs, files), time.monotonic(), False
     while True:
         await asyncio.sleep(limits.stall_s / LOOKS)
         now = await asyncio.to_thread(_signs, files)
         if now != signs:
             signs, since = now, time.monotonic()
-            if told:
-                told = False
-                _tell(context, live.job_id, None, Reason(ReasonCode.REPORTS_AGAIN))
-        elif not told and time.monotonic() - since >= limits.stall_s:
-            told = True
+            if reported:
+                reported = False
+                _report(context, live.job_id, None, Reason(ReasonCode.REPORTS_AGAIN))
+        elif not reported and time.monotonic() - since >= limits.stall_s:
+            reported = True
             silence = {"limit_s": limits.stall_s, "stopped": await _stopped(live)}
             stalled = Warning(WarningCode.STALLED, "", silence)
-            _tell(context, live.job_id, stalled, noted(stalled))
+            _report(context, live.job_id, stalled, noted(stalled))
             if limits.kill_stalled:
                 end(STALL, Reason(ReasonCode.STALLED, silence))
 
 
-def _tell(context: SchedulerContext, job_id: str, warning: Warning | None, note: Reason) -> None:
+def _report(context: SchedulerContext, job_id: str, warning: Warning | None, note: Reason) -> None:
     """In the history, among the warnings (instead of an older one of its kind), and as an event."""
     try:
         context.store.jobs.note(job_id, note)

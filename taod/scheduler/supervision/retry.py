@@ -1,4 +1,4 @@
-"""Another try after a failure that taod.toml names: the job is held back for a while, on record, then queued again."""
+"""Retries of failures that taod.toml names: the job is held, on record, then queued again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def wanted(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: Ended) -> bool:
-    """Whether this end of a run leads to another try: a failure of its own, and nobody asked for its end."""
+    """Whether the run is retried: it failed by itself, and its end was not requested."""
     if outcome.state is not State.FAILED or job.stop_intent is not None or job.state is State.STOPPING:
         return False
     return _limits(context, job).tries_again(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
@@ -53,7 +53,7 @@ class Retries:
         self._backoff = Backoff()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines: dict[str, float] = {}
-        """By the loop's clock, which nobody sets: when each job that is held back is tried at the latest."""
+        """By the loop's monotonic clock: when each held job is retried at the latest."""
 
     def schedule(self) -> None:
         """Queue what is due, and wait for the next one."""

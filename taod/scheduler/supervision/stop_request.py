@@ -1,4 +1,4 @@
-"""What was asked of one run while it was started or went on: that it ends, by whom, and why taod itself wants it."""
+"""The request to end one run: its reasons, and what it interrupts."""
 
 from __future__ import annotations
 

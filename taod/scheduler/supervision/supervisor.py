@@ -42,7 +42,7 @@ class RunSupervisor:
         self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
 
     def recover(self) -> None:
-        """Find out, a little later, what became of a job that a daemon before had on a device, and go on with it."""
+        """Find out, after a delay, what became of a job that an earlier daemon had on a device, and continue it."""
         self._never = NOT_STARTED
         self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
 
@@ -72,21 +72,23 @@ class RunSupervisor:
         backoff = Backoff()
         try:
             if over is None:
-                over = await self._carried(live, anew=False)
+                over = await self._carried(live, recovered=False)
             while not over:
                 await backoff.wait()
-                over = await self._carried(None, anew=True)
+                over = await self._carried(None, recovered=True)
         finally:
             self.live = None
             self.ended.set()
             self._over(self)
 
-    async def _carried(self, live: ActiveRun | None, *, anew: bool) -> bool:
-        """Whether the job is off its devices. A mistake or a full disk between two steps leaves it to be found `anew`,
-        as a daemon that comes later would find it."""
+    async def _carried(self, live: ActiveRun | None, *, recovered: bool) -> bool:
+        """Whether the job is off its devices. After an error between two steps it is found again (`recovered`), as by a
+        later daemon."""
         try:
             self.live = (
-                await self._found() if anew else live or await launch(self._context, self.job_id, self._stop_request)
+                await self._found()
+                if recovered
+                else live or await launch(self._context, self.job_id, self._stop_request)
             )
             if self.live is not None:
                 ended = await self._watch(self.live)

@@ -30,7 +30,7 @@ class _Sample(msgspec.Struct, frozen=True):
 
 
 class UsageMonitor:
-    """Samples the live runs every `supervision.sample_s`, more often while somebody listens, and tells those."""
+    """Samples live runs every `supervision.sample_s`, more often for listening clients, and publishes their use."""
 
     def __init__(self, context: SchedulerContext, live: Callable[[], Mapping[str, ActiveRun]]) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class UsageMonitor:
             self._task = None
 
     def measure(self, job_id: str) -> JobUsage | None:
-        """The use now, or a moment ago. Takes a look into each process of the machine: some milliseconds."""
+        """The current use, at most ENOUGH_S old. Reads each process of the machine, which takes milliseconds."""
         live = self._live().get(job_id)
         if live is None or live.identity.pid is None:
             return None
