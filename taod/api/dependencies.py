@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 
 from store.records import UserRecord
 from taod.errors import NotFound
 from taod.services import Services
-from taod.services.page import Page
-
-TOTAL = "X-Total-Count"
 
 Call: TypeAlias = Request[Any, Any, Any]
 PathText: TypeAlias = FromPath[str]
@@ -39,8 +36,3 @@ def dependencies(services: Services) -> dict[str, Provide]:
         "services": Provide(lambda: services, sync_to_thread=False),
         "user": Provide(current_user, sync_to_thread=False),
     }
-
-
-def listed(page: Page[Any]) -> Response[Any]:
-    """A page as a response: its items, and the length of the whole list in a header."""
-    return Response(page.items, headers={TOTAL: str(page.total)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from taod.api.warning_header import in_header
+from taod.api.responses import in_header
 
 ARCH = {"network_arch": "classification_pyt"}
 LR = "train.train_config.optimizer.lr"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from litestar import Controller
 
-from taod.api.routes.datasets import DatasetController
-from taod.api.routes.derived_datasets import DerivedController
+from taod.api.routes.datasets import DatasetController, DerivedController
 from taod.api.routes.events import EventController
 from taod.api.routes.files import AllFilesController, DatasetFilesController, ModelFilesController
 from taod.api.routes.jobs import AllJobsController, DatasetJobsController, ModelJobsController

@@ -1,4 +1,4 @@
-"""Endpoints of datasets."""
+"""Endpoints of datasets, and of datasets from the results of jobs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from store.records import ResourceFilter, UserRecord
 from taod.api import query
-from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, UNSATISFIABLE, WARNING_HEADER
 from taod.api.request_parsing import read_body
-from taod.api.warning_header import warned
+from taod.api.responses import listed, warned
 from taod.datasets.upload import content_range, digests
 from taod.datasets.upload.ingest import UploadOptions
 from taod.services import Services
@@ -18,6 +18,7 @@ from taod.types.common import Sort
 from taod.types.dataset import (
     Dataset,
     DatasetCreate,
+    DatasetFromJob,
     DatasetLink,
     DatasetPatch,
     DatasetPut,
@@ -130,6 +131,19 @@ class DatasetController(Controller):
         """Splits, images and classes of the files, and the progress of an upload."""
         await services.datasets.warnings(user.id, dataset_id)
         return services.datasets.summary(user.id, dataset_id)
+
+
+class DerivedController(Controller):
+    """Datasets of one user's jobs."""
+
+    path = "/api/v1/user/{user_id:str}/job/{job_id:str}/dataset"
+    tags = ("JOB",)
+
+    @post(summary="Create a Dataset from a Job's results", opt={"body": DatasetFromJob})
+    async def make_dataset(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Dataset:
+        """Create a dataset from the results of a data services job; it records that job."""
+        services.jobs.record(user.id, job_id)
+        return await services.derived.make(user.id, job_id, await read_body(request, DatasetFromJob))
 
 
 async def _uploaded(request: Call, services: Services, user: UserRecord, dataset_id: str) -> Response[UploadAnswer]:

@@ -9,10 +9,10 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from store.records import JobFilter, JobRecord, UserRecord
 from taod.api import query
-from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HEADER
 from taod.api.request_parsing import read_body, read_json, shown, to_struct
-from taod.api.warning_header import warned
+from taod.api.responses import listed, warned
 from taod.errors import BadRequest
 from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.models.model_service import KIND as MODEL

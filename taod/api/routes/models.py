@@ -6,9 +6,10 @@ from litestar import Controller, Response, delete, get, patch, post, put
 
 from store.records import ResourceFilter
 from taod.api import query
-from taod.api.dependencies import Call, PathText, TheServices, TheUser, listed
+from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
 from taod.api.request_parsing import read_body
+from taod.api.responses import listed
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
 from taod.types.network import NetworkArch

@@ -5,8 +5,9 @@ from __future__ import annotations
 from litestar import Controller, Response, get, patch
 
 from taod.api import query
-from taod.api.dependencies import Call, TheServices, TheUser, listed
+from taod.api.dependencies import Call, TheServices, TheUser
 from taod.api.request_parsing import read_body
+from taod.api.responses import listed
 from taod.types.job import JobView
 from taod.types.queue import QueuePatch, QueueState
 

@@ -8,8 +8,8 @@ from litestar import Controller, Response, get, post, put
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import WARNING_HEADER
+from taod.api.responses import warned
 from taod.api.specfile import FORMATS, read_spec
-from taod.api.warning_header import warned
 from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.jobs.spec_service import Saved
 from taod.services.models.model_service import KIND as MODEL
