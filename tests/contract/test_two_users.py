@@ -29,7 +29,7 @@ OWNED = [each for each in ALL if "_id}" in each.path.removeprefix(USER)]
 """Operations on one dataset, model or job."""
 SERVER_WIDE = {
     "index", "devices", "health", "health_liveness", "readiness", "login", "networks", "network", "network_parameters",
-    "metrics", "queue_state", "change_queue",
+    "metrics", "queue_state", "change_queue", "list_tools", "install_tool", "check_tool", "remove_tool",
 }  # fmt: skip
 """Operations without an owner."""
 READ_PUBLIC = {"get_model", "model_list_jobs", "model_get_job", "model_get_schema"}
