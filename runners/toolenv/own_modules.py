@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from runners.toolenv.spec import Layer, ToolSpec
+from runners.toolenv.spec import ToolSpec
 from taod.errors import Unavailable
 
 MODULE = "taod_cpu_layer"
@@ -23,8 +23,10 @@ def add(environment: Path, spec: ToolSpec, *, cpu: bool) -> None:
     """What the tool needs of taod's own modules, in their present version. Raises Unavailable without site-packages."""
     site = site_packages(environment)
     supply(site, spec.supplies)
+    if cpu or spec.absent:
+        add_layer(site, spec, cpu=cpu)
     if cpu:
-        add_layer(environment, site, spec.layer)
+        add_smi(environment)
 
 
 def site_packages(environment: Path) -> Path:
@@ -35,11 +37,26 @@ def site_packages(environment: Path) -> Path:
     return found
 
 
-def add_layer(environment: Path, site: Path, layer: Layer) -> None:
-    """Copy the layer into the environment's packages, and the stand-in of nvidia-smi into its bin folder."""
+class LayerConfig(msgspec.Struct):
+    """What the layer reads when Python starts."""
+
+    cpu: bool
+    modules: list[str]
+    """Packages that get stand-ins."""
+    operators: list[str]
+
+
+def add_layer(site: Path, spec: ToolSpec, *, cpu: bool) -> None:
+    """Copy the layer into the environment's packages; without `cpu` it only stands in for absent packages."""
+    modules = [*spec.absent, *(spec.layer.modules if cpu else [])]
+    config = LayerConfig(cpu, modules, spec.layer.operators)
     (site / f"{MODULE}.py").write_bytes((LAYER / f"{MODULE}.py").read_bytes())
-    (site / f"{MODULE}.json").write_bytes(msgspec.json.encode(layer))
+    (site / f"{MODULE}.json").write_bytes(msgspec.json.encode(config))
     (site / f"{MODULE}.pth").write_text(f"import {MODULE}; {MODULE}.install()\n")
+
+
+def add_smi(environment: Path) -> None:
+    """Put the stand-in of nvidia-smi into the environment's bin folder."""
     program = environment / "bin" / SMI
     program.write_bytes((LAYER / SMI).read_bytes())
     program.chmod(0o755)

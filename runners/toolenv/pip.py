@@ -123,7 +123,9 @@ def run(
             process.wait()
             raise
     if code != 0:
-        raise PipFailed(errors[0] if errors else f"pip ended with exit code {code}", no_build=no_build)
+        missing = next((each for each in errors if _NO_BUILD.search(each)), None)
+        cause = missing or (errors[0] if errors else f"pip ended with exit code {code}")
+        raise PipFailed(cause, no_build=no_build)
 
 
 def repair(site: Path) -> None:

@@ -98,6 +98,9 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Modules that the chosen interpreter must already have, such as `tensorrt`."""
     operators: list[Operators] = []
     layer: Layer = Layer()
+    absent: list[str] = []
+    """Packages that the tool imports and no index has, where only a part of its functions calls them: stand-ins let
+    the rest work."""
     supplies: list[str] = []
     """Packages that the tool imports, no index has, and taod supplies the part of that is used."""
     probe: Probe = Probe()

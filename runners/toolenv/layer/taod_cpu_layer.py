@@ -226,9 +226,8 @@ def _stand_in(package, name):
     def fail(self, attribute):
         if attribute.startswith("__"):
             raise AttributeError(attribute)
-        raise RuntimeError(
-            "{}.{} needs a GPU: {} is not installed in this CPU environment".format(package, name, package)
-        )
+        root = package.partition(".")[0]
+        raise RuntimeError("{}.{} cannot be used: {} is not installed in this environment".format(package, name, root))
 
     space = {"__module__": package, "__qualname__": name, "__getattr__": fail}
     space["__init__"] = lambda self, *args, **kwargs: None
@@ -357,8 +356,9 @@ def install():
             config = json.load(file)
     except (OSError, ValueError):
         config = {}
-    hooks = dict(_HOOKS)
-    hooks.update(dict.fromkeys(config.get("operators", ()), _operators))
-    sys.meta_path.insert(0, _AfterImport(hooks))
+    if config.get("cpu", True):
+        hooks = dict(_HOOKS)
+        hooks.update(dict.fromkeys(config.get("operators", ()), _operators))
+        sys.meta_path.insert(0, _AfterImport(hooks))
     if config.get("modules"):
         sys.meta_path.append(_StandIns(config["modules"]))

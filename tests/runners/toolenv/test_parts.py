@@ -180,8 +180,8 @@ def test_the_panoptic_colours_that_taod_supplies_are_those_of_the_format(tmp_pat
 
 
 def test_the_cpu_layer_stands_in_for_packages_and_changes_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    own_modules.add_layer(tmp_path, tmp_path, Layer(modules=["horovod", "mpi4py", "pycuda", "tensorrt", "json"]))
+    layer = Layer(modules=["horovod", "mpi4py", "pycuda", "tensorrt", "json"])
+    own_modules.add_layer(tmp_path, tool_spec(layer=layer), cpu=True)
     code = """
 import taod_cpu_layer, sys, json
 taod_cpu_layer.install()
@@ -205,5 +205,16 @@ print(json.dumps([*found, json.__file__[-16:]]))
     assert done.returncode == 0, done.stderr
     size, rank, optimizer, world, text, file = msgspec.json.decode(done.stdout)
     assert (size, rank, optimizer, world) == (1, 0, "sgd", 1)
-    assert text == "pycuda.driver.mem_alloc needs a GPU: pycuda.driver is not installed in this CPU environment"
+    assert text == "pycuda.driver.mem_alloc cannot be used: pycuda is not installed in this environment"
     assert file == "json/__init__.py", "a package that is installed is used"
+
+
+@pytest.mark.parametrize("cpu", [False, True])
+def test_absent_packages_have_stand_ins_on_a_gpu_too(tmp_path: Path, cpu: bool) -> None:
+    spec = tool_spec(absent=["spatial_of_none"], layer=Layer(modules=["pycuda"]))
+    own_modules.add_layer(tmp_path, spec, cpu=cpu)
+    code = "import taod_cpu_layer, sys; taod_cpu_layer.install(); import spatial_of_none.x; import pycuda"
+    environ = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == cpu
+    assert cpu or "No module named 'pycuda'" in done.stderr
