@@ -30,9 +30,9 @@ FILENAME = "taod.toml"
 class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8470
-    """0: a free one, told in daemon.json."""
+    """0: a free one, written to daemon.json."""
     allow_remote: bool = False
-    """Without it a host that is not loopback is refused."""
+    """Without it a host that is not loopback is rejected."""
     allowed_hosts: list[str] = []
     """Names that clients may use in the Host header beside the bound one."""
 
@@ -43,9 +43,9 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     link_roots: list[str] = msgspec.field(default_factory=lambda: ["~"])
     """Folders below which a local folder may be registered as a dataset or as weights."""
     keep_free_bytes: Count = 100 * 1024**2
-    """Of the root's disk: uploads leave this much free, so that the store can go on writing."""
+    """Of the root's disk: uploads leave this much free, so that the store can still write."""
     link_check_s: Positive = 10.0
-    """Seconds for which it is taken for granted that a linked folder is as it was looked at last."""
+    """Seconds for which the last inspection of a linked folder counts as current."""
 
 
 class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ class DevicesConfig(msgspec.Struct, forbid_unknown_fields=True):
     min_free_memory: Count = 0
     """Bytes that must be free on a GPU before a run is started there; 0: no bound."""
     telemetry_s: Positive = 2.0
-    """Seconds between readings of utilisation, memory, temperature and power, while somebody looks."""
+    """Seconds between readings of utilisation, memory, temperature and power, while a client listens."""
 
 
 class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,7 +76,7 @@ class SchedulerConfig(msgspec.Struct, forbid_unknown_fields=True):
     max_running_per_user: Count = 0
     """Of one user; 0: no limit."""
     max_queued_per_user: Count = 0
-    """Jobs of one user that have not started; more are refused. 0: no limit."""
+    """Jobs of one user that have not started; more are rejected. 0: no limit."""
     exclusive: list[str] = []
     """Actions whose runs get their devices alone where slots_per_gpu is more than 1."""
 
@@ -97,7 +97,7 @@ class SupervisionRule(msgspec.Struct, forbid_unknown_fields=True):
 
 class SupervisionConfig(msgspec.Struct, forbid_unknown_fields=True):
     sample_s: Positive = 10.0
-    """Seconds between samples of what runs use (CPU, memory); `devices.telemetry_s` while somebody looks."""
+    """Seconds between samples of what runs use (CPU, memory); `devices.telemetry_s` while a client listens."""
     memory_bytes: Count = 0
     """Memory that the processes of a run may use together; 0: no limit. Needs control groups."""
     wall_s: NotNegative = 0.0
@@ -107,7 +107,7 @@ class SupervisionConfig(msgspec.Struct, forbid_unknown_fields=True):
     stall: Literal["warn", "kill"] = "warn"
     """What is done with a stalled run."""
     retries: Count = 0
-    """How often a run that ended in one of `retry_exits` is tried again; train and retrain go on from a checkpoint."""
+    """Retries of a run that ended in one of `retry_exits`; train and retrain continue from a checkpoint."""
     retry_exits: list[int | str] = []
     """Exit codes, signals ("SIGKILL") and causes: "oom", "lost" (its GPU), "stall", "unknown"."""
     backoff_s: Positive = 30.0
@@ -160,7 +160,7 @@ class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
     ulimits: dict[str, int] = msgspec.field(default_factory=lambda: {"memlock": -1, "stack": 67108864})
     """Limits by name, as `docker run --ulimit` takes them; -1: none."""
     keep: bool = False
-    """Leave ended containers for a look at them."""
+    """Keep ended containers for inspection."""
 
 
 class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -205,7 +205,7 @@ class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
     prefix: list[str] = []
     """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
     requeue: bool = False
-    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume goes on."""
+    """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume continues it."""
     poll_s: Positive = 5.0
     """Seconds between questions to the cluster, one for all runs."""
     rule: list[SlurmRule] = []
@@ -252,7 +252,7 @@ class ToolsConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 class SpecsConfig(msgspec.Struct, forbid_unknown_fields=True):
     strict: bool = False
-    """Refuse parameters that no table has, instead of keeping them with a warning."""
+    """Reject parameters that no table has, instead of keeping them with a warning."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Which checkpoint of a training the jobs after it work on: of the highest epoch, or of the best metric."""
 

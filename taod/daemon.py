@@ -65,7 +65,7 @@ def _who(root: Root) -> str:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a port of 0 is known before anybody is told.
+    """A listening socket, so that a port of 0 is known before it is published.
 
     Raises ConfigError naming host, port and remedy.
     """
@@ -92,7 +92,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that tells when it answers, and lets endless streams end before it waits for them."""
+    """uvicorn that reports when it answers, and ends endless streams before it waits for them."""
 
     def __init__(self, config: uvicorn.Config, services: Services, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -124,7 +124,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> int:
-    """Serve until SIGINT or SIGTERM; runs go on. `announce` is called once, when the daemon answers.
+    """Serve until SIGINT or SIGTERM; runs continue. `announce` is called once, when the daemon answers.
 
     Returns the exit code. Raises TaodError where it cannot start (root taken, port taken, newer store).
     """

@@ -42,7 +42,7 @@ class _Loader(_LOADER):  # type: ignore[misc]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         if isinstance(node, yaml.MappingNode):
-            _refuse_twins(node)
+            _reject_duplicate_keys(node)
         made: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return made
 
@@ -108,7 +108,7 @@ def write_yaml(document: Any, *, width: int = 10_000) -> str:
     return str(text)
 
 
-def _refuse_twins(node: yaml.MappingNode) -> None:
+def _reject_duplicate_keys(node: yaml.MappingNode) -> None:
     seen: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":

@@ -1,4 +1,4 @@
-"""The one error hierarchy: what a service refuses, with the HTTP status that the edge maps it to."""
+"""The one error hierarchy: rejections of the services, with their HTTP status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 
 class TaodError(Exception):
-    """Something that the user can be told in one sentence; `str(error)` is that sentence."""
+    """An error with one sentence for the user, `str(error)`."""
 
     status: ClassVar[int] = 500
 

@@ -48,7 +48,7 @@ class Root:
 
     @property
     def reviews(self) -> Path:
-        """What was found out about datasets: reports of checks, samples; all of it can be made anew."""
+        """What was found out about datasets: reports of checks, samples; all of it can be created again."""
         return self.path / "reviews"
 
     def review(self, dataset_id: str) -> Path:
@@ -119,7 +119,7 @@ class RunFolder:
 
     @property
     def claim(self) -> Path:
-        """A file that whoever starts the attempt makes first: made once, so an attempt starts once."""
+        """The file that the starter of the attempt creates first: it is created once, so an attempt starts once."""
         return self.path / "claim"
 
     @property
@@ -129,7 +129,7 @@ class RunFolder:
 
     @property
     def memory(self) -> Path:
-        """What tells an end for want of memory apart: the kernel's count of such kills at the start, and the run's
+        """What identifies an end by lack of memory: the kernel's count of such kills at the start, and the run's
         control group where it has one."""
         return self.path / "memory"
 

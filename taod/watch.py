@@ -1,4 +1,4 @@
-"""Tells when something in a folder changes, by inotify. Knows no file's meaning."""
+"""Reports changes in a folder, by inotify. Knows no file's meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP_MS = 10
 GATHER_MS = 20
 """The longest gathering while events keep coming, as when a log floods."""
 HEARTBEAT_MS = 1_000
-"""Wakes without an event, for file systems that tell nothing (network shares) and events that raced a new folder."""
+"""Wakes without an event, for file systems without events (network shares) and events that raced a new folder."""
 POLL_MS = 200
 """Wakes where the kernel grants no inotify instance any more (`fs.inotify.max_user_instances`)."""
 
@@ -84,17 +84,17 @@ class FolderWatch:
             self._listen()
         except BaseException as error:  # A panic of the extension is no Exception.
             if not isinstance(error, OSError | WatchfilesRustInternalError):
-                log.exception("changes in %s are not told any more; it is looked at now and then", self._folder)
-            self._tell(self._armed)
+                log.exception("changes in %s are no longer reported; the folder is polled", self._folder)
+            self._set(self._armed)
             while not self._stop.wait(POLL_MS / 1000):
-                self._tell(self._changed)
+                self._set(self._changed)
         finally:
-            self._tell(self._armed, self._ended)
+            self._set(self._armed, self._ended)
 
     def _listen(self) -> None:
-        """Tell of changes, and each second of all that may have changed untold, however much was told meanwhile."""
+        """Report changes, and each second that any file may have changed without an event."""
         with RustNotify([os.fspath(self._folder)], False, False, 0, self._recursive, True) as notify:
-            self._tell(self._armed)
+            self._set(self._armed)
             beat = time.monotonic()
             while not self._stop.is_set():
                 try:
@@ -108,11 +108,11 @@ class FolderWatch:
                         beat, self._all = now, True
                     else:
                         self._paths.update(path for _, path in changes)
-                self._tell(self._changed)
+                self._set(self._changed)
 
-    def _tell(self, *events: asyncio.Event) -> None:
+    def _set(self, *events: asyncio.Event) -> None:
         try:
             for event in events:
                 self._loop.call_soon_threadsafe(event.set)
         except RuntimeError:
-            self._stop.set()  # The loop is closed: nobody listens any more.
+            self._stop.set()  # The loop is closed: there are no listeners any more.

@@ -16,7 +16,7 @@ _LIMIT_BYTES = 16 * 1024 * 1024
 _COUNTS = {
     "broken": re.compile(r"(\d+) not read, no JSON object"),
     "oversized": re.compile(r"(\d+) not read, longer"),
-    "mended": re.compile(r"(\d+) read with bytes"),
+    "repaired": re.compile(r"(\d+) read with bytes"),
 }
 
 

@@ -21,7 +21,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promote(msgspec.Struct, frozen=True):
-    """A trial goes on from its checkpoint."""
+    """Continue a trial from its checkpoint."""
 
     number: int
     rung: int

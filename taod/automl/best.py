@@ -1,4 +1,4 @@
-"""The files of a sweep: the best trial's as `results/best_model`, and checkpoints that nobody needs any more deleted.
+"""The files of a sweep: the best trial's as `results/best_model`, and deletion of unneeded checkpoints.
 
 Blocking; to be called in a thread.
 """

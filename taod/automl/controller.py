@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 class SweepWatch:
     """The watch over one sweep, as the scheduler has one over each run. Cancelling its task leaves the trials alone: a
-    daemon that comes later goes on from the store."""
+    daemon that comes later continues from the store."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class SweepWatch:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = SweepLog(context.root.job(job_id).log, context.clock)
-        self._told: object = None
+        self._reported: object = None
 
     def begin(self, live: object = None) -> None:
-        """Begin the leased sweep, or go on with one that a daemon before drove."""
+        """Begin the leased sweep, or continue one of an earlier daemon."""
         self._task = asyncio.create_task(self._carry(), name=f"sweep {self.job_id}")
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
@@ -125,7 +125,7 @@ class SweepWatch:
     async def _turn(self) -> bool:
         """Everything that can be done now. Whether the sweep is over."""
         while True:
-            job, sweep = self._begun()
+            job, sweep = self._start_or_find()
             if job is None or sweep is None:
                 return True
             self._take(sweep)
@@ -139,7 +139,7 @@ class SweepWatch:
             if await self._do(job, sweep, step):
                 return True
 
-    def _begun(self) -> tuple[JobRecord | None, SweepRecord | None]:
+    def _start_or_find(self) -> tuple[JobRecord | None, SweepRecord | None]:
         """The sweep as it is, on its way: a leased one is put to RUNNING and its stopped trials back into the queue."""
         store = self._context.store
         job, sweep = store.jobs.get(self.job_id), store.sweeps.get(self.job_id)
@@ -265,7 +265,7 @@ class SweepWatch:
                 return
             (made,) = store.jobs.add([self._job(parent, sweep, trial)])
             store.sweeps.add_trial(trial)
-        self._log.begun(trial)
+        self._log.started(trial)
         self._context.publish(made)
         self._controls.wake()
         self._report(sweep)
@@ -311,7 +311,7 @@ class SweepWatch:
         )
 
     def _promote(self, sweep: SweepRecord, number: int, rung: int, epochs: int) -> None:
-        """The trial's own job again, in its own folder: its tool goes on from the checkpoint there."""
+        """The trial's own job again, in its own folder: its tool continues from the checkpoint there."""
         store = self._context.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is None:
@@ -337,12 +337,12 @@ class SweepWatch:
             await self._controls.cancel(trial.job_id, cancelled(Actor.PRUNING_SWEEP, why))
 
     def _report(self, sweep: SweepRecord) -> None:
-        """Keep and tell how far the sweep is, where that has changed; delete checkpoints that nobody needs."""
+        """Store and publish the progress of the sweep, where it has changed; delete unneeded checkpoints."""
         ending = Ending(self._context, self._controls, sweep, self._log)
         known = self._context.store.sweeps.trials(sweep.job_id)
         now = [(trial.number, trial.outcome, trial.rung, trial.trained) for trial in known]
-        if now != self._told:
-            self._told = now
+        if now != self._reported:
+            self._reported = now
             ending.report(known, self._seconds(sweep))
             ending.clear(known, over=False)
 

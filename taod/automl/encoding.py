@@ -1,6 +1,6 @@
 """Between coordinates, which proposers know, and values, which specifications have. Pure.
 
-A number lies between 0 and 1; a choice is its place in the list. A bound that hangs on another parameter moves with
+A number lies between 0 and 1; a choice is its place in the list. A bound that depends on another parameter moves with
 it, so that for the proposer every dimension is a fixed interval and every point of the space is allowed.
 """
 

@@ -1,4 +1,4 @@
-"""How a sweep ends, pauses and tells of itself: its job's result, the best model, and checkpoints that go."""
+"""How a sweep ends, pauses and reports: its job's result, the best model, and checkpoints that go."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Ending:
         self._log = log
 
     def report(self, trials: Sequence[TrialRecord], seconds: float) -> Result:
-        """Keep the result of the sweep's job as it is now, and tell of it."""
+        """Keep the result of the sweep's job as it is now, and publish it."""
         store, settings = self._context.store, self._sweep.settings
         first = best(trials, settings)
         of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None

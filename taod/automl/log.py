@@ -29,7 +29,7 @@ class SweepLog:
         except OSError:
             _log.exception("a line of %s could not be written", self._path)
 
-    def begun(self, trial: TrialRecord) -> None:
+    def started(self, trial: TrialRecord) -> None:
         chosen = ", ".join(f"{path} = {value}" for path, value in trial.params.items())
         until = f" up to epoch {trial.epochs}" if trial.epochs is not None else ""
         behind = f", from the checkpoint of experiment {trial.source}" if trial.source is not None else ""

@@ -17,7 +17,7 @@ GENERATIONS = 5
 PART = 0.25
 """The worst and the best part of the population."""
 FRESH = 0.25
-"""How often a perturbed parameter is drawn anew."""
+"""How often a perturbed parameter is redrawn."""
 STEP = 0.2
 """How far a number moves on its way from 0 to 1, either way."""
 
@@ -32,8 +32,8 @@ def ends(settings: SweepSettings) -> list[int]:
 
 
 def next_step(settings: SweepSettings, trials: Sequence[TrialRecord], more: bool, score: Score) -> Step | None:
-    """The founders first; then each member that has ended a generation goes on, or makes place for one that varies a
-    better one. It is done without waiting for the others: a member is compared with whoever has come as far."""
+    """The founders first; then each member that has ended a generation continues, or is replaced by a variation of a
+    better one. This is asynchronous: a member is compared with those that have trained as long."""
     generations = ends(settings)
     founders = min(settings.population, settings.max_recommendations)
     if more and sum(1 for trial in trials if trial.source is None) < founders:
@@ -70,7 +70,7 @@ def _better(
 
 
 def perturbed(space: Sequence[Dimension], coordinates: Mapping[str, float], draw: random.Random) -> dict[str, float]:
-    """Coordinates a step away from others, some drawn anew."""
+    """Coordinates a step away from others, some redrawn."""
     return {each.path: _moved(each, coordinates.get(each.path, 0.5), draw) for each in space}
 
 

@@ -1,4 +1,4 @@
-"""Asks for proposals in a process of its own, which lives while somebody asks and ends with the daemon."""
+"""Asks for proposals in a process of its own, which lives while it is used and ends with the daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINE = 64 * 1024**2
 PATIENCE_S = 120.0
 """A proposal takes a second; one that takes so long hangs."""
 IDLE_S = 120.0
-"""The process is let go when nobody has asked for so long: it may hold torch."""
+"""An idle process ends after this time: it may have loaded torch."""
 _ANSWER = msgspec.json.Decoder(Answer)
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
 
 FAILURES = 5
-"""When so many trials have failed and none has not, no more are begun."""
+"""When so many trials have failed and none has not, no more are started."""
 WARM_UP = 4
 """Trials that must have finished before one is stopped for being worse than their median."""
 
@@ -48,7 +48,7 @@ def decide(now: Snapshot) -> Step | None:
 
 
 def why_no_more(now: Snapshot) -> Reason | None:
-    """Why no new trial is begun; None: one may be."""
+    """Why no new trial is started; None: one may be."""
     settings = now.settings
     ended = [trial for trial in now.trials if trial.outcome != "open"]
     failed = [trial for trial in ended if trial.outcome == "failed"]
@@ -132,7 +132,7 @@ def _promotion(
     here = [trial for trial in inside if trial.rung >= rung - 1]
     above = [trial for trial in inside if trial.rung >= rung]
     ended = [trial for trial in here if trial.rung > rung - 1 or trial.outcome != "open"]
-    # Once no more trials are begun, those that are there are all that come.
+    # Once no more trials are started, those that are there are all that come.
     coming = (bracket.rungs[rung - 1][0] if more else len(here)) - len(ended)
     ranked = _ranked(settings, [trial for trial in here if _ended(trial, rung - 1)], bracket.rungs[rung - 1][1])
     waiting = [(place, one) for place, one in enumerate(ranked) if one.rung == rung - 1 and one.outcome == "done"]

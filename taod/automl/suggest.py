@@ -1,6 +1,6 @@
-"""Proposes the next point of a search by Optuna, and tells how much each parameter matters.
+"""Proposes the next point of a search by Optuna, and computes the importance of each parameter.
 
-A question holds everything that the answer depends on: the same question has the same answer, whoever was killed in
+A question holds everything that the answer depends on: the same question has the same answer, also after a kill in
 between. `python -m taod.automl.suggest` answers questions, one JSON line each; the daemon asks it so that Optuna and
 torch stay out of its memory and its loop. Optuna: Akiba et al., 2019, https://arxiv.org/abs/1907.10902.
 """
@@ -45,7 +45,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A point, and what its sampler wants to be told again; or the importances."""
+    """A point, and the state that its sampler needs next time; or the importances."""
 
     coordinates: dict[str, float] = {}
     memory: dict[str, Any] = {}

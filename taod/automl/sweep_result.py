@@ -1,4 +1,4 @@
-"""What a sweep tells of itself: the result of its job as the reference has it, and the words of its state. Pure."""
+"""The report of a sweep: the result of its job as the reference has it, and the words of its state. Pure."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
     """The result of the sweep's job: the best trial's figures, `automl_result` and `stats`."""
     settings = sweep.settings
     first = best(trials, settings)
-    told = Result(detailed_status=DetailedStatus(status="RUNNING", message=progress_text(progress(settings, trials))))
+    report = Result(detailed_status=DetailedStatus(status="RUNNING", message=progress_text(progress(settings, trials))))
     if of_best is not None:
-        told = msgspec.structs.replace(
-            told,
+        report = msgspec.structs.replace(
+            report,
             kpi=of_best.kpi,
             graphical=of_best.graphical,
             categorical=of_best.categorical,
@@ -43,7 +43,7 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
             time_per_epoch=of_best.time_per_epoch,
         )
     if first is not None:
-        told.automl_result = [
+        report.automl_result = [
             AutomlFigure(f"best_{settings.metric}", score(first, settings)),
             AutomlFigure("best_experiment", float(first.number)),
         ]
@@ -57,12 +57,12 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
         "Algorithm": settings.algorithm,
     }
     if ended:
-        told.eta = clock(seconds / len(ended) * left)
-        stats["Estimated time for automl completion"] = told.eta
+        report.eta = clock(seconds / len(ended) * left)
+        stats["Estimated time for automl completion"] = report.eta
     if (to_go := _epochs_to_start(settings, trials)) is not None:
         stats["Number of epochs yet to start"] = str(to_go)
-    told.stats = [Stat(name, text) for name, text in stats.items()]
-    return told
+    report.stats = [Stat(name, text) for name, text in stats.items()]
+    return report
 
 
 def progress(settings: SweepSettings, trials: Sequence[TrialRecord]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What became of a trial's job, judged from its state and its result; and what proposers are told of trials. Pure."""
+"""What became of a trial's job, judged from its state and its result; and what proposers see of trials. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def seed(sweep: SweepRecord, number: int) -> int:
 
 
 def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: SweepSettings) -> Ended | None:
-    """How the trial's job ended; None while it goes on, waits, or was stopped together with its sweep."""
+    """How the trial's job ended; None while it runs, waits, or was stopped together with its sweep."""
     if job is None:
         return Ended("failed", Reason(ReasonCode.JOB_DELETED), trial.scores, trial.trained)
     if job.state is State.CANCELLED and job.reason == CANCELLED_BY_SWEEP:
@@ -103,7 +103,7 @@ def question(
 
 def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) -> list[Seen]:
     """Trials with what each is worth. A model of values at different epochs would compare what cannot be compared:
-    where trials train in rungs it is told those of the highest rung that has enough of them (BOHB, Falkner et al.,
+    where trials train in rungs it sees those of the highest rung that has enough of them (BOHB, Falkner et al.,
     2018)."""
     settings = sweep.settings
     at: int | None = None

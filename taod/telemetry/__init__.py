@@ -1,1 +1,1 @@
-"""Telemetry: what runs say of themselves, read once and told to everybody who listens."""
+"""Telemetry: reports of runs, read once and published to all listeners."""

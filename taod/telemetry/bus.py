@@ -1,4 +1,4 @@
-"""The one event bus of the process: what happened, told to whoever listens. Knows no HTTP."""
+"""The one event bus of the process, from publishers to listeners. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EventBus:
     """Keeps the last `capacity` events; each client reads them at its own pace, from the id it saw last.
 
     A client that falls further behind, or comes with an id that is not among them (of an earlier daemon, say), gets
-    one RESET event and goes on from now. Ids are `<token of this process>-<number>`, the number growing by one.
+    one RESET event and continues from now. Ids are `<token of this process>-<number>`, the number growing by one.
     One event loop's thread only.
     """
 
@@ -57,7 +57,7 @@ class EventBus:
     def publish(
         self, type: EventType, body: msgspec.Struct | list[Any] | dict[str, Any], *, user_id: str | None
     ) -> None:
-        """Tell an event to the clients of one user; to all where `user_id` is None."""
+        """Publish an event to the clients of one user; to all where `user_id` is None."""
         self._last += 1
         event = Event(self._id(self._last), type, msgspec.json.encode(body))
         self._kept[self._last] = _Kept(event, user_id)
@@ -69,18 +69,18 @@ class EventBus:
     async def subscribe(
         self, user_id: str | None, last_event_id: str | None = None, *, looks: bool = True
     ) -> AsyncIterator[Stream]:
-        """A stream of the events of this user (None: those of everybody) after `last_event_id`; None: from now on.
+        """A stream of the events of this user (None: of all users) after `last_event_id`; None: from now on.
 
-        `looks` False: of the daemon itself, which does not look at devices and does not count among the listeners.
+        `looks` False: of the daemon itself, which does not show devices and does not count among the listeners.
         """
         stream = Stream(self, user_id, self._position(last_event_id), looks=looks)
         self._streams.add(stream)
-        self._tell_listeners()
+        self._report_listeners()
         try:
             yield stream
         finally:
             self._streams.discard(stream)
-            self._tell_listeners()
+            self._report_listeners()
 
     def close(self) -> None:
         """End every stream, as when the daemon stops."""
@@ -100,7 +100,7 @@ class EventBus:
             return None
         return int(number)
 
-    def _tell_listeners(self) -> None:
+    def _report_listeners(self) -> None:
         for callback in self._callbacks:
             callback(self.listeners)
 

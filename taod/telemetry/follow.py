@@ -16,14 +16,14 @@ DEPTH = 2
 """How many folders below the top a file is searched for."""
 FOLDERS_SEARCHED = 1_000
 _TAIL = 64
-"""Bytes before the offset that are compared: a file that was written anew is known by them."""
+"""Bytes before the offset that are compared: a rewritten file is recognised by them."""
 
 
 class FileTail:
     """Reads a file on from where it stopped. `folder/name` comes first; where it is not, the newest file of that name
     in the folders below.
 
-    `generation` counts how often another file, or the same written anew, began to be read from its start.
+    `generation` counts how often another file, or the same rewritten, was read from its start.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -46,7 +46,7 @@ class FileTail:
         return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size
 
     def read(self, most: int = BLOCK) -> bytes:
-        """The next bytes, at most so many; empty at the end. Look at `generation` after it: the bytes may be the first
+        """The next bytes, at most so many; empty at the end. Check `generation` after it: the bytes may be the first
         of another file."""
         self._look()
         if self._descriptor is None:

@@ -116,7 +116,7 @@ def _plain_line(line: bytes) -> bytes:
 async def follow(path: Path, from_offset: int, until: asyncio.Event) -> AsyncGenerator[bytes, None]:
     """The log's bytes from an offset on, as they come, until `until` is set and all that was written has been given.
 
-    The log may not be there yet; one that was written anew, shorter, is given from its start. Close the iterator
+    The log may not be there yet; one that was rewritten, shorter, is given from its start. Close the iterator
     (`contextlib.aclosing`) to end the watch behind it.
     """
     offset, known = from_offset, 0

@@ -1,7 +1,7 @@
 """Keeps a log within its size: its middle is given up, first as a hole under the writer's feet, then for good.
 
 A running tool holds the file open and appends. A hole gives the disk back while every offset stays what it was, so that
-nobody who reads or writes notices; when the run has ended the file is written anew without the hole.
+readers and writers are not disturbed; when the run has ended the file is rewritten without the hole.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def trim(path: Path, most: int) -> bool:
 
 
 def close_up(path: Path, most: int) -> None:
-    """Write a log with a hole anew without it: to be called when nobody writes to it any more."""
+    """Rewrite a log without its hole; to be called after the last write."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -11,7 +11,7 @@ UNSET = "kpi"
 def values(result: Result, metric: str | None) -> dict[int, float]:
     """The metric's finite values by epoch, or by whatever the run counts; empty where it is unset or not reported.
 
-    Metrics come before curves, and a name that is equal before one that is equal but for its case.
+    Metrics come before curves, and an equal name before one that differs in case.
     """
     if metric is None or metric == UNSET:
         return {}

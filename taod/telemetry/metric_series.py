@@ -83,23 +83,23 @@ def _extend_axes(curve: Graphical, given: set[str]) -> None:
         curve.y_max = max((value for value in curve.values.values() if value is not None), default=0.0)
 
 
-def _take_axes(curve: Graphical, told: object, given: set[str]) -> None:
-    if not isinstance(told, dict):
+def _take_axes(curve: Graphical, reported: object, given: set[str]) -> None:
+    if not isinstance(reported, dict):
         return
     for name in ("x_min", "x_max"):
-        if (bound := count(told.get(name))) is not None:
+        if (bound := count(reported.get(name))) is not None:
             setattr(curve, name, bound)
             given.add(name)
     for name in ("y_min", "y_max"):
         try:
-            limit = number(told.get(name))
+            limit = number(reported.get(name))
         except NoNumber:
             continue
         if limit is not None:
             setattr(curve, name, limit)
             given.add(name)
-    if told.get("units") is not None:
-        curve.units = str(told["units"])
+    if reported.get("units") is not None:
+        curve.units = str(reported["units"])
 
 
 def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:

@@ -41,9 +41,9 @@ class Oddities(msgspec.Struct):
 class StatusReader:
     """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
 
-    Epochs are counted from 1, whatever the tool calls its first one. Which epoch metrics and curves belong to is told
-    by the network's `StatusFacts`; what came before any epoch is kept under `0`. A line that is not a JSON object is
-    skipped and counted. `result` is what is known already: reading the same lines into it again changes nothing but
+    Epochs are counted from 1, whatever the tool calls its first one. Which epoch metrics and curves belong to follows
+    from the network's `StatusFacts`; what came before any epoch is kept under `0`. A line that is not a JSON object is
+    skipped and counted. `result` is what is known already: reading the same lines into it again changes only
     the latest figures.
     """
 

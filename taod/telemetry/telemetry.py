@@ -1,4 +1,4 @@
-"""Follows the status.json of each live run: keeps what it tells in the store and publishes it."""
+"""Follows the status.json of each live run: stores its reports and publishes them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ STATUS_FILE = "status.json"
 REST = 10
 """After a batch the follower rests this many times as long as that took: a flooding run gets a tenth of a core."""
 LONGEST_REST_S = 0.25
-MOST_UNTOLD = 1_000
-"""So many updates that could not be kept yet are told later; older ones are in the figures alone."""
+MOST_UNPUBLISHED = 1_000
+"""So many updates that could not be stored yet are published later; older ones are in the figures alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Telemetry:
         return await run.finish()
 
     async def close(self) -> None:
-        """Stop following everything; the runs go on."""
+        """Stop following everything; the runs continue."""
         for job_id in [*self._followed]:
             if (run := self._drop(job_id)) is not None:
                 run.close()
@@ -89,7 +89,7 @@ class Telemetry:
             await asyncio.wait(self._ending)
 
     def _drop(self, job_id: str) -> _Run | None:
-        """Stop the job's task, which ends on its own a moment later: nobody's next step waits for that."""
+        """Stop the job's task, which ends asynchronously: no caller waits for it."""
         if job_id not in self._followed:
             return None
         run, task = self._followed.pop(job_id)
@@ -100,7 +100,7 @@ class Telemetry:
 
 
 class _Run:
-    """One attempt, as its status.json tells it."""
+    """One attempt, as its status.json reports it."""
 
     def __init__(self, store: Store, publisher: Publisher, job: JobRecord, folder: JobFolder) -> None:
         self._store = store
@@ -115,7 +115,7 @@ class _Run:
         self._reader = StatusReader(
             job.network, store.jobs.result(job.id), job_id=job.id, total_epochs=_total_epochs(store, job)
         )
-        self._untold: list[StatusUpdate] = []
+        self._unpublished: list[StatusUpdate] = []
         self._backoff = Backoff()
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
@@ -141,7 +141,7 @@ class _Run:
             self._reader.result.detailed_status = known
         if lines:
             self._save()
-        self._tell_odd()
+        self._publish_odd()
 
     def _mark(self, end: int, fresh: bool) -> int:
         """The byte at which this attempt's lines begin."""
@@ -176,7 +176,7 @@ class _Run:
 
     async def follow(self) -> None:
         """Take what is appended, until cancelled; where that is not possible now (no thread, no descriptor is left),
-        begin anew a little later."""
+        start again a little later."""
         backoff = Backoff()
         while True:
             try:
@@ -201,7 +201,7 @@ class _Run:
                 await asyncio.sleep(0)
         finally:
             self.close()
-        self._tell(self._reader.finish())
+        self._keep(self._reader.finish())
         last = self._reader.last or DetailedStatus()
         return Final(status=last.status or None, message=last.message, result=self._reader.result)
 
@@ -216,9 +216,9 @@ class _Run:
         if self._tail.generation != self._generation:
             self._generation = self._tail.generation
             self._reader.drop_half()
-        self._tell(self._reader.feed(chunk))
+        self._keep(self._reader.feed(chunk))
 
-    def _tell_odd(self) -> None:
+    def _publish_odd(self) -> None:
         """Keep among the job's warnings how many lines could not be read, where that has changed."""
         odd = self._reader.odd.warning()
         if odd == self._odd:
@@ -230,28 +230,28 @@ class _Run:
             self._odd = odd
             self._publisher.job(self._job)
 
-    def _tell(self, updates: list[StatusUpdate]) -> None:
+    def _keep(self, updates: list[StatusUpdate]) -> None:
         """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next, or a
         little later."""
-        self._untold = [*self._untold, *updates][-MOST_UNTOLD:]
+        self._unpublished = [*self._unpublished, *updates][-MOST_UNPUBLISHED:]
         try:
-            self._tell_odd()
-            if self._untold and self._save():
-                self._publish(self._untold)
+            self._publish_odd()
+            if self._unpublished and self._save():
+                self._publish(self._unpublished)
         except Exception:
             _log.exception("what job %s reported could not be kept yet", self._job.id)
-            self._tell_again()
+            self._publish_again()
         else:
-            self._untold = []
+            self._unpublished = []
             self._backoff.reset()
 
-    def _tell_again(self) -> None:
+    def _publish_again(self) -> None:
         if self._again is None and not self._closed:
-            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._tell_now)
+            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._publish_now)
 
-    def _tell_now(self) -> None:
+    def _publish_now(self) -> None:
         self._again = None
-        self._tell([])
+        self._keep([])
 
     def _publish(self, updates: list[StatusUpdate]) -> None:
         for update in updates:

@@ -47,10 +47,6 @@ EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "LICENSE"}
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
 PENDING = {
     "docs",
-    "taod",
-    "taod/automl",
-    "taod/services",
-    "taod/telemetry",
     "tests/automl",
     "tests/config",
     "tests/scheduler",
