@@ -57,7 +57,7 @@ TABS = (*LIST, "train a1b2c3d4", "Log", "KPIs", "Spec", "Files", "Details", "●
 SWEEP = (*LIST, "train 000000b0", "W Trials", "Bayesian", "2 of 8 trials done", "Trial", "State", "val_acc", "★")
 VISIBLE: dict[str, tuple[str, ...]] = {
     "jobs": (*TABS, "a1b2c3d4", "3/8", "0.9134", "held by user", "INFO epoch 3/8 loss 0.67", "Cancel", "Pause"),
-    "jobs-grouped": (*TABS, "pedestrians  dino  1"),
+    "jobs-grouped": (*TABS, "digits  classification_pyt  4"),
     "kpis": (*TABS, "accuracy_top-1  last 0.9134 at epoch 3", "seven", "0.71"),
     "spec": (*TABS, "specification", "v: next view", "num_epochs: 8", "View"),
     "spec-default": (*TABS, "against the default", "parameter", "this job", "train.num_epochs", "10"),
