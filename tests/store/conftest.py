@@ -1,4 +1,4 @@
-"""A clock that only moves when told, an empty store, and a maker of rows."""
+"""A clock that only moves when advanced, an empty store, and a factory of rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float = 1.0) -> str:
-        """Move on; the new time as records tell it."""
+        """Advance; returns the new time as records have it."""
         self.now += seconds
         return iso(self.now)
 

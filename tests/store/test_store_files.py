@@ -203,7 +203,7 @@ def test_a_file_that_another_process_is_just_making_is_waited_for(
     store.close()
 
 
-def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "taod.db"
     path.write_bytes(b"a shopping list, and not a short one\n" * 100)
     with pytest.raises(ConfigError, match=r"taod\.db cannot be opened"):

@@ -110,7 +110,7 @@ def test_jobs_are_counted_by_state(store: Store, make) -> None:
     assert store.jobs.counts() == {State.QUEUED: 2, State.WAITING: 1}
 
 
-def test_the_queue_is_told_by_priority_then_by_time(store: Store, make) -> None:
+def test_the_queue_is_ordered_by_priority_then_by_time(store: Store, make) -> None:
     model = make.model()
     early, late, urgent = make.job(model), make.job(model), make.job(model, priority=5)
     back = make.job(model)
@@ -186,7 +186,7 @@ def test_an_owners_jobs_come_in_pages(store: Store, make) -> None:
     assert store.jobs.public_page("dataset", owner.id) == ([], 0)
 
 
-def test_the_newest_job_of_some_actions_is_told(store: Store, make) -> None:
+def test_the_newest_job_of_some_actions_is_found(store: Store, make) -> None:
     owner = make.model()
     train, prune = make.job(owner), make.job(owner, action="prune")
     failed = store.jobs.transition(make.job(owner).id, State.CANCELLED, REASON)
@@ -205,7 +205,7 @@ def test_why_a_job_waits_is_said_of_one_that_waits(store: Store, make) -> None:
     assert store.jobs.get(gone.id) == gone and len(store.jobs.history(queued.id)) == 1
 
 
-def test_the_kept_counts_are_what_counting_tells(store: Store, make) -> None:
+def test_the_kept_counts_equal_counted_ones(store: Store, make) -> None:
     for user in ("ada", "grace"):
         owner = make.model(user_id=make.user(user).id)
         jobs = [make.job(owner) for _ in range(6)]
@@ -249,10 +249,10 @@ def test_a_lease_gives_the_slots_and_names_the_devices(store: Store, make) -> No
     assert store.leases.all() == store.leases.of(job.id)
 
 
-def test_a_slot_is_leased_once_and_the_refused_job_stays_as_it_was(store: Store, make) -> None:
+def test_a_slot_is_leased_once_and_the_rejected_job_is_unchanged(store: Store, make) -> None:
     holder, other = make.job(), make.job()
     store.jobs.lease(holder.id, [("gpu", 1)], REASON)
-    with store.transaction():  # The caller goes on after the refusal, in a transaction of its own.
+    with store.transaction():  # The caller continues after the error, in a transaction of its own.
         with pytest.raises(LeaseTaken, match=f"slot 1 of device gpu is leased by job {holder.id}"):
             store.jobs.lease(other.id, [("gpu", 0), ("gpu", 1)], REASON)
         store.jobs.note(other.id, POSTED)

@@ -53,7 +53,7 @@ def test_the_lines_of_the_queue_and_who_stands_in_them(store: Store, make) -> No
     }
 
 
-def test_those_who_were_told_something_else_or_can_never_run_are_read_wherever_they_stand(store: Store, make) -> None:
+def test_jobs_with_another_reason_or_too_many_devices_are_read_at_any_position(store: Store, make) -> None:
     model, data = make.model(), make.dataset()
     wants = {"reason": TURN, "devices_wanted": 3}
     new, _, big, fits, convert = (
@@ -66,12 +66,12 @@ def test_those_who_were_told_something_else_or_can_never_run_are_read_wherever_t
 
 def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
     one, other = make.model(), make.dataset()
-    told, new = (make.job(one, state=State.WAITING, reason=reason) for reason in (no_data("x"), POSTED))
+    explained, new = (make.job(one, state=State.WAITING, reason=reason) for reason in (no_data("x"), POSTED))
     make.job(other, state=State.WAITING)
-    make.job(one, state=State.WAITING, parent_id=told.id)
+    make.job(one, state=State.WAITING, parent_id=explained.id)
     assert {job.owner_id for job in store.queue.waiting_owners()} == {one.id, other.id}
     assert ids(store.queue.waiting_of(one.id, no_data("x"))) == [new.id]
-    assert ids(store.queue.waiting_of(one.id, None)) == [told.id, new.id]
+    assert ids(store.queue.waiting_of(one.id, None)) == [explained.id, new.id]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_jobs_that_wait_for_data_are_read_by_owner(store: Store, make) -> None:
         (State.CANCELLED, waits_for_parent("1", "train"), True),
     ],
 )
-def test_a_follower_is_read_where_its_parent_ended_or_it_has_to_be_told_anew(
+def test_a_child_is_read_where_its_parent_ended_or_its_reason_is_outdated(
     store: Store, make, parent: State, reason: Reason, read: bool
 ) -> None:
     child = make.job(make.model(), parent_id=make.job_in(parent).id, state=State.WAITING, reason=reason)
@@ -110,7 +110,7 @@ def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
     store.queue.waiting_for_parents()
     store.queue.waiting_of("one", None)
     database.connection.set_trace_callback(None)
-    fronts, behind, served, to_tell, owners, followers, of_owner = (
+    fronts, behind, served, to_explain, owners, followers, of_owner = (
         str(database.rows(f"EXPLAIN QUERY PLAN {statement}")) for statement in seen
     )
     in_line = "SEARCH jobs USING COVERING INDEX jobs_in_line"
@@ -118,8 +118,8 @@ def test_the_queue_is_read_from_small_indices(store: Store, make) -> None:
     assert f"{in_line} (priority=? AND user_id=? AND owner_kind=? AND (place,created_on,id)>(?,?,?))" in behind
     assert "B-TREE" not in fronts + behind
     assert "SEARCH jobs USING COVERING INDEX jobs_by_start" in served
-    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_by_reason") == 2
-    assert to_tell.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
+    assert to_explain.count("SEARCH jobs USING COVERING INDEX jobs_by_reason") == 2
+    assert to_explain.count("SEARCH jobs USING COVERING INDEX jobs_that_want") == 2
     assert "COVERING INDEX jobs_waiting" in owners
     assert "INDEX jobs_waiting" in followers and "parent USING COVERING INDEX jobs_in_state" in followers
     assert "jobs USING INDEX jobs_waiting (parent_id=? AND owner_id=?)" in of_owner
@@ -206,11 +206,11 @@ def test_what_is_read_decides_as_all_of_it_would(
             owner = draw.choice(owners)
             parent = draw.choice(parents) if draw.random() < 0.4 else None
             state = State.WAITING if parent is not None or draw.random() < 0.1 else State.QUEUED
-            told = [POSTED, TURN, waits_for_parent(parent.id, parent.action) if parent else no_data("a")]
+            reasons = [POSTED, TURN, waits_for_parent(parent.id, parent.action) if parent else no_data("a")]
             fields = {
                 "priority": draw.choice([0, 0, 1, 7]),
                 "devices_wanted": draw.choice([1, 1, 1, 2, 3, 4]),
-                "reason": draw.choice(told),
+                "reason": draw.choice(reasons),
                 "action": draw.choice(["train", "export"]),
             }
             made = make.job(owner, state=state, parent_id=parent.id if parent else None, **fields)
@@ -261,7 +261,7 @@ def test_who_comes_after_the_clock_was_set_back_stands_behind_those_who_were_the
     model = make.model()
     first, second = (make.job(model).id for _ in range(2))
     waiting = make.job(model, state=State.WAITING).id
-    clock.now -= 86_400.0  # as a machine does that has begun with a wrong time
+    clock.now -= 86_400.0  # as on a machine that started with a wrong time
     if restarted:
         store.close()
         store = Store.open(tmp_path / "clock.db", clock=clock)
@@ -285,6 +285,6 @@ def test_turns_are_not_counted_by_starts_of_a_time_that_has_not_come(store: Stor
         job = make.job_in(State.LEASED, owner)
         store.jobs.transition(job.id, State.STARTING, REASON, started_at=clock.advance())
     assert store.queue.served(users)[users[0]] < store.queue.served(users)[users[1]]
-    # Bob's was started by a clock that was years ahead: he is not behind everybody until then.
+    # Bob's was started by a clock that was years ahead: he is not last until then.
     store.jobs.update(job.id, started_at=iso(clock.now + 1e8))
     assert [*store.queue.served(users)] == [ada.user_id]

@@ -46,7 +46,7 @@ def test_an_update_of_what_is_not_there_is_not_found(store: Store) -> None:
         store.models.update("none", name="x")
 
 
-def test_a_number_too_large_for_the_file_is_refused_in_words(store: Store, make) -> None:
+def test_a_number_too_large_for_the_file_is_rejected_with_an_explanation(store: Store, make) -> None:
     with pytest.raises(BadRequest, match="whole number"):
         make.model(automl_R=2**63)
 
@@ -117,7 +117,7 @@ def test_a_reference_must_lead_somewhere_and_nothing_is_written_when_it_does_not
     assert store.models.get(model.user_id, model.id) == model
 
 
-def test_what_is_used_tells_by_whom_and_is_not_deleted(store: Store, make) -> None:
+def test_a_used_dataset_names_its_models_and_is_not_deleted(store: Store, make) -> None:
     weights, dataset = make.ptm(), make.dataset()
     trained = make.model("trained", train_datasets=[dataset.id], ptm=[weights.id])
     judged = make.model("judged", eval_dataset=dataset.id)
@@ -172,7 +172,7 @@ def test_models_are_filtered_by_network_type_and_read_only(store: Store, make) -
     assert names(read_only=True, arch="ssd") == []
 
 
-def test_pretrained_models_are_told_by_network(store: Store, make) -> None:
+def test_pretrained_models_are_listed_by_network(store: Store, make) -> None:
     make.ptm("b", network_arch="ssd"), make.ptm("a", network_arch="ssd"), make.ptm("c", network_arch="unet")
     make.model("own", network_arch="ssd")
     assert [ptm.name for ptm in store.models.ptms(make.user().id, "ssd")] == ["a", "b"]

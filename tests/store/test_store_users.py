@@ -14,7 +14,7 @@ from taod.errors import BadRequest, Conflict
 def test_a_user_is_found_by_id_and_by_name(store: Store) -> None:
     ada = store.users.add("ada")
     assert store.users.get(ada.id) == store.users.by_name("ada") == ada
-    assert store.users.get("nobody") is None
+    assert store.users.get("unknown") is None
     store.users.add("Zoe")
     assert [user.name for user in store.users.all()] == ["Zoe", "ada"]
 
@@ -48,12 +48,12 @@ def test_the_files_are_the_owners_alone(store: Store, tmp_path: Path) -> None:
     assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {"0o600"}
 
 
-def test_a_token_of_an_unknown_user_is_refused(store: Store) -> None:
+def test_a_token_of_an_unknown_user_is_rejected(store: Store) -> None:
     with pytest.raises(Conflict):
-        store.users.add_token("nobody", kind="bearer", label="", secret="x")
+        store.users.add_token("unknown", kind="bearer", label="", secret="x")
 
 
-def test_text_that_is_no_text_is_refused_in_words(store: Store) -> None:
+def test_text_that_is_no_text_is_rejected_with_an_explanation(store: Store) -> None:
     with pytest.raises(BadRequest, match="surrogate"):
         store.users.add("half \ud800 pair")
 
