@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,11 +49,13 @@ def check_again(
         spec = environments.specs.get(environment.tool, environment.release)
         own_modules.add(Path(environment.path), spec, cpu=environment.cpu)
         count = len(environment.entry_points)
-        at = iter(range(1, 10**6))
+        at, began = iter(range(1, count + 1)), time.monotonic()
         checked = check(
             environment,
             spec.probe,
-            lambda entry: report(ToolProgress(name, next(at), count, CHECK, entry)),
+            lambda entry: report(
+                ToolProgress(name, next(at, count), count, CHECK, entry, elapsed_s=time.monotonic() - began)
+            ),
         )
         environments.write(checked)
         return checked
