@@ -27,7 +27,7 @@ async def test_kill_9_during_a_train_neither_loses_nor_repeats_an_epoch(
             assert run.status() == psutil.STATUS_STOPPED, "the run outlives the daemon"
             daemon.start()
             async with daemon.client() as restarted:
-                assert (await restarted.job(job_id)).job.state is State.RUNNING
+                assert (await restarted.jobs.get(job_id)).job.state is State.RUNNING
             assert [process.pid for process in engines(job_id)] == [run.pid]
     async with daemon.client() as client:
         detail = await until(client, job_id, ended)
