@@ -22,7 +22,8 @@ _COLLECTING = re.compile(r"^Collecting (\S+)")
 _BUILDING = re.compile(r"^\s*Building wheel for (\S+)")
 _INSTALLING = re.compile(r"^Installing collected packages: (.*)$")
 _ERROR = re.compile(r"^\s*(?:ERROR|error): (.*)$")
-_NO_BUILD = re.compile(r"no matching distribution", re.IGNORECASE)
+_NO_BUILD = re.compile(r"no matching distribution|ResolutionImpossible", re.IGNORECASE)
+"""Without a build, older versions of pip report a conflict with the constraints of the user."""
 _FOREIGN = frozenset(
     {"PIP_PREFIX", "PIP_REQUIREMENT", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}
 )
@@ -123,7 +124,7 @@ def run(
             process.wait()
             raise
     if code != 0:
-        missing = next((each for each in errors if _NO_BUILD.search(each)), None)
+        missing = next((each for each in errors if each.startswith("No matching")), None)
         cause = missing or (errors[0] if errors else f"pip ended with exit code {code}")
         raise PipFailed(cause, no_build=no_build)
 

@@ -100,3 +100,20 @@ def test_install_check_and_remove(root: Path) -> None:
     gone = taod(root, "rm", "tiny-7.3.0", "--yes")
     assert (gone.exit_code, gone.stdout) == (0, "tiny-7.3.0 is removed.\n")
     assert not (root / "tools" / "tiny-7.3.0").exists()
+
+
+def test_doctor_names_installed_tools_and_how_an_incomplete_one_is_resumed(root: Path) -> None:
+    def tools() -> list[tuple[str, str]]:
+        done = CliRunner().invoke(command(), ["doctor", "--json", "--root", str(root)])
+        return [(each["found"], each["remedy"]) for each in json.loads(done.stdout) if each["what"] == "tools"]
+
+    assert tools() == [("none is installed as a package", "`taod tools ls` shows what there is")]
+    made = installed(root)
+    half = root / "tools" / "tf2-6.0.0-cpu"
+    half.mkdir()
+    progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", "", 6, ["a", "b"])
+    (half / PROGRESS).write_bytes(msgspec.json.encode(progress))
+    assert tools() == [
+        ("tf2-6.0.0-cpu: 2 of 6 steps installed", "`taod tools install tf2 --release 6.0.0 --cpu` resumes it"),
+        (f"tiny-7.3.0: tiny-tool 7.3.0, 1 of 2 networks, at {made.path}", ""),
+    ]

@@ -12,7 +12,9 @@ from runners.native import Native
 from runners.protocol import Command, DeviceGrant, RunRequest
 from runners.registry import RunnerRegistry
 from runners.toolenv.environments import PROGRESS, Environments, Progress
+from taod.catalogue import Catalogue
 from taod.config import NativeConfig, RunnerConfig
+from taod.services.networks import Networks
 from taod.types.tool import ActionCheck, EntryPoint, Environment, ToolState, tool_of
 
 TRAIN = EntryPoint("dino", [ActionCheck("train", True), ActionCheck("export", False, "ModuleNotFoundError: onnx")])
@@ -128,3 +130,12 @@ def test_the_registry_names_the_tool_of_an_action(tools: Environments) -> None:
     assert registry.tool("dino", "train") == f"nvidia-tao-pytorch 5.1.0 (CPU layer) in {made.path}"
     assert registry.tool("dino", "export") == ""
     assert registry.tool("annotations", "convert") == "", "the engine is no installed tool"
+
+
+def test_a_networks_actions_name_their_tool(tools: Environments) -> None:
+    made = installed(tools, "5.1.0", cpu=True)
+    registry = RunnerRegistry.from_config(RunnerConfig(order=["native"]), tools=tools.folder)
+    actions = {action.name: action for action in Networks(Catalogue(), registry).get("dino").actions}
+    assert actions["train"].runners == ["native"]
+    assert actions["train"].tool == f"nvidia-tao-pytorch 5.1.0 (CPU layer) in {made.path}"
+    assert actions["export"].runners == [] and actions["export"].tool == ""

@@ -218,3 +218,19 @@ def test_absent_packages_have_stand_ins_on_a_gpu_too(tmp_path: Path, cpu: bool) 
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == cpu
     assert cpu or "No module named 'pycuda'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "no_build", "cause"),
+    [
+        ("ERROR: No matching distribution found for a==1", True, "No matching distribution found for a==1"),
+        ("ERROR: Cannot install a\\nERROR: ResolutionImpossible: for help see", True, "Cannot install a"),
+        ("ERROR: Could not install: No space left on device", False, "Could not install: No space left on device"),
+        ("nothing to see", False, "pip ended with exit code 1"),
+    ],
+)
+def test_why_pip_failed(tmp_path: Path, output: str, no_build: bool, cause: str) -> None:
+    with pytest.raises(pip.PipFailed) as failed:
+        pip.run(["/bin/sh", "-c", f"printf '{output}'; exit 1"], tmp_path / "log", os.environ, lambda line: None)
+    assert (failed.value.no_build, str(failed.value)) == (no_build, cause)
+    assert output.partition("\\n")[0] in (tmp_path / "log").read_text()
