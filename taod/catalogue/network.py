@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from taod.catalogue import releases
 from taod.catalogue.schema.tables import (
     IndexEntry,
     NetworkFile,
@@ -60,7 +61,27 @@ class Network:
         self._entry = entry
 
     def __repr__(self) -> str:
-        return f"Network({self.name!r})"
+        return f"Network({self.name!r}, {self.release!r})"
+
+    @property
+    def release(self) -> str:
+        """The release that its facts are of; `5.0` for one that later releases do not list."""
+        return self._entry.release
+
+    @property
+    def program(self) -> str:
+        """The tool's executable."""
+        return self._entry.program or self.name
+
+    @property
+    def takes_only_overrides(self) -> bool:
+        """Whether the command line is `-e FILE` and overrides alone, and the tool rejects unknown parameters."""
+        return self.file.commands is None
+
+    @property
+    def resume_environment(self) -> dict[str, str]:
+        """Variables that a resumed training needs."""
+        return dict(self._entry.resume_environment)
 
     @property
     def kind(self) -> str:
@@ -130,14 +151,14 @@ class Network:
 
     @property
     def file(self) -> NetworkFile:
-        return network_file(self.name)
+        return network_file(self.name, self.release)
 
     def takes_spec(self, action: str) -> bool:
         """Whether the action has a specification that a user can set."""
         return action in self._entry.specs
 
     def table(self, action: str) -> Table:
-        return table(self.name, action)
+        return table(self.name, action, self.release)
 
     def may_follow(self, action: str) -> list[str]:
         """The actions that `action` may have as its parent."""
@@ -163,18 +184,18 @@ def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
     return [a for a in entry.actions if dataset_format in _NEEDS_FORMAT.get((dataset_type, a), everywhere)]
 
 
-@lru_cache(maxsize=128)
-def get(name: str) -> Network | None:
-    """The network of that name, or None."""
-    entry = index().get(name)
+@lru_cache(maxsize=256)
+def get(name: str, release: str = releases.BASE) -> Network | None:
+    """The network of that name in a release, or None. Raises KeyError for an unknown release."""
+    entry = index(release).get(name)
     return Network(name, entry) if entry is not None else None
 
 
-def of(network: Network | str) -> Network:
-    """The network itself where a name is given; raises KeyError for an unknown one."""
+def of(network: Network | str, release: str = releases.BASE) -> Network:
+    """The network itself, or that of a name in a release; raises KeyError for an unknown one."""
     if isinstance(network, Network):
         return network
-    found = get(network)
+    found = get(network, release)
     if found is None:
         raise KeyError(network)
     return found
@@ -183,15 +204,20 @@ def of(network: Network | str) -> Network:
 class Catalogue:
     """All networks and dataset types. Creating one reads only the index."""
 
-    def names(self) -> list[str]:
-        return list(index())
+    def names(self, release: str = releases.BASE) -> list[str]:
+        return list(index(release))
 
-    def network(self, name: str) -> Network | None:
-        return get(name)
+    def network(self, name: str, release: str = releases.BASE) -> Network | None:
+        return get(name, release)
 
-    def networks(self) -> list[str]:
+    def networks(self, release: str = releases.BASE) -> list[str]:
         """Network architectures of models."""
-        return [name for name, entry in index().items() if entry.kind == "network"]
+        return [name for name, entry in index(release).items() if entry.kind == "network"]
+
+    def releases_of(self, name: str) -> list[str]:
+        """The releases with facts of their own of a network, oldest first; empty for an unknown name."""
+        found = [network.release for release in releases.KNOWN if (network := get(name, release)) is not None]
+        return list(dict.fromkeys(found))
 
     def dataset_types(self) -> list[str]:
         """Types that a dataset can have."""

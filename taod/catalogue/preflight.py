@@ -16,7 +16,9 @@ import msgspec
 
 from taod.catalogue.commands import conversions
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.network import Network
 from taod.catalogue.network import of as network_of
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import Document, get, put
 from taod.catalogue.schema.tables import DATA
 from taod.types.warning import Warning, WarningCode
@@ -106,7 +108,7 @@ class PreflightFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def network(self) -> NetworkFacts:
-        return network_facts(self.job.network)
+        return network_facts(self.job.catalogued)
 
     @property
     def datasets(self) -> list[DatasetFacts]:
@@ -129,20 +131,21 @@ def _table() -> dict[str, NetworkFacts]:
     return msgspec.json.decode((DATA / "preflight.json").read_bytes(), type=dict[str, NetworkFacts])
 
 
-def network_facts(network: str) -> NetworkFacts:
-    """The facts of a network; empty where the table has no line for it."""
-    return _table().get(network, NetworkFacts())
+def network_facts(network: Network | str) -> NetworkFacts:
+    """The facts of a network; empty where the table has no line for it, and for releases after 5.0."""
+    chosen = network_of(network)
+    return _table().get(chosen.name, NetworkFacts()) if chosen.release == BASE else NetworkFacts()
 
 
 def fill(spec: Document, job: JobFacts, given: Document) -> None:
     """Set the image extension from the data where the user gave none."""
     found = _extensions(job)
-    for field in _extension_fields(job.network, job.action):
-        if get(given, field) is None and (value := _written(job.network, job.action, field, found)) is not None:
+    for field in _extension_fields(job.catalogued, job.action):
+        if get(given, field) is None and (value := _written(job.catalogued, job.action, field, found)) is not None:
             put(spec, field, value)
 
 
-def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict[str, str]:
+def data_defaults(network: Network | str, action: str, extensions: dict[str, int]) -> dict[str, str]:
     """Parameter -> default value that follows from the data and that the parameter's options allow."""
     found = Counter(extensions)
     rows = network_of(network).table(action).rows
@@ -150,7 +153,7 @@ def data_defaults(network: str, action: str, extensions: dict[str, int]) -> dict
     return {field: value for field, value in values.items() if value and value in (rows[field].options or [value])}
 
 
-def _extension_fields(network: str, action: str) -> list[str]:
+def _extension_fields(network: Network | str, action: str) -> list[str]:
     rows = network_of(network).table(action).rows
     return [field for field in network_facts(network).image_extension if field in rows]
 
@@ -165,7 +168,7 @@ def _extensions(job: JobFacts) -> Counter[str]:
     return found
 
 
-def _written(network: str, action: str, field: str, found: Counter[str]) -> str | None:
+def _written(network: Network | str, action: str, field: str, found: Counter[str]) -> str | None:
     """The most common readable extension as the parameter spells it; None where there is none."""
     common = next((extension for extension, _ in found.most_common() if extension.lower() in _FILLED), None)
     if common is None:
@@ -177,14 +180,14 @@ def _written(network: str, action: str, field: str, found: Counter[str]) -> str 
 def _image_extension(facts: PreflightFacts) -> Iterator[Warning]:
     found = _extensions(facts.job)
     dataset = next((each.name for each in [*facts.job.train, *facts.datasets] if each.extensions), "")
-    for field in _extension_fields(facts.job.network, facts.job.action):
+    for field in _extension_fields(facts.job.catalogued, facts.job.action):
         value = get(facts.spec, field)
         if value is None or not found:
             continue
         shown = ", ".join(f"{extension} ({count})" for extension, count in found.most_common(_SHOWN))
         arguments = {"value": value, "dataset": dataset, "found": shown}
         if f".{str(value).removeprefix('.')}" not in found:
-            best = _written(facts.job.network, facts.job.action, field, found)
+            best = _written(facts.job.catalogued, facts.job.action, field, found)
             remedy = f"set {field} to {best!r}" if best else "convert the images to .jpg or .png"
             yield Warning(WarningCode.IMAGE_EXTENSION, field, arguments, remedy)
         elif len(found) > 1:

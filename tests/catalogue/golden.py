@@ -15,12 +15,15 @@ from typing import Any
 from taod.catalogue.commands.assemble import assemble
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import of
+from taod.catalogue.releases import BASE, KNOWN
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index
 from taod.catalogue.specfiles import parse
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(name for name, entry in index().items() if entry.actions)
+LATER = sorted((entry.release, name) for name, entry in index(KNOWN[-1]).items() if entry.release != BASE)
+"""(release, network) of the facts after 5.0; their golden files lie in a folder named after the release."""
 
 # Each action with what it follows, in the order of the published notebooks.
 CHAIN = (
@@ -110,9 +113,9 @@ _LEFT = {
 class Stage:
     """Datasets and jobs in a folder; what is shown of them has short names instead of the folder."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, release: str = BASE) -> None:
         self.folder = folder
-        self.network = of(name)
+        self.network = of(name, release)
         self.data = {letter: self._dataset(letter) for letter in "TEIC"}
         is_dataset = self.network.kind == "dataset"
         self.own = DatasetFacts(self.data["T"].root, name, "any", classes=["car"]) if is_dataset else None
@@ -134,7 +137,7 @@ class Stage:
             if made.spec_path is not None and made.spec_text is not None:
                 made.spec_path.write_text(made.spec_text)
             _make(facts.results, self._left(chain[0]))
-            shown = ParentFacts(facts.network, facts.action, facts.results, facts.spec, parent)
+            shown = ParentFacts(facts.network, facts.action, facts.results, facts.spec, parent, release=facts.release)
             self._jobs[chain] = (shown, made, facts.spec or {})
         return self._jobs[chain]
 
@@ -145,6 +148,7 @@ class Stage:
         is_model = self.own is None
         return JobFacts(
             network=self.network.name,
+            release=self.network.release,
             action=action,
             folder=folder,
             results=folder / "results",
@@ -162,6 +166,8 @@ class Stage:
 
     def _left(self, action: str) -> list[str]:
         name, image = self.network.name, self.network.image
+        if action in ("train", "retrain") and self.network.release != BASE:
+            return ["train/model_epoch_010_step_00011.pth"]
         if action in ("train", "retrain"):
             plain = f"weights/{name}_resnet18_epoch_010.hdf5"
             kept = _KEPT.get(name) if action == "retrain" else None
@@ -173,9 +179,9 @@ class Stage:
         return text.replace(f"{self.folder}/", "@")
 
 
-def render(name: str, folder: Path) -> str:
+def render(name: str, folder: Path, release: str = BASE) -> str:
     """The golden file of one network."""
-    stage = Stage(folder, name)
+    stage = Stage(folder, name, release)
     actions = stage.network.actions
     chains = [
         (action, *after) for action, after in CHAIN if action in actions and all(before in actions for before in after)
@@ -205,7 +211,7 @@ def _changes(stage: Stage, action: str, made: Assembled) -> list[str]:
     assert made.spec_path is not None and made.spec_text is not None
     spec_format = made.spec_path.suffix.removeprefix(".")
     written = dict(_flat(parse.parse(spec_format, made.spec_text, stage.network, action)))
-    copied = "parent_spec_copied" in stage.network.file.commands.get(action, {}).values()
+    copied = "parent_spec_copied" in (stage.network.file.commands or {}).get(action, {}).values()
     training = stage.job(("train",))[1].spec_text if copied else None
     document = parse.parse(spec_format, training, stage.network, "train") if training else None
     default = dict(_flat(document if document is not None else merge.default(stage.network, action)))
@@ -238,6 +244,10 @@ def write() -> None:
     for name in NAMES:
         with tempfile.TemporaryDirectory() as folder:
             (GOLDEN / f"{name}.txt").write_text(render(name, Path(folder)), encoding="utf-8")
+    for release, name in LATER:
+        (GOLDEN / release).mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            (GOLDEN / release / f"{name}.txt").write_text(render(name, Path(folder), release), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ COPYING = [
     (name, action)
     for name, entry in sorted(index().items())
     for action in entry.actions
-    if "parent_spec_copied" in of(name).file.commands.get(action, {}).values()
+    if "parent_spec_copied" in (of(name).file.commands or {}).get(action, {}).values()
 ]
 """Actions that are given their training's specification as it was written."""
 

@@ -46,9 +46,12 @@ MIGRATIONS = "store/migrations/"
 EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "tests/store/test_store_summaries.py", "LICENSE"}
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
 PENDING = {
+    "docs",
     "tests/automl",
+    "tests/config",
     "tests/scheduler",
     "tests/services",
+    "tests/telemetry",
 }
 """Folders (see `folder_of`) that still have rejected words; each is removed when its words are gone."""
 

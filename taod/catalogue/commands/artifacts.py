@@ -53,7 +53,9 @@ def best(network: Network | str, results: Path, scores: Mapping[int, float]) -> 
     logged before it, so a score between two checkpoints belongs to the later one.
     """
     entry = of(network)
-    found = [(epoch, path) for epoch, path in checkpoints(entry, results) if _STEP not in path.name]
+    separator = entry.checkpoint_separator
+    # Lightning's `epoch=0-step=12` ends in the step; `epoch_000_step_00012` has its epoch.
+    found = [pair for pair in checkpoints(entry, results) if _STEP not in pair[1].stem.rpartition(separator)[0]]
     if entry.status.step == "cur_iter":
         scores = _at_checkpoints(scores, [number for number, _ in found])
     scored = [(scores[epoch], epoch, path) for epoch, path in found if epoch in scores]

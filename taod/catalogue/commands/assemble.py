@@ -23,7 +23,7 @@ def assemble(facts: JobFacts) -> Assembled:
 
     Raises taod.errors.BadRequest for facts that the network cannot work with, and KeyError for an unknown network.
     """
-    network = of(facts.network)
+    network = facts.catalogued
     spec_path = facts.folder / f"{placeholders.SPEC_NAME}{emit.SUFFIXES[_spec_format(facts, network)]}"
     context = placeholders.Context(facts, spec_path)
     fields = command.fields(facts, network)
@@ -40,6 +40,8 @@ def assemble(facts: JobFacts) -> Assembled:
 
     text = _spec_text(facts, network, fields, spec)
     argv = [*command.program(network, facts.action), *command.options(values)]
+    if network.takes_only_overrides:
+        argv += ["-e", str(spec_path)]
     overrides = sources.overrides(facts)
     return Assembled(
         argv=argv,
@@ -49,6 +51,7 @@ def assemble(facts: JobFacts) -> Assembled:
         reads=_reads(facts),
         then=[[*argv, *(f"{field}={value}" for field, value in changed.items())] for changed in overrides],
         status_folder=_status_folder(network, facts.action, spec, overrides),
+        environment=network.resume_environment if context.resume() else {},
         files=_files(facts, fields),
         writes=_writes(facts),
     )
@@ -69,7 +72,7 @@ def complete(facts: JobFacts) -> merge.Document:
 
     Raises as `assemble` does.
     """
-    network = of(facts.network)
+    network = facts.catalogued
     return _complete(facts, network, placeholders.Context(facts, facts.folder / placeholders.SPEC_NAME))
 
 
@@ -88,7 +91,7 @@ def takes_key(name: str) -> str:
 
 def pending_fields(facts: JobFacts) -> list[str]:
     """Command line and spec fields that get their value from files of a parent that has not finished."""
-    network = of(facts.network)
+    network = facts.catalogued
     context = placeholders.Context(facts, facts.folder / placeholders.SPEC_NAME)
     names: list[str] = []
     for fields in (command.fields(facts, network), network.file.fields.get(facts.action, {})):
@@ -158,6 +161,8 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
     These are the command line's user fields. A dataset's action or a prune without a specification file passes
     every scalar this way.
     """
+    if network.takes_only_overrides:
+        return {}
     names = {field for field, how in fields.items() if how in placeholders.USER_FUNCTIONS}
     if "experiment_spec" not in fields.values() and (network.kind == "dataset" or action == "prune"):
         names |= {name for name in spec if name not in fields}
@@ -172,7 +177,7 @@ def _move_to_command(spec: merge.Document, fields: dict[str, str], *, action: st
 
 def _spec_text(facts: JobFacts, network: Network, fields: dict[str, str], spec: merge.Document) -> str | None:
     used = placeholders.SPEC_FUNCTIONS.intersection(fields.values())
-    if not used:
+    if not used and not network.takes_only_overrides:
         return None
     if used == {"parent_spec"}:
         return _ancestor_text(facts)
@@ -198,6 +203,7 @@ def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
     return msgspec.structs.replace(
         facts,
         network=parent.network,
+        release=parent.release,
         action=parent.action,
         folder=parent.results.parent,
         results=parent.results,

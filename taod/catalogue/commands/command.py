@@ -50,7 +50,7 @@ def program(network: Network, action: str) -> list[str]:
         return list(conversion)
     if action == "trtexec":
         return ["trtexec"]
-    return [network.name, "train" if action == "retrain" else action]
+    return [network.program, "train" if action == "retrain" else action]
 
 
 def image(facts: JobFacts, network: Network) -> str:
@@ -77,6 +77,8 @@ def runs_deployed(facts: JobFacts) -> bool:
 def fields(facts: JobFacts, network: Network) -> dict[str, str]:
     """Command line field -> the function that gives its value."""
     commands = network.file.commands
+    if commands is None:
+        return {}
     deployed = commands.get(f"{facts.action}_tao_deploy") if runs_deployed(facts) else None
     found = deployed if deployed is not None else commands.get(facts.action)
     return dict(found if found is not None else _CONVERSION_FIELDS.get((network.name, facts.action), {}))

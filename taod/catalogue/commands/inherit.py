@@ -32,7 +32,7 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     clients send the whole default back, and the weights fit only the model they were trained in.
     """
     ancestor = trained_ancestor(facts.parent)
-    if ancestor is None or ancestor.network != network.name or facts.action not in _AFTER_TRAINING:
+    if ancestor is None or ancestor.catalogued is not network or facts.action not in _AFTER_TRAINING:
         return spec
     if facts.action in _PRUNING and network.image != "tlt-pytorch":
         return spec
@@ -73,7 +73,7 @@ def _written_spec(ancestor: ParentFacts) -> merge.Document:
         loaded = read_yaml(file.read_text(encoding="utf-8"))
         if isinstance(loaded, dict):
             return loaded
-    return merge.over_default(ancestor.network, ancestor.action, ancestor.spec or {})
+    return merge.over_default(ancestor.catalogued, ancestor.action, ancestor.spec or {})
 
 
 def _trained_spec(network: Network, ancestor: ParentFacts) -> merge.Document:

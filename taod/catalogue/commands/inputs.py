@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from taod.catalogue import releases
+from taod.catalogue.network import Network, of
+
 
 class DatasetFacts(msgspec.Struct, frozen=True):
     """A dataset on disk."""
@@ -39,6 +42,12 @@ class ParentFacts(msgspec.Struct, frozen=True):
     parent: ParentFacts | None = None
     scores: dict[int, float] = {}
     """Epoch -> score (higher is better), to choose the best checkpoint; empty: the latest is chosen."""
+    release: str = releases.BASE
+
+    @property
+    def catalogued(self) -> Network:
+        """Its network in its release; raises KeyError for an unknown one."""
+        return of(self.network, self.release)
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +72,13 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The dataset of a dataset's job."""
     gpus: int = 0
     """GPUs that the job will hold; 0 on a CPU slot."""
+    release: str = releases.BASE
+    """Of the tool: decides the command line and the parameters."""
+
+    @property
+    def catalogued(self) -> Network:
+        """Its network in its release; raises KeyError for an unknown one."""
+        return of(self.network, self.release)
 
 
 class Assembled(msgspec.Struct, frozen=True):

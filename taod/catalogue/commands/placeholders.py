@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taod.catalogue.commands import artifacts
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts, ParentFacts
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network
 from taod.catalogue.specfiles.emit import SUFFIXES
 
 SPEC_NAME = "spec"
@@ -17,6 +17,8 @@ SPEC_FUNCTIONS = frozenset({"experiment_spec", "parent_spec", "parent_spec_copie
 """Functions that name the specification file on a command line."""
 USER_FUNCTIONS = frozenset({"from_csv", "resume_epoch"})
 """Fields with the user's value: `from_csv` always, the others while the function returns None."""
+CONSTANT = "="
+"""Before a fixed text that stands instead of a function's name: `=classify`."""
 _ENGINES = ("gen_trt_engine", "trtexec")
 _TF2 = frozenset({"classification_tf2", "efficientdet_tf2"})
 
@@ -28,7 +30,7 @@ class Context:
 
     def __init__(self, facts: JobFacts, spec_path: Path) -> None:
         self.facts = facts
-        self.network: Network = of(facts.network)
+        self.network: Network = facts.catalogued
         self.spec_path = spec_path
 
     def result(self, name: str) -> str:
@@ -55,7 +57,7 @@ class Context:
         parent = self.facts.parent
         if parent is None:
             return None
-        return artifacts.weights(parent.network, parent.action, parent.results, parent.scores)
+        return artifacts.weights(parent.catalogued, parent.action, parent.results, parent.scores)
 
 
 def value(how: str, context: Context, field: str, siblings: dict[str, str]) -> Value:
@@ -63,6 +65,8 @@ def value(how: str, context: Context, field: str, siblings: dict[str, str]) -> V
 
     `siblings` are all fields filled together with it. Raises KeyError for an unknown function.
     """
+    if how.startswith(CONSTANT):
+        return how.removeprefix(CONSTANT)
     if how in _FILE_NAMES:
         return context.result(_FILE_NAMES[how])
     if how == "parent_model":
@@ -118,7 +122,7 @@ def _exported_from(parent: ParentFacts | None) -> Path | None:
     if parent is None or parent.action != "export" or parent.parent is None:
         return None
     before = parent.parent
-    return artifacts.weights(before.network, before.action, before.results, before.scores)
+    return artifacts.weights(before.catalogued, before.action, before.results, before.scores)
 
 
 def _parent_model_evaluate(context: Context) -> Value:
@@ -302,13 +306,13 @@ _FUNCTIONS: dict[str, Callable[[Context], Value]] = {
 
 def spec_file(parent: ParentFacts) -> Path:
     """The path of a job's specification file, beside its results."""
-    return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[of(parent.network).spec_format]}"
+    return parent.results.parent / f"{SPEC_NAME}{SUFFIXES[parent.catalogued.spec_format]}"
 
 
 def writes_spec(job: ParentFacts) -> bool:
     """Whether the job's command line names its specification file."""
-    commands = of(job.network).file.commands.get(job.action, {})
-    return not SPEC_FUNCTIONS.isdisjoint(commands.values())
+    commands = job.catalogued.file.commands
+    return commands is None or not SPEC_FUNCTIONS.isdisjoint(commands.get(job.action, {}).values())
 
 
 def _grandparent_spec(context: Context) -> Value:

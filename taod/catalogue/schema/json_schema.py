@@ -30,17 +30,17 @@ def schema(network: Network | str, action: str, classes: list[str] | None = None
     With `classes` (of the dataset), class-wise parts follow them: an entry a class in each `default`, the names as
     `examples` of what an entry's key may be, and a classifier's number of classes.
     """
-    document: dict[str, Any] = msgspec.json.decode(_schema(of(network).name, action, tuple(classes or ())))
+    document: dict[str, Any] = msgspec.json.decode(_schema(of(network), action, tuple(classes or ())))
     return document
 
 
 @lru_cache(maxsize=256)
-def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
-    table = of(network).table(action)
+def _schema(network: Network, action: str, classes: tuple[str, ...]) -> bytes:
+    table = network.table(action)
     whole = {
         "$schema": DIALECT,
-        "title": f"{network} {action}",
-        "description": f"Specification of the {action} action of {network}.",
+        "title": f"{network.name} {action}",
+        "description": f"Specification of the {action} action of {network.name}.",
         **_group(table, table.root),
         "default": default(network, action, list(classes)),
         "automl_default_parameters": table.automl if action == "train" else [],
@@ -50,9 +50,9 @@ def _schema(network: str, action: str, classes: tuple[str, ...]) -> bytes:
     return msgspec.json.encode(whole)
 
 
-def _follow(whole: dict[str, Any], network: str, table: Table, classes: list[str]) -> None:
+def _follow(whole: dict[str, Any], network: Network, table: Table, classes: list[str]) -> None:
     """Copy the values of the complete default into the defaults of the class-wise parts."""
-    count = classwise.count_path(of(network).dataset_type, table)
+    count = classwise.count_path(network.dataset_type, table)
     for path in (*classwise.LISTS, classwise.NAMES, *([count] if count is not None else [])):
         part = _part(whole, path)
         value = get(whole["default"], path)
@@ -98,7 +98,7 @@ def _group(table: Table, node: Node) -> dict[str, Any]:
 
 def _alternatives(table: Table, node: Node) -> list[tuple[str, str]]:
     """Each two names in a group of which a specification may have only one."""
-    rules = of(table.network).file.one_of
+    rules = of(table.network, table.release).file.one_of
     return [both for group, *names in rules if group == node.path for both in combinations(names, 2)]
 
 
@@ -121,7 +121,7 @@ def _describe(table: Table, node: Node) -> dict[str, Any]:
 
 
 def _value(table: Table, node: Node, row: Parameter) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": _TYPES[row.type]}
+    described: dict[str, Any] = {"type": _TYPES[row.type]} if row.type != "any" else {}
     if row.const:
         described["const"] = row.default
     if row.options:

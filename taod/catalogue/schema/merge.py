@@ -77,7 +77,7 @@ def default(network: Network | str, action: str, classes: list[str] | None = Non
 
     With `classes`, class-wise parts get an entry for each class, and a classifier's number of classes is set.
     """
-    encoded = _default(of(network).name, action, tuple(classes or ()))
+    encoded = _default(of(network), action, tuple(classes or ()))
     document: Document = msgspec.json.decode(encoded)
     return document
 
@@ -134,11 +134,11 @@ def missing(network: Network | str, action: str, document: Document) -> list[str
 
 
 @lru_cache(maxsize=256)
-def _default(network: str, action: str, classes: tuple[str, ...]) -> bytes:
-    table = of(network).table(action)
+def _default(network: Network, action: str, classes: tuple[str, ...]) -> bytes:
+    table = network.table(action)
     document = group_default(table.root)
     classwise.fill(table, document, list(classes))
-    count = classwise.count_path(of(network).dataset_type, table)
+    count = classwise.count_path(network.dataset_type, table)
     if classes and count is not None:
         put(document, count, len(classes))
     return msgspec.json.encode(document)

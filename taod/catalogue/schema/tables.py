@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from taod.catalogue import releases
 from taod.catalogue.schema import messages
 
 DATA = Path(__file__).parent.parent / "data"
@@ -85,16 +86,36 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_checkpoint: int = 1
     """The number in the name of the first epoch's checkpoint."""
     status: StatusFacts = StatusFacts()
+    release: str = releases.BASE
+    """The release that the facts are of."""
+    program: str = ""
+    """The executable, where it is not named as the network."""
+    resume_environment: dict[str, str] = {}
+    """Variables that a resumed training needs."""
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A field of a specification that takes paths of a dataset."""
+
+    field: str
+    dataset: Literal["train_datasets", "eval_dataset", "inference_dataset", "calibration_dataset"]
+    many: bool
+    """A list with an entry for each dataset."""
+    parts: dict[str, str]
+    """Key -> path in the dataset; the key `""` for a plain value. `x.tar.gz` stands for the folder `x`."""
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A network's data file; its parameters stay undecoded until a table is needed."""
 
-    commands: dict[str, dict[str, str]]
-    """Action -> command line field -> function that gives its value."""
     fields: dict[str, dict[str, str]]
     """Action -> path in the spec -> function that gives its value."""
     parameters: msgspec.Raw
+    commands: dict[str, dict[str, str]] | None = None
+    """Action -> command line field -> function that gives its value. None: every action takes `-e FILE` and overrides
+    alone."""
+    sources: dict[str, list[Part]] | None = None
+    """Action -> the fields with paths of its data. None: `commands/sources` has a function for them."""
     sweep_commands: dict[str, str] = {}
     sweep_fields: dict[str, str] = {}
     status: dict[str, str] = {}
@@ -182,8 +203,16 @@ class Node:
 class Table:
     """The parameters of one action of one network, in order and as a tree."""
 
-    def __init__(self, network: str, action: str, rows: list[Parameter], message: str | None = None) -> None:
+    def __init__(
+        self,
+        network: str,
+        action: str,
+        rows: list[Parameter],
+        message: str | None = None,
+        release: str = releases.BASE,
+    ) -> None:
         self.network = network
+        self.release = release
         self.action = action
         self.rows = {row.path: row for row in rows}
         self.root = Node("", "")
@@ -270,10 +299,17 @@ def _comparison(path: str, rule: str) -> Comparison:
     return Comparison(path, operator, other)
 
 
-@lru_cache(maxsize=1)
-def index() -> dict[str, IndexEntry]:
-    """Every network and dataset type by name."""
-    return msgspec.json.decode((DATA / "index.json").read_bytes(), type=dict[str, IndexEntry])
+@lru_cache(maxsize=8)
+def index(release: str = releases.BASE) -> dict[str, IndexEntry]:
+    """Every network and dataset type of a release by name; raises KeyError for an unknown release."""
+    entries: dict[str, IndexEntry] = {}
+    for layer in releases.layers(release):
+        entries |= msgspec.json.decode((_folder(layer) / "index.json").read_bytes(), type=dict[str, IndexEntry])
+    return entries
+
+
+def _folder(release: str) -> Path:
+    return DATA if release == releases.BASE else DATA / release
 
 
 def pretrained() -> Iterator[tuple[str, str]]:
@@ -283,23 +319,22 @@ def pretrained() -> Iterator[tuple[str, str]]:
             yield path, network
 
 
-@lru_cache(maxsize=64)
-def network_file(name: str) -> NetworkFile:
-    """The data file of a network; raises KeyError for a name that the index lacks."""
-    if name not in index():
-        raise KeyError(name)
-    return msgspec.json.decode((DATA / f"{name}.json").read_bytes(), type=NetworkFile)
+@lru_cache(maxsize=128)
+def network_file(name: str, release: str = releases.BASE) -> NetworkFile:
+    """The data file of a network; raises KeyError for a name that the release's index lacks."""
+    folder = _folder(index(release)[name].release)
+    return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=NetworkFile)
 
 
-@lru_cache(maxsize=64)
-def _parameters(name: str) -> list[Parameter]:
-    return msgspec.json.decode(network_file(name).parameters, type=list[Parameter])
+@lru_cache(maxsize=128)
+def _parameters(name: str, release: str) -> list[Parameter]:
+    return msgspec.json.decode(network_file(name, release).parameters, type=list[Parameter])
 
 
 @lru_cache(maxsize=256)
-def table(network: str, action: str) -> Table:
+def table(network: str, action: str, release: str = releases.BASE) -> Table:
     """The parameter table of an action; an action without a spec has an empty one."""
-    rows = [p for p in _parameters(network) if not p.actions or action in p.actions.split()]
-    if action not in index()[network].specs:
-        return Table(network, action, [])
-    return Table(network, action, rows, messages.root(network, action))
+    rows = [p for p in _parameters(network, release) if not p.actions or action in p.actions.split()]
+    if action not in index(release)[network].specs:
+        return Table(network, action, [], release=release)
+    return Table(network, action, rows, messages.root(network, action), release)

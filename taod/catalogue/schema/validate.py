@@ -75,6 +75,8 @@ class _Walk:
         self.violations: list[Violation] = []
         self.warnings: list[Warning] = []
         self.known = known_beside_table(network, table.action)
+        self.closed = network.takes_only_overrides
+        """Whether the tool rejects a document with an unknown parameter."""
 
     def group(self, node: Node, document: dict[str, Any], path: str) -> None:
         children = node.children
@@ -170,7 +172,7 @@ class _Walk:
         of: dict[str, Any] = {"network": self.table.network, "action": self.table.action}
         of |= {"nearest": f"$.{near}"} if near else {}
         of |= {"rejected": True} if self.rejects(dotted) else {}
-        if self.strict:
+        if self.strict or self.closed:
             hint = f"; the nearest known parameter is $.{near}" if near else ""
             rule = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
             self.violations.append(Violation(path, value, rule))
@@ -180,7 +182,7 @@ class _Walk:
 
 def known_beside_table(network: Network, action: str) -> set[str]:
     """Paths allowed beside the table: those that taod fills in or moves to the command line."""
-    commands = network.file.commands.get(action, {})
+    commands = (network.file.commands or {}).get(action, {})
     fields = network.file.fields.get(action, {})
     moved = {name for name, how in commands.items() if how == "from_csv"}
     return {"version"} | RESOURCE_FIELDS | moved | set(fields)

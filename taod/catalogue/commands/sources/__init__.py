@@ -6,7 +6,7 @@ from typing import Any
 
 from taod.catalogue.commands.inputs import JobFacts
 from taod.catalogue.commands.sources import classification, detection, language, segmentation, services, video
-from taod.catalogue.commands.sources.common import Fill
+from taod.catalogue.commands.sources.common import Fill, listed
 
 _FILLS: dict[str, Fill] = {
     "action_recognition": video.action_recognition,
@@ -28,6 +28,7 @@ _FILLS: dict[str, Fill] = {
     "fpenet": video.fpenet,
     "lprnet": language.lprnet,
     "mal": segmentation.mal,
+    "mask2former": segmentation.mask2former,
     "mask_rcnn": segmentation.mask_rcnn,
     "ml_recog": classification.ml_recog,
     "multitask_classification": classification.multitask_classification,
@@ -38,6 +39,7 @@ _FILLS: dict[str, Fill] = {
     "pointpillars": video.pointpillars,
     "pose_classification": video.pose_classification,
     "re_identification": video.re_identification,
+    "rtdetr": detection.detr,
     "retinanet": detection.tfrecords_with_labels,
     "segformer": segmentation.segformer,
     "ssd": detection.tfrecords_with_labels,
@@ -57,6 +59,9 @@ def overrides(facts: JobFacts) -> list[dict[str, str]]:
 
 def fill(spec: dict[str, Any], facts: JobFacts) -> None:
     """Write the paths of the job's data into its specification; fields of missing datasets stay unset."""
+    parts = facts.catalogued.file.sources
     network = _FILLS.get(facts.network)
-    if network is not None:
+    if parts is not None:
+        listed(spec, facts, parts.get(facts.action, []))
+    elif network is not None:
         network(spec, facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.schema.merge import put
+from taod.catalogue.schema.tables import Part
 
 Spec = dict[str, Any]
 Fill = Callable[[Spec, JobFacts], None]
@@ -32,6 +33,26 @@ def put_all(spec: Spec, values: dict[str, Any]) -> None:
 def first(facts: JobFacts) -> DatasetFacts | None:
     """The first train set, for networks that read only one."""
     return facts.train[0] if facts.train else None
+
+
+def listed(spec: Spec, facts: JobFacts, parts: list[Part]) -> None:
+    """Fill the fields that a data file lists. Without an inference dataset, its fields take the eval dataset."""
+    for part in parts:
+        of_role: dict[str, Sequence[DatasetFacts | None]] = {
+            "train_datasets": facts.train,
+            "eval_dataset": [facts.eval],
+            "inference_dataset": [facts.inference or facts.eval],
+            "calibration_dataset": [facts.calibration],
+        }
+        datasets = [each for each in of_role[part.dataset] if each is not None]
+        values = [_values(each, part.parts) for each in datasets]
+        if values:
+            put(spec, part.field, values if part.many else values[0])
+
+
+def _values(dataset: DatasetFacts, parts: dict[str, str]) -> Any:
+    paths = {key: at(dataset, path.removesuffix(".tar.gz")) for key, path in parts.items()}
+    return paths.get("", paths)
 
 
 def images_folder(dataset: DatasetFacts, name: str) -> Path:

@@ -85,12 +85,13 @@ def efficientdet_tf2(spec: Spec, facts: JobFacts) -> None:
 
 
 def detr(spec: Spec, facts: JobFacts) -> None:
-    """deformable_detr, dino: COCO sources, with a different field for each action."""
+    """deformable_detr, dino, rtdetr: COCO sources, with a different field for each action."""
     if facts.action == "train":
         if facts.train:
             put(spec, "dataset.train_data_sources", [_coco(d) for d in facts.train])
         if facts.eval is not None:
-            put(spec, "dataset.val_data_sources", [_coco(facts.eval)])
+            validation = _coco(facts.eval)
+            put(spec, "dataset.val_data_sources", validation if facts.network == "rtdetr" else [validation])
         return
     for unused in ("train_data_sources", "val_data_sources"):
         drop(spec, f"dataset.{unused}")

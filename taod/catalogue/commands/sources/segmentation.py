@@ -57,6 +57,20 @@ def mal(spec: Spec, facts: JobFacts) -> None:
         )
 
 
+def mask2former(spec: Spec, facts: JobFacts) -> None:
+    """COCO instances. Inference reads the images of `test`; an evaluation reads the same images as `val`."""
+    sets = {"train": first(facts), "val": facts.eval, "test": facts.inference or facts.eval}
+    for part, dataset in sets.items():
+        if dataset is None:
+            continue
+        put_all(spec, {f"dataset.{part}.type": "coco", f"dataset.{part}.img_dir": at(dataset, "images")})
+        if part != "test":
+            put_all(spec, {f"dataset.{part}.instance_json": at(dataset, "annotations.json")})
+    owner = first(facts) or facts.eval or facts.inference
+    if owner is not None and (owner.root / "label_map.json").is_file():
+        put_all(spec, {"dataset.label_map": at(owner, "label_map.json")})
+
+
 def mask_rcnn(spec: Spec, facts: JobFacts) -> None:
     put_all(
         spec,

@@ -1,0 +1,44 @@
+"""The releases of NVIDIA's tools whose facts the catalogue has. Pure.
+
+A release's data are layered over those before it: a network that it does not list keeps its earlier facts.
+"""
+
+from __future__ import annotations
+
+import re
+
+BASE = "5.0"
+KNOWN = (BASE, "7.3")
+"""Oldest first."""
+_VERSIONS = {BASE: ((5, 0), (5, 1), (5, 2)), "7.3": ((7, 3),)}
+"""Release -> versions of the tools, major and minor, that take its command lines and specifications."""
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*")
+
+
+def covering(version: str) -> str | None:
+    """The known release that a version of the tools follows: `5.1.0` -> `5.0`; None for a version of no known one."""
+    found = _VERSION.match(version)
+    number = (int(found[1]), int(found[2])) if found else None
+    return next((release for release in KNOWN if number in _VERSIONS[release]), None)
+
+
+def nearest(version: str) -> str:
+    """The known release nearest below a version; the oldest for an older one or for a text that is no version."""
+    found = _VERSION.match(version)
+    number = (int(found[1]), int(found[2])) if found else (0, 0)
+    below = [release for release in KNOWN if _VERSIONS[release][0] <= number]
+    return below[-1] if below else BASE
+
+
+def in_tag(image: str) -> str | None:
+    """The version in a container image's tag (`…/tao-toolkit:5.0.0-pyt` -> `5.0.0`); None where it names none."""
+    name, _, tag = image.rpartition(":")
+    found = _VERSION.match(tag) if name and "/" not in tag else None
+    return found[0] if found else None
+
+
+def layers(release: str) -> tuple[str, ...]:
+    """The releases whose data are laid over each other for one release, the oldest first; KeyError if unknown."""
+    if release not in KNOWN:
+        raise KeyError(release)
+    return KNOWN[: KNOWN.index(release) + 1]

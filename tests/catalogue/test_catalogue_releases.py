@@ -1,0 +1,151 @@
+"""Releases after 5.0: which versions they cover, their layers, their specifications against the tools' own schema."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taod.catalogue import Catalogue, network, releases
+from taod.catalogue.commands.assemble import assemble
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.schema.json_schema import schema
+from taod.catalogue.schema.merge import default
+from taod.catalogue.schema.tables import index
+from taod.catalogue.schema.validate import check
+from taod.documents import read_yaml
+from tests.catalogue import golden
+
+ACTIONS = [(name, action) for _, name in golden.LATER for action in index("7.3")[name].actions]
+
+
+@pytest.mark.parametrize(
+    ("version", "covered", "nearest"),
+    [
+        ("5.0.0", "5.0", "5.0"),
+        ("5.1.0", "5.0", "5.0"),
+        ("5.2.0.1", "5.0", "5.0"),
+        ("7.3.0", "7.3", "7.3"),
+        ("5.5.0", None, "5.0"),
+        ("6.26.3", None, "5.0"),
+        ("7.2.0", None, "5.0"),
+        ("8.0", None, "7.3"),
+        ("4.0.1", None, "5.0"),
+    ],
+)
+def test_which_release_covers_a_version(version: str, covered: str | None, nearest: str) -> None:
+    assert (releases.covering(version), releases.nearest(version)) == (covered, nearest)
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt", "5.5.0"),
+        ("nvcr.io/nvidia/tao/tao-toolkit:7.3.0-pyt", "7.3.0"),
+        ("localhost:5000/tao", None),
+        ("my-tao:latest", None),
+        ("tao", None),
+    ],
+)
+def test_the_version_in_an_image_tag(image: str, version: str | None) -> None:
+    assert releases.in_tag(image) == version
+
+
+def test_a_network_that_a_release_does_not_list_keeps_its_earlier_facts() -> None:
+    for name in ("detectnet_v2", "unet", "classification_tf1", "annotations"):
+        of_both = [network.of(name, release) for release in releases.KNOWN]
+        assert [each.release for each in of_both] == ["5.0", "5.0"]
+        assert of_both[0].file == of_both[1].file
+
+
+def test_the_list_of_5_0_has_no_network_of_a_later_release() -> None:
+    new = set(index("7.3")) - set(index())
+    assert new == {"mae", "mask2former", "nvdinov2", "rtdetr", "visual_changenet_classify"}
+    assert not new & set(Catalogue().networks())
+    assert Catalogue().releases_of("rtdetr") == ["7.3"]
+    assert Catalogue().releases_of("dino") == ["5.0", "7.3"]
+    assert Catalogue().releases_of("unet") == ["5.0"]
+    assert Catalogue().releases_of("unknown") == []
+
+
+def test_dataset_types_of_new_networks_are_known() -> None:
+    known = set(Catalogue().dataset_types())
+    assert {entry.dataset_type for entry in index("7.3").values()} <= known
+
+
+@pytest.mark.parametrize(("name", "action"), ACTIONS)
+def test_every_default_validates(name: str, action: str) -> None:
+    chosen = network.of(name, "7.3")
+    assert check(chosen, action, default(chosen, action), strict=True).violations == []
+    assert schema(chosen, action)["default"] == default(chosen, action)
+
+
+def test_an_unknown_parameter_is_rejected_as_the_tool_rejects_it() -> None:
+    chosen = network.of("classification_pyt", "7.3")
+    found = check(chosen, "train", {"dataset": {"data": {"train": {}}}})
+    assert [each.path for each in found.violations] == ["$.dataset.data"]
+    assert check("classification_pyt", "train", {"dataset": {"data": {"surprise": 1}}}).ok
+
+
+def test_the_command_line_has_the_file_alone(tmp_path: Path) -> None:
+    made = _train("visual_changenet_classify", tmp_path)
+    assert made.argv == ["visual_changenet", "train", "-e", f"{tmp_path}/spec.yaml"]
+    assert made.spec_text is not None
+    spec = read_yaml(made.spec_text)
+    assert spec["task"] == "classify"
+    assert spec["results_dir"] == f"{tmp_path}/results/"
+    assert spec["encryption_key"] == "secret"
+
+
+def test_a_resumed_training_names_its_last_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "train"
+    folder.mkdir(parents=True)
+    (folder / "model_epoch_000_step_00002.pth").write_bytes(b"old")
+    last = folder / "model_epoch_001_step_00004.pth"
+    last.write_bytes(b"new")
+    made = _train("re_identification", tmp_path)
+    assert made.spec_text is not None
+    assert read_yaml(made.spec_text)["train"]["resume_training_checkpoint_path"] == str(last)
+    assert made.environment == {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    assert _train("re_identification", tmp_path / "other").environment == {}
+
+
+def _train(name: str, folder: Path) -> Any:
+    data = DatasetFacts(folder / "data", "any", "any")
+    return assemble(
+        JobFacts(
+            network=name,
+            release="7.3",
+            action="train",
+            folder=folder,
+            results=folder / "results",
+            spec={},
+            key="secret",
+            train=[data],
+            eval=data,
+        )
+    )
+
+
+_MODULES = {"visual_changenet_classify": "visual_changenet"}
+
+
+@pytest.mark.parametrize(("name", "action"), ACTIONS)
+def test_the_structured_configuration_accepts_every_specification(name: str, action: str, tmp_path: Path) -> None:
+    """What the tool itself does with the file: merge it into its configuration, which rejects unknown fields."""
+    omega: Any = pytest.importorskip("omegaconf", reason="omegaconf is not installed")
+    pytest.importorskip("nvidia_tao_core", reason="nvidia-tao-core 7.3.0 is not installed")
+    module = importlib.import_module(f"nvidia_tao_core.config.{_MODULES.get(name, name)}.default_config")
+    chain = next(
+        (action, *after)
+        for one, after in (*golden.CHAIN, *((each, ()) for each in index("7.3")[name].actions))
+        if one == action and set(after) <= set(index("7.3")[name].actions)
+    )
+    stage = golden.Stage(tmp_path, name, "7.3")
+    made = stage.job(chain)[1]
+    assert made.spec_text is not None
+    base = omega.OmegaConf.structured(module.ExperimentConfig)
+    merged = omega.OmegaConf.merge(base, omega.OmegaConf.create(read_yaml(made.spec_text)))
+    assert merged.results_dir == f"{tmp_path}/{'-'.join(reversed(chain))}/results/"
