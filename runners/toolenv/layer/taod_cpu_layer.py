@@ -10,6 +10,7 @@ the tool imports the libraries named in `_HOOKS`:
 Python 3.8 and newer; standard library only.
 """
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -305,6 +306,7 @@ class _Mpi:
 
 _VALUES = {
     "horovod": {
+        "callbacks": _Made(lambda: importlib.import_module("horovod.callbacks")),
         "init": lambda *args, **kwargs: None,
         "shutdown": lambda *args, **kwargs: None,
         "is_initialized": lambda: True,

@@ -190,6 +190,9 @@ import pycuda.autoinit, pycuda.driver as cuda
 import tensorrt as trt
 from mpi4py import MPI
 hvd.init()
+sys.modules["tensorflow.keras.callbacks"] = callbacks = type(sys)("callbacks")
+callbacks.Callback = type("Callback", (), {})
+assert isinstance(hvd.callbacks.BroadcastGlobalVariablesCallback(0), callbacks.Callback)
 class Calibrator(trt.IInt8EntropyCalibrator2):
     pass
 logger = trt.Logger(trt.Logger.WARNING)
