@@ -16,14 +16,14 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
 
 
-class Told(msgspec.Struct):
+class Simulated(msgspec.Struct):
     """What a simulated sweep did."""
 
     trials: list[TrialRecord]
     steps: list[object]
     busy_s: float
     idle_s: float
-    """Device seconds without a trial, as long as there were trials to begin; behind that the last ones only end."""
+    """Device seconds without a trial while trials could start; the end of the last ones does not count."""
     reason: Reason | None = None
 
 
@@ -33,7 +33,7 @@ def settings(name: str, **more: object) -> SweepSettings:
 
 def simulate(
     chosen: SweepSettings, devices: int, *, seed: int = 1, ask_s: float = 1.0, start_s: float = 0.05, fails: float = 0.0
-) -> Told:
+) -> Simulated:
     """Run a sweep to its end. An epoch takes a minute more or less, a proposal `ask_s`, a start `start_s`."""
     chosen = msgspec.structs.replace(chosen, max_parallel=devices)
     draw = random.Random(seed)
@@ -49,7 +49,7 @@ def simulate(
         step = decide(Snapshot(settings=chosen, trials=trials))
         if isinstance(step, Finish):
             last = max(at for at, _, new in gaps if new)
-            return Told(trials, steps, busy, sum(wait for at, wait, _ in gaps if at <= last), step.reason)
+            return Simulated(trials, steps, busy, sum(wait for at, wait, _ in gaps if at <= last), step.reason)
         if step is None:
             now, number = heapq.heappop(running)
             free_since.append(now)

@@ -1,4 +1,4 @@
-"""A daemon for the tests to kill: `python sweep_daemon.py <root>` drives what sweeps are in the root's store."""
+"""A daemon for the tests to kill: `python sweep_daemon.py <root>` runs the sweeps in the root's store."""
 
 from __future__ import annotations
 

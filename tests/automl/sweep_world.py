@@ -1,6 +1,6 @@
 """A scheduler with sweeps over a real store and real processes, for the tests; the tool is a short program.
 
-The tool trains nothing: from its spec it reads how many epochs are wanted and what a trial is worth, goes on from the
+The tool trains nothing: from its spec it reads how many epochs are wanted and what a trial is worth, continues from the
 checkpoint that it finds, and reports every epoch that it trains.
 """
 
@@ -57,8 +57,8 @@ print("tool runs", flush=True)
 if spec["fail"]:
     say(status="FAILURE", message=spec["fail"])
     sys.exit(1)
-begun = max([int(p.stem.split("_")[1]) for p in results.glob("epoch_*.pth")], default=0)
-for epoch in range(begun + 1, spec["epochs"] + 1):
+last = max([int(p.stem.split("_")[1]) for p in results.glob("epoch_*.pth")], default=0)
+for epoch in range(last + 1, spec["epochs"] + 1):
     gate = Path(spec["gate"])
     while spec["gate"] and gate.exists():
         time.sleep(0.005)
@@ -85,7 +85,7 @@ class ToolRunner(LocalRunner):
 
 
 class ToolPlanner:
-    """Gives the tool its orders; how long it trains is what the product says."""
+    """Passes the test's orders to the tool; the product decides how long it trains."""
 
     def __init__(self, root: Root, store: Store, runners: RunnerRegistry, orders: dict[str, Any]) -> None:
         self._root, self._store, self._runners, self.orders = root, store, runners, orders
@@ -118,7 +118,7 @@ class ToolPlanner:
 
 
 class World:
-    """One daemon's worth of parts over a root."""
+    """The parts of one daemon over a root."""
 
     def __init__(self, folder: Path, *, slots: int = 2, **orders: Any) -> None:
         self.root = Root(folder)
@@ -186,8 +186,8 @@ class World:
     def trials(self, job_id: str) -> list[TrialRecord]:
         return self.store.sweeps.trials(job_id)
 
-    def epochs_told(self, job_id: str) -> list[int]:
-        """The epochs in the lines that the tool of this job wrote, in their order."""
+    def reported_epochs(self, job_id: str) -> list[int]:
+        """The epochs that the tool of this job reported, in order."""
         text = (self.root.job(job_id).results / "status.json").read_text()
         return [line["epoch"] for line in map(msgspec.json.decode, text.splitlines()) if "epoch" in line]
 

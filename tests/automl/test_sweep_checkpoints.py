@@ -1,4 +1,4 @@
-"""What a trial that begins with another trial's checkpoint is given."""
+"""Files copied to a trial that starts from the checkpoint of another one."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_the_whole_checkpoint_is_copied(tmp_path: Path, network: str, left: tupl
     for name in left:
         (source.results / name).parent.mkdir(parents=True, exist_ok=True)
         (source.results / name).write_bytes(b"weights")
-    begun = begin_with(network, source, trial)
-    assert begun is not None and begun.exists()
+    checkpoint = begin_with(network, source, trial)
+    assert checkpoint is not None and checkpoint.exists()
     assert {str(path.relative_to(trial.results)) for path in trial.results.rglob("*") if path.is_file()} == taken

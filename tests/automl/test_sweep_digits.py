@@ -45,9 +45,7 @@ async def linked(client: AsyncClient, folder: Path) -> str:
     return made.id
 
 
-async def test_eight_recommendations_beat_the_specification_that_they_began_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_eight_trials_beat_the_initial_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample_dataset.write(tmp_path / "digits")
     monkeypatch.setenv("TAOD_DEVICES_CPU_SLOTS", "2")
     monkeypatch.setenv("TAOD_DEVICES_GPUS", "false")

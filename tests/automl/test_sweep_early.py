@@ -1,4 +1,4 @@
-"""A sweep that a user ends early: what is open is cancelled, the best so far is its model."""
+"""A sweep that a user ends early: open trials are cancelled, the best so far becomes its model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def ended(world, job_id, count) -> None:
     await world.when(lambda: sum(trial.outcome == "done" for trial in world.trials(job_id)) >= count)
 
 
-async def test_it_ends_with_the_best_so_far_and_cancels_what_is_open(make_world, tmp_path) -> None:
+async def test_it_ends_with_the_best_so_far_and_cancels_open_trials(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     world = await make_world(slots=2, gate=str(gate))
     job_id = world.post(**MANY)
@@ -43,14 +43,14 @@ async def test_it_ends_with_the_best_so_far_and_cancels_what_is_open(make_world,
     assert all(each.state.ended for each in world.store.jobs.trials_of(job_id))
 
 
-async def test_a_daemon_that_comes_later_ends_it_too(make_world, tmp_path) -> None:
+async def test_the_next_daemon_completes_an_early_end(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**MANY)
     await ended(world, job_id, 1)
     gate.touch()
     await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
-    job = world.scheduler._commands.finish(job_id)  # On record; the daemon dies before it does anything about it.
+    job = world.scheduler._commands.finish(job_id)  # Recorded; the daemon dies before it acts on it.
     assert job.stop_intent == "finish"
     await world.close()
     world = await make_world(slots=1, gate=str(gate))
@@ -58,7 +58,7 @@ async def test_a_daemon_that_comes_later_ends_it_too(make_world, tmp_path) -> No
     assert (job.state, "stopped early" in job.reason_text) == (State.DONE, True), job.reason_text
 
 
-async def test_a_cancel_goes_before_an_early_end(make_world, tmp_path) -> None:
+async def test_a_cancel_overrides_an_early_end(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))
@@ -69,7 +69,7 @@ async def test_a_cancel_goes_before_an_early_end(make_world, tmp_path) -> None:
     assert (await world.over(job_id)).state is State.CANCELLED
 
 
-async def test_without_any_value_it_fails_and_what_does_not_run_is_refused(make_world, tmp_path) -> None:
+async def test_without_a_value_it_fails_and_only_running_sweeps_are_accepted(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))

@@ -13,7 +13,7 @@ from taod.types.state import State
 RANDOM = {"automl_algorithm": "Random", "automl_max_recommendations": 4}
 
 
-async def test_a_sweep_tries_its_recommendations_and_keeps_the_best_as_its_own_model(make_world) -> None:
+async def test_a_sweep_keeps_its_best_trial_as_its_model(make_world) -> None:
     world = await make_world()
     job_id = world.post(**RANDOM)
     job = await world.over(job_id)
@@ -36,7 +36,7 @@ async def test_a_sweep_tries_its_recommendations_and_keeps_the_best_as_its_own_m
     assert f"experiment {winner}" in folder.log.read_text()
 
 
-async def test_trials_run_side_by_side_as_jobs_of_the_same_queue(make_world, tmp_path) -> None:
+async def test_trials_run_in_parallel_as_jobs_of_the_same_queue(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
@@ -54,17 +54,17 @@ async def test_trials_run_side_by_side_as_jobs_of_the_same_queue(make_world, tmp
 
 
 @pytest.mark.parametrize("algorithm", ["HyperBand", "BOHB", "ASHA", "PBT"])
-async def test_rungs_go_on_from_their_checkpoint_and_no_epoch_is_trained_twice(make_world, algorithm) -> None:
+async def test_rungs_continue_from_their_checkpoint_and_train_each_epoch_once(make_world, algorithm) -> None:
     world = await make_world()
     job_id = world.post(automl_algorithm=algorithm, automl_R=4, automl_nu=2, automl_max_recommendations=6)
     job = await world.over(job_id)
     assert job.state is State.DONE, job.reason_text
     trials = world.trials(job_id)
     for trial in trials:
-        epochs = world.epochs_told(trial.job_id)
+        epochs = world.reported_epochs(trial.job_id)
         assert epochs == list(range(trial.first_epochs + 1, trial.trained + 1)), trial
-    told = sum(len(world.epochs_told(trial.job_id)) for trial in trials)
-    assert told == epochs_trained(trials)
+    reported = sum(len(world.reported_epochs(trial.job_id)) for trial in trials)
+    assert reported == epochs_trained(trials)
     assert any(world.job(trial.job_id).attempt > 1 for trial in trials), "something was promoted"
     if algorithm in ("HyperBand", "BOHB"):
         # R = 4, nu = 2: brackets of 4 trials (1, 2, 4 epochs) and of 2 (2, 4 epochs).
@@ -77,7 +77,7 @@ async def test_rungs_go_on_from_their_checkpoint_and_no_epoch_is_trained_twice(m
         assert all(trial.params != trials[trial.source].params for trial in heirs)
 
 
-async def test_failed_trials_are_told_as_such_and_not_tried_again(make_world) -> None:
+async def test_failed_trials_are_recorded_and_not_retried(make_world) -> None:
     world = await make_world(fail=lambda number: "out of memory" if number % 2 else "")
     job_id = world.post(automl_algorithm="TPE", automl_max_recommendations=4)
     assert (await world.over(job_id)).state is State.DONE
@@ -94,7 +94,7 @@ async def test_failed_trials_are_told_as_such_and_not_tried_again(make_world) ->
         ({"metric": "accuracy"}, "so: it reported no metric 'loss'; it reported accuracy"),
     ],
 )
-async def test_a_sweep_without_any_value_ends_with_the_common_cause(make_world, orders, words) -> None:
+async def test_a_sweep_without_a_value_fails_with_the_common_cause(make_world, orders, words) -> None:
     world = await make_world(**orders)
     job_id = world.post(automl_algorithm="Random", automl_max_recommendations=3)
     job = await world.over(job_id)
@@ -102,7 +102,7 @@ async def test_a_sweep_without_any_value_ends_with_the_common_cause(make_world, 
     assert words in job.reason_text
 
 
-async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None:
+async def test_a_paused_sweep_resumes_where_it_stopped(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))
@@ -113,15 +113,15 @@ async def test_a_paused_sweep_goes_on_where_it_was(make_world, tmp_path) -> None
     paused = await world.until(job_id, State.PAUSED)
     assert paused.reason_text.startswith("Paused: 0 of 4 experiments done")
     assert sorted(job.state for job in world.store.jobs.trials_of(job_id)) == [State.HELD, State.PAUSED]
-    assert world.bus.listeners == 0, "nobody looks at devices"
+    assert world.bus.listeners == 0, "no listener needs device readings"
     gate.unlink()
     world.scheduler.resume(job_id)
     assert (await world.over(job_id)).state is State.DONE
     assert [trial.outcome for trial in world.trials(job_id)] == ["done"] * 4
-    assert [world.epochs_told(trial.job_id) for trial in world.trials(job_id)] == [[1, 2]] * 4
+    assert [world.reported_epochs(trial.job_id) for trial in world.trials(job_id)] == [[1, 2]] * 4
 
 
-async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_takes_them_up_again(make_world, tmp_path) -> None:
+async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_continues_them(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
@@ -138,7 +138,7 @@ async def test_cancelling_a_sweep_cancels_its_trials_and_a_resume_takes_them_up_
     assert [trial.outcome for trial in world.trials(job_id)] == ["done"] * 4
 
 
-async def test_cancelling_a_paused_sweep_leaves_none_of_its_trials_behind(make_world, tmp_path) -> None:
+async def test_cancelling_a_paused_sweep_cancels_all_its_trials(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=1, gate=str(gate))
@@ -152,7 +152,7 @@ async def test_cancelling_a_paused_sweep_leaves_none_of_its_trials_behind(make_w
     gate.unlink()
 
 
-async def test_one_trial_may_be_cancelled_and_the_sweep_goes_on(make_world, tmp_path) -> None:
+async def test_a_sweep_continues_after_one_trial_is_cancelled(make_world, tmp_path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     world = await make_world(slots=2, gate=str(gate))
@@ -164,7 +164,7 @@ async def test_one_trial_may_be_cancelled_and_the_sweep_goes_on(make_world, tmp_
     assert [trial.outcome for trial in world.trials(job_id)] == ["cancelled", "done", "done", "done"]
 
 
-async def test_checkpoints_of_all_but_the_best_are_deleted_where_the_model_wants_that(make_world) -> None:
+async def test_checkpoints_except_the_best_are_deleted_on_request(make_world) -> None:
     world = await make_world()
     job_id = world.post(**RANDOM, automl_delete_intermediate_ckpt=True)
     await world.over(job_id)

@@ -30,10 +30,10 @@ def worth(at: dict[str, float]) -> float:
 def searched(sampler: str, seed: int, count: int) -> list[Seen]:
     seen: list[Seen] = []
     for number in range(count):
-        told = answer(question(sampler, seen, seed * 100 + number))
+        proposed = answer(question(sampler, seen, seed * 100 + number))
         failed = number == 5
-        value = None if failed else worth(told.coordinates)
-        seen.append(Seen(number, told.coordinates, value, failed, told.memory))
+        value = None if failed else worth(proposed.coordinates)
+        seen.append(Seen(number, proposed.coordinates, value, failed, proposed.memory))
     return seen
 
 
@@ -44,7 +44,7 @@ def question(sampler: str, seen: list[Seen], seed: int, **more: bool) -> Questio
 @pytest.mark.parametrize(
     "sampler", ["random", "tpe", "cmaes", pytest.param("gp", marks=[pytest.mark.engine, pytest.mark.slow])]
 )
-def test_an_answer_depends_on_the_question_alone(sampler: str) -> None:
+def test_a_proposal_depends_only_on_the_question(sampler: str) -> None:
     if sampler == "gp":
         pytest.importorskip("torch")
     before = searched("cmaes" if sampler == "cmaes" else "random", 1, 9)
@@ -57,7 +57,7 @@ def test_an_answer_depends_on_the_question_alone(sampler: str) -> None:
     assert first.coordinates["c"] in (0, 1, 2) and first.coordinates["d"] in (0, 1, 2)
 
 
-def test_a_model_of_the_metric_does_better_than_chance() -> None:
+def test_tpe_beats_random_search() -> None:
     def median(sampler: str) -> float:
         return statistics.median(
             min(one.value for one in searched(sampler, seed, 30) if one.value is not None) for seed in range(7)
@@ -66,7 +66,7 @@ def test_a_model_of_the_metric_does_better_than_chance() -> None:
     assert median("tpe") < median("random")
 
 
-def test_what_matters_is_told() -> None:
+def test_importances_of_parameters() -> None:
     seen = searched("random", 3, 25)
     found = answer(question("random", seen, 1, importance=True)).importances
     assert sum(found.values()) == pytest.approx(1.0)
@@ -74,7 +74,7 @@ def test_what_matters_is_told() -> None:
     assert answer(question("random", seen[:1], 1, importance=True)).importances == {}
 
 
-async def test_the_process_answers_as_the_function_does_and_is_replaced_when_it_dies() -> None:
+async def test_the_process_answers_like_the_function_and_is_replaced_when_it_dies() -> None:
     proposer = Proposer()
     asked = question("tpe", searched("random", 2, 6), 3)
     assert await proposer.ask(asked) == answer(asked)
@@ -88,12 +88,12 @@ async def test_the_process_answers_as_the_function_does_and_is_replaced_when_it_
     assert proposer._process is None
 
 
-async def test_what_it_cannot_answer_is_drawn_at_random_with_a_note() -> None:
+async def test_unanswerable_questions_get_a_random_proposal_with_a_note() -> None:
     proposer = Proposer()
     wrong = question("tpe", [Seen(0, {"a": 5.0, "b": 0.5, "c": 0.0, "d": 0.0}, 1.0)], 3)
-    told = await proposer.ask(wrong)
-    assert told.note.startswith("drawn at random: ")
-    assert set(told.coordinates) == {"a", "b", "c", "d"}
+    proposed = await proposer.ask(wrong)
+    assert proposed.note.startswith("drawn at random: ")
+    assert set(proposed.coordinates) == {"a", "b", "c", "d"}
     await proposer.close()
 
 
@@ -103,13 +103,13 @@ def test_a_daemon_starts_without_optuna() -> None:
     assert said.stdout == "[]\n"
 
 
-async def test_an_end_that_is_asked_for_as_an_answer_comes_is_not_lost() -> None:
+async def test_a_cancellation_during_an_answer_is_not_lost() -> None:
     class Ready(Proposer):
         async def _ask(self, question: Question) -> Answer:
             await come.wait()
             return Answer({})
 
-    for turns in range(10):  # somewhere among them the answer is there and not yet taken
+    for turns in range(10):  # in one of them the answer has arrived but was not yet read
         come = asyncio.Event()
         asking = asyncio.create_task(Ready().ask(question("random", [], 1)))
         await asyncio.sleep(0)

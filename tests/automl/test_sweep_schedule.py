@@ -1,4 +1,4 @@
-"""What a sweep does next, decided without any process: brackets, promotions, populations, budgets, idle devices."""
+"""Decisions of a sweep, without processes: brackets, promotions, populations, budgets, idle devices."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def test_the_brackets_are_those_of_the_reference() -> None:
     assert found == [[(27, 1), (9, 3), (3, 9), (1, 27)], [(9, 3), (3, 9), (1, 27)], [(6, 9), (2, 27)]]
     assert rungs.hyperband(27, 3, 2)[2].rungs == [(6, 18), (2, 54)], "the multiplier stretches epochs"
     assert rungs.hyperband(2, 3, 5) == [rungs.Bracket([(1, 10)])]
-    # Logarithms of floats say that log(243, 3) is 4.999…
+    # In floats, log(243, 3) is 4.999…
     assert len(rungs.hyperband(243, 3, 1)) == 5
     assert rungs.asha(81, 3, 1) == [1, 3, 9, 27, 81]
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize("name", [*RUNGED, "Bayesian"])
-def test_devices_do_not_idle_while_there_is_something_to_begin(name: str, devices: int) -> None:
+def test_devices_are_busy_while_trials_can_start(name: str, devices: int) -> None:
     for seed in range(5):
-        told = simulate(settings(name, max_recommendations=60, population=devices + 2), devices, seed=seed)
-        assert told.idle_s / (told.idle_s + told.busy_s) < 0.02, f"{name}, {devices} devices, seed {seed}"
+        sweep = simulate(settings(name, max_recommendations=60, population=devices + 2), devices, seed=seed)
+        assert sweep.idle_s / (sweep.idle_s + sweep.busy_s) < 0.02, f"{name}, {devices} devices, seed {seed}"
 
 
 @pytest.mark.parametrize("devices", [1, 3, 8])
 @pytest.mark.parametrize("fails", [0.0, 0.3])
-def test_hyperband_fills_every_rung_and_promotes_the_best_of_it(devices: int, fails: float) -> None:
-    told = simulate(settings("HyperBand"), devices, fails=fails)
+def test_hyperband_fills_every_rung_and_promotes_its_best(devices: int, fails: float) -> None:
+    sweep = simulate(settings("HyperBand"), devices, fails=fails)
     for index, bracket in enumerate(rungs.hyperband(27, 3, 1)):
-        inside = [one for one in told.trials if one.bracket == index]
+        inside = [one for one in sweep.trials if one.bracket == index]
         assert len(inside) == bracket.rungs[0][0]
         reached = Counter(rung for one in inside for rung in range(one.rung + 1))
         for rung, (count, _) in enumerate(bracket.rungs):
@@ -67,34 +67,34 @@ def test_hyperband_fills_every_rung_and_promotes_the_best_of_it(devices: int, fa
                 here = sorted((one for one in inside if one.rung >= rung), key=lambda one: one.scores[str(epochs)])
                 kept = bracket.rungs[rung + 1][0]
                 assert {one.number for one in here[:kept]} == {one.number for one in here if one.rung > rung}, count
-    assert told.reason == Reason(ReasonCode.ALL_TRIED)
+    assert sweep.reason == Reason(ReasonCode.ALL_TRIED)
 
 
 def test_asha_promotes_the_best_third_of_each_rung() -> None:
-    told = simulate(settings("ASHA", max_recommendations=30), 4)
-    reached = Counter(rung for one in told.trials for rung in range(one.rung + 1))
+    sweep = simulate(settings("ASHA", max_recommendations=30), 4)
+    reached = Counter(rung for one in sweep.trials for rung in range(one.rung + 1))
     assert (reached[0], reached[1] >= 10, reached[3] >= 1) == (30, True, True)
-    epochs = sum(one.trained for one in told.trials)
+    epochs = sum(one.trained for one in sweep.trials)
     assert epochs < 30 * 27 / 3, "most trials end early"
 
 
-def test_a_population_is_kept_and_its_worst_take_over_from_the_best() -> None:
-    told = simulate(settings("PBT", max_recommendations=12, population=6, R=20), 3)
-    heirs = [one for one in told.trials if one.source is not None]
-    assert heirs and len(told.trials) <= 12
+def test_a_population_keeps_its_size_and_replaces_its_worst_by_its_best() -> None:
+    sweep = simulate(settings("PBT", max_recommendations=12, population=6, R=20), 3)
+    heirs = [one for one in sweep.trials if one.source is not None]
+    assert heirs and len(sweep.trials) <= 12
     for heir in heirs:
-        source, replaced = told.trials[heir.source], told.trials[heir.memory["replaces"]]
+        source, replaced = sweep.trials[heir.source], sweep.trials[heir.memory["replaces"]]
         assert heir.first_epochs > 0
         assert source.scores[str(heir.first_epochs)] <= replaced.scores[max(replaced.scores, key=int)] + 1
         assert not any(one.number == replaced.number for one in heirs if one.memory["replaces"] == one.number)
-    assert max(one.trained for one in told.trials) == 20
+    assert max(one.trained for one in sweep.trials) == 20
 
 
 @pytest.mark.parametrize("name", [*RUNGED, "TPE"])
-def test_a_sweep_in_which_all_fail_ends(name: str) -> None:
-    told = simulate(settings(name, population=5), 2, fails=1.0)
-    assert 5 <= len(told.trials) <= 7
-    assert told.reason == Reason(ReasonCode.FIRST_FAILED, {"count": len(told.trials)})
+def test_a_sweep_ends_when_all_trials_fail(name: str) -> None:
+    sweep = simulate(settings(name, population=5), 2, fails=1.0)
+    assert 5 <= len(sweep.trials) <= 7
+    assert sweep.reason == Reason(ReasonCode.FIRST_FAILED, {"count": len(sweep.trials)})
 
 
 def test_a_running_trial_below_the_median_is_stopped() -> None:
@@ -108,7 +108,7 @@ def test_a_running_trial_below_the_median_is_stopped() -> None:
     assert decide(Snapshot(settings=chosen, trials=few, running=bad.running)) is None
 
 
-def test_budgets_stop_new_trials_and_wait_for_those_that_run() -> None:
+def test_budgets_stop_new_trials_and_wait_for_running_ones() -> None:
     ended = [trial(0), trial(1), trial(2)]
     opened = [*ended, trial(3, "open", scores={})]
     for budget, words in (
@@ -131,7 +131,7 @@ def test_a_promotion_comes_before_a_new_trial_once_it_is_certain() -> None:
     assert isinstance(decide(Snapshot(settings=chosen, trials=first[:6])), Begin), "three better ones may come"
 
 
-def test_the_best_is_by_the_metrics_direction_and_never_one_that_was_stopped() -> None:
+def test_the_best_follows_the_metrics_direction_and_excludes_stopped_trials() -> None:
     trials = [trial(0, "pruned"), trial(1), trial(2), trial(3, "failed", scores={})]
     lowest = best(trials, settings("Random"))
     assert lowest is not None and lowest.number == 1

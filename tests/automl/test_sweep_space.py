@@ -1,4 +1,4 @@
-"""What is searched, by the catalogue and by the user's word, and how points become values that the tables accept."""
+"""Search spaces from the catalogue and the user, and the conversion of points to valid values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def by_name(found: space.Space) -> dict[str, Dimension]:
 
 
 @pytest.mark.parametrize("network", SWEPT)
-def test_every_point_of_every_networks_space_is_a_specification_that_validates(network: str) -> None:
+def test_every_point_of_a_networks_space_is_a_valid_specification(network: str) -> None:
     document = merge.default(network, "train", ["cat", "dog"])
     found = built(network)
     draw = random.Random(network)
@@ -50,7 +50,7 @@ def test_every_point_of_every_networks_space_is_a_specification_that_validates(n
         fidelity.for_rung(network, spec, epochs=3, done_epochs=1)
 
 
-def test_ranges_over_decades_are_searched_by_orders_of_magnitude() -> None:
+def test_ranges_over_decades_are_searched_on_a_logarithmic_scale() -> None:
     weight = by_name(built("unet"))["training_config.regularizer.weight"]
     assert (weight.low, weight.high, weight.log) == (3e-9, 3e-3, True)
     beta = by_name(built("unet"))["training_config.optimizer.adam.beta1"]
@@ -77,7 +77,7 @@ def test_parents_are_drawn_before_those_that_depend_on_them() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_dependent_value_stays_below_its_parent_wherever_that_lies(first: float, second: float) -> None:
+def test_a_dependent_value_stays_below_its_parent(first: float, second: float) -> None:
     dimensions = by_name(built("detectnet_v2"))
     two = [dimensions[f"{SCHEDULE}.annealing"], dimensions[f"{SCHEDULE}.soft_start"]]
     chosen = encoding.values(two, {two[0].path: first, two[1].path: second}, {})
@@ -85,7 +85,7 @@ def test_a_dependent_value_stays_below_its_parent_wherever_that_lies(first: floa
 
 
 @given(st.floats(0, 1))
-def test_numbers_are_snapped_to_what_the_network_takes(at: float) -> None:
+def test_numbers_are_rounded_to_values_that_the_network_accepts(at: float) -> None:
     width = by_name(built("yolo_v3"))["augmentation_config.output_width"]
     value = encoding.values([width], {width.path: at}, {})[width.path]
     assert isinstance(value, int) and value % 32 == 0 and 640 <= value <= 2560
@@ -144,19 +144,19 @@ def test_the_user_narrows_ranges_in_the_specification() -> None:
         ([1], "must be an object"),
     ],
 )
-def test_a_wrong_range_is_refused(said: object, words: str) -> None:
+def test_an_invalid_range_is_rejected(said: object, words: str) -> None:
     with pytest.raises(InvalidSpec, match=words):
         space.narrowed("dino", {"automl": said})
 
 
-def test_names_that_cannot_be_searched_are_refused() -> None:
+def test_names_that_cannot_be_searched_are_rejected() -> None:
     with pytest.raises(BadRequest, match=r"automl_add_hyperparameters: 'train.optim' is a group, which"):
         space.check_names("dino", "automl_add_hyperparameters", ["train.optim"])
     with pytest.raises(BadRequest, match=r"'train.optim.learning_rate' is no parameter.*nearest is 'train.optim.lr"):
         space.check_names("dino", "automl_remove_hyperparameters", ["train.optim.learning_rate"])
 
 
-def test_a_rung_is_as_long_as_it_is_told_and_validates_when_it_ends() -> None:
+def test_a_rung_has_the_given_length_and_validates_at_its_end() -> None:
     document = merge.default("dino", "train")
     rung = fidelity.for_rung("dino", document, epochs=9, done_epochs=3)["train"]
     assert (rung["num_epochs"], rung["checkpoint_interval"], rung["validation_interval"]) == (9, 9, 9)

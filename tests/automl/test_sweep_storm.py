@@ -81,19 +81,19 @@ async def test_a_sweep_survives_a_storm_of_kills(tmp_path: Path, make_world, nam
     assert all(each.state.ended for each in jobs)
     assert world.store.leases.all() == []
     assert {folder.name for folder in world.root.jobs.iterdir()} == {job_id, *(each.id for each in jobs)}
-    told = 0
+    reported = 0
     for trial in trials:
-        epochs = world.epochs_told(trial.job_id)
+        epochs = world.reported_epochs(trial.job_id)
         if trial.outcome != "pruned":
             assert epochs == list(range(trial.first_epochs + 1, trial.trained + 1)), trial
-        told += len(epochs)
-    assert name == "Median" or told == epochs_trained(trials)
+        reported += len(epochs)
+    assert name == "Median" or reported == epochs_trained(trials)
     if algorithm(name).schedule == "hyperband":
         assert len(trials) == 8 + 4 + 4
     elif algorithm(name).schedule == "whole":
         assert len(trials) == size
     if algorithm(name).sampler == "random" and name != "PBT":
-        # What an unharmed daemon would have asked for is what was tried.
+        # The trials equal those of a daemon that was not killed.
         sweep = world.sweep(job_id)
         for trial in trials[1:]:
             alone = answer(question(sweep, algorithm(name), trials[: trial.number]))

@@ -1,4 +1,4 @@
-"""taod.toml: defaults, where it is found, what overrides it, and what a wrong key is told."""
+"""taod.toml: defaults, locations, precedence, and errors for invalid keys."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SHIPPED = Path(__file__).parents[2] / "taod.toml"
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Away from any taod.toml but the test's own."""
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Current folder without any taod.toml except the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user-config"))
     return tmp_path
@@ -42,17 +42,17 @@ def test_the_shipped_file_names_every_key_at_its_default() -> None:
     assert shipped == defaults
 
 
-def test_the_file_here_comes_before_the_user_s_and_the_given_one_before_both(elsewhere: Path) -> None:
-    write(elsewhere / "user-config" / "taod", "[server]\nport = 1\n")
+def test_precedence_of_given_local_and_user_files(workdir: Path) -> None:
+    write(workdir / "user-config" / "taod", "[server]\nport = 1\n")
     assert load(environ={}).server.port == 1
-    write(elsewhere, "[server]\nport = 2\n")
+    write(workdir, "[server]\nport = 2\n")
     assert load(environ={}).server.port == 2
-    given = write(elsewhere / "given", "[server]\nport = 3\n")
+    given = write(workdir / "given", "[server]\nport = 3\n")
     assert load(given, environ={}).server.port == 3
 
 
-def test_environment_beats_the_file_and_options_beat_the_environment(elsewhere: Path) -> None:
-    write(elsewhere, "[server]\nport = 2\n[devices]\nexclude = ['0']\n")
+def test_options_override_the_environment_which_overrides_the_file(workdir: Path) -> None:
+    write(workdir, "[server]\nport = 2\n[devices]\nexclude = ['0']\n")
     environ = {"TAOD_SERVER_PORT": "4", "TAOD_DEVICES_EXCLUDE": "['1', '2']", "TAOD_ROOT": "/somewhere"}
     config = load(environ=environ)
     assert (config.server.port, config.devices.exclude, config.root) == (4, ["1", "2"], Path("/somewhere"))
@@ -76,33 +76,33 @@ def test_a_string_in_the_environment_needs_no_quotes() -> None:
         ("[server\n", "taod.toml"),
     ],
 )
-def test_a_wrong_key_or_value_is_named_with_the_remedy(elsewhere: Path, text: str, said: str) -> None:
-    file = write(elsewhere, text)
-    with pytest.raises(ConfigError) as told:
+def test_an_invalid_key_or_value_is_named_with_its_remedy(workdir: Path, text: str, said: str) -> None:
+    file = write(workdir, text)
+    with pytest.raises(ConfigError) as raised:
         load(environ={})
-    assert said in str(told.value)
-    assert file.name in str(told.value)
+    assert said in str(raised.value)
+    assert file.name in str(raised.value)
 
 
-def test_a_wrong_variable_is_named() -> None:
+def test_an_unknown_variable_is_named() -> None:
     with pytest.raises(ConfigError, match="TAOD_SERVER_PORT: Expected `int`"):
         load(environ={"TAOD_SERVER_PORT": "many"})
 
 
-def test_a_host_beyond_loopback_needs_to_be_meant() -> None:
+def test_a_host_beyond_loopback_needs_allow_remote() -> None:
     with pytest.raises(ConfigError, match=r"server\.allow_remote = true"):
         load(environ={}, overrides={"server.host": "0.0.0.0"})
     meant = load(environ={}, overrides={"server.host": "0.0.0.0", "server.allow_remote": True})
     assert meant.server.host == "0.0.0.0"
 
 
-def test_a_given_file_that_is_not_there_is_told() -> None:
+def test_a_missing_given_file_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
         load(Path("nowhere.toml"), environ={})
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("inherit = ['MY *']", "runner.inherit: 'MY *' is no variable's name; write it as 'NAME', or 'PREFIX_*'"),
         ("inherit = ['TAOD_ROOT']", "runner.inherit: 'TAOD_ROOT' is taod's own"),
@@ -113,15 +113,15 @@ def test_a_given_file_that_is_not_there_is_told() -> None:
         ),
     ],
 )
-def test_a_wrong_variable_of_runs_is_named_with_its_remedy(elsewhere: Path, line: str, told: str) -> None:
-    write(elsewhere, f"[runner]\n{line}\n")
+def test_an_invalid_run_variable_is_named_with_its_remedy(workdir: Path, line: str, message: str) -> None:
+    write(workdir, f"[runner]\n{line}\n")
     with pytest.raises(ConfigError) as raised:
         load(environ={})
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_the_variables_of_runs_can_be_set_in_the_file_and_the_environment(elsewhere: Path) -> None:
-    write(elsewhere, "[runner]\ninherit = ['MY_*']\n[runner.environment]\nTELEMETRY_OPT_OUT = 'no'\n")
+def test_run_variables_can_be_set_in_the_file_and_the_environment(workdir: Path) -> None:
+    write(workdir, "[runner]\ninherit = ['MY_*']\n[runner.environment]\nTELEMETRY_OPT_OUT = 'no'\n")
     runner = load(environ={}).runner
     assert (runner.inherit, runner.environment) == (["MY_*"], {"TELEMETRY_OPT_OUT": "no"})
     assert load(environ={"TAOD_RUNNER_INHERIT": '["PATH"]'}).runner.inherit == ["PATH"]

@@ -6,8 +6,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 REJECTED = (
     r"data[ -]sets?",
@@ -45,15 +43,6 @@ MIGRATIONS = "store/migrations/"
 """Applied steps are never changed: they keep the names that columns, indices and values had."""
 EXEMPT = {"docs/glossary.md", "tests/docs/test_glossary.py", "tests/store/test_store_summaries.py", "LICENSE"}
 SUFFIXES = {".py", ".md", ".toml", ".sh", ".tcss", ".yml"}
-PENDING = {
-    "docs",
-    "tests/automl",
-    "tests/config",
-    "tests/scheduler",
-    "tests/services",
-    "tests/telemetry",
-}
-"""Folders (see `folder_of`) that still have rejected words; each is removed when its words are gone."""
 
 PATTERN = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(REJECTED)})(?![A-Za-z])", re.IGNORECASE)
 
@@ -75,27 +64,13 @@ def rejected(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def folder_of(path: Path) -> str:
-    """The part of the project that a file belongs to: `taod/api`, `store`, or `taod` for the files right inside."""
-    parts = path.relative_to(ROOT).parts
-    nested = len(parts) > 2 and parts[0] in {"taod", "tui", "runners", "tests"}
-    return "." if len(parts) == 1 else "/".join(parts[: 2 if nested else 1])
-
-
 def test_no_text_has_a_rejected_word() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {word}"
         for path in files()
-        if folder_of(path) not in PENDING
         for number, word in rejected(path.read_text(encoding="utf-8"))
     ]
     assert found == []
-
-
-@pytest.mark.parametrize("folder", sorted(PENDING))
-def test_a_pending_folder_still_has_some(folder: str) -> None:
-    inside = [path for path in files() if folder_of(path) == folder]
-    assert any(rejected(path.read_text(encoding="utf-8")) for path in inside), f"remove {folder!r} from PENDING"
 
 
 def test_words_inside_names_are_found() -> None:

@@ -19,7 +19,7 @@ from runners.protocol import Claim, RunIdentity, RunRequest
 
 
 class DyingRunner(ScriptRunner):
-    """Dies after the process was started and before anybody could record it."""
+    """Dies after the process was started and before it is recorded."""
 
     async def start(self, request: RunRequest) -> RunIdentity:
         await super().start(request)
@@ -28,7 +28,7 @@ class DyingRunner(ScriptRunner):
 
 
 class DyingHeir(ScriptRunner):
-    """Dies in the midst of an adoption: the claim is settled, and nothing of it is on record."""
+    """Dies during an adoption: the claim is decided but nothing is recorded."""
 
     async def recover(self, request: RunRequest) -> tuple[Claim, RunIdentity | None]:
         await super().recover(request)

@@ -34,7 +34,7 @@ def gpu(number: int, **more: Any) -> dict[str, Any]:
 
 
 def mig(number: int, **more: Any) -> dict[str, Any]:
-    """A MIG instance: heat and power are its GPU's, and of use it tells nothing."""
+    """A MIG instance: temperature and power are those of its GPU, and it reports no utilisation."""
     return {
         "uuid": f"MIG-{number}",
         "name": "Test GPU MIG 1g.10gb",
@@ -88,7 +88,7 @@ class Scenario:
 
 
 def fake() -> Any:
-    """The fake, loaded anew: its count of readings begins at none."""
+    """A new instance of the fake, whose count of readings starts at 0."""
     spec = importlib.util.spec_from_file_location("pynvml", FAKE / "pynvml.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

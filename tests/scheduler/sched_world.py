@@ -33,7 +33,7 @@ from taod.types.state import ON_DEVICE, State
 LIMIT_S = 20
 SECRET = "tlt_encode_secret"
 
-# What a tool's script may say: a line of status.json, and a wait for a file of the test.
+# Functions for the tools' scripts: write a line of status.json, wait for a file of the test.
 PRELUDE = """
 say() { echo "{\\"status\\": \\"$1\\", \\"message\\": \\"$2\\"${3:+, \\"epoch\\": $3, \\"max_epoch\\": 9}}" >>results/status.json; }
 wait_for() { while [ ! -e "$1" ]; do sleep 0.01; done; }
@@ -89,7 +89,7 @@ class ScriptPlanner:
 
 
 class World:
-    """One daemon's worth of parts over a root."""
+    """The parts of one daemon over a root."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class World:
         self.store.close()
 
     def owner(self) -> tuple[str, str]:
-        """A user and a model of theirs: (user id, model id)."""
+        """A user with a model: (user id, model id)."""
         user = self.store.users.add(f"user-{new_id()}")
         model = ModelRecord(
             new_id(), user.id, "dino", "My Model", "", "", "1", "2024", "2024", dataset_type="object_detection"
@@ -172,7 +172,7 @@ class World:
         return self.root.job(job_id).path / name
 
     def states(self, job_id: str) -> list[State]:
-        """The states that the job went through, notes and changes of reason left out."""
+        """The states of the job in order, without notes and changes of reason."""
         states: list[State] = []
         for entry in self.store.jobs.history(job_id):
             if not states or states[-1] is not entry.state:
@@ -201,7 +201,7 @@ class World:
             raise AssertionError(f"{states} not reached: {self.store.jobs.history(job_id)}") from None
 
     async def until_epoch(self, job_id: str, epoch: int = 3) -> JobRecord:
-        """Wait until the job is on record as running and its tool, past its first lines, has reported an epoch."""
+        """Wait until the job is recorded as running and its tool has reported an epoch."""
 
         async def listen() -> JobRecord:
             async with self.bus.subscribe(None) as stream:

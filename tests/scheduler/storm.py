@@ -96,7 +96,7 @@ END_S = 120.0
 
 @dataclass
 class Figures:
-    """What a storm came to."""
+    """Results of a storm."""
 
     kills: int = 0
     during_start: int = 0
@@ -105,9 +105,9 @@ class Figures:
     states: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     closings: int = 0
-    """Of the whole queue, for a moment."""
+    """Short pauses of the whole queue."""
     edits: int = 0
-    """Holds, moves, other priorities."""
+    """Holds, moves, changes of priority."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -134,7 +134,7 @@ class Storm:
         self._models: dict[str, str] = {}
 
     async def run(self) -> Figures:
-        """Weather it; then look at everything. The daemon is gone afterwards."""
+        """Run the storm, then check all jobs and leftovers. The daemon has ended afterwards."""
         began = time.monotonic()
         self._write_tool()
         try:
@@ -207,7 +207,7 @@ class Storm:
                 )
             )
             if kind == "wide" and self.context == "cpu slots":
-                continue  # A machine without GPUs refuses it.
+                continue  # A machine without GPUs rejects it.
             self._models[kind] = model.id
             loss = {"head": {"loss": {"type": f"kind_{kind}"}}}
             spec = {"model": loss, "train": {"num_gpus": 2 if kind == "wide" else 1}}
@@ -242,7 +242,7 @@ class Storm:
             yield self.client
 
     async def _post(self) -> None:
-        """Keep some jobs waiting all the time, so that every kill has something to hit."""
+        """Keep some jobs waiting all the time, so that every kill affects jobs."""
         names = [(kind, actions) for kind, actions, weight in SHAPES for _ in range(weight * (kind in self._models))]
         while not self.over.is_set():
             async with self._asking() as client:
@@ -255,7 +255,7 @@ class Storm:
             await asyncio.sleep(0.02)
 
     async def _meddle(self) -> None:
-        """Cancel some, pause and resume some; hold, release and move what waits; close the queue for a moment."""
+        """Cancel, pause and resume some jobs; hold, release and move waiting ones; pause the queue briefly."""
         while not self.over.is_set():
             await asyncio.sleep(self.random.uniform(0.02, 0.2))
             async with self._asking() as client:
@@ -285,7 +285,7 @@ class Storm:
             await client.jobs.update(job.id, self.random.choice(EDITS[job.state]))
 
     async def _stop(self, job_id: str, ask: Callable[[str], Awaitable[JobView]]) -> None:
-        """Ask for an end, and keep what is known of what came of it."""
+        """Request an end and record the answer."""
         asked = self.asked.setdefault(job_id, Asked())
         try:
             view = await ask(job_id)
@@ -298,7 +298,7 @@ class Storm:
         asked.answered(view)
 
     async def _calm(self) -> None:
-        """Wait until every job has ended; what is paused is resumed, what is held released."""
+        """Wait until every job has ended; resume paused jobs and release held ones."""
         assert self.client is not None
         await self.client.queue.resume()
         async for _ in self._events_with_a_first():
@@ -318,7 +318,7 @@ class Storm:
                 yield event
 
     async def _examine(self) -> None:
-        """Everything about every job, whoever posted it."""
+        """Check every job, including jobs whose post was not answered."""
         assert self.client is not None
         starts = Counter(self.starts_file.read_text().split())
         per_job = Counter(line.partition("/")[0] for line in starts.elements())
@@ -341,14 +341,14 @@ class Storm:
                 fault(f"job {job_id}, which was answered, is lost")
         for job_id in per_job:
             if job_id not in known:
-                fault(f"a run of job {job_id} began, which nobody knows")
+                fault(f"a run of job {job_id} began, but the daemon does not list the job")
         for detail in details:
             self.figures.states[detail.job.state.value] += 1
             asked = self.asked.get(detail.job.id, Asked())
             self.figures.faults += judge(detail, known, asked, per_job[detail.job.id])
 
     def _look_behind(self) -> None:
-        """What is left when the daemon is gone."""
+        """Check what remains after the daemon."""
         fault = self.figures.faults.append
         store = Store.open(self.root.database)
         leases = store.leases.all()

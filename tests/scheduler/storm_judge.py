@@ -1,4 +1,4 @@
-"""What must have become of each job of a storm, by what was asked of it, its parent and its history. Pure."""
+"""Expected end of each job of a storm, from its requests, its parent and its history. Pure."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ CANCELLED_BY = "Cancelled by user"
 
 @dataclass
 class Asked:
-    """What was asked of one job, as far as the daemon lived to answer."""
+    """Requests about one job, as far as the daemon answered them."""
 
     cancelled: bool = False
-    """The daemon said that it is cancelled, or will be."""
+    """The daemon answered that the job is cancelled or being cancelled."""
     perhaps: bool = False
-    """A cancel, or what becomes one, that the daemon may have carried out or not: it died before it answered."""
+    """A cancel, or a pause that becomes one, was sent but not answered: the daemon died."""
     stops: list[str] = field(default_factory=list)
 
     def answered(self, view: JobView) -> None:
-        """A cancel or a pause was: what was a pause may have become a cancel (of a job that was not running yet)."""
+        """A cancel or pause was answered. The pause of a job that was not running is a cancel."""
         self.stops.append(view.reason)
         self.cancelled = view.state is State.CANCELLED or view.reason == "Being cancelled"
 
 
 def judge(detail: JobDetail, parents: Mapping[str, JobDetail], asked: Asked, starts: int) -> Iterator[str]:
-    """Faults, in words. `starts`: how often its tool began."""
+    """Faults as texts. `starts`: number of starts of its tool."""
     job = detail.job
     said = f"{job.action} of {job.owner_name} {job.id}: {job.state} ({job.reason}) after {starts} starts, {asked}"
     parent = parents.get(job.parent_id or "")
     if job.state not in _ends(job, parent, asked):
         yield f"{said}, its parent is {parent.job.state if parent else None}"
     if job.state is State.FAILED and job.owner_name == "fail" and job.parent_id is None and job.reason != "boom":
-        yield f"{said}: it says something else than its tool"
+        yield f"{said}: its reason differs from its tool's message"
     if job.owner_name == "wide" and job.action == "train" and job.state is State.DONE and len(set(job.devices)) != 2:
         yield f"{said} on {job.devices}"
     least, most = _lives(detail.history)
     if not least <= starts <= most:
-        yield f"{said}: its history tells of {least} to {most} starts"
+        yield f"{said}: its history has {least} to {most} starts"
     if most > 1 + sum(entry.reason == "Resumed" for entry in detail.history):
-        yield f"{said}: it lived {most} times without having been resumed"
+        yield f"{said}: it ran {most} times without having been resumed"
     for before, after in pairwise([entry.state for entry in detail.history]):
         if before is not after and after not in TRANSITIONS[before]:
             yield f"{said}: {after} after {before}"
 
 
 def _ends(job: JobView, parent: JobDetail | None, asked: Asked) -> set[State]:
-    """The states in which it may have ended: one, but where the daemon died before it had answered."""
+    """Possible final states: one, or two if the daemon died before it answered."""
     if asked.cancelled:
         return {State.CANCELLED}
     if parent is not None and parent.job.state is not State.DONE:
@@ -61,9 +61,9 @@ def _ends(job: JobView, parent: JobDetail | None, asked: Asked) -> set[State]:
 
 
 def _lives(history: list[HistoryEntry]) -> tuple[int, int]:
-    """How often its tool began, by its history, at least and at most.
+    """Least and greatest number of starts of its tool, from its history.
 
-    A run that was asked to end may have been reached by its signal before the tool had come to its first line.
+    The stop signal may reach a run before its tool executes its first line.
     """
     least = most = 0
     for before, after in pairwise([entry.state for entry in history]):

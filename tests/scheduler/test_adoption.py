@@ -1,4 +1,4 @@
-"""A daemon that dies at any instant loses no job, starts none twice and leaks no lease: real ones, really killed."""
+"""A daemon that is killed at any instant loses no job, starts none twice and leaks no lease: real daemons, SIGKILL."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def posted(root: Path, *scripts: str) -> list[str]:
 
 
 async def first_run(root: Path, job_id: str) -> None:
-    """Wait until the first attempt's tool is at work."""
+    """Wait until the tool of the first attempt runs."""
     from watchfiles import awatch
 
     ready = root / "jobs" / job_id / "ready"
@@ -76,7 +76,7 @@ def runs_of(world: World, job_id: str) -> int:
     return world.log(job_id).count(f"run {job_id}/")
 
 
-async def test_a_run_lives_on_without_its_daemon_and_is_adopted(tmp_path: Path) -> None:
+async def test_a_run_outlives_its_daemon_and_is_adopted(tmp_path: Path) -> None:
     (job_id,) = posted(tmp_path, LONG)
     process = await daemon(tmp_path)
     await first_run(tmp_path, job_id)
@@ -97,7 +97,7 @@ async def test_a_run_lives_on_without_its_daemon_and_is_adopted(tmp_path: Path) 
         (LONG.replace("SUCCESS", "RUNNING") + "; exit 4", State.FAILED, "exit code 4"),
     ],
 )
-async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
+async def test_a_run_that_ended_without_a_daemon_is_finalized(
     tmp_path: Path, script: str, state: State, words: str
 ) -> None:
     (job_id,) = posted(tmp_path, script)
@@ -116,7 +116,7 @@ async def test_a_run_that_ended_while_no_daemon_was_there_is_settled(
 
 
 @pytest.mark.parametrize("die_in", ["leased", "starting", "started", "running"])
-async def test_a_daemon_that_dies_between_two_steps_of_a_start_loses_and_doubles_nothing(
+async def test_a_daemon_that_dies_between_two_steps_of_a_start_loses_and_repeats_nothing(
     tmp_path: Path, die_in: str
 ) -> None:
     job_ids = posted(tmp_path, GOOD, GOOD)
@@ -134,7 +134,7 @@ async def test_a_daemon_that_dies_between_two_steps_of_a_start_loses_and_doubles
 
 
 @pytest.mark.parametrize("die_in", ["starting", "started"])
-async def test_a_daemon_that_dies_while_it_adopts_loses_and_doubles_nothing(tmp_path: Path, die_in: str) -> None:
+async def test_a_daemon_that_dies_during_adoption_loses_and_repeats_nothing(tmp_path: Path, die_in: str) -> None:
     job_ids = posted(tmp_path, GOOD, GOOD)
     for state in (die_in, "adopting", "adopting"):
         process = await daemon(tmp_path, state)
@@ -147,7 +147,7 @@ async def test_a_daemon_that_dies_while_it_adopts_loses_and_doubles_nothing(tmp_
 
 
 @pytest.mark.parametrize("delay_ms", [0, 3, 6, 10, 15, 25])
-async def test_a_daemon_killed_at_some_instant_loses_and_doubles_nothing(tmp_path: Path, delay_ms: int) -> None:
+async def test_a_daemon_killed_at_any_instant_loses_and_repeats_nothing(tmp_path: Path, delay_ms: int) -> None:
     job_ids = posted(tmp_path, GOOD, GOOD, GOOD)
     process = await daemon(tmp_path)
     assert process.stdout is not None
@@ -162,7 +162,7 @@ async def test_a_daemon_killed_at_some_instant_loses_and_doubles_nothing(tmp_pat
 
 
 @pytest.mark.parametrize(("intent", "state"), [("cancel", State.CANCELLED), ("pause", State.PAUSED)])
-async def test_a_stop_that_was_asked_for_before_the_daemon_died_is_carried_out(
+async def test_a_stop_requested_before_the_daemon_died_is_carried_out(
     tmp_path: Path, intent: str, state: State
 ) -> None:
     (job_id,) = posted(tmp_path, "trap '' TERM; " + LONG)
@@ -170,7 +170,7 @@ async def test_a_stop_that_was_asked_for_before_the_daemon_died_is_carried_out(
     await world.scheduler.start()
     await world.until_epoch(job_id)
     await (world.scheduler.cancel if intent == "cancel" else world.scheduler.pause)(job_id)
-    await world.close()  # what a kill leaves behind: the intent in the store, and the run
+    await world.close()  # a kill leaves the intent in the store, and the run
     async with restarted(tmp_path, grace_s=0.2) as heir:
         job = await heir.until(job_id, state)
         run = heir.store.runs.latest(job_id)
@@ -190,7 +190,7 @@ async def test_an_adopted_run_can_be_cancelled(tmp_path: Path) -> None:
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_a_lease_that_was_asked_to_end_before_its_start_is_cancelled(tmp_path: Path) -> None:
+async def test_a_leased_job_stopped_before_its_start_is_cancelled(tmp_path: Path) -> None:
     (job_id,) = posted(tmp_path, GOOD)
     world = World(tmp_path)
     world.store.jobs.lease(job_id, [("cpu:0", 0)], POSTED)
@@ -202,7 +202,7 @@ async def test_a_lease_that_was_asked_to_end_before_its_start_is_cancelled(tmp_p
         assert heir.store.leases.all() == []
 
 
-async def test_stopping_the_scheduler_leaves_the_runs_alone(tmp_path: Path) -> None:
+async def test_stopping_the_scheduler_leaves_runs_running(tmp_path: Path) -> None:
     (job_id,) = posted(tmp_path, LONG)
     world = World(tmp_path)
     await world.scheduler.start()

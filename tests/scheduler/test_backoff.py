@@ -8,7 +8,7 @@ from taod import backoff
 from taod.backoff import Backoff
 
 
-def test_delays_double_up_to_the_limit_and_begin_again_after_a_success() -> None:
+def test_delays_double_up_to_the_limit_and_reset_after_a_success() -> None:
     delays = Backoff(first_s=1.0, longest_s=5.0)
     assert [delays.next_s() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
     assert delays.failures == 5

@@ -1,4 +1,4 @@
-"""Devices from NVML's answers, missing figures and lost GPUs included, and CPU slots."""
+"""Devices from NVML's answers, including missing readings and lost GPUs, and CPU slots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GpuIsLost(NVMLError):
 
 
 class Driver(ModuleType):
-    """The part of pynvml that is used, answering for two GPUs; what is in `mute` is not supported by the card."""
+    """The used part of pynvml for two GPUs; the card does not support the calls in `mute`."""
 
     NVMLError = NVMLError
     NVMLError_GpuIsLost = GpuIsLost
@@ -96,7 +96,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     return driver
 
 
-def test_without_a_driver_its_python_side_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_driver_its_python_module_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvml_module, "DRIVER", "libno-such-driver.so.1")
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     assert Nvml.open() is None and "pynvml" not in sys.modules
@@ -138,7 +138,7 @@ def test_which_devices_are_offered(driver: Driver, config: DevicesConfig, ids: l
     assert [device.id for device in DevicePool.detect(config).devices] == ids
 
 
-def test_figures_are_read_and_those_that_the_card_lacks_are_none(driver: Driver) -> None:
+def test_readings_that_the_card_lacks_are_none(driver: Driver) -> None:
     pool = DevicePool.detect(DevicesConfig(foreign="ignore"))
     driver.mute = {"usage", "power"}
     pool.read()
@@ -160,14 +160,14 @@ def test_a_lost_gpu_is_busy_and_the_others_are_not(driver: Driver) -> None:
     assert pool.devices[1].busy_reason is None
 
 
-def test_a_machine_without_a_driver_has_cpu_slots_with_the_machines_figures() -> None:
+def test_a_machine_without_a_driver_has_cpu_slots_with_its_own_readings() -> None:
     pool = DevicePool.detect(DevicesConfig(gpus=False, cpu_slots=2))
     pool.read()
     assert [device.id for device in pool.devices] == ["cpu:0", "cpu:1"]
     assert (pool.devices[0].memory_used_bytes or 0) > 0
 
 
-def test_a_lease_of_a_device_or_a_job_that_is_gone_is_left_out(driver: Driver) -> None:
+def test_a_lease_of_a_missing_device_or_job_is_omitted(driver: Driver) -> None:
     pool = DevicePool.detect(DevicesConfig())
     assert all(not device.leases for device in pool.snapshot([LeaseRecord("GPU-9", 0, "j", "")], []))
     assert all(not device.leases for device in pool.snapshot([LeaseRecord("GPU-0", 0, "j", "")], []))

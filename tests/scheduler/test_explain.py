@@ -1,4 +1,4 @@
-"""Which line of a log explains a failure: endings of NVIDIA's tools, of what they stand on, and of launchers."""
+"""Which line of a log explains a failure: final lines of NVIDIA's tools, their libraries and launchers."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_failure_is_explained_in_its_first_line_without_boilerplate(log: str) 
         assert boilerplate not in words
 
 
-def test_where_nothing_explains_the_last_lines_are_shown_without_boilerplate() -> None:
+def test_without_an_explanation_the_last_lines_are_shown_without_boilerplate() -> None:
     facts = Facts(stop_intent=None, ended=Ended(1), status=None, log="one\ntwo\n" + HYDRA)
     assert text(judge(facts).reason) == "exit code 1\none\ntwo"
 
@@ -209,12 +209,12 @@ def test_a_line_that_explains_goes_below_a_known_meaning() -> None:
          "Weights only load failed. This file can still be loaded."),
     ],
 )  # fmt: skip
-def test_the_tools_own_word_counts_unless_the_log_says_more(message: str, log: str, line: str) -> None:
+def test_the_tools_own_message_is_used_unless_the_log_explains_more(message: str, log: str, line: str) -> None:
     assert reported(message, log) == line
     assert (
         text(judge(Facts(stop_intent=None, ended=Ended(1), status="FAILURE", message=message, log=log)).reason) == line
     )
 
 
-def test_a_line_without_end_is_cut() -> None:
+def test_an_overlong_line_is_cut() -> None:
     assert len(explain("ValueError: " + "x" * 5_000)) == MOST_CHARACTERS

@@ -37,7 +37,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is left of it."""
+    """Fill its free space."""
     path = disk / "filling"
     with path.open("wb", buffering=0) as file:
         try:
@@ -48,7 +48,7 @@ def fill(disk: Path) -> Path:
     return path
 
 
-async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_again(
+async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_space_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
@@ -71,13 +71,13 @@ async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_there_is_room_aga
         # What the database has set aside in its journal must go first, or it would write there.
         world.store._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         filling = fill(disk)
-        # A directory entry needs no room; the tool waits for it.
+        # A directory entry needs no space; the tool waits for it.
         world.file(job_id, "go").symlink_to(Path("/"))
         await asyncio.wait_for(tried.wait(), 20)
         assert world.job(job_id).state.on_device, "it keeps its device until its end is on record"
         filling.unlink()
         job = await world.until(job_id, State.FAILED)
-        # The wrapper had room for the code, though the disk had none.
+        # The wrapper had space for the exit code although the disk was full.
         assert job.reason_text.startswith("exit code 5")
         good = world.post(GOOD)
         await world.until(good, State.DONE)
@@ -94,7 +94,7 @@ async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_p
         try:
             second = world.post(GOOD)
         except sqlite3.OperationalError as error:
-            assert "full" in str(error)  # told to whoever posts: nothing was made
+            assert "full" in str(error)  # the request fails and creates nothing
         else:
             job = await world.until(second, State.FAILED, State.DONE)
             assert job.state is State.DONE or "disk full" in job.reason_text or "No space" in job.reason_text
@@ -105,7 +105,7 @@ async def test_a_start_on_a_full_disk_fails_or_waits_and_the_next_one_runs(tmp_p
         await end_all(world)
 
 
-async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
+async def test_an_end_is_recorded_when_another_process_unlocks_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
@@ -135,7 +135,7 @@ async def test_an_end_is_recorded_when_another_process_lets_go_of_the_database(
     await end_all(world)
 
 
-async def test_a_killed_supervisor_is_told_and_nothing_of_its_run_lives_on(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_is_reported_and_its_run_is_ended(tmp_path: Path) -> None:
     world = World(tmp_path / "root", in_memory=True)
     await world.scheduler.start()
     job_id = world.post(f"echo key {SECRET}; " + LONG)

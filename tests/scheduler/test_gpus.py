@@ -45,8 +45,8 @@ async def world_of(tmp_path: Path, **devices: Any) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def stranger() -> Any:
-    """A process that is not taod's."""
+def foreign() -> Any:
+    """A process that taod did not start."""
     with subprocess.Popen(["sleep", "60"]) as process:
         # A fork has its parent's name until a moment after the pipe by which Popen waits for it was closed.
         deadline = time.monotonic() + LIMIT_S
@@ -57,7 +57,7 @@ def stranger() -> Any:
         process.kill()
 
 
-async def test_the_fake_answers_what_the_real_library_is_asked(tmp_path: Path) -> None:
+async def test_the_fake_has_the_calls_of_the_real_library(tmp_path: Path) -> None:
     import pynvml
 
     real, imitation = pynvml, fake()
@@ -70,7 +70,7 @@ async def test_the_fake_answers_what_the_real_library_is_asked(tmp_path: Path) -
             assert issubclass(kind, Exception) and issubclass(getattr(real, name), real.NVMLError)
 
 
-def test_mig_instances_stand_in_the_place_of_their_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mig_instances_replace_their_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Scenario(tmp_path, gpu(0, mig=[mig(1), mig(2, processes=[{"pid": 1, "memory": 5}])]), gpu(1)).use(monkeypatch)
     pool = DevicePool.detect(DevicesConfig(foreign="ignore"))
     pool.read()
@@ -91,7 +91,7 @@ def test_mig_instances_stand_in_the_place_of_their_gpu(tmp_path: Path, monkeypat
     assert environment["CUDA_VISIBLE_DEVICES"] == environment["NVIDIA_VISIBLE_DEVICES"] == "MIG-2"
 
 
-def test_a_gpu_or_instance_that_comes_later_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_or_instance_that_appears_later_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario(tmp_path, gpu(0), gpu(1))
     scenario.use(monkeypatch)
     pool = DevicePool.detect(DevicesConfig())
@@ -104,21 +104,21 @@ def test_a_gpu_or_instance_that_comes_later_is_taken_in(tmp_path: Path, monkeypa
     ]
 
 
-def test_a_foreign_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: Any) -> None:
-    Scenario(tmp_path, gpu(0, processes=[{"pid": stranger.pid}])).use(monkeypatch)
+def test_a_foreign_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: Any) -> None:
+    Scenario(tmp_path, gpu(0, processes=[{"pid": foreign.pid}])).use(monkeypatch)
     pool = DevicePool.detect(DevicesConfig())
     pool.read()
     (device,) = pool.snapshot([], [])
-    assert device.busy_reason == f"in use by pid {stranger.pid} (sleep), not taod's"
+    assert device.busy_reason == f"in use by pid {foreign.pid} (sleep), not taod's"
     (device,) = DevicePool.detect(DevicesConfig(foreign="ignore")).snapshot([], [])
     assert device.busy_reason is None
-    stranger.kill()
-    stranger.wait()
+    foreign.kill()
+    foreign.wait()
     (device,) = pool.snapshot([], [])
     assert device.busy_reason is None, "what was seen and is gone makes nothing busy"
 
 
-def test_a_process_of_a_run_is_not_foreign_as_long_as_the_run_is_there(
+def test_a_process_of_a_run_is_not_foreign_while_the_run_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with subprocess.Popen(["sleep", "60"], env={"TAOD_RUN": "job-7/1", "PATH": os.environ["PATH"]}) as child:
@@ -145,13 +145,13 @@ def test_too_little_free_memory_makes_a_gpu_busy(tmp_path: Path, monkeypatch: py
     assert pool.snapshot([], [])[0].busy_reason is None
 
 
-async def test_a_driver_that_hangs_delays_a_start_and_does_not_stop_it(
+async def test_a_hanging_driver_delays_a_start_but_does_not_prevent_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scenario(tmp_path, gpu(0)).use(monkeypatch)
     monkeypatch.setattr(devices_module, "PATIENCE_S", 0.05)
     async with world_of(tmp_path) as world:
-        world.pool._reading.acquire()  # as a reading does that never comes back
+        world.pool._reading.acquire()  # like a reading that never returns
         with pytest.raises(TimeoutError, match="has not answered"):
             await asyncio.to_thread(world.pool.read)
         assert (await world.until(world.post(GOOD), State.DONE)).devices == ["GPU-0"]
@@ -159,18 +159,18 @@ async def test_a_driver_that_hangs_delays_a_start_and_does_not_stop_it(
 
 
 async def test_a_run_waits_while_a_foreign_process_is_on_its_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: Any
 ) -> None:
-    scenario = Scenario(tmp_path, gpu(0, processes=[{"pid": stranger.pid}]))
+    scenario = Scenario(tmp_path, gpu(0, processes=[{"pid": foreign.pid}]))
     scenario.use(monkeypatch)
     async with world_of(tmp_path) as world:
         job_id = world.post(GOOD)
-        # The driver tells nobody of the process: it is found the moment before the run begins.
+        # The driver sends no event for the process: it is found directly before the run starts.
         await world.until(job_id, State.LEASED)
         job = await world.until(job_id, State.QUEUED)
         assert (
             job.reason_text
-            == f"waits for a device: GPU 0 (Test GPU 0) is in use by pid {stranger.pid} (sleep), not taod's"
+            == f"waits for a device: GPU 0 (Test GPU 0) is in use by pid {foreign.pid} (sleep), not taod's"
         )
         scenario.set("GPU-0", processes=[])
         job = await world.until(job_id, State.DONE)
@@ -178,7 +178,7 @@ async def test_a_run_waits_while_a_foreign_process_is_on_its_gpu(
         assert "on [GPU-0]" in world.log(job_id)
 
 
-async def test_a_lost_gpu_fails_its_own_run_only_and_is_used_again_when_it_is_back(
+async def test_a_lost_gpu_fails_only_its_own_run_and_is_used_again_when_it_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario = Scenario(tmp_path, gpu(0), gpu(1))
@@ -205,9 +205,7 @@ async def test_a_lost_gpu_fails_its_own_run_only_and_is_used_again_when_it_is_ba
             await world.until(job_id, State.DONE)
 
 
-async def test_a_run_that_fails_because_its_gpu_fell_off_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_run_that_fails_with_its_lost_gpu_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario(tmp_path, gpu(0))
     scenario.use(monkeypatch)
     async with world_of(tmp_path) as world:
@@ -222,7 +220,7 @@ async def test_a_run_that_fails_because_its_gpu_fell_off_says_so(
         )
 
 
-async def test_a_lost_gpu_may_be_a_reason_for_another_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_gpu_may_cause_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario(tmp_path, gpu(0), gpu(1))
     scenario.use(monkeypatch)
     again = SupervisionConfig(retries=1, retry_exits=["lost"], backoff_s=0.05)
@@ -244,8 +242,8 @@ async def test_a_lost_gpu_may_be_a_reason_for_another_try(tmp_path: Path, monkey
     await end_all(world)
 
 
-async def test_a_real_daemon_sees_the_scenario(tmp_path: Path, stranger: Any) -> None:
-    scenario = Scenario(tmp_path, gpu(0, processes=[{"pid": stranger.pid, "memory": GIB}]), gpu(1, mig=[mig(3)]))
+async def test_a_real_daemon_sees_the_scenario(tmp_path: Path, foreign: Any) -> None:
+    scenario = Scenario(tmp_path, gpu(0, processes=[{"pid": foreign.pid, "memory": GIB}]), gpu(1, mig=[mig(3)]))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -259,11 +257,11 @@ async def test_a_real_daemon_sees_the_scenario(tmp_path: Path, stranger: Any) ->
     )
     out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
     text = out.decode()
-    assert f"pid {stranger.pid} (sleep)" in text and "MIG 1g.10gb" in text and "999.1" in text
+    assert f"pid {foreign.pid} (sleep)" in text and "MIG 1g.10gb" in text and "999.1" in text
 
 
-async def test_a_stranger_that_is_gone_before_the_next_reading_keeps_nobody_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: Any
+async def test_a_foreign_process_that_ends_before_the_next_reading_blocks_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: Any
 ) -> None:
     scenario = Scenario(tmp_path, gpu(0))
     scenario.use(monkeypatch)
@@ -272,10 +270,10 @@ async def test_a_stranger_that_is_gone_before_the_next_reading_keeps_nobody_wait
         ask, asked = world.pool.ask, 0
 
         async def met_once() -> None:
-            """Sees the stranger the moment before the run begins; later readings do not."""
+            """Reads the foreign process directly before the run starts; later readings do not."""
             nonlocal asked
             asked += 1
-            scenario.set("GPU-0", processes=[{"pid": stranger.pid}] if asked == 1 else [])
+            scenario.set("GPU-0", processes=[{"pid": foreign.pid}] if asked == 1 else [])
             await ask()
             scenario.set("GPU-0", processes=[])
 

@@ -1,4 +1,4 @@
-"""What holds for a job by taod.toml, and what leads to another try, as tables."""
+"""Limits of a job from taod.toml, and which ends lead to a retry, as tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIG = SupervisionConfig(
     ("network", "action", "wall_s", "retries", "kill"),
     [("dino", "train", 0, 3, True), ("dino", "export", 7, 1, False), ("ssd", "export", 100, 1, False)],
 )
-def test_the_first_rule_that_matches_wins_where_it_says_something(
+def test_the_first_matching_rule_that_sets_a_field_wins(
     network: str, action: str, wall_s: float, retries: int, kill: bool
 ) -> None:
     found = limits(CONFIG, network, action)
@@ -51,14 +51,12 @@ def test_the_first_rule_that_matches_wins_where_it_says_something(
         ("train", 1, "oom", 3, False),
     ],
 )
-def test_which_ends_lead_to_another_try(
-    action: str, exit_code: int | None, cause: str, retries: int, again: bool
-) -> None:
+def test_which_ends_lead_to_a_retry(action: str, exit_code: int | None, cause: str, retries: int, again: bool) -> None:
     found = limits(CONFIG, "ssd", action)
     assert found.tries_again(exit_code=exit_code, cause=cause, retries=retries) is again
 
 
-def test_each_pause_is_twice_the_one_before_and_an_hour_at_most() -> None:
+def test_each_backoff_doubles_up_to_an_hour() -> None:
     found = limits(CONFIG, "ssd", "export")
     assert [found.pause_s(retries) for retries in (0, 1, 2, 20)] == [10, 20, 40, 3600]
 
@@ -85,12 +83,12 @@ def test_out_of_memory_is_read_from_the_log(log: str, words: str) -> None:
     assert text(outcome.reason).splitlines()[0] == f"exit code 1: {words}"
 
 
-def test_a_log_that_speaks_of_memory_otherwise_is_no_such_end() -> None:
+def test_other_mentions_of_memory_do_not_count_as_out_of_memory() -> None:
     outcome = judge(Facts(stop_intent=None, ended=Ended(1), status=None, log="memory: 3 GiB free\nValueError"))
     assert outcome.cause == ""
 
 
-def test_what_taod_ended_says_why_unless_the_run_succeeded_after_all() -> None:
+def test_a_run_ended_by_taod_has_its_reason_unless_it_succeeded() -> None:
     abort = AbortReason("wall", Reason(ReasonCode.TIME_LIMIT, {"limit_s": 7200.0}))
     facts = Facts(stop_intent=None, ended=Ended(143), status="RUNNING", abort=abort)
     assert judge(facts).reason == abort.reason and judge(facts).cause == "wall"

@@ -1,4 +1,4 @@
-"""How a run's end is judged, as a table."""
+"""State and reason of ended runs, as a table."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def test_state_and_words(
     assert (outcome.state, text(outcome.reason)) == (state, words)
 
 
-def test_the_end_of_the_log_is_below_a_failure_that_the_tool_did_not_explain() -> None:
+def test_an_unexplained_failure_shows_the_end_of_the_log() -> None:
     facts = Facts(stop_intent=None, ended=Ended(2), status=None, log="one\nusage: dino\n")
     assert text(judge(facts).reason) == "exit code 2\none\nusage: dino"
 
 
-def test_what_the_runner_knows_of_the_end_is_told() -> None:
+def test_the_runners_detail_about_the_end_is_reported() -> None:
     facts = Facts(stop_intent=None, ended=Ended(137, "the container ran out of memory"), status=None)
     assert text(judge(facts).reason) == "exit code 137: the container ran out of memory"
 
 
-def test_a_pause_before_the_first_epoch_says_so() -> None:
+def test_the_reason_of_a_pause_before_the_first_epoch() -> None:
     facts = Facts(stop_intent="pause", ended=Ended(143), status=None)
     assert text(judge(facts).reason) == "Paused before its first epoch"
 
 
-def test_who_cancelled_is_named() -> None:
+def test_the_cancelling_user_is_named() -> None:
     facts = Facts(stop_intent="cancel", ended=Ended(143), status=None, cancelled=cancelled(Actor.MODEL_DELETION))
     assert text(judge(facts).reason) == "Cancelled by the deletion of its model"
 

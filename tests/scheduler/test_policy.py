@@ -1,4 +1,4 @@
-"""Scheduling decisions as tables: given a queue and devices, who runs, who waits and in which words."""
+"""Scheduling decisions as tables: which jobs of a queue run on which devices, and the wait reasons of the others."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def explained(decisions: list[Decision]) -> dict[str, str]:
         ),
     ],
 )
-def test_who_gets_which_device(queue: list[JobRecord], devices: list[Device], expected: dict[str, list[str]]) -> None:
+def test_assignment_of_devices(queue: list[JobRecord], devices: list[Device], expected: dict[str, list[str]]) -> None:
     assert leased(decide(Snapshot(queue, devices=devices))) == expected
 
 
-def test_a_slot_that_is_free_between_leased_ones_is_used() -> None:
+def test_a_free_slot_between_leased_ones_is_used() -> None:
     device = gpu(0, "x", "y", "z", slots=3)
     del device.leases[1]
     assert decide(Snapshot([job("a")], devices=[device])) == [
@@ -132,22 +132,24 @@ def test_a_slot_that_is_free_between_leased_ones_is_used() -> None:
         ),
     ],
 )
-def test_why_one_waits(queue: list[JobRecord], devices: list[Device], reason: str) -> None:
+def test_wait_reasons(queue: list[JobRecord], devices: list[Device], reason: str) -> None:
     assert explained(decide(Snapshot(queue, devices=devices))) == {"a": reason}
 
 
-def test_one_behind_a_large_one_is_told_for_whom_the_free_device_is_kept() -> None:
+def test_the_wait_reason_names_the_job_that_reserves_free_devices() -> None:
     queue = [job("large", at=1, devices_wanted=2), job("small", at=2)]
-    told = explained(decide(Snapshot(queue, devices=[gpu(0, "x"), gpu(1)])))
-    assert told["small"] == ("waits for a device: 1 of 2 leased by job x (train); free ones are kept for train large")
+    reasons = explained(decide(Snapshot(queue, devices=[gpu(0, "x"), gpu(1)])))
+    assert reasons["small"] == (
+        "waits for a device: 1 of 2 leased by job x (train); free ones are kept for train large"
+    )
 
 
-def test_one_that_is_leased_in_the_same_pass_is_named_as_the_holder() -> None:
-    told = explained(decide(Snapshot([job("a", at=1), job("b", at=2)], devices=[cpu(0)])))
-    assert told == {"b": "waits for a device: 1 of 1 leased by job a (train)"}
+def test_a_job_leased_in_the_same_pass_is_named_as_holder() -> None:
+    reasons = explained(decide(Snapshot([job("a", at=1), job("b", at=2)], devices=[cpu(0)])))
+    assert reasons == {"b": "waits for a device: 1 of 1 leased by job a (train)"}
 
 
-def test_a_reason_that_has_not_changed_is_not_told_again() -> None:
+def test_an_unchanged_reason_is_not_published_again() -> None:
     (explain,) = decide(Snapshot([job("a")], devices=[cpu(0, "x")]))
     assert isinstance(explain, Explain)
     waiting = job("a", reason_args=explain.reason.arguments)
@@ -155,10 +157,10 @@ def test_a_reason_that_has_not_changed_is_not_told_again() -> None:
     assert decide(Snapshot([waiting], devices=[cpu(0, "x")])) == []
 
 
-def test_those_far_back_are_told_only_that_others_come_first() -> None:
+def test_jobs_far_back_have_a_short_wait_reason() -> None:
     queue = [job(f"{n:03}", at=n) for n in range(EXPLAINED + 3)]
-    told = explained(decide(Snapshot(queue, devices=[cpu(0, "x")])))
-    assert [job_id for job_id, reason in told.items() if reason == text(TURN)] == ["020", "021", "022"]
+    reasons = explained(decide(Snapshot(queue, devices=[cpu(0, "x")])))
+    assert [job_id for job_id, reason in reasons.items() if reason == text(TURN)] == ["020", "021", "022"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_those_far_back_are_told_only_that_others_come_first() -> None:
         ([], "there is no device; set devices.cpu_slots to 1 or more"),
     ],
 )
-def test_one_that_can_never_run_fails_at_once(devices: list[Device], words: str) -> None:
+def test_a_job_that_can_never_run_fails_at_once(devices: list[Device], words: str) -> None:
     (end,) = decide(Snapshot([job("a", devices_wanted=2)], devices=devices))
     assert isinstance(end, End) and end.state is State.FAILED and text(end.reason).endswith(words)
 
@@ -184,13 +186,13 @@ def test_one_that_can_never_run_fails_at_once(devices: list[Device], words: str)
         (State.DONE, Promote("child", Reason(ReasonCode.QUEUED))),
     ],
 )
-def test_what_its_parent_means_for_a_child(parent_state: State, decision: Decision) -> None:
+def test_the_state_of_a_parent_decides_about_its_child(parent_state: State, decision: Decision) -> None:
     parent = job(PARENT["job"], parent_state)
     child = job("child", W, action="evaluate", parent_id=parent.id)
     assert decide(Snapshot([child], {parent.id: parent}, devices=[cpu(0, "x")]))[0] == decision
 
 
-def test_the_end_of_a_parent_runs_down_the_chain_in_one_pass() -> None:
+def test_a_failed_parent_fails_its_chain_in_one_pass() -> None:
     top = job("top", State.CANCELLED)
     chain = [
         job("third", W, action="inference", parent_id="second"),
@@ -211,12 +213,12 @@ def test_a_child_of_a_deleted_job_fails() -> None:
     assert end == End("a", State.FAILED, Reason(ReasonCode.PARENT_DELETED))
 
 
-def test_one_without_its_data_waits_in_those_words() -> None:
+def test_a_job_without_its_data_waits_with_that_reason() -> None:
     reason = Reason(ReasonCode.DATA_MISSING, {"role": "train", "dataset": "x"})
     assert decide(Snapshot([job("a", W)], unready={"a": reason}, devices=[cpu(0)])) == [Explain("a", reason)]
 
 
-def test_one_promoted_now_runs_in_the_same_pass_but_behind_those_already_queued() -> None:
+def test_a_promoted_job_runs_in_the_same_pass_after_queued_ones() -> None:
     ready, queued = job("a", W, at=1), job("b", at=2)
     decisions = decide(Snapshot([ready, queued], devices=[cpu(0), cpu(1)]))
     assert [type(decision) for decision in decisions] == [Promote, Lease, Lease]

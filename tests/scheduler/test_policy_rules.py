@@ -1,4 +1,4 @@
-"""Order, limits, pause, slots that are kept and lent, and what each who waits is told, as tables."""
+"""Order, limits, pause, reservations, backfilling and wait reasons, as tables."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def leased(decisions: list[Decision]) -> dict[str, list[tuple[str, int]]]:
     return {each.job_id: each.slots for each in decisions if isinstance(each, Lease)}
 
 
-def told(decisions: list[Decision]) -> dict[str, str]:
+def reasons(decisions: list[Decision]) -> dict[str, str]:
     return {each.job_id: text(each.reason) for each in decisions if isinstance(each, Explain)}
 
 
@@ -127,72 +127,74 @@ def test_time_alone_never_changes_the_order() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_one_who_waits_is_told(limits: dict, devices: list[Device], holders: dict, words: str) -> None:
-    assert told(decide(Snapshot([job("a")], devices=devices, holders=holders, rules=rules(**limits)))) == {"a": words}
+def test_wait_reasons_with_limits(limits: dict, devices: list[Device], holders: dict, words: str) -> None:
+    assert reasons(decide(Snapshot([job("a")], devices=devices, holders=holders, rules=rules(**limits)))) == {
+        "a": words
+    }
 
 
-def test_the_limits_count_what_is_leased_in_the_same_look() -> None:
+def test_limits_count_leases_of_the_same_pass() -> None:
     queue = [job(f"{user}{n}", n, user_id=user) for n, user in itertools.product(range(3), ("ada", "bob", "eve"))]
     devices = [gpu(n) for n in range(8)]
     mine = decide(Snapshot(queue, devices=devices, rules=rules(max_running_per_user=2)))
     assert sorted(leased(mine)) == ["ada0", "ada1", "bob0", "bob1", "eve0", "eve1"]
-    assert "2 jobs run for its user" in told(mine)["ada2"]
+    assert "2 jobs run for its user" in reasons(mine)["ada2"]
     everybodys = decide(Snapshot(queue, devices=devices, rules=rules(max_running=4, max_running_per_user=2)))
     assert sorted(leased(everybodys)) == ["ada0", "ada1", "bob0", "eve0"]
-    assert "4 jobs run, the most" in told(everybodys)["bob1"]
+    assert "4 jobs run, the most" in reasons(everybodys)["bob1"]
 
 
-def test_one_at_its_limit_keeps_nothing_and_hides_nobody() -> None:
+def test_a_user_at_a_limit_reserves_nothing_and_blocks_no_other_user() -> None:
     queue = [job(f"ada{n}", n, devices_wanted=2) for n in range(50)] + [job("bob", 99, user_id="bob")]
     snapshot = Snapshot(
         queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("ada")}, rules=rules(max_running_per_user=1)
     )
     assert leased(decide(snapshot)) == {"bob": [("GPU-1", 0)]}
-    assert list(told(decide(snapshot)).values()).count(text(TURN)) == 30
+    assert list(reasons(decide(snapshot)).values()).count(text(TURN)) == 30
 
 
-def test_a_paused_queue_lets_jobs_in_and_nobody_out() -> None:
+def test_a_paused_queue_accepts_jobs_but_starts_none() -> None:
     pause = Reason(ReasonCode.QUEUE_PAUSED, {"by": "ada", "message": "new driver"})
     queue = [job("a"), job("b", state=State.WAITING), job("never", devices_wanted=9)]
     decisions = decide(Snapshot(queue, devices=[gpu(0)], paused=pause))
-    assert told(decisions) == {"a": text(pause), "b": text(pause)}
+    assert reasons(decisions) == {"a": text(pause), "b": text(pause)}
     assert {type(each) for each in decisions} == {Explain, Promote, End}
     assert text(pause) == "waits: the queue is paused by ada: new driver"
 
 
-def test_for_whom_devices_are_kept_is_told_to_its_own_user_alone() -> None:
+def test_a_reserving_job_is_named_only_to_its_own_user() -> None:
     queue = [job("large", 1, devices_wanted=2, priority=1), job("mine", 2), job("his", 3, user_id="bob")]
-    found = told(decide(Snapshot(queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("eve")}, rules=rules())))
+    found = reasons(decide(Snapshot(queue, devices=[gpu(0, "x"), gpu(1)], holders={"x": Holder("eve")}, rules=rules())))
     assert "free ones are kept for train large; users take turns" in found["mine"]
     assert found["his"].endswith("free ones are kept for another user's job")
 
 
-def test_one_slot_of_a_device_is_kept_and_the_others_are_used() -> None:
+def test_one_slot_of_a_device_is_reserved_and_the_others_are_used() -> None:
     queue = [job("large", 1, devices_wanted=2), job("small", 2), job("smaller", 3)]
     decisions = decide(Snapshot(queue, devices=[gpu(0, "x", "y", slots=2), gpu(1, slots=2)], rules=rules()))
     assert leased(decisions) == {"small": [("GPU-1", 1)]}
-    assert "kept for train large" in told(decisions)["smaller"]
+    assert "kept for train large" in reasons(decisions)["smaller"]
 
 
-class TestAlone:
+class TestExclusiveDevice:
     def test_a_device_is_leased_whole(self) -> None:
         decisions = decide(Snapshot([job("a")], devices=[gpu(0, slots=3)], rules=rules(exclusive=["train"])))
         assert decisions == [
             Lease("a", [("GPU-0", 0), ("GPU-0", 1), ("GPU-0", 2)], Reason(ReasonCode.LEASED, {"devices": ["GPU 0"]}))
         ]
 
-    def test_the_device_that_is_nearest_to_empty_is_kept_the_others_are_used(self) -> None:
+    def test_the_device_with_the_fewest_leases_is_reserved_and_the_others_are_used(self) -> None:
         queue = [job("alone", 1), job("small", 2, action="export"), job("next", 3, action="export")]
         devices = [gpu(0, "x", "y", slots=3), gpu(1, "z", slots=3), gpu(2, "v", "w", "u", slots=3)]
         decisions = decide(Snapshot(queue, devices=devices, rules=rules(exclusive=["train"])))
         assert leased(decisions) == {"small": [("GPU-0", 2)]}
 
-    def test_with_one_slot_a_device_there_is_nothing_to_say(self) -> None:
+    def test_exclusive_devices_with_one_slot_have_the_usual_reason(self) -> None:
         decisions = decide(Snapshot([job("a")], devices=[gpu(0, "x")], rules=rules(exclusive=["train"])))
-        assert told(decisions) == {"a": "waits for a device: 1 of 1 leased by job x (train)"}
+        assert reasons(decisions) == {"a": "waits for a device: 1 of 1 leased by job x (train)"}
 
 
-class TestLending:
+class TestBackfilling:
     """GPU 0 runs until 1,000 s at the latest; `large` wants both."""
 
     def decide(self, wall_s: float | None, ends_by_s: float | None = 1000.0, **fields: object) -> dict:
@@ -209,14 +211,14 @@ class TestLending:
             )
         )
 
-    def test_to_one_that_ends_in_time(self) -> None:
+    def test_a_job_that_ends_in_time_is_backfilled(self) -> None:
         assert self.decide(600.0) == {"small": [("GPU-1", 0)]}
 
     @pytest.mark.parametrize(("wall_s", "ends_by_s"), [(601.0, 1000.0), (None, 1000.0), (1.0, None), (1.0, 300.0)])
-    def test_not_to_one_that_may_take_longer_nor_where_nobody_knows(self, wall_s, ends_by_s) -> None:
+    def test_a_job_that_may_end_too_late_is_not_backfilled(self, wall_s, ends_by_s) -> None:
         assert self.decide(wall_s, ends_by_s) == {}
 
-    def test_the_second_who_keeps_lends_nothing(self) -> None:
+    def test_slots_of_two_reservations_are_not_backfilled(self) -> None:
         slots = Slots([gpu(0, "x", slots=2), gpu(1, slots=2)], {"x": Holder("ada", 1000.0)})
         first, second = job("first", devices_wanted=3), job("second", devices_wanted=3)
         slots.keep(first, alone=False)
@@ -239,7 +241,7 @@ def test_a_job_of_several_devices_gets_whole_gpus_never_mig_instances() -> None:
     devices = [mig(0), mig(1), gpu(1), gpu(2, "x")]
     decisions = decide(Snapshot([both, one], devices=devices, holders={"x": Holder("ada")}, rules=rules()))
     assert leased(decisions) == {"one": [("MIG-0", 0)]}
-    assert told(decisions) == {"both": "waits for 2 devices: 1 of 2 leased by job x (train)"}
+    assert reasons(decisions) == {"both": "waits for 2 devices: 1 of 2 leased by job x (train)"}
     assert next(text(each.reason) for each in decisions if isinstance(each, Lease)) == (
         "Leased H100 MIG 1g.10gb (GPU 0, instance 0)"
     )
@@ -250,7 +252,7 @@ def test_a_job_of_several_devices_gets_whole_gpus_never_mig_instances() -> None:
 @pytest.mark.parametrize(
     ("devices", "have", "most"), [([mig(0), mig(1)], "no whole GPU", 1), ([mig(0), mig(1), gpu(1)], "1 whole GPU", 1)]
 )
-def test_a_job_that_wants_several_of_mig_instances_is_told_what_it_may_have(
+def test_a_job_for_several_mig_instances_fails_with_the_possible_number(
     devices: list[Device], have: str, most: int
 ) -> None:
     assert most_wanted(devices)["model"] == most

@@ -1,4 +1,4 @@
-"""The policy over whole loads on a virtual clock: nothing starves, nothing doubles, limits and priorities hold."""
+"""The policy over whole loads on a virtual clock: no starvation, no double lease; limits and priorities hold."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ rules = st.builds(
 
 @EXAMPLES
 @given(load=load(), rules=rules, slots=st.integers(1, 3))
-def test_every_job_runs_once_and_no_slot_is_held_twice(load: list[Work], rules: SchedulerConfig, slots: int) -> None:
+def test_every_job_runs_once_and_no_slot_is_leased_twice(load: list[Work], rules: SchedulerConfig, slots: int) -> None:
     machine = Machine(load, gpus(DEVICES, slots), rules)
     machine.run()  # asserts at each lease that slot, job, and limits allow it
     assert set(machine.spans) == set(machine.work) and not machine.failed
@@ -78,7 +78,7 @@ def test_with_unknown_run_times_no_later_job_of_a_line_starts_first(load: list[W
 
 @EXAMPLES
 @given(load=load(walls=False))
-def test_nothing_starts_while_one_of_a_higher_priority_waits(load: list[Work]) -> None:
+def test_no_job_starts_while_a_higher_priority_waits(load: list[Work]) -> None:
     machine = Machine(load, gpus(DEVICES), NO_AGEING)
     while machine._events:
         before = set(machine.spans)
@@ -90,8 +90,8 @@ def test_nothing_starts_while_one_of_a_higher_priority_waits(load: list[Work]) -
 
 @EXAMPLES
 @given(load=load(users=1, priorities=False))
-def test_what_is_lent_never_delays_the_one_it_is_kept_for(load: list[Work]) -> None:
-    """The first in line starts no later than wall-time limits made sure when it became the first."""
+def test_backfilling_never_delays_the_reserving_job(load: list[Work]) -> None:
+    """The first job of a line starts no later than wall-time limits guaranteed when it became the first."""
     machine = Machine(load, gpus(DEVICES))
     sure: dict[str, float] = {}
     while machine._events:
@@ -115,13 +115,13 @@ def _end(machine: Machine, job_id: str) -> float:
 
 @EXAMPLES
 @given(load=load(users=1, priorities=False, widest=1), slots=st.integers(1, 2))
-def test_no_slot_is_idle_while_a_job_waits_and_the_end_is_near_the_best(load: list[Work], slots: int) -> None:
+def test_no_slot_is_idle_while_a_job_waits_and_the_makespan_is_near_optimal(load: list[Work], slots: int) -> None:
     machine = Machine(load, gpus(DEVICES, slots))
     while machine._events:
         machine.step()
         assert not machine.queued or sum(len(device.leases) for device in machine.devices) == DEVICES * slots
     ended_s = max(span.ended_s for span in machine.spans.values())
-    # Graham 1969: any schedule that leaves nothing idle ends within 2 - 1/m of the best.
+    # Graham 1969: the makespan of any schedule without idle slots is at most 2 - 1/m times the optimum.
     latest = max(each.arrives_s for each in load)
     assert ended_s <= latest + (2 - 1 / (DEVICES * slots)) * least_s(
         [Work(each.duration_s) for each in load], DEVICES * slots
@@ -138,7 +138,7 @@ def test_a_wide_job_is_not_starved_by_a_stream_of_small_ones() -> None:
     assert machine.spans["000000"].started_s <= 101.0 + 10.0
 
 
-def test_a_low_priority_is_not_starved_where_those_that_wait_age() -> None:
+def test_ageing_prevents_starvation_of_low_priorities() -> None:
     stream = [Work(10.0, arrives_s=at * 5.0, priority=10) for at in range(1000)]
     low = Work(10.0, arrives_s=1.0, priority=-10)
     starts = []
@@ -147,11 +147,11 @@ def test_a_low_priority_is_not_starved_where_those_that_wait_age() -> None:
         machine.run()
         starts.append(machine.spans["000000"].started_s)
     assert starts[0] == 10_000.0  # after all others
-    # Twenty points are 1,200 s: nobody who came later than that after it is served before it.
+    # Twenty points are 1,200 s: no job submitted later than that after it is served before it.
     assert starts[1] <= 2 * 1_200.0 + 10.0
 
 
-def test_users_share_a_device_whatever_they_have_queued() -> None:
+def test_users_share_a_device_regardless_of_queue_lengths() -> None:
     many = [Work(10.0, user="ada") for _ in range(50)]
     few = [Work(10.0, arrives_s=15.0, user="bob") for _ in range(5)]
     machine = Machine([*many, *few], gpus(1))
@@ -160,7 +160,7 @@ def test_users_share_a_device_whatever_they_have_queued() -> None:
     assert starts == [20.0, 40.0, 60.0, 80.0, 100.0]
 
 
-def test_a_job_that_can_never_run_does_not_stand_in_the_way() -> None:
+def test_a_job_that_can_never_run_does_not_block_others() -> None:
     machine = Machine([Work(1.0, wants=DEVICES + 1), Work(1.0)], gpus(DEVICES))
     assert machine.run() == 1.0 and machine.failed == {"000000"}
 

@@ -169,5 +169,5 @@ def test_a_known_exit_code_is_explained(code: int, meaning: str) -> None:
     assert text(Reason(ReasonCode.EXIT, {**EXIT, "exit_code": code})) == f"exit code {code}: {meaning}"
 
 
-def test_a_plan_names_what_its_data_lack_without_the_leading_word() -> None:
+def test_a_plan_names_missing_data_without_the_leading_word() -> None:
     assert data_text(Reason(ReasonCode.DATA_UPLOADING, DATA)) == "its train dataset 'digits' is still being uploaded"

@@ -1,4 +1,4 @@
-"""Cancel, pause and resume, in every state in which a user may ask for them."""
+"""Cancel, pause and resume, in every state that accepts them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STUBBORN = "trap '' TERM; " + LONG
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[World]:
-    """A world with little grace."""
+    """A world with a short grace period."""
     world = World(tmp_path / "root", in_memory=True, grace_s=0.2)
     await world.scheduler.start()
     yield world
     await end_all(world)
 
 
-async def test_cancel_of_a_run_asks_it_to_end(world: World) -> None:
+async def test_cancel_requests_the_end_of_a_run(world: World) -> None:
     job_id = world.post(OBEDIENT)
     await world.until_epoch(job_id)
     assert (await world.scheduler.cancel(job_id)).state is State.STOPPING
@@ -40,7 +40,7 @@ async def test_cancel_of_a_run_asks_it_to_end(world: World) -> None:
     assert run is not None and run.exit_code == 143
 
 
-async def test_a_run_that_does_not_listen_is_killed_after_the_grace(hasty: World) -> None:
+async def test_a_run_that_ignores_sigterm_is_killed_after_the_grace(hasty: World) -> None:
     job_id = hasty.post(STUBBORN)
     await hasty.until_epoch(job_id)
     await hasty.scheduler.cancel(job_id)
@@ -49,7 +49,7 @@ async def test_a_run_that_does_not_listen_is_killed_after_the_grace(hasty: World
     assert run is not None and run.exit_code == 137
 
 
-async def test_nothing_of_a_cancelled_run_lives_on(hasty: World) -> None:
+async def test_no_process_of_a_cancelled_run_remains(hasty: World) -> None:
     job_id = hasty.post("setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & " + STUBBORN)
     await hasty.until_epoch(job_id)
     await hasty.scheduler.cancel(job_id)
@@ -58,12 +58,10 @@ async def test_nothing_of_a_cancelled_run_lives_on(hasty: World) -> None:
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.HELD])
-async def test_cancel_of_one_that_is_on_no_device_is_done_at_once_with_all_that_waits_on_it(
-    world: World, state: State
-) -> None:
+async def test_cancel_of_a_waiting_job_cancels_it_and_its_children_at_once(world: World, state: State) -> None:
     owner = world.owner()
     if state is State.QUEUED:
-        # On record as running before the test goes on: a process that is just being made could outlive the test.
+        # Recorded as running before the test continues: a process that is being started could outlive the test.
         await world.until(world.post(LONG), State.RUNNING)
     train = world.post(GOOD, owner=owner, state=state)
     if state is State.WAITING:
@@ -82,7 +80,7 @@ async def test_cancel_of_one_that_is_on_no_device_is_done_at_once_with_all_that_
         assert world.said(child) == f"Cancelled because its parent {parent} was cancelled"
 
 
-async def test_cancel_of_a_run_cancels_what_waits_on_it(world: World) -> None:
+async def test_cancel_of_a_run_cancels_its_children(world: World) -> None:
     owner = world.owner()
     train = world.post(OBEDIENT, owner=owner)
     evaluate = world.post(GOOD, action="evaluate", parent=train, owner=owner)
@@ -92,9 +90,9 @@ async def test_cancel_of_a_run_cancels_what_waits_on_it(world: World) -> None:
     assert world.said(evaluate) == f"Cancelled because its parent train {train[:8]} was cancelled"
 
 
-async def test_cancel_of_one_that_was_just_leased_starts_nothing(world: World) -> None:
+async def test_cancel_of_a_leased_job_starts_nothing(world: World) -> None:
     job_id = world.post(GOOD)
-    await asyncio.sleep(0)  # one turn of the loop: the pass was made, and the start is next
+    await asyncio.sleep(0)  # one turn of the loop: the pass has ended, and the start is next
     assert world.job(job_id).state is State.LEASED
     await world.scheduler.cancel(job_id)
     job = await world.until(job_id, State.CANCELLED)
@@ -102,7 +100,7 @@ async def test_cancel_of_one_that_was_just_leased_starts_nothing(world: World) -
     assert world.store.leases.all() == []
 
 
-async def test_cancel_while_it_is_being_started_is_not_lost(hasty: World) -> None:
+async def test_cancel_during_a_start_is_not_lost(hasty: World) -> None:
     for _ in range(5):
         job_id = hasty.post("sleep 100")
         await hasty.until(job_id, State.STARTING)
@@ -111,7 +109,7 @@ async def test_cancel_while_it_is_being_started_is_not_lost(hasty: World) -> Non
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_cancel_again_changes_nothing_and_of_an_ended_one_is_refused(hasty: World) -> None:
+async def test_a_repeated_cancel_changes_nothing_and_ended_jobs_reject_it(hasty: World) -> None:
     job_id = hasty.post(STUBBORN)
     await hasty.until_epoch(job_id)
     await hasty.scheduler.cancel(job_id)
@@ -121,10 +119,10 @@ async def test_cancel_again_changes_nothing_and_of_an_ended_one_is_refused(hasty
         with pytest.raises(NotFound, match="it is Error already"):
             await ask(job_id)
         with pytest.raises(NotFound, match="there is no job"):
-            await ask("nobody")
+            await ask("missing")
 
 
-async def test_pause_and_resume_go_on_under_the_same_id(world: World) -> None:
+async def test_pause_and_resume_keep_the_id(world: World) -> None:
     owner = world.owner()
     job_id = world.post(OBEDIENT, owner=owner)
     child = world.post(GOOD, action="evaluate", parent=job_id, owner=owner)
@@ -148,14 +146,14 @@ async def test_pause_and_resume_go_on_under_the_same_id(world: World) -> None:
     await world.until(child, State.DONE)
 
 
-async def test_a_run_that_succeeds_before_the_pause_reaches_it_is_done(world: World) -> None:
+async def test_a_run_that_succeeds_before_its_pause_is_done(world: World) -> None:
     job_id = world.post("trap 'say SUCCESS finished; exit 0' TERM; " + LONG)
     await world.until_epoch(job_id)
     await world.scheduler.pause(job_id)
     assert (await world.until(job_id, State.DONE)).reason_text == "finished"
 
 
-async def test_pause_of_anything_but_a_run_of_train_is_a_cancel(world: World) -> None:
+async def test_pause_of_a_run_other_than_train_is_a_cancel(world: World) -> None:
     evaluate = world.post(OBEDIENT, action="evaluate")
     queued = world.post(GOOD)
     await world.until_epoch(evaluate)
@@ -195,7 +193,7 @@ async def test_a_failed_and_a_cancelled_train_can_be_resumed(world: World, scrip
     assert world.job(child).state is before
 
 
-async def test_an_incomplete_checkpoint_is_set_aside_before_a_resume_and_reported(world: World) -> None:
+async def test_an_incomplete_checkpoint_is_moved_away_before_a_resume_and_reported(world: World) -> None:
     script = (
         "[ -e again ] || { touch again; echo weights >results/dino_model_epoch=000.pth; "
         ": >results/dino_model_epoch=001.pth; exit 1; }; ls results; " + GOOD
@@ -221,7 +219,7 @@ async def test_a_job_without_incomplete_checkpoints_gets_no_warning_of_them(worl
     assert (await world.until(job_id, State.DONE)).warnings == []
 
 
-async def test_an_old_success_is_not_taken_for_the_end_of_a_later_attempt(world: World) -> None:
+async def test_an_earlier_success_does_not_end_a_later_attempt(world: World) -> None:
     job_id = world.post("[ -e again ] || { touch again; say SUCCESS early; exit 1; }; exit 0")
     await world.until(job_id, State.FAILED)
     world.scheduler.resume(job_id)
@@ -230,7 +228,7 @@ async def test_an_old_success_is_not_taken_for_the_end_of_a_later_attempt(world:
     assert job.reason_text.startswith("ended without reporting success")
 
 
-async def test_an_old_error_in_the_log_does_not_explain_a_later_attempt(world: World) -> None:
+async def test_an_earlier_error_in_the_log_does_not_explain_a_later_attempt(world: World) -> None:
     """A log holds all attempts; a killed process writes nothing into it."""
     job_id = world.post("[ -e again ] || { touch again; echo 'ValueError: the first'; exit 1; }; kill -9 $$")
     assert (await world.until(job_id, State.FAILED)).reason_text == "exit code 1: ValueError: the first"
@@ -239,7 +237,7 @@ async def test_an_old_error_in_the_log_does_not_explain_a_later_attempt(world: W
     assert "ValueError" not in (await world.until(job_id, State.FAILED)).reason_text
 
 
-async def test_what_cannot_be_resumed_is_refused_with_the_reason(hasty: World) -> None:
+async def test_a_resume_that_is_impossible_is_rejected_with_the_reason(hasty: World) -> None:
     evaluate = hasty.post("exit 1", action="evaluate")
     await hasty.until(evaluate, State.FAILED)
     with pytest.raises(BadRequest, match=r"^Action not train: evaluate .* cannot be resumed"):
@@ -256,10 +254,10 @@ async def test_what_cannot_be_resumed_is_refused_with_the_reason(hasty: World) -
     with pytest.raises(BadRequest, match="still stopping"):
         hasty.scheduler.resume(running)
     with pytest.raises(NotFound):
-        hasty.scheduler.resume("nobody")
+        hasty.scheduler.resume("missing")
 
 
-async def test_a_resumed_retrain_waits_for_its_parent_or_is_refused(world: World) -> None:
+async def test_a_resumed_retrain_waits_for_its_parent_or_is_rejected(world: World) -> None:
     owner = world.owner()
     train = world.post("[ -e again ] || { touch again; exit 1; }; " + LONG, owner=owner)
     retrain = world.post(GOOD, action="retrain", parent=train, owner=owner)
@@ -285,7 +283,7 @@ async def test_cancel_of_an_owners_jobs_returns_when_none_runs(world: World) -> 
     await world.until(other, State.DONE)
 
 
-async def test_a_wrapper_killed_from_outside_fails_the_job_and_leaves_nothing(world: World) -> None:
+async def test_a_wrapper_killed_from_outside_fails_the_job_and_leaves_no_process(world: World) -> None:
     job_id = world.post(LONG)
     await world.until_epoch(job_id)
     pid = int(world.root.job(job_id).run(1).pid.read_text().split()[0])

@@ -21,7 +21,7 @@ from taod.types.state import State
 WHOLE_WAY = [State.QUEUED, State.LEASED, State.STARTING, State.RUNNING]
 
 
-async def test_a_job_goes_its_whole_way(world: World) -> None:
+async def test_a_job_passes_all_states(world: World) -> None:
     job_id = world.post(GOOD)
     job = await world.until(job_id, State.DONE)
     assert world.states(job_id) == [*WHOLE_WAY, State.DONE]
@@ -48,7 +48,7 @@ async def test_a_job_goes_its_whole_way(world: World) -> None:
         (f"echo key {SECRET} is bad; kill -KILL $$", "exit code 137: killed, out of memory?"),
     ],
 )
-async def test_a_run_that_fails_says_why(world: World, script: str, message: str) -> None:
+async def test_a_failed_run_has_a_reason(world: World, script: str, message: str) -> None:
     job_id = world.post(script)
     job = await world.until(job_id, State.FAILED)
     assert job.reason_text.splitlines()[0] == message
@@ -74,7 +74,7 @@ async def test_the_end_of_the_log_is_part_of_the_reason(world: World) -> None:
         ),
     ],
 )
-async def test_one_that_cannot_be_prepared_fails_and_gives_its_device_back(
+async def test_a_job_that_cannot_be_prepared_fails_and_releases_its_device(
     world: World, script: str | None, action: str, message: str
 ) -> None:
     bad, good = world.post(script, action=action), world.post(GOOD)
@@ -92,14 +92,14 @@ async def test_a_run_that_cannot_be_started_fails(world: World) -> None:
     assert world.store.leases.all() == []
 
 
-async def test_a_run_folder_that_is_newer_than_the_record_is_stepped_over(world: World) -> None:
+async def test_a_run_folder_newer_than_the_record_is_skipped(world: World) -> None:
     job_id = world.post(GOOD)
     world.root.job(job_id).run(1).path.mkdir(parents=True)
     world.root.job(job_id).run(1).claim.touch()
     assert (await world.until(job_id, State.DONE)).attempt == 2
 
 
-async def test_one_device_runs_one_at_a_time_in_order(world: World) -> None:
+async def test_a_device_runs_jobs_one_at_a_time_in_order(world: World) -> None:
     jobs = [world.post(GOOD) for _ in range(3)]
     ended = await world.settled(jobs)
     assert [job.state for job in ended] == [State.DONE] * 3
@@ -107,7 +107,7 @@ async def test_one_device_runs_one_at_a_time_in_order(world: World) -> None:
         assert before.ended_at and after.started_at and before.ended_at < after.started_at
 
 
-async def test_one_that_waits_for_the_device_says_for_whom(world: World) -> None:
+async def test_a_wait_reason_names_the_holder_of_the_device(world: World) -> None:
     owner = world.owner()
     first = world.post(LONG, owner=owner)
     second = world.post(GOOD, owner=owner)
@@ -128,7 +128,7 @@ async def test_a_chain_runs_in_order(world: World) -> None:
     assert world.states(evaluate) == [State.WAITING, *WHOLE_WAY, State.DONE]
 
 
-async def test_what_waits_for_a_job_that_failed_fails_with_it(world: World) -> None:
+async def test_children_of_a_failed_job_fail(world: World) -> None:
     owner = world.owner()
     train = world.post("exit 1", owner=owner)
     export = world.post(GOOD, action="export", parent=train, owner=owner)
@@ -138,7 +138,7 @@ async def test_what_waits_for_a_job_that_failed_fails_with_it(world: World) -> N
     assert world.said(infer) == f"Failed because its parent export {export[:8]} failed"
 
 
-async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None:
+async def test_a_job_waits_for_missing_data(world: World) -> None:
     job_id = world.post(GOOD, state=State.WAITING)
     world.planner.missing[job_id] = Reason(ReasonCode.DATA_UPLOADING, {"role": "train", "dataset": "digits"})
     await asyncio.sleep(0)
@@ -149,7 +149,7 @@ async def test_one_whose_data_are_not_there_waits_for_them(world: World) -> None
     await world.until(job_id, State.DONE)
 
 
-async def test_one_that_asks_for_more_than_there_is_fails_at_once(world: World) -> None:
+async def test_a_job_that_requests_too_many_devices_fails_at_once(world: World) -> None:
     job = await world.until(world.post(GOOD, devices_wanted=3), State.FAILED)
     assert job.reason_text == "It can never run: it asks for 3 devices and taod has 1 CPU slot; ask for 1 at most"
 
@@ -167,7 +167,7 @@ async def test_several_slots_run_at_once(tmp_path: Path) -> None:
     await world.close()
 
 
-async def test_events_tell_every_state_and_every_change_of_leases(world: World) -> None:
+async def test_events_report_every_state_and_every_change_of_leases(world: World) -> None:
     async with world.bus.subscribe(None) as stream:
         job_id = world.post(GOOD)
         states, leases = [], []
@@ -185,7 +185,7 @@ async def test_events_tell_every_state_and_every_change_of_leases(world: World) 
         assert leases[-2:] == [[job_id], []]
 
 
-async def test_devices_are_read_while_somebody_listens(world: World) -> None:
+async def test_devices_are_read_while_a_client_listens(world: World) -> None:
     async with world.bus.subscribe(None) as stream:
 
         async def figures() -> Device:
@@ -199,27 +199,23 @@ async def test_devices_are_read_while_somebody_listens(world: World) -> None:
         assert (await asyncio.wait_for(figures(), 10)).utilisation_percent is not None
 
 
-async def test_an_end_that_cannot_be_recorded_at_first_is_recorded_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_recording_an_end_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
-    update, refused = world.store.runs.update, []
+    update, failures = world.store.runs.update, []
 
     def full_disk(job_id: str, attempt: int, **fields: object) -> RunRecord:
-        if "exit_code" in fields and len(refused) < 3:
-            refused.append(job_id)
+        if "exit_code" in fields and len(failures) < 3:
+            failures.append(job_id)
             raise sqlite3.OperationalError("database or disk is full")
         return update(job_id, attempt, **fields)
 
     monkeypatch.setattr(world.store.runs, "update", full_disk)
     job_id = world.post(GOOD)
     assert (await world.until(job_id, State.DONE)).reason_text == "All went well"
-    assert len(refused) == 3 and world.states(job_id) == [*WHOLE_WAY, State.DONE]
+    assert len(failures) == 3 and world.states(job_id) == [*WHOLE_WAY, State.DONE]
 
 
-async def test_a_beginning_that_cannot_be_recorded_does_not_lose_the_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_start_that_cannot_be_recorded_keeps_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     update = world.store.runs.update
 
     def full_disk(job_id: str, attempt: int, **fields: object) -> RunRecord:

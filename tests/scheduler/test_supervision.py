@@ -43,7 +43,7 @@ def notes(world: World, job_id: str) -> list[str]:
 
 
 async def noted(world: World, job_id: str, text: str) -> None:
-    """Wait until the history has a line with this text; each note that is waited for comes with an event."""
+    """Wait until the history has a line with this text; each awaited note comes with an event."""
 
     async def listen() -> None:
         async with world.bus.subscribe(None) as stream:
@@ -53,7 +53,7 @@ async def noted(world: World, job_id: str, text: str) -> None:
     await asyncio.wait_for(listen(), LIMIT_S)
 
 
-async def test_a_run_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
+async def test_a_run_is_ended_at_its_time_limit(tmp_path: Path) -> None:
     async with world_of(tmp_path, wall_s=0.3) as world:
         job_id = world.post("trap '' TERM; " + LONG)
         job = await world.until(job_id, State.FAILED)
@@ -63,12 +63,12 @@ async def test_a_run_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_the_time_of_an_adopted_run_goes_on_whatever_the_wall_clock_says(tmp_path: Path) -> None:
+async def test_the_time_of_an_adopted_run_does_not_depend_on_the_wall_clock(tmp_path: Path) -> None:
     world = World(tmp_path / "root")
     await world.scheduler.start()
     job_id = world.post(LONG)
     await world.until_epoch(job_id)
-    # A clock that jumped by a day: the store's dates are of no use, the process's own start is.
+    # The clock jumped by a day: only the process's own start time is reliable, not the store's dates.
     world.store.runs.update(job_id, 1, started_at="2099-01-01T00:00:00.000000+00:00")
     await world.close()
     async with world_of(tmp_path, in_memory=False, wall_s=0.05) as heir:
@@ -76,7 +76,7 @@ async def test_the_time_of_an_adopted_run_goes_on_whatever_the_wall_clock_says(t
         assert job.reason_text.startswith("ended by taod: its time limit")
 
 
-async def test_a_silent_run_is_warned_of_and_the_warning_goes_when_it_speaks(tmp_path: Path) -> None:
+async def test_a_stall_warning_is_removed_by_the_next_report(tmp_path: Path) -> None:
     async with world_of(tmp_path, stall_s=0.2) as world:
         job_id = world.post("say STARTED hi; touch ready; wait_for go; echo a line; wait_for on; say SUCCESS ok")
         await noted(world, job_id, "Stalled: no line of log or status for 0.2 s")
@@ -88,7 +88,7 @@ async def test_a_silent_run_is_warned_of_and_the_warning_goes_when_it_speaks(tmp
         await world.until(job_id, State.DONE)
 
 
-async def test_a_stopped_tool_is_told_apart_and_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_stopped_tool_is_recognised_and_can_be_cancelled(tmp_path: Path) -> None:
     async with world_of(tmp_path, grace_s=15.0, stall_s=0.3) as world:
         job_id = world.post("trap 'echo saved; exit 143' TERM; " + LONG)
         await world.until_epoch(job_id)
@@ -97,18 +97,18 @@ async def test_a_stopped_tool_is_told_apart_and_can_be_cancelled(tmp_path: Path)
         processes.send(pids, signal.SIGSTOP)  # one of them may be a `sleep` that has just ended
         await noted(world, job_id, "is stopped (SIGSTOP)")
         await world.scheduler.cancel(job_id)
-        # Well within the grace: what is stopped is woken for its SIGTERM.
+        # Well within the grace: stopped processes are continued for their SIGTERM.
         await world.until(job_id, State.CANCELLED)
         assert "saved" in world.log(job_id) and processes.members(mark) == []
 
 
-async def test_a_silent_run_may_be_ended(tmp_path: Path) -> None:
+async def test_a_stalled_run_may_be_ended(tmp_path: Path) -> None:
     async with world_of(tmp_path, stall_s=0.2, stall="kill") as world:
         job = await world.until(world.post(LONG), State.FAILED)
         assert job.reason_text.startswith("ended by taod: no line of log or status for 0.2 s (supervision.stall)")
 
 
-async def test_a_named_exit_is_tried_again_and_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_configured_exit_is_retried_from_its_checkpoint(tmp_path: Path) -> None:
     script = "[ -e results/ckpt ] || { touch results/ckpt; say RUNNING first 1; exit 75; }; say SUCCESS resumed 2"
     async with world_of(tmp_path, retries=2, retry_exits=[75], backoff_s=0.05) as world:
         job_id = world.post(script)
@@ -119,7 +119,7 @@ async def test_a_named_exit_is_tried_again_and_goes_on_where_it_was(tmp_path: Pa
         assert world.store.leases.all() == []
 
 
-async def test_tries_end_and_other_exits_are_not_tried_again(tmp_path: Path) -> None:
+async def test_retries_are_limited_and_other_exits_are_not_retried(tmp_path: Path) -> None:
     async with world_of(tmp_path, retries=2, retry_exits=["SIGKILL"], backoff_s=0.01) as world:
         killed, other = world.post("kill -KILL $$"), world.post("exit 3")
         job = await world.until(killed, State.FAILED)
@@ -127,7 +127,7 @@ async def test_tries_end_and_other_exits_are_not_tried_again(tmp_path: Path) -> 
         assert (await world.until(other, State.FAILED)).attempt == 1
 
 
-async def test_what_waits_for_a_job_waits_for_its_retries_too(tmp_path: Path) -> None:
+async def test_children_wait_for_the_retries_of_their_parent(tmp_path: Path) -> None:
     async with world_of(tmp_path, retries=1, retry_exits=[75], backoff_s=0.05) as world:
         owner = world.owner()
         train = world.post("[ -e once ] || { touch once; exit 75; }; " + GOOD, owner=owner)
@@ -142,7 +142,7 @@ async def test_a_retry_survives_the_daemon(tmp_path: Path) -> None:
         job_id = world.post(script)
         job = await world.until(job_id, State.HELD)
         assert job.retry_at is not None and world.store.leases.all() == []
-    # The clock was set back by years, and the pause made shorter: the wait is no longer than the pause.
+    # The clock was set back by years and the backoff shortened: the wait is at most the backoff.
     async with world_of(tmp_path, in_memory=False, retries=1, retry_exits=[75], backoff_s=0.2) as heir:
         assert (await heir.until(job_id, State.DONE)).attempt == 2
 
@@ -157,7 +157,7 @@ async def test_a_job_that_waits_for_its_retry_can_be_cancelled(tmp_path: Path) -
         assert (world.job(job_id).state, world.job(job_id).attempt) == (State.CANCELLED, 1)
 
 
-async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> None:
+async def test_a_memory_limit_is_enforced_and_its_kill_is_named(tmp_path: Path) -> None:
     found = cgroup.available_method()
     if found.unavailable:
         pytest.skip(found.unavailable)
@@ -173,7 +173,7 @@ async def test_a_memory_limit_is_kept_and_the_kill_is_named(tmp_path: Path) -> N
             assert not (found.folder / f"{job_id}-1").exists()
 
 
-async def test_where_memory_cannot_be_limited_the_history_says_so(
+async def test_the_history_reports_that_memory_cannot_be_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroup, "available_method", lambda: cgroup.Method(unavailable="there are no control groups"))
@@ -198,7 +198,7 @@ async def test_a_failure_after_adoption_hides_the_secret(tmp_path: Path) -> None
         assert SECRET not in heir.said(job_id)
 
 
-async def test_the_use_of_a_run_is_told_and_shown(tmp_path: Path) -> None:
+async def test_the_resource_use_of_a_run_is_published_and_shown(tmp_path: Path) -> None:
     # One child leaves the group and the session; it is found by its environment.
     script = f"setsid {sys.executable} -c 'while True: pass' & " + LONG
     async with world_of(tmp_path) as world:
@@ -223,14 +223,14 @@ async def test_the_use_of_a_run_is_told_and_shown(tmp_path: Path) -> None:
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_a_run_that_forks_and_exits_is_over_and_its_child_does_not_live_on(tmp_path: Path) -> None:
+async def test_a_run_that_forks_and_exits_has_ended_and_its_child_is_killed(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         job_id = world.post("(setsid sleep 60 &) ; sleep 60 & say SUCCESS ok")
         assert (await world.until(job_id, State.DONE)).reason_text == "ok"
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_a_zombie_of_a_run_keeps_nobody(tmp_path: Path) -> None:
+async def test_a_zombie_of_a_run_does_not_delay_its_end(tmp_path: Path) -> None:
     # A parent that never reaps: its dead child stays in the table while it lives.
     code = 'import os, time; pid = os.fork(); pid or os._exit(0); open("ready", "w").close(); time.sleep(60)'
     async with world_of(tmp_path) as world:
@@ -239,7 +239,7 @@ async def test_a_zombie_of_a_run_keeps_nobody(tmp_path: Path) -> None:
         assert processes.members(f"TAOD_RUN={job_id}/1") == []
 
 
-async def test_a_log_keeps_within_its_size_with_its_beginning_and_its_end(tmp_path: Path) -> None:
+async def test_a_log_is_bounded_and_keeps_its_beginning_and_end(tmp_path: Path) -> None:
     script = (
         "echo first; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i of a log that is too long; done; " + GOOD
     )
@@ -251,7 +251,7 @@ async def test_a_log_keeps_within_its_size_with_its_beginning_and_its_end(tmp_pa
         assert "bytes of the log were given up here, supervision.log_bytes is 40000" in text
 
 
-async def test_old_logs_are_deleted_and_young_ones_kept(tmp_path: Path) -> None:
+async def test_old_logs_are_deleted_and_recent_ones_kept(tmp_path: Path) -> None:
     async with world_of(tmp_path, in_memory=False) as world:
         old, young = world.post(GOOD), world.post(GOOD)
         await world.until(old, State.DONE)
@@ -266,12 +266,12 @@ async def test_old_logs_are_deleted_and_young_ones_kept(tmp_path: Path) -> None:
         assert heir.root.job(young).log.exists()
 
 
-def test_a_log_is_shown_as_a_terminal_would() -> None:
+def test_a_log_is_rendered_like_a_terminal() -> None:
     raw = b"Epoch 1:  0%\rEpoch 1: 50%\rEpoch 1: 100%\r\n\x1b[31mred\x1b[0m\x00\nplain\r\n\n90%\r100%"
     assert plain(raw) == b"Epoch 1: 100%\nred\nplain\n\n100%"
 
 
-async def test_draining_ends_runs_by_themselves_and_starts_nothing(tmp_path: Path) -> None:
+async def test_draining_waits_for_runs_and_starts_nothing(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         first, second = world.post(LONG), world.post(GOOD)
         await world.until_epoch(first)
@@ -282,16 +282,16 @@ async def test_draining_ends_runs_by_themselves_and_starts_nothing(tmp_path: Pat
         assert (world.job(first).state, world.job(second).state) == (State.DONE, State.QUEUED)
 
 
-class Unending:
-    """The watch over a sweep, which waits for trials that nobody starts any more."""
+class EndlessSweep:
+    """Watch of a sweep whose trials never start."""
 
     live = None
 
     def __init__(self, job_id: str) -> None:
-        self.job_id, self.ended, self.begun, self.left = job_id, asyncio.Event(), False, False
+        self.job_id, self.ended, self.started, self.left = job_id, asyncio.Event(), False, False
 
     def begin(self, live: object = None) -> None:
-        self.begun = True
+        self.started = True
 
     async def leave(self) -> None:
         self.left = True
@@ -300,18 +300,18 @@ class Unending:
 async def test_draining_leaves_a_sweep_to_the_next_daemon(tmp_path: Path) -> None:
     world = World(tmp_path / "root", in_memory=True)
     sweep = world.post(None, state=State.RUNNING)
-    watch = Unending(sweep)
+    watch = EndlessSweep(sweep)
     world.scheduler._watch_of = lambda controls, context, job_id, over: watch if job_id == sweep else None  # type: ignore[arg-type]
     await world.scheduler.start()
     run = world.post(GOOD)
     await world.until(run, State.STARTING, State.RUNNING, State.DONE)
     await asyncio.wait_for(world.scheduler.drain(), LIMIT_S)
-    assert watch.begun and world.job(run).state is State.DONE and world.job(sweep).state is State.RUNNING
+    assert watch.started and world.job(run).state is State.DONE and world.job(sweep).state is State.RUNNING
     await end_all(world)
     assert watch.left
 
 
-async def test_cancelling_all_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
+async def test_cancelling_all_ends_running_and_waiting_jobs(tmp_path: Path) -> None:
     async with world_of(tmp_path) as world:
         owner = world.owner()
         first = world.post(LONG, owner=owner)

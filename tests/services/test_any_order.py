@@ -1,4 +1,4 @@
-"""Whatever is asked in whatever order, the promises hold: a state machine over the services, with real runs."""
+"""Invariants hold for any order of requests: a state machine over the services, with real runs."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ STEPS = 30
 LIMIT_S = 30
 SLOTS = 2
 ACTIONS = [["train"], ["train", "evaluate"], ["evaluate"], ["train", "evaluate", "export", "inference"], ["export"]]
-REFUSALS = (BadRequest, NotFound, Conflict, ImpossibleTransition)
-"""What a service may say no with; anything else is a mistake of ours."""
+REJECTIONS = (BadRequest, NotFound, Conflict, ImpossibleTransition)
+"""Errors with which a service may reject a request; any other one is a fault."""
 PASSING = frozenset({State.LEASED, State.STARTING, State.STOPPING})
 ARCH = "classification_pyt"
 
 TOOL = """#!/bin/sh
-# Stands for a TAO tool: says it began, waits for a word at its gate, leaves weights, says how it ended.
+# Replaces a TAO tool: reports its start, waits for a word at its gate, writes weights, reports its end.
 for argument; do case $argument in --results_dir=*) results=${argument#--results_dir=} ;; esac; done
 results=${results%/}
 trap 'exit 143' TERM
@@ -58,12 +58,12 @@ echo '{"status": "SUCCESS", "message": "Finished"}' >> "$results/status.json"
 """
 
 which = st.integers(0, 20)
-"""Picks one of the things that there are; a rule that finds none does nothing. (What there is hangs on real processes,
-so that no precondition may: hypothesis wants the same choices to lead to the same ones again.)"""
+"""Selects one of the existing items; a rule without items does nothing. Preconditions cannot be used, because items
+depend on real processes and hypothesis needs equal choices to have equal results."""
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One user at one daemon; the event loop runs only while something is asked."""
+    """One user of one daemon; the event loop runs only during requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,13 +96,13 @@ class AnyOrder(RuleBasedStateMachine):
         return self.services.store.jobs.list(wanted, JobSort.DATE_ASCENDING)[0]
 
     def ask(self, call: Callable[[], Any]) -> Any:
-        """Do it, unless the service refuses; let what follows from it begin."""
+        """Call the service and let its consequences start; None if it rejects the request."""
 
         async def asked() -> Any:
             try:
                 answer = call()
                 answer = await answer if isinstance(answer, Awaitable) else answer
-            except REFUSALS:
+            except REJECTIONS:
                 answer = None
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -243,12 +243,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def wait(self) -> None:
-        """Until nothing is on its way from one state to another."""
+        """Wait until no job is in a transient state."""
         self.do(self.until(lambda: not self.jobs(*PASSING)))
 
     @rule()
     def restart(self) -> None:
-        """The daemon ends, and another one takes the root over; what runs goes on."""
+        """The daemon ends and another one takes over the root; runs continue."""
 
         async def again() -> None:
             await self.close()
@@ -396,7 +396,7 @@ def _runs_below(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_in_any_order_the_promises_hold() -> None:
+def test_invariants_hold_in_any_order_of_requests() -> None:
     run_state_machine_as_test(
         AnyOrder, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None)
     )

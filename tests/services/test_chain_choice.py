@@ -23,7 +23,7 @@ def test_the_nearest_earlier_action_of_the_request_wins_over_the_given_job() -> 
     assert choose("evaluate", earlier=[prune, retrain], given=TRAIN) == retrain
 
 
-def test_the_given_job_is_taken_where_no_earlier_action_fits() -> None:
+def test_the_given_job_is_used_where_no_earlier_action_fits() -> None:
     assert choose("prune", given=TRAIN) == TRAIN
     assert choose("gen_trt_engine", earlier=[Link("p1", "prune")], given=EXPORT) == EXPORT
 
@@ -33,7 +33,7 @@ def test_without_a_job_the_newest_fitting_one_is_found() -> None:
     assert choose("export", existing=[EXPORT, TRAIN, older]) == TRAIN
 
 
-def test_an_export_of_ocdnet_passes_over_a_newer_prune() -> None:
+def test_an_export_of_ocdnet_ignores_a_newer_prune() -> None:
     prune = Link("p1", "prune")
     assert choose("export", network="ocdnet", existing=[prune, TRAIN]) == TRAIN
     assert choose("export", network="ocdnet", earlier=[TRAIN, prune]) == TRAIN
@@ -56,6 +56,6 @@ def test_an_evaluation_of_pretrained_weights_needs_no_parent() -> None:
         ("evaluate", {"must_have": True}, "evaluate needs a parent job"),
     ],
 )
-def test_what_cannot_follow_is_refused_in_words(action, options, words) -> None:
+def test_an_action_without_a_fitting_parent_is_rejected(action, options, words) -> None:
     with pytest.raises(BadRequest, match=words):
         choose(action, **options)

@@ -1,4 +1,4 @@
-"""What a job's results hold of a dataset, as the engine and as NVIDIA's data services leave it."""
+"""Dataset contents in a job's results, as the engine and NVIDIA's data services write them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_labels_are_found_in_results(
         {"a.json": COCO, "b.json": COCO},
     ],
 )
-def test_results_without_labels_are_no_dataset(files: dict[str, str], tmp_path: Path) -> None:
+def test_results_without_labels_give_no_dataset(files: dict[str, str], tmp_path: Path) -> None:
     _write(tmp_path, files | STATUS)
     assert left_by(tmp_path) is None
     assert left_by(tmp_path / "gone") is None

@@ -1,4 +1,4 @@
-"""What a user is told is done is on the disk by then: each write of a request ends in a flush."""
+"""A confirmed request is on the disk: each of its writes ends with a flush."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 @contextmanager
 def flushed(services: Services) -> Iterator[None]:
-    """Every transaction in the block is flushed, and there is one."""
+    """The block has at least one transaction, and all are flushed."""
     seen: list[str] = []
     connection = services.store._database.connection
     connection.set_trace_callback(seen.append)
     yield
     connection.set_trace_callback(None)
-    told = [each for each in seen if each == "COMMIT" or each.startswith("PRAGMA synchronous")]
-    assert told and told == ["PRAGMA synchronous=FULL", "COMMIT", "PRAGMA synchronous=NORMAL"] * (len(told) // 3)
+    statements = [each for each in seen if each == "COMMIT" or each.startswith("PRAGMA synchronous")]
+    flush = ["PRAGMA synchronous=FULL", "COMMIT", "PRAGMA synchronous=NORMAL"]
+    assert statements and statements == flush * (len(statements) // 3)
 
 
-async def test_what_a_request_writes_is_flushed(services: Services, tmp_path: Path) -> None:
+async def test_writes_of_a_request_are_flushed(services: Services, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
     with flushed(services):

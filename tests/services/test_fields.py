@@ -19,17 +19,17 @@ from taod.types.dataset import DatasetLink
         (["a.b"], '["a.b"]'),
     ],
 )
-def test_lists_of_parameters_come_as_lists_or_as_text(sent, kept) -> None:
+def test_lists_of_parameters_are_accepted_as_lists_and_text(sent, kept) -> None:
     assert name_list("automl_add_hyperparameters", sent) == kept
 
 
 @pytest.mark.parametrize("sent", ["a.b", "{}", "[1]", "__import__('os')", pytest.param("[" * 5000, id="deep")])
-def test_what_is_no_list_of_names_is_refused(sent) -> None:
+def test_only_lists_of_names_are_accepted(sent) -> None:
     with pytest.raises(BadRequest, match="automl_add_hyperparameters"):
         name_list("automl_add_hyperparameters", sent)
 
 
-def test_an_immutable_field_may_repeat_what_it_is() -> None:
+def test_an_immutable_field_accepts_its_present_value() -> None:
     record = DatasetLink(path="a")
     fields = {"path": "a", "name": "n"}
     take_immutable(fields, record, "path")

@@ -1,4 +1,4 @@
-"""Secrets are masked where they stand, never where their text happens to occur."""
+"""Secrets are masked by position, not by their text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taod import masking
 GOLDEN = Path(__file__).parents[1] / "catalogue" / "golden"
 
 
-def test_a_key_of_one_letter_garbles_nothing_but_its_own_place() -> None:
+def test_a_key_of_one_letter_is_masked_only_where_it_is_the_key() -> None:
     words = ["dino", "train", "--key=k", "--out=/data/k/kitti", "-k", "k", "k", "encryption_key=k", "a.enc_key=k"]
     shown = [
         "dino",
@@ -28,7 +28,7 @@ def test_a_key_of_one_letter_garbles_nothing_but_its_own_place() -> None:
     assert masking.argv(words) == shown
 
 
-def test_a_key_may_hold_anything_and_is_masked_whole() -> None:
+def test_a_key_with_any_characters_is_masked_completely() -> None:
     assert masking.argv(["--key=a b\n=c", "-k", "--key=x", "--key"]) == ["--key=***", "-k", "***", "--key"]
     assert masking.argv(["--key="]) == ["--key="]
 
@@ -39,7 +39,7 @@ def test_command_lines_joined_for_a_shell_are_masked_too() -> None:
     assert shown == ["/bin/sh", "-c", joined.replace("--key=k", "--key=***"), "k"]
 
 
-def test_variables_are_masked_by_their_names() -> None:
+def test_variables_are_masked_by_name() -> None:
     shown = masking.environment({"WANDB_API_KEY": "1", "HF_TOKEN": "1", "KEY": "1", "MONKEY": "1", "A_KEY": ""})
     assert shown == {"WANDB_API_KEY": "***", "HF_TOKEN": "***", "KEY": "***", "MONKEY": "1", "A_KEY": ""}
 
@@ -61,7 +61,7 @@ def test_a_log_is_masked_where_a_tool_names_its_key(line: str, shown: str) -> No
     assert masking.log(line, [""]) == line
 
 
-def test_every_command_line_of_the_catalogue_is_masked_at_its_key_and_nowhere_else() -> None:
+def test_only_the_key_of_each_command_line_is_masked() -> None:
     lines = [line for file in GOLDEN.glob("*.txt") for line in file.read_text().splitlines() if "=KEY" in line]
     assert lines
     for line in lines:
@@ -71,8 +71,8 @@ def test_every_command_line_of_the_catalogue_is_masked_at_its_key_and_nowhere_el
         assert changed == [word for word in words if word.endswith("=KEY")], line
 
 
-def test_nothing_else_masks() -> None:
-    """One module: whoever writes the mask itself, or replaces a secret's text, goes around it."""
+def test_only_one_module_masks() -> None:
+    """No other module may write the mask or replace the text of a secret."""
     root = Path(__file__).parents[2]
     found = [
         str(file.relative_to(root))

@@ -25,13 +25,13 @@ def model(arch="classification_pyt", **fields):
      ("inference", "inference_dataset")],
 )  # fmt: skip
 def test_a_missing_dataset_is_named_with_how_to_set_it(action, field) -> None:
-    with pytest.raises(BadRequest) as refused:
+    with pytest.raises(BadRequest) as raised:
         check_datasets(model(), action)
-    assert field in refused.value.description
-    assert f'PATCH …/model/m {{"{field}": ' in refused.value.description
+    assert field in raised.value.description
+    assert f'PATCH …/model/m {{"{field}": ' in raised.value.description
 
 
-def test_what_is_there_or_not_needed_is_not_asked_for() -> None:
+def test_present_and_unneeded_datasets_are_not_requested() -> None:
     check_datasets(model(train_datasets=["d"]), "train")
     check_datasets(model(eval_dataset="d"), "evaluate")
     check_datasets(model(), "export")
@@ -57,7 +57,7 @@ def test_data_services_read_the_inference_dataset() -> None:
         ("export", None, CPU, 1),
     ],
 )
-def test_training_takes_what_its_spec_asks_for(action, spec, machine, wanted) -> None:
+def test_training_requests_the_devices_of_its_spec(action, spec, machine, wanted) -> None:
     assert devices_wanted(action, spec, machine) == wanted
 
 
@@ -71,6 +71,6 @@ def test_training_takes_what_its_spec_asks_for(action, spec, machine, wanted) ->
         ({}, Machine(0, 0), "devices.cpu_slots"),
     ],
 )
-def test_more_than_there_is_is_refused(spec, machine, words) -> None:
+def test_more_devices_than_exist_are_rejected(spec, machine, words) -> None:
     with pytest.raises(BadRequest, match=words):
         devices_wanted("train", spec, machine)

@@ -1,4 +1,4 @@
-"""From a job in the store to a command: facts, files, and what is missing told in words."""
+"""From a job in the store to a command: facts, files, and messages about missing data."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_child_gets_the_weights_of_its_parent(house) -> None:
     assert str(weights) in spec.read_text()
 
 
-def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
+def test_a_job_waits_for_missing_data_by_name(house) -> None:
     train, val = house.dataset("train"), house.dataset("late", state="empty")
     house.model(train_datasets=[train], eval_dataset=val)
     job = house.job("train")
@@ -140,7 +140,7 @@ def test_data_that_is_not_there_is_waited_for_by_name(house) -> None:
         house.prepare(job)
 
 
-def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(house) -> None:
+def test_a_job_waits_for_a_conversion_which_does_not_wait_for_itself(house) -> None:
     train = house.dataset("train")
     house.model(train_datasets=[train])
     job = house.job("train")
@@ -159,7 +159,7 @@ def test_a_conversion_of_the_data_is_waited_for_and_does_not_wait_for_itself(hou
     assert house.commands.unready(job) is None
 
 
-def test_a_file_is_replaced_whole(tmp_path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path) -> None:
     path = tmp_path / "deep" / "spec.yaml"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
@@ -168,7 +168,7 @@ def test_a_file_is_replaced_whole(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("checkpoint", "expected"), [("latest", "epoch_3.pth"), ("best", "epoch_2.pth")])
-def test_which_checkpoint_is_worked_on_is_a_setting(house, checkpoint, expected) -> None:
+def test_the_checkpoint_to_use_is_a_setting(house, checkpoint, expected) -> None:
     val = house.dataset("val")
     house.model(train_datasets=[house.dataset("train")], eval_dataset=val)
     train = house.job("train")

@@ -60,7 +60,7 @@ def test_the_runner_is_asked_about_the_merged_specification_once(resolver: Resol
     assert resolved.runner.name == "embedded"
 
 
-def test_a_runner_that_was_chosen_before_is_not_chosen_again(resolver: Resolver, runners: Recorded) -> None:
+def test_a_chosen_runner_is_not_chosen_again(resolver: Resolver, runners: Recorded) -> None:
     chosen = resolver.choose(NETWORK, "train", None)
     resolved = resolver.resolve(job("train"), chosen)
     assert len(runners.asked) == 1 and resolved.choice is chosen.choice
@@ -74,7 +74,7 @@ def test_parents_are_found_among_the_jobs_of_the_same_request(resolver: Resolver
     assert resolver.resolve(job("export", parent_id=new_id())).ancestors == []
 
 
-def test_without_a_runner_the_reason_is_raised_when_it_is_needed(resolver: Resolver) -> None:
+def test_a_missing_runner_raises_its_reason_when_needed(resolver: Resolver) -> None:
     resolved = resolver.resolve(job("train", asked_runner="native"))
     with pytest.raises(BadRequest, match=f"no runner can do {NETWORK} train"):
         _ = resolved.runner

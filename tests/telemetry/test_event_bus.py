@@ -1,4 +1,4 @@
-"""The event bus: who hears what, what a late client gets, what a slow one loses."""
+"""The event bus: recipients, and what late and slow clients get."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ async def take(stream: Stream, how_many: int) -> list[Event]:
     return [await asyncio.wait_for(anext(stream), 5) for _ in range(how_many)]
 
 
-def told(events: list[Event]) -> list[str]:
+def ids_of(events: list[Event]) -> list[str]:
     return [msgspec.json.decode(event.data).get("id", event.type) for event in events]
 
 
-async def test_a_client_hears_its_own_events_and_everybodys_in_order() -> None:
+async def test_a_client_gets_its_own_and_common_events_in_order() -> None:
     bus = EventBus()
     async with bus.subscribe("ada", None) as stream:
         publish(bus, 1), publish(bus, 2, "grace"), publish(bus, 3, None)
         bus.publish(EventType.DEVICES, [{"id": float("nan")}], user_id=None)
         *two, third = await take(stream, 3)
-        assert told(two) == ["1", "3"]
+        assert ids_of(two) == ["1", "3"]
         assert (third.type, third.data) == (EventType.DEVICES, b'[{"id":null}]')
 
 
-async def test_a_client_of_nobody_hears_everything() -> None:
+async def test_a_client_without_a_user_gets_all_events() -> None:
     bus = EventBus()
     async with bus.subscribe(None, None) as stream:
         publish(bus, 1), publish(bus, 2, "grace")
-        assert told(await take(stream, 2)) == ["1", "2"]
+        assert ids_of(await take(stream, 2)) == ["1", "2"]
 
 
-async def test_a_waiting_client_is_woken() -> None:
+async def test_publishing_wakes_a_waiting_client() -> None:
     bus = EventBus()
     async with bus.subscribe("ada", None) as stream:
         waiting = asyncio.create_task(take(stream, 1))
         await asyncio.sleep(0)
         assert not waiting.done()
         publish(bus, 1)
-        assert told(await waiting) == ["1"]
+        assert ids_of(await waiting) == ["1"]
 
 
-async def test_a_client_that_comes_back_gets_what_it_missed() -> None:
+async def test_a_reconnecting_client_gets_the_events_it_missed() -> None:
     bus = EventBus()
     async with bus.subscribe("ada", None) as stream:
         publish(bus, 1)
         (seen,) = await take(stream, 1)
     publish(bus, 2), publish(bus, 3, "grace"), publish(bus, 4)
     async with bus.subscribe("ada", seen.id) as stream:
-        assert told(await take(stream, 2)) == ["2", "4"]
+        assert ids_of(await take(stream, 2)) == ["2", "4"]
 
 
 @pytest.mark.parametrize("last", ["", "7", "other-1", "{token}-99", "{token}-x", "{token}--1"])
-async def test_an_id_that_is_not_known_any_more_is_answered_by_one_reset(last: str) -> None:
+async def test_an_unknown_id_gets_one_reset(last: str) -> None:
     bus = EventBus()
     publish(bus, 1)
     async with bus.subscribe("ada", last.replace("{token}", bus._token)) as stream:
         (reset,) = await take(stream, 1)
         assert (reset.type, reset.data) == (EventType.RESET, b"{}")
         publish(bus, 2)
-        assert told(await take(stream, 1)) == ["2"]
+        assert ids_of(await take(stream, 1)) == ["2"]
     async with bus.subscribe("ada", reset.id) as stream:
-        assert told(await take(stream, 1)) == ["2"]
+        assert ids_of(await take(stream, 1)) == ["2"]
 
 
-async def test_a_client_that_falls_behind_gets_one_reset_and_goes_on() -> None:
+async def test_a_slow_client_gets_one_reset_and_continues() -> None:
     bus = EventBus(capacity=3)
     async with bus.subscribe("ada", None) as stream:
         for number in range(10):
@@ -81,17 +81,17 @@ async def test_a_client_that_falls_behind_gets_one_reset_and_goes_on() -> None:
         assert [event.type for event in await take(stream, 1)] == [EventType.RESET]
         for number in range(10, 13):
             publish(bus, number)
-        assert told(await take(stream, 3)) == ["10", "11", "12"]
+        assert ids_of(await take(stream, 3)) == ["10", "11", "12"]
     assert len(bus._kept) == 3
 
 
-async def test_another_users_events_make_nobody_fall_behind() -> None:
+async def test_events_of_other_users_do_not_fill_a_queue() -> None:
     bus = EventBus(capacity=3)
     async with bus.subscribe("ada", None) as stream:
         for number in range(50):
             publish(bus, number, "grace")
         publish(bus, 99)
-        assert told(await take(stream, 1)) == ["99"]
+        assert ids_of(await take(stream, 1)) == ["99"]
 
 
 async def test_ids_grow_and_differ_between_processes() -> None:
@@ -105,7 +105,7 @@ async def test_ids_grow_and_differ_between_processes() -> None:
         assert [event.type for event in await take(stream, 1)] == [EventType.RESET]
 
 
-async def test_who_listens_is_told() -> None:
+async def test_the_number_of_listeners_is_reported() -> None:
     bus = EventBus()
     heard: list[int] = []
     bus.on_listeners(heard.append)

@@ -1,4 +1,4 @@
-"""Following a file that comes late, lies below, is replaced; and the watch behind it."""
+"""Following files that appear late, lie in subfolders or are replaced, and the watch that it uses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def followed(folder: Path) -> AsyncIterator[tuple[FileTail, AsyncGenerator
     tail.close()
 
 
-async def test_what_is_there_comes_first_then_what_is_appended(tmp_path: Path) -> None:
+async def test_existing_content_comes_before_appended_content(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"old\n")
     async with followed(tmp_path) as (tail, blocks):
         assert await anext(blocks) == b"old\n"
@@ -42,7 +42,7 @@ async def test_what_is_there_comes_first_then_what_is_appended(tmp_path: Path) -
         assert (tail.path, tail.offset, tail.generation) == (NAME, 14, 0)
 
 
-async def test_a_file_in_a_folder_made_later_is_found(tmp_path: Path) -> None:
+async def test_a_file_in_a_folder_created_later_is_found(tmp_path: Path) -> None:
     async with followed(tmp_path) as (tail, blocks):
         coming = asyncio.ensure_future(anext(blocks))
         await asyncio.sleep(0)
@@ -52,7 +52,7 @@ async def test_a_file_in_a_folder_made_later_is_found(tmp_path: Path) -> None:
         assert tail.path == f"train/more/{NAME}"
 
 
-def test_the_top_comes_before_the_newest_below(tmp_path: Path) -> None:
+def test_the_top_folder_comes_before_the_newest_subfolder(tmp_path: Path) -> None:
     for number, folder in enumerate(("b", "a")):
         (tmp_path / folder).mkdir()
         append(tmp_path / folder / NAME, folder.encode())
@@ -64,7 +64,7 @@ def test_the_top_comes_before_the_newest_below(tmp_path: Path) -> None:
     tail.close()
 
 
-def test_reading_goes_no_further_than_asked(tmp_path: Path) -> None:
+def test_a_read_is_limited_to_the_requested_size(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"0123456789")
     tail = FileTail(tmp_path, NAME)
     assert [tail.read(4), tail.read(4), tail.read(4), tail.read(4)] == [b"0123", b"4567", b"89", b""]
@@ -72,23 +72,23 @@ def test_reading_goes_no_further_than_asked(tmp_path: Path) -> None:
     tail.close()
 
 
-@pytest.mark.parametrize("anew", [b"n\n", b"another, that is longer than the old one was\n"])
+@pytest.mark.parametrize("replacement", [b"n\n", b"another, that is longer than the old one was\n"])
 @pytest.mark.parametrize("by_rename", [True, False])
-def test_a_file_written_anew_is_read_from_its_start(tmp_path: Path, anew: bytes, by_rename: bool) -> None:
+def test_a_replaced_file_is_read_from_its_start(tmp_path: Path, replacement: bytes, by_rename: bool) -> None:
     path = tmp_path / NAME
     path.write_bytes(b"the old one\n")
     tail = FileTail(tmp_path, NAME)
     assert tail.read() == b"the old one\n"
     if by_rename:
-        (tmp_path / "aside").write_bytes(anew)
+        (tmp_path / "aside").write_bytes(replacement)
         (tmp_path / "aside").replace(path)
     else:
-        path.write_bytes(anew)
-    assert (tail.read(), tail.generation, tail.offset) == (anew, 1, len(anew))
+        path.write_bytes(replacement)
+    assert (tail.read(), tail.generation, tail.offset) == (replacement, 1, len(replacement))
     tail.close()
 
 
-def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     (tmp_path / "below").mkdir()
     os.mkfifo(tmp_path / "below" / NAME)
@@ -124,7 +124,7 @@ async def test_changes_of_other_files_do_not_read_the_file(tmp_path: Path, monke
         assert await coming == b"second\n"
 
 
-async def test_the_watchs_threads_end_with_it(tmp_path: Path) -> None:
+async def test_threads_of_a_watch_end_with_it(tmp_path: Path) -> None:
     before = threading.active_count()
     for _ in range(3):
         async with FolderWatch(tmp_path):
@@ -148,7 +148,7 @@ async def test_a_cancelled_follower_leaves_no_thread(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_follower_waits_for_a_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "POLL_MS", 10)
     async with followed(tmp_path / "later") as (_, blocks):
         coming = asyncio.ensure_future(anext(blocks))
@@ -165,17 +165,17 @@ def test_a_search_gives_up_in_a_large_tree(tmp_path: Path, monkeypatch: pytest.M
     assert len(list(following._folders(tmp_path))) == 5
 
 
-async def test_what_the_kernel_does_not_tell_of_is_found_beside_a_flood(tmp_path: Path) -> None:
-    """As on a network share: here the file lies elsewhere, and the flood leaves no second without a change."""
-    folder, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+async def test_changes_without_kernel_events_are_found_during_a_flood_of_events(tmp_path: Path) -> None:
+    """As on a network share: the file is a link to another folder, and the watched folder changes all the time."""
+    folder, target = tmp_path / "results", tmp_path / "target"
     folder.mkdir()
-    elsewhere.write_bytes(b"first\n")
-    (folder / NAME).symlink_to(elsewhere)
+    target.write_bytes(b"first\n")
+    (folder / NAME).symlink_to(target)
     async with followed(folder) as (_, blocks):
         assert await anext(blocks) == b"first\n"
         coming = asyncio.ensure_future(anext(blocks))
         flood = await asyncio.create_subprocess_exec("sh", "-c", f"while sleep 0.02; do echo x >>{folder}/other; done")
-        append(elsewhere, b"second\n")
+        append(target, b"second\n")
         try:
             assert await coming == b"second\n"
         finally:
@@ -183,9 +183,9 @@ async def test_what_the_kernel_does_not_tell_of_is_found_beside_a_flood(tmp_path
             await flood.wait()
 
 
-async def test_a_watch_that_breaks_looks_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_polling_replaces_a_watch_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
-        """As the extension raises where no thread can be begun."""
+        """What the extension raises when no thread can be started."""
 
     def broken(*given: object) -> None:
         raise Panic

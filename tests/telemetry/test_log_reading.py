@@ -1,4 +1,4 @@
-"""Logs: last lines, ranges, following; a large one costs no more than what is read of it."""
+"""Logs: last lines, ranges, following; the cost depends only on what is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_last_lines(tmp_path: Path, text: bytes, lines: int, expected: bytes
 
 @settings(max_examples=50, deadline=None)
 @given(text=st.lists(st.sampled_from([b"\n", b"a", b"x" * 40]), max_size=60).map(b"".join), lines=st.integers(1, 12))
-def test_the_last_lines_over_any_blocks(tmp_path_factory: pytest.TempPathFactory, text: bytes, lines: int) -> None:
+def test_the_last_lines_with_any_block_size(tmp_path_factory: pytest.TempPathFactory, text: bytes, lines: int) -> None:
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -52,7 +52,7 @@ def test_the_last_lines_over_any_blocks(tmp_path_factory: pytest.TempPathFactory
     assert found == b"".join(text.splitlines(keepends=True)[-lines:])
 
 
-def test_a_line_longer_than_may_be_read_is_cut_and_an_older_one_is_not_begun(
+def test_a_line_over_the_limit_is_cut_and_partial_older_lines_are_omitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "MOST_TAIL", 10)
@@ -63,7 +63,7 @@ def test_a_line_longer_than_may_be_read_is_cut_and_an_older_one_is_not_begun(
     assert logs.tail(path, 5) == b"6789abcdef"
 
 
-def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_missing_log_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "none.txt"
     assert (logs.tail(path, 3), logs.read_range(path, 0, 9), logs.size(path)) == (b"", b"", 0)
 
@@ -79,7 +79,7 @@ def test_ranges(tmp_path: Path) -> None:
     assert logs.read_range(path, 2, None, most=3) == b"234"
 
 
-def test_of_a_gigabyte_only_the_end_is_read(tmp_path: Path) -> None:
+def test_only_the_end_of_a_gigabyte_is_read(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     with path.open("wb") as file:
         file.truncate(GIGABYTE)
@@ -92,7 +92,7 @@ def test_of_a_gigabyte_only_the_end_is_read(tmp_path: Path) -> None:
 
 
 def bytes_read() -> int:
-    """Bytes that this process has asked files for."""
+    """Bytes that this process has read from files."""
     return int(re.findall(r"rchar: (\d+)", Path("/proc/self/io").read_text())[0])
 
 
@@ -114,7 +114,7 @@ async def collect(path: Path, offset: int, until: asyncio.Event) -> bytes:
     return found
 
 
-async def test_an_ended_log_is_given_whole_and_the_following_ends(tmp_path: Path) -> None:
+async def test_following_an_ended_log_yields_all_of_it_and_ends(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_bytes(b"x" * 300_000)
     until = asyncio.Event()
@@ -124,7 +124,7 @@ async def test_an_ended_log_is_given_whole_and_the_following_ends(tmp_path: Path
     assert await asyncio.wait_for(collect(tmp_path / "none.txt", 0, until), 5) == b""
 
 
-async def test_what_is_written_comes_until_the_run_has_ended(tmp_path: Path) -> None:
+async def test_following_continues_until_the_run_ends(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     until = asyncio.Event()
     async with asyncio.timeout(10), aclosing(logs.follow(path, 0, until)) as blocks:
@@ -139,7 +139,7 @@ async def test_what_is_written_comes_until_the_run_has_ended(tmp_path: Path) -> 
         assert [block async for block in blocks] == [b"last\n"]
 
 
-async def test_a_log_written_anew_is_given_from_its_start(tmp_path: Path) -> None:
+async def test_a_replaced_log_is_followed_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_bytes(b"the old one\n")
     until = asyncio.Event()
@@ -149,7 +149,7 @@ async def test_a_log_written_anew_is_given_from_its_start(tmp_path: Path) -> Non
         assert await anext(blocks) == b"new\n"
 
 
-async def test_a_flood_is_given_whole_and_threads_end_with_it(tmp_path: Path) -> None:
+async def test_a_flood_is_followed_completely_and_its_threads_end(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     until = asyncio.Event()
     before = threading.active_count()

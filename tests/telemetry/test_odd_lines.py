@@ -1,4 +1,4 @@
-"""Lines of status.json that are none: they are counted, told among the job's warnings, and change nothing else."""
+"""Invalid lines of status.json are counted and reported among the warnings of the job; they change nothing else."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def test_odd_lines_are_counted(lines: bytes, words: str | None) -> None:
     assert (warning and text(warning)) == (words and f"Lines of status.json: {words}")
 
 
-def test_a_line_with_foreign_bytes_is_read_all_the_same() -> None:
+def test_a_line_with_invalid_bytes_is_read() -> None:
     reader = StatusReader("dino")
     reader.feed(b'{"status": "RUNNING", "message": "caf\xe9", "epoch": 4}\n')
     assert reader.last is not None and reader.last.message == "caf�" and reader.result.epoch == 4
 
 
-def test_a_half_line_of_an_older_attempt_counts_as_broken() -> None:
+def test_a_partial_line_of_an_earlier_attempt_counts_as_damaged() -> None:
     reader = StatusReader("dino")
     reader.feed(b'{"status": "RUNN')
     reader.new_attempt()
     assert reader.odd.broken == 1
 
 
-async def test_they_are_among_the_warnings_once_however_often_they_are_read(bench: Any) -> None:
+async def test_repeated_reads_add_the_warning_once(bench: Any) -> None:
     job = bench.job()
     folder = bench.folder(job)
     bench.store.jobs.update(job.id, warnings=[OTHER])

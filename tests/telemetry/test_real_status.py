@@ -1,7 +1,7 @@
-"""Status files of NVIDIA's own tools, read line by line, against what was written down by reading them.
+"""Status files of NVIDIA's own tools, read line by line, compared with expectations written by hand.
 
 `real/5.0` and `real/7.3` hold what trainings on tiny data wrote. Those of 7.3 are the first and last lines; some lines
-break off.
+are truncated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REAL = Path(__file__).parent / "real"
 
 
 class Read(msgspec.Struct, kw_only=True):
-    """What a careful reader of a file writes down."""
+    """Expected contents of a file, written by hand."""
 
     kpi: dict[str, dict[str, float]] = {}
     epoch: int | None = None
@@ -29,14 +29,14 @@ class Read(msgspec.Struct, kw_only=True):
     status: str = "SUCCESS"
     message: str = "Training finished successfully"
     cut: bool = False
-    """Whether a line of the file breaks off."""
+    """Whether a line of the file is truncated."""
     curves: list[Graphical] = []
 
 
 FINISHED_7 = "Train finished successfully."
 
 FILES_5 = {
-    # The line of epoch 4 breaks off, the one with its metrics does not.
+    # The line of epoch 4 is truncated, the one with its metrics is complete.
     "action_recognition": Read(
         kpi={
             "train_loss": {"1": 12.684761067231497, "2": 3.7537091175715127, "3": 1.8100601037343342,
@@ -153,7 +153,7 @@ FILES_7 = {
     "ocrnet": ended({"val_loss": 4.396892547607422, "val_acc": 0.0}),
     "optical_inspection": ended({"train_loss": 0.11270284652709961, "train_acc": 95.83332824707031, "train_fpr": 0.0}),
     "pose_classification": ended({"train_loss": 3.8220412731170654, "train_acc": 0.2083333283662796}, cut=True),
-    # The failure is in the line that breaks off.
+    # The failure is in the truncated line.
     "re_identification": ended(
         message="Resuming training from checkpoint: RESULTS/re_identification/train/model_epoch_000_step_00000.pth",
         cut=True,
@@ -190,7 +190,7 @@ def test_a_real_status_file(release: str, name: str, expected: Read) -> None:
     assert reader.odd.broken == expected.cut and not reader.odd.repaired and not reader.odd.oversized
 
 
-def test_the_metric_of_each_network_is_among_what_its_training_wrote() -> None:
+def test_each_training_reports_the_metric_of_its_network() -> None:
     for name, expected in FILES_5.items():
         network = get(name)
         if network is not None and network.metric is not None:

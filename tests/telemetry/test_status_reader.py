@@ -85,7 +85,7 @@ def test_a_whole_run() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(EXAMPLE)), max_size=12))
-def test_however_the_bytes_are_cut_the_result_is_the_same(cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_how_bytes_are_split(cuts: list[int]) -> None:
     whole = StatusReader("dino")
     expected = whole.feed(EXAMPLE)
     reader = StatusReader("dino")
@@ -96,7 +96,7 @@ def test_however_the_bytes_are_cut_the_result_is_the_same(cuts: list[int]) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(junk=st.binary(max_size=60))
-def test_whatever_a_line_holds_the_next_one_is_read(junk: bytes) -> None:
+def test_any_line_leaves_the_next_one_readable(junk: bytes) -> None:
     reader = read(junk + b"\n" + line(status="SUCCESS", message="done", kpi={"a": 1}))
     assert reader.last is not None and reader.last.message == "done"
     msgspec.json.encode(reader.result)
@@ -112,7 +112,7 @@ FIELDS = ["date", "time", "status", "message", "epoch", "max_epoch", "cur_iter",
 
 @settings(max_examples=100, deadline=None)
 @given(fields=st.dictionaries(st.sampled_from([*FIELDS, "categorical", "time_per_epoch"]), JSON, max_size=6))
-def test_whatever_the_fields_hold_the_result_can_be_kept(fields: dict[str, Any]) -> None:
+def test_any_field_values_give_a_storable_result(fields: dict[str, Any]) -> None:
     reader = read(line(**fields))
     again = msgspec.json.decode(msgspec.json.encode(reader.result), type=Result)
     assert again == reader.result
@@ -133,27 +133,27 @@ def test_whatever_the_fields_hold_the_result_can_be_kept(fields: dict[str, Any])
         b"1" * 5_000,
     ],
 )
-def test_a_line_that_is_no_object_is_skipped(junk: bytes) -> None:
+def test_a_line_without_an_object_is_skipped(junk: bytes) -> None:
     reader = StatusReader("dino")
     assert reader.feed(junk + b"\n") == []
     assert reader.last is None and reader.result == Result()
 
 
-def test_a_half_line_waits_for_its_end() -> None:
+def test_a_partial_line_is_kept_until_its_end_arrives() -> None:
     reader = StatusReader("dino")
     whole = line(epoch=3, status="RUNNING")
     assert reader.feed(whole[:9]) == [] and reader.result.epoch is None
     assert len(reader.feed(whole[9:])) == 1 and reader.result.epoch == 3
 
 
-def test_a_last_line_without_its_end_is_read_when_the_tool_is_gone() -> None:
+def test_an_unterminated_last_line_is_read_when_the_tool_has_ended() -> None:
     reader = read(line(epoch=3, status="SUCCESS").rstrip())
     assert reader.last is None
     assert [update.status for update in reader.finish()] == ["SUCCESS"]
     assert reader.finish() == []
 
 
-def test_a_line_without_end_takes_no_memory_without_end() -> None:
+def test_an_endless_line_uses_bounded_memory() -> None:
     reader = StatusReader("dino")
     for _ in range(LONGEST_LINE // 2**20 + 2):
         assert reader.feed(b"x" * 2**20) == []
@@ -179,7 +179,7 @@ def test_segformer_counts_iterations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "value"),
+    ("raw", "value"),
     [
         (1, 1.0),
         ("0.5", 0.5),
@@ -193,17 +193,17 @@ def test_segformer_counts_iterations() -> None:
         (10**400, None),
     ],
 )
-def test_values_come_in_many_clothes(told: object, value: float | None) -> None:
-    assert kpis(read(line(epoch=1, kpi={"a": told}))) == {"a": {"1": value}}
+def test_values_in_all_accepted_forms(raw: object, value: float | None) -> None:
+    assert kpis(read(line(epoch=1, kpi={"a": raw}))) == {"a": {"1": value}}
 
 
-@pytest.mark.parametrize("told", ["good", [1], {}, {"note": "x"}, {"value": "good"}])
-def test_what_says_no_number_is_left_out(told: object) -> None:
-    reader = read(line(epoch=1, kpi={"a": told, "b": 1}))
+@pytest.mark.parametrize("raw", ["good", [1], {}, {"note": "x"}, {"value": "good"}])
+def test_values_without_a_number_are_omitted(raw: object) -> None:
+    reader = read(line(epoch=1, kpi={"a": raw, "b": 1}))
     assert kpis(reader) == {"b": {"1": 1.0}}
 
 
-def test_figures_of_the_training_set_are_curves_and_no_metrics() -> None:
+def test_training_values_are_curves_but_not_metrics() -> None:
     reader = read(line(epoch=1, mode="train", kpi={"loss": 1}, graphical={"lr": 0.1}))
     assert kpis(reader) == {}
     assert [curve.metric for curve in reader.result.graphical] == ["lr"]
@@ -224,8 +224,8 @@ def test_the_largest_of_negative_values_is_negative() -> None:
 
 
 def test_axes_that_the_tool_gives_stay() -> None:
-    told = {"value": 0.5, "x_min": 1, "x_max": 100, "y_min": -1, "y_max": 1.5, "units": "%"}
-    reader = read(line(epoch=1, graphical={"a": told}), line(epoch=2, graphical={"a": 7}))
+    block = {"value": 0.5, "x_min": 1, "x_max": 100, "y_min": -1, "y_max": 1.5, "units": "%"}
+    reader = read(line(epoch=1, graphical={"a": block}), line(epoch=2, graphical={"a": 7}))
     assert reader.result.graphical == [Graphical("a", {"1": 0.5, "2": 7.0}, 1, 100, -1.0, 1.5, "%")]
 
 
@@ -236,7 +236,7 @@ def test_a_curve_block_seen_before_is_skipped() -> None:
     assert reader.result.graphical[0].values == {"1": 1.0, "2": 1.0}
 
 
-def test_of_categories_the_latest_values_are_kept() -> None:
+def test_the_latest_values_of_categories_are_kept() -> None:
     reader = read(
         line(categorical={"ap": {"car": 0.1, "dog": 0.2}, "iou": {"car": 1}}), line(categorical={"ap": {"car": 0.3}})
     )
@@ -247,7 +247,7 @@ def test_of_categories_the_latest_values_are_kept() -> None:
 
 
 @pytest.mark.parametrize("network", ["dino", "ocdnet", "ssd", "yolo_v4"])
-def test_a_metric_written_before_the_line_of_its_epoch_counts_once(network: str) -> None:
+def test_a_metric_before_the_line_of_its_epoch_counts_once(network: str) -> None:
     reader = read(
         line(kpi={"mean average precision": 0.1}),
         line(epoch=1, kpi={"mean average precision": 0.1}),
@@ -261,7 +261,7 @@ def test_a_metric_written_before_the_line_of_its_epoch_counts_once(network: str)
 
 
 @pytest.mark.parametrize("network", ["efficientdet_tf1", "mask_rcnn", "efficientdet_tf2"])
-def test_a_metric_written_after_the_line_of_its_epoch_stays_there(network: str) -> None:
+def test_a_metric_after_the_line_of_its_epoch_belongs_to_it(network: str) -> None:
     reader = read(
         line(epoch=1),
         line(kpi={"AP50": 0.1}),
@@ -273,7 +273,7 @@ def test_a_metric_written_after_the_line_of_its_epoch_stays_there(network: str) 
     assert kpis(reader) == {"AP50": {"1": 0.1, "2": 0.5}}
 
 
-def test_a_metric_at_the_end_of_an_epoch_whose_line_came_when_it_began() -> None:
+def test_a_metric_at_the_end_of_an_epoch_reported_at_its_start() -> None:
     """detectnet_v2, validated after epochs 2 and 3: its lines are numbered from 0 and repeat the last metrics."""
     reader = read(
         line(epoch=0),
@@ -287,7 +287,7 @@ def test_a_metric_at_the_end_of_an_epoch_whose_line_came_when_it_began() -> None
     assert kpis(reader) == {"mean average precision": {"2": 10.0, "3": 20.0}, "size": {"3": 5.0}}
 
 
-def test_a_metric_that_later_lines_merely_repeat_is_not_counted_for_their_epochs() -> None:
+def test_a_repeated_metric_is_not_counted_for_later_epochs() -> None:
     reader = read(
         line(kpi={"hmean": 0.5}),
         line(epoch=1, kpi={"hmean": 0.5}),
@@ -299,7 +299,7 @@ def test_a_metric_that_later_lines_merely_repeat_is_not_counted_for_their_epochs
     assert kpis(reader) == {"hmean": {"1": 0.5, "3": 0.5}}
 
 
-def test_a_reading_between_the_two_lines_of_an_epoch_does_not_count_it_twice() -> None:
+def test_a_read_between_two_lines_of_an_epoch_counts_it_once() -> None:
     first, second = line(kpi={"hmean": 0.5}), line(epoch=1, kpi={"hmean": 0.5})
     stored = msgspec.json.decode(msgspec.json.encode(read(first, network="ocdnet").result), type=Result)
     reader = StatusReader("ocdnet", stored)
@@ -307,12 +307,12 @@ def test_a_reading_between_the_two_lines_of_an_epoch_does_not_count_it_twice() -
     assert kpis(reader) == {"hmean": {"1": 0.5}}
 
 
-def test_metrics_of_networks_that_write_them_in_their_epochs_line_stay_where_they_are() -> None:
+def test_metrics_in_the_line_of_their_epoch_belong_to_it() -> None:
     lines = (line(kpi={"a": 0.1}), line(epoch=1, kpi={"a": 0.1}))
     assert kpis(read(*lines, network="classification_tf2")) == {"a": {"0": 0.1, "1": 0.1}}
 
 
-def test_the_last_of_an_epochs_iterations_counts_where_each_writes_a_line() -> None:
+def test_the_last_iteration_of_an_epoch_counts_when_each_writes_a_line() -> None:
     def lines(epoch: int, *losses: float) -> list[bytes]:
         return [line(mode="train", epoch=epoch, loss=loss, graphical={"loss": loss}) for loss in losses for _ in "12"]
 
@@ -355,12 +355,12 @@ def test_nested_metrics_are_flattened(block: dict[str, Any], flat: dict[str, flo
     assert {curve.metric: curve.values for curve in curves} == {name: {"1": value} for name, value in flat.items()}
 
 
-def test_metrics_nested_without_end_are_cut() -> None:
+def test_too_deeply_nested_metrics_are_cut() -> None:
     reader = read(b'{"kpi": ' + b'{"a": ' * 500 + b"1" + b"}" * 500 + b', "status": "RUNNING"}\n')
     assert reader.last is not None and kpis(reader) == {}
 
 
-def test_bare_nan_as_python_writes_it_is_read() -> None:
+def test_pythons_bare_nan_is_read() -> None:
     reader = read(b'{"epoch": 1, "kpi": {"loss": NaN, "mAP": Infinity}, "status": "RUNNING"}\r\n')
     assert kpis(reader) == {"loss": {"1": None}, "mAP": {"1": None}}
 
@@ -374,14 +374,14 @@ def test_reading_the_same_file_into_its_own_result_changes_nothing() -> None:
     assert msgspec.json.encode(second.result) == kept
 
 
-def test_a_new_attempt_forgets_the_last_word_and_a_half_line_but_no_figures() -> None:
+def test_a_new_attempt_resets_the_status_and_a_partial_line_but_keeps_metrics() -> None:
     reader = read(line(epoch=1, status="FAILURE", kpi={"a": 1}), b'{"epoch": 2, "ki')
     reader.new_attempt()
     assert reader.last is None and kpis(reader) == {"a": {"1": 1.0}}
     assert len(reader.feed(line(status="STARTED"))) == 1
 
 
-def test_the_shown_value_is_the_latest_finite_one_of_the_best_matching_name() -> None:
+def test_the_displayed_value_is_the_latest_finite_one_of_the_best_matching_name() -> None:
     result = Result(
         kpi=[Kpi("val_map", {"1": 0.1}), Kpi("val_mAP", {"2": 0.2, "10": 0.5, "11": None})],
         graphical=[Graphical("loss", {"1": 3.0}), Graphical("val_mAP", {"99": 9.0})],

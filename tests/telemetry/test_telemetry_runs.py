@@ -29,7 +29,7 @@ def line(**fields: Any) -> bytes:
 
 
 def report(folder: JobFolder, *lines: bytes) -> None:
-    """Write as the tool does: at the end of its file."""
+    """Append to the file as the tool does."""
     with (folder.results / "status.json").open("ab") as file:
         file.write(b"".join(lines))
 
@@ -76,7 +76,7 @@ async def test_a_line_reaches_the_store_and_the_listeners(bench, bus: EventBus, 
     assert bench.store.jobs.result(job.id) == final.result
 
 
-async def test_each_line_comes_as_an_event_of_its_own(bench, bus: EventBus, telemetry: Telemetry) -> None:
+async def test_each_line_is_a_separate_event(bench, bus: EventBus, telemetry: Telemetry) -> None:
     job = bench.job()
     folder = bench.folder(job)
     telemetry.start(job, folder, fresh=True)
@@ -87,9 +87,7 @@ async def test_each_line_comes_as_an_event_of_its_own(bench, bus: EventBus, tele
             assert msgspec.json.decode(event.data, type=StatusUpdate).epoch == epoch
 
 
-async def test_what_was_written_before_the_end_is_read_though_nothing_was_followed_yet(
-    bench, telemetry: Telemetry
-) -> None:
+async def test_lines_before_the_end_are_read_even_before_following_started(bench, telemetry: Telemetry) -> None:
     job = bench.job()
     folder = bench.folder(job)
     telemetry.start(job, folder, fresh=True)
@@ -98,7 +96,7 @@ async def test_what_was_written_before_the_end_is_read_though_nothing_was_follow
     assert final.status == "SUCCESS" and len(final.result.kpi[0].values) == 2_000
 
 
-async def test_an_old_success_is_not_a_new_attempts(bench, bus: EventBus, telemetry: Telemetry) -> None:
+async def test_an_earlier_success_does_not_count_for_a_new_attempt(bench, bus: EventBus, telemetry: Telemetry) -> None:
     job = bench.job(attempt=2)
     folder = bench.folder(job)
     report(folder, line(epoch=1, status="RUNNING", kpi={"a": 1}), line(status="SUCCESS", message="old"), b'{"epoch": 7')
@@ -147,7 +145,7 @@ async def test_epochs_of_a_resumed_training_follow_those_before(
     assert found.epoch == len(epochs)
 
 
-async def test_a_restarted_daemon_still_knows_where_the_attempt_began(bench, bus: EventBus) -> None:
+async def test_a_restarted_daemon_knows_where_the_attempt_started(bench, bus: EventBus) -> None:
     job = bench.job(attempt=2)
     folder = bench.folder(job)
     report(folder, line(epoch=1, status="SUCCESS", message="old"))
@@ -166,7 +164,9 @@ async def test_a_restarted_daemon_still_knows_where_the_attempt_began(bench, bus
     assert (final.status, final.message) == ("RUNNING", "new")
 
 
-async def test_an_adopted_run_is_read_whole_without_telling_old_lines_again(bench, bus: EventBus, telemetry) -> None:
+async def test_an_adopted_run_is_read_completely_without_publishing_old_lines_again(
+    bench, bus: EventBus, telemetry
+) -> None:
     job = bench.job(metric="loss")
     folder = bench.folder(job)
     report(folder, line(epoch=1, status="RUNNING", kpi={"loss": 3}), b'{"epoch": 2, "kpi": {"lo')
@@ -179,7 +179,7 @@ async def test_an_adopted_run_is_read_whole_without_telling_old_lines_again(benc
         assert msgspec.json.decode(event.data, type=StatusUpdate).epoch == 2
 
 
-async def test_a_tool_that_writes_its_file_anew_loses_no_old_figures(bench, bus: EventBus, telemetry) -> None:
+async def test_metrics_are_kept_when_a_tool_replaces_its_file(bench, bus: EventBus, telemetry) -> None:
     job = bench.job(attempt=2)
     folder = bench.folder(job)
     report(folder, line(epoch=1, status="RUNNING", kpi={"a": 1}, message="long" * 50))
@@ -200,7 +200,7 @@ async def test_a_file_below_the_results_is_followed(bench, bus: EventBus, teleme
         await hear(stream, EventType.STATUS)
 
 
-async def test_many_lines_are_read_whole_and_stored_in_batches(
+async def test_many_lines_are_read_completely_and_stored_in_batches(
     bench, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = bench.job()
@@ -225,7 +225,7 @@ async def test_many_lines_are_read_whole_and_stored_in_batches(
     ],
     ids=["saved", "default", "iterations"],
 )
-async def test_the_number_of_epochs_is_the_specifications(
+async def test_the_number_of_epochs_comes_from_the_specification(
     bench, bus: EventBus, telemetry: Telemetry, network: str, spec: dict[str, Any], total: int | None
 ) -> None:
     job = bench.store.jobs.update(bench.job(network=network).id, spec=spec)
@@ -238,7 +238,7 @@ async def test_the_number_of_epochs_is_the_specifications(
     assert bench.store.jobs.result(job.id).max_epoch == total
 
 
-async def test_the_number_of_epochs_is_the_tools_where_it_reports_one(bench, telemetry: Telemetry) -> None:
+async def test_a_reported_number_of_epochs_overrides_the_specification(bench, telemetry: Telemetry) -> None:
     spec = {"train": {"train_config": {"runner": {"max_epochs": 7}}}}
     job = bench.store.jobs.update(bench.job(network="classification_pyt").id, spec=spec)
     folder = bench.folder(job)
@@ -248,7 +248,7 @@ async def test_the_number_of_epochs_is_the_tools_where_it_reports_one(bench, tel
     assert (final.result.epoch, final.result.max_epoch) == (2, 9)
 
 
-async def test_a_job_deleted_meanwhile_ends_quietly(bench, bus: EventBus, telemetry: Telemetry) -> None:
+async def test_following_a_deleted_job_ends_without_an_error(bench, bus: EventBus, telemetry: Telemetry) -> None:
     job = bench.job()
     folder = bench.folder(job)
     telemetry.start(job, folder, fresh=True)
@@ -257,7 +257,7 @@ async def test_a_job_deleted_meanwhile_ends_quietly(bench, bus: EventBus, teleme
     assert (await telemetry.finish(job.id)).status == "SUCCESS"
 
 
-async def test_a_job_that_is_not_followed_has_no_last_word(bench, telemetry: Telemetry) -> None:
+async def test_a_job_that_is_not_followed_has_no_final_status(bench, telemetry: Telemetry) -> None:
     job = bench.job()
     bench.store.jobs.save_result(job.id, Result(epoch=3))
     assert await telemetry.finish(job.id) == Final(None, "", Result(epoch=3))
@@ -266,12 +266,12 @@ async def test_a_job_that_is_not_followed_has_no_last_word(bench, telemetry: Tel
 
 
 def open_files(name: str) -> int:
-    """How many of this process's descriptors are of a file of this name."""
+    """Number of this process's descriptors for a file of this name."""
     return sum(Path(link).name == name for link in map(os.path.realpath, Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("turns", [0, 1, 50])
-async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, turns: int) -> None:
+async def test_closing_ends_threads_and_closes_files(bench, bus: EventBus, turns: int) -> None:
     threads = threading.active_count()
     telemetry = Telemetry(bench.store, Publisher(bus))
     for _ in range(3):
@@ -288,7 +288,7 @@ async def test_closing_leaves_no_thread_and_no_open_file(bench, bus: EventBus, t
     assert open_files("status.json") == 0
 
 
-async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more_is_told(
+async def test_a_failed_write_is_retried_without_further_reports(
     bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
@@ -312,7 +312,7 @@ async def test_what_could_not_be_kept_is_kept_a_little_later_though_nothing_more
     assert bench.store.jobs.result(job.id).kpi[0].values == {"1": 0.5}
 
 
-async def test_a_run_is_followed_on_where_its_folder_cannot_be_watched_at_first(
+async def test_following_continues_after_its_folder_could_not_be_watched(
     bench, bus: EventBus, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
@@ -335,18 +335,18 @@ async def test_a_run_is_followed_on_where_its_folder_cannot_be_watched_at_first(
     assert fails < 0
 
 
-async def test_a_run_is_followed_where_its_command_says_that_it_reports(
+async def test_a_run_is_followed_in_the_status_folder_of_its_command(
     bench, bus: EventBus, telemetry: Telemetry
 ) -> None:
     job = bench.job()
     folder = bench.folder(job)
-    elsewhere = folder.path / "data" / "train" / "lmdb"
+    status_folder = folder.path / "data" / "train" / "lmdb"
     folder.command.parent.mkdir(parents=True, exist_ok=True)
-    folder.command.write_text(json.dumps({"status_folder": str(elsewhere)}))
-    elsewhere.mkdir(parents=True)
-    (elsewhere / "status.json").write_bytes(line(status="FAILURE", message="of an earlier conversion"))
+    folder.command.write_text(json.dumps({"status_folder": str(status_folder)}))
+    status_folder.mkdir(parents=True)
+    (status_folder / "status.json").write_bytes(line(status="FAILURE", message="of an earlier conversion"))
     telemetry.start(job, folder, fresh=True)
-    with (elsewhere / "status.json").open("ab") as file:
+    with (status_folder / "status.json").open("ab") as file:
         file.write(line(status="SUCCESS", message="converted"))
     final = await telemetry.finish(job.id)
     assert (final.status, final.message) == ("SUCCESS", "converted")

@@ -1,9 +1,9 @@
-"""NVML's Python side for tests: answers from the scenario file that `TAOD_TEST_NVML` names, read anew at each reading.
+"""NVML's Python side for tests: answers from the scenario file that `TAOD_TEST_NVML` names, parsed at each reading.
 
 The file is JSON: `{"gpus": [{"uuid", "name", "memory_total", "memory_used", "utilisation", "temperature", "power",
-"power_limit", "processes": [{"pid", "memory"}], "lost", "mute": [figures that the card does not tell], "mig": [the same
-for each instance]}], "events": [{"reading": 3, "uuid": …, "set": {"lost": true}}]}`. An event holds from the so-manieth
-listing of the GPUs of this process on. A folder with this file first on PYTHONPATH, and a library of the driver's name
+"power_limit", "processes": [{"pid", "memory"}], "lost", "mute": [values that the card lacks], "mig": [the same for each
+instance]}], "events": [{"reading": 3, "uuid": …, "set": {"lost": true}}]}`. An event applies from this process's
+listing of GPUs with that number on. A folder with this file first on PYTHONPATH, and a library of the driver's name
 in LD_LIBRARY_PATH, make a real daemon see these GPUs.
 """
 

@@ -1,4 +1,4 @@
-"""What is kept for a large job is lent to one whose time limit ends it first, by a scheduler over real processes."""
+"""Backfilling by a scheduler over real processes: reserved slots run a job whose time limit ends it first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from taod.config import SupervisionConfig, SupervisionRule
 from taod.types.state import State
 
 
-async def told(world: World, job_id: str, words: str) -> None:
+async def until_reason(world: World, job_id: str, words: str) -> None:
     async with world.bus.subscribe(None) as stream:
         while words not in world.job(job_id).reason_text:
             await anext(stream)
 
 
 @pytest.mark.parametrize("limited", [True, False])
-async def test_a_short_job_runs_while_a_large_one_waits_only_where_limits_say_when_both_end(
-    tmp_path: Path, limited: bool
-) -> None:
+async def test_a_short_job_is_backfilled_only_if_limits_bound_both_ends(tmp_path: Path, limited: bool) -> None:
     rules = [SupervisionRule(action="train", wall_s=600), SupervisionRule(action="export", wall_s=60)]
     world = World(tmp_path / "root", slots=2, in_memory=True, supervision=SupervisionConfig(rule=rules * limited))
     await world.scheduler.start()
@@ -36,7 +34,7 @@ async def test_a_short_job_runs_while_a_large_one_waits_only_where_limits_say_wh
         await world.until(short, State.DONE)
         assert world.job(large).state is State.QUEUED
     else:
-        await asyncio.wait_for(told(world, short, "kept for train"), LIMIT_S)
+        await asyncio.wait_for(until_reason(world, short, "kept for train"), LIMIT_S)
     world.file(train, "go").touch()
     await world.until(large, State.DONE)
     if not limited:

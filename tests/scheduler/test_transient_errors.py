@@ -1,4 +1,4 @@
-"""What goes wrong once, anywhere between queue and process, is made good without anybody asking again."""
+"""Transient errors between queue and process are retried without a new request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taod.types.state import State
 
 
 def once(error: Exception, work: Any) -> Any:
-    """`work`, which fails the first time."""
+    """`work`, which raises `error` at the first call."""
     failed = False
 
     def call(*given: Any, **named: Any) -> Any:
@@ -36,39 +36,33 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.01)
 
 
-async def test_a_look_at_the_queue_that_fails_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await world.until(world.post(GOOD), State.DONE)  # The first reading of the devices, which looks too, is over.
+async def test_a_failed_scheduling_pass_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.until(world.post(GOOD), State.DONE)  # The first reading of the devices has started its own pass.
     monkeypatch.setattr(passes, "decide", once(OSError("disk I/O error"), passes.decide))
     await world.until(world.post(GOOD), State.DONE)
 
 
-async def test_a_lease_that_cannot_be_recorded_is_given_a_little_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_recording_a_lease_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.until(world.post(GOOD), State.DONE)
     monkeypatch.setattr(world.store.jobs, "lease", once(OSError("database or disk is full"), world.store.jobs.lease))
     await world.until(world.post(GOOD), State.DONE)
 
 
-async def test_a_reason_that_cannot_be_recorded_is_told_a_little_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_recording_a_reason_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = world.post(LONG)
     await world.until(holder, State.RUNNING)
     monkeypatch.setattr(world.store.jobs, "explain", once(OSError("disk is full"), world.store.jobs.explain))
     waiting = world.post(GOOD)
 
-    async def told() -> None:
+    async def explained() -> None:
         async with world.bus.subscribe(None) as stream:
             while "1 of 1 leased" not in world.job(waiting).reason_text:
                 await anext(stream)
 
-    await asyncio.wait_for(told(), LIMIT_S)
+    await asyncio.wait_for(explained(), LIMIT_S)
 
 
-async def test_a_start_that_cannot_be_recorded_is_made_a_little_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_recording_a_start_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.store.runs, "add", once(OSError("database or disk is full"), world.store.runs.add))
     job_id = world.post(GOOD)
     job = await world.until(job_id, State.DONE)
@@ -76,9 +70,7 @@ async def test_a_start_that_cannot_be_recorded_is_made_a_little_later(
     assert job.attempt == 1 and world.store.leases.all() == []
 
 
-async def test_an_end_that_cannot_be_looked_at_is_looked_at_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_finalizing_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "finalize", once(OSError("too many open files"), supervisor.finalize))
     job = await world.until(world.post(GOOD), State.DONE)
     assert job.attempt == 1 and world.store.leases.all() == []
@@ -96,7 +88,7 @@ class BadStart(ScriptRunner):
         return await super().start(request)
 
 
-async def test_a_start_that_breaks_fails_its_job_and_gives_the_device_back(tmp_path: Path) -> None:
+async def test_a_start_with_an_error_fails_its_job_and_releases_the_device(tmp_path: Path) -> None:
     world = World(tmp_path / "root", in_memory=True, runner=BadStart())
     await world.scheduler.start()
     first, second = world.post(GOOD), world.post(GOOD)
@@ -125,7 +117,7 @@ class SlowStart(ScriptRunner):
 
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowStart:
-    """Not taken for one of those whose start is a matter of milliseconds."""
+    """Not one of the runners that start within milliseconds."""
     from taod.scheduler.supervision import launch
 
     monkeypatch.setattr(launch, "QUICK", ())
@@ -136,7 +128,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> SlowStart:
     ("asked", "state", "words"),
     [("cancel", State.CANCELLED, "Cancelled by user"), ("pause", State.PAUSED, "Paused before its first epoch")],
 )
-async def test_a_start_that_takes_long_is_broken_off_when_its_end_is_asked_for(
+async def test_a_slow_start_is_stopped_by_a_cancel_or_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, state: State, words: str
 ) -> None:
     runner = slow(monkeypatch)
@@ -148,14 +140,12 @@ async def test_a_start_that_takes_long_is_broken_off_when_its_end_is_asked_for(
     job = await world.until(job_id, state)
     assert job.reason_text == words and runner.left and world.store.leases.all() == []
     request = RunRequest(job_id, 1, None, str(world.root.job(job_id).path))  # type: ignore[arg-type]
-    assert request.run_folder.claim.exists(), "nobody can start this attempt any more"
+    assert request.run_folder.claim.exists(), "the claim prevents any further start of this attempt"
     assert await runner.recover(request) == (Claim.NEVER, None)
     await end_all(world)
 
 
-async def test_a_run_that_cannot_be_adopted_at_once_is_adopted_a_little_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_adoption_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = World(tmp_path / "root")
     await before.scheduler.start()
     job_id = before.post(LONG)
@@ -170,9 +160,7 @@ async def test_a_run_that_cannot_be_adopted_at_once_is_adopted_a_little_later(
     await end_all(world)
 
 
-async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reading_due_retries_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supervision = SupervisionConfig(retries=1, retry_exits=[7], backoff_s=0.01)
     world = World(tmp_path / "root", in_memory=True, supervision=supervision)
     await world.scheduler.start()
@@ -184,7 +172,7 @@ async def test_a_retry_that_cannot_be_looked_up_is_looked_up_again(
     await end_all(world)
 
 
-async def test_limits_are_watched_on_where_a_look_at_the_files_fails(
+async def test_limit_monitoring_continues_after_a_failed_reading_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limit_monitor, "_signs", once(OSError("the folder is gone"), limit_monitor._signs))
