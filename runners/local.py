@@ -124,6 +124,8 @@ class LocalRunner(ABC):
             shell = processes.command_line(wrapper) if wrapper else b""
             # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
+            if not force and request.command.release != "5.0":
+                tool = processes.started_by(tool)
             reached = processes.send(tool, number)
             # A stopped process would sleep through its SIGTERM, and a stopped wrapper could not record the end.
             processes.send(members, signal.SIGCONT)

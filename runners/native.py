@@ -16,6 +16,8 @@ from runners.environment import GPU, LEASED, Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from runners.toolenv.environments import Environments
+from taod.catalogue import network as catalogue
+from taod.catalogue import releases
 from taod.config import NativeConfig
 from taod.types.tool import TOOL, Environment
 
@@ -38,8 +40,6 @@ DEPLOY_TOOLS = "nvidia-tao-deploy"
 """The distribution that builds TensorRT engines."""
 DEPLOY_PACKAGE = b"nvidia_tao_deploy"
 _SCRIPT_BYTES = 4096
-COMMAND_LINES = ("5",)
-"""Releases whose command lines the catalogue writes; installed tools of other releases are not used."""
 DEPLOY_IMAGE = "tao-deploy"
 """The kind of image of command lines that only the deploy tools understand."""
 
@@ -67,12 +67,10 @@ class Native(LocalRunner):
         self._tools = None if tools is None else Environments(tools)
 
     def can(self, network: str, action: str, spec: dict[str, Any] | None = None) -> Verdict:
-        entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
-        deployed = action == DEPLOYED
-        subtask = _subtask(network, action)
-        if self._find(entry, subtask, deployed=deployed) is not None:
+        if any(self._find_for(network, action, release) is not None for release in releases.KNOWN):
             return Verdict(True)
-        if deployed:
+        entry, subtask = _entry(network, action, releases.KNOWN[-1]), _subtask(network, action)
+        if action == DEPLOYED:
             return Verdict(
                 False,
                 f"there is no executable {entry!r} of {DEPLOY_TOOLS}",
@@ -82,9 +80,8 @@ class Native(LocalRunner):
         if other is not None:
             return Verdict(
                 False,
-                f"{other.label} in {other.path} has it, and taod's command lines are of release "
-                f"{' or '.join(COMMAND_LINES)}",
-                "use another runner",
+                f"{other.label} in {other.path} has it, and taod knows no release {other.release}",
+                f"install release {releases.nearest(other.release)}, the nearest known one, or use another runner",
             )
         return Verdict(
             False,
@@ -93,9 +90,23 @@ class Native(LocalRunner):
             "runner.native.venv",
         )
 
+    def can_release(self, network: str, action: str, release: str) -> Verdict:
+        if self._find_for(network, action, release) is not None:
+            return Verdict(True)
+        return Verdict(
+            False,
+            f"the installed tool is not of release {release}, of which the model is",
+            f"`taod tools install` a tool of release {release}, or create a model for the installed one",
+        )
+
     def describe(self, request: RunRequest) -> Launch:
         entry, *words = request.command.argv
-        found = self._find(entry, words[0] if words else "", deployed=request.command.image == DEPLOY_IMAGE)
+        found = self._find(
+            entry,
+            words[0] if words else "",
+            request.command.release,
+            deployed=request.command.image == DEPLOY_IMAGE,
+        )
         if found is None:
             raise StartFailed(
                 f"there is no executable {entry!r} in runner.native.path, runner.native.venv, an installed tool or PATH"
@@ -120,29 +131,35 @@ class Native(LocalRunner):
 
         Read from what was installed beside it; nothing is run.
         """
-        found = self._find(network, "train")
+        newest_first = reversed(releases.KNOWN)
+        found = next((each for release in newest_first if (each := self._find_for(network, "train", release))), None)
         return None if found is None else _label(found, network) or None
 
-    def tool(self, network: str, action: str) -> str:
+    def tool(self, network: str, action: str, release: str = releases.BASE) -> str:
         """The tool that would do it, its version and its environment: `nvidia-tao-pytorch 7.3.0 in /…`; or empty."""
-        entry = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action, network)
-        found = self._find(entry, _subtask(network, action), deployed=action == DEPLOYED)
+        entry = _entry(network, action, release)
+        found = self._find_for(network, action, release)
         if found is None or not (label := _label(found, entry)):
             return ""
         return f"{label} in {found.environment.path if found.environment else Path(found.program).parent.parent}"
 
-    def _find(self, entry: str, subtask: str, *, deployed: bool = False) -> _Found | None:
-        """The first executable of that name: in the configured folders, an installed tool, or on PATH.
+    def _find_for(self, network: str, action: str, release: str) -> _Found | None:
+        entry = _entry(network, action, release)
+        return self._find(entry, _subtask(network, action), release, deployed=action == DEPLOYED)
+
+    def _find(self, entry: str, subtask: str, release: str, *, deployed: bool = False) -> _Found | None:
+        """The first executable of that name and release: in the configured folders, an installed tool, or on PATH.
 
         `deployed`: of those of the deploy tools, else of the others.
         """
-        program = _which(entry, map(str, self._folders), deployed=deployed)
+        program = _which(entry, map(str, self._folders), release, deployed=deployed)
         if program is not None:
             return _Found(program)
-        tool = self._tools.find(entry, subtask, releases=COMMAND_LINES) if self._tools is not None else None
+        versions = releases.prefixes(release)
+        tool = self._tools.find(entry, subtask, releases=versions) if self._tools is not None else None
         if tool is not None and (tool.package == DEPLOY_TOOLS) == deployed:
             return _Found(f"{tool.path}/bin/{entry}", tool)
-        program = _which(entry, os.environ.get("PATH", os.defpath).split(os.pathsep), deployed=deployed)
+        program = _which(entry, os.environ.get("PATH", os.defpath).split(os.pathsep), release, deployed=deployed)
         return None if program is None else _Found(program)
 
     def _search_path(self) -> str:
@@ -161,10 +178,17 @@ def _subtask(network: str, action: str) -> str:
     return "dataset_convert" if (network, action) in ENTRY_POINTS else action
 
 
-def _which(entry: str, folders: Iterable[str], *, deployed: bool) -> str | None:
+def _entry(network: str, action: str, release: str) -> str:
+    """The executable of an action."""
+    named = ENTRY_POINTS.get((network, action)) or ENTRY_POINTS_OF_ACTIONS.get(action)
+    known = catalogue.get(network, release)
+    return named or (known.program if known is not None else network)
+
+
+def _which(entry: str, folders: Iterable[str], release: str, *, deployed: bool) -> str | None:
     for folder in folders:
         found = shutil.which(entry, path=folder)
-        if found is not None and _is_deploy_tool(found, entry) == deployed:
+        if found is not None and _is_deploy_tool(found, entry) == deployed and _release(found, entry) == release:
             return str(Path(found).absolute())
     return None
 
@@ -174,6 +198,12 @@ def _label(found: _Found, entry: str) -> str:
     if found.environment is not None:
         return found.environment.label
     return _package_at(found.program, entry, Path(found.program).stat().st_mtime_ns) or ""
+
+
+def _release(program: str, entry: str) -> str | None:
+    """The release of an executable: of its distribution, or 5.0 where nothing beside it names one."""
+    package = _package_at(program, entry, Path(program).stat().st_mtime_ns)
+    return releases.BASE if package is None else releases.covering(package.rpartition(" ")[2])
 
 
 @lru_cache

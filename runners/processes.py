@@ -69,6 +69,29 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
+def started_by(pids: list[int]) -> list[int]:
+    """Of a launcher and what it started, the processes that it started itself; the launcher where it has none yet.
+
+    The launchers of release 7.3 die of a SIGTERM at once and take the training along; the training alone saves a
+    checkpoint, and its launcher ends with it. A shell between them counts as a launcher.
+    """
+    parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
+    level = [pid for pid in parents if parents[pid] not in parents]
+    while level:
+        below = [pid for pid in parents if parents[pid] in level]
+        if not below:
+            return level
+        if not any(_is_shell(pid) for pid in below):
+            return below
+        level = below
+    return pids
+
+
+def _is_shell(pid: int) -> bool:
+    program = command_line(pid).partition(b"\0")[0].rpartition(b"/")[2]
+    return program in (b"sh", b"bash", b"dash")
+
+
 def members(mark: str, session: int | None = None, since_ticks: int = 0) -> list[int]:
     """Living processes that carry `mark` in their environment or belong to `session`; a zombie is not living.
 

@@ -41,6 +41,8 @@ class Command(msgspec.Struct, frozen=True):
     """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
     gpus: int = 0
     """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
+    release: str = "5.0"
+    """The release of the tools that the command line is of."""
     then: list[list[str]] = []
     """Further command lines of the same run, each started after the one before has exited with 0."""
 
@@ -185,6 +187,24 @@ CLUSTER = "cluster:"
 def place_of(runner: Runner | OffHost) -> str:
     """Where its runs are: empty for this machine's devices, else the id of the device whose slots they hold."""
     return f"{CLUSTER}{runner.name}" if isinstance(runner, OffHost) else ""
+
+
+@runtime_checkable
+class OfReleases(Protocol):
+    """The attribute of a runner whose tools may be of releases other than 5.0."""
+
+    def can_release(self, network: str, action: str, release: str) -> Verdict:
+        """Whether its tool for the action is of that release."""
+        ...
+
+
+def can_release(runner: Runner, network: str, action: str, release: str) -> Verdict:
+    """Whether the runner's tool for the action is of that release; one that does not say is of 5.0."""
+    if isinstance(runner, OfReleases):
+        return runner.can_release(network, action, release)
+    if release == "5.0":
+        return Verdict(True)
+    return Verdict(False, f"its tools are of release 5.0, and the model is of release {release}")
 
 
 def uses_shell(runner: Runner) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -16,7 +16,7 @@ from runners.docker.runner import Docker
 from runners.embedded import Embedded
 from runners.environment import Rules
 from runners.native import Native
-from runners.protocol import OffHost, Runner, Verdict, place_of
+from runners.protocol import OffHost, Runner, Verdict, can_release, place_of
 from runners.slurm.runner import Slurm
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
@@ -84,16 +84,20 @@ class RunnerRegistry:
         *,
         wanted: str | None = None,
         place: str | None = None,
+        release: str = "5.0",
     ) -> Choice:
         """Who does this action: the first matching rule's runner, else the first of the order that can.
 
-        `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`). Raises
+        `wanted` is a runner that was asked for by name, `place` where the run has its slot (`place_of`),
+        `release` that of the tools that the specification is of. Raises
         ConfigError for a name that is no runner's.
         """
         rejected: list[tuple[str, Verdict]] = []
         for name in [wanted] if wanted else self._candidates(network, action):
             runner = self.get(name)
             verdict = runner.can(network, action, spec)
+            if verdict.can:
+                verdict = can_release(runner, network, action, release)
             if verdict.can and place is not None and place_of(runner) != place:
                 verdict = Verdict(False, "the job's turn was for another runner", "post it again")
             if verdict.can:
@@ -116,15 +120,29 @@ class RunnerRegistry:
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
         return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
 
-    def able(self, network: str, action: str) -> list[str]:
-        """Names of the runners that can do it, best first."""
-        return [name for name in self._candidates(network, action) if self.get(name).can(network, action).can]
+    def able(self, network: str, action: str, release: str = "5.0") -> list[str]:
+        """Names of the runners that can do it with tools of a release, best first."""
+        return [
+            name
+            for name in self._candidates(network, action)
+            if (runner := self.get(name)).can(network, action).can and can_release(runner, network, action, release).can
+        ]
 
-    def tool(self, network: str, action: str) -> str:
+    def tool(self, network: str, action: str, release: str = "5.0") -> str:
         """The tool, version and environment with which the best runner would do it; empty where it has none."""
-        able = self.able(network, action)
+        able = self.able(network, action, release)
         runner = self.get(able[0]) if able else None
-        return runner.tool(network, action) if isinstance(runner, Native) else ""
+        return runner.tool(network, action, release) if isinstance(runner, Native) else ""
+
+    def release(self, network: str, action: str, known: Sequence[str]) -> str | None:
+        """Which of the `known` releases, best first, the best runner for the action has; None where no runner can."""
+        for name in self._candidates(network, action):
+            runner = self.get(name)
+            if runner.can(network, action).can:
+                for release in known:
+                    if can_release(runner, network, action, release).can:
+                        return release
+        return None
 
     def _candidates(self, network: str, action: str) -> list[str]:
         for rule in self._rules:

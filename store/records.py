@@ -93,6 +93,8 @@ class ModelRecord(msgspec.Struct):
     epoch_multiplier: int = 1
     automl_add_hyperparameters: str = "[]"
     automl_remove_hyperparameters: str = "[]"
+    release: str = "5.0"
+    """The release of the tools that its checkpoints are of; it decides parameters and command lines."""
 
 
 class JobRecord(msgspec.Struct):
@@ -150,6 +152,8 @@ class JobRecord(msgspec.Struct):
     """Its number in that sweep, from 0."""
     trials: int | None = None
     """How many trials it has, where it is a sweep's; counted, not stored with the job."""
+    release: str = "5.0"
+    """The release of the tools that its specification is of."""
 
     @property
     def reason(self) -> Reason:
@@ -191,6 +195,7 @@ class JobRecord(msgspec.Struct):
             sweep_id=self.sweep_id,
             trial=self.trial,
             trials=self.trials,
+            release=self.release,
         )
 
     def public(self, result: Result) -> Job:
@@ -293,6 +298,7 @@ class NewJob(msgspec.Struct):
     asked_runner: str | None = None
     sweep_id: str | None = None
     trial: int | None = None
+    release: str = "5.0"
 
 
 class SweepRecord(msgspec.Struct):

@@ -25,6 +25,7 @@ from runners.ports import Reservation
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.backoff import Backoff
 from taod.catalogue import network as catalogue
+from taod.catalogue import releases
 from taod.config import DockerConfig
 from taod.paths import RunFolder
 from taod.watch import FolderWatch
@@ -61,6 +62,26 @@ class Docker:
             verdict = self._check(kind)
             self._known[kind] = (time.monotonic(), verdict)
         return verdict
+
+    def can_release(self, network: str, action: str, release: str) -> Verdict:
+        """By the version in the image's tag; an image without one is of 5.0."""
+        image = self._config.images.get(kind_of(network, action), "")
+        version = releases.in_tag(image) or releases.BASE
+        has = releases.covering(version)
+        if has == release:
+            return Verdict(True)
+        if has is None:
+            nearest = releases.nearest(version)
+            return Verdict(
+                False,
+                f"taod knows no release {version} of the image {image}",
+                f"name an image of {nearest}, the nearest known release, in runner.docker.images",
+            )
+        return Verdict(
+            False,
+            f"the image {image} is of release {has}, and the model of release {release}",
+            f"name an image of release {release} in runner.docker.images",
+        )
 
     def describe(self, request: RunRequest) -> Launch:
         container = self._container(request)
@@ -255,7 +276,8 @@ class Docker:
 
 def kind_of(network: str, action: str) -> str:
     """The kind of image that has the action's tool, as far as network and action determine it."""
-    return "tao-deploy" if action in DEPLOYED else catalogue.of(network).image
+    newest = catalogue.of(network, releases.KNOWN[-1])
+    return "tao-deploy" if action in DEPLOYED else newest.image
 
 
 async def _claimed(run: RunFolder) -> None:

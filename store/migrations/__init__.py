@@ -14,6 +14,7 @@ from store.migrations import (
     lists_from_indices,
     queue_limits,
     reasons_as_data,
+    releases,
     run_watch,
     sweeps,
     uploads,
@@ -49,6 +50,7 @@ STEPS: Mapping[str, Step] = {
     "boxes_per_image": _script(boxes_per_image.SCRIPT),
     "reasons_as_data": _script(reasons_as_data.SCRIPT),
     "job_kinds": _script(job_kinds.SCRIPT),
+    "releases": _script(releases.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -308,6 +308,7 @@ class SweepWatch:
             asked_runner=parent.asked_runner,
             sweep_id=parent.id,
             trial=trial.number,
+            release=parent.release,
         )
 
     def _promote(self, sweep: SweepRecord, number: int, rung: int, epochs: int) -> None:

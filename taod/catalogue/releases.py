@@ -22,6 +22,11 @@ def covering(version: str) -> str | None:
     return next((release for release in KNOWN if number in _VERSIONS[release]), None)
 
 
+def prefixes(release: str) -> tuple[str, ...]:
+    """The beginnings of the versions that a release covers: `("5.0", "5.1", "5.2")`."""
+    return tuple(f"{major}.{minor}" for major, minor in _VERSIONS[release])
+
+
 def nearest(version: str) -> str:
     """The known release nearest below a version; the oldest for an older one or for a text that is no version."""
     found = _VERSION.match(version)

@@ -16,8 +16,9 @@ Devices: TypeAlias = list[Device]
 class AsyncNetworks(Namespace):
     """Networks and dataset types of the catalogue."""
 
-    async def list(self) -> Networks:
-        return await self._transport.call("GET", "/api/v1/networks", Networks)
+    async def list(self, release: str | None = None) -> Networks:
+        """Those of a release of NVIDIA's tools; of 5.0 without one."""
+        return await self._transport.call("GET", "/api/v1/networks", Networks, query={"release": release})
 
     async def get(self, name: str) -> NetworkInfo:
         return await self._transport.call("GET", f"/api/v1/networks/{name}", NetworkInfo)

@@ -125,7 +125,15 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         config=config,
         clock=clock,
     )
-    models = Models(store=store, root=root, catalogue=catalogue, scheduler=scheduler, publisher=publisher, clock=clock)
+    models = Models(
+        store=store,
+        root=root,
+        catalogue=catalogue,
+        runners=runners,
+        scheduler=scheduler,
+        publisher=publisher,
+        clock=clock,
+    )
     owners = Owners(records, models, catalogue)
     specs = Specs(store, catalogue, owners, config.specs)
     preflight = Preflight(store, commands, checks.report)

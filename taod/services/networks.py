@@ -6,9 +6,11 @@ import msgspec
 
 from runners.registry import RunnerRegistry
 from taod.catalogue import Catalogue, Network
+from taod.catalogue.network import of
+from taod.catalogue.releases import BASE, KNOWN, covering, nearest
 from taod.catalogue.schema import descriptions
 from taod.catalogue.schema.tables import Node, Parameter, Table
-from taod.errors import NotFound
+from taod.errors import BadRequest, NotFound
 from taod.types.network import ActionInfo, NetworkInfo, ParameterInfo
 
 
@@ -32,21 +34,31 @@ class Networks:
         self._catalogue = catalogue
         self._runners = runners
 
-    def all(self) -> list[NetworkInfo]:
-        """Every network and dataset type, by name."""
-        return [self.get(name) for name in self._catalogue.names()]
+    def all(self, release: str | None = None) -> list[NetworkInfo]:
+        """Every network and dataset type of a release (5.0 without one), by name. Raises BadRequest naming the nearest
+        known release.
+        """
+        chosen = BASE if release is None else covering(release)
+        if chosen is None:
+            raise BadRequest(
+                f"release = {release!r}: taod knows {', '.join(KNOWN)}; the nearest is {nearest(release or BASE)}"
+            )
+        return [self._info(of(name, chosen)) for name in self._catalogue.names(chosen)]
 
     def get(self, name: str) -> NetworkInfo:
-        """One network. Raises NotFound."""
-        network = self._network(name)
+        """One network, of the first release that has it. Raises NotFound."""
+        return self._info(self._network(name))
+
+    def _info(self, network: Network) -> NetworkInfo:
+        name, release = network.name, network.release
         actions = [
             ActionInfo(
                 name=action,
-                runners=self._runners.able(name, action),
+                runners=self._runners.able(name, action, release),
                 takes_spec=network.takes_spec(action),
                 may_follow=network.may_follow(action),
                 needs_parent=network.needs_parent(action),
-                tool=self._runners.tool(name, action),
+                tool=self._runners.tool(name, action, release),
             )
             for action in network.actions
         ]
@@ -59,6 +71,7 @@ class Networks:
             spec_format=network.spec_format,
             actions=actions,
             metric=network.metric,
+            release=release,
         )
 
     def parameters(self, name: str, wanted: ParameterFilter) -> list[ParameterInfo]:
@@ -79,7 +92,7 @@ class Networks:
         return list(found.values())
 
     def _network(self, name: str) -> Network:
-        network = self._catalogue.network(name)
+        network = next((found for each in KNOWN if (found := self._catalogue.network(name, each)) is not None), None)
         if network is None:
             raise NotFound(f"network {name!r} not found; list networks with GET /api/v1/networks")
         return network

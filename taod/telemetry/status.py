@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from taod.catalogue.network import get
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.tables import StatusFacts
 from taod.telemetry.metric_series import Curves, Series, set_categories
 from taod.telemetry.numbers import count
@@ -48,7 +49,13 @@ class StatusReader:
     """
 
     def __init__(
-        self, network: str, result: Result | None = None, *, job_id: str = "", total_epochs: int | None = None
+        self,
+        network: str,
+        result: Result | None = None,
+        *,
+        job_id: str = "",
+        total_epochs: int | None = None,
+        release: str = BASE,
     ) -> None:
         """`total_epochs`: of the specification; it stands for `max_epoch` until a line reports one."""
         self.result = Result() if result is None else result
@@ -57,7 +64,7 @@ class StatusReader:
         self.odd = Oddities()
         self._job_id = job_id
         self._total_epochs = total_epochs
-        known = get(network)
+        known = get(network, release)
         self._facts = StatusFacts() if known is None else known.status
         self._step: int | None = None
         """The last epoch or iteration reported."""

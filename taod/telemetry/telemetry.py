@@ -13,7 +13,7 @@ from store import Store
 from store.records import JobRecord
 from taod.backoff import Backoff
 from taod.catalogue.commands import artifacts
-from taod.catalogue.network import get
+from taod.catalogue.network import get, of
 from taod.catalogue.schema.merge import over_default
 from taod.catalogue.training_length import length
 from taod.errors import NotFound
@@ -107,13 +107,17 @@ class _Run:
         self._publisher = publisher
         self._job = job
         self._folder = folder
-        network = get(job.network)
+        network = get(job.network, job.release)
         self._resumes_at_first = network is not None and network.status.resumes_at_first
         self._tail = FileTail(folder.status_folder(), STATUS_FILE)
         self._generation = 0
         self._odd = next((one for one in job.warnings if one.code is WarningCode.STATUS_LINES), None)
         self._reader = StatusReader(
-            job.network, store.jobs.result(job.id), job_id=job.id, total_epochs=_total_epochs(store, job)
+            job.network,
+            store.jobs.result(job.id),
+            job_id=job.id,
+            total_epochs=_total_epochs(store, job),
+            release=job.release,
         )
         self._unpublished: list[StatusUpdate] = []
         self._backoff = Backoff()
@@ -154,7 +158,7 @@ class _Run:
 
     def _keep_resumed_from(self) -> None:
         """Record the epoch of the last checkpoint, which this attempt resumes from."""
-        found = artifacts.checkpoints(self._job.network, self._folder.results)
+        found = artifacts.checkpoints(of(self._job.network, self._job.release), self._folder.results)
         run = self._folder.run(self._job.attempt)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -271,9 +275,10 @@ class _Run:
 
 def _total_epochs(store: Store, job: JobRecord) -> int | None:
     """The epochs of the job's training, of a trial those of its rung; None where its specification has none."""
-    if job.spec is None or job.action not in TRAININGS or get(job.network) is None:
+    network = get(job.network, job.release)
+    if job.spec is None or job.action not in TRAININGS or network is None:
         return None
     trial = store.sweeps.trial_of(job.id) if job.sweep_id else None
     if trial is not None and trial.epochs is not None:
         return trial.epochs
-    return length(job.network, over_default(job.network, job.action, job.spec))
+    return length(network, over_default(network, job.action, job.spec))

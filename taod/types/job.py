@@ -154,6 +154,8 @@ class JobView(msgspec.Struct):
     """The trial's number in its sweep."""
     trials: int | None = None
     """How many trials it has so far, where it is a sweep."""
+    release: str = "5.0"
+    """The release of the tools that its specification is of."""
 
 
 class HistoryEntry(msgspec.Struct):

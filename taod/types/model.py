@@ -107,7 +107,7 @@ class Model(msgspec.Struct):
     description: str
     dataset_type: DatasetType
     eval_dataset: Id | None
-    network_arch: NetworkArch
+    network_arch: ArchName
     last_modified: Timestamp
     automl_enabled: bool
     train_datasets: list[Id]

@@ -111,3 +111,5 @@ class NetworkInfo(msgspec.Struct):
     """`yaml`, `protobuf` or `json`."""
     actions: list[ActionInfo]
     metric: str | None = None
+    release: str = "5.0"
+    """The release of the tools that these facts are of."""

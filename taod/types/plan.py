@@ -36,5 +36,7 @@ class PlannedJob(msgspec.Struct):
     """Fields that get their value from what the parent leaves behind, once it is done."""
     waits_for: str | None = None
     """What it would wait for besides its parent and a device."""
+    release: str = "5.0"
+    """The release of the tools that its specification is of."""
     warnings: list[Warning] = []
     """What its job would warn of: the specification, the data it reads, one against the other."""

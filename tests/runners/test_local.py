@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runners import processes
@@ -168,6 +169,25 @@ async def test_sigterm_reaches_the_tool_and_the_wrapper_lives_to_record_its_end(
     await runner.stop(identity, request, force=False)
     assert await ended(runner, identity, request) == Ended(7)
     assert "saved" in request.job_folder.log.read_text()
+
+
+@pytest.mark.parametrize(("release", "code"), [("5.0", 143), ("7.3", 0)])
+async def test_from_release_7_3_on_sigterm_goes_to_the_training_and_not_to_its_launcher(
+    runner: ShellRunner, tmp_path: Path, release: str, code: int
+) -> None:
+    training = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\n"
+        "pathlib.Path('ready').touch()\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    launcher = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', sys.argv[1]]).returncode)"
+    command = Command("net", "train", [sys.executable, "-c", launcher, training], image="", release=release)
+    request = msgspec.structs.replace(run_of(tmp_path, ""), command=command)
+    identity = await runner.start(request)
+    await appears(tmp_path / "ready")
+    await runner.stop(identity, request, force=False)
+    assert await ended(runner, identity, request) == Ended(code)
 
 
 async def test_a_signal_to_the_whole_group_from_outside_does_not_end_the_wrapper(

@@ -177,7 +177,7 @@ def test_every_file_is_read() -> None:
 
 @pytest.mark.parametrize(("release", "name", "expected"), FILES, ids=[f"{one[0]}-{one[1]}" for one in FILES])
 def test_a_real_status_file(release: str, name: str, expected: Read) -> None:
-    reader = StatusReader(name.removesuffix("_dataset_convert"))
+    reader = StatusReader(name.removesuffix("_dataset_convert"), release=release)
     for line in (REAL / release / f"{name}.jsonl").read_bytes().splitlines(keepends=True):
         reader.feed(line)
     reader.finish()
@@ -196,6 +196,23 @@ def test_each_training_reports_the_metric_of_its_network() -> None:
         if network is not None and network.metric is not None:
             reported = {**expected.kpi, **{curve.metric: curve.values for curve in expected.curves}}
             assert network.metric in reported, name
+
+
+def test_7_3_writes_validation_metrics_before_an_epochs_line_and_those_of_the_training_after_it() -> None:
+    reader = StatusReader("classification_pyt", release="7.3")
+    for epoch, (validated, trained) in enumerate([(0.69, 0.74), (0.68, 0.70), (0.67, 0.71)]):
+        lines = (
+            {"status": "RUNNING", "message": "Eval metrics generated.", "kpi": {"val_loss": validated}},
+            {"epoch": epoch, "step": 3, "max_epoch": 5, "max_step": 18, "kpi": {"val_loss": validated}},
+            {"status": "RUNNING", "message": "Train metrics generated.", "kpi": {"train_loss": trained}},
+        )
+        for line in lines:
+            reader.feed(msgspec.json.encode(line) + b"\n")
+    assert {kpi.metric: kpi.values for kpi in reader.result.kpi} == {
+        "val_loss": {"1": 0.69, "2": 0.68, "3": 0.67},
+        "train_loss": {"1": 0.74, "2": 0.70, "3": 0.71},
+    }
+    assert (reader.result.epoch, reader.result.max_epoch) == (3, 6)
 
 
 def test_automl_gets_the_last_loss_of_classification_pyt() -> None:

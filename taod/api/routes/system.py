@@ -56,10 +56,10 @@ class SystemController(Controller):
         """A bearer token for a key that `taod user add` or `taod user key` has created."""
         return services.users.login(key)
 
-    @get("/networks", summary="Networks and dataset types")
-    async def networks(self, services: TheServices) -> list[NetworkInfo]:
+    @get("/networks", summary="Networks and dataset types", opt={"query": ("release",)})
+    async def networks(self, request: Call, services: TheServices) -> list[NetworkInfo]:
         """The catalogue: actions, formats, and the runners that can run each action here."""
-        return services.networks.all()
+        return services.networks.all(query.text(request, "release"))
 
     @get("/networks/{name:str}", summary="One network or dataset type")
     async def network(self, services: TheServices, name: PathText) -> NetworkInfo:

@@ -37,6 +37,7 @@ COLUMNS: Columns[NetworkInfo] = {
     "network": lambda network: network.name,
     "data": lambda network: network.dataset_type,
     "image": lambda network: network.image,
+    "release": lambda network: network.release,
     "actions": _actions,
     "tool": lambda network: ", ".join(dict.fromkeys(action.tool for action in network.actions if action.tool)),
 }
@@ -78,11 +79,12 @@ def network() -> None:
 
 @network.command("ls")
 @click.option("--runnable", is_flag=True, help="Only networks with an action that a runner here can run.")
+@click.option("--release", help="Release of NVIDIA's tools: 5.0 (default) or 7.3.")
 @with_client
 @with_output
-async def ls(client: AsyncClient, out: Output, runnable: bool) -> None:
+async def ls(client: AsyncClient, out: Output, runnable: bool, release: str | None) -> None:
     """List networks with their actions. A runner that can run an action here follows it in brackets."""
-    found = await client.networks.list()
+    found = await client.networks.list(release)
     wanted = [each for each in found if not runnable or any(action.runners for action in each.actions)]
     if out.form is out.form.IDS:
         out.ids(each.name for each in wanted)

@@ -56,6 +56,7 @@ def _show(out: Output, job: PlannedJob, *, with_spec: bool) -> None:
             ("command", shlex.join(job.argv)),
             ("executes", shlex.join(job.executes)),
             ("runner", job.runner or "none"),
+            ("release", job.release),
             ("tool", tool_of(job.environment)),
             ("image", job.image),
             ("devices", str(job.devices_wanted)),

@@ -100,6 +100,7 @@ def show(out: Output, detail: JobDetail) -> None:
             ("eta", job.result.eta),
             ("metric", _metric(job)),
             ("runner", job.runner),
+            ("release", job.release),
             ("tool", process and tool_of(process.environment)),
             ("devices", job.devices),
             ("attempts", job.attempt),

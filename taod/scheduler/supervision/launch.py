@@ -188,7 +188,9 @@ def request_again(context: SchedulerContext, job: JobRecord, run: RunRecord) -> 
     return RunRequest(
         job_id=job.id,
         attempt=run.attempt,
-        command=Command(job.network, job.action, run.command, image="", secrets=_secrets(context, job)),
+        command=Command(
+            job.network, job.action, run.command, image="", secrets=_secrets(context, job), release=job.release
+        ),
         folder=str(context.root.job(job.id).path),
         devices=context.devices.grants(job.devices),
     )

@@ -17,6 +17,8 @@ from taod.catalogue import Catalogue
 from taod.catalogue.commands import artifacts, conversions, shell_safety
 from taod.catalogue.commands.assemble import assemble, pending_fields
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
+from taod.catalogue.network import of
+from taod.catalogue.releases import BASE
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
 from taod.errors import BadRequest
@@ -106,7 +108,7 @@ class CommandBuilder:
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
         self._lineage.begin(job.id, job.warnings, resolved.datasets)
-        command = command_of(assembled, job.action, [facts.key] if facts.key else [], facts.gpus)
+        command = command_of(assembled, job.action, [facts.key] if facts.key else [], facts.gpus, facts.release)
         for line in [command.argv, *command.then] if resolved.may_use_shell else []:
             if fault := shell_safety.fault(line, str(self._root.path)):
                 raise BadRequest(fault)
@@ -177,6 +179,7 @@ class CommandBuilder:
             spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
         return JobFacts(
             network=job.network,
+            release=job.release,
             action=job.action,
             folder=folder.path,
             results=folder.results,
@@ -203,7 +206,8 @@ class CommandBuilder:
             )
         parent = resolved.ancestors[0]
         results = self._root.job(parent.id).results
-        if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(parent.network, parent.action, results) is None:
+        network = of(parent.network, parent.release)
+        if parent.action in _WEIGHTS_ACTIONS and artifacts.weights(network, parent.action, results) is None:
             raise BadRequest(
                 f"the parent {parent.action} {parent.id} left no weights in {results}; "
                 "run it again, or name another one"
@@ -214,6 +218,7 @@ class CommandBuilder:
         for job in reversed(ancestors):
             facts = ParentFacts(
                 network=job.network,
+                release=job.release,
                 action=job.action,
                 results=self._root.job(job.id).results,
                 spec=job.spec,
@@ -224,7 +229,7 @@ class CommandBuilder:
 
     def _scores(self, job: JobRecord | NewJob) -> dict[int, float]:
         """The metric of each epoch of a training, higher is better; empty unless the best checkpoint is wanted."""
-        network = self._catalogue.network(job.network)
+        network = self._catalogue.network(job.network, job.release)
         if not self._best or network is None or not isinstance(job, JobRecord) or job.metric is None:
             return {}
         sign = -1 if network.minimises(job.metric) else 1
@@ -286,7 +291,7 @@ def is_conversion(action: str) -> bool:
     return action.startswith(("convert", "dataset_convert"))
 
 
-def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0) -> Command:
+def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0, release: str = BASE) -> Command:
     """What a runner is given of an assembled job."""
     return Command(
         network=assembled.argv[0],
@@ -298,6 +303,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int 
         writes=[str(path) for path in assembled.writes],
         secrets=secrets,
         gpus=gpus,
+        release=release,
         then=assembled.then,
     )
 

@@ -47,6 +47,7 @@ class DryRun:
         return PlannedJob(
             id=job.id,
             network=job.network,
+            release=job.release,
             action=job.action,
             parent_id=job.parent_id,
             runner=name,
@@ -82,7 +83,7 @@ class DryRun:
         job, runner = resolved.job, resolved.choice.runner
         if runner is None:
             return "", Launch(assembled.argv)
-        command = command_of(assembled, job.action, [], gpus)
+        command = command_of(assembled, job.action, [], gpus, job.release)
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:
             return runner.name, runner.describe(request)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from store.records import DatasetRecord, ModelRecord
-from taod.catalogue import Catalogue
+from taod.catalogue import Catalogue, Network
+from taod.catalogue.network import of
+from taod.catalogue.releases import BASE
 from taod.errors import BadRequest, NotFound
 from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import KIND as DATASET
@@ -21,8 +23,15 @@ class Owner(msgspec.Struct, frozen=True):
     user_id: str | None
     network: str
     actions: list[str]
+    release: str = BASE
+    """Of the tools of a model; a dataset's are of 5.0."""
     model: ModelRecord | None = None
     dataset: DatasetRecord | None = None
+
+    @property
+    def catalogued(self) -> Network:
+        """The network in the owner's release."""
+        return of(self.network, self.release)
 
 
 class Owners:
@@ -50,6 +59,7 @@ class Owners:
                 if isinstance(record, DatasetRecord)
                 else self._models.actions(record)
             ),
+            release=BASE if model is None else model.release,
             model=model,
             dataset=dataset,
         )

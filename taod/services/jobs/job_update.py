@@ -121,7 +121,12 @@ class JobUpdate:
         owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
         saved = self._specs.check_for_job(owner, job.action, document)
         chosen = self._resolver.choose(
-            job.network, job.action, saved.document, asked_runner=job.asked_runner, site=job.site
+            job.network,
+            job.action,
+            saved.document,
+            asked_runner=job.asked_runner,
+            site=job.site,
+            release=job.release,
         )
         wanted, _ = self._resolver.placement(job.action, chosen)
         changed = msgspec.structs.replace(job, spec=saved.document, devices_wanted=wanted)

@@ -15,6 +15,8 @@ from runners.protocol import OffHost, Runner, place_of
 from runners.registry import Choice, RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord
+from taod.catalogue.network import of
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import over_default
 from taod.errors import BadRequest
 from taod.scheduler.devices.inventory import DevicePool
@@ -42,11 +44,21 @@ class Resolver:
         self._devices = devices
 
     def choose(
-        self, network: str, action: str, spec: Spec, *, asked_runner: str | None = None, site: str | None = None
+        self,
+        network: str,
+        action: str,
+        spec: Spec,
+        *,
+        asked_runner: str | None = None,
+        site: str | None = None,
+        release: str = BASE,
     ) -> RunChoice:
         """The runner for an action. `site`: the queue that the job waits in already; None where that is open."""
-        merged = None if spec is None else over_default(network, action, spec)
-        return RunChoice(merged, self._runners.choose(network, action, merged, wanted=asked_runner, place=site))
+        merged = None if spec is None else over_default(of(network, release), action, spec)
+        choice = self._runners.choose(
+            network, action, merged, wanted=asked_runner, place=site, release=of(network, release).release
+        )
+        return RunChoice(merged, choice)
 
     def resolve(
         self,
@@ -61,7 +73,14 @@ class Resolver:
         may be among. Raises BadRequest where the job's model was deleted.
         """
         if chosen is None:
-            chosen = self.choose(job.network, job.action, job.spec, asked_runner=job.asked_runner, site=job.site)
+            chosen = self.choose(
+                job.network,
+                job.action,
+                job.spec,
+                asked_runner=job.asked_runner,
+                site=job.site,
+                release=job.release,
+            )
         return ResolvedJob(
             job=job,
             spec=chosen.spec,

@@ -11,7 +11,6 @@ from store import Store
 from store.records import DatasetRecord
 from taod.automl.space import narrowed, without_search
 from taod.catalogue import Catalogue
-from taod.catalogue.network import of
 from taod.catalogue.preflight import data_defaults
 from taod.catalogue.schema.json_schema import schema, set_defaults
 from taod.catalogue.schema.merge import default, merge, missing, over_default, put
@@ -49,8 +48,8 @@ class Specs:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         if owner.user_id != user_id:
-            return schema(owner.network, action, None)
-        described = schema(owner.network, action, self._classes(owner))
+            return schema(owner.catalogued, action, None)
+        described = schema(owner.catalogued, action, self._classes(owner))
         set_defaults(described, self._data_defaults(owner, action))
         return described
 
@@ -67,8 +66,7 @@ class Specs:
         Raises NotFound, BadRequest naming the line.
         """
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        network = self._catalogue.network(owner.network)
-        assert network is not None
+        network = owner.catalogued
         chosen = network.spec_format if spec_format is None else spec_format
         try:
             return parse(chosen, text, network, action)
@@ -84,7 +82,7 @@ class Specs:
     def put(self, user_id: str, kind: str, owner_id: str, action: str, changes: Document) -> Saved:
         """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
-        root = of(owner.network).table(action).root
+        root = owner.catalogued.table(action).root
         return self._save(owner, action, merge(self._saved(owner, action), changes, root))
 
     def for_job(self, owner: Owner, action: str) -> Saved:
@@ -95,10 +93,10 @@ class Specs:
         saved = self._store.specs.get(owner.kind, owner.id, action)
         if saved is not None:
             return Saved(saved, self._check(owner, action, saved))
-        document = default(owner.network, action, self._classes(owner))
+        document = default(owner.catalogued, action, self._classes(owner))
         for field, value in self._data_defaults(owner, action).items():
             put(document, field, value)
-        absent = missing(owner.network, action, document)
+        absent = missing(owner.catalogued, action, document)
         if absent:
             raise BadRequest(
                 f"no spec was saved for {action}, and its default lacks {', '.join(absent)}; "
@@ -113,8 +111,7 @@ class Specs:
         return Saved(document, self._check(owner, action, document))
 
     def takes_spec(self, owner: Owner, action: str) -> bool:
-        network = self._catalogue.network(owner.network)
-        return network is not None and network.takes_spec(action)
+        return owner.catalogued.takes_spec(action)
 
     def _with_spec(self, owner: Owner, action: str) -> Owner:
         self._owners.check_action(owner, action)
@@ -138,7 +135,7 @@ class Specs:
 
     def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
         """The document with references to its own values resolved, for tools that read with OmegaConf."""
-        network = of(owner.network)
+        network = owner.catalogued
         if not network.resolves_references or not isinstance(document, dict):
             return document
         whole = over_default(network, action, document)
@@ -152,9 +149,9 @@ class Specs:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
         if narrows:
             # What a sweep searches is no matter of the tool's own parameters.
-            narrowed(owner.network, document)
+            narrowed(owner.catalogued, document)
             document = without_search(document)
-        checked = check(owner.network, action, document, strict=self._config.strict)
+        checked = check(owner.catalogued, action, document, strict=self._config.strict)
         if checked.violations:
             raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
         return list(checked.warnings)
@@ -172,7 +169,7 @@ class Specs:
         for dataset in read:
             if dataset is not None and dataset.summary is not None:
                 counts.update(dataset.summary.extensions)
-        return data_defaults(owner.network, action, counts)
+        return data_defaults(owner.catalogued, action, counts)
 
     def _classes(self, owner: Owner) -> list[str] | None:
         """The classes of the data that the owner works on: of all train sets in order, else of another set it has."""

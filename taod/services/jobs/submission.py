@@ -135,8 +135,7 @@ class Submission:
         self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str], for_plan: bool
     ) -> list[ResolvedJob]:
         """The jobs of one entry; its actions follow each other."""
-        network = self._catalogue.network(owner.network)
-        assert network is not None
+        network = owner.catalogued
         given = self._given(owner, run.job)
         self._check_asked(user_id, run.runner)
         earlier: list[Link] = []
@@ -178,7 +177,9 @@ class Submission:
         warnings = [] if spec is None else spec.warnings
         if document is not None and model is not None and action == TRAIN:
             document = without_search(document)
-        chosen = self._resolver.choose(owner.network, action, document, asked_runner=asked_runner)
+        chosen = self._resolver.choose(
+            owner.network, action, document, asked_runner=asked_runner, release=network.release
+        )
         if chosen.choice.runner is None and for_plan:
             wanted, site = devices_wanted(action, chosen.spec, self._resolver.machine), ""
             why = Warning(WarningCode.NO_RUNNER, "", {"text": chosen.choice.reason}, chosen.choice.remedy)
@@ -208,6 +209,7 @@ class Submission:
             warnings=warnings,
             site=site if sweep is None else "",
             asked_runner=asked_runner,
+            release=network.release,
         )
         return self._resolver.resolve(job, chosen, planned, sweep)
 

@@ -19,11 +19,15 @@ _KITTI = frozenset({"kitti"})
 _COCO = frozenset({"coco"})
 LABELLED_FORMATS: dict[str, frozenset[str]] = {
     "classification_pyt": frozenset({"classification_pyt"}),
+    "mae": frozenset({"classification_pyt"}),
+    "nvdinov2": frozenset({"classification_pyt"}),
     "classification_tf1": frozenset({"default", "classification_pyt"}),
     "classification_tf2": frozenset({"default", "classification_pyt"}),
     "multitask_classification": frozenset({"custom"}),
     "deformable_detr": _COCO,
     "dino": _COCO,
+    "rtdetr": _COCO,
+    "mask2former": _COCO,
     "efficientdet_tf1": _COCO,
     "efficientdet_tf2": _COCO,
     "mask_rcnn": _COCO,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from runners.registry import RunnerRegistry
 from store import Store
 from store.records import ModelRecord, ResourceFilter
 from taod.automl.algorithms import algorithm
@@ -14,6 +15,7 @@ from taod.automl.builder import check_model
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.commands import shell_safety
 from taod.catalogue.commands.assemble import takes_key
+from taod.catalogue.releases import BASE
 from taod.clock import Clock, iso
 from taod.errors import BadRequest
 from taod.ids import new_id
@@ -28,7 +30,6 @@ from taod.types.common import Sort
 from taod.types.dataset import DatasetType
 from taod.types.job import Job, Result
 from taod.types.model import Model, ModelCreate, ModelPatch
-from taod.types.network import NetworkArch
 
 KIND = "model"
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
@@ -54,6 +55,7 @@ class Models:
         store: Store,
         root: Root,
         catalogue: Catalogue,
+        runners: RunnerRegistry,
         scheduler: Scheduler,
         publisher: Publisher,
         clock: Clock,
@@ -61,6 +63,7 @@ class Models:
         self._store = store
         self._root = root
         self._catalogue = catalogue
+        self._runners = runners
         self._scheduler = scheduler
         self._publisher = publisher
         self._clock = clock
@@ -91,11 +94,13 @@ class Models:
         fields = given(body)
         if "network_arch" not in fields:
             raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
-        network = self._network(fields["network_arch"])
+        network = self._network(fields["network_arch"], self._release(fields["network_arch"]))
         now = iso(self._clock.time())
         fields.setdefault("dataset_type", network.dataset_type)
         self._check(user_id, network, fields)
-        record = ModelRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **fields)
+        record = ModelRecord(
+            id=new_id(), user_id=user_id, created_on=now, last_modified=now, release=network.release, **fields
+        )
         with self._store.durable():
             self._store.models.add(record)
         self._publisher.model(user_id, record.id, "created")
@@ -111,7 +116,7 @@ class Models:
         if record.read_only and fields.get("read_only") is not False:
             raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
         take_immutable(fields, record, "network_arch", "dataset_type")
-        self._check(user_id, self._network(record.network_arch), fields)
+        self._check(user_id, self._network(record.network_arch, record.release), fields)
         if fields:
             with self._store.durable():
                 record = self._store.models.update(record.id, **fields)
@@ -142,8 +147,20 @@ class Models:
             await asyncio.to_thread(remove_folder, self._root.job(job_id).path)
         return answer
 
-    def _network(self, name: str) -> Network:
-        network = self._catalogue.network(name)
+    def _release(self, name: str) -> str:
+        """The release of the tools that would train a new model here; of those that have facts of the network.
+
+        Where no runner can train it, 5.0, or for a network that 5.0 lacks its first release.
+        """
+        known = self._catalogue.releases_of(name)
+        if len(known) < 2:
+            return known[0] if known else BASE
+        network = self._catalogue.network(name, known[-1])
+        assert network is not None
+        return self._runners.release(name, network.actions[0], known[::-1]) or known[0]
+
+    def _network(self, name: str, release: str) -> Network:
+        network = self._catalogue.network(name, release)
         if network is None or network.kind != "network":
             raise BadRequest(
                 f"Invalid network arch: network_arch {name!r}; known are {', '.join(self._catalogue.networks())}"
@@ -160,10 +177,16 @@ class Models:
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
             raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
+        if fields.get("automl_enabled") and network.release != BASE:
+            raise BadRequest(
+                f"automl_enabled = true: AutoML searches parameters of release {BASE}, and this model is of release "
+                f"{network.release}; leave it false"
+            )
         if fields.get("automl_algorithm") is not None:
             fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         key = fields.get("encryption_key") or ""
-        if shell_safety.unsafe_character(key) and (program := takes_key(network.name)):
+        on_line = not network.takes_only_overrides
+        if on_line and shell_safety.unsafe_character(key) and (program := takes_key(network.name)):
             raise BadRequest(shell_safety.key_fault(key, program))
         for name in _LISTS:
             if name in fields:
@@ -188,7 +211,7 @@ class Models:
         return Model(
             jobs=jobs,
             actions=self.actions(record),
-            network_arch=NetworkArch(record.network_arch),
+            network_arch=record.network_arch,
             dataset_type=DatasetType(record.dataset_type),
             encryption_key=record.encryption_key,
             **{name: getattr(record, name) for name in _SAME},
@@ -205,7 +228,7 @@ class Models:
         """The actions of the model's network; none for a pretrained model."""
         if record.user_id is None:
             return []
-        network = self._catalogue.network(record.network_arch)
+        network = self._catalogue.network(record.network_arch, record.release)
         return list(network.actions) if network is not None else []
 
 

@@ -7,14 +7,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runners.docker.runner import Docker
 from runners.environment import Rules
 from runners.native import Native
-from runners.protocol import Command, DeviceGrant, RunRequest
+from runners.protocol import Command, DeviceGrant, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from runners.toolenv.environments import PROGRESS, Environments, Progress
 from taod.catalogue import Catalogue
-from taod.config import NativeConfig, RunnerConfig
+from taod.config import Config, DockerConfig, NativeConfig, RunnerConfig
+from taod.errors import BadRequest
+from taod.services import Services
+from taod.services.composition import open_services
 from taod.services.networks import Networks
+from taod.types.dataset import DatasetCreate
+from taod.types.job import JobRun
+from taod.types.model import ModelCreate
 from taod.types.tool import ActionCheck, EntryPoint, Environment, ToolState, tool_of
 
 TRAIN = EntryPoint("dino", [ActionCheck("train", True), ActionCheck("export", False, "ModuleNotFoundError: onnx")])
@@ -91,26 +98,132 @@ def test_configured_folders_come_before_installed_tools(tools: Environments, tmp
 
 def test_a_newer_release_and_a_gpus_environment_are_preferred(tools: Environments) -> None:
     native = Native(tools=tools.folder)
-    for release, cpu in (("5.1.0", True), ("5.1.0", False), ("5.10.0", True), ("5.9.0", False)):
+    for release, cpu in (("5.1.0", True), ("5.1.0", False), ("5.1.10", True), ("5.1.9", False)):
         installed(tools, release, cpu=cpu)
         # Each is seen at once, although the folder is read only when it has changed.
         best = native.describe(run_of("dino")).environment
         assert best["VIRTUAL_ENV"] == tools.ready()[0].path
     assert [each.name for each in tools.ready()] == [
-        "pytorch-5.10.0-cpu",
-        "pytorch-5.9.0",
+        "pytorch-5.1.10-cpu",
+        "pytorch-5.1.9",
         "pytorch-5.1.0",
         "pytorch-5.1.0-cpu",
     ]
 
 
-def test_a_release_with_other_command_lines_is_not_used_and_named(tools: Environments) -> None:
-    made = installed(tools, "7.3.0", cpu=True)
+def test_an_unknown_release_is_not_used_and_named_with_the_nearest(tools: Environments) -> None:
+    made = installed(tools, "8.1.0", cpu=True)
     verdict = Native(tools=tools.folder).can("dino", "train")
     assert not verdict.can
-    assert verdict.reason == (
-        f"nvidia-tao-pytorch 7.3.0 (CPU layer) in {made.path} has it, and taod's command lines are of release 5"
+    assert (
+        verdict.reason == f"nvidia-tao-pytorch 8.1.0 (CPU layer) in {made.path} has it, and taod knows no release 8.1.0"
     )
+    assert verdict.remedy.startswith("install release 7.3, the nearest known one")
+
+
+def test_a_tool_gets_command_lines_of_its_own_release_alone(tools: Environments, path: Path) -> None:
+    newer = installed(tools, "7.3.0", cpu=True)
+    native = Native(tools=tools.folder)
+    assert native.can("dino", "train").can
+    assert native.can_release("dino", "train", "7.3").can
+    rejected = native.can_release("dino", "train", "5.0")
+    assert not rejected.can and "is not of release 5.0" in rejected.reason
+    with pytest.raises(StartFailed):
+        native.describe(run_of("dino"))
+    request = msgspec.structs.replace(run_of("dino"), command=Command(
+        "dino", "train", ["dino", "train", "-e", "spec.yaml"], "tlt-pytorch", release="7.3"
+    ))  # fmt: skip
+    assert native.describe(request).argv[0] == f"{newer.path}/bin/dino"
+    # An executable without a distribution is of 5.0.
+    older = program(path, "dino")
+    assert native.can_release("dino", "train", "5.0").can
+    assert native.describe(run_of("dino")).argv[0] == older
+    assert native.describe(request).argv[0] == f"{newer.path}/bin/dino"
+    # A network that 7.3 does not list has facts of 5.0.
+    installed(tools, "7.3.0", entry=EntryPoint("unet", [ActionCheck("train", True)]))
+    assert not native.can_release("unet", "train", "5.0").can
+
+
+def test_a_network_may_be_another_ones_executable(tools: Environments) -> None:
+    entry = EntryPoint("visual_changenet", [ActionCheck("train", True)])
+    made = installed(tools, "7.3.0", entry=entry)
+    native = Native(tools=tools.folder)
+    assert native.can("visual_changenet_classify", "train").can
+    assert native.tool("visual_changenet_classify", "train", "7.3") == f"nvidia-tao-pytorch 7.3.0 in {made.path}"
+
+
+def test_the_registry_chooses_by_release(tools: Environments) -> None:
+    installed(tools, "7.3.0")
+    registry = RunnerRegistry.from_config(RunnerConfig(order=["native"]), tools=tools.folder)
+    assert registry.choose("dino", "train", release="7.3").runner is not None
+    assert registry.choose("dino", "train").runner is None
+    assert registry.able("dino", "train", "7.3") == ["native"] and registry.able("dino", "train") == []
+    assert registry.release("dino", "train", ["7.3", "5.0"]) == "7.3"
+    assert registry.release("dino", "evaluate", ["7.3", "5.0"]) is None
+    embedded = RunnerRegistry.from_config(RunnerConfig(order=["embedded"]), tools=tools.folder)
+    rejected = embedded.choose("classification_pyt", "train", release="7.3")
+    assert rejected.runner is None and "its tools are of release 5.0" in rejected.reason
+    assert embedded.release("classification_pyt", "train", ["7.3", "5.0"]) == "5.0"
+
+
+@pytest.mark.parametrize(
+    ("tag", "release", "reason"),
+    [
+        ("7.3.0-pyt", "7.3", ""),
+        ("5.0.0-pyt", "5.0", ""),
+        ("latest", "5.0", ""),
+        ("7.3.0-pyt", "5.0", "is of release 7.3, and the model of release 5.0"),
+        ("5.5.0-pyt", "5.0", "taod knows no release 5.5.0"),
+    ],
+)
+def test_an_images_tag_names_its_release(tag: str, release: str, reason: str) -> None:
+    image = f"nvcr.io/nvidia/tao/tao-toolkit:{tag}"
+    docker = Docker(DockerConfig(images={"tlt-pytorch": image}))
+    verdict = docker.can_release("dino", "train", release)
+    assert verdict.can == (not reason)
+    assert reason in verdict.reason
+    if "5.5" in tag:
+        assert "5.0, the nearest known release" in verdict.remedy
+
+
+def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Environments, tmp_path: Path) -> None:
+    services = _services(tools, tmp_path)
+    try:
+        user = services.users.add("ada")[0].id
+        models = services.models
+        data = services.datasets.create(user, DatasetCreate(type="object_detection", format="coco")).id
+        body = ModelCreate(network_arch="dino", train_datasets=[data], eval_dataset=data)
+        before = models.create(user, body).id
+        installed(tools, "7.3.0")
+        after = models.create(user, body).id
+        new = models.create(user, ModelCreate(network_arch="rtdetr"))
+        assert [models.record(user, each).release for each in (before, after, new.id)] == ["5.0", "7.3", "7.3"]
+        assert new.network_arch == "rtdetr" and new.dataset_type == "object_detection"
+        with pytest.raises(BadRequest, match="no runner can do dino train here"):
+            services.submission.post(user, "model", before, [JobRun(["train"])])
+        with pytest.raises(BadRequest, match="AutoML searches parameters"):
+            models.create(user, ModelCreate(network_arch="dino", automl_enabled=True))
+        (planned,) = services.dry_run.plan(user, "model", after, [JobRun(["train"])])
+        assert planned.release == "7.3" and planned.argv[2] == "-e" and len(planned.argv) == 4
+        (job_id,) = services.submission.post(user, "model", after, [JobRun(["train"])])
+        job = services.store.jobs.get(job_id)
+        assert job is not None and job.release == "7.3" and job.view().release == "7.3"
+        listed = {each.name: each for each in services.networks.all("7.3.0")}
+        assert listed["dino"].release == "7.3" and listed["unet"].release == "5.0"
+        assert "rtdetr" not in {each.name for each in services.networks.all()}
+        with pytest.raises(BadRequest, match="the nearest is 5"):
+            services.networks.all("6.26.3")
+    finally:
+        services.store.close()
+
+
+def _services(tools: Environments, tmp_path: Path) -> Services:
+    config = Config()
+    config.storage.root = str(tmp_path / "root")
+    config.runner.order = ["native"]
+    config.tools.folder = str(tools.folder)
+    config.devices.gpus = False
+    return open_services(config)
 
 
 def test_an_incomplete_environment_is_never_used(tools: Environments) -> None:
