@@ -21,7 +21,7 @@ from taod.scheduler.policy.dispatch import Snapshot, decide, most_wanted
 from taod.scheduler.policy.fair_share import Line
 from taod.services import Services
 from taod.services.composition import open_services
-from taod.services.page import PageRequest
+from taod.services.resources import PageRequest
 from taod.types.common import JobSort, Sort
 from taod.types.dataset import DatasetCreate
 from taod.types.job import Job

@@ -10,8 +10,8 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from taod.api.error_responses import FAILED, error_bytes
 from taod.api.middleware.request_id_middleware import note_fault, request_id
+from taod.api.responses import FAILED, error_bytes
 from taod.errors import Conflict, NoSpace, TaodError, Unavailable
 from taod.types.state import ImpossibleTransition
 

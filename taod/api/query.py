@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from litestar import Request
 
 from taod.errors import BadRequest
-from taod.services.page import PageRequest
+from taod.services.resources import PageRequest
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

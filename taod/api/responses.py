@@ -1,13 +1,17 @@
-"""Successful responses with headers of their own: the length of a list, and warnings."""
+"""Responses: the header fields of lists and warnings, error bodies, and errors from outside of any route."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
 
+import msgspec
 from litestar import Response
+from litestar.types import Send
 
-from taod.services.page import Page
+from taod.errors import TaodError
+from taod.services.resources import Page
+from taod.types.common import ErrorBody
 from taod.types.warning import Warning
 from taod.types.warning_text import text
 
@@ -17,6 +21,7 @@ TOTAL = "X-Total-Count"
 WARNINGS = "X-Taod-Warnings"
 _MAX_HEADER = 4096
 """Characters; clients reject much longer headers."""
+FAILED: Final = "the server failed to answer; its log says why, under request id {}"
 
 
 def listed(page: Page[T]) -> Response[list[T]]:
@@ -35,3 +40,26 @@ def in_header(warnings: Sequence[str]) -> str:
     safe = "".join(each if each.isprintable() else repr(each)[1:-1] for each in joined)
     safe = safe.encode("ascii", "backslashreplace").decode()
     return safe if len(safe) <= _MAX_HEADER else safe[: _MAX_HEADER - 3] + "..."
+
+
+def error_bytes(status: int, description: str) -> bytes:
+    """The body of an error."""
+    return msgspec.json.encode(ErrorBody(error_code=status, error_desc=description))
+
+
+async def answer_error(error: TaodError, send: Send) -> None:
+    """Send an error from outside of any route."""
+    body = error_bytes(error.status, error.description)
+    headers: Iterable[tuple[str, str]] = (
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        *error.headers.items(),
+    )
+    await send(
+        {
+            "type": "http.response.start",
+            "status": error.status,
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})

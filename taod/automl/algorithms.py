@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taod.errors import BadRequest
-from taod.types.algorithm import ALGORITHMS, DEFAULT, Algorithm
+from taod.types.algorithm import ALGORITHMS, DEFAULT, Algorithm, find
 
 __all__ = ["ALGORITHMS", "DEFAULT", "Algorithm", "algorithm"]
 
@@ -13,7 +13,7 @@ def algorithm(name: str | None) -> Algorithm:
 
     Raises BadRequest naming all that there are.
     """
-    found = ALGORITHMS.get((name or DEFAULT).casefold().replace("-", "").replace("_", ""))
+    found = find(name)
     if found is None:
         known = ", ".join(each.name for each in ALGORITHMS.values())
         raise BadRequest(f"automl_algorithm {name!r} is not known; one of {known}")

@@ -16,8 +16,7 @@ from taod.datasets.upload.ingest import Intake
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
-from taod.services.datasets.active_uploads import Uploads
-from taod.services.datasets.dataset_records import DatasetRecords
+from taod.services.datasets.dataset_records import DatasetRecords, Uploads
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.datasets.dataset_validation import Checks
 from taod.services.datasets.derived_datasets import DerivedDatasets

@@ -1,10 +1,12 @@
-"""What datasets and models have in common: lookup by id, and the fields of request bodies."""
+"""Operations that all resources share: lookup by id, pages of lists, fields of request bodies, removal of folders."""
 
 from __future__ import annotations
 
 import ast
 import json
-from typing import Any, Protocol, TypeVar
+import shutil
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +14,7 @@ from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 
 Record = TypeVar("Record", covariant=True)
+Item = TypeVar("Item")
 
 
 class Repository(Protocol[Record]):
@@ -26,6 +29,20 @@ def find(repository: Repository[Record], kind: str, user_id: str, record_id: str
     if found is None:
         raise NotFound(f"{kind} {record_id} not found; list them with GET …/{kind}")
     return found
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """Which part of a list is wanted. `size` None: all that follow."""
+
+    skip: int = 0
+    size: int | None = None
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    """A part of a list, and how many the whole list has."""
+
+    items: list[Item]
+    total: int
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
@@ -58,6 +75,17 @@ def name_list(field: str, value: str | list[str]) -> str:
     if not isinstance(parsed, list) or not all(isinstance(name, str) for name in parsed):
         raise BadRequest(f"{field}: {value!r:.80} is not a list of parameter names; send one like \"['a.b', 'c']\"")
     return json.dumps(parsed)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with its contents, if it exists. Links are removed, never followed.
+
+    May run in a thread: it does not use the store.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parse(text: str) -> Any:

@@ -46,3 +46,8 @@ ALGORITHMS = {
 }
 """By name, whatever its case; the reference's two first."""
 DEFAULT = "Bayesian"
+
+
+def find(name: str | None) -> Algorithm | None:
+    """The algorithm of that name, in any case and with `-` or `_` between its words; without a name, the default."""
+    return ALGORITHMS.get((name or DEFAULT).casefold().replace("-", "").replace("_", ""))

@@ -18,7 +18,7 @@ from taod.config import DevicesConfig, RunnerConfig
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
-from taod.services.datasets.active_uploads import Uploads
+from taod.services.datasets.dataset_records import Uploads
 from taod.services.datasets.lineage import Lineage
 from taod.services.jobs.command_builder import CommandBuilder, write_atomically
 from taod.services.jobs.resolution import Resolver

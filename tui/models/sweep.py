@@ -10,7 +10,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input
 from textual.widgets.selection_list import Selection
 
-from taod.types.algorithm import ALGORITHMS, DEFAULT, Algorithm
+from taod.types.algorithm import ALGORITHMS, Algorithm, find
 from taod.types.model import Model, ModelCreate
 from taod.types.network import ParameterInfo
 from tui.forms.choices import Choices
@@ -32,7 +32,7 @@ def algorithm_of(model: Model | None) -> str | None:
     """Algorithm of the model's sweep as ALGORITHMS spells it; None without a sweep."""
     if model is None or not model.automl_enabled:
         return None
-    known = ALGORITHMS.get((model.automl_algorithm or DEFAULT).casefold().replace("-", "").replace("_", ""))
+    known = find(model.automl_algorithm)
     return known.name if known is not None else model.automl_algorithm
 
 

@@ -10,7 +10,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils.path import normalize_path
 
-from taod.api.error_responses import answer_error
+from taod.api.responses import answer_error
 from taod.config import LOOPBACK, ServerConfig
 from taod.errors import Forbidden, TaodError, Unauthorized
 from taod.services.users import Users

@@ -10,7 +10,7 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from taod.api.error_responses import FAILED, answer_error
+from taod.api.responses import FAILED, answer_error
 from taod.errors import TaodError
 from taod.ids import new_id
 

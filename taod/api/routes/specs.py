@@ -1,20 +1,27 @@
-"""Endpoints of specifications; the same for models and datasets."""
+"""Endpoints of specifications, the same for models and datasets, and the formats of their bodies."""
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, ClassVar
 
 from litestar import Controller, Response, get, post, put
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import WARNING_HEADER
+from taod.api.request_parsing import read_object
 from taod.api.responses import warned
-from taod.api.specfile import FORMATS, read_spec
+from taod.errors import BadRequest
+from taod.services import Services
 from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.jobs.spec_service import Saved
 from taod.services.models.model_service import KIND as MODEL
 
 Document = dict[str, Any]
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_TEXT = "text/plain"
+FORMATS = (_YAML[0], _TEXT)
+"""Media types of a body besides JSON."""
 
 
 class SpecsController(Controller):
@@ -37,7 +44,7 @@ class SpecsController(Controller):
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
         """Validate and save a specification; warnings are in `X-Taod-Warnings`."""
-        document = await read_spec(request, services, (user.id, self.kind, owner_id, action))
+        document = await _read(request, services, (user.id, self.kind, owner_id, action))
         return _saved(services.specs.post(user.id, self.kind, owner_id, action, document), 201)
 
     @put(summary="Update Specs", opt={"body": Document, "formats": FORMATS}, response_headers=WARNING_HEADER)
@@ -45,7 +52,7 @@ class SpecsController(Controller):
         self, request: Call, services: TheServices, user: TheUser, owner_id: PathText, action: PathText
     ) -> Response[Document]:
         """Merge into the saved specification, validate and save the result."""
-        changes = await read_spec(request, services, (user.id, self.kind, owner_id, action))
+        changes = await _read(request, services, (user.id, self.kind, owner_id, action))
         return _saved(services.specs.put(user.id, self.kind, owner_id, action, changes), 200)
 
 
@@ -64,3 +71,25 @@ class ModelSpecsController(SpecsController):
 def _saved(saved: Saved, status: int) -> Response[Document]:
     """The stored document; warnings are in a header."""
     return Response(saved.document, status_code=status, headers=warned(saved.warnings))
+
+
+async def _read(request: Call, services: Services, place: tuple[str, str, str, str]) -> Document:
+    """The specification that a client sent. `place` is user, kind, owner and action, which determine the tool.
+
+    YAML where the Content-Type says so; `text/plain` is the tool's own format, protobuf text for TF1.
+    A JSON object is read as JSON with any Content-Type. Raises BadRequest.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in (*_YAML, _TEXT):
+        return await read_object(request)
+    raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
+    if raw.lstrip().startswith(b"{"):
+        try:
+            return await read_object(request)
+        except BadRequest:
+            pass  # A flow mapping of YAML starts like this too.
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    return services.specs.read(*place, text, "yaml" if content_type in _YAML else None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from runners.protocol import Ended
-from taod.scheduler.supervision import oom_detection
 from taod.scheduler.supervision.failure_reason import explain, reported, useful
 from taod.scheduler.supervision.run_limits import OOM
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
@@ -23,6 +24,22 @@ EXCERPT_CHARACTERS = 600
 EXCERPT_LINES = 5
 UNREPORTED = frozenset({"trtexec"})
 """Actions of programs that write no status.json: only the exit code shows the outcome."""
+
+MEMORY_LINES = 60
+"""Number of last lines of a log that are searched for exhausted memory."""
+GPU, MACHINE = "gpu", "machine"
+
+_GPU = re.compile(
+    r"CUDA out of memory|cuda(?:\.|Error)?\w*OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OOM when allocating tensor"
+    r"|cuMemAlloc\w* failed: out of memory"
+    r"|RESOURCE_EXHAUSTED: (?:OOM|Out of memory)"
+)
+_MACHINE = re.compile(
+    r"^MemoryError\b|DefaultCPUAllocator: (?:can't|not enough)|std::bad_alloc|Cannot allocate memory"
+    r"|Out of memory: Killed process|DataLoader worker \(pid.*\) is killed by signal: Killed",
+    re.MULTILINE,
+)
 
 
 class AbortReason(msgspec.Struct, frozen=True):
@@ -84,10 +101,17 @@ def _failed(facts: Facts) -> Outcome:
     if facts.abort is not None:
         reason = facts.abort.reason
         return Outcome(State.FAILED, Reason(reason.code, reason.arguments | _log(facts)), facts.abort.cause)
-    last_lines = "\n".join(facts.log.splitlines()[-oom_detection.LINES :])
-    memory = oom_detection.exhausted(last_lines) or oom_detection.exhausted(facts.message)
+    last_lines = "\n".join(facts.log.splitlines()[-MEMORY_LINES:])
+    memory = _exhausted(last_lines) or _exhausted(facts.message)
     oom = facts.ended.out_of_memory or bool(memory)
     return Outcome(State.FAILED, _failure(facts, memory), OOM if oom else "")
+
+
+def _exhausted(log: str) -> str:
+    """Which memory was exhausted according to the log's last lines: GPU, MACHINE, or empty."""
+    if _GPU.search(log):
+        return GPU
+    return MACHINE if _MACHINE.search(log) else ""
 
 
 def _failure(facts: Facts, memory: str) -> Reason:

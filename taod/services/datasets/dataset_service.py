@@ -22,13 +22,10 @@ from taod.errors import BadRequest, Conflict, NotFound
 from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
-from taod.services.datasets.active_uploads import Uploads
-from taod.services.datasets.dataset_records import DatasetRecords
+from taod.services.datasets.dataset_records import DatasetRecords, Uploads
 from taod.services.datasets.dataset_validation import Checks
 from taod.services.datasets.lineage import Lineage
-from taod.services.folders import remove_folder
-from taod.services.page import Page, PageRequest
-from taod.services.resources import given, take_immutable
+from taod.services.resources import Page, PageRequest, given, remove_folder, take_immutable
 from taod.telemetry.publisher import Publisher
 from taod.types.common import Sort
 from taod.types.dataset import (

@@ -24,7 +24,7 @@ from taod.config import DatasetsConfig
 from taod.errors import BadRequest, NotFound
 from taod.paths import Root
 from taod.services.datasets.dataset_records import DatasetRecords
-from taod.services.folders import remove_folder
+from taod.services.resources import remove_folder
 from taod.telemetry.publisher import Publisher
 from taod.types.dataset import CheckProgress, CheckState, DatasetReport
 from taod.watch import FolderWatch

@@ -1,4 +1,4 @@
-"""Where data came from and whether it has changed: the data that a job read, and changes of linked folders."""
+"""Data of jobs: which datasets they may read, what they read, and changes of linked folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from store import Store
 from store.records import DatasetRecord
 from taod.clock import Clock
 from taod.datasets.validation.fingerprint import figures, fingerprint
-from taod.services.jobs.dataset_inputs import datasets_read
 from taod.telemetry.publisher import Publisher
 from taod.types.job import DataSeen
 from taod.types.reason import noted
@@ -22,9 +21,25 @@ from taod.types.warning_text import text
 
 log = logging.getLogger(__name__)
 
+ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
+"""Roles of which a model has one dataset each, and the model's field."""
+
 AT_POST_S = 0.5
 """Seconds that a post waits for the inspection of linked folders; later findings go into the job's history."""
 AT_READ_S = 0.05
+
+
+def datasets_read(store: Store, user_id: str, owner_kind: str, owner_id: str) -> list[tuple[str, DatasetRecord]]:
+    """(role, dataset) of everything that a job of this model or dataset may read."""
+    if owner_kind == "dataset":
+        named = [("own", owner_id)]
+    else:
+        model = store.models.get(user_id, owner_id)
+        if model is None:
+            return []
+        named = [("train", dataset_id) for dataset_id in model.train_datasets]
+        named += [(role, dataset_id) for role, field in ROLES.items() if (dataset_id := getattr(model, field))]
+    return [(role, found) for role, dataset_id in named if (found := store.datasets.get(user_id, dataset_id))]
 
 
 class _Inspection(msgspec.Struct, frozen=True):

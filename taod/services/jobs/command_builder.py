@@ -24,9 +24,8 @@ from taod.datasets.validation import extensions
 from taod.errors import BadRequest
 from taod.paths import Root
 from taod.scheduler.resolved_job import ResolvedJob
-from taod.services.datasets.active_uploads import Uploads
-from taod.services.datasets.lineage import Lineage
-from taod.services.jobs.dataset_inputs import ROLES, datasets_read
+from taod.services.datasets.dataset_records import Uploads
+from taod.services.datasets.lineage import ROLES, Lineage, datasets_read
 from taod.services.jobs.requirements import Machine, devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.telemetry import metric

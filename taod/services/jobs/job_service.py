@@ -15,11 +15,10 @@ from taod.errors import BadRequest, NotFound
 from taod.ids import is_id
 from taod.paths import JobFolder, Root
 from taod.scheduler.scheduler import Scheduler
-from taod.services.folders import remove_folder
 from taod.services.jobs.job_owner import Owners
 from taod.services.jobs.job_update import JobUpdate
 from taod.services.models.model_service import redacted
-from taod.services.page import Page, PageRequest
+from taod.services.resources import Page, PageRequest, remove_folder
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.types.common import JobSort

@@ -12,7 +12,7 @@ from store.records import JobFilter, UserRecord
 from taod.config import SchedulerConfig
 from taod.errors import BadRequest
 from taod.scheduler.scheduler import Scheduler
-from taod.services.page import Page, PageRequest
+from taod.services.resources import Page, PageRequest
 from taod.telemetry.publisher import Publisher
 from taod.types.job import JobView
 from taod.types.queue import QueuePatch, QueueState

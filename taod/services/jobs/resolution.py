@@ -21,7 +21,7 @@ from taod.catalogue.schema.merge import over_default
 from taod.errors import BadRequest
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
-from taod.services.jobs.dataset_inputs import datasets_read
+from taod.services.datasets.lineage import datasets_read
 from taod.services.jobs.requirements import Machine, devices_wanted
 from taod.types.device import DeviceKind
 

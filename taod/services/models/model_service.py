@@ -21,10 +21,8 @@ from taod.errors import BadRequest
 from taod.ids import new_id
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
-from taod.services.folders import remove_folder
 from taod.services.models.model_references import check_references
-from taod.services.page import Page, PageRequest
-from taod.services.resources import find, given, name_list, take_immutable
+from taod.services.resources import Page, PageRequest, find, given, name_list, remove_folder, take_immutable
 from taod.telemetry.publisher import Publisher
 from taod.types.common import Sort
 from taod.types.dataset import DatasetType
