@@ -59,7 +59,7 @@ async def test_a_linked_folder_that_changes_is_warned_about_until_it_is_linked_a
     (folder / "images_train" / "cat" / "2.png").write_bytes(b"new")
     (words,) = await changed(server, dataset_id)
     assert words.startswith("linked dataset 'cats' has changed since it was linked (3 files with ")
-    assert words.endswith("link it again to take the change in")
+    assert words.endswith("link it again to use the changed data")
     answer = await server.client.get(f"{server.base}/dataset/{dataset_id}")
     assert answer.headers["X-Taod-Warnings"] == words
     await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
