@@ -132,12 +132,15 @@ def _train(name: str, folder: Path) -> Any:
 _MODULES = {"visual_changenet_classify": "visual_changenet"}
 
 
+@pytest.mark.parametrize("package", ["nvidia_tao_core", "nvidia_tao_pytorch"])
 @pytest.mark.parametrize(("name", "action"), ACTIONS)
-def test_the_structured_configuration_accepts_every_specification(name: str, action: str, tmp_path: Path) -> None:
+def test_the_structured_configuration_accepts_every_specification(
+    name: str, action: str, package: str, tmp_path: Path
+) -> None:
     """What the tool itself does with the file: merge it into its configuration, which rejects unknown fields."""
     omega: Any = pytest.importorskip("omegaconf", reason="omegaconf is not installed")
-    pytest.importorskip("nvidia_tao_core", reason="nvidia-tao-core 7.3.0 is not installed")
-    module = importlib.import_module(f"nvidia_tao_core.config.{_MODULES.get(name, name)}.default_config")
+    pytest.importorskip(package, reason=f"{package} 7.3.0 is not installed")
+    module = importlib.import_module(f"{package}.config.{_MODULES.get(name, name)}.default_config")
     chain = next(
         (action, *after)
         for one, after in (*golden.CHAIN, *((each, ()) for each in index("7.3")[name].actions))
