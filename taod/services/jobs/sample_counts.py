@@ -31,7 +31,7 @@ def samples(facts: JobFacts, spec: Spec) -> int | None:
 
 def identities(facts: JobFacts) -> int | None:
     """Different persons, the first parts of the file names (`0001_c1s1.jpg`), that re-identification trains on."""
-    if "identities" not in preflight.network_facts(facts.network).classes.values() or not facts.train:
+    if "identities" not in preflight.network_facts(facts.catalogued).classes.values() or not facts.train:
         return None
     names = _names(facts.train[0].root / "sample_train")
     if names is None:

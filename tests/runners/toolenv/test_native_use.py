@@ -14,10 +14,13 @@ from runners.protocol import Command, DeviceGrant, RunRequest, StartFailed
 from runners.registry import RunnerRegistry
 from runners.toolenv.environments import PROGRESS, Environments, Progress
 from taod.catalogue import Catalogue
+from taod.catalogue.network import of
+from taod.catalogue.schema.tables import index
 from taod.config import Config, DockerConfig, NativeConfig, RunnerConfig
 from taod.errors import BadRequest
 from taod.services import Services
 from taod.services.composition import open_services
+from taod.services.models.model_references import LABELLED_FORMATS
 from taod.services.networks import Networks
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobRun
@@ -213,6 +216,33 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         assert "rtdetr" not in {each.name for each in services.networks.all()}
         with pytest.raises(BadRequest, match="the nearest is 5"):
             services.networks.all("6.26.3")
+    finally:
+        services.store.close()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in index("7.3").items() if entry.release == "7.3"])
+def test_every_network_of_7_3_can_be_created_and_planned(name: str, tools: Environments, tmp_path: Path) -> None:
+    network = of(name, "7.3")
+    every = [ActionCheck(action, True) for action in network.actions]
+    installed(tools, "7.3.0", entry=EntryPoint(network.program, every))
+    services = _services(tools, tmp_path)
+    try:
+        user = services.users.add("ada")[0].id
+        labelled = LABELLED_FORMATS.get(name, frozenset(network.formats))
+        known = Catalogue().dataset_formats(network.dataset_type)
+        form = next(each for each in known if each in labelled)
+        data = services.datasets.create(user, DatasetCreate(type=network.dataset_type, format=form)).id
+        fields = {"train_datasets": [data], "eval_dataset": data, "inference_dataset": data}
+        model = services.models.create(user, ModelCreate(network_arch=name, **fields)).id
+        for action in network.actions:
+            default = services.specs.schema(user, "model", model, action)["default"]
+            services.specs.post(user, "model", model, action, default)
+        planned = services.dry_run.plan(
+            user, "model", model, [JobRun(["train", "evaluate"][: 1 + (name != "nvdinov2")])]
+        )
+        for each in planned:
+            assert (each.release, each.argv[:3]) == ("7.3", [network.program, each.action, "-e"])
+            assert not [warning for warning in each.warnings if "runner" in warning.code]
     finally:
         services.store.close()
 
