@@ -39,3 +39,11 @@ def test_evidence_has_a_known_kind_and_one_clause() -> None:
 
 def test_evidence_names_networks_of_the_catalogue() -> None:
     assert {network for network, _ in evidence()} <= set(index())
+
+
+def test_every_action_of_release_7_3_has_evidence() -> None:
+    lines = (Path(__file__).parent / "evidence-7.3.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    entries = {name: entry for name, entry in index("7.3").items() if entry.release == "7.3"}
+    assert [(row[0], row[1]) for row in rows] == [(name, a) for name in sorted(entries) for a in entries[name].actions]
+    assert all(kind in KINDS and how and not how.endswith(".") for _, _, kind, how in rows)

@@ -100,6 +100,7 @@ async def ls(client: AsyncClient, out: Output, runnable: bool, release: str | No
     is_flag=True,
     help="Only the parameters that the dashboard shows first: popular, usual, required, or varied by sweeps.",
 )
+@click.option("--release", help="With ACTION: the release of NVIDIA's tools; default: the first that has the network.")
 @daemon_options
 @with_output
 def show(
@@ -107,13 +108,14 @@ def show(
     name: str,
     action: str | None,
     popular: bool,
+    release: str | None,
     root: Path | None,
     url: str | None,
     token: str | None,
 ) -> None:
     """Show a network with its actions and their runners; with ACTION, its parameters (without a daemon)."""
     if action is not None:
-        _parameters(out, name, action, popular)
+        _parameters(out, name, action, popular, release)
         return
     if popular:
         raise click.UsageError("--popular needs an ACTION")
@@ -134,12 +136,15 @@ def _show(out: Output, found: NetworkInfo) -> None:
     out.table(found.actions, ACTIONS)
 
 
-def _parameters(out: Output, name: str, action: str, popular: bool) -> None:
+def _parameters(out: Output, name: str, action: str, popular: bool, release: str | None) -> None:
     from taod.catalogue import Catalogue
+    from taod.catalogue.releases import BASE, KNOWN
     from taod.catalogue.schema.json_schema import schema
 
     catalogue = Catalogue()
-    found = catalogue.network(name)
+    if release is not None and release not in KNOWN:
+        raise click.UsageError(f"--release {release}: taod knows {', '.join(KNOWN)}")
+    found = catalogue.network(name, release or next(iter(catalogue.releases_of(name)), BASE))
     if found is None:
         raise NotFound(
             f"there is no network {name!r}{_suggestion(name, catalogue.names())}; `taod network ls` shows them"
