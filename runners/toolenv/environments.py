@@ -36,11 +36,9 @@ class Progress(msgspec.Struct):
     package: str
     cpu: bool
     interpreter: str
-    digest: str
-    """Of the steps, so that only the same installation is resumed."""
     steps: int
     done: list[str] = []
-    """Titles of the steps that are done."""
+    """Digests of the steps that are done, in order: as long as they are the same, they are not run again."""
     notices: list[str] = []
     consent: Consent | None = None
 

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from importlib.metadata import distributions
 from importlib.resources.abc import Traversable
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -80,10 +81,10 @@ class Installer:
             pip.repair(site)
             self._loaded = 0
             for number, step in enumerate(self._steps, start=2):
-                if step.title not in progress.done:
+                if number > len(progress.done):
                     self._notify(number, step.title)
                     self._run(number, step, progress, machine, lock)
-                    self._done(progress, step.title)
+                    self._done(progress, self._digest(step))
             own_modules.add(self._path, self._spec, cpu=self._cpu)
             return self._finish(progress, site)
 
@@ -97,7 +98,7 @@ class Installer:
             )
         machine = self._machine(self._environments.folder)
         self._check_room(machine)
-        if self._resumable(self._digest(), python) is None:
+        if self._resumable(python) is None:
             self._interpreter(python)
         return consent, machine
 
@@ -109,8 +110,7 @@ class Installer:
 
     def _begin(self, consent: Consent, python: str | None, machine: Machine) -> Progress:
         """The record of the installation that is resumed, or of a new one with its virtual environment."""
-        digest = self._digest()
-        old = self._resumable(digest, python)
+        old = self._resumable(python)
         if old is not None:
             old.consent = consent
             return old
@@ -124,7 +124,6 @@ class Installer:
             package=spec.package,
             cpu=self._cpu,
             interpreter=found.path,
-            digest=digest,
             steps=len(self._titles),
             notices=notices(spec, machine, cpu=self._cpu),
             consent=consent,
@@ -135,12 +134,16 @@ class Installer:
         self._done(progress, CREATE)
         return progress
 
-    def _resumable(self, digest: str, python: str | None) -> Progress | None:
+    def _resumable(self, python: str | None) -> Progress | None:
+        """The record of an earlier installation that can be continued, up to the first step that differs from now."""
         try:
             old = msgspec.json.decode((self._path / PROGRESS).read_bytes(), type=Progress)
         except (OSError, msgspec.DecodeError):
             return None
-        same = old.digest == digest and CREATE in old.done
+        digests = [CREATE, *map(self._digest, self._steps)]
+        same = old.done[:1] == [CREATE]
+        matching = takewhile(lambda pair: pair[0] == pair[1], zip(old.done, digests, strict=False))
+        old.done, old.steps = [digest for digest, _ in matching], len(self._titles)
         if python is not None:
             found = interpreters.ask(python)
             same = same and found is not None and found.path == old.interpreter
@@ -248,12 +251,12 @@ class Installer:
     def _lists(self) -> Traversable:
         return self._environments.specs.lists(self._spec)
 
-    def _digest(self) -> str:
-        lists = [(self._lists() / step.file).read_bytes() for step in self._steps if step.file]
-        return hashlib.sha256(b"\0".join([msgspec.json.encode(self._steps), *lists])).hexdigest()
+    def _digest(self, step: Step) -> str:
+        listed = (self._lists() / step.file).read_bytes() if step.file else b""
+        return hashlib.sha256(msgspec.json.encode(step) + listed).hexdigest()
 
-    def _done(self, progress: Progress, title: str) -> None:
-        progress.done.append(title)
+    def _done(self, progress: Progress, digest: str) -> None:
+        progress.done.append(digest)
         self._save(progress)
 
     def _save(self, progress: Progress) -> None:

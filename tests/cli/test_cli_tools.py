@@ -55,7 +55,7 @@ def test_the_list_has_what_is_installed_and_what_can_be(root: Path) -> None:
     made = installed(root)
     half = root / "tools" / "tf2-6.0.0-cpu"
     half.mkdir()
-    progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", "", 6, ["a", "b"])
+    progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", 6, ["a", "b"])
     (half / PROGRESS).write_bytes(msgspec.json.encode(progress))
     done = taod(root, "ls")
     assert done.exit_code == 0, done.output
@@ -111,9 +111,12 @@ def test_doctor_names_installed_tools_and_how_an_incomplete_one_is_resumed(root:
     made = installed(root)
     half = root / "tools" / "tf2-6.0.0-cpu"
     half.mkdir()
-    progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", "", 6, ["a", "b"])
+    progress = Progress("tf2", "6.0.0", "nvidia-tao-tf2", True, "/usr/bin/python3.12", 6, ["a", "b"])
     (half / PROGRESS).write_bytes(msgspec.json.encode(progress))
     assert tools() == [
-        ("tf2-6.0.0-cpu: 2 of 6 steps installed", "`taod tools install tf2 --release 6.0.0 --cpu` resumes it"),
+        (
+            "tf2-6.0.0-cpu: 2 of 6 steps installed",
+            "`taod tools install tf2 --release 6.0.0 --cpu` resumes it; `taod tools rm` removes it",
+        ),
         (f"tiny-7.3.0: tiny-tool 7.3.0, 1 of 2 networks, at {made.path}", ""),
     ]

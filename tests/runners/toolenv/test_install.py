@@ -159,6 +159,16 @@ def test_a_failed_step_names_its_cause_and_its_log_and_is_resumed(
     assert log.count("-m venv") == 1 and log.count("install --no-deps tiny-tool") == 1
 
 
+def test_steps_that_did_not_change_are_not_run_again(install: Install, packages: Path) -> None:
+    library, tool = tool_spec().step
+    with pytest.raises(InstallFailed, match=r"step 4 \(more\)"):
+        install(tool_spec(step=[library, tool, Step("more", ["tiny-missing==1.0"])]))
+    made = install(tool_spec(step=[library, msgspec.structs.replace(tool, options=[])]))
+    log = Path(made.path, LOG).read_text()
+    assert log.count("-m venv") == 1 and log.count("install tiny-library==1.0\n") == 1
+    assert log.count("install --no-deps tiny-tool==7.3.0\n") == log.count("install tiny-tool==7.3.0\n") == 1
+
+
 def test_an_optional_step_that_fails_is_noted(install: Install) -> None:
     made = install(tool_spec(step=[*tool_spec().step, Step("more", ["tiny-missing==1.0"], optional=True)]))
     assert any(each.startswith("without more, which could not be installed (") for each in made.notices)

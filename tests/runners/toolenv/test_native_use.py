@@ -259,7 +259,7 @@ def _services(tools: Environments, tmp_path: Path) -> Services:
 def test_an_incomplete_environment_is_never_used(tools: Environments) -> None:
     folder = tools.path("pytorch-5.1.0")
     program(folder / "bin", "dino")
-    progress = Progress("pytorch", "5.1.0", "nvidia-tao-pytorch", False, "/usr/bin/python3.8", "", 5, ["one", "two"])
+    progress = Progress("pytorch", "5.1.0", "nvidia-tao-pytorch", False, "/usr/bin/python3.8", 5, ["one", "two"])
     (folder / PROGRESS).write_bytes(msgspec.json.encode(progress))
     (left,) = tools.all()
     assert (left.state, left.steps_done, left.steps) == (ToolState.INCOMPLETE, 2, 5)
