@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,18 @@ def test_a_resumed_training_names_its_last_checkpoint(tmp_path: Path) -> None:
     assert read_yaml(made.spec_text)["train"]["resume_training_checkpoint_path"] == str(last)
     assert made.environment == {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     assert _train("re_identification", tmp_path / "other").environment == {}
+
+
+def test_mask2former_gets_the_categories_of_its_data(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    categories = [{"id": 1, "name": "car"}, {"id": 7, "name": "person"}]
+    document = {"images": [], "annotations": [], "categories": categories}
+    (tmp_path / "data" / "annotations.json").write_text(json.dumps(document))
+    made = _train("mask2former", tmp_path)
+    assert made.spec_text is not None
+    named = Path(read_yaml(made.spec_text)["dataset"]["label_map"])
+    assert named == tmp_path / "label_map.json"
+    assert json.loads(made.files[named]) == categories
 
 
 def _train(name: str, folder: Path) -> Any:

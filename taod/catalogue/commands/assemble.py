@@ -11,6 +11,7 @@ import msgspec
 from taod.catalogue import preflight
 from taod.catalogue.commands import command, conversions, inherit, placeholders, resources, sources
 from taod.catalogue.commands.inputs import Assembled, JobFacts, ParentFacts
+from taod.catalogue.commands.sources import segmentation
 from taod.catalogue.commands.sources.common import known_classes
 from taod.catalogue.network import Network, of
 from taod.catalogue.schema import classwise, merge, normalise
@@ -213,6 +214,9 @@ def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
 
 
 def _files(facts: JobFacts, fields: dict[str, str]) -> dict[Path, str]:
+    if facts.network == "mask2former":
+        categories = segmentation.label_map(facts)
+        return {} if categories is None else {facts.folder / segmentation.LABEL_MAP: categories}
     if "class_names_file" not in fields.values():
         return {}
     names = known_classes(facts)

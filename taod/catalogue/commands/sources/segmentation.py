@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
 from taod.catalogue.commands.inputs import JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, first, put_all
-from taod.catalogue.schema.merge import put
+from taod.catalogue.schema.merge import get, put
+
+LABEL_MAP = "label_map.json"
+"""File in the job's folder: the categories of the training data, for mask2former."""
 
 
 def unet(spec: Spec, facts: JobFacts) -> None:
@@ -66,9 +74,27 @@ def mask2former(spec: Spec, facts: JobFacts) -> None:
         put_all(spec, {f"dataset.{part}.type": "coco", f"dataset.{part}.img_dir": at(dataset, "images")})
         if part != "test":
             put_all(spec, {f"dataset.{part}.instance_json": at(dataset, "annotations.json")})
-    owner = first(facts) or facts.eval or facts.inference
-    if owner is not None and (owner.root / "label_map.json").is_file():
-        put_all(spec, {"dataset.label_map": at(owner, "label_map.json")})
+    if not get(spec, "dataset.label_map"):
+        put(spec, "dataset.label_map", str(facts.folder / LABEL_MAP))
+
+
+def label_map(facts: JobFacts) -> str | None:
+    """The categories of the annotations as mask2former reads them; None where no dataset has readable ones."""
+    for dataset in [*facts.train, facts.eval, facts.inference]:
+        if dataset is not None and (categories := _categories(dataset.root / "annotations.json")):
+            return msgspec.json.encode(categories).decode()
+    return None
+
+
+def _categories(path: Path) -> list[dict[str, Any]]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Annotations).categories
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+class _Annotations(msgspec.Struct):
+    categories: list[dict[str, Any]] = []
 
 
 def mask_rcnn(spec: Spec, facts: JobFacts) -> None:
