@@ -89,9 +89,11 @@ def _engine() -> CheckResult:
 def _runners(config: Config) -> Iterator[CheckResult]:
     from runners.docker import doctor as docker
     from runners.registry import RunnerRegistry
+    from taod.catalogue.releases import BASE, KNOWN
 
     registry = RunnerRegistry.from_config(config.runner, tools=config.tools_folder)
-    choice = registry.choose("classification_pyt", "train")
+    release = registry.release("classification_pyt", "train", KNOWN[::-1]) or BASE
+    choice = registry.choose("classification_pyt", "train", release=release)
     chosen = choice.runner.name if choice.runner else choice.reason
     yield CheckResult(choice.runner is not None, "runners", f"classification_pyt train: {chosen}", choice.remedy)
     yield from (CheckResult(*check) for check in docker.examine(config.runner))
