@@ -187,7 +187,7 @@ async def test_parameters_are_listed_with_filters(server) -> None:
 
 
 async def test_parameters_of_what_is_not_there(server) -> None:
-    assert "no network 'dyno'" in (await listed(server, "dyno/parameters", 404))["error_desc"]
+    assert "network 'dyno' not found" in (await listed(server, "dyno/parameters", 404))["error_desc"]
     assert "it has train, evaluate" in (await listed(server, "dino/parameters?action=prune", 404))["error_desc"]
     assert "expected true or false" in (await listed(server, "dino/parameters?popular=x", 400))["error_desc"]
 

@@ -39,7 +39,7 @@ def test_a_script_runs_the_whole_workflow_of_a_model(daemon, archive: Path, tmp_
     taod("job", "rm", "--yes", evaluate, train)
     assert taod("model", "rm", "--yes", model, "-q") == model
     assert taod("dataset", "rm", "--yes", "life", "-q") == data
-    assert "there is no model" in daemon.error("model", "show", model)
+    assert f"model {model} not found" in daemon.error("model", "show", model)
 
 
 def test_run_with_follow_shows_the_chain_and_exits_0(daemon) -> None:

@@ -247,7 +247,7 @@ def test_a_notebook_cancels_resumes_and_deletes(world: World, beside: Beside) ->
         )
         path = f"{book.model}/job/{train}"
         beside.until(lambda: beside.call("GET", path)["result"].get("epoch") == 1)
-        assert "cancel it before" in beside.rejected("DELETE", path)
+        assert "cancel it first" in beside.rejected("DELETE", path)
         beside.call("POST", f"{path}/cancel")
         ends = beside.end_of([train, evaluate])
     assert ends[0] == "Error train: Cancelled by user"

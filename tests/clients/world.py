@@ -127,6 +127,8 @@ class Beside:
             headers={"Authorization": f"Bearer {world.token}"},
             timeout=PATIENCE_S,
             trust_env=False,
+            # A connection that the daemon closes while it is idle must not fail the next request.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     def call(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:

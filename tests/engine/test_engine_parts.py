@@ -36,7 +36,7 @@ def test_damaged_foreign_newer_and_missing_checkpoints_are_distinguished(tmp_pat
 
     for name, said in (
         ("cut", "damaged"),
-        ("foreign", "no checkpoint of the engine"),
+        ("foreign", "not a checkpoint of the engine"),
         ("newer", "newer engine"),
         ("none", "does not exist"),
     ):

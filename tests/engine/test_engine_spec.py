@@ -29,7 +29,7 @@ def test_reads_yaml_with_overrides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [", "no valid YAML"), ("- 1", "must be a mapping"), (None, "cannot be read")],
+    [("a: [", "is not valid YAML"), ("- 1", "must be a mapping"), (None, "cannot be read")],
 )
 def test_a_spec_that_cannot_be_read_says_so(tmp_path: Path, text: str | None, said: str) -> None:
     path = tmp_path / "spec.yaml"

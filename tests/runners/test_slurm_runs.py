@@ -84,7 +84,7 @@ async def test_what_the_cluster_does_not_take_is_reported_in_its_words(
     slurm_cluster: Cluster, tools: Path, tmp_path: Path
 ) -> None:
     request = run_of(tmp_path, "exit:0")
-    with pytest.raises(StartFailed, match=r"the cluster does not take the run: .*invalid partition"):
+    with pytest.raises(StartFailed, match=r"the cluster does not accept the run: .*invalid partition"):
         await within(slurm(slurm_cluster, tools, partition="nowhere").start(request))
     assert await within(slurm(slurm_cluster, tools).recover(request)) == (Claim.NEVER, None)
 

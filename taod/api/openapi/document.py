@@ -260,7 +260,7 @@ def _content(operation: Operation, schemas: Schemas) -> Document:
         (returned,) = get_args(returned)
     shown = _example(operation, returned)
     if returned in (Stream, bytes):
-        kind = str(operation.handler.media_type)
+        kind = str(operation.handler.opt.get("content", operation.handler.media_type))
         schema: Document = _EVENT if operation.name == "events" else {"type": "string"}
         return {kind: {"schema": schema} | shown}
     return {"application/json": {"schema": schemas.reference(returned)} | shown}

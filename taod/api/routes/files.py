@@ -67,7 +67,7 @@ class FilesController(Controller):
         folder = services.jobs.folder(self._job(request, services, user, job_id))
         return await asyncio.to_thread(list_artifacts, folder)
 
-    @get("/files/{path:path}", summary="One file of a Job", media_type="*/*", opt={"headers": ("Range",)})
+    @get("/files/{path:path}", summary="One file of a Job", opt={"headers": ("Range",), "content": "*/*"})
     async def get_file(
         self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
