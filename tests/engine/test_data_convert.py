@@ -112,7 +112,11 @@ def test_what_is_written_is_read_by_pycocotools(tmp_path: Path) -> None:
     ("given_", "wanted", "said"),
     [
         ("KITTI", "KITTI", "data.output_format: it is KITTI, as data.input_format is; name another one."),
-        ("KITTI", "YOLO", "data.output_format: 'YOLO' is not one of KITTI, COCO, PASCAL_VOC, UNET, CLASSIFICATION, CSV."),
+        (
+            "KITTI",
+            "YOLO",
+            "data.output_format: 'YOLO' is not one of KITTI, COCO, PASCAL_VOC, UNET, CLASSIFICATION, CSV.",
+        ),
         ("COCO", "CSV", "data.output_format: COCO has no way to CSV; objects and classes are not the same."),
     ],
 )

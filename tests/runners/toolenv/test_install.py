@@ -247,8 +247,9 @@ def _install_in_another_process(
 ) -> subprocess.Popen[bytes]:
     """An installation in a process of its own."""
     (tmp_path / "spec.json").write_bytes(msgspec.json.encode(spec))
+    # A suite that was started in the background ignores SIGINT, and so would its children.
     program = f"""
-import sys
+import signal
 import msgspec
 from pathlib import Path
 from runners.toolenv.environments import Environments
@@ -256,6 +257,7 @@ from runners.toolenv.install import Installer
 from runners.toolenv.machine import Machine
 from runners.toolenv.spec import ToolSpec
 from taod.types.tool import Consent
+signal.signal(signal.SIGINT, signal.default_int_handler)
 spec = msgspec.json.decode(Path({str(tmp_path / "spec.json")!r}).read_bytes(), type=ToolSpec)
 machine = Machine(processor="x86_64", free_bytes=10**12)
 environments = Environments(Path({str(environments.folder)!r}))
