@@ -83,7 +83,7 @@ class TestPipes:
             # The process ends, and with it its standard error, though more could still come.
             assert process.wait(PATIENCE_S) == 1
             words = process.stderr.read()
-            assert b"no archive" in words and b"Traceback" not in words
+            assert b"not an archive" in words and b"Traceback" not in words
 
 
 class TestNames:
