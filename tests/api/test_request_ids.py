@@ -150,9 +150,17 @@ async def test_a_client_that_left_is_no_failure(caplog) -> None:
     assert caplog.text == ""
 
 
-def test_the_servers_own_entry_for_the_same_failure_is_left_out(caplog) -> None:
+def test_the_servers_own_entry_for_the_same_failure_is_left_out(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quiet_uvicorn()
     logger = logging.getLogger("uvicorn.error")
+    # A server that ran in this process has configured its loggers.
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    for name, value in {"propagate": True, "disabled": False, "level": logging.NOTSET}.items():
+        monkeypatch.setattr(logger, name, value)
+    monkeypatch.setattr(logging.root.manager, "disable", 0)
+    caplog.set_level(logging.INFO)
     logger.error("Exception in ASGI application\n")
     logger.warning("Invalid HTTP request received.")
     assert [record.getMessage() for record in caplog.records] == ["Invalid HTTP request received."]
