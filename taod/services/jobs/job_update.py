@@ -120,14 +120,7 @@ class JobUpdate:
         """The job with a new specification, checked as when a job is posted, and its warnings then."""
         owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
         saved = self._specs.check_for_job(owner, job.action, document)
-        chosen = self._resolver.choose(
-            job.network,
-            job.action,
-            saved.document,
-            asked_runner=job.asked_runner,
-            site=job.site,
-            release=job.release,
-        )
+        chosen = self._resolver.choose_for(job, saved.document)
         wanted, _ = self._resolver.placement(job.action, chosen)
         changed = msgspec.structs.replace(job, spec=saved.document, devices_wanted=wanted)
         resolved = self._resolver.resolve(changed, chosen)

@@ -60,6 +60,12 @@ class Resolver:
         )
         return RunChoice(merged, choice)
 
+    def choose_for(self, job: JobRecord | NewJob, spec: Spec) -> RunChoice:
+        """The runner for a job with a specification, in the queue that the job waits in."""
+        return self.choose(
+            job.network, job.action, spec, asked_runner=job.asked_runner, site=job.site, release=job.release
+        )
+
     def resolve(
         self,
         job: JobRecord | NewJob,
@@ -73,14 +79,7 @@ class Resolver:
         may be among. Raises BadRequest where the job's model was deleted.
         """
         if chosen is None:
-            chosen = self.choose(
-                job.network,
-                job.action,
-                job.spec,
-                asked_runner=job.asked_runner,
-                site=job.site,
-                release=job.release,
-            )
+            chosen = self.choose_for(job, job.spec)
         return ResolvedJob(
             job=job,
             spec=chosen.spec,
