@@ -197,23 +197,23 @@ def _label(found: _Found, entry: str) -> str:
     """`nvidia-tao-pytorch 5.0.0`, or empty where nothing beside the executable names its distribution."""
     if found.environment is not None:
         return found.environment.label
-    return _package_at(found.program, entry, Path(found.program).stat().st_mtime_ns) or ""
+    return _package(found.program, entry) or ""
 
 
 def _release(program: str, entry: str) -> str | None:
     """The release of an executable: of its distribution, or 5.0 where nothing beside it names one."""
-    package = _package_at(program, entry, Path(program).stat().st_mtime_ns)
+    package = _package(program, entry)
     return releases.BASE if package is None else releases.covering(package.rpartition(" ")[2])
+
+
+def _package(program: str, entry: str) -> str | None:
+    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of; read again only after that changed."""
+    return _package_at(program, entry, Path(program).stat().st_mtime_ns)
 
 
 @lru_cache
 def _package_at(program: str, entry: str, changed_ns: int) -> str | None:
-    """`_package`, read again only after the executable changed."""
-    return _package(program, entry)
-
-
-def _package(program: str, entry: str) -> str | None:
-    """`nvidia-tao-pytorch 5.0.0`: the distribution that an executable is of, read from the packages beside it."""
+    """The distribution, read from the packages beside the executable as it was changed last."""
     # In an environment the executables lie beside the packages; a link leads there.
     folders = dict.fromkeys(path.parent.parent for path in (Path(program), Path(program).resolve()))
     packages = [str(site) for folder in folders for site in folder.glob("lib/python*/*-packages")]
