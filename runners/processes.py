@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -24,7 +25,7 @@ def run_mark(job_id: str, attempt: int) -> str:
 
 
 def marked_job(environ: bytes) -> str | None:
-    """The job whose run has this environment (`/proc/<pid>/environ`); None where it is no run's."""
+    """The job whose run has this environment (`/proc/<pid>/environ`); None if it does not belong to a run."""
     prefix = f"{RUN_VARIABLE}=".encode()
     entry = next((one for one in environ.split(b"\0") if one.startswith(prefix)), None)
     return None if entry is None else entry.removeprefix(prefix).partition(b"/")[0].decode(errors="replace")
@@ -69,6 +70,13 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
+def all_pids() -> Iterator[int]:
+    """The processes of the machine."""
+    for entry in os.scandir(PROC):
+        if entry.name.isdigit():
+            yield int(entry.name)
+
+
 def started_by(pids: list[int]) -> list[int]:
     """Of a launcher and what it started, the processes that it started itself; the launcher where it has none yet.
 
@@ -100,10 +108,7 @@ def members(mark: str, session: int | None = None, since_ticks: int = 0) -> list
     for a younger one. Processes of other users cannot be inspected and are left out.
     """
     found = []
-    for entry in os.scandir(PROC):
-        if not entry.name.isdigit():
-            continue
-        pid = int(entry.name)
+    for pid in all_pids():
         fields = _stat(pid)
         if fields is None or fields[0] in (b"Z", b"X"):
             continue

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from runners import processes
 from runners.toolenv.spec import ToolSpecs, version
 from taod.errors import Conflict, NotFound
 from taod.types.tool import Consent, Environment, ToolState
@@ -184,16 +185,11 @@ def fits(release: str, releases: Iterable[str] | None) -> bool:
 def processes_using(path: Path) -> list[int]:
     """Processes whose command line names a program or file of the environment."""
     mark = f"{path}/".encode()
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.startswith(mark) for word in words):
-                found.append(int(entry.name))
-    return sorted(found)
+    return sorted(
+        pid
+        for pid in processes.all_pids()
+        if pid != os.getpid() and any(word.startswith(mark) for word in processes.command_line(pid).split(b"\0"))
+    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

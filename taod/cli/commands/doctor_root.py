@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from runners.processes import marked_job
+from runners.processes import PROC, all_pids, marked_job
 from store.inspect import Inspection, inspect
 from taod.cli.support.check_result import CheckResult
 from taod.ids import is_id
@@ -128,17 +128,15 @@ def _orphans(root: Root, known: Inspection, served: bool) -> CheckResult:
 
 def marked(root: Root) -> Iterator[tuple[int, str]]:
     """Yield pid and job id of each living process of a run of this root."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for pid in all_pids():
         try:
-            environ = (entry / "environ").read_bytes()
-            folder = (entry / "cwd").readlink()
+            environ = (PROC / str(pid) / "environ").read_bytes()
+            folder = (PROC / str(pid) / "cwd").readlink()
         except OSError:
             continue
         job_id = marked_job(environ)
         if job_id is not None and is_id(job_id) and (root.job(job_id).path.exists() or root.jobs in folder.parents):
-            yield int(entry.name), job_id
+            yield pid, job_id
 
 
 def _kill(root: Root, found: dict[int, str]) -> str:
