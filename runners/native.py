@@ -73,7 +73,7 @@ class Native(LocalRunner):
         if action == DEPLOYED:
             return Verdict(
                 False,
-                f"there is no executable {entry!r} of {DEPLOY_TOOLS}",
+                f"the executable {entry!r} of {DEPLOY_TOOLS} was not found",
                 f"install {DEPLOY_TOOLS} in an environment of its own, and name its bin folder in runner.native.path",
             )
         other = self._tools.find(entry, subtask) if self._tools is not None else None
@@ -85,7 +85,7 @@ class Native(LocalRunner):
             )
         return Verdict(
             False,
-            f"there is no executable {entry!r}",
+            f"the executable {entry!r} was not found",
             "install the tool that has it (`taod tools ls`), or name its folder in runner.native.path or "
             "runner.native.venv",
         )
@@ -109,7 +109,8 @@ class Native(LocalRunner):
         )
         if found is None:
             raise StartFailed(
-                f"there is no executable {entry!r} in runner.native.path, runner.native.venv, an installed tool or PATH"
+                f"the executable {entry!r} was not found in runner.native.path, runner.native.venv, an installed tool "
+                "or PATH"
             )
         environment = {"PATH": self._search_path()}
         if self._venv:

@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 
 def examine(config: RunnerConfig) -> Iterator[Check]:
-    """Checks from the configuration to a running container; what is not configured is no fault."""
+    """Checks from the configuration to a running container; parts that are not configured are skipped."""
     docker = config.docker
     meant = docker != DockerConfig() or any(rule.runner == "docker" for rule in config.rule)
     if not meant and "docker" not in config.order:

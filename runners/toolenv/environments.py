@@ -67,7 +67,7 @@ class Environments:
         found = self._read(self.path(name)) if name in {path.name for path in self._folders()} else None
         if found is None:
             names = ", ".join(each.name for each in self.all()) or "none"
-            raise NotFound(f"there is no tool environment {name!r}; installed are: {names}")
+            raise NotFound(f"tool environment {name!r} not found; installed: {names}")
         return found
 
     def ready(self) -> list[Environment]:

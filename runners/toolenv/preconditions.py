@@ -58,7 +58,7 @@ def notices(spec: ToolSpec, machine: Machine, *, cpu: bool) -> list[str]:
 def _operators_obstacle(glibcxx: str, cuda: int, machine: Machine) -> str:
     why = []
     if glibcxx and version(machine.glibcxx) < version(glibcxx):
-        have = f"the system's is {machine.glibcxx}" if machine.glibcxx else "there is no libstdc++"
+        have = f"the system's is {machine.glibcxx}" if machine.glibcxx else "libstdc++ was not found"
         why.append(f"needs GLIBCXX_{glibcxx}, {have}")
     if cuda and machine.cuda < cuda:
         why.append(f"needs CUDA {cuda}" + (f", the driver supports {machine.cuda}" if machine.cuda else ""))

@@ -26,7 +26,7 @@ def current_user(request: Call, user_id: PathText, services: TheServices) -> Use
     """
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():
-        raise NotFound(f"there is no user {user_id}; GET /api/v1 lists the one that the token belongs to")
+        raise NotFound(f"user {user_id} not found; GET /api/v1 lists the user of the token")
     return user
 
 

@@ -28,7 +28,7 @@ def prefixes(release: str) -> tuple[str, ...]:
 
 
 def nearest(version: str) -> str:
-    """The known release nearest below a version; the oldest for an older one or for a text that is no version."""
+    """The known release nearest below a version; the oldest release if the version is older or invalid."""
     found = _VERSION.match(version)
     number = (int(found[1]), int(found[2])) if found else (0, 0)
     below = [release for release in KNOWN if _VERSIONS[release][0] <= number]

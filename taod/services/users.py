@@ -46,7 +46,7 @@ class Users:
     def issue(self, user_id: str, *, kind: str, label: str) -> str:
         """Create a token of 256 random bits and return it."""
         if self._store.users.get(user_id) is None:
-            raise NotFound(f"there is no user {user_id}")
+            raise NotFound(f"user {user_id} not found")
         secret = secrets.token_urlsafe(32)
         with self._store.durable():
             self._store.users.add_token(user_id, kind=kind, label=label, secret=secret)

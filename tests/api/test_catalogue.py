@@ -206,7 +206,7 @@ async def test_a_dry_run_needs_no_executable_and_masks_the_key(server) -> None:
     (train,) = await server.call("POST", f"/model/{detr}/job?dry_run=1", 200, json={"actions": ["train"]})
     assert train["argv"][-1] == "--key=***"
     assert (train["runner"], train["executes"]) == ("", train["argv"])
-    assert "no executable 'deformable_detr'" in str(train["warnings"])
+    assert "the executable 'deformable_detr' was not found" in str(train["warnings"])
     assert "very-secret" not in json.dumps(train)
 
 

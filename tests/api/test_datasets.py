@@ -140,7 +140,7 @@ async def test_another_users_dataset_is_not_found(server) -> None:
     assert own.status_code == 404
     theirs = await server.client.get(f"{server.base}/dataset/{dataset_id}", headers=bearer)
     assert theirs.status_code == 404
-    assert theirs.json()["error_desc"].startswith(f"there is no user {server.user.id};")
+    assert theirs.json()["error_desc"].startswith(f"user {server.user.id} not found;")
 
 
 async def test_delete_returns_what_was_and_removes_the_files(server, images) -> None:

@@ -116,9 +116,9 @@ def test_configured_names_and_addresses_are_hosts() -> None:
         ("GET", "/api/v1/nowhere", 404, "there is nothing at /api/v1/nowhere"),
         ("DELETE", "/api/v1/networks", 405, "DELETE is not possible at /api/v1/networks; it allows GET"),
         ("GET", "/api/v1/networks/resnet", 404, "'resnet'"),
-        ("GET", f"/api/v1/user/{OTHER}/dataset", 404, f"there is no user {OTHER}"),
-        ("GET", "/api/v1/user/not-a-uuid/dataset", 404, "there is no user not-a-uuid"),
-        ("GET", f"/api/v1/user/{OTHER}", 404, "there is no user"),
+        ("GET", f"/api/v1/user/{OTHER}/dataset", 404, f"user {OTHER} not found"),
+        ("GET", "/api/v1/user/not-a-uuid/dataset", 404, "user not-a-uuid not found"),
+        ("GET", f"/api/v1/user/{OTHER}", 404, f"user {OTHER} not found"),
     ],
 )
 async def test_http_errors_have_the_contracts_body(server, method, path, status, words) -> None:

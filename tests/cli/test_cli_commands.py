@@ -307,7 +307,9 @@ class TestFiles:
         daemon.run("job", "files", train, path, "-o", str(tmp_path), "--force")
         assert "no file" in daemon.error("job", "files", train, "../../taod.db", "-o", str(tmp_path / "stolen"))
         assert daemon.id("job", "download", train, "-o", str(tmp_path / "all.tar.gz")) == train
-        assert "there is no folder" in daemon.error("job", "download", train, "-o", str(tmp_path / "no" / "x"), code=2)
+        assert f"folder {tmp_path / 'no'} not found" in daemon.error(
+            "job", "download", train, "-o", str(tmp_path / "no" / "x"), code=2
+        )
 
     def test_an_upload_must_be_an_archive(self, daemon, tmp_path: Path) -> None:
         (tmp_path / "notes.tar.gz").write_text("not an archive")

@@ -80,7 +80,7 @@ def test_wrong_names_are_answered_with_the_right_ones(root: Path) -> None:
     done = taod(root, "install", "pytroch", "--accept-license")
     assert done.exit_code == 1 and "did you mean pytorch?" in done.stderr
     done = taod(root, "rm", "tiny-7.3.0", "--yes")
-    assert done.exit_code == 1 and "there is no tool environment 'tiny-7.3.0'; installed are: none" in done.stderr
+    assert done.exit_code == 1 and "tool environment 'tiny-7.3.0' not found; installed: none" in done.stderr
 
 
 @pytest.mark.slow

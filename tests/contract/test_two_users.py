@@ -141,7 +141,7 @@ async def test_no_endpoint_answers_below_another_users_id(two: Two) -> None:
             continue
         answer = await two.ask(operation, two.server.user.id)
         assert answer.status_code == 404, f"{operation.id}: {answer.status_code} {answer.text}"
-        assert answer.json()["error_desc"].startswith(f"there is no user {two.server.user.id};"), operation.id
+        assert answer.json()["error_desc"].startswith(f"user {two.server.user.id} not found;"), operation.id
     assert two.everything() == before
 
 

@@ -171,7 +171,7 @@ def test_native_builds_engines_with_the_deploy_tools_alone(tmp_path: Path) -> No
     native = Native(NativeConfig(path=[str(training.parent)]))
     verdict = native.can("dino", "gen_trt_engine")
     assert (native.can("dino", "train").can, verdict.can) == (True, False)
-    assert verdict.reason == "there is no executable 'dino' of nvidia-tao-deploy"
+    assert verdict.reason == "the executable 'dino' of nvidia-tao-deploy was not found"
 
     deploy = tool(tmp_path / "deploy/bin", "dino", "#!/usr/bin/python3\nfrom nvidia_tao_deploy.cv.dino import main\n")
     for folders in ([training, deploy], [deploy, training]):

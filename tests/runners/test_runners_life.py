@@ -114,7 +114,10 @@ async def test_train_pause_resume_cancel_kill_and_download(daemon: Daemon, runne
         with tarfile.open(archive) as packed:
             assert f"{job_id}/epoch_3.pth" in packed.getnames()
         # An action that this runner lacks is rejected, and so is an unknown runner.
-        for name, words in (("nowhere", "unknown runner"), ("native", "no executable")):
+        for name, words in (
+            ("nowhere", "unknown runner"),
+            ("native", "the executable 'classification_pyt' was not found"),
+        ):
             with pytest.raises(ClientError) as raised:
                 await client.jobs.run("model", model_id, JobRun(actions=["train"], runner=name))
             assert raised.value.status == 400

@@ -340,7 +340,7 @@ def _target(output: Path | None, name: str, force: bool) -> Path:
     if into.exists() and not force:
         raise click.UsageError(f"{into} already exists: choose another path with --output, or replace it with --force")
     if not into.absolute().parent.is_dir():
-        raise click.UsageError(f"there is no folder {into.parent}")
+        raise click.UsageError(f"folder {into.parent} not found: create it, or choose another path with --output")
     return into
 
 

@@ -77,7 +77,7 @@ def _find(store: Store, name: str) -> UserRecord:
     found = store.users.by_name(name) or store.users.get(name)
     if found is None:
         known = ", ".join(each.name for each in store.users.all()) or "none yet"
-        raise NotFound(f"there is no user {name!r}; known: {known}")
+        raise NotFound(f"user {name!r} not found; known: {known}")
     return found
 
 
@@ -150,7 +150,7 @@ def revoke(token_id: str, root: Path | None) -> None:
     """Revoke a key or token immediately."""
     with _store(root) as store, store.durable():
         if not store.users.revoke(token_id):
-            raise NotFound(f"there is no token {token_id!r}; `taod user ls` shows their ids")
+            raise NotFound(f"token {token_id!r} not found; `taod user ls` shows their ids")
     click.echo("Revoked.")
 
 

@@ -97,7 +97,7 @@ def test_operators_that_cannot_be_loaded_are_named_before_the_installation() -> 
         "driver supports 12); PyTorch's own are used"
     ]
     on_cpu = notices(spec, msgspec.structs.replace(MACHINE, glibcxx=""), cpu=True)
-    assert on_cpu[0].startswith("runs on the CPU") and "there is no libstdc++; needs CUDA 13)" in on_cpu[1]
+    assert on_cpu[0].startswith("runs on the CPU") and "libstdc++ was not found; needs CUDA 13)" in on_cpu[1]
 
 
 def test_the_newest_symbol_version_of_libstdcxx_is_read_from_the_file(tmp_path: Path) -> None:
