@@ -22,7 +22,7 @@ import psutil
 import uvicorn
 from litestar import Litestar
 
-from taod import __version__
+from taod import __version__, atomic_file
 from taod.api.app import create_app
 from taod.clock import SystemClock
 from taod.config import Config
@@ -146,7 +146,7 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         )
 
         def ready() -> None:
-            _write_private(root.daemon_file, msgspec.json.format(msgspec.json.encode(info), indent=2))
+            atomic_file.write(root.daemon_file, msgspec.json.format(msgspec.json.encode(info), indent=2), mode=0o600)
             log.info("serving %s from %s", info.url, root.path)
             announce(info, services)
 
@@ -177,17 +177,6 @@ def _uvicorn_config(app: Litestar) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    aside.replace(path)
 
 
 def _log_to(path: Path) -> None:

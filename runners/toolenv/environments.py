@@ -19,6 +19,7 @@ import msgspec
 
 from runners import processes
 from runners.toolenv.spec import ToolSpecs, version
+from taod import atomic_file
 from taod.errors import Conflict, NotFound
 from taod.types.tool import Consent, Environment, ToolState
 
@@ -92,7 +93,7 @@ class Environments:
 
     def write(self, environment: Environment) -> None:
         """Make an environment usable, or record another check of it."""
-        write_atomically(Path(environment.path) / MARKER, msgspec.json.format(msgspec.json.encode(environment)))
+        atomic_file.write(Path(environment.path) / MARKER, msgspec.json.format(msgspec.json.encode(environment)))
 
     def remove(self, name: str) -> None:
         """Remove an environment. Raises NotFound, and Conflict while it is installed or a process uses it."""
@@ -190,16 +191,6 @@ def processes_using(path: Path) -> list[int]:
         for pid in processes.all_pids()
         if pid != os.getpid() and any(word.startswith(mark) for word in processes.command_line(pid).split(b"\0"))
     )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that after a crash it has its old or its new content."""
-    new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _locked(descriptor: int, patience_s: float) -> bool:

@@ -20,11 +20,12 @@ import msgspec
 
 from runners.toolenv import interpreters, own_modules, pip
 from runners.toolenv.check import check
-from runners.toolenv.environments import LOG, PROGRESS, Environments, Progress, write_atomically
+from runners.toolenv.environments import LOG, PROGRESS, Environments, Progress
 from runners.toolenv.interpreters import Interpreter
 from runners.toolenv.machine import Machine, examine
 from runners.toolenv.preconditions import notices, obstacle
 from runners.toolenv.spec import Step, ToolSpec
+from taod import atomic_file
 from taod.clock import Clock, SystemClock, iso
 from taod.errors import BadRequest, TaodError
 from taod.types.tool import Consent, Environment, ToolProgress, ToolState
@@ -260,7 +261,7 @@ class Installer:
         self._save(progress)
 
     def _save(self, progress: Progress) -> None:
-        write_atomically(self._path / PROGRESS, msgspec.json.encode(progress))
+        atomic_file.write(self._path / PROGRESS, msgspec.json.encode(progress))
 
     def _notify(self, number: int, title: str, detail: str = "") -> None:
         self._report(

@@ -11,6 +11,7 @@ from runners.protocol import Command
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import DatasetRecord, JobRecord, ModelRecord, NewJob
+from taod import atomic_file
 from taod.catalogue import Catalogue
 from taod.catalogue.schema.merge import default
 from taod.clock import SystemClock
@@ -20,7 +21,7 @@ from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.services.datasets.dataset_records import Uploads
 from taod.services.datasets.lineage import Lineage
-from taod.services.jobs.command_builder import CommandBuilder, write_atomically
+from taod.services.jobs.command_builder import CommandBuilder
 from taod.services.jobs.resolution import Resolver
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
@@ -161,8 +162,8 @@ def test_a_job_waits_for_a_conversion_which_does_not_wait_for_itself(house) -> N
 
 def test_a_file_is_replaced_atomically(tmp_path) -> None:
     path = tmp_path / "deep" / "spec.yaml"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
+    atomic_file.write(path, b"one")
+    atomic_file.write(path, b"two")
     assert path.read_bytes() == b"two"
     assert [entry.name for entry in path.parent.iterdir()] == ["spec.yaml"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from taod import atomic_file
 from taod.ids import is_id, new_id
 from taod.paths import Root
 from taod.types.dataset import DatasetSummary
@@ -41,7 +42,7 @@ def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | No
     aside = root.incoming / f"{OLD}{dataset_id}"
     _flush(new)
     if summary is not None:
-        _write(_note(root, dataset_id), msgspec.json.encode(_Note(new.stat().st_ino, summary)))
+        atomic_file.write(_note(root, dataset_id), msgspec.json.encode(_Note(new.stat().st_ino, summary)))
     had = place.exists()
     if had:
         place.rename(aside)
@@ -125,16 +126,6 @@ def delete(path: Path) -> None:
 
 def _note(root: Root, dataset_id: str) -> Path:
     return root.incoming / f"{NOTE}{dataset_id}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, and bring it to the disk."""
-    aside = path.with_name(f".{path.name}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _trash(root: Root) -> Path:

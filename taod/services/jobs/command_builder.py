@@ -11,7 +11,7 @@ import msgspec
 from runners.protocol import Command, OffHost
 from store import Store
 from store.records import DatasetRecord, JobFilter, JobRecord, ModelRecord, NewJob, PendingJob
-from taod import masking
+from taod import atomic_file, masking
 from taod.automl import fidelity
 from taod.catalogue import Catalogue
 from taod.catalogue.commands import artifacts, conversions, shell_safety
@@ -95,15 +95,16 @@ class CommandBuilder:
         self._check_parent(resolved)
         facts = self.facts(resolved, self.gpus(resolved))
         assembled = assemble(facts)
+        # Not durable: after a power cut the job is prepared again before it starts; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
-            write_atomically(assembled.spec_path, assembled.spec_text.encode())
+            atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False)
         for path, text in assembled.files.items():
-            write_atomically(path, text.encode())
+            atomic_file.write(path, text.encode(), durable=False)
         for path in assembled.writes:
             for pattern in conversions.stale(job.network, job.action):
                 for file in path.glob(pattern):
                     file.unlink(missing_ok=True)
-        write_atomically(folder.command, _masked_json(assembled))
+        atomic_file.write(folder.command, _masked_json(assembled), durable=False)
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
         self._lineage.begin(job.id, job.warnings, resolved.datasets)
@@ -324,17 +325,6 @@ def _make_folder(path: Path) -> None:
             f"the tool writes into {path}, and that cannot be created: {error.strerror}; "
             "use an uploaded dataset, or make the folder writable"
         ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name and rename: a reader finds the old file or the whole new one.
-
-    No fsync: after a power cut the job is prepared again before it is started, and an fsync costs as much as the fork.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_bytes(content)
-    aside.replace(path)
 
 
 def _masked_json(assembled: Assembled) -> bytes:
