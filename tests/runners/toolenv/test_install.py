@@ -63,7 +63,7 @@ def test_an_installed_tool_offers_the_actions_that_can_be_imported(
 
     environments.remove(made.name)
     assert environments.all() == [] and not Path(made.path).exists()
-    with pytest.raises(NotFound, match="installed are: none"):
+    with pytest.raises(NotFound, match="installed: none"):
         environments.remove(made.name)
 
 
