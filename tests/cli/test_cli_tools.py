@@ -30,7 +30,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def taod(root: Path, *words: str) -> Result:
-    return CliRunner().invoke(command(), ["tools", *words, "--root", str(root)])
+    # Wide enough for the paths of the tests; some ways to run tests set a narrow terminal.
+    return CliRunner(env={"COLUMNS": "300"}).invoke(command(), ["tools", *words, "--root", str(root)])
 
 
 def installed(root: Path) -> Environment:
