@@ -20,6 +20,7 @@ from runners import cgroup, ports, processes
 from runners.environment import Rules, inherited
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from taod.paths import RunFolder
+from taod.types.release import BASE
 
 SHELL = "/bin/sh"
 WRAPPER = "\n".join(
@@ -124,7 +125,7 @@ class LocalRunner(ABC):
             shell = processes.command_line(wrapper) if wrapper else b""
             # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
-            if not force and request.command.release != "5.0":
+            if not force and request.command.release != BASE:
                 tool = processes.started_by(tool)
             reached = processes.send(tool, number)
             # A stopped process would sleep through its SIGTERM, and a stopped wrapper could not record the end.

@@ -14,6 +14,7 @@ import msgspec
 
 from runners.processes import run_mark
 from taod.paths import JobFolder, RunFolder
+from taod.types.release import BASE
 
 
 class DeviceGrant(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Command(msgspec.Struct, frozen=True):
     """Keys that are masked where the run's log names them; the rest is masked by position: `taod.masking`."""
     gpus: int = 0
     """How many GPUs the command line and the spec ask for; a cluster is asked for as many."""
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that the command line is of."""
     then: list[list[str]] = []
     """Further command lines of the same run, each started after the one before has exited with 0."""
@@ -202,9 +203,9 @@ def can_release(runner: Runner, network: str, action: str, release: str) -> Verd
     """Whether the runner's tool for the action is of that release; one that does not say is of 5.0."""
     if isinstance(runner, OfReleases):
         return runner.can_release(network, action, release)
-    if release == "5.0":
+    if release == BASE:
         return Verdict(True)
-    return Verdict(False, f"its tools are of release 5.0, and the model is of release {release}")
+    return Verdict(False, f"its tools are of release {BASE}, and the model is of release {release}")
 
 
 def uses_shell(runner: Runner) -> bool:

@@ -20,6 +20,7 @@ from runners.protocol import OffHost, Runner, Verdict, can_release, place_of
 from runners.slurm.runner import Slurm
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
+from taod.types.release import BASE
 
 GROUP = "taod.runners"
 """Entry point group of runners from other distributions; each loads to a factory `(RunnerConfig) -> Runner`."""
@@ -84,7 +85,7 @@ class RunnerRegistry:
         *,
         wanted: str | None = None,
         place: str | None = None,
-        release: str = "5.0",
+        release: str = BASE,
     ) -> Choice:
         """Who does this action: the first matching rule's runner, else the first of the order that can.
 
@@ -120,7 +121,7 @@ class RunnerRegistry:
         names = dict.fromkeys([*self._order, *(rule.runner for rule in self._rules)])
         return [runner for name in names if isinstance(runner := self.get(name), OffHost)]
 
-    def able(self, network: str, action: str, release: str = "5.0") -> list[str]:
+    def able(self, network: str, action: str, release: str = BASE) -> list[str]:
         """Names of the runners that can do it with tools of a release, best first."""
         return [
             name
@@ -128,7 +129,7 @@ class RunnerRegistry:
             if (runner := self.get(name)).can(network, action).can and can_release(runner, network, action, release).can
         ]
 
-    def tool(self, network: str, action: str, release: str = "5.0") -> str:
+    def tool(self, network: str, action: str, release: str = BASE) -> str:
         """The tool, version and environment with which the best runner would do it; empty where it has none."""
         able = self.able(network, action, release)
         runner = self.get(able[0]) if able else None

@@ -10,6 +10,7 @@ from taod.types import reason_text
 from taod.types.dataset import DatasetSummary
 from taod.types.job import DataSeen, HistoryEntry, Job, JobKind, JobView, Result
 from taod.types.reason import Reason, ReasonCode
+from taod.types.release import BASE
 from taod.types.state import State
 from taod.types.sweep import Dimension, SweepSettings, Values
 from taod.types.warning import Warning
@@ -93,7 +94,7 @@ class ModelRecord(msgspec.Struct):
     epoch_multiplier: int = 1
     automl_add_hyperparameters: str = "[]"
     automl_remove_hyperparameters: str = "[]"
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that its checkpoints are of; it decides parameters and command lines."""
 
 
@@ -152,7 +153,7 @@ class JobRecord(msgspec.Struct):
     """Its number in that sweep, from 0."""
     trials: int | None = None
     """How many trials it has, where it is a sweep's; counted, not stored with the job."""
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that its specification is of."""
 
     @property
@@ -298,7 +299,7 @@ class NewJob(msgspec.Struct):
     asked_runner: str | None = None
     sweep_id: str | None = None
     trial: int | None = None
-    release: str = "5.0"
+    release: str = BASE
 
 
 class SweepRecord(msgspec.Struct):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-BASE = "5.0"
+from taod.types.release import BASE as BASE
+
 KNOWN = (BASE, "7.3")
 """Oldest first."""
 _VERSIONS = {BASE: ((5, 0), (5, 1), (5, 2)), "7.3": ((7, 3),)}

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from taod.types.common import Id, Timestamp
+from taod.types.release import BASE
 from taod.types.state import State, Status
 from taod.types.warning import Warning
 
@@ -154,7 +155,7 @@ class JobView(msgspec.Struct):
     """The trial's number in its sweep."""
     trials: int | None = None
     """How many trials it has so far, where it is a sweep."""
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that its specification is of."""
 
 

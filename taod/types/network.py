@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from taod.types.release import BASE
+
 
 class NetworkArch(StrEnum):
     """What a model can be: the network architectures and the data services."""
@@ -111,5 +113,5 @@ class NetworkInfo(msgspec.Struct):
     """`yaml`, `protobuf` or `json`."""
     actions: list[ActionInfo]
     metric: str | None = None
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that these facts are of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from taod.types.release import BASE
 from taod.types.warning import Warning
 
 
@@ -36,7 +37,7 @@ class PlannedJob(msgspec.Struct):
     """Fields that get their value from what the parent leaves behind, once it is done."""
     waits_for: str | None = None
     """What it would wait for besides its parent and a device."""
-    release: str = "5.0"
+    release: str = BASE
     """The release of the tools that its specification is of."""
     warnings: list[Warning] = []
     """What its job would warn of: the specification, the data it reads, one against the other."""

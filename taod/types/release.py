@@ -1,0 +1,3 @@
+"""The release of NVIDIA's tools that everything without a release of its own belongs to."""
+
+BASE = "5.0"
