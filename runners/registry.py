@@ -129,10 +129,9 @@ class RunnerRegistry:
             if (runner := self.get(name)).can(network, action).can and can_release(runner, network, action, release).can
         ]
 
-    def tool(self, network: str, action: str, release: str = BASE) -> str:
-        """The tool, version and environment with which the best runner would do it; empty where it has none."""
-        able = self.able(network, action, release)
-        runner = self.get(able[0]) if able else None
+    def tool(self, name: str, network: str, action: str, release: str = BASE) -> str:
+        """The tool, version and environment with which a runner would do it; empty where it has none."""
+        runner = self.get(name)
         return runner.tool(network, action, release) if isinstance(runner, Native) else ""
 
     def release(self, network: str, action: str, known: Sequence[str]) -> str | None:

@@ -51,16 +51,17 @@ class Networks:
 
     def _info(self, network: Network) -> NetworkInfo:
         name, release = network.name, network.release
+        able = {action: self._runners.able(name, action, release) for action in network.actions}
         actions = [
             ActionInfo(
                 name=action,
-                runners=self._runners.able(name, action, release),
+                runners=runners,
                 takes_spec=network.takes_spec(action),
                 may_follow=network.may_follow(action),
                 needs_parent=network.needs_parent(action),
-                tool=self._runners.tool(name, action, release),
+                tool=self._runners.tool(runners[0], name, action, release) if runners else "",
             )
-            for action in network.actions
+            for action, runners in able.items()
         ]
         return NetworkInfo(
             name=network.name,

@@ -270,9 +270,11 @@ def test_an_incomplete_environment_is_never_used(tools: Environments) -> None:
 def test_the_registry_names_the_tool_of_an_action(tools: Environments) -> None:
     made = installed(tools, "5.1.0", cpu=True)
     registry = RunnerRegistry.from_config(RunnerConfig(order=["native", "embedded"]), tools=tools.folder)
-    assert registry.tool("dino", "train") == f"nvidia-tao-pytorch 5.1.0 (CPU layer) in {made.path}"
-    assert registry.tool("dino", "export") == ""
-    assert registry.tool("annotations", "convert") == "", "the engine is no installed tool"
+    assert registry.able("dino", "train")[0] == "native"
+    assert registry.tool("native", "dino", "train") == f"nvidia-tao-pytorch 5.1.0 (CPU layer) in {made.path}"
+    assert registry.tool("native", "dino", "export") == ""
+    assert registry.able("annotations", "convert")[0] == "embedded"
+    assert registry.tool("embedded", "annotations", "convert") == "", "the engine is not an installed tool"
 
 
 def test_a_networks_actions_name_their_tool(tools: Environments) -> None:
