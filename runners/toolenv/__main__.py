@@ -59,7 +59,9 @@ def main() -> None:
     except (TaodError, OSError) as problem:
         error = str(problem)
     except KeyboardInterrupt:
-        error = "it was interrupted; the next installation resumes it"
+        ready = any(each.name == request.name for each in environments.ready())
+        error = "" if ready else "it was interrupted; the next installation resumes it"
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _write(msgspec.structs.replace(last, ended=True, error=error))
 
 

@@ -28,6 +28,12 @@ def prefixes(release: str) -> tuple[str, ...]:
     return tuple(f"{major}.{minor}" for major, minor in _VERSIONS[release])
 
 
+def pattern() -> str:
+    """A regular expression for the versions that a known release covers, and for no version."""
+    numbers = (re.escape(prefix) for release in KNOWN for prefix in prefixes(release))
+    return rf"^(({'|'.join(numbers)})(\.[0-9]+)*)?$"
+
+
 def nearest(version: str) -> str:
     """The known release nearest below a version; the oldest release if the version is older or invalid."""
     found = _VERSION.match(version)

@@ -105,7 +105,10 @@ class Tools:
         finally:
             if process.returncode is None:
                 process.terminate()
-                await process.wait()
+                # What it has reported until its end: it may just have finished.
+                rest, _ = await process.communicate()
+                for line in rest.splitlines():
+                    last = msgspec.json.decode(line, type=ToolProgress)
             if not last.ended:
                 why = f"its process ended with {process.returncode}; install it again, which resumes its installation"
                 last = msgspec.structs.replace(last, ended=True, error=why)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ async def client(service: Any) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(transport=transport, base_url=HOST, headers=headers) as client:
         yield client
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 async def listed(client: httpx.AsyncClient) -> dict[str, ToolInfo]:
@@ -120,8 +128,8 @@ async def test_what_cannot_be_installed_is_rejected_when_it_is_asked_for(
     assert "(Tiny Licence) was not accepted" in await rejected(400, "POST", "/tiny", cpu=True)
     why = await rejected(400, "POST", "/tiny", accept_license=True, python="/nowhere/python")
     assert why.startswith("--python /nowhere/python: it cannot be run as a Python")
-    assert "installed are: none" in await rejected(404, "POST", "/tiny-7.3.0/check")
-    assert "installed are: none" in await rejected(404, "DELETE", "/tiny-7.3.0")
+    assert "installed: none" in await rejected(404, "POST", "/tiny-7.3.0/check")
+    assert "installed: none" in await rejected(404, "DELETE", "/tiny-7.3.0")
 
     user, _ = service.users.add("ada")
     token = service.users.issue(user.id, kind=BEARER, label="test")
@@ -134,8 +142,9 @@ async def test_what_cannot_be_installed_is_rejected_when_it_is_asked_for(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
-    service: Any, client: httpx.AsyncClient, tmp_path: Path
+    service: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, silent_port: int
 ) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{silent_port}/")
     async with service.bus.subscribe(None) as events:
         answer = await client.post(f"{PATH}/tiny", json={"accept_license": True, "python": sys.executable})
         assert answer.status_code == 201

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from taod.catalogue import Catalogue
+from taod.catalogue import Catalogue, releases
 from taod.types.common import JobSort, Sort
 from taod.types.dataset import DatasetType, UploadMode
 from taod.types.network import NetworkArch
@@ -67,7 +67,7 @@ _QUERIES: dict[str, tuple[str, Document]] = {
     "required": ("Only required parameters, or only others", _FLAG),
     "automl": ("Only parameters that are swept by default, or only others", _FLAG),
     "hidden": ("Also parameters that the schema does not show", _FLAG),
-    "release": ("Release of NVIDIA's tools; 5.0 without it", _TEXT),
+    "release": ("Release of NVIDIA's tools; 5.0 without it", {"type": "string", "pattern": releases.pattern()}),
     "tail": ("The last lines only, this many", _NUMBER),
     "boxes": ("Draw the boxes or masks; true without it", _FLAG),
     "follow": ("Continue until the job ends", _FLAG),
