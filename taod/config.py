@@ -285,8 +285,16 @@ class AutomlConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LimitsConfig(msgspec.Struct, forbid_unknown_fields=True):
-    body_bytes: Slots = 16 * 1024**2
-    """Of a JSON body."""
+    body_bytes: Slots = 256 * 1024
+    """Of a JSON body, other than a specification's."""
+    spec_bytes: Slots = 2 * 1024**2
+    """Of a specification, in any format."""
+    document_values: Slots = 20_000
+    """Values in one body, also those that references repeat."""
+    document_depth: Annotated[int, Meta(ge=8, le=200)] = 64
+    """Lists and mappings in each other."""
+    parse_s: Positive = 5.0
+    """Seconds that reading a body may take."""
     upload_bytes: Slots = 512 * 1024**3
     archive_bytes: Slots = 1024 * 1024**3
     """Of everything that an archive unpacks to."""

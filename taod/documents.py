@@ -1,4 +1,4 @@
-"""YAML as TAO's tools read and write it: the one place where daemon, client and engine turn text into values.
+"""YAML as TAO's tools read and write it, and JSON: the one place where daemon, client and engine turn text into values.
 
 Hydra's OmegaConf reads with PyYAML and rules of its own for floats and dates; what it reads is what these rules give,
 so that a file means the same here as where it is run. The older tools read with plain PyYAML: what is written here
@@ -7,15 +7,36 @@ is quoted so that both agree on it.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from itertools import accumulate
 from typing import Any
 
+import msgspec
 import yaml
 
 Document = dict[str, Any]
 
-_MOST_VALUES = 200_000
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How large a document may be; a reader stops where it exceeds them."""
+
+    values: int = 200_000
+    """Also of what references repeat."""
+    depth: int = 100
+    """Of lists and mappings in each other."""
+
+
+BOUNDS = Bounds()
+_LONGEST_NUMBER = 100
+LARGEST = 2**63
+"""Whole numbers of a document are below this, without their sign."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string of JSON; an unclosed one reaches to the end, so that one pass finds all."""
+_NO_BRACKET = bytes(each for each in range(256) if each not in b"[]{}")
+_STEP = {each: 1 if each in b"[{" else -1 for each in b"[]{}"}
 _FLOAT = re.compile(
     r"""^(?: [-+]?\d+(?:_\d+)* (?: \.[\d_]*(?:[eE][-+]?\d+)? | [eE][-+]?\d+ | (?::[0-5]?\d)+\.[\d_]* )
           | \.\d+(?:_\d+)*(?:[eE][-+]\d+)?
@@ -27,6 +48,7 @@ _FLOAT = re.compile(
 _WORDS: dict[str, Any] = {"": "", "true": True, "false": False, "null": None}
 _INT = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\d*\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?", re.ASCII)
+_INT_TAG = "tag:yaml.org,2002:int"
 _FLOAT_TAG = "tag:yaml.org,2002:float"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -46,6 +68,23 @@ class _Loader(_LOADER):  # type: ignore[misc]
         made: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return made
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        # Merged mappings may multiply at each level.
+        self.merged = getattr(self, "merged", 0) + len(node.value)
+        if self.merged > self.bounds.values:
+            raise DocumentError(f"line {_line(node)}: it holds more than {self.bounds.values} values")
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        if len(node.value) > _LONGEST_NUMBER:
+            shown = f"{node.value:.20}… of {len(node.value)} characters"
+            raise DocumentError(f"line {_line(node)}: {shown} is too long for a number; quote it as text")
+        read = self.construct_yaml_int if node.tag == _INT_TAG else self.construct_yaml_float
+        number: int | float = read(node)
+        return number
+
+    bounds = BOUNDS
+
 
 class _Dumper(_DUMPER):  # type: ignore[misc]
     """Quotes text that any of the readers would take for something else, and repeats what is there twice."""
@@ -60,27 +99,61 @@ _Loader.yaml_implicit_resolvers = {
 }
 for _side in (_Loader, _Dumper):
     _side.add_implicit_resolver(_FLOAT_TAG, _FLOAT, list("-+0123456789."))
+for _tag in (_INT_TAG, _FLOAT_TAG):
+    _Loader.add_constructor(_tag, _Loader.construct_number)
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, bounds: Bounds = BOUNDS) -> Any:
     """The value of a YAML text, of which JSON is a part; None where there is none.
 
     Raises DocumentError naming the line, also for a key that is given twice, for what JSON has no form of, and for
-    references that make a small text a huge document.
+    a document beyond `bounds`, before it is built.
     """
+    text = text.removeprefix("\ufeff")
     try:
-        value = yaml.load(text.removeprefix("\ufeff"), Loader=_Loader)
-        _measure(value, [0])
+        _bound_events(yaml.parse(text, Loader=_Loader), bounds)
+        loader = _Loader(text)
+        loader.bounds = bounds
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
+        measure(value, bounds)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise DocumentError(f"line {line}: {error.problem or error.context}") from error
     except DocumentError:
         raise
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise DocumentError(str(error)) from error
     except RecursionError as error:
         raise DocumentError("it is nested too deep, or holds itself") from error
     return value
+
+
+def read_json(raw: bytes, bounds: Bounds = BOUNDS) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    Raises DocumentError, also for a key that is given twice, and for a document beyond `bounds`, before it is built.
+    """
+    outline = _STRING.sub(b"", raw)
+    if sum(map(outline.count, (b",", b"[", b"{"))) >= bounds.values:
+        raise DocumentError(f"it holds more than {bounds.values} values")
+    if max(accumulate(map(_STEP.__getitem__, outline.translate(None, _NO_BRACKET))), default=0) > bounds.depth:
+        raise DocumentError(f"it is nested more than {bounds.depth} deep")
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DocumentError(str(error)) from error
+    if measure(value, bounds) != outline.count(b":"):
+        raise DocumentError(_given_twice(raw))
+    return value
+
+
+def control_character(text: str, allowed: str = "") -> str | None:
+    """The first control character or line break of a text that is not allowed, as `U+0007`."""
+    found = next((each for each in _CONTROL.findall(text) if each not in allowed), None)
+    return None if found is None else f"U+{ord(found):04X}"
 
 
 def read_value(text: str) -> Any:
@@ -113,21 +186,75 @@ def _reject_duplicate_keys(node: yaml.MappingNode) -> None:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
             if key.value in seen:
-                raise DocumentError(f"line {key.start_mark.line + 1}: {key.value!r} is given twice; keep one of them")
+                raise DocumentError(f"line {_line(key)}: {key.value!r} is given twice; keep one of them")
             seen.add(key.value)
 
 
-def _measure(value: Any, seen: list[int], path: str = "$") -> None:
+def measure(value: object, bounds: Bounds) -> int:
+    """How many keys a value has. Raises DocumentError for one beyond `bounds`, and for what no document may hold."""
+    return _measure(value, bounds, [0])
+
+
+def _bound_events(events: Iterable[yaml.Event], bounds: Bounds) -> None:
+    """Raise DocumentError where a text has more values, or deeper ones, than `bounds` allow."""
+    values = depth = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > bounds.depth:
+                raise DocumentError(f"line {_line(event)}: it is nested more than {bounds.depth} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        values += isinstance(event, yaml.NodeEvent)
+        if values > 2 * bounds.values:  # Keys are events too.
+            raise DocumentError(f"it holds more than {bounds.values} values")
+
+
+def _measure(value: object, bounds: Bounds, seen: list[int], path: str = "$", depth: int = 0) -> int:
+    """As `measure`; `seen` counts the values."""
     seen[0] += 1
-    if seen[0] > _MOST_VALUES:
-        raise DocumentError(f"it holds more than {_MOST_VALUES} values")
+    if seen[0] > bounds.values:
+        raise DocumentError(f"it holds more than {bounds.values} values")
+    if depth > bounds.depth:
+        raise DocumentError(f"it is nested more than {bounds.depth} deep, or holds itself")
     if isinstance(value, dict):
+        keys = len(value)
         for key, item in value.items():
             if not isinstance(key, str):
-                raise DocumentError(f"{path}: the key {key!r} is not text; put it in quotes")
-            _measure(item, seen, f"{path}.{key}")
-    elif isinstance(value, list):
-        for item in value:
-            _measure(item, seen, path)
-    elif value is not None and not isinstance(value, str | int | float | bool):
-        raise DocumentError(f"{path}: {value!r} has no form in a specification")
+                raise DocumentError(f"{path}: the key {key!r:.80} is not text; put it in quotes")
+            if (found := control_character(key)) is not None:
+                raise DocumentError(f"{path}: the key {key!r:.80} holds the control character {found}")
+            keys += _measure(item, bounds, seen, f"{path}.{key:.40}", depth + 1)
+        return keys
+    if isinstance(value, list):
+        return sum(_measure(item, bounds, seen, path, depth + 1) for item in value)
+    if isinstance(value, str):
+        if "\0" in value:
+            raise DocumentError(f"{path}: the text holds the control character U+0000")
+    elif isinstance(value, int):
+        if not -LARGEST < value < LARGEST:
+            raise DocumentError(f"{path}: the number is outside ±2^63")
+    elif value is not None and not isinstance(value, float):
+        raise DocumentError(f"{path}: {value!r:.80} has no form in a specification")
+    return 0
+
+
+def _line(of: yaml.Event | yaml.Node) -> int:
+    return of.start_mark.line + 1 if of.start_mark is not None else 1
+
+
+def _given_twice(raw: bytes) -> str:
+    """The error that names a repeated key."""
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DocumentError(f"the key {key!r:.80} is given twice; keep one of them")
+            seen.add(key)
+
+    try:
+        json.loads(raw, object_pairs_hook=check)
+    except DocumentError as error:
+        return str(error)
+    return "a key is given twice; keep one of them"

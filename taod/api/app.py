@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
@@ -41,6 +42,7 @@ def create_app(services: Services) -> Litestar:
         finally:
             await services.stop()
 
+    limits = services.config.limits
     app = _Application(
         route_handlers=[*CONTROLLERS, DocsController],
         dependencies=dependencies(services),
@@ -48,7 +50,8 @@ def create_app(services: Services) -> Litestar:
         lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,
-        request_max_body_size=services.config.limits.body_bytes,
+        request_max_body_size=max(limits.body_bytes, limits.spec_bytes),
+        state=State({"parser": services.parser}),
         debug=False,
     )
     app.asgi_handler = Trace(Gate(app.asgi_handler, services.users, services.config.server))

@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from taod.api.middleware.request_id_middleware import note_fault, request_id
+from taod.api.request_parsing import BODY_BYTES, SPEC_BYTES, over
 from taod.api.responses import FAILED, error_bytes
 from taod.errors import Conflict, NoSpace, TaodError, Unavailable
 from taod.types.state import ImpossibleTransition
@@ -47,7 +48,7 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         allowed = allowed_methods(headers.get("allow", ""))
         return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
-        return _answer(413, "the body is over limits.body_bytes; send less at once, or raise that in taod.toml")
+        return _answer(413, over(SPEC_BYTES if "/specs/" in path else BODY_BYTES))
     if error.status_code >= 500:
         return fault(request, error)
     return _answer(error.status_code, str(error.detail), headers)

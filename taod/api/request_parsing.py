@@ -9,9 +9,10 @@ from collections.abc import Collection
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request
 
-from taod.errors import BadRequest
+from taod.api.dependencies import Call
+from taod.documents import DocumentError, control_character
+from taod.errors import BadRequest, TooLarge
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -19,35 +20,58 @@ _AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
 _ABSENT = re.compile(r"^Object missing required field `(?P<field>\w+)`")
 _SHOWN = 80
+_MOST_NAMED = 10
+"""Unknown fields that an error names."""
+_PROSE = frozenset({"description", "additional_id_info"})
+"""Fields that may have several lines."""
+BODY_BYTES = "body_bytes"
+SPEC_BYTES = "spec_bytes"
 
 
-async def read_json(request: Request[Any, Any, Any]) -> Any:
-    """The body as JSON values; an empty one is `{}`. Raises BadRequest for invalid JSON."""
-    raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
+def over(limit: str) -> str:
+    """The error for a body over a limit of `[limits]`."""
+    return f"the body is over limits.{limit}; send less at once, or raise that in taod.toml"
+
+
+async def read_bytes(request: Call, limit: str = BODY_BYTES) -> bytes:
+    """The body without a byte order mark. Raises TooLarge."""
+    raw = await request.body()
+    if len(raw) > getattr(request.app.state.parser.limits, limit):
+        raise TooLarge(over(limit))
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+async def read_json(request: Call, limit: str = BODY_BYTES) -> Any:
+    """The body as JSON values; an empty one is `{}`. Raises BadRequest for invalid JSON, TooLarge."""
+    raw = await read_bytes(request, limit)
     if not raw.strip():
         return {}
     try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return await request.app.state.parser.json(raw)
+    except DocumentError as error:
         raise BadRequest(f"the body is not JSON: {error}; send a JSON document in UTF-8") from error
 
 
-async def read_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The body as a JSON object. Raises BadRequest."""
-    document = await read_json(request)
+async def read_object(request: Call, limit: str = BODY_BYTES) -> dict[str, Any]:
+    """The body as a JSON object. Raises BadRequest, TooLarge."""
+    document = await read_json(request, limit)
     if not isinstance(document, dict):
         raise BadRequest(f"the body is {shown(document)}: expected a JSON object")
     return document
 
 
 async def read_body(
-    request: Request[Any, Any, Any], kind: type[Body], *, answer: type[msgspec.Struct] | None = None
+    request: Call,
+    kind: type[Body],
+    *,
+    answer: type[msgspec.Struct] | None = None,
+    limit: str = BODY_BYTES,
 ) -> Body:
     """The body as a Struct. `answer` is the Struct that clients read back: its further fields cannot be set.
 
     Raises BadRequest naming every unknown field, or field, value and type of an invalid one.
     """
-    return to_struct(await read_object(request), kind, answer=answer)
+    return to_struct(await read_object(request, limit), kind, answer=answer)
 
 
 def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = "") -> Body:
@@ -56,9 +80,16 @@ def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] |
         fixed = answer.__struct_fields__ if answer is not None else ()
         _reject_unknown(document, kind.__struct_fields__, fixed, at)
     try:
-        return msgspec.convert(document, kind)
+        body = msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise BadRequest(_missing(str(error), kind, at) or _located(str(error), document, at)) from error
+    for name in kind.__struct_fields__:
+        value = getattr(body, name)
+        for text in value if isinstance(value, list) else [value]:
+            found = control_character(text, "\t\n\r" if name in _PROSE else "") if isinstance(text, str) else None
+            if found is not None:
+                raise BadRequest(f"{at}{name} contains the control character {found}; leave it out")
+    return body
 
 
 def _reject_unknown(document: dict[str, Any], known: Collection[str], fixed: Collection[str], at: str) -> None:
@@ -66,14 +97,16 @@ def _reject_unknown(document: dict[str, Any], known: Collection[str], fixed: Col
     if not unknown:
         return
     problems = []
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    for name in unknown[:_MOST_NAMED]:
+        near = difflib.get_close_matches(name[:_SHOWN], known, n=1, cutoff=0.6)
         if name in fixed:
             problems.append(f"{at}{name!r} cannot be set or changed")
         elif near:
             problems.append(f"{at}{name!r} is unknown, did you mean {near[0]!r}?")
         else:
-            problems.append(f"{at}{name!r} is unknown")
+            problems.append(f"{at}{name!r:.80} is unknown")
+    if len(unknown) > _MOST_NAMED:
+        problems.append(f"{len(unknown) - _MOST_NAMED} more")
     fields = "field" if len(unknown) == 1 else "fields"
     raise BadRequest(f"{fields} {'; '.join(problems)} (known: {', '.join(sorted(known))})")
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 TOTAL = "X-Total-Count"
 WARNINGS = "X-Taod-Warnings"
+_MAX_DESCRIPTION = 8192
 _MAX_HEADER = 4096
 """Characters; clients reject much longer headers."""
 FAILED: Final = "the server failed to answer; its log says why, under request id {}"
@@ -43,7 +44,9 @@ def in_header(warnings: Sequence[str]) -> str:
 
 
 def error_bytes(status: int, description: str) -> bytes:
-    """The body of an error."""
+    """The body of an error; a longer description is cut."""
+    if len(description) > _MAX_DESCRIPTION:
+        description = description[: _MAX_DESCRIPTION - 1] + "…"
     return msgspec.json.encode(ErrorBody(error_code=status, error_desc=description))
 
 

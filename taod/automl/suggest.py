@@ -1,18 +1,18 @@
 """Proposes the next point of a search by Optuna, and computes the importance of each parameter.
 
 A question holds everything that the answer depends on: the same question has the same answer, also after a kill in
-between. `python -m taod.automl.suggest` answers questions, one JSON line each; the daemon asks it so that Optuna and
+between. `python -m taod.automl.suggest` answers questions; the daemon asks it so that Optuna and
 torch stay out of its memory and its loop. Optuna: Akiba et al., 2019, https://arxiv.org/abs/1907.10902.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from taod.helper_process import serve
 from taod.types.sweep import Dimension
 
 if TYPE_CHECKING:
@@ -158,15 +158,9 @@ def _importances(question: Question) -> dict[str, float]:
 
 
 def main() -> None:
-    """Answer each line until the input ends: with the daemon, however that ends."""
+    """Answer questions until the input ends."""
     decoder = msgspec.json.Decoder(Question)
-    for line in sys.stdin.buffer:
-        try:
-            said = b"+" + msgspec.json.encode(answer(decoder.decode(line)))
-        except Exception as error:
-            said = b"-" + msgspec.json.encode(f"{type(error).__name__}: {error}")
-        sys.stdout.buffer.write(said + b"\n")
-        sys.stdout.buffer.flush()
+    serve(lambda question: msgspec.json.encode(answer(decoder.decode(question))))
 
 
 if __name__ == "__main__":

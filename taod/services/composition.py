@@ -36,6 +36,7 @@ from taod.services.jobs.submission import Submission
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
+from taod.services.parser import Parser
 from taod.services.services import Services
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
@@ -73,6 +74,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
     devices, runners = _devices_and_runners(config)
     telemetry = Telemetry(store, publisher)
     proposer = Proposer()
+    parser = Parser(config.limits)
     uploads = Uploads()
     lineage = Lineage(store, publisher, clock, config.storage.link_check_s)
     resolver = Resolver(store, runners, devices)
@@ -134,7 +136,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         clock=clock,
     )
     owners = Owners(records, models, catalogue)
-    specs = Specs(store, catalogue, owners, config.specs)
+    specs = Specs(store, catalogue, owners, config.specs, parser)
     preflight = Preflight(store, commands, checks.report)
     submission = Submission(
         store=store,
@@ -170,6 +172,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         scheduler=scheduler,
         telemetry=telemetry,
         proposer=proposer,
+        parser=parser,
         intake=intake,
         lineage=lineage,
         users=Users(store),

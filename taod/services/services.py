@@ -28,6 +28,7 @@ from taod.services.jobs.submission import Submission
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
+from taod.services.parser import Parser
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
 from taod.services.users import Users
@@ -48,6 +49,7 @@ class Services:
     scheduler: Scheduler
     telemetry: Telemetry
     proposer: Proposer
+    parser: Parser
     intake: Intake
     lineage: Lineage
     users: Users
@@ -93,6 +95,7 @@ class Services:
         await self.tools.stop()
         await self.scheduler.stop()
         await self.proposer.close()
+        await self.parser.close()
         await self.lineage.close()
         await self.intake.close()
         await self.telemetry.close()

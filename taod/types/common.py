@@ -10,6 +10,14 @@ from msgspec import Meta
 
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 """A UUID. It is checked where it is looked up, so that a wrong one gets the contract's own error."""
+_LINE = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"}
+_LINES = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029]*$"}
+"""No control characters. The patterns are checked where a body is read, so that the error names the character."""
+Name = Annotated[str, Meta(max_length=256, extra_json_schema=_LINE)]
+"""A name, or another text of one line."""
+Prose = Annotated[str, Meta(max_length=10_000, extra_json_schema=_LINES)]
+Location = Annotated[str, Meta(max_length=4096, extra_json_schema=_LINE)]
+"""A path or URL."""
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601 in UTC, with microseconds."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from taod.types.common import Id, Timestamp
+from taod.types.common import Id, Location, Name, Prose, Timestamp
 from taod.types.job import Job
 from taod.types.warning import Warning
 
@@ -59,20 +59,20 @@ class DatasetCreate(msgspec.Struct, forbid_unknown_fields=True):
 
     type: TypeName
     format: FormatName
-    name: str = DEFAULT_NAME
-    description: str = DEFAULT_DESCRIPTION
-    logo: str = DEFAULT_LOGO
-    version: str = DEFAULT_VERSION
+    name: Name = DEFAULT_NAME
+    description: Prose = DEFAULT_DESCRIPTION
+    logo: Location = DEFAULT_LOGO
+    version: Name = DEFAULT_VERSION
 
 
 class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PUT dataset: the writable fields, absent ones take their default; type and format may only repeat
     what they are."""
 
-    name: str = DEFAULT_NAME
-    description: str = DEFAULT_DESCRIPTION
-    logo: str = DEFAULT_LOGO
-    version: str = DEFAULT_VERSION
+    name: Name = DEFAULT_NAME
+    description: Prose = DEFAULT_DESCRIPTION
+    logo: Location = DEFAULT_LOGO
+    version: Name = DEFAULT_VERSION
     type: TypeName | msgspec.UnsetType = msgspec.UNSET
     format: FormatName | msgspec.UnsetType = msgspec.UNSET
 
@@ -80,10 +80,10 @@ class DatasetPut(msgspec.Struct, forbid_unknown_fields=True):
 class DatasetPatch(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PATCH dataset: what is given is merged."""
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType = msgspec.UNSET
-    logo: str | msgspec.UnsetType = msgspec.UNSET
-    version: str | msgspec.UnsetType = msgspec.UNSET
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    description: Prose | msgspec.UnsetType = msgspec.UNSET
+    logo: Location | msgspec.UnsetType = msgspec.UNSET
+    version: Name | msgspec.UnsetType = msgspec.UNSET
     type: TypeName | msgspec.UnsetType = msgspec.UNSET
     format: FormatName | msgspec.UnsetType = msgspec.UNSET
 
@@ -107,7 +107,7 @@ class Dataset(msgspec.Struct):
 class DatasetLink(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST dataset/{id}/link: a folder on the daemon's machine, used in place and never changed."""
 
-    path: str
+    path: Location
 
 
 class SplitSummary(msgspec.Struct):
@@ -280,8 +280,8 @@ class DatasetCheck(msgspec.Struct, forbid_unknown_fields=True):
 class DatasetFromJob(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST job/{id}/dataset; what is left out is taken from the job and its results."""
 
-    name: str = ""
-    description: str = ""
+    name: Name = ""
+    description: Prose = ""
     format: FormatName | None = None
     type: TypeName | None = None
     """That of the dataset that the job has read, where the format can hold it; else `object_detection`."""

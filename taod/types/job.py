@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from taod.types.common import Id, Timestamp
+from taod.types.common import Id, Name, Timestamp
 from taod.types.release import BASE
 from taod.types.state import State, Status
 from taod.types.warning import Warning
@@ -224,10 +224,10 @@ class JobDetail(msgspec.Struct):
 class JobRun(msgspec.Struct, forbid_unknown_fields=True):
     """One entry of a run request: the actions chain, each on the nearest earlier one that it may follow."""
 
-    actions: list[str]
+    actions: Annotated[list[Name], Meta(max_length=100)]
     job: Id | None = None
     """Parent of the first action; null where the action's rule finds it."""
-    runner: str | None = None
+    runner: Name | None = None
     """Which runner is to run them, instead of the one that is configured; only the root's first user may say."""
 
 
@@ -244,7 +244,7 @@ class JobPatch(msgspec.Struct, forbid_unknown_fields=True):
     """A queued job of the same priority."""
     after: Id | msgspec.UnsetType = msgspec.UNSET
     position: Literal["front", "back"] | msgspec.UnsetType = msgspec.UNSET
-    devices_wanted: Annotated[int, Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    devices_wanted: Annotated[int, Meta(ge=1, le=4096)] | msgspec.UnsetType = msgspec.UNSET
     """At most what its specification asks for."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from taod.types.common import Id, Timestamp
+from taod.types.common import Id, Location, Name, Prose, Timestamp
 from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION, DatasetType, TypeName
 from taod.types.job import Job
 from taod.types.network import NetworkArch
@@ -19,9 +19,10 @@ DEFAULT_KEY = "tlt_encode"
 MOST = 2**31 - 1
 Count = Annotated[int, Meta(ge=1, le=MOST)]
 Nu = Annotated[int, Meta(ge=2, le=MOST)]
+IdList = Annotated[list[Id], Meta(max_length=1000)]
 ArchName = Annotated[str, Meta(extra_json_schema={"enum": list(NetworkArch)})]
 """A string, so that a wrong one gets the contract's own error."""
-NameList = str | list[str]
+NameList = Annotated[str, Meta(max_length=32_768)] | Annotated[list[Name], Meta(max_length=1000)]
 """A list of parameter names; published clients send it as a string holding a list."""
 
 
@@ -29,24 +30,24 @@ class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST model, and of PUT where absent fields take their defaults."""
 
     network_arch: ArchName | UnsetType = UNSET
-    name: str = DEFAULT_NAME
-    description: str = DEFAULT_DESCRIPTION
-    logo: str = DEFAULT_LOGO
-    version: str = DEFAULT_VERSION
-    encryption_key: str = DEFAULT_KEY
+    name: Name = DEFAULT_NAME
+    description: Prose = DEFAULT_DESCRIPTION
+    logo: Location = DEFAULT_LOGO
+    version: Name = DEFAULT_VERSION
+    encryption_key: Name = DEFAULT_KEY
     public: bool = False
     read_only: bool = False
-    ngc_path: str = ""
-    additional_id_info: str | None = None
-    ptm: list[Id] = []
-    train_datasets: list[Id] = []
+    ngc_path: Location = ""
+    additional_id_info: Prose | None = None
+    ptm: IdList = []
+    train_datasets: IdList = []
     eval_dataset: Id | None = None
     inference_dataset: Id | None = None
     calibration_dataset: Id | None = None
     dataset_type: TypeName | UnsetType = UNSET
-    metric: str = "kpi"
+    metric: Name = "kpi"
     automl_enabled: bool = False
-    automl_algorithm: str | None = None
+    automl_algorithm: Name | None = None
     automl_max_recommendations: Count = 20
     automl_delete_intermediate_ckpt: bool = False
     automl_R: Count = 27
@@ -60,24 +61,24 @@ class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PATCH model: what is given is merged; null unsets a reference."""
 
     network_arch: ArchName | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    logo: str | UnsetType = UNSET
-    version: str | UnsetType = UNSET
-    encryption_key: str | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: Prose | UnsetType = UNSET
+    logo: Location | UnsetType = UNSET
+    version: Name | UnsetType = UNSET
+    encryption_key: Name | UnsetType = UNSET
     public: bool | UnsetType = UNSET
     read_only: bool | UnsetType = UNSET
-    ngc_path: str | UnsetType = UNSET
-    additional_id_info: str | UnsetType | None = UNSET
-    ptm: list[Id] | UnsetType = UNSET
-    train_datasets: list[Id] | UnsetType = UNSET
+    ngc_path: Location | UnsetType = UNSET
+    additional_id_info: Prose | UnsetType | None = UNSET
+    ptm: IdList | UnsetType = UNSET
+    train_datasets: IdList | UnsetType = UNSET
     eval_dataset: Id | UnsetType | None = UNSET
     inference_dataset: Id | UnsetType | None = UNSET
     calibration_dataset: Id | UnsetType | None = UNSET
     dataset_type: TypeName | UnsetType = UNSET
-    metric: str | UnsetType = UNSET
+    metric: Name | UnsetType = UNSET
     automl_enabled: bool | UnsetType = UNSET
-    automl_algorithm: str | UnsetType | None = UNSET
+    automl_algorithm: Name | UnsetType | None = UNSET
     automl_max_recommendations: Count | UnsetType = UNSET
     automl_delete_intermediate_ckpt: bool | UnsetType = UNSET
     automl_R: Count | UnsetType = UNSET
@@ -126,10 +127,10 @@ class Model(msgspec.Struct):
 class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST ptm: weights on the daemon's machine for an entry of the catalogue, or for a new one."""
 
-    path: str
+    path: Location
     network_arch: ArchName
-    ngc_path: str = ""
-    name: str | None = None
+    ngc_path: Location = ""
+    name: Name | None = None
 
 
 class Ptm(msgspec.Struct):

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from taod.types.common import Location, Name
+
 TOOL = "TAOD_TOOL"
 """Variable of a run that names its tool's package and version."""
 
@@ -116,10 +118,10 @@ class ToolInstall(msgspec.Struct, forbid_unknown_fields=True):
 
     accept_license: bool = False
     """The package is installed only when its licence is accepted."""
-    release: str | None = None
+    release: Name | None = None
     """Its newest release if not given."""
     cpu: bool = False
-    python: str | None = None
+    python: Location | None = None
     """Path of the interpreter; else one is searched."""
 
 

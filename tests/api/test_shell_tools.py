@@ -65,7 +65,7 @@ async def test_a_key_with_shell_characters_is_rejected_when_set_and_never_execut
     mark = tmp_path / "mark"
     key = key.replace("MARK", str(mark))
     error = await server.rejected("POST", "/model", json={"network_arch": "classification_tf1", "encryption_key": key})
-    assert "encryption_key contains " in error and "set a key of letters, digits" in error
+    assert "encryption_key contains " in error and ("set a key of letters, digits" in error or "U+000A" in error)
     assert len(key) < 3 or key not in error
     model = await model_of(server, images)
     assert "encryption_key" in await server.rejected("PATCH", f"/model/{model}", json={"encryption_key": key})

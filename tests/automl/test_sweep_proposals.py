@@ -12,7 +12,8 @@ import sys
 import pytest
 
 from taod.automl.proposer import Proposer
-from taod.automl.suggest import Answer, Question, Seen, answer
+from taod.automl.suggest import Question, Seen, answer
+from taod.helper_process import HelperProcess
 from taod.types.sweep import Dimension
 
 SPACE = [
@@ -78,14 +79,14 @@ async def test_the_process_answers_like_the_function_and_is_replaced_when_it_die
     proposer = Proposer()
     asked = question("tpe", searched("random", 2, 6), 3)
     assert await proposer.ask(asked) == answer(asked)
-    assert proposer._process is not None
-    first = proposer._process.pid
+    assert proposer._helper.process is not None
+    first = proposer._helper.process.pid
     os.kill(first, signal.SIGKILL)
-    await proposer._process.wait()
+    await proposer._helper.process.wait()
     assert await proposer.ask(asked) == answer(asked)
-    assert proposer._process.pid != first
+    assert proposer._helper.process.pid != first
     await proposer.close()
-    assert proposer._process is None
+    assert proposer._helper.process is None
 
 
 async def test_unanswerable_questions_get_a_random_proposal_with_a_note() -> None:
@@ -104,14 +105,14 @@ def test_a_daemon_starts_without_optuna() -> None:
 
 
 async def test_a_cancellation_during_an_answer_is_not_lost() -> None:
-    class Ready(Proposer):
-        async def _ask(self, question: Question) -> Answer:
+    class Ready(HelperProcess):
+        async def _ask(self, question: bytes) -> tuple[bytes, bytes]:
             await come.wait()
-            return Answer({})
+            return b"+", question
 
     for turns in range(10):  # in one of them the answer has arrived but was not yet read
         come = asyncio.Event()
-        asking = asyncio.create_task(Ready().ask(question("random", [], 1)))
+        asking = asyncio.create_task(Ready("none", 60.0).ask(b"question"))
         await asyncio.sleep(0)
         come.set()
         for _ in range(turns):

@@ -211,7 +211,7 @@ def test_hand_written_yaml() -> None:
         ("yaml", "1: 2\n", "the key 1 is not text"),
         ("yaml", "a: !!binary aGk=\n", "has no form in a specification"),
         ("yaml", "a: !!python/name:os.system x\n", "could not determine a constructor"),
-        ("yaml", "a: &a [*a]\n", "nested too deep, or holds itself"),
+        ("yaml", "a: &a [*a]\n", "or holds itself"),
         ("yaml", "a: " + "[" * 3000, "nest"),
         ("json", "{", "truncated"),
         ("json", "[1]", "a specification is a mapping"),

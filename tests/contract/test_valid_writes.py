@@ -47,7 +47,7 @@ quick = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-texts = st.text(max_size=40)
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=40)
 keys = st.text(string.ascii_letters + string.digits + "@%+=:,./_^!-", max_size=40)
 """Some networks pass their key to a shell unquoted; other characters are rejected for these."""
 shown = {"name": texts, "description": texts, "logo": texts, "version": texts}

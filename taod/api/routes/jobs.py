@@ -11,7 +11,7 @@ from store.records import JobFilter, JobRecord, UserRecord
 from taod.api import query
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HEADER
-from taod.api.request_parsing import read_body, read_json, shown, to_struct
+from taod.api.request_parsing import SPEC_BYTES, read_body, read_json, shown, to_struct
 from taod.api.responses import listed, warned
 from taod.errors import BadRequest
 from taod.services.datasets.dataset_service import KIND as DATASET
@@ -135,7 +135,7 @@ class AllJobsController(Controller):
     async def change(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> JobView:
         """Change priority or specification of a job that has not started, or hold and release it."""
         services.jobs.record(user.id, job_id)
-        body = await read_body(request, JobPatch, answer=JobView)
+        body = await read_body(request, JobPatch, answer=JobView, limit=SPEC_BYTES)
         return services.jobs.patch(services.jobs.record(user.id, job_id), body).view()
 
     @delete("/{job_id:str}", summary="Delete a Job", status_code=200, responses=BAD_REQUEST | CONFLICT)

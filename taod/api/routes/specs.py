@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Any, ClassVar
 
 from litestar import Controller, Response, get, post, put
 
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import WARNING_HEADER
-from taod.api.request_parsing import read_object
+from taod.api.request_parsing import SPEC_BYTES, read_bytes, read_object
 from taod.api.responses import warned
 from taod.errors import BadRequest
 from taod.services import Services
@@ -81,15 +80,15 @@ async def _read(request: Call, services: Services, place: tuple[str, str, str, s
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in (*_YAML, _TEXT):
-        return await read_object(request)
-    raw = (await request.body()).removeprefix(codecs.BOM_UTF8)
+        return await read_object(request, SPEC_BYTES)
+    raw = await read_bytes(request, SPEC_BYTES)
     if raw.lstrip().startswith(b"{"):
         try:
-            return await read_object(request)
+            return await read_object(request, SPEC_BYTES)
         except BadRequest:
             pass  # A flow mapping of YAML starts like this too.
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    return services.specs.read(*place, text, "yaml" if content_type in _YAML else None)
+    return await services.specs.read(*place, text, "yaml" if content_type in _YAML else None)

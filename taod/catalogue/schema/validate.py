@@ -166,13 +166,15 @@ class _Walk:
                     Violation(path, value, "must be a whole number of at least 0, or a list of them")
                 )
             return
-        if not self.strict and len(self.warnings) >= _MOST_WARNINGS:
+        rejecting = self.strict or self.closed
+        named = len(self.violations if rejecting else self.warnings)
+        if not rejecting and named >= _MOST_WARNINGS:
             return
-        near = descriptions.nearest(self.table, dotted)
+        near = descriptions.nearest(self.table, dotted) if named < _MOST_WARNINGS else None
         of: dict[str, Any] = {"network": self.table.network, "action": self.table.action}
         of |= {"nearest": f"$.{near}"} if near else {}
         of |= {"rejected": True} if self.rejects(dotted) else {}
-        if self.strict or self.closed:
+        if rejecting:
             hint = f"; the nearest known parameter is $.{near}" if near else ""
             rule = f"is not a parameter of {self.table.network} {self.table.action}{hint}"
             self.violations.append(Violation(path, value, rule))

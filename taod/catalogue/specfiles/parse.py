@@ -5,35 +5,33 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
 from taod.catalogue.network import Network, of
 from taod.catalogue.schema import classwise
 from taod.catalogue.schema.normalise import normalise
 from taod.catalogue.schema.tables import Node
 from taod.catalogue.specfiles import prototext
 from taod.catalogue.specfiles.prototext import ParseError
-from taod.documents import DocumentError, read_yaml
+from taod.documents import BOUNDS, Bounds, DocumentError, read_json, read_yaml
 
 __all__ = ["ParseError", "parse"]
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
 
 
-def parse(spec_format: str, text: str, network: Network | str, action: str) -> dict[str, Any]:
+def parse(spec_format: str, text: str, network: Network | str, action: str, bounds: Bounds = BOUNDS) -> dict[str, Any]:
     """The document that a text of that format (`yaml`, `protobuf`, `json`) holds, as it is saved and validated.
 
     The action's table says what one value alone cannot: that a field given once is a list, that `+.5` is a number.
-    Raises ParseError naming the line.
+    Raises ParseError naming the line, also for a document beyond `bounds`.
     """
     table = of(network).table(action)
     text = text.removeprefix("\ufeff")
     if spec_format == "protobuf":
-        message = _from_protobuf(table.root, prototext.read(text))
+        message = _from_protobuf(table.root, prototext.read(text, bounds))
         if classwise.CONFIG in table.rows:
             message = _listed(table.root, classwise.gather(message))
         return normalise(table, message)
-    document = _json(text) if spec_format == "json" else _yaml(text)
+    document = _document(text, spec_format, bounds)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -42,17 +40,10 @@ def parse(spec_format: str, text: str, network: Network | str, action: str) -> d
     return normalise(table, typed)
 
 
-def _json(text: str) -> Any:
+def _document(text: str, spec_format: str, bounds: Bounds) -> Any:
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ParseError(str(error)) from error
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return read_yaml(text)
-    except DocumentError as error:
+        return read_json(text.encode(), bounds) if spec_format == "json" else read_yaml(text, bounds)
+    except (DocumentError, UnicodeEncodeError) as error:
         raise ParseError(str(error)) from error
 
 

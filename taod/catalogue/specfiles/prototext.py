@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from taod.documents import BOUNDS, LARGEST, Bounds
+
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n\f\v]+|\#[^\n]*)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
@@ -21,7 +23,9 @@ _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v
 _CLOSING = {"{": "}", "<": ">"}
 _WORDS: dict[str, Any] = {"true": True, "True": True, "false": False, "False": False}
 _FLOATS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
-_DEEPEST = 100
+_TOKENS_OF_A_VALUE = 4
+"""A field has a name, a colon, a value and a separator."""
+_LONGEST_NUMBER = 100
 
 Message = dict[str, list[Any]]
 """Each field with all the values that it was given, in order."""
@@ -37,22 +41,23 @@ class _Token(msgspec.Struct, frozen=True):
     line: int
 
 
-def read(text: str) -> Message:
+def read(text: str, bounds: Bounds = BOUNDS) -> Message:
     """A message with every field as a list of its values; enum values are written `__NAME__`.
 
-    Raises ParseError.
+    Raises ParseError, also for a text beyond `bounds`, before the message is built.
     """
-    return _Reader(text).message(end=None, depth=0)
+    return _Reader(text, bounds).message(end=None, depth=0)
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
+    def __init__(self, text: str, bounds: Bounds) -> None:
+        self._tokens = list(_tokens(text, bounds.values))
+        self._deepest = bounds.depth
         self._place = 0
 
     def message(self, end: str | None, depth: int) -> Message:
-        if depth > _DEEPEST:
-            raise ParseError(f"line {self._line()}: messages are nested more than {_DEEPEST} deep")
+        if depth > self._deepest:
+            raise ParseError(f"line {self._line()}: messages are nested more than {self._deepest} deep")
         fields: Message = {}
         while not self._is_end(end):
             name = self._take("name", "the name of a field")
@@ -137,13 +142,16 @@ class _Reader:
         return repr(self._tokens[self._place].text) if self._place < len(self._tokens) else "the end of the text"
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    place, line = 0, 1
+def _tokens(text: str, values: int) -> Iterator[_Token]:
+    place, line, count = 0, 1, 0
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
             raise ParseError(f"line {line}: {text[place : place + 20].splitlines()[0]!r} is not protobuf text")
         if match.lastgroup != "space":
+            count += 1
+            if count > values * _TOKENS_OF_A_VALUE:
+                raise ParseError(f"line {line}: it holds more than {values} values")
             yield _Token(str(match.lastgroup), match.group(), line)
         line += match.group().count("\n")
         place = match.end()
@@ -162,19 +170,28 @@ def _unquoted(token: _Token) -> str:
             out.append(int(escape["hex"] or escape["octal"], 16 if escape["hex"] else 8) & 0xFF)
     out += inner[place:].encode()
     try:
-        return out.decode()
+        unquoted = out.decode()
     except UnicodeDecodeError as error:
-        raise ParseError(f"line {token.line}: {token.text} is not UTF-8") from error
+        raise ParseError(f"line {token.line}: {token.text:.80} is not UTF-8") from error
+    if "\0" in unquoted:
+        raise ParseError(f"line {token.line}: the text holds the control character U+0000")
+    return unquoted
 
 
 def _number(token: _Token) -> int | float:
     text = token.text
+    if len(text) > _LONGEST_NUMBER:
+        raise ParseError(f"line {token.line}: {text:.20}… of {len(text)} characters is too long for a number")
     if text.lstrip("+-").lower().startswith("0x"):
-        return int(text, 16)
-    if re.fullmatch(r"[-+]?\d+", text):
+        number = int(text, 16)
+    elif re.fullmatch(r"[-+]?\d+", text):
         octal = re.fullmatch(r"[-+]?0[0-7]+", text)
-        return int(text, 8) if octal else int(text)
-    return float(text.rstrip("fF"))
+        number = int(text, 8) if octal else int(text)
+    else:
+        return float(text.rstrip("fF"))
+    if not -LARGEST < number < LARGEST:
+        raise ParseError(f"line {token.line}: {text:.40} is outside ±2^63")
+    return number
 
 
 def _word(token: _Token) -> Any:

@@ -20,6 +20,10 @@ UNSET = "???"
 _PATH = re.compile(r"\.*[^.\[\]{}$:\s]+(?:\.[^.\[\]{}$:\s]+|\[[^.\[\]{}$:\s]+\])*")
 _STEP = re.compile(r"[^.\[\]]+")
 _MOST_VALUES = 200_000
+_MOST_CHARACTERS = 10_000_000
+"""Of all texts that references become a part of."""
+_LONGEST_CHAIN = 32
+_MOST_PROBLEMS = 20
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -46,7 +50,10 @@ def resolve(document: Document, whole: Document | None = None) -> tuple[Document
     (`???`) and references to unset values become null.
     """
     resolver = _Resolver(document if whole is None else whole)
-    resolved: Document = resolver.everything(document, ())
+    try:
+        resolved: Document = resolver.everything(document, ())
+    except RecursionError:
+        return document, [Problem((), "", "the references are nested too deep")]
     return resolved, resolver.problems
 
 
@@ -54,6 +61,7 @@ class _Resolver:
     def __init__(self, whole: Document) -> None:
         self._whole = whole
         self._values = 0
+        self._characters = 0
         self.problems: list[Problem] = []
 
     def everything(self, value: Any, place: Place) -> Any:
@@ -61,6 +69,8 @@ class _Resolver:
             return {key: self.everything(item, (*place, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.everything(item, (*place, at)) for at, item in enumerate(value)]
+        if len(self.problems) >= _MOST_PROBLEMS:
+            return value
         try:
             return self._value(value, place, (place,))
         except _Unresolved as error:
@@ -100,6 +110,9 @@ class _Resolver:
             if isinstance(found, dict | list):
                 raise _Unresolved(f"{text[start:end]} is a group or a list, and cannot be a part of a text")
             parts.append(str(found))
+            self._characters += len(parts[-1])
+            if self._characters > _MOST_CHARACTERS:
+                raise _Unresolved(f"the references make texts of more than {_MOST_CHARACTERS} characters")
             at = end
         return "".join(parts) + text[at:]
 
@@ -119,6 +132,8 @@ class _Resolver:
         for step in _STEP.findall(inner):
             value, at = self._below(value, step, inner)
             target = (*target, at)
+        if len(chain) > _LONGEST_CHAIN:
+            raise _Unresolved(f"it refers to another value over more than {_LONGEST_CHAIN} references")
         if target in chain or any(one[: len(target)] == target for one in chain):
             path = " -> ".join(".".join(map(str, one)) for one in (*chain, target))
             raise _Unresolved(f"it refers to itself: {path}")
@@ -133,7 +148,7 @@ class _Resolver:
     def _below(self, value: Any, step: str, inner: str) -> tuple[Any, str | int]:
         if isinstance(value, dict) and step in value:
             return value[step], step
-        if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        if isinstance(value, list) and step.isdecimal() and len(step) < 10 and int(step) < len(value):
             return value[int(step)], int(step)
         raise _Unresolved(f"${{{inner}}} refers to nothing: neither the document nor the default has {step!r} there")
 

@@ -16,14 +16,18 @@ from taod.catalogue.schema.json_schema import schema, set_defaults
 from taod.catalogue.schema.merge import default, merge, missing, over_default, put
 from taod.catalogue.schema.validate import check
 from taod.catalogue.specfiles import references
-from taod.catalogue.specfiles.parse import ParseError, parse
+from taod.catalogue.specfiles.parse import ParseError
 from taod.config import SpecsConfig
+from taod.documents import DocumentError, measure
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.jobs.job_owner import Owner, Owners
+from taod.services.parser import Parser
 from taod.types.warning import Warning, WarningCode
 
 Document = dict[str, Any]
 TRAIN = "train"
+_MOST_NAMED = 50
+"""Broken rules that an error names."""
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -38,11 +42,12 @@ class Saved(msgspec.Struct, frozen=True):
 class Specs:
     """What may be asked about the specifications of a model's or a dataset's actions."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig, parser: Parser) -> None:
         self._store = store
         self._catalogue = catalogue
         self._owners = owners
         self._config = config
+        self._parser = parser
 
     def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
@@ -60,7 +65,9 @@ class Specs:
             raise NotFound(f"specs of {kind} {owner.name!r} are its owner's alone; save some for one of your own")
         return self._saved(owner, action)
 
-    def read(self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None) -> Document:
+    async def read(
+        self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None
+    ) -> Document:
         """The document in a specification file. `spec_format` None: in the format of the owner's own tool.
 
         Raises NotFound, BadRequest naming the line.
@@ -69,8 +76,8 @@ class Specs:
         network = owner.catalogued
         chosen = network.spec_format if spec_format is None else spec_format
         try:
-            return parse(chosen, text, network, action)
-        except ParseError as error:
+            return await self._parser.spec(chosen, text, network, action)
+        except (ParseError, DocumentError) as error:
             said = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
             raise BadRequest(f"the body is not {said} as {owner.network} reads it: {error}") from error
 
@@ -136,14 +143,23 @@ class Specs:
     def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
         """The document with references to its own values resolved, for tools that read with OmegaConf."""
         network = owner.catalogued
-        if not network.resolves_references or not isinstance(document, dict):
+        self._bounded(document)
+        if not network.resolves_references:
             return document
         whole = over_default(network, action, document)
         resolved, problems = references.resolve(document, whole)
         if problems:
             said = "; ".join(f"{each.path}: {each.why}" for each in problems)
             raise InvalidSpec(f"Invalid specs: {said}")
+        self._bounded(resolved)
         return resolved
+
+    def _bounded(self, document: Document) -> None:
+        """Raise InvalidSpec where a document has become larger than a request may be, by merging or by references."""
+        try:
+            measure(document, self._parser.bounds)
+        except DocumentError as error:
+            raise InvalidSpec(f"Invalid specs: {error}") from error
 
     def _check(self, owner: Owner, action: str, document: Document) -> list[Warning]:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
@@ -153,7 +169,9 @@ class Specs:
             document = without_search(document)
         checked = check(owner.catalogued, action, document, strict=self._config.strict)
         if checked.violations:
-            raise InvalidSpec("Invalid specs: " + "; ".join(str(violation) for violation in checked.violations))
+            said = [str(violation) for violation in checked.violations[:_MOST_NAMED]]
+            more = len(checked.violations) - len(said)
+            raise InvalidSpec("Invalid specs: " + "; ".join(said) + (f"; and {more} more" if more else ""))
         return list(checked.warnings)
 
     def _data_defaults(self, owner: Owner, action: str) -> dict[str, str]:

@@ -1,0 +1,118 @@
+"""Work in a process of its own, which has a deadline, lives while it is used and ends with the daemon.
+
+A question and its answer are bytes behind their length; an answer's first byte says whether it is an error's text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import taod
+
+IDLE_S = 120.0
+"""An idle process ends after this time."""
+_SIZE = 4
+_ANSWERED, _REJECTED = b"+", b"-"
+
+
+class Rejected(Exception):
+    """What the process said instead of an answer."""
+
+
+class HelperProcess:
+    """One question at a time, to a module that calls `serve`."""
+
+    def __init__(self, module: str, patience_s: float, environment: Mapping[str, str] | None = None) -> None:
+        self._module = module
+        self._patience_s = patience_s
+        self._environment = dict(environment or {})
+        self._turn = asyncio.Lock()
+        self._rest: asyncio.TimerHandle | None = None
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def ask(self, question: bytes) -> bytes:
+        """The answer. Raises Rejected; EOFError where the process ended, TimeoutError where it took too long."""
+        async with self._turn:
+            try:
+                # Not `wait_for`: in Python 3.11 that loses a cancellation which comes as the answer comes, and
+                # the daemon's end would wait for the process.
+                async with asyncio.timeout(self._patience_s):
+                    status, answer = await self._ask(question)
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                await self._end()
+                raise EOFError(f"{self._module} ended") from error
+            except BaseException:
+                await self._end()  # An answer that comes later would be taken for the next question's.
+                raise
+        if status == _REJECTED:
+            raise Rejected(answer.decode())
+        return answer
+
+    async def close(self) -> None:
+        """End the process."""
+        async with self._turn:
+            await self._end()
+
+    async def _ask(self, question: bytes) -> tuple[bytes, bytes]:
+        process = await self._alive()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(len(question).to_bytes(_SIZE, "big") + question)
+        await process.stdin.drain()
+        status = await process.stdout.readexactly(1)
+        size = int.from_bytes(await process.stdout.readexactly(_SIZE), "big")
+        return status, await process.stdout.readexactly(size)
+
+    async def _alive(self) -> asyncio.subprocess.Process:
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = asyncio.get_running_loop().call_later(IDLE_S, self._let_go)
+        if self.process is None or self.process.returncode is not None:
+            home = str(Path(taod.__file__).parents[1])
+            paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self._module,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=os.environ | self._environment | {"PYTHONPATH": os.pathsep.join(paths)},
+            )
+        return self.process
+
+    def _let_go(self) -> None:
+        self._rest = None
+        if self.process is not None and self.process.stdin is not None and not self._turn.locked():
+            self.process.stdin.close()
+            self.process = None
+
+    async def _end(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        process, self.process = self.process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+def serve(answer: Callable[[bytes], bytes], memory_bytes: int | None = None) -> None:
+    """Answer questions until the input ends: with the daemon, however that ends."""
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while len(size := source.read(_SIZE)) == _SIZE:
+        try:
+            status, said = _ANSWERED, answer(source.read(int.from_bytes(size, "big")))
+        except Rejected as error:
+            status, said = _REJECTED, str(error).encode()
+        except Exception as error:  # Whatever it is, the daemon decides what follows from it.
+            status, said = _REJECTED, f"{type(error).__name__}: {error}".encode()
+        sink.write(status + len(said).to_bytes(_SIZE, "big") + said)
+        sink.flush()
