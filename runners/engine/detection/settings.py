@@ -1,0 +1,233 @@
+"""Groups of the specifications that several detectors of TAO's TF1 tools share. No torch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from runners.engine.errors import SpecError
+
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class Mapped(msgspec.Struct, frozen=True):
+    """An entry of a map from text to text."""
+
+    key: str = ""
+    value: str = ""
+
+
+class Weighted(msgspec.Struct, frozen=True):
+    """An entry of a map from text to a number."""
+
+    key: str = ""
+    value: float = 0.0
+
+
+class DataSource(msgspec.Struct, frozen=True):
+    """Where images and labels are; of TFRecords the dataset that they were made from is read."""
+
+    tfrecords_path: str | None = None
+    tfrecords_directory_path: str | None = None
+    label_directory_path: str | None = None
+    image_directory_path: str | None = None
+    root_path: str | None = None
+
+
+class DatasetConfig(msgspec.Struct, frozen=True):
+    data_sources: list[DataSource] = []
+    validation_data_sources: list[DataSource] = []
+    target_class_mapping: list[Mapped] = []
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        return {one.key: one.value for one in self.target_class_mapping if one.key}
+
+
+class SoftStart(msgspec.Struct, frozen=True):
+    min_learning_rate: Annotated[float, Meta(gt=0)] = 5e-5
+    max_learning_rate: Annotated[float, Meta(gt=0)] = 9e-3
+    soft_start: Share = 0.1
+    annealing: Share = 0.8
+
+
+class SoftStartCosine(msgspec.Struct, frozen=True):
+    min_learning_rate: Annotated[float, Meta(gt=0)] = 5e-5
+    max_learning_rate: Annotated[float, Meta(gt=0)] = 9e-3
+    soft_start: Share = 0.1
+
+
+class LearningRate(msgspec.Struct, frozen=True):
+    soft_start_annealing_schedule: SoftStart | None = None
+    soft_start_cosine_annealing_schedule: SoftStartCosine | None = None
+
+
+class Sgd(msgspec.Struct, frozen=True):
+    momentum: NotNegative = 0.9
+    nesterov: bool = False
+
+
+class Adam(msgspec.Struct, frozen=True):
+    epsilon: Annotated[float, Meta(gt=0)] = 1e-7
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    amsgrad: bool = False
+
+
+class RmsProp(msgspec.Struct, frozen=True):
+    rho: Share = 0.9
+    momentum: NotNegative = 0.0
+    epsilon: Annotated[float, Meta(gt=0)] = 1e-7
+    centered: bool = False
+
+
+class Optimizer(msgspec.Struct, frozen=True):
+    """At most one; SGD with the defaults where there is none."""
+
+    sgd: Sgd | None = None
+    adam: Adam | None = None
+    rmsprop: RmsProp | None = None
+
+    @property
+    def name(self) -> str:
+        return "adam" if self.adam else "rmsprop" if self.rmsprop else "sgd"
+
+
+class Regularizer(msgspec.Struct, frozen=True):
+    """A penalty on the kernels of convolutions, added to the loss."""
+
+    type: Literal["NO_REG", "L1", "L2"] = "NO_REG"
+    weight: NotNegative = 0.0
+
+
+class EarlyStopping(msgspec.Struct, frozen=True):
+    monitor: str = "loss"
+    patience: Positive | None = None
+
+
+class TrainingConfig(msgspec.Struct, frozen=True):
+    batch_size_per_gpu: Positive = 8
+    num_epochs: Positive = 80
+    learning_rate: LearningRate = LearningRate()
+    regularizer: Regularizer = Regularizer()
+    optimizer: Optimizer = Optimizer()
+    checkpoint_interval: Positive = 10
+    n_workers: Annotated[int, Meta(ge=0)] | None = None
+    early_stopping: EarlyStopping | None = None
+    resume_model_path: str | None = None
+    pretrain_model_path: str | None = None
+    model_ema: bool = False
+
+
+class NmsConfig(msgspec.Struct, frozen=True):
+    confidence_threshold: Share = 0.01
+    clustering_iou_threshold: Share = 0.6
+    top_k: Positive = 200
+
+
+class EvalConfig(msgspec.Struct, frozen=True):
+    average_precision_mode: Literal["SAMPLE", "INTEGRATE"] = "SAMPLE"
+    batch_size: Positive = 8
+    matching_iou_threshold: Share = 0.5
+    validation_period_during_training: Positive = 10
+
+
+class SsdAugmentation(msgspec.Struct, frozen=True):
+    """Augmentation of ssd, dssd and retinanet. `brightness` on the 0-255 scale, `hue` in degrees."""
+
+    output_width: Annotated[int, Meta(ge=32)] = 1280
+    output_height: Annotated[int, Meta(ge=32)] = 736
+    output_channel: Literal[1, 3] = 3
+    random_crop_min_scale: Share = 0.3
+    random_crop_max_scale: Share = 1.0
+    random_crop_min_ar: Annotated[float, Meta(gt=0)] = 0.5
+    random_crop_max_ar: Annotated[float, Meta(gt=0)] = 2.0
+    zoom_out_min_scale: Annotated[float, Meta(ge=1)] = 1.0
+    zoom_out_max_scale: Annotated[float, Meta(ge=1)] = 1.0
+    brightness: NotNegative = 0
+    contrast: Share = 0.0
+    saturation: Share = 0.0
+    hue: Annotated[float, Meta(ge=0, le=180)] = 0
+    random_flip: Share = 0.5
+    image_mean: list[Weighted] = []
+
+
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What the specifications of ssd, dssd, retinanet and the YOLO networks have in common, and the options of the
+    tools' command lines."""
+
+    random_seed: int = 42
+    dataset_config: DatasetConfig = DatasetConfig()
+    training_config: TrainingConfig = TrainingConfig()
+    nms_config: NmsConfig = NmsConfig()
+    eval_config: EvalConfig = EvalConfig()
+    gpus: int | None = None
+    use_amp: bool = False
+    model_path: str | None = None
+    """Evaluate and inference."""
+    model: str | None = None
+    """Export."""
+    output_file: str | None = None
+    image_dir: str | None = None
+    label_dir: str | None = None
+    batch_size: Positive | None = None
+    threshold: Share = 0.3
+
+
+def literal(text: str | None, where: str) -> object:
+    """The value of a list that the specification holds as text, `[1.0, 1.0/3.0]`. Raises SpecError."""
+    if not text:
+        return None
+    try:
+        return _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError):
+        raise SpecError(f"{where} '{text}' is not a list of numbers, such as [1.0, 2.0, 1.0/3.0].") from None
+
+
+def _value(node: ast.expr) -> object:
+    """Numbers, their quotients, and lists and tuples of them."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(one) for one in node.elts]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        above, below = _value(node.left), _value(node.right)
+        if isinstance(above, (int, float)) and isinstance(below, (int, float)):
+            return above / below
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -float(ast.literal_eval(node.operand))
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return node.value
+    raise ValueError
+
+
+def numbers(text: str | None, where: str) -> list[float] | None:
+    """A list of numbers held as text; None where it is empty. Raises SpecError."""
+    found = literal(text, where)
+    if found is None:
+        return None
+    return _numbers(found, text, where)
+
+
+def rows(text: str | None, where: str) -> list[list[float]] | None:
+    """A list of lists of numbers held as text. Raises SpecError."""
+    found = literal(text, where)
+    if found is None:
+        return None
+    if not isinstance(found, list):
+        raise SpecError(f"{where} '{text}' is not a list of lists, such as [(1.0, 2.0), (0.5, 1.0)].")
+    return [_numbers(one, text, where) for one in found]
+
+
+def _numbers(found: object, text: str | None, where: str) -> list[float]:
+    if not isinstance(found, list) or not all(isinstance(one, (int, float)) for one in found):
+        raise SpecError(f"{where} '{text}' is not a list of numbers, such as [1.0, 2.0, 1.0/3.0].")
+    return [float(one) for one in found]
+
+
+def folder(path: str | None) -> Path | None:
+    return Path(path) if path else None

@@ -1,0 +1,207 @@
+"""Augmentation that moves boxes along with the pixels (torchvision.transforms.v2), and the resize to a network's input.
+
+Each transform takes an image (uint8 [3, height, width]) and boxes; random ones draw from torch's generator, which the
+dataset seeds for each image of each epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from runners.engine.detection.torchvision_ops import tv_tensors, v2
+
+
+class Boxed(NamedTuple):
+    """An image uint8 [3, height, width] with boxes float32 [n, 4] in its pixels, and labels int64 [n]."""
+
+    image: torch.Tensor
+    boxes: torch.Tensor
+    labels: torch.Tensor
+
+
+Transform = Callable[[Boxed], Boxed]
+
+SMALLEST = 1.0
+"""Pixels of a side below which a box is dropped after a transform."""
+VISIBLE = 0.2
+"""Share of a box's area below which it is dropped when a crop cuts it."""
+
+
+class Library:
+    """A transform of torchvision.transforms.v2 on an image and its boxes."""
+
+    def __init__(self, *transforms: nn.Module) -> None:
+        self._transform = v2.Compose(transforms)
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        boxes = tv_tensors.BoundingBoxes(boxed.boxes, format="XYXY", canvas_size=(height, width))
+        found = self._transform({"image": tv_tensors.Image(boxed.image), "boxes": boxes, "labels": boxed.labels})
+        image, moved = found["image"].as_subclass(torch.Tensor), found["boxes"].as_subclass(torch.Tensor)
+        return Boxed(image, moved, found["labels"])
+
+
+class Steps:
+    """Transforms one after the other; boxes that get too small are dropped at the end."""
+
+    def __init__(self, *steps: Transform) -> None:
+        self._steps = steps
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        for step in self._steps:
+            boxed = step(boxed)
+        return sanitized(boxed)
+
+
+def sanitized(boxed: Boxed, smallest: tuple[float, float] = (SMALLEST, SMALLEST)) -> Boxed:
+    """Boxes clipped to the image, those that are then smaller (width, height) dropped."""
+    height, width = boxed.image.shape[-2:]
+    boxes = boxed.boxes.clone()
+    boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
+    boxes[:, 1::2] = boxes[:, 1::2].clamp(0, height)
+    kept = (boxes[:, 2] - boxes[:, 0] >= smallest[0]) & (boxes[:, 3] - boxes[:, 1] >= smallest[1])
+    return Boxed(boxed.image, boxes[kept], boxed.labels[kept])
+
+
+class Stretch:
+    """To (height, width) without regard to the aspect."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._size = [height, width]
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        if [height, width] == self._size:
+            return boxed
+        image = v2.functional.resize(boxed.image, self._size, antialias=True)
+        factors = boxed.boxes.new_tensor([self._size[1] / width, self._size[0] / height]).repeat(2)
+        return Boxed(image, boxed.boxes * factors, boxed.labels)
+
+
+class Letterbox:
+    """To (height, width) with the aspect kept: scaled to fit, then padded with `fill` on the right and below."""
+
+    def __init__(self, height: int, width: int, fill: Sequence[int] = (0, 0, 0)) -> None:
+        self._height, self._width, self._fill = height, width, fill
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        factor = min(self._height / height, self._width / width)
+        inner = [max(1, round(height * factor)), max(1, round(width * factor))]
+        image = v2.functional.resize(boxed.image, inner, antialias=True)
+        return Boxed(placed(image, self._height, self._width, 0, 0, self._fill), boxed.boxes * factor, boxed.labels)
+
+
+def placed(
+    image: torch.Tensor, height: int, width: int, top: int, left: int, fill: Sequence[int] = (0, 0, 0)
+) -> torch.Tensor:
+    """The image at (top, left) of a canvas of a colour; what lies outside is cut off, offsets may be negative."""
+    canvas = torch.tensor(fill, dtype=image.dtype).view(3, 1, 1).expand(3, height, width).contiguous()
+    rows = slice(max(0, top), min(height, top + image.shape[1]))
+    columns = slice(max(0, left), min(width, left + image.shape[2]))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        canvas[:, rows, columns] = image[
+            :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+    return canvas
+
+
+def cut(boxed: Boxed, image: torch.Tensor, boxes: torch.Tensor) -> Boxed:
+    """After a crop: boxes that are still visible enough, clipped."""
+    before = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
+    height, width = image.shape[-2:]
+    clipped = boxes.clone()
+    clipped[:, 0::2] = clipped[:, 0::2].clamp(0, width)
+    clipped[:, 1::2] = clipped[:, 1::2].clamp(0, height)
+    after = (clipped[:, 2:] - clipped[:, :2]).clamp(min=0).prod(dim=1)
+    kept = after > VISIBLE * before
+    return Boxed(image, clipped[kept], boxed.labels[kept])
+
+
+class ScaleCrop:
+    """Large-scale jitter: fitted into (height, width) times a random scale, then a random window of that size."""
+
+    def __init__(self, height: int, width: int, low: float, high: float, fill: Sequence[int] = (0, 0, 0)) -> None:
+        self._height, self._width, self._low, self._high, self._fill = height, width, low, high, fill
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        scale = uniform(self._low, self._high)
+        factor = min(self._height * scale / height, self._width * scale / width)
+        inner = [max(1, round(height * factor)), max(1, round(width * factor))]
+        image = v2.functional.resize(boxed.image, inner, antialias=True)
+        top = -int(uniform(0, max(0, inner[0] - self._height) + 0.999))
+        left = -int(uniform(0, max(0, inner[1] - self._width) + 0.999))
+        canvas = placed(image, self._height, self._width, top, left, self._fill)
+        shift = boxed.boxes.new_tensor([left, top, left, top])
+        return cut(boxed, canvas, boxed.boxes * factor + shift)
+
+
+class CropJitter:
+    """Each edge moved by up to `share` of its side, inwards or outwards; outside is `fill` (YOLO's jitter)."""
+
+    def __init__(self, share: float, fill: Sequence[int] = (0, 0, 0)) -> None:
+        self._share, self._fill = share, fill
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        height, width = boxed.image.shape[-2:]
+        left, right = (round(uniform(-self._share, self._share) * width) for _ in range(2))
+        top, bottom = (round(uniform(-self._share, self._share) * height) for _ in range(2))
+        size = max(1, height - top - bottom), max(1, width - left - right)
+        image = placed(boxed.image, *size, -top, -left, self._fill)
+        return cut(boxed, image, boxed.boxes - boxed.boxes.new_tensor([left, top, left, top]))
+
+
+class Affine:
+    """Zoom, translation in pixels and rotation about the centre at once; boxes become those around what they held."""
+
+    def __init__(
+        self,
+        zoom: tuple[float, float],
+        translate: tuple[float, float],
+        degrees: float = 0.0,
+        rotate_probability: float = 1.0,
+    ) -> None:
+        self._zoom, self._translate = zoom, translate
+        self._degrees, self._rotate_probability = degrees, rotate_probability
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        scale = uniform(*self._zoom)
+        shift = [round(uniform(-limit, limit)) for limit in self._translate]
+        angle = uniform(-self._degrees, self._degrees) if uniform(0, 1) < self._rotate_probability else 0.0
+        if scale == 1 and not any(shift) and angle == 0:
+            return boxed
+        height, width = boxed.image.shape[-2:]
+        boxes = tv_tensors.BoundingBoxes(boxed.boxes, format="XYXY", canvas_size=(height, width), clamping_mode=None)
+        image, moved = (
+            v2.functional.affine(
+                value, angle, shift, scale, shear=[0.0, 0.0], interpolation=v2.InterpolationMode.BILINEAR
+            )
+            for value in (tv_tensors.Image(boxed.image), boxes)
+        )
+        image = image.as_subclass(torch.Tensor)
+        return cut(boxed, image, moved.as_subclass(torch.Tensor))
+
+
+class Noise:
+    """Colours shifted by a normal deviate a channel, on the 0-255 scale."""
+
+    def __init__(self, deviation: float) -> None:
+        self._deviation = deviation
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        shift = torch.randn(3, 1, 1) * self._deviation
+        return boxed._replace(image=(boxed.image.float() + shift).clamp(0, 255).to(torch.uint8))
+
+
+def flip(horizontal: float, vertical: float = 0.0) -> Library:
+    return Library(v2.RandomHorizontalFlip(horizontal), v2.RandomVerticalFlip(vertical))
+
+
+def uniform(low: float, high: float) -> float:
+    """A number from torch's generator."""
+    return low + (high - low) * float(torch.rand(()))
