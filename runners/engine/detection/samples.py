@@ -15,8 +15,7 @@ from runners.engine.detection.metrics import Truth
 from runners.engine.errors import DataError
 from taod.datasets.formats import coco, kitti
 from taod.datasets.formats.segments import Annotated, Numbered
-from taod.datasets.formats.types import Label
-from taod.datasets.validation.layouts import IMAGE_SUFFIXES
+from taod.datasets.formats.types import Label, image_paths
 
 log = logging.getLogger("engine")
 
@@ -146,10 +145,10 @@ def unlabelled(folder: Path) -> list[Sample]:
     """The images below a folder, without objects. Raises DataError where there is none."""
     if not folder.is_dir():
         raise DataError(f"The folder of images {folder} does not exist.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not paths:
+    names = list(image_paths(folder, "."))
+    if not names:
         raise DataError(f"{folder} has no images.")
-    return [Sample(str(path), str(path.relative_to(folder)), number) for number, path in enumerate(paths, 1)]
+    return [Sample(str(folder / name), name, number) for number, name in enumerate(names, 1)]
 
 
 def truth(sample: Sample) -> Truth:
