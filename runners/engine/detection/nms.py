@@ -12,7 +12,7 @@ from torch import nn
 from runners.engine.detection.torchvision_ops import batched_nms
 
 CANDIDATES = 1000
-"""Boxes of an image that NMS looks at: those with the best scores."""
+"""Boxes of an image that NMS compares: those with the best scores."""
 
 
 class Nms(msgspec.Struct, frozen=True):

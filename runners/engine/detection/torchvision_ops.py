@@ -81,26 +81,27 @@ def sampled_roi_align(
 
 
 def _define() -> None:
+    """Define what is missing, where it is missing."""
     try:
         import torchvision  # noqa: F401
-
-        return
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-    import sys
+        import sys
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    for name in ("nms", "qnms"):
-        _LIBRARY.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
-    _LIBRARY.impl("nms", greedy_nms, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for name in ("nms", "qnms"):
+            schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            _LIBRARY.define(schema)  # type: ignore[no-untyped-call]
+        _LIBRARY.impl("nms", greedy_nms, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    from torchvision.extension import _has_ops
     from torchvision.models.detection import roi_heads
     from torchvision.ops import boxes, poolers
 
-    boxes._assert_has_ops = lambda: None
-    poolers.roi_align = sampled_roi_align
-    roi_heads.roi_align = sampled_roi_align
+    if not _has_ops():
+        boxes._assert_has_ops = lambda: None
+        poolers.roi_align = roi_heads.roi_align = sampled_roi_align
 
 
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
