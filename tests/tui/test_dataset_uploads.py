@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from taod.client import AsyncClient
-from taod.types.dataset import CheckProgress, CheckState, Dataset, DatasetCreate, UploadProgress
+from taod.types.dataset import CheckProgress, CheckState, Dataset, DatasetCreate, DatasetSummary, UploadProgress
 from taod.types.event import EventType, ResourceChange
 from taod.types.state import State
 from tests.tui.test_dashboard import asked, text
@@ -41,6 +44,34 @@ async def test_an_upload_of_another_client_has_a_line_until_it_ends(
         world.publish(EventType.UPLOAD, UploadProgress(made.id, "done", 2**22, 2**22))
         await until(pilot, lambda: not dashboard.screen.query(".upload"))
         await until(pilot, lambda: not dashboard.screen.query_one("#dataset-upload").display)
+
+
+@pytest.mark.parametrize("stage, words", [("receiving", "3 files"), ("done", "")])
+async def test_progress_that_arrives_while_the_details_are_requested_is_kept(
+    dashboard: Dashboard, client: AsyncClient, world: Any, until: Any, stage: str, words: str
+) -> None:
+    async with flowers(dashboard, client, until) as (made, pilot):
+        datasets = dashboard.client.datasets
+        request, requested, answer = datasets.summary, asyncio.Event(), asyncio.Event()
+
+        async def slow(dataset_id: str) -> DatasetSummary:
+            found = await request(dataset_id)
+            found.upload = UploadProgress(made.id, "receiving", 1, 2**22) if stage == "done" else None
+            requested.set()
+            await answer.wait()
+            return found
+
+        datasets.summary = slow  # type: ignore[method-assign]
+        await until(pilot, lambda: dashboard.screen.query_one("#dataset-facts").region.height)
+        dashboard.screen.show_selected()
+        await requested.wait()
+        world.publish(EventType.UPLOAD, UploadProgress(made.id, stage, 2**20, 2**22, files=3, unpacked=2**20))
+        world.publish(EventType.JOB, world.add_job(state=State.QUEUED))  # a later event, whose effect is visible
+        await until(pilot, lambda: "1 queued" in text(dashboard, "#header-counts"))
+        answer.set()
+        await until(pilot, lambda: asked(world, "GET", "/report") == 2)
+        assert words in text(dashboard, "#dataset-upload")
+        assert dashboard.screen.query_one("#dataset-upload").display == bool(words)
 
 
 async def test_a_failed_upload_shows_the_reason(

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from taod.client import ClientError
-from taod.types.dataset import Dataset, DatasetReport
+from taod.types.dataset import Dataset, DatasetReport, UploadProgress
 from tui import feed
 from tui.datasets.details import COLUMNS, DatasetDetails, rows
 from tui.datasets.forms import AddFiles, Files, NewDataset
@@ -43,6 +43,8 @@ class DatasetsPage(ListPage):
     def __init__(self) -> None:
         super().__init__()
         self._datasets: dict[str, Dataset] = {}
+        self._newest_upload: UploadProgress | None = None
+        """Reported for the selected dataset while its summary was requested, which may be of before."""
 
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
@@ -89,12 +91,15 @@ class DatasetsPage(ListPage):
         if dataset is None:
             details.show(None, None)
             return
+        self._newest_upload = None
         try:
             summary = await self.dashboard.client.datasets.summary(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
                 self.complain(error)
             summary = None
+        if summary is not None and self._newest_upload is not None:
+            summary.upload = _unfinished(self._newest_upload)
         names = {each.id: each.name for each in self._datasets.values()}
         details.show(dataset, summary, names)
         try:
@@ -122,7 +127,8 @@ class DatasetsPage(ListPage):
             progress, dataset.name if dataset is not None else progress.dataset_id[:8]
         )
         if self.selected is not None and self.selected.id == progress.dataset_id:
-            self.query_one(DatasetDetails).uploading(None if progress.stage == "done" else progress)
+            self._newest_upload = progress
+            self.query_one(DatasetDetails).uploading(_unfinished(progress))
 
     def why_not(self, action: str) -> str:
         return "No dataset is selected. n: create one"
@@ -206,3 +212,7 @@ class DatasetsPage(ListPage):
 
     def action_images(self) -> None:
         self.query_one(DatasetDetails).samples.more()
+
+
+def _unfinished(progress: UploadProgress) -> UploadProgress | None:
+    return None if progress.stage == "done" else progress
