@@ -43,8 +43,8 @@ class DatasetsPage(ListPage):
     def __init__(self) -> None:
         super().__init__()
         self._datasets: dict[str, Dataset] = {}
-        self._newest_upload: UploadProgress | None = None
-        """Reported for the selected dataset while its summary was requested, which may be of before."""
+        self._uploads: dict[str, UploadProgress] = {}
+        """By dataset: what was reported since its summary was requested, which may be of before."""
 
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
@@ -91,15 +91,15 @@ class DatasetsPage(ListPage):
         if dataset is None:
             details.show(None, None)
             return
-        self._newest_upload = None
+        self._uploads.pop(dataset.id, None)
         try:
             summary = await self.dashboard.client.datasets.summary(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
                 self.complain(error)
             summary = None
-        if summary is not None and self._newest_upload is not None:
-            summary.upload = _unfinished(self._newest_upload)
+        if summary is not None and dataset.id in self._uploads:
+            summary.upload = _unfinished(self._uploads[dataset.id])
         names = {each.id: each.name for each in self._datasets.values()}
         details.show(dataset, summary, names)
         try:
@@ -127,7 +127,7 @@ class DatasetsPage(ListPage):
             progress, dataset.name if dataset is not None else progress.dataset_id[:8]
         )
         if self.selected is not None and self.selected.id == progress.dataset_id:
-            self._newest_upload = progress
+            self._uploads[progress.dataset_id] = progress
             self.query_one(DatasetDetails).uploading(_unfinished(progress))
 
     def why_not(self, action: str) -> str:
