@@ -22,10 +22,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from runners.engine.core import train
+from runners.engine.core.report import TrainReport
+from runners.engine.core.state import Progress
 from runners.engine.interrupt import Interrupt
-from runners.engine.networks.classification_pyt import models, settings, train
-from runners.engine.networks.classification_pyt.report import TrainReport
-from runners.engine.networks.classification_pyt.state import Progress
+from runners.engine.networks.classification_pyt import models, settings
+from runners.engine.networks.classification_pyt.network import NETWORK
 from runners.engine.run import Run
 from runners.engine.status import StatusWriter
 
@@ -98,8 +100,9 @@ def engine_epoch(root: Path, backbone: str, side: int, batch: int) -> tuple[Call
         "train": {"train_config": {"precision": "fp32"}},
     }
     status = StatusWriter(root / "status.json")
-    ready = train._prepare(settings.of(document), Run("classification_pyt", "train", document, root, status, None))
-    report = TrainReport(status, 1, ready.feed.steps, 1)
+    run, spec = Run("classification_pyt", "train", document, root, status, None), settings.of(document)
+    ready = train.arrange(run, NETWORK, spec, NETWORK.plan(spec, run))
+    report = TrainReport(status, 1, ready.feed.steps, 1, None)
     return lambda: train._steps(ready, Progress(), report, Interrupt()), ready.frame.architecture
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 
+from runners.engine.core import offer
+from runners.engine.core.offer import Offer
 from runners.engine.data import capabilities as data
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import capabilities as classification_pyt
+from taod.documents import Document
 
-_OFFERS = {"classification_pyt": classification_pyt}
+OFFERS: dict[str, Offer] = {"classification_pyt": classification_pyt.OFFER}
 
 NETWORKS: dict[str, tuple[str, ...]] = {
-    **{name: tuple(offer.ACTIONS) for name, offer in _OFFERS.items()},
+    **{name: tuple(line.actions) for name, line in OFFERS.items()},
     **{name: tuple(actions) for name, actions in data.SERVICES.items()},
 }
 """Network or data service → actions."""
@@ -20,11 +22,11 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 WITHOUT_TORCH = frozenset(data.SERVICES)
 """What works where only the core is installed."""
 
-BACKBONES: dict[str, tuple[str, ...]] = {name: tuple(offer.BACKBONES) for name, offer in _OFFERS.items()}
+BACKBONES: dict[str, tuple[str, ...]] = {"classification_pyt": classification_pyt.BACKBONES}
 """Network → values of `model.backbone.type`."""
 
 
-def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[bool, str, str]:
+def can(network: str, action: str, spec: Document | None = None) -> tuple[bool, str, str]:
     """Whether the engine can do this: (able, reason, remedy). Without `spec`: in general.
 
     `spec` is the whole document as the run will get it, defaults filled in.
@@ -37,7 +39,7 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
     if action not in NETWORKS[network]:
         have = ", ".join(NETWORKS[network])
         return False, f"The embedded engine cannot {action} {network}; it can {have}.", _OTHER_RUNNER
-    actions = data.SERVICES[network] if network in data.SERVICES else _OFFERS[network].ACTIONS
+    actions = data.SERVICES[network] if network in data.SERVICES else OFFERS[network].actions
     missing = [module for module in actions[action] if find_spec(module) is None]
     if missing:
         reason = f"The embedded engine needs {', '.join(missing)}, which this Python lacks."
@@ -49,17 +51,20 @@ def can(network: str, action: str, spec: dict[str, Any] | None = None) -> tuple[
         if network in data.SERVICES:
             data.check(network, action, spec)
         else:
-            _OFFERS[network].check(action, spec)
+            offer.validate(OFFERS[network], network, action, spec)
     except SpecError as error:
         return False, str(error), f"change that in the specification of {action}"
     return True, "", ""
 
 
-def module(network: str, action: str) -> str:
-    """The module whose `run` does an action that the engine has."""
-    if network in data.SERVICES:
-        return f"runners.engine.data.{data.MODULES[network, action]}"
-    return f"runners.engine.networks.{network}.{action}"
+def warnings(network: str, action: str, spec: Document) -> list[str]:
+    """A sentence for each parameter that was set and has no effect."""
+    return offer.warnings(OFFERS[network], network, action, spec) if network in OFFERS else []
+
+
+def module(service: str, action: str) -> str:
+    """The module whose `run` does an action of a data service."""
+    return f"runners.engine.data.{data.MODULES[service, action]}"
 
 
 _OTHER_RUNNER = "Configure another runner for it in taod.toml ([runner] order and [[runner.rule]])."

@@ -16,7 +16,7 @@ VERSION = 1
 INTERRUPTED = "interrupted.ckpt"
 """Where a run that was asked to end in mid-epoch leaves its state. Its suffix is none of the suffixes of weights,
 so that it is not taken for a finished epoch's."""
-_EPOCH = re.compile(r"epoch_(\d+)\.pth")
+NAME = "epoch_{epoch}.pth"
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -64,22 +64,24 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def epoch_path(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch_{epoch}.pth"
+def epoch_path(folder: Path, epoch: int, name: str = NAME) -> Path:
+    return folder / name.format(epoch=epoch)
 
 
-def epochs(folder: Path) -> list[tuple[int, Path]]:
-    """Finished epochs' checkpoints in a folder, newest first."""
+def epochs(folder: Path, name: str = NAME) -> list[tuple[int, Path]]:
+    """Finished epochs' checkpoints in a folder, newest first. `name` has the number as `{epoch}` or `{epoch:03d}`."""
     if not folder.is_dir():
         return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _EPOCH.fullmatch(path.name))]
+    before, _, rest = name.partition("{epoch")
+    pattern = re.compile(re.escape(before) + r"(\d+)" + re.escape(rest.partition("}")[2]))
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
     return sorted(found, reverse=True)
 
 
-def prune(folder: Path, keep: int) -> None:
+def prune(folder: Path, keep: int, name: str = NAME) -> None:
     """Delete all but the newest `keep` epochs' checkpoints; a negative number keeps all."""
     if keep >= 0:
-        for _, path in epochs(folder)[max(1, keep) :]:
+        for _, path in epochs(folder, name)[max(1, keep) :]:
             path.unlink(missing_ok=True)
 
 

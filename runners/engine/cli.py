@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from runners.engine import capabilities
+from taod.catalogue.network import get
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -18,10 +19,13 @@ class Arguments(msgspec.Struct, frozen=True):
 
     network: str
     action: str
-    spec: Path
+    spec: Path | None
+    """None where the action takes no specification file."""
     results: Path | None
     gpus: int | None
     overrides: list[str]
+    options: dict[str, str] = {}
+    """Further options of the tool's command line, as they stand there; a bare one is `true`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,11 +51,12 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument("network")
     parser.add_argument("action")
     parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="values put into the spec")
-    parser.add_argument("-e", "--experiment_spec_file", required=True, type=Path, metavar="SPEC")
+    spec = ("-e", "--experiment_spec_file", "--experiment_spec", "--experiment_spec_path")
+    parser.add_argument(*spec, dest="spec", type=Path, metavar="SPEC")
     parser.add_argument("-r", "--results_dir", type=Path, metavar="FOLDER", help="default: results_dir of the spec")
     parser.add_argument("-k", "--key", default="", metavar="KEY", help="accepted, not needed")
     parser.add_argument("-g", "--gpus", type=int, metavar="N")
-    found = parser.parse_intermixed_args(list(argv))
+    found, further = parser.parse_known_intermixed_args(list(argv))
     if found.network not in capabilities.NETWORKS:
         parser.error(f"unknown network '{found.network}'")
     if found.action not in capabilities.NETWORKS[found.network]:
@@ -59,14 +64,34 @@ def parse(argv: Sequence[str]) -> Arguments:
     for override in found.overrides:
         if "=" not in override:
             parser.error(f"'{override}' is not an override a.b=c")
+    options = _options(found.network, found.action, further, parser)
+    if found.spec is None and not options:
+        parser.error("the following arguments are required: -e/--experiment_spec_file")
     return Arguments(
         found.network,
         found.action,
-        found.experiment_spec_file,
+        found.spec,
         found.results_dir,
         found.gpus if found.gpus is not None else _node_gpus(),
         found.overrides,
+        options,
     )
+
+
+def _options(network: str, action: str, words: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
+    """The options that the tool's own command line has beside the common ones."""
+    known: set[str] = set()
+    catalogued = get(network)
+    if catalogued is not None and action in catalogued.actions:
+        known = set((catalogued.file.commands or {}).get(action, {}))
+        known |= {name for name in catalogued.table(action).rows if "." not in name}
+    options = {}
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in known:
+            parser.error(f"unrecognized arguments: {word}")
+        options[name] = value if equals else "true"
+    return options
 
 
 def _node_gpus() -> int | None:

@@ -27,6 +27,11 @@ class Interrupt:
         signal.signal(signal.SIGINT, self._asked)
         return self
 
+    def request(self) -> None:
+        """As if SIGTERM had come: another process of the run got it."""
+        if self.number is None:
+            self.number = signal.SIGTERM
+
     def check(self) -> None:
         """Raise Interrupted if the run was asked to end."""
         if self.number is not None:

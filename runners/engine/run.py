@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from runners.engine import capabilities, cli, spec
 from runners.engine.errors import EngineError, Interrupted, SpecError
 from runners.engine.status import StatusWriter
+from taod.documents import Document
 
 log = logging.getLogger("engine")
 
@@ -24,7 +24,7 @@ class Run(msgspec.Struct, frozen=True):
 
     network: str
     action: str
-    document: dict[str, Any]
+    document: Document
     """The experiment spec."""
     results: Path
     status: StatusWriter
@@ -36,15 +36,12 @@ def main(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n."""
     arguments = cli.parse(argv)
     _start_log()
-    try:
-        document, trouble = spec.read(arguments.spec, arguments.overrides), None
-    except SpecError as error:
-        document, trouble = {}, error
+    document, trouble = _document(arguments)
     results = arguments.results or _path(document.get("results_dir"))
     if results is None:
         print(f"No results folder: give -r, or results_dir in the spec. {trouble or ''}".rstrip(), file=sys.stderr)
         return 2
-    status = StatusWriter(results / "status.json")
+    status = StatusWriter(results / "status.json" if _rank() == 0 else Path(os.devnull))
     try:
         status.started(f"Starting {arguments.network} {arguments.action}")
         if trouble is not None:
@@ -55,14 +52,32 @@ def main(argv: Sequence[str]) -> int:
         status.close()
 
 
+def _document(arguments: cli.Arguments) -> tuple[Document, SpecError | None]:
+    """What the run is asked to do, and what is wrong with it."""
+    try:
+        found: Document = {}
+        if arguments.spec is not None:
+            found = spec.read(arguments.spec, arguments.overrides, arguments.network, arguments.action)
+        return spec.with_options(found, arguments.options), None
+    except SpecError as error:
+        return {}, error
+
+
+def _rank() -> int:
+    """The number of this process among those of a training; only the first one reports."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def _act(run: Run) -> int:
     """The action itself: its module is imported here, after everything that needs no torch was checked."""
     try:
         able, reason, remedy = capabilities.can(run.network, run.action, run.document)
         if not able:
             return _fail(run.status, f"{reason} {remedy}")
+        for sentence in capabilities.warnings(run.network, run.action, run.document):
+            log.warning("%s", sentence)
         _settle_environment()
-        message = import_module(capabilities.module(run.network, run.action)).run(run)
+        message = _action(run)
     except Interrupted as stop:
         log.info("%s", stop)
         run.status.running(str(stop))
@@ -75,6 +90,16 @@ def _act(run: Run) -> int:
     log.info("%s", message)
     run.status.success(message)
     return 0
+
+
+def _action(run: Run) -> str:
+    """The closing sentence of the action's own module, imported now."""
+    if run.network in capabilities.WITHOUT_TORCH:
+        message: str = import_module(capabilities.module(run.network, run.action)).run(run)
+        return message
+    from runners.engine.core import actions
+
+    return actions.run(run)
 
 
 def _settle_environment() -> None:
@@ -101,16 +126,16 @@ def _sentence(error: Exception) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     name = type(error).__name__
     if name == "OutOfMemoryError":
-        return f"The GPU's memory is not enough: {first} Lower dataset.data.samples_per_gpu or the input size."
+        return f"The GPU's memory is not enough: {first} Lower the batch size or the input size."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{name}: {first}" if first else name
 
 
-def _path(value: Any) -> Path | None:
+def _path(value: object) -> Path | None:
     return Path(value) if isinstance(value, str) and value else None
 
 
 def _start_log() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if _rank() == 0 else logging.ERROR)

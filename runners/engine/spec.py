@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from runners.engine.errors import SpecError
-from taod.documents import DocumentError, read_value, read_yaml
+from taod.catalogue.network import get
+from taod.catalogue.specfiles.parse import ParseError, parse
+from taod.documents import Document, DocumentError, read_value, read_yaml
 
 T = TypeVar("T")
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The spec's document with `a.b=c` overrides put in. Raises SpecError."""
+def read(path: Path, overrides: Sequence[str] = (), network: str = "", action: str = "") -> Document:
+    """The spec's document with `a.b=c` overrides put in, in the format of the network. Raises SpecError."""
+    catalogued = get(network)
+    protobuf = catalogued is not None and catalogued.spec_format == "protobuf"
+    # An export and a pruning are given the specification of their training.
+    table = "train" if action in ("export", "prune") else action
     try:
-        document = read_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = _bare(parse("protobuf", text, network, table)) if protobuf else read_yaml(text)
     except OSError as error:
         raise SpecError(f"The experiment spec {path} cannot be read: {error.strerror or error}.") from None
-    except (DocumentError, UnicodeDecodeError) as error:
-        raise SpecError(f"The experiment spec {path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    except (DocumentError, ParseError, UnicodeDecodeError) as error:
+        kind = "protobuf text" if protobuf else "YAML"
+        raise SpecError(f"The experiment spec {path} is not valid {kind}: {' '.join(str(error).split())}.") from None
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -31,7 +39,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return document
 
 
-def _put(document: dict[str, Any], override: str) -> None:
+def _put(document: Document, override: str) -> None:
     name, equals, text = override.partition("=")
     parts = name.lstrip("+").split(".")
     if not equals or not all(parts):
@@ -48,10 +56,25 @@ def _put(document: dict[str, Any], override: str) -> None:
     group[parts[-1]] = value
 
 
-def convert(document: dict[str, Any], into: type[T]) -> T:
+def with_options(document: Document, options: Mapping[str, str]) -> Document:
+    """The document with the options of the command line as parameters at its top."""
+    return document | {name: read_value(value) for name, value in options.items()}
+
+
+def _bare(value: Any) -> Any:
+    """The same nested value with the members of enums as plain names: `__FLOAT32__` is `FLOAT32`."""
+    if isinstance(value, dict):
+        return {key: _bare(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_bare(inner) for inner in value]
+    is_member = isinstance(value, str) and value.startswith("__") and value.endswith("__") and len(value) > 4
+    return value[2:-2] if is_member else value
+
+
+def convert(document: Document, into: type[T]) -> T:
     """The document as a Struct: nulls count as absent, unknown keys are let pass. Raises SpecError naming the path."""
     try:
-        return msgspec.convert(without_nulls(document), into, strict=False)
+        return msgspec.convert(without_nulls(_bare(document)), into, strict=False)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         name = where.strip("`").removeprefix("$").removeprefix(".") or "the spec"

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from runners.engine.core import vision  # noqa: E402
 from runners.engine.detection import anchors, metrics, nms, outputs, samples, torchvision_ops  # noqa: E402
 from runners.engine.detection import transforms as T  # noqa: E402
 from runners.engine.detection.metrics import Detections, Truth  # noqa: E402
@@ -37,9 +38,9 @@ def test_nms_keeps_what_a_pairwise_comparison_keeps():
         for index in np.argsort(-scores):
             if all(_overlap(boxes[index], boxes[other]) <= threshold for other in kept):
                 kept.append(int(index))
-        found = torchvision_ops.greedy_nms(torch.tensor(boxes), torch.tensor(scores), threshold)
+        found = vision.greedy_nms(torch.tensor(boxes), torch.tensor(scores), threshold)
         assert found.tolist() == kept
-    assert torchvision_ops.greedy_nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
+    assert vision.greedy_nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
 
 
 def test_roi_align_by_sampling_equals_the_definition():

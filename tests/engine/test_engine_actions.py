@@ -270,6 +270,6 @@ def test_other_families_train_and_export_with_any_batch(
 
     spec["export"]["input_width"] = 64
     assert "trained at 16 and 16" in colours.run("export", "exp", spec)[1][-1]["message"]
-    monkeypatch.setattr("runners.engine.networks.classification_pyt.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("runners.engine.core.export.TOLERANCE", -1.0)
     spec["export"]["input_width"] = 224
     assert "differs from the torch model" in colours.run("export", "exp", spec)[1][-1]["message"]

@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 from runners.engine import checkpoint  # noqa: E402
+from runners.engine.core import weights  # noqa: E402
+from runners.engine.core.loading import EpochBatches  # noqa: E402
 from runners.engine.errors import CheckpointError  # noqa: E402
-from runners.engine.networks.classification_pyt import models, optimise, state  # noqa: E402
-from runners.engine.networks.classification_pyt.loading import EpochBatches  # noqa: E402
+from runners.engine.networks.classification_pyt import models, optimise  # noqa: E402
 from runners.engine.networks.classification_pyt.scoring import Score, softmax  # noqa: E402
 from runners.engine.networks.classification_pyt.settings import LrConfig  # noqa: E402
 
@@ -129,7 +130,7 @@ def test_each_family_is_built_and_its_weights_carried_over(
     model, other = models.build(plan).eval(), models.build(models.plan(backbone, custom, 3, (32, 32))[0]).eval()
     torch.save({"state_dict": model.state_dict()}, tmp_path / "start.pth")
 
-    loaded = state.start_weights(other, tmp_path / "start.pth")
+    loaded = weights.start(other, tmp_path / "start.pth", "model.init_cfg.checkpoint")
 
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
     taken, of = map(int, loaded.removesuffix(" tensors").split(" of "))
@@ -141,4 +142,4 @@ def test_start_weights_that_do_not_fit_are_rejected(tmp_path: Path) -> None:
     model = models.build(models.plan("resnet_10", {"hidden_sizes": [8, 8, 8, 8], "embedding_size": 8}, 2, (32, 32))[0])
 
     with pytest.raises(CheckpointError, match="no weights that fit"):
-        state.start_weights(model, tmp_path / "start.pth")
+        weights.start(model, tmp_path / "start.pth", "model.init_cfg.checkpoint")

@@ -10,8 +10,9 @@ import pytest
 np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 
+from runners.engine.core.images import upright_rgb  # noqa: E402
 from runners.engine.errors import SpecError  # noqa: E402
-from runners.engine.networks.classification_pyt import capabilities, images, transforms  # noqa: E402
+from runners.engine.networks.classification_pyt import capabilities, transforms  # noqa: E402
 from runners.engine.networks.classification_pyt.pipeline import Pipeline, evaluation_entries  # noqa: E402
 
 EVERYTHING: list[dict[str, Any]] = [
@@ -114,6 +115,6 @@ def test_evaluation_follows_the_train_pipeline(train: dict[str, Any], resized: i
 
 def test_images_of_any_mode_become_rgb() -> None:
     for mode in ("L", "P", "RGBA", "1", "CMYK", "I", "LA"):
-        assert images.upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
+        assert upright_rgb(Image.new(mode, (4, 4))).mode == "RGB"
     deep = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16))
-    assert (np.array(images.upright_rgb(deep)) == 255).all()
+    assert (np.array(upright_rgb(deep)) == 255).all()

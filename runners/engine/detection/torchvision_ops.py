@@ -6,32 +6,10 @@ The two operators that detectors need are then defined here: greedy NMS, and RoI
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 
-
-def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-    """Indices of the boxes that NMS keeps, best score first; of equal scores the first comes first.
-
-    A box is suppressed where its IoU with a better one is over the threshold, as the compiled operator has it.
-    """
-    order = torch.argsort(scores, descending=True, stable=True)
-    left, top, right, bottom = boxes.detach()[order].double().cpu().numpy().T
-    areas = (right - left) * (bottom - top)
-    alive = np.ones(len(areas), dtype=bool)
-    kept = []
-    for best in range(len(areas)):
-        if not alive[best]:
-            continue
-        kept.append(best)
-        rest = best + 1 + np.flatnonzero(alive[best + 1 :])
-        across = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
-        down = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
-        inner = across.clip(0) * down.clip(0)
-        union = areas[best] + areas[rest] - inner
-        alive[rest[inner > iou_threshold * union]] = False
-    return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
+from runners.engine.core import vision
 
 
 def sampled_roi_align(
@@ -82,19 +60,7 @@ def sampled_roi_align(
 
 def _define() -> None:
     """Define what is missing, where it is missing."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        import sys
-
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for name in ("nms", "qnms"):
-            schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            _LIBRARY.define(schema)  # type: ignore[no-untyped-call]
-        _LIBRARY.impl("nms", greedy_nms, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    vision.define()
     from torchvision.extension import _has_ops
     from torchvision.models.detection import roi_heads
     from torchvision.ops import boxes, poolers
@@ -104,7 +70,6 @@ def _define() -> None:
         poolers.roi_align = roi_heads.roi_align = sampled_roi_align
 
 
-_LIBRARY = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 _define()
 
 from torchvision import tv_tensors as tv_tensors  # noqa: E402

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from runners.engine.core.offer import EXPORT, TRAINING, Offer
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import backbones, settings
 from runners.engine.spec import lookup
-
-_TRAINING = ("torch", "transformers", "numpy", "PIL")
-
-ACTIONS: dict[str, tuple[str, ...]] = {
-    "train": _TRAINING,
-    "evaluate": (*_TRAINING, "onnxruntime"),
-    "export": (*_TRAINING, "onnx", "onnxscript", "onnxruntime"),
-    "inference": (*_TRAINING, "onnxruntime"),
-}
-"""Action → modules that it needs."""
+from taod.documents import Document
 
 BACKBONES = tuple(backbones.BACKBONES)
 OPTIMIZERS = ("AdamW", "Adam", "SGD")
@@ -50,7 +40,7 @@ PIPELINE_SILENT = (
 """Entries that say what the loader does anyway."""
 
 
-def check(action: str, document: dict[str, Any]) -> None:
+def check(action: str, document: Document) -> None:
     """Raise SpecError for the first thing in the spec that the engine cannot do.
 
     Evaluate, export and inference take the architecture from the checkpoint, so only train reads model.
@@ -63,7 +53,7 @@ def check(action: str, document: dict[str, Any]) -> None:
         _check_training(found.train.train_config)
 
 
-def _check_split(document: dict[str, Any], split: str) -> None:
+def _check_split(document: Document, split: str) -> None:
     where = f"dataset.data.{split}"
     if lookup(document, f"{where}.ann_file"):
         raise SpecError(f"{where}.ann_file is not read by the engine: classes come from folders; leave it empty.")
@@ -88,6 +78,18 @@ def _check_training(training: settings.TrainConfig) -> None:
     _one_of("train.train_config.lr_config.policy", training.lr_config.policy, LR_POLICIES)
 
 
-def _one_of(path: str, value: Any, known: tuple[str, ...], also: tuple[str, ...] = ()) -> None:
+def _one_of(path: str, value: object, known: tuple[str, ...], also: tuple[str, ...] = ()) -> None:
     if value not in known and value not in also:
         raise SpecError(f"{path} '{value}' is not in the engine; it has {', '.join(known)}.")
+
+
+OFFER = Offer(
+    spec=settings.Spec,
+    actions={
+        "train": (*TRAINING, "transformers"),
+        "evaluate": (*TRAINING, "transformers", "onnxruntime"),
+        "export": (*EXPORT, "transformers"),
+        "inference": (*TRAINING, "transformers", "onnxruntime"),
+    },
+    check=check,
+)

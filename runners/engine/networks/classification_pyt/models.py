@@ -8,6 +8,7 @@ import msgspec
 import torch
 from torch import nn
 
+from runners.engine.core.vision import without_torchvision
 from runners.engine.networks.classification_pyt import backbones
 
 
@@ -43,6 +44,7 @@ def plan(backbone: str, custom: dict[str, Any], classes: int, size: tuple[int, i
 def build(architecture: Architecture) -> Classifier:
     """The model, its weights drawn from torch's random state."""
     options = {key: value for key, value in architecture.options.items() if key != "family"}
+    without_torchvision()
     make = {"resnet": _resnet, "convnext": _convnext, "vit": _vit}[architecture.options["family"]]
     return Classifier(make(architecture, options))
 
@@ -79,21 +81,3 @@ def _vit(architecture: Architecture, options: dict[str, Any]) -> nn.Module:
     size = (architecture.height, architecture.width)
     config = ViTConfig(**options, num_labels=architecture.classes, image_size=size)  # type: ignore[call-arg]
     return ViTForImageClassification(config)
-
-
-def layout(device: torch.device) -> torch.memory_format:
-    """How images and weights lie in memory: channels last on a GPU, where convolutions are faster so.
-
-    Not on the CPU: there oneDNN writes past its buffers in the backward pass of narrow strided 1x1 convolutions laid
-    out so (8 channels, several threads, an odd batch; seen with torch 2.13).
-    """
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
-
-
-def normalise(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """uint8 [n, height, width, 3] to normalised float32 [n, 3, height, width], laid out as the device likes it.
-
-    `mean`, `std`: float32 [1, 3, 1, 1] on the 0-255 scale.
-    """
-    planes = pixels.permute(0, 3, 1, 2)
-    return planes.to(torch.float32, memory_format=layout(pixels.device)).sub_(mean).div_(std)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import random
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from torch import nn
 
 from runners.engine import checkpoint
+from runners.engine.core.network import Frame
+from runners.engine.core.trainer import Trainer
 from runners.engine.errors import CheckpointError
-from runners.engine.networks.classification_pyt.models import Architecture
-from runners.engine.networks.classification_pyt.trainer import Trainer
+from taod.documents import Document
 
 log = logging.getLogger("engine")
 
@@ -29,29 +28,19 @@ class Progress(msgspec.Struct):
     """Images of this epoch."""
     seconds: float = 0.0
     """Time spent on this epoch, over all attempts."""
+    best: float | None = None
+    """The best value of the metric that ends the training early."""
+    waited: int = 0
+    """Validations since."""
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """What stays the same all through a run and is kept in each of its checkpoints."""
-
-    architecture: Architecture
-    classes: list[str]
-    mean: list[float]
-    std: list[float]
-    pipeline: list[dict[str, Any]]
-    """Entries that bring val and test images to the model's size."""
-    optimizer: str
-    data: dict[str, Any]
-    """Digest of the images, batch size, seed: a position within an epoch means something only where all agree."""
-    spec: dict[str, Any]
-
-
-def capture(trainer: Trainer, frame: Frame, progress: Progress) -> dict[str, Any]:
+def capture(trainer: Trainer, network: str, frame: Frame, progress: Progress) -> Document:
     """Everything that the run depends on from here, in tensors and plain values."""
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     assert isinstance(keys, np.ndarray)
+    average = {} if trainer.average is None else {"average": trainer.average.state_dict()}
     return {
-        "network": "classification_pyt",
+        "network": network,
         "frame": msgspec.to_builtins(frame),
         "progress": msgspec.to_builtins(progress),
         "model": trainer.model.state_dict(),
@@ -64,27 +53,30 @@ def capture(trainer: Trainer, frame: Frame, progress: Progress) -> dict[str, Any
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if trainer.device.type == "cuda" else [],
         },
+        **average,
     }
 
 
-def restore(trainer: Trainer, frame: Frame, content: dict[str, Any], path: Path) -> Progress:
+def restore(trainer: Trainer, frame: Frame, content: Document, path: Path) -> Progress:
     """Put the run back to a checkpoint. Raises CheckpointError where it was made for another model or classes."""
     check_fits(frame, content, path)
     trainer.model.load_state_dict(content["model"])
     trainer.optimiser.load_state_dict(content["optimizer"])
     if content["scaler"] and trainer.scaler.is_enabled():
         trainer.scaler.load_state_dict(content["scaler"])
-    trainer.tally.copy_(content["tally"])
+    if trainer.average is not None and "average" in content:
+        trainer.average.load_state_dict(content["average"])
+    trainer.tally = content["tally"].to(trainer.device).clone()
     _restore_rng(content["rng"], trainer.device)
     progress = msgspec.convert(content["progress"], Progress)
     if progress.step and content["frame"]["data"] != frame.data:
         log.warning("Images, batch size or seed differ from those of %s: epoch %d starts over", path, progress.epoch)
         trainer.clear()
-        progress = Progress(epoch=progress.epoch)
+        progress = Progress(epoch=progress.epoch, best=progress.best, waited=progress.waited)
     return progress
 
 
-def _restore_rng(rng: dict[str, Any], device: torch.device) -> None:
+def _restore_rng(rng: Document, device: torch.device) -> None:
     version, numbers, gauss = rng["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = rng["numpy"]
@@ -94,28 +86,47 @@ def _restore_rng(rng: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state_all(rng["cuda"])
 
 
-def check_fits(frame: Frame, content: dict[str, Any], path: Path) -> None:
+def check_fits(frame: Frame, content: Document, path: Path) -> None:
     """Raise CheckpointError naming the first difference that makes going on impossible."""
-    theirs, mine = content["frame"], msgspec.to_builtins(frame)
-    pairs = [(key, theirs[key], mine[key]) for key in ("classes", "optimizer")]
-    pairs += [(key, theirs["architecture"][key], mine["architecture"][key]) for key in mine["architecture"]]
-    for key, old, new in pairs:
-        if old != new:
-            raise CheckpointError(f"{path} cannot be resumed: its {key} is {old}, the spec's {new}.")
+    try:
+        theirs = msgspec.convert(content["frame"], type(frame)).fixed()
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"{path} cannot be resumed: it is of another network ({error}).") from None
+    for key, mine in frame.fixed().items():
+        if theirs[key] != mine:
+            raise CheckpointError(f"{path} cannot be resumed: its {key} is {theirs[key]}, the spec's {mine}.")
 
 
-def choose(explicit: Path | None, folder: Path, frame: Frame) -> tuple[Path, dict[str, Any]] | None:
+class Home(msgspec.Struct, frozen=True):
+    """Where a run's checkpoints are, and how they are called."""
+
+    folder: Path
+    name: str = checkpoint.NAME
+    field: str = "the checkpoint to resume from"
+
+    @property
+    def interrupted(self) -> Path:
+        return self.folder / checkpoint.INTERRUPTED
+
+    def path(self, number: int) -> Path:
+        return checkpoint.epoch_path(self.folder, number, self.name)
+
+    def there(self, folder: Path | None = None) -> list[tuple[int, Path]]:
+        return checkpoint.epochs(folder or self.folder, self.name)
+
+
+def choose(explicit: Path | None, home: Home, frame: Frame) -> tuple[Path, Document] | None:
     """The checkpoint that a run continues from, or None for a fresh start.
 
     `explicit` is what the spec names: a checkpoint, or a folder of them; where it is damaged, the newest whole one
-    before it. A mid-epoch state beside it, or in `folder` (this run's own), is taken where it is further. Raises
+    before it. A mid-epoch state beside it, or in `home` (this run's own), is taken where it is further. Raises
     CheckpointError if a checkpoint is named and none can be read.
     """
-    found = _named(explicit) if explicit is not None else None
-    home = (explicit if explicit.is_dir() else explicit.parent) if explicit is not None else folder
-    newest = next((path for _, path in checkpoint.epochs(home)), None)
+    found = _named(explicit, home) if explicit is not None else None
+    folder = (explicit if explicit.is_dir() else explicit.parent) if explicit is not None else home.folder
+    newest = next((path for _, path in home.there(folder)), None)
     older_wanted = explicit is not None and explicit.is_file() and newest not in (None, explicit)
-    for path in dict.fromkeys((home / checkpoint.INTERRUPTED, folder / checkpoint.INTERRUPTED)):
+    for path in dict.fromkeys((folder / checkpoint.INTERRUPTED, home.interrupted)):
         if not path.is_file() or older_wanted:
             continue
         try:
@@ -129,12 +140,12 @@ def choose(explicit: Path | None, folder: Path, frame: Frame) -> tuple[Path, dic
     return found
 
 
-def _named(explicit: Path) -> tuple[Path, dict[str, Any]]:
+def _named(explicit: Path, home: Home) -> tuple[Path, Document]:
     folder = explicit if explicit.is_dir() else explicit.parent
-    there = checkpoint.epochs(folder)
+    there = home.there(folder)
     if not explicit.is_dir():
         if not explicit.is_file():
-            raise CheckpointError(f"train.train_config.resume_training_checkpoint_path {explicit} does not exist.")
+            raise CheckpointError(f"{home.field} {explicit} does not exist.")
         number = next((epoch for epoch, path in there if path == explicit), None)
         there = [(0, explicit)] + [(epoch, path) for epoch, path in there if number is None or epoch < number]
     problems = []
@@ -151,30 +162,5 @@ def _named(explicit: Path) -> tuple[Path, dict[str, Any]]:
     raise CheckpointError(f"There is no checkpoint in {folder} that can be resumed. {' '.join(problems[:1])}".rstrip())
 
 
-def _position(content: dict[str, Any]) -> tuple[int, int]:
+def _position(content: Document) -> tuple[int, int]:
     return content["progress"]["epoch"], content["progress"]["step"]
-
-
-def start_weights(model: nn.Module, path: Path) -> str:
-    """Copy in the weights of a file that fit by name and shape (another head may not); returns what was taken.
-
-    Raises CheckpointError if none fit.
-    """
-    content = checkpoint.load_any(path)
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict):
-        raise CheckpointError(f"model.init_cfg.checkpoint {path} holds no named weights.")
-    own = model.state_dict()
-    fitting = {}
-    for name, value in content.items():
-        for candidate in (name.removeprefix("module."), f"model.{name.removeprefix('module.')}"):
-            if candidate in own and isinstance(value, torch.Tensor) and own[candidate].shape == value.shape:
-                fitting[candidate] = value
-                break
-    if not any(own[name].ndim > 1 for name in fitting):
-        raise CheckpointError(f"model.init_cfg.checkpoint {path} has no weights that fit this backbone.")
-    model.load_state_dict(fitting, strict=False)
-    return f"{len(fitting)} of {len(own)} tensors"

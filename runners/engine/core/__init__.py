@@ -1,0 +1,1 @@
+"""The training core: everything of the engine's networks that is not a network's own."""

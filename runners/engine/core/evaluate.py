@@ -1,0 +1,50 @@
+"""The evaluate action: a model's KPIs on labelled images."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runners.engine.core import answers
+from runners.engine.core.loading import Feed
+from runners.engine.core.network import F, Network, S, T
+from runners.engine.errors import DataError
+from runners.engine.interrupt import Interrupt
+from runners.engine.spec import convert
+from runners.engine.status import Pace
+
+if TYPE_CHECKING:
+    from runners.engine.run import Run
+
+log = logging.getLogger("engine")
+
+
+def run(run: Run, network: Network[S, F, T]) -> str:
+    """Report the KPIs and write the files of the evaluation; returns the closing sentence."""
+    spec = convert(run.document, network.spec_type)
+    model = answers.load(network, spec, run.action)
+    log.info("%s: %d classes", model.source, len(model.frame.classes))
+    samples, batch_size, workers = network.samples(spec, model.frame, run.action)
+    feed = Feed(samples, batch=batch_size, workers=workers)
+    log.info("Evaluating %d images", len(samples))
+    score = network.score(spec, model.frame, training=False)
+    interrupt, pace = Interrupt().install(), Pace(0.5)
+    for step, batch in enumerate(feed.epoch(), 1):
+        interrupt.check()
+        for bad in batch.unreadable:
+            if not network.tolerant(spec):
+                raise bad.error(network.remedy)
+            log.warning("Left out: %s cannot be read (%s)", bad.path, bad.reason)
+        if batch.data is not None:
+            score.add(model.ask(batch.data), batch.data, batch.indices)
+        if pace.due():
+            run.status.running(f"Evaluating, batch {step} of {feed.steps}", cur_iter=step)
+    interrupt.check()
+    if not score.count:
+        raise DataError(f"None of the {len(samples)} images can be read; the first is {samples.path(0)}.")
+    kpi, categorical = score.kpi(), score.categorical()
+    said = score.write(run.results, model.source)
+    for name, value in kpi.items():
+        log.info("%s %.4f", name, value)
+    run.status.running("Evaluation", kpi=kpi, **({"categorical": categorical} if categorical else {}))
+    return f"Evaluation finished: {said} on {score.count} images"
