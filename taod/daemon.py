@@ -30,6 +30,7 @@ from taod.errors import ConfigError, Conflict
 from taod.paths import Root
 from taod.services import Services
 from taod.services.composition import open_services
+from taod.terminal import in_lines
 from taod.types.common import DaemonInfo
 
 log = logging.getLogger("taod")
@@ -179,13 +180,20 @@ def _uvicorn_config(app: Litestar) -> uvicorn.Config:
     )
 
 
+class SafeFormatter(logging.Formatter):
+    """Log entries whose texts cannot control the terminal that shows them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_lines(super().format(record))
+
+
 def _log_to(path: Path) -> None:
     """The daemon's own log, in its root; warnings go to the terminal too."""
     to_file = logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=3)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    to_file.setFormatter(SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(logging.Formatter("taod: %(message)s"))
+    to_terminal.setFormatter(SafeFormatter("taod: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
     for chatty in ("httpx", "watchfiles", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

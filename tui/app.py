@@ -25,7 +25,7 @@ from taod.types.state import State
 from tui import feed, format
 from tui.commands import Commands
 from tui.refresher import Refresher
-from tui.render_filters import AsciiSigns, LightInk
+from tui.render_filters import AsciiSigns, LightInk, NoControls
 from tui.screens.main import MainScreen
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
@@ -37,6 +37,7 @@ RETRY_S = 5.0
 PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
 """Module and class of each page; imported when the page is first shown."""
 
+NO_CONTROLS = NoControls()
 Look = Literal["dark", "light"]
 
 
@@ -108,7 +109,7 @@ class Dashboard(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         mine = [each for each in (self._light, self._ascii) if each.enabled]
-        return [*mine, *super().get_line_filters()]
+        return [NO_CONTROLS, *mine, *super().get_line_filters()]
 
     def action_page(self, name: str) -> None:
         """Bring a page to the front."""

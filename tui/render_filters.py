@@ -1,4 +1,4 @@
-"""Filters on drawn segments: colours of the light theme, and ASCII characters.
+"""Filters on drawn segments: no control characters, colours of the light theme, and ASCII characters.
 
 Widgets draw with the constants of `tui.theme` in both themes; these filters replace the colours afterwards.
 """
@@ -14,7 +14,15 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
+from taod.terminal import without
 from tui.theme import INK_OF_LIGHT
+
+
+class NoControls(LineFilter):
+    """Removes control characters: a terminal would obey them. They have no width, so that nothing moves."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(without(text), style, control) for text, style, control in segments]
 
 
 class LightInk(LineFilter):

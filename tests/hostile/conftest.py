@@ -66,7 +66,7 @@ class Daemon:
             [*command, "--config", str(toml)],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | self.environment,
+            env=os.environ | {"TAOD_STORAGE_LINK_ROOTS": json.dumps([str(self.folder)])} | self.environment,
             preexec_fn=limits,
         )
         assert self.process.stdout is not None

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import psutil
 import rich_click as click
-from rich.console import Console
 
 from taod.cli.commands.doctor_root import examine_root, is_served
 from taod.cli.support.check_result import CheckResult
 from taod.cli.support.options import config_option, configured, root_option
-from taod.cli.support.output import json_option, print_json
+from taod.cli.support.output import console, json_option, print_json
 from taod.client.errors import NoDaemon
 from taod.client.find import find
 from taod.config import Config
@@ -45,15 +44,15 @@ def doctor(root: Path | None, config_file: Path | None, fix: bool, as_json: bool
 
 
 def _print(results: list[CheckResult]) -> None:
-    console = Console()
+    out = console()
     for result in results:
         mark = "[green]✓[/]" if result.ok else "[yellow]✗[/]"
-        console.print(f"{mark} {result.name:<10} {result.found}", highlight=False, soft_wrap=True)
+        out.print(f"{mark} {result.name:<10} {result.found}", highlight=False, soft_wrap=True)
         if result.fixed:
-            console.print(f"  {'':<10} → repaired: {result.fixed}", style="dim", highlight=False, soft_wrap=True)
+            out.print(f"  {'':<10} → repaired: {result.fixed}", style="dim", highlight=False, soft_wrap=True)
         elif result.remedy:
             more = " (or --fix)" if result.fix is not None else ""
-            console.print(f"  {'':<10} → {result.remedy}{more}", style="dim", highlight=False, soft_wrap=True)
+            out.print(f"  {'':<10} → {result.remedy}{more}", style="dim", highlight=False, soft_wrap=True)
 
 
 def examine(config: Config) -> Iterator[CheckResult]:

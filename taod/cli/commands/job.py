@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from taod.cli.support.output import (
     yes_option,
 )
 from taod.cli.support.resolve import job_id
+from taod.terminal import LogText
 from taod.types.common import JobSort
 from taod.types.job import Artifact, JobPatch, JobView
 from taod.types.state import State, Status
@@ -97,21 +99,31 @@ async def show(client: AsyncClient, out: Output, job_: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
 @with_client
 async def log(client: AsyncClient, job_: str, tail: int | None, follow: bool) -> None:
-    """Print a job's log unchanged."""
+    """Print a job's log: unchanged, but to a terminal without control characters other than colours."""
+    write = _writer()
     whole_id = await job_id(client, job_)
     end = 0
     if tail or not follow:
         part = await client.logs.tail(whole_id, tail or ALL_LINES)
-        _write(part.data)
+        write(part.data)
         end = part.end
     if follow:
         async for chunk in client.logs.follow(whole_id, end):
-            _write(chunk)
+            write(chunk)
 
 
-def _write(chunk: bytes) -> None:
-    sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+def _writer() -> Callable[[bytes], None]:
+    """Writes parts of a log: to a terminal as safe text, anywhere else unchanged."""
+    terminal, text = sys.stdout.isatty(), LogText()
+
+    def write(chunk: bytes) -> None:
+        if terminal:
+            sys.stdout.write(text.feed(chunk))
+        else:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+
+    return write
 
 
 @job.command("follow")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 
 from taod.catalogue.schema.merge import merge
 from taod.cli.support import sample_dataset
+from taod.cli.support.output import console as make_console
 from taod.cli.support.progress import watch
 from taod.client import AsyncClient
 from taod.client.find import find
@@ -39,7 +39,7 @@ ONNX_BATCH = 64
 TIMEOUT_S = 60
 """Limit of the wait for the daemon's exit."""
 
-console = Console(soft_wrap=True)
+console = make_console(soft_wrap=True)
 
 
 class QuickstartFailed(TaodError):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import rich_click as click
 
+from taod.terminal import in_line, in_lines, unguarded
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -81,7 +83,7 @@ class Output:
         for number in used:
             table.add_column(headings[number], no_wrap=number == 0, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell) if isinstance(cell := row[number], str) else cell for number in used))
+            table.add_row(*(Text(in_line(cell)) if isinstance(cell := row[number], str) else cell for number in used))
         self.console.print(table)
 
     def pairs(self, pairs: Iterable[tuple[str, Any]]) -> None:
@@ -93,7 +95,7 @@ class Output:
         for name, value in pairs:
             text = value if isinstance(value, Text) else words(value)
             if text:
-                table.add_row(Text(name, "dim"), Text(text) if isinstance(text, str) else text)
+                table.add_row(Text(name, "dim"), Text(in_lines(text)) if isinstance(text, str) else text)
         self.console.print(table)
 
     def answer(self, item: Any, show: Callable[[], None]) -> None:
@@ -123,13 +125,21 @@ class Output:
         self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def console(*, stderr: bool) -> Console:
-    """A console that does not cut lines if its stream is not a terminal."""
+def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """A console that does not cut lines if its stream is not a terminal, and passes no control character of a text."""
     from rich.console import Console
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+            # Where rich turns segments into text: here its own controls and the texts are still apart.
+            return super()._render_buffer(
+                Segment(text if control else in_lines(text), style, control) for text, style, control in buffer
+            )
 
     stream = sys.stderr if stderr else sys.stdout
     free = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=PIPE_WIDTH if free else None)
+    return SafeConsole(file=unguarded(stream), stderr=stderr, width=PIPE_WIDTH if free else None, soft_wrap=soft_wrap)
 
 
 def with_output(work: Command) -> Command:
@@ -153,7 +163,8 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 def print_json(value: Any) -> None:
     """Print any value that msgspec encodes, as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    text = msgspec.json.format(msgspec.json.encode(value)).decode()
+    click.echo("".join(each if each.isprintable() or each == "\n" else f"\\u{ord(each):04x}" for each in text))
 
 
 def warn(sentence: str) -> None:
