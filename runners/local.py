@@ -19,6 +19,7 @@ import msgspec
 from runners import cgroup, ports, processes
 from runners.environment import Rules, inherited
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from taod import plain_file
 from taod.paths import RunFolder
 from taod.types.release import BASE
 
@@ -143,7 +144,7 @@ class LocalRunner(ABC):
             port = ports.reserve()
             port.record(request.run_folder.port)
             ports.write_to_spec(request.command, port.number)
-            out = os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            out = plain_file.descriptor(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             try:
                 return subprocess.Popen(
                     [*before, SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
@@ -256,7 +257,7 @@ def _killed(note: _Memory) -> str:
 
 def _read_memory(run: RunFolder) -> _Memory:
     try:
-        return msgspec.json.decode(run.memory.read_bytes(), type=_Memory)
+        return msgspec.json.decode(plain_file.read(run.memory), type=_Memory)
     except (OSError, msgspec.DecodeError):
         return _Memory()
 
@@ -286,6 +287,6 @@ def _read_exit(run: RunFolder) -> int | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return plain_file.read(path).decode()
     except FileNotFoundError:
         return ""

@@ -16,6 +16,7 @@ import socket
 from pathlib import Path
 
 from runners.protocol import Command
+from taod import plain_file
 
 FIRST, LAST = 20_000, 32_767
 """Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range, 32768 by default)."""
@@ -69,7 +70,7 @@ def reserve_again(path: Path) -> Reservation | None:
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("", int(path.read_text())))
+        holder.bind(("", int(plain_file.read(path))))
     except (OSError, ValueError):
         holder.close()
         return None
@@ -80,7 +81,7 @@ def write_to_spec(command: Command, number: int) -> None:
     """Replace the port in the run's specification file, where its network has one there. Raises OSError."""
     if (found := _field_in_spec(command)) is not None:
         path, field = Path(found[0]), found[1]
-        text = path.read_text(encoding="utf-8")
+        text = plain_file.read(path).decode("utf-8")
         path.write_text(re.sub(rf"(?m)^( +{field}:).*$", rf"\1 {number}", text), encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from runners.protocol import Claim, Ended, RunRequest, StartFailed
+from taod import plain_file
 from taod.paths import RunFolder
 
 WRAPPER = "\n".join(
@@ -29,14 +30,14 @@ def open_folder(request: RunRequest) -> None:
         raise StartFailed(f"attempt {request.attempt} was claimed by another starter")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(plain_file.descriptor(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     except OSError as error:
         raise StartFailed(f"the run could not be started: {error}") from error
 
 
 def log_line(request: RunRequest, text: str) -> None:
     """Append a line of taod to the job's log."""
-    with request.job_folder.log.open("a") as log:
+    with os.fdopen(plain_file.descriptor(request.job_folder.log, os.O_WRONLY | os.O_APPEND), "a") as log:
         log.write(f"[taod] {text}\n")
 
 
@@ -55,7 +56,7 @@ def take_claim(run: RunFolder) -> bool:
 def claimant(run: RunFolder) -> str | None:
     """Who has the claim: `DAEMON`, or the run as it calls itself; None where it is free."""
     try:
-        return run.claim.read_text().strip()
+        return plain_file.read(run.claim).decode().strip()
     except FileNotFoundError:
         return None
 
@@ -63,7 +64,7 @@ def claimant(run: RunFolder) -> str | None:
 def exit_code(run: RunFolder) -> int | None:
     """The exit code that the wrapper recorded; None before."""
     try:
-        text = run.exit.read_text()
+        text = plain_file.read(run.exit).decode()
     except FileNotFoundError:
         return None
     return int(text) if text.endswith("\n") else None
@@ -72,7 +73,7 @@ def exit_code(run: RunFolder) -> int | None:
 def recorded_end(run: RunFolder) -> Ended | None:
     """The end that `record_end` has recorded; None before."""
     try:
-        return msgspec.json.decode((run.path / "ended.json").read_bytes(), type=Ended)
+        return msgspec.json.decode(plain_file.read(run.path / "ended.json"), type=Ended)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

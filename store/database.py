@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from taod.errors import BadRequest, ConfigError, Conflict
+from store.watched_file import WatchedFile
+from taod.errors import BadRequest, ConfigError, Conflict, StoreLost
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for one in another process (`taod user add` beside a running daemon)."""
@@ -31,6 +35,7 @@ class Database:
     """
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         if path is not None:
             path.touch(mode=0o600)
         self.connection = sqlite3.connect(
@@ -41,6 +46,9 @@ class Database:
             cached_statements=256,
         )
         self._depth = 0
+        self._lost: str | None = None
+        self._file: WatchedFile | None = None
+        self._rescue: Callable[[sqlite3.Connection], None] = lambda _: None
         try:
             # Setting WAL and writing the schema need the only writer's lock; the rest are the connection's own.
             self._set_wal()
@@ -64,6 +72,28 @@ class Database:
                 time.sleep(LOOK_AGAIN_S)
             else:
                 return
+
+    def watch(self, rescue: Callable[[sqlite3.Connection], None]) -> None:
+        """From now on, each transaction verifies that the open file is the one at its path. `rescue` is called once
+        the file is lost: it exists only as long as it is open."""
+        self._rescue = rescue
+        if self._path is not None:
+            self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the WAL
+            self._file = WatchedFile(self._path)
+
+    def verify(self) -> None:
+        """Raise StoreLost unless the open file is the one at its path, and whole. Two calls of the system."""
+        lost = self._file.problem() if self._file is not None else None
+        if lost != self._lost:
+            if lost is None:
+                log.warning("the database is back: %s", self._path)
+            else:
+                log.error("the database is lost: %s; requests are answered 503, runs continue", lost)
+                if not self.connection.in_transaction:
+                    self._rescue(self.connection)
+            self._lost = lost
+        if lost is not None:
+            raise StoreLost(f"the database is lost: {lost}, or restore a copy with `taod restore`")
 
     def close(self) -> None:
         """Close the file; a second close does nothing."""
@@ -103,6 +133,8 @@ class Database:
 
         Never await inside: what another task writes meanwhile would become part of it.
         """
+        if self._depth == 0:
+            self.verify()
         begin, end, undo = _OUTER if self._depth == 0 else _nested(self._depth)
         self.connection.execute(begin)
         self._depth += 1
@@ -133,6 +165,7 @@ class Database:
         try:
             with self.transaction():
                 yield
+            self.verify()  # The file may have been lost meanwhile: what was written then is not durable.
         finally:
             self.connection.execute("PRAGMA synchronous=NORMAL")
 

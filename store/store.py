@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from store import copies
 from store.database import Database
 from store.datasets import Datasets
 from store.jobs import Jobs
@@ -17,6 +20,9 @@ from store.specs import Specs
 from store.sweeps import Sweeps
 from store.users import Users
 from taod.clock import Clock, SystemClock
+from taod.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -43,6 +49,7 @@ class Store:
         database = Database(path)
         try:
             migrate(database)
+            database.watch(lambda connection: _rescue(connection, path))
         except BaseException:
             database.close()
             raise
@@ -52,6 +59,10 @@ class Store:
         """Close the file."""
         self._database.close()
 
+    def verify(self) -> None:
+        """Raise StoreLost unless the open database is the one at its path."""
+        self._database.verify()
+
     def transaction(self) -> AbstractContextManager[None]:
         """Make several changes one: all are written or none is. Nested ones join the outer. Never await inside."""
         return self._database.transaction()
@@ -59,3 +70,12 @@ class Store:
     def durable(self) -> AbstractContextManager[None]:
         """A transaction that is flushed to the disk at its end: for what a request then reports as done."""
         return self._database.durable()
+
+
+def _rescue(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Copy what a lost file holds to the copies of its root."""
+    try:
+        if path is not None and path.parent.is_dir():
+            log.error("what was stored is copied to %s", copies.copy_open(connection, path.parent / copies.FOLDER))
+    except (OSError, sqlite3.Error, ConfigError) as error:
+        log.error("what was stored cannot be copied: %s", error)

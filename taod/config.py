@@ -35,6 +35,18 @@ class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Without it a host that is not loopback is rejected."""
     allowed_hosts: list[str] = []
     """Names that clients may use in the Host header beside the bound one."""
+    connections: Annotated[int, Meta(ge=16)] = 1000
+    """Open at once; fewer where the limit of open files leaves less. An idle one is closed for a new one."""
+    connections_per_peer: Annotated[int, Meta(ge=4)] = 400
+    """Of one address; of one account on this machine."""
+    head_bytes: Annotated[int, Meta(ge=4096)] = 65_536
+    """Of a request's line and headers."""
+    head_s: Positive = 15.0
+    """Seconds in which they must arrive."""
+    silence_s: Positive = 120.0
+    """Seconds after which a client is disconnected that neither sends the rest of its body nor reads its answer."""
+    streams_per_user: Slots = 128
+    """Event streams and followed logs of one user."""
 
 
 class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +56,10 @@ class StorageConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Folders below which a local folder may be registered as a dataset or as weights."""
     keep_free_bytes: Count = 100 * 1024**2
     """Of the root's disk: uploads leave this much free, so that the store can still write."""
+    backup_hours: NotNegative = 24.0
+    """Hours between two copies of the database, below the root; 0: none but by `taod backup`."""
+    backup_keep: Slots = 7
+    """Copies that are kept."""
     link_check_s: Positive = 10.0
     """Seconds for which the last inspection of a linked folder counts as current."""
 

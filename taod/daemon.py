@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from taod import __version__, atomic_file
 from taod.api.app import create_app
 from taod.clock import SystemClock
 from taod.config import Config
+from taod.connections import BoundedProtocol, Connections, raise_file_limit
 from taod.errors import ConfigError, Conflict
 from taod.paths import Root
 from taod.services import Services
@@ -133,6 +135,7 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
     root.make()
     with root_lock(root):
         _log_to(root.log_file)
+        connections = Connections(config.server, raise_file_limit())
         listener = bind(config.server.host, config.server.port)
         services = open_services(config, SystemClock())
         user, token = services.users.ensure_first()
@@ -151,7 +154,7 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
             log.info("serving %s from %s", info.url, root.path)
             announce(info, services)
 
-        server = _Server(_uvicorn_config(create_app(services)), services, ready)
+        server = _Server(_uvicorn_config(create_app(services), connections), services, ready)
         # uvicorn raises the signal that stopped it once more when it is done: by then there is nothing left to end.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
@@ -167,11 +170,11 @@ def serve(config: Config, announce: Callable[[DaemonInfo, Services], None]) -> i
         return 0 if server.started else 1
 
 
-def _uvicorn_config(app: Litestar) -> uvicorn.Config:
+def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=partial(BoundedProtocol, limits=connections),  # type: ignore[arg-type]
         lifespan="on",
         access_log=False,
         log_config=None,

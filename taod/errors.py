@@ -62,6 +62,10 @@ class Unavailable(TaodError):
     status = 503
 
 
+class StoreLost(Unavailable):
+    """The database file is not the one that the daemon has opened, or is damaged."""
+
+
 class NoSpace(TaodError):
     """The disk is full."""
 

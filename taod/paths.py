@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from taod import plain_file
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -16,6 +18,11 @@ class Root:
     @property
     def database(self) -> Path:
         return self.path / "taod.db"
+
+    @property
+    def backups(self) -> Path:
+        """Copies of the database."""
+        return self.path / "backups"
 
     @property
     def daemon_file(self) -> Path:
@@ -98,7 +105,7 @@ class JobFolder:
     def status_folder(self) -> Path:
         """Where the job's tool writes status.json: below its results, unless its command.json names another folder."""
         try:
-            found = json.loads(self.command.read_bytes()).get("status_folder")
+            found = json.loads(plain_file.read(self.command)).get("status_folder")
         except (OSError, ValueError):
             found = None
         return self.results if found is None else Path(found)

@@ -71,7 +71,7 @@ class SafeStream(io.TextIOWrapper):
 
 
 def guard() -> None:
-    """Let standard output and standard error pass nothing but text and colours to a terminal."""
+    """Let standard output and standard error pass only text and colours to a terminal."""
     for name in ("stdout", "stderr"):
         stream: TextIO = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, SafeStream) and stream.isatty():

@@ -1,4 +1,4 @@
-"""Reports changes in a folder, by inotify. Knows no file's meaning."""
+"""Reports changes in a folder, by inotify; many listeners can share one watch. Knows no file's meaning."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -116,3 +118,59 @@ class FolderWatch:
                 self._loop.call_soon_threadsafe(event.set)
         except RuntimeError:
             self._stop.set()  # The loop is closed: there are no listeners any more.
+
+
+class Listener:
+    """One of the listeners of a shared watch."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Wait for a change since the last call."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def wake(self) -> None:
+        """Let `changed` return."""
+        self._changed.set()
+
+
+class SharedWatches:
+    """One watch, and so one thread, for all listeners of a folder. One event loop only."""
+
+    def __init__(self) -> None:
+        self._shared: dict[Path, _Shared] = {}
+
+    @asynccontextmanager
+    async def on(self, folder: Path) -> AsyncIterator[Listener]:
+        """A listener of this folder's changes; armed once entered."""
+        shared = self._shared.get(folder)
+        if shared is None:
+            shared = self._shared[folder] = _Shared(folder)
+        listener = Listener()
+        shared.listeners.add(listener)
+        try:
+            await shared.armed.wait()
+            yield listener
+        finally:
+            shared.listeners.discard(listener)
+            if not shared.listeners:
+                del self._shared[folder]
+                shared.task.cancel()
+                await asyncio.gather(shared.task, return_exceptions=True)
+
+
+class _Shared:
+    def __init__(self, folder: Path) -> None:
+        self.listeners: set[Listener] = set()
+        self.armed = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self._run(folder), name=f"shared watch of {folder.name}")
+
+    async def _run(self, folder: Path) -> None:
+        async with FolderWatch(folder) as watch:
+            self.armed.set()
+            while True:
+                await watch.changed()
+                for listener in self.listeners:
+                    listener.wake()

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from taod.api.middleware.request_id_middleware import note_fault, request_id
 from taod.api.request_parsing import BODY_BYTES, SPEC_BYTES, over
 from taod.api.responses import FAILED, error_bytes
-from taod.errors import Conflict, NoSpace, TaodError, Unavailable
+from taod.errors import Conflict, NoSpace, StoreLost, TaodError, Unavailable
 from taod.types.state import ImpossibleTransition
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
@@ -75,10 +75,15 @@ def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]
 
 
 def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Response[bytes]:
-    """A full disk, a locked database, or a fault."""
+    """A full disk, a damaged or locked database, or a fault."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_FULL:
         return service_error(request, NoSpace("the disk of the root is full; free some space and try again"))
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        description = (
+            f"the database is damaged ({error}); `taod doctor` names its newest copy, `taod restore` restores it"
+        )
+        return service_error(request, StoreLost(description))
     if code == sqlite3.SQLITE_BUSY:
         description = "another process holds the database of the root, nothing was changed; retry later"
         return service_error(request, Unavailable(description, headers={"Retry-After": "5"}))

@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
+from taod import plain_file
+
 BLOCK = 256 * 1024
 _WAITING_BLOCKS = 8
 
 
 async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
     """`length` bytes of a file from `start` on, in blocks read by a thread; fewer if the file becomes shorter."""
-    source = await asyncio.to_thread(path.open, "rb")
+    source = await asyncio.to_thread(plain_file.binary, path)
     try:
         await asyncio.to_thread(source.seek, start)
         while length > 0:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from store.records import TrialRecord
+from taod import plain_file
 from taod.automl.trials import Ended
 from taod.clock import Clock, iso
 from taod.types.reason_text import text
@@ -24,7 +26,8 @@ class SweepLog:
         """One line, with the time before it."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as handle:
+            appended = plain_file.descriptor(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            with os.fdopen(appended, "a", encoding="utf-8") as handle:
                 handle.write(f"{iso(self._clock.time())} {line}\n")
         except OSError:
             _log.exception("a line of %s could not be written", self._path)

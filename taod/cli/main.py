@@ -33,6 +33,8 @@ COMMANDS = {
     "device": ("taod.cli.commands.device", "device", "GPUs and CPU slots, with the jobs on them."),
     "user": ("taod.cli.commands.user", "user", "Users, their login keys and tokens."),
     "config": ("taod.cli.commands.config", "config", "The effective configuration."),
+    "backup": ("taod.cli.commands.backup", "backup", "Copy the database."),
+    "restore": ("taod.cli.commands.backup", "restore", "Put a copy of the database in its place."),
     "doctor": ("taod.cli.commands.doctor", "doctor", "Check this machine and report what is missing."),
     "openapi": ("taod.cli.commands.openapi", "openapi", "The OpenAPI document of the API."),
     "completion": ("taod.cli.commands.completion", "completion", "The completion script of bash, zsh or fish."),

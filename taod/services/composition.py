@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from runners.embedded import Embedded
 from runners.environment import Rules
 from runners.protocol import place_of
 from runners.registry import RunnerRegistry
-from store import Store
+from store import Store, copies
 from taod.automl.controller import watch_of
 from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock, SystemClock
 from taod.config import Config
 from taod.datasets.upload.ingest import Intake
+from taod.errors import ConfigError
+from taod.ids import is_id
 from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.scheduler import Scheduler
+from taod.services.backups import Backups
 from taod.services.datasets.dataset_records import DatasetRecords, Uploads
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.datasets.dataset_validation import Checks
@@ -38,6 +43,7 @@ from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.parser import Parser
 from taod.services.services import Services
+from taod.services.streams import Streams
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
 from taod.services.users import Users
@@ -45,6 +51,7 @@ from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
 from taod.types.device import Device, DeviceKind
+from taod.watch import SharedWatches
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
@@ -55,7 +62,7 @@ def open_services(config: Config, clock: Clock | None = None) -> Services:
     clock = clock if clock is not None else SystemClock()
     root = Root(config.root)
     root.make()
-    store = Store.open(root.database, clock=clock)
+    store = _opened(root, clock)
     try:
         services = _build(config, clock, root, store)
         services.intake.clean()
@@ -65,6 +72,19 @@ def open_services(config: Config, clock: Clock | None = None) -> Services:
         store.close()
         raise
     return services
+
+
+def _opened(root: Root, clock: Clock) -> Store:
+    """The store of a root. Raises ConfigError where its database is damaged, or missing although it has jobs."""
+    jobs = sum(is_id(each.name) for each in root.jobs.iterdir())
+    try:
+        if jobs and not root.database.exists():
+            raise ConfigError(f"{root.database} is missing, although the root has the files of {jobs} jobs")
+        return Store.open(root.database, clock=clock)
+    except (ConfigError, sqlite3.DatabaseError) as error:
+        copy = copies.newest_good(root.backups)
+        hint = f"`taod restore --root {root.path}` puts back the copy {copy.name}" if copy else "there is no copy of it"
+        raise ConfigError(f"{error}; {hint}") from error
 
 
 def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
@@ -192,6 +212,9 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         tools=Tools(folder=config.tools_folder, specs=config.tool_specs, store=store, publisher=publisher, clock=clock),
         derived=DerivedDatasets(store, records, datasets, jobs),
         sweeps=Sweeps(store, proposer, scheduler),
+        backups=Backups(root, config.storage),
+        streams=Streams(config.server.streams_per_user),
+        watches=SharedWatches(),
         started=clock.monotonic(),
     )
 

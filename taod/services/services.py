@@ -13,6 +13,7 @@ from taod.config import Config
 from taod.datasets.upload.ingest import Intake
 from taod.paths import Root
 from taod.scheduler.scheduler import Scheduler
+from taod.services.backups import Backups
 from taod.services.datasets.dataset_records import DatasetRecords
 from taod.services.datasets.dataset_service import Datasets
 from taod.services.datasets.dataset_validation import Checks
@@ -29,11 +30,13 @@ from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
 from taod.services.parser import Parser
+from taod.services.streams import Streams
 from taod.services.sweeps.sweep_service import Sweeps
 from taod.services.tools import Tools
 from taod.services.users import Users
 from taod.telemetry.bus import EventBus
 from taod.telemetry.telemetry import Telemetry
+from taod.watch import SharedWatches
 
 
 @dataclass(kw_only=True)
@@ -69,6 +72,9 @@ class Services:
     derived: DerivedDatasets
     sweeps: Sweeps
     tools: Tools
+    backups: Backups
+    streams: Streams
+    watches: SharedWatches
     started: float
     """When the daemon started, by `clock.monotonic()`."""
     ready: bool = False
@@ -85,12 +91,14 @@ class Services:
         self.intake.start()
         await self.scheduler.start()
         self.checks.start()
+        self.backups.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Stop watching; runs continue. Streams end."""
         self.ready = False
         self.closing.set()
+        await self.backups.stop()
         await self.checks.stop()
         await self.tools.stop()
         await self.scheduler.stop()

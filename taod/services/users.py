@@ -59,6 +59,10 @@ class Users:
             raise Unauthorized("unknown key; create one with `taod user add`")
         return Login(user_id=user.id, token=self.issue(user.id, kind=BEARER, label=LOGIN_LABEL))
 
+    def verify_store(self) -> None:
+        """Raise StoreLost unless requests can be answered from the database at its path."""
+        self._store.verify()
+
     def by_bearer(self, token: str) -> UserRecord | None:
         """The user of a token; None where it is unknown or revoked."""
         return self._store.users.by_token(token, kind=BEARER)

@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
+from taod import plain_file
 from taod.watch import FolderWatch
 
 BLOCK = 256 * 1024
@@ -85,7 +86,7 @@ class FileTail:
         if self._descriptor is not None and path == self._path and _same_file(self._descriptor, path):
             return
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = plain_file.descriptor(path)
         except OSError:
             return
         replaces = self._descriptor is not None

@@ -8,7 +8,8 @@ import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from taod.watch import FolderWatch
+from taod import plain_file
+from taod.watch import Listener, SharedWatches
 
 BLOCK = 64 * 1024
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\0")
@@ -18,10 +19,7 @@ MOST_TAIL = 8 * 1024 * 1024
 
 def size(path: Path) -> int:
     """The log's bytes now; 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return plain_file.size(path) or 0
 
 
 def tail(path: Path, lines: int, since: int = 0) -> bytes:
@@ -31,7 +29,7 @@ def tail(path: Path, lines: int, since: int = 0) -> bytes:
     `since`: the byte offset of the first line to read; 0 where the log is shorter than that, as it was cut since.
     """
     try:
-        file = path.open("rb")
+        file = plain_file.binary(path)
     except FileNotFoundError:
         return b""
     if lines <= 0:
@@ -70,7 +68,7 @@ def read_range(path: Path, start: int, end: int | None = None, *, most: int = MO
     A longer range is read in several calls.
     """
     try:
-        with path.open("rb") as file:
+        with plain_file.binary(path) as file:
             file.seek(start)
             return file.read(most if end is None else max(0, min(end - start, most)))
     except FileNotFoundError:
@@ -113,14 +111,16 @@ def _plain_line(line: bytes) -> bytes:
     return parts[-1] if parts else line.replace(b"\r", b"")
 
 
-async def follow(path: Path, from_offset: int, until: asyncio.Event) -> AsyncGenerator[bytes, None]:
+async def follow(
+    path: Path, from_offset: int, until: asyncio.Event, watches: SharedWatches | None = None
+) -> AsyncGenerator[bytes, None]:
     """The log's bytes from an offset on, as they come, until `until` is set and all that was written has been given.
 
     The log may not be there yet; one that was rewritten, shorter, is given from its start. Close the iterator
-    (`contextlib.aclosing`) to end the watch behind it.
+    (`contextlib.aclosing`) to end the watch behind it, which followers with the same `watches` share.
     """
     offset, known = from_offset, 0
-    async with FolderWatch(path.parent) as watch:
+    async with (watches or SharedWatches()).on(path.parent) as watch:
         ending = asyncio.create_task(_wake_when(until, watch))
         try:
             while True:
@@ -140,6 +140,6 @@ async def follow(path: Path, from_offset: int, until: asyncio.Event) -> AsyncGen
             ending.cancel()
 
 
-async def _wake_when(event: asyncio.Event, watch: FolderWatch) -> None:
+async def _wake_when(event: asyncio.Event, watch: Listener) -> None:
     await event.wait()
     watch.wake()

@@ -12,6 +12,8 @@ import errno
 import os
 from pathlib import Path
 
+from taod import plain_file
+
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 PAGE = 4096
 BLOCK = 1 << 20
@@ -22,7 +24,7 @@ def trim(path: Path, most: int) -> bool:
     """Give up the middle of a log that takes more than `most` bytes of the disk: a quarter of them stays as its
     beginning, half as its end. Whether that was done; not where the file system cannot (then the log grows on)."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = plain_file.descriptor(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
@@ -48,7 +50,7 @@ def close_up(path: Path, most: int) -> None:
     if status.st_size <= most or not most or status.st_blocks * 512 >= status.st_size:
         return
     aside = path.with_name(f".{path.name}.new")
-    with path.open("rb") as old, aside.open("wb") as new:
+    with plain_file.binary(path) as old, aside.open("wb") as new:
         os.fchmod(new.fileno(), 0o600)
         left_out = 0
         for start, end in _data(old.fileno(), status.st_size):

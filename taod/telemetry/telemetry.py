@@ -11,6 +11,7 @@ import msgspec
 
 from store import Store
 from store.records import JobRecord
+from taod import plain_file
 from taod.backoff import Backoff
 from taod.catalogue.commands import artifacts
 from taod.catalogue.network import get, of
@@ -168,7 +169,7 @@ class _Run:
 
     def _resumed_from(self, attempt: int) -> int:
         try:
-            return int(self._folder.run(attempt).resumed_from.read_text()) if self._resumes_at_first else 0
+            return int(plain_file.read(self._folder.run(attempt).resumed_from)) if self._resumes_at_first else 0
         except (OSError, ValueError):
             return 0
 

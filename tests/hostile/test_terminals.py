@@ -1,4 +1,4 @@
-"""Hostile texts in every field, shown by every command and page in a real pseudo-terminal: no byte of them is obeyed."""
+"""Hostile texts in every field, shown by every command and page in a real pseudo-terminal: none is obeyed."""
 
 from __future__ import annotations
 
@@ -127,13 +127,13 @@ def hostile(daemon: Daemon, folder: Path) -> dict[str, str]:
     script = SCRIPT.replace("@ATTACK", in_shell(EVERYTHING)).replace("@STATUS", str(status))
     daemon.script.write_text(script.replace("@FILE", name))
     daemon.script.chmod(0o755)
-    pictures = folder / "images"
+    photos = folder / "images"
     for label in ("a", name[:40]):
-        (pictures / "images_train" / label).mkdir(parents=True, exist_ok=True)
-        (pictures / "images_train" / label / "1.png").write_bytes(b"x")
-    (pictures / "classes.txt").write_text("a\n" + name[:40] + "\n")
+        (photos / "images_train" / label).mkdir(parents=True, exist_ok=True)
+        (photos / "images_train" / label / "1.png").write_bytes(b"x")
+    (photos / "classes.txt").write_text("a\n" + name[:40] + "\n")
     dataset, model = daemon.make("dataset"), daemon.make("model")
-    linked = daemon.ask("POST", f"/dataset/{dataset}/link", {"path": str(pictures)})
+    linked = daemon.ask("POST", f"/dataset/{dataset}/link", {"path": str(photos)})
     assert linked[0] == 201, linked
     daemon.ask("PATCH", f"/model/{model}", {"train_datasets": [dataset], "eval_dataset": dataset})
     status_, created = daemon.ask("POST", f"/model/{model}/job", {"actions": ["train"]})

@@ -72,10 +72,12 @@ class Gate:
         return name in self._hosts or (self._any_address and _is_address(name))
 
     def _caller(self, authorization: str | None, path: str) -> Any:
-        user = None
+        user, is_open = None, path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+        if not is_open:
+            self._users.verify_store()
         if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
             user = self._users.by_bearer(authorization[len(_BEARER) :].strip())
-        if user is not None or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+        if user is not None or is_open:
             return user
         what = "no token was sent" if authorization is None else "the token is not known (any more)"
         raise Unauthorized(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from litestar import Controller, get
 from litestar.response import Stream
@@ -34,8 +35,15 @@ class EventController(Controller):
     async def events(self, request: Call, services: TheServices, user: TheUser) -> Stream:
         """Server-sent events of the user's objects, without end; a comment after every 15 s without an event."""
         last_id = request.headers.get("last-event-id") or query.text(request, "last_event_id")
+        stream = services.streams.of(user.id)
+
+        async def counted() -> AsyncGenerator[bytes, None]:
+            async with stream, aclosing(messages(services, user.id, last_id)) as events:
+                async for event in events:
+                    yield event
+
         return Stream(
-            messages(services, user.id, last_id),
+            counted(),
             media_type="text/event-stream; charset=utf-8",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

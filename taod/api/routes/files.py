@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from store.records import JobRecord
+from taod import plain_file
 from taod.api import query, ranges
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.streams import any_of, file_blocks, written_by
@@ -47,7 +48,7 @@ class FilesController(Controller):
         job = self._job(request, services, user, job_id)
         path = services.jobs.folder(job).log
         tail = query.number(request, "tail")
-        size = _size(path)
+        size = plain_file.size(path)
         plain = query.flag(request, "plain") is True
         if query.flag(request, "follow"):
             return await _followed(request, services, job, path, tail, plain)
@@ -82,7 +83,7 @@ class FilesController(Controller):
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name)}",
             "X-Content-Type-Options": "nosniff",
         }
-        return _part_of_file(request, found, _size(found) or 0, kind, headers)
+        return _part_of_file(request, found, plain_file.size(found) or 0, kind, headers)
 
     @get("/download", summary="Download Job Artifacts", media_type="application/octet-stream")
     async def download(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Stream:
@@ -133,8 +134,9 @@ async def _followed(
     request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
 ) -> Stream:
     """The log from the tail, the range's start or the first byte on, and what is appended until the job ends."""
+    stream = services.streams.of(request.scope["user"].id)
     ended_already = job.state.ended or job.state is State.PAUSED
-    found = _size(path)
+    found = plain_file.size(path)
     if found is None and ended_already:
         raise NotFound(f"job {job.id} has no log: it is {job.state} ({job.reason_text})")
     size = found or 0
@@ -150,9 +152,10 @@ async def _followed(
 
     async def flow() -> AsyncIterator[bytes]:
         async with (
+            stream,
             services.jobs.ending(job) as ended,
             any_of(ended, services.closing) as until,
-            aclosing(logs.follow(path, max(start, 0), until)) as blocks,
+            aclosing(logs.follow(path, max(start, 0), until, services.watches)) as blocks,
         ):
             async for block in blocks:
                 yield block
@@ -160,14 +163,6 @@ async def _followed(
     return Stream(
         _plain(flow()) if plain else flow(), media_type=TEXT, headers={LOG_SIZE: str(size), "Cache-Control": "no-store"}
     )
-
-
-def _size(path: Path) -> int | None:
-    """Bytes of a file; None if it does not exist."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _start(header: str, size: int) -> int:

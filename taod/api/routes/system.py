@@ -46,7 +46,8 @@ class SystemController(Controller):
         responses={503: ResponseSpec(Health, description="The server does not schedule jobs yet")},
     )
     async def readiness(self, services: TheServices) -> Response[Health]:
-        """Answers 503 until jobs are scheduled."""
+        """Answers 503 until jobs are scheduled, and while the database is lost."""
+        services.store.verify()
         if services.ready:
             return Response(_health(services, "ok"))
         return Response(_health(services, "starting"), status_code=503)

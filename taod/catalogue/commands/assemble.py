@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taod import plain_file
 from taod.catalogue import preflight
 from taod.catalogue.commands import command, conversions, inherit, placeholders, resources, sources
 from taod.catalogue.commands.inputs import Assembled, JobFacts, ParentFacts
@@ -192,7 +193,7 @@ def _ancestor_text(facts: JobFacts) -> str | None:
     while parent is not None:
         file = placeholders.spec_file(parent)
         if file.is_file():
-            return file.read_text(encoding="utf-8")
+            return plain_file.read(file).decode("utf-8")
         if parent.spec is not None and parent.action in ("train", "retrain"):
             return assemble(_as_facts(parent, facts)).spec_text
         parent = parent.parent

@@ -6,6 +6,8 @@ import re
 import zipfile
 from pathlib import Path
 
+from taod import plain_file
+
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_SUPERBLOCK = 64
@@ -29,7 +31,7 @@ def _of_file(path: Path) -> str | None:
     size = path.stat().st_size
     if not size:
         return "is empty"
-    with path.open("rb") as file:
+    with plain_file.binary(path) as file:
         head = file.read(_HDF5_SUPERBLOCK)
         file.seek(-1, 2)
         last = file.read(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from taod import plain_file
 from taod.catalogue.commands.inputs import JobFacts, ParentFacts
 from taod.catalogue.commands.placeholders import spec_file, trained_ancestor
 from taod.catalogue.network import Network
@@ -70,7 +71,7 @@ def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
 def _written_spec(ancestor: ParentFacts) -> merge.Document:
     file = spec_file(ancestor)
     if file.is_file() and file.suffix == ".yaml":
-        loaded = read_yaml(file.read_text(encoding="utf-8"))
+        loaded = read_yaml(plain_file.read(file).decode("utf-8"))
         if isinstance(loaded, dict):
             return loaded
     return merge.over_default(ancestor.catalogued, ancestor.action, ancestor.spec or {})

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from runners.processes import PROC, all_pids, marked_job
+from store.copies import listed, newest_good
 from store.inspect import Inspection, inspect
 from taod.cli.support.check_result import CheckResult
 from taod.ids import is_id
@@ -28,6 +29,7 @@ def examine_root(root: Root) -> Iterator[CheckResult]:
         return
     known = inspect(root.database)
     yield _database(root, known)
+    yield _backups(root)
     if known.damage:
         return
     served = is_served(root)
@@ -78,7 +80,10 @@ def _restrict(wide: list[tuple[Path, int]]) -> str:
 def _database(root: Root, known: Inspection) -> CheckResult:
     if known.damage:
         more = f" and {len(known.damage) - 1} more" if len(known.damage) > 1 else ""
+        copy = newest_good(root.backups)
         remedy = f"stop the daemon, keep a copy of {root.database}*, then `sqlite3 {root.database} .recover`"
+        if copy is not None:
+            remedy = f"stop the daemon, then `taod restore --root {root.path}` puts back {copy.name}"
         return CheckResult(False, "database", f"damaged: {known.damage[0]}{more}", remedy)
     if known.newer:
         found = f"written by a newer taod (with {', '.join(known.newer)})"
@@ -95,6 +100,17 @@ def _database(root: Root, known: Inspection) -> CheckResult:
     return CheckResult(
         True, "database", f"intact, {size:.1f} MiB, {len(known.jobs)} jobs, {len(known.datasets)} datasets"
     )
+
+
+def _backups(root: Root) -> CheckResult:
+    found = listed(root.backups)
+    good = newest_good(root.backups)
+    if not found:
+        return CheckResult(True, "backups", "no copy of the database yet; `taod backup` makes one")
+    if good != found[0]:
+        intact = f"the newest intact one is {good.name}" if good is not None else "none is intact"
+        return CheckResult(False, "backups", f"{found[0]} is damaged; {intact}", f"taod backup --root {root.path}")
+    return CheckResult(True, "backups", f"{len(found)}, the newest is {good.name}")
 
 
 def _stale(root: Root, served: bool) -> CheckResult:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from taod import plain_file
 from taod.datasets.formats.types import MOST_TEXT, Found, Item, Label, Problem, shown, unreadable
 
 MAGIC = b"\x93NUMPY"
@@ -65,7 +66,7 @@ def plain_pickle(data: bytes) -> Any:
 def shape(top: Path, file: str) -> tuple[int, ...] | Problem:
     """The dimensions in an .npy file's header, if the file is as long as they say."""
     try:
-        with (top / file).open("rb") as opened:
+        with plain_file.binary(top / file) as opened:
             head = opened.read(8)
             if len(head) < 8 or head[:6] != MAGIC or head[6] not in (1, 2, 3):
                 return Problem(file, 0, "the file is not a NumPy array", "what numpy.save writes")
@@ -120,7 +121,7 @@ def _pair(top: Path, data: str, labels: str) -> Iterator[Found]:
     else:
         samples = found[0]
     try:
-        with (top / labels).open("rb") as opened:
+        with plain_file.binary(top / labels) as opened:
             content = opened.read(MOST_TEXT)
         names, classes = _columns(plain_pickle(content))
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import TypeGuard, TypeVar
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats import segments as segmentations
 from taod.datasets.formats.types import Box, Found, Label, Problem, image_paths, not_utf8, shown, unreadable
 
@@ -207,7 +208,7 @@ def load(top: Path, file: str = "annotations.json") -> tuple[Document, list[Prob
     try:
         if (top / file).stat().st_size > MOST_BYTES:
             return Document(), [Problem(file, 0, f"the file has over {MOST_BYTES} bytes", "a smaller, split file")], b""
-        data = (top / file).read_bytes()
+        data = plain_file.read(top / file)
     except (OSError, ValueError) as error:
         return Document(), [unreadable(file, error)], b""
     return *decode(data, file), data

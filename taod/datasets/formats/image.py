@@ -3,15 +3,21 @@ before it was checked."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
+from taod import plain_file
 from taod.datasets.formats.types import Problem
 
 MOST_PIXELS = 400_000_000
 """A larger image is not decoded."""
 MOST_WORDS = 300
 """Characters of Pillow's message that are kept."""
+
+
+_STREAM = re.compile(r"<_io\.BufferedReader name=('.*')>", re.DOTALL)
+"""How Pillow calls a file that it did not open itself."""
 
 
 def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
@@ -21,7 +27,7 @@ def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Pr
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images: they are reported below
-            with Image.open(top / path) as image:
+            with plain_file.binary(top / path) as file, Image.open(file) as image:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     return Problem(path, 0, f"the image has {width} x {height} pixels", f"{MOST_PIXELS} at most")
@@ -39,5 +45,5 @@ def why(top: Path, path: str, error: Exception) -> str:
             return "it has 0 bytes"
     except OSError:
         pass
-    reason = str(error).replace(f"{top}/", "").strip()
+    reason = _STREAM.sub(r"\1", str(error)).replace(f"{top}/", "").strip()
     return reason.splitlines()[0][:MOST_WORDS] if reason else type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats import coco
 from taod.datasets.formats.types import Box, Found, Item, Label, Problem, image_paths, shown, unreadable
 
@@ -25,7 +26,7 @@ def read_faces(top: Path) -> Iterator[Found]:
         if not (top / file).is_file():
             continue
         try:
-            data = (top / file).read_bytes()
+            data = plain_file.read(top / file)
             entries = msgspec.json.decode(data)
         except OSError as error:
             yield unreadable(file, error)

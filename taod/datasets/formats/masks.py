@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats.image import MOST_PIXELS, why
 from taod.datasets.formats.types import Found, Item, Problem, by_stem, image_paths, shown
 
@@ -66,7 +67,7 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
 def declared(top: Path) -> dict[int, str] | Problem:
     """Names by class number, as the dataset declares them; empty without a declaration."""
     try:
-        data = (top / CLASSES).read_bytes()
+        data = plain_file.read(top / CLASSES)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -116,7 +117,7 @@ def look(top: Path, path: str, names: dict[int, str]) -> Looked:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images: they are reported below
-            with Image.open(top / path) as opened:
+            with plain_file.binary(top / path) as file, Image.open(file) as opened:
                 size = opened.size
                 if size[0] * size[1] > MOST_PIXELS:
                     what = f"the mask has {size[0]} x {size[1]} pixels"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.names import is_junk, is_text
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
@@ -88,7 +89,7 @@ def shown(value: object) -> str:
 def text_of(top: Path, file: str) -> str | Problem:
     """A label file's text (UTF-8, a byte order mark left out), or why there is none."""
     try:
-        with (top / file).open("rb") as opened:
+        with plain_file.binary(top / file) as opened:
             data = opened.read(MOST_TEXT + 1)
     except (OSError, ValueError) as error:
         return unreadable(file, error)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats import coco, masks, reader
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.statistics import Gathered
@@ -112,7 +113,7 @@ class Examination:
         files = {self.first[at].file for at in self._places}
         for file in files:
             try:
-                lines = coco.Lines((self._top / file).read_bytes(), file)
+                lines = coco.Lines(plain_file.read(self._top / file), file)
             except OSError:
                 continue
             for at, place in sorted(self._places.items(), key=lambda found: found[1]):

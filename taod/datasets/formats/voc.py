@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
 
+from taod import plain_file
 from taod.datasets.formats.types import (
     MOST_TEXT,
     Box,
@@ -131,7 +132,7 @@ def read(top: Path, images: str = "images", labels: str = "labels") -> Iterator[
     for file in files(top, labels, _XML):
         key = stem(file, labels)
         try:
-            with (top / file).open("rb") as opened:
+            with plain_file.binary(top / file) as opened:
                 data = opened.read(MOST_TEXT)
         except OSError as error:
             yield unreadable(file, error)

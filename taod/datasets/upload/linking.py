@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,11 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
             f"path {path!r} is not a folder on the daemon's machine; unpack the dataset and link its folder"
         )
     try:
+        if (leaving := _leaving(folder, roots, own)) is not None:
+            raise BadRequest(
+                f"path {path!r} holds {str(leaving)!r}, a symbolic link out of the folders that may be linked; "
+                "copy what it leads to, or add that folder to storage.link_roots"
+            )
         top = check(folder, dataset.type, dataset.format)
         summary = summarise(top, dataset.type, dataset.format)
     except OSError as error:
@@ -50,3 +56,21 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
             f"path {path!r} cannot be read: {error.filename}: {error.strerror}; let the daemon's user read it"
         ) from None
     return msgspec.structs.replace(summary, state="linked", path=str(top))
+
+
+def _leaving(folder: Path, roots: list[Path], own: Path) -> Path | None:
+    """The first symbolic link in the folder that leads out of `roots`, or into the daemon's own folder."""
+    below = [folder]
+    while below:
+        with os.scandir(below.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    try:
+                        target = Path(entry.path).resolve()
+                    except (OSError, RuntimeError):
+                        continue  # A loop, which leads nowhere.
+                    if target.is_relative_to(own) or not any(target.is_relative_to(root) for root in roots):
+                        return Path(entry.path)
+                elif entry.is_dir():
+                    below.append(Path(entry.path))
+    return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats import coco, kitti, masks, quads, voc
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.statistics import Gathered
@@ -45,7 +46,7 @@ def of_coco(file: Path) -> Labelled | None:
     """
     if file.stat().st_size > MOST_JSON:
         return None
-    data = file.read_bytes()
+    data = plain_file.read(file)
     try:
         document = msgspec.json.decode(data, type=_Coco)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -135,7 +136,7 @@ def of_voc(top: Path) -> Labelled:
     counts: Counter[str] = Counter()
     gathered = Gathered()
     for file in files(top, "labels", frozenset({".xml"})):
-        _count(voc.parse((top / file).read_bytes(), file)[0].labels, counts, gathered)
+        _count(voc.parse(plain_file.read(top / file), file)[0].labels, counts, gathered)
     return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats import masks, reader
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.types import Item, is_shown
@@ -37,7 +38,7 @@ def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str |
         if file is not kept and not _is_of(review / "report.json", fingerprint):
             continue
         try:
-            items = msgspec.json.decode(file.read_bytes(), type=list[Item])
+            items = msgspec.json.decode(plain_file.read(file), type=list[Item])
         except (OSError, msgspec.MsgspecError):
             continue
         return _readable(top, items)
@@ -68,7 +69,7 @@ def thumbnail(top: Path, item: Item, review: Path, fingerprint: str | None, *, b
     name = hashlib.blake2b(f"{fingerprint}\0{item.image}\0{boxes}".encode(errors="surrogateescape"), digest_size=12)
     kept = folder / f"{name.hexdigest()}.jpg"
     try:
-        return kept.read_bytes()
+        return plain_file.read(kept)
     except OSError:
         pass
     made = _draw(top, item, boxes)
@@ -85,7 +86,7 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
     from PIL import Image, ImageDraw
 
     try:
-        with Image.open(top / item.image) as opened:
+        with plain_file.binary(top / item.image) as file, Image.open(file) as opened:
             opened.draft("RGB", (SIDE, SIDE))
             width, height = item.size or _size_of(opened, top, item.image)
             img = opened.convert("RGB")
@@ -114,7 +115,7 @@ def _tint(img: Image, mask: Path) -> None:
     from PIL import Image
 
     try:
-        with Image.open(mask) as opened:
+        with plain_file.binary(mask) as file, Image.open(file) as opened:
             found = masks.plain(opened)
     except Exception:  # a damaged image fails in as many ways as there are formats; the report has it
         return
@@ -160,7 +161,7 @@ class _Report(msgspec.Struct):
 
 def _is_of(report: Path, fingerprint: str | None) -> bool:
     try:
-        return msgspec.json.decode(report.read_bytes(), type=_Report).fingerprint == fingerprint
+        return msgspec.json.decode(plain_file.read(report), type=_Report).fingerprint == fingerprint
     except (OSError, msgspec.MsgspecError):
         return False
 

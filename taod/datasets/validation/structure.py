@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from taod import plain_file
 from taod.datasets.names import is_junk, printable
 from taod.datasets.validation.fingerprint import folders
 from taod.datasets.validation.layout_suggestions import hint
@@ -176,7 +177,7 @@ def _check_classification(top: Path, format_: str) -> None:
 
 def _class_names(top: Path) -> list[str]:
     try:
-        lines = (top / "classes.txt").read_text("utf-8-sig").splitlines()
+        lines = plain_file.read(top / "classes.txt").decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise BadRequest(

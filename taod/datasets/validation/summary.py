@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from taod import plain_file
 from taod.datasets.names import is_text, raw
 from taod.datasets.validation import extensions, label_stats
 from taod.datasets.validation.fingerprint import Mark, folders
@@ -46,7 +47,7 @@ def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
         _check_images(walk)
     classes = sorted({name for split in splits for name in split.classes})
     if format_ == "classification_pyt":
-        lines = (folder / "classes.txt").read_text("utf-8-sig").splitlines()
+        lines = plain_file.read(folder / "classes.txt").decode("utf-8-sig").splitlines()
         classes = [line.strip() for line in lines if line.strip()]
     labels = _labels(folder, type_, format_)
     if labels is not None:

@@ -7,7 +7,7 @@ import logging
 
 from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
-from taod import masking
+from taod import masking, plain_file
 from taod.backoff import Backoff
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
@@ -129,7 +129,7 @@ async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
 def _tail(request: RunRequest) -> str:
     """The last lines that this attempt wrote: an earlier attempt's errors explain nothing."""
     try:
-        since = int(request.run_folder.log_start.read_text())
+        since = int(plain_file.read(request.run_folder.log_start))
     except (OSError, ValueError):
         since = 0
     try:

@@ -19,6 +19,7 @@ from runners.embedded import Embedded
 from runners.protocol import Command, RunRequest, StartFailed
 from store import Store
 from store.records import DatasetRecord
+from taod import plain_file
 from taod.clock import Clock, iso
 from taod.config import DatasetsConfig
 from taod.errors import BadRequest, NotFound
@@ -290,7 +291,7 @@ async def _terminate(process: asyncio.subprocess.Process) -> None:
 
 def _read(path: Path) -> DatasetReport | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=DatasetReport)
+        return msgspec.json.decode(plain_file.read(path), type=DatasetReport)
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -298,7 +299,7 @@ def _read(path: Path) -> DatasetReport | None:
 def _last_line(path: Path) -> _Line:
     """The last whole status line."""
     try:
-        with path.open("rb") as file:
+        with plain_file.binary(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             lines = file.read().split(b"\n")[:-1]

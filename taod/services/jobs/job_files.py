@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from taod import plain_file
 from taod.clock import iso
 from taod.errors import NotFound
 from taod.paths import JobFolder
@@ -65,7 +66,7 @@ def pack(folder: JobFolder, top: str, into: IO[bytes]) -> None:
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     try:
-        source = path.open("rb")
+        source = plain_file.binary(path)
     except OSError:
         return
     with source:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taod import plain_file
 from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.schema.merge import put
 from taod.catalogue.schema.tables import Part
@@ -70,12 +71,12 @@ def class_names(dataset: DatasetFacts) -> list[str]:
         return list(dataset.classes)
     listed = dataset.root / "classes.txt"
     if listed.is_file():
-        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = plain_file.read(listed).decode("utf-8", "replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
     encoded = dataset.root / "classes.json"
     if encoded.is_file():
         try:
-            names = msgspec.json.decode(encoded.read_bytes(), type=list[str])
+            names = msgspec.json.decode(plain_file.read(encoded), type=list[str])
         except msgspec.DecodeError:
             return []
         return names

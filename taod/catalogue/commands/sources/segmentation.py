@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from taod import plain_file
 from taod.catalogue.commands.inputs import JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, first, put_all
 from taod.catalogue.schema.merge import get, put
@@ -88,7 +89,7 @@ def label_map(facts: JobFacts) -> str | None:
 
 def _categories(path: Path) -> list[dict[str, Any]]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Annotations).categories
+        return msgspec.json.decode(plain_file.read(path), type=_Annotations).categories
     except (OSError, msgspec.DecodeError):
         return []
 

@@ -1,0 +1,81 @@
+"""Whether the database file that is open is still the file at its path. Reads through SQLite's own descriptor.
+
+The file must not be opened beside SQLite: closing it would release the locks that SQLite holds for the process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_HEADER = 100
+_MAGIC = b"SQLite format 3\0"
+_TRIES = 3
+_PAUSE_S = 0.01
+"""Another process may be in the middle of a checkpoint."""
+
+
+class WatchedFile:
+    """The open file of a database in WAL mode, and its WAL."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._descriptor = _opened(path)
+        self._wal_descriptor = _opened(self._wal)
+        self._seen: tuple[int, int] | None = None
+        self.problem()
+
+    def problem(self) -> str | None:
+        """What is wrong with the file at the path; None where it is the one that is open, and whole."""
+        for path, descriptor in ((self._path, self._descriptor), (self._wal, self._wal_descriptor)):
+            if descriptor is None:
+                continue
+            try:
+                found = path.stat()
+            except OSError as error:
+                return f"{path} is not there any more ({error.strerror}); move it back"
+            if not os.path.samestat(found, os.fstat(descriptor)):
+                return f"{path} is another file than the one that the daemon has opened; move that back"
+            if descriptor == self._descriptor and (found.st_size, found.st_mtime_ns) != self._seen:
+                if (damage := self._damage()) is not None:
+                    return damage
+                self._seen = (found.st_size, found.st_mtime_ns)
+        return None
+
+    def _damage(self) -> str | None:
+        damage = None
+        for _ in range(_TRIES):
+            assert self._descriptor is not None
+            header = os.pread(self._descriptor, _HEADER, 0)
+            size = os.fstat(self._descriptor).st_size
+            if len(header) < _HEADER or not header.startswith(_MAGIC):
+                damage = f"{self._path} was overwritten or truncated"
+            elif size < _page_bytes(header) * int.from_bytes(header[28:32], "big"):
+                damage = f"{self._path} was truncated to {size} bytes"
+            else:
+                return None
+            time.sleep(_PAUSE_S)
+        return damage
+
+
+def _page_bytes(header: bytes) -> int:
+    size = int.from_bytes(header[16:18], "big")
+    return 65536 if size == 1 else size
+
+
+def _opened(path: Path) -> int | None:
+    """The descriptor of this process that has the file open."""
+    try:
+        wanted = path.stat()
+        numbers = [int(each.name) for each in Path("/proc/self/fd").iterdir()]
+    except OSError:
+        return None
+    for number in numbers:
+        try:
+            if os.path.samestat(os.fstat(number), wanted):
+                return number
+        except OSError:
+            continue
+    return None
