@@ -95,7 +95,7 @@ class Network:
     @property
     def formats(self) -> list[str]:
         """Its own formats, else those of its dataset type."""
-        return list(self._entry.formats or index()[self.dataset_type].formats)
+        return list(self._entry.formats or index(releases.KNOWN[-1])[self.dataset_type].formats)
 
     @property
     def image(self) -> str:
@@ -175,7 +175,7 @@ def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
 
     A type that belongs to one network has the conversion of that network.
     """
-    entry = index().get(dataset_type)
+    entry = index(releases.KNOWN[-1]).get(dataset_type)
     if entry is None:
         return []
     if entry.kind != "dataset":
@@ -220,12 +220,17 @@ class Catalogue:
         return list(dict.fromkeys(found))
 
     def dataset_types(self) -> list[str]:
-        """Types that a dataset can have."""
-        return sorted({entry.dataset_type for entry in index().values()})
+        """Types that a dataset can have, of all releases."""
+        return sorted({entry.dataset_type for entry in index(releases.KNOWN[-1]).values()})
 
     def dataset_formats(self, dataset_type: str) -> list[str]:
         """Formats that a dataset of that type can have; empty for an unknown type."""
-        return list(index()[dataset_type].formats) if dataset_type in self.dataset_types() else []
+        if dataset_type not in self.dataset_types():
+            return []
+        entries = index(releases.KNOWN[-1])
+        # A type that no entry is named after has the formats of its network.
+        named = entries.get(dataset_type)
+        return list((named or next(each for each in entries.values() if each.dataset_type == dataset_type)).formats)
 
     def pretrained(self) -> Iterator[tuple[str, str]]:
         """The published pretrained models, (ngc_path, network_arch) each."""

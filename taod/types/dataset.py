@@ -29,6 +29,9 @@ class DatasetType(StrEnum):
     OCRNET = "ocrnet"
     OPTICAL_INSPECTION = "optical_inspection"
     RE_IDENTIFICATION = "re_identification"
+    # Of release 7.3; the ones above are those of 5.0.
+    CENTERPOSE = "centerpose"
+    VISUAL_CHANGENET_SEGMENT = "visual_changenet_segment"
 
 
 class DatasetFormat(StrEnum):
@@ -42,6 +45,10 @@ class DatasetFormat(StrEnum):
     DEFAULT = "default"
     CUSTOM = "custom"
     CLASSIFICATION_PYT = "classification_pyt"
+    # Of release 7.3; the ones above are those of 5.0.
+    ODVG = "odvg"
+    COCO_PANOPTIC = "coco_panoptic"
+    SSL = "ssl"
 
 
 TypeName = Annotated[str, Meta(extra_json_schema={"enum": list(DatasetType)})]

@@ -63,7 +63,18 @@ def test_a_network_that_a_release_does_not_list_keeps_its_earlier_facts() -> Non
 
 def test_the_list_of_5_0_has_no_network_of_a_later_release() -> None:
     new = set(index("7.3")) - set(index())
-    assert new == {"mae", "mask2former", "nvdinov2", "rtdetr", "visual_changenet_classify"}
+    assert new == {
+        "centerpose",
+        "grounding_dino",
+        "mae",
+        "mask2former",
+        "mask_grounding_dino",
+        "nvdinov2",
+        "oneformer",
+        "rtdetr",
+        "visual_changenet_classify",
+        "visual_changenet_segment",
+    }
     assert not new & set(Catalogue().networks())
     assert Catalogue().releases_of("rtdetr") == ["7.3"]
     assert Catalogue().releases_of("dino") == ["5.0", "7.3"]
@@ -125,8 +136,37 @@ def test_mask2former_gets_the_categories_of_its_data(tmp_path: Path) -> None:
     assert json.loads(made.files[named]) == categories
 
 
-def _train(name: str, folder: Path) -> Any:
-    data = DatasetFacts(folder / "data", "any", "any")
+def test_each_format_has_its_own_fields(tmp_path: Path) -> None:
+    spec = _train("mask2former", tmp_path, "coco_panoptic").spec_text
+    assert spec is not None
+    assert read_yaml(spec)["dataset"]["train"] == read_yaml(spec)["dataset"]["train"] | {
+        "type": "coco_panoptic",
+        "img_dir": f"{tmp_path}/data/images",
+        "panoptic_dir": f"{tmp_path}/data/images_panoptic",
+        "panoptic_json": f"{tmp_path}/data/annotations_panoptic.json",
+    }
+    for name in ("grounding_dino", "mask_grounding_dino"):
+        made = _train(name, tmp_path, "odvg").spec_text
+        assert made is not None
+        assert read_yaml(made)["dataset"]["train_data_sources"] == [
+            {
+                "image_dir": f"{tmp_path}/data/images",
+                "json_file": f"{tmp_path}/data/annotations_odvg.jsonl",
+                "label_map": f"{tmp_path}/data/annotations_odvg_labelmap.json",
+            }
+        ]
+    made = _train("oneformer", tmp_path, "coco_panoptic").spec_text
+    assert made is not None
+    assert read_yaml(made)["dataset"]["label_map"] == f"{tmp_path}/label_map.json"
+    assert read_yaml(made)["dataset"]["train"]["panoptic"] == f"{tmp_path}/data/images_panoptic"
+    made = _train("visual_changenet_segment", tmp_path).spec_text
+    assert made is not None
+    assert read_yaml(made)["task"] == "segment"
+    assert read_yaml(made)["dataset"]["segment"]["root_dir"] == f"{tmp_path}/data"
+
+
+def _train(name: str, folder: Path, format_: str = "any") -> Any:
+    data = DatasetFacts(folder / "data", "any", format_)
     return assemble(
         JobFacts(
             network=name,
@@ -142,7 +182,7 @@ def _train(name: str, folder: Path) -> Any:
     )
 
 
-_MODULES = {"visual_changenet_classify": "visual_changenet"}
+_MODULES = {"visual_changenet_classify": "visual_changenet", "visual_changenet_segment": "visual_changenet"}
 
 
 @pytest.mark.parametrize("package", ["nvidia_tao_core", "nvidia_tao_pytorch"])

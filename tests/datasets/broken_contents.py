@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from taod.datasets.validation.layouts import RETAIL
-from tests.datasets.valid_sets import coco_document, kitti_line, photograph, text
+from tests.datasets.valid_sets import coco_document, cuboid, kitti_line, panoptic_document, photograph, text
 
 Breaks = Callable[[Path], object]
 
@@ -100,6 +100,32 @@ def subfolder(file_name: str) -> Breaks:
     return do
 
 
+def odvg(**fields: object) -> Breaks:
+    """The first line of ODVG has other fields; a field of None is left out."""
+
+    def do(top: Path) -> None:
+        lines = (top / "annotations_odvg.jsonl").read_text().splitlines()
+        changed = {name: value for name, value in (json.loads(lines[0]) | fields).items() if value is not None}
+        text(top / "annotations_odvg.jsonl", "\n".join([json.dumps(changed), *lines[1:]]))
+
+    return do
+
+
+def boxed(*instances: dict[str, object]) -> Breaks:
+    return odvg(detection={"instances": list(instances)})
+
+
+def panoptic(part: str, at: int, **fields: object) -> Breaks:
+    """One element of a list of annotations_panoptic.json has other fields."""
+
+    def do(top: Path) -> None:
+        document = panoptic_document()
+        document[part][at] |= fields
+        text(top / "annotations_panoptic.json", json.dumps(document))
+
+    return do
+
+
 def raw_text(old: str, new: bytes) -> Breaks:
     """A piece of annotations.json replaced, byte by byte."""
 
@@ -175,6 +201,28 @@ _COCO = _COCO_FILES | {
     "an area that is not a number": coco("annotations", 1, area="4"),
     "an annotation without iscrowd": coco("annotations", 1, iscrowd=None),
 }
+_ODVG_MAP = "annotations_odvg_labelmap.json"
+_ODVG = {
+    "a line that is no JSON": add("annotations_odvg.jsonl", "{\n"),
+    "a line without a size": odvg(height=None),
+    "a line without boxes": odvg(detection=None),
+    "a box of three numbers": boxed({"bbox": [1, 2, 3], "label": 0}),
+    "a box outside the image": boxed({"bbox": [1, 2, 300, 4], "label": 0}),
+    "a box of COCO": boxed({"bbox": [30, 20, 10, 5], "label": 0}),
+    "a label that the map lacks": boxed({"bbox": [1, 2, 3, 4], "label": 9}),
+    "a category that is not the map's": boxed({"bbox": [1, 2, 3, 4], "label": 0, "category": "tree"}),
+    "a phrase that the caption lacks": odvg(
+        detection=None, grounding={"caption": "a roof", "regions": [{"bbox": [1, 2, 3, 4], "phrase": "a tree"}]}
+    ),
+    "a named image that is not there": remove("images/1.jpg"),
+    "an image that is not named": image("images/other.jpg"),
+    "two lines for an image": odvg(filename="1.jpg"),
+    "an image of another size": odvg(width=40),
+    "a label map that is a list": write(_ODVG_MAP, '["roof", "tree"]'),
+    "a label map that begins at 1": write(_ODVG_MAP, '{"1": "roof", "2": "tree"}'),
+    "a label map with a name twice": write(_ODVG_MAP, '{"0": "roof", "1": "roof"}'),
+    "a label map by name": write(_ODVG_MAP, '{"roof": "0", "tree": "1"}'),
+}
 _MAP = _images("images/0.jpg") | {
     "a class twice": write("label_map.txt", "roof\ntree\nroof\n"),
     "a class without a name": write("label_map.txt", "roof\n\ntree\n"),
@@ -203,6 +251,24 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
     ("object_detection", "coco_raw"): _MAP,
     ("instance_segmentation", "coco"): _COCO
     | {"a polygon of two points": coco("annotations", 1, segmentation=[[1, 2, 3, 4]])},
+    ("object_detection", "odvg"): _ODVG,
+    ("instance_segmentation", "odvg"): _ODVG,
+    ("instance_segmentation", "coco_panoptic"): {
+        "instances for segments": write("annotations_panoptic.json", json.dumps(coco_document(2))),
+        "a category that is not there": panoptic("categories", 1, id=9),
+        "two categories of one id": panoptic("categories", 1, id=1),
+        "an image that is not there": panoptic("annotations", 1, image_id=9),
+        "two annotations of an image": panoptic("annotations", 1, image_id=0),
+        "a named image that is not there": remove("images/1.jpg"),
+        "an image that is not named": image("images/other.jpg"),
+        "segments that are not there": remove("images_panoptic/1.png"),
+        "segments of another size": scale("images_panoptic/1.png", 30),
+        "a number without a segment": panoptic("annotations", 0, segments_info=[{"id": 7, "category_id": 1}]),
+        "a segment without a pixel": panoptic(
+            "annotations", 0, segments_info=[{"id": n, "category_id": 1} for n in (7, 300, 9)]
+        ),
+        "a text as an image": write("images/0.jpg", "x"),
+    },
     ("instance_segmentation", "raw"): _images("images/0.jpg"),
     ("instance_segmentation", "coco_raw"): _MAP,
     ("semantic_segmentation", "unet"): {
@@ -228,6 +294,7 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "a table that is no text": write("val.csv", b"fname,digit\n\xff,1\n"),
     },
     ("image_classification", "raw"): _images("images_test/0.png"),
+    ("image_classification", "ssl"): _images("images_val/0.jpg"),
     ("image_classification", "classification_pyt"): {
         LATER + "a class without a name": image("images_val/cat/1.png"),
         LATER + "a class named twice": add("classes.txt", "0\n"),
@@ -321,6 +388,25 @@ BROKEN: dict[tuple[str, str], dict[str, Breaks]] = {
         "an array of two dimensions": array((3, 4)),
         "an array cut off": cut(ARRAY),
         "an array of objects": lambda top: np.save(top / ARRAY, np.array([None, "a"], dtype=object)),
+    },
+    ("centerpose", "default"): {
+        "an image without annotations": remove("train/cups/0.json"),
+        "annotations of another form": write("val/cups/0.json", '{"objects": []}'),
+        "annotations that are no JSON": write("val/cups/0.json", "{"),
+        "a cuboid of eight points": write(
+            "test/cups/0.json",
+            json.dumps({**cuboid(), "objects": [cuboid()["objects"][0] | {"projected_cuboid": [[1, 2]] * 8}]}),
+        ),
+        "an image cut off": cut("train/cups/0.png"),
+    },
+    ("visual_changenet_segment", "default"): {
+        "a named image that is not there": add("list/val.txt", "other.jpg\n"),
+        "no second image": remove("B/train.jpg"),
+        "no label": remove("label/test.png"),
+        "a list that is no text": write("list/val.txt", b"\xff"),
+        "an image in no list": image("A/other.jpg"),
+        "a text as a second image": write("B/test.jpg", "x"),
+        "a label cut off": cut("label/val.png"),
     },
     ("re_identification", "default"): {
         "a name without a person": image("sample_query/someone.jpg"),

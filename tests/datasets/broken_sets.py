@@ -19,10 +19,30 @@ RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classifica
 SPLITS = ("train", "val", "test")
 POSE = ("train_data.npy", "train_label.pkl", "val_data.npy", "val_label.pkl")
 
+_ODVG_FILES = {
+    "images/1.png": PNG,
+    "annotations_odvg.jsonl": b"",
+    "annotations_odvg_labelmap.json": b"{}",
+}
 SETS: dict[Kind, Files] = FILES | {
     ("instance_segmentation", "coco_raw"): {"images/1.png": PNG, "label_map.txt": b"car\n"},
     ("semantic_segmentation", "coco"): {"images/1.png": PNG, "annotations.json": COCO},
     ("semantic_segmentation", "raw"): {"images/1.png": PNG},
+    ("object_detection", "odvg"): _ODVG_FILES,
+    ("instance_segmentation", "odvg"): _ODVG_FILES,
+    ("instance_segmentation", "coco_panoptic"): {
+        "images/1.png": PNG,
+        "images_panoptic/1.png": PNG,
+        "annotations_panoptic.json": b"{}",
+    },
+    ("centerpose", "default"): {
+        f"{split}/1.{suffix}": content
+        for split in SPLITS
+        for suffix, content in (("png", PNG), ("json", b"{}"))
+    },
+    ("visual_changenet_segment", "default"): {f"{folder}/1.png": PNG for folder in ("A", "B", "label")}
+    | {"list/train.txt": b"1.png\n"},
+    ("image_classification", "ssl"): {f"images_{split}/1.png": PNG for split in ("train", "val", "test")},
 }
 """A valid set of each type and format."""
 
@@ -104,6 +124,12 @@ _MAP = {
     "label map among the images": moved(("label_map.txt", "images/label_map.txt")),
     "a folder too deep": deeper,
 }
+_ODVG = {
+    "boxes of COCO": gone("annotations", and_put={"annotations.json": b"{}"}),
+    "no label map": gone("annotations_odvg_labelmap.json"),
+    "boxes under another suffix": moved(("annotations_odvg.jsonl", "annotations_odvg.json")),
+    "label map as text": moved(("annotations_odvg_labelmap.json", "label_map.txt")),
+}
 _IMAGES = {name: gone("images", and_put=files) for name, files in {
     "folders of another tool": {"train/cat/1.png": PNG, "val/cat/1.png": PNG},
     "class folders at the top": {"cat/1.png": PNG, "dog/1.png": PNG},
@@ -124,6 +150,14 @@ BROKEN: dict[Kind, dict[str, Change]] = {
     ("object_detection", "coco"): _COCO | _some("images in capitals", "images is empty"),
     ("object_detection", "raw"): _BARE,
     ("object_detection", "coco_raw"): _MAP | _some("images is a file"),
+    ("object_detection", "odvg"): _ODVG | _some("images in capitals"),
+    ("instance_segmentation", "odvg"): _ODVG | _some("images is empty"),
+    ("instance_segmentation", "coco_panoptic"): {
+        "instances of COCO": moved(("annotations_panoptic.json", "annotations.json")),
+        "no segments": gone("images_panoptic/"),
+        "segments under another name": moved(("images_panoptic/", "panoptic/")),
+        "segments of another format": moved(("images_panoptic/1.png", "images_panoptic/1.jpg")),
+    },
     ("instance_segmentation", "coco"): _COCO | _some("images is a file", "no image among the images"),
     ("instance_segmentation", "raw"): _BARE,
     ("instance_segmentation", "coco_raw"): _MAP | _some("images misspelt"),
@@ -148,6 +182,12 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "two folders of which one is meant": gone("images", and_put={"images/1.png": PNG, "images_more/1.png": PNG}),
         "no image": gone("images", and_put={"images/1.txt": b"x"}),
         "an empty image": gone("images", and_put={"images/1.png": b""}),
+    },
+    ("image_classification", "ssl"): {
+        "splits of another tool": moved(("images_train/", "train/"), ("images_val/", "val/"), ("images_test/", "test/")),
+        "two folders of which one is meant": moved(("images_val/", "images/")),
+        "no image": gone("images_", and_put={"images_train/1.txt": b"x"}),
+        "an empty image": gone("images_", and_put={"images_train/1.png": b""}),
     },
     ("image_classification", "custom"): {
         "no table of validation": gone("val.csv"),
@@ -248,6 +288,19 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "arrays packed": gone("kinetics/", "nvidia/train_data.npy", and_put={"nvidia/train_data.npz": b"x"}),
         "layout in capitals": gone("nvidia/", "kinetics/", and_put={f"Kinetics/{part}": b"" for part in POSE}),
         "arrays at the top": gone("nvidia/", "kinetics/", and_put=dict.fromkeys(POSE, b"")),
+    },
+    ("centerpose", "default"): {
+        "no test": gone("test/"),
+        "splits of images": moved(("train/", "images_train/"), ("val/", "images_val/"), ("test/", "images_test/")),
+        "val in capitals": moved(("val/", "Val/")),
+        "no image": gone("t", "v", and_put={f"{split}/": b"" for split in SPLITS}),
+    },
+    ("visual_changenet_segment", "default"): {
+        "no lists": gone("list/"),
+        "folders in small letters": moved(("A/", "a/"), ("B/", "b/")),
+        "labels under another name": moved(("label/", "labels/")),
+        "lists of another format": moved(("list/train.txt", "list/train.csv")),
+        "no second images": gone("B/", and_put={"B/": b""}),
     },
     ("re_identification", "default"): {
         "no queries": gone("sample_query/"),

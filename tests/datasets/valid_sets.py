@@ -115,6 +115,57 @@ def coco_raw(top: Path) -> None:
     text(top / "label_map.txt", "roof\ntree\n")
 
 
+def odvg(top: Path) -> None:
+    """Two images with boxes, and one with a caption."""
+    found = {
+        "detection": {
+            "instances": [
+                {"bbox": [4, 5, 24, 15], "label": 0, "category": "roof"},
+                {"bbox": [12.5, 20, 42.5, 45], "label": 1, "category": "tree"},
+            ]
+        }
+    }
+    caption = {
+        "grounding": {"caption": "a roof above a tree", "regions": [{"bbox": [4, 5, 24, 15], "phrase": "a roof"}]}
+    }
+    lines = []
+    for number in range(3):
+        photograph(number, top / f"images/{number}.jpg")
+        line = {"filename": f"{number}.jpg", "height": SIDE, "width": SIDE, **(caption if number == 2 else found)}
+        lines.append(json.dumps(line) + "\n")
+    text(top / "annotations_odvg.jsonl", "".join(lines))
+    text(top / "annotations_odvg_labelmap.json", json.dumps({"0": "roof", "1": "tree"}))
+
+
+def panoptic_document() -> dict[str, Any]:
+    """For photographs named 0.jpg and 1.jpg, each with a roof and the sky around it."""
+    segments = [
+        {"id": 7, "category_id": 1, "bbox": [4, 5, 20, 10], "area": 200, "iscrowd": 0},
+        {"id": 300, "category_id": 2, "bbox": [0, 0, SIDE, SIDE], "area": SIDE * SIDE - 200, "iscrowd": 0},
+    ]
+    return {
+        "images": [{"id": n, "file_name": f"{n}.jpg", "width": SIDE, "height": SIDE} for n in range(2)],
+        "annotations": [{"image_id": n, "file_name": f"{n}.png", "segments_info": segments} for n in range(2)],
+        "categories": [{"id": 1, "name": "roof", "isthing": 1}, {"id": 2, "name": "sky", "isthing": 0}],
+    }
+
+
+def panoptic(top: Path) -> None:
+    pixels = np.zeros((SIDE, SIDE, 3), "uint8")
+    pixels[:] = (300 % 256, 300 // 256, 0)
+    pixels[5:15, 4:24] = (7, 0, 0)
+    (top / "images_panoptic").mkdir(parents=True)
+    for number in range(2):
+        photograph(number, top / f"images/{number}.jpg")
+        Image.fromarray(pixels).save(top / f"images_panoptic/{number}.png")
+    text(top / "annotations_panoptic.json", json.dumps(panoptic_document()))
+
+
+def unlabelled(top: Path) -> None:
+    for split in ("train", "val", "test"):
+        photograph(0, top / f"images_{split}/0.jpg")
+
+
 def masks(top: Path) -> None:
     for split in ("train", "val", "test"):
         for number in range(2):
@@ -252,14 +303,49 @@ def persons(top: Path) -> None:
             photograph(number, top / folder / f"{number:04d}_c1s1_000451_03.jpg")
 
 
+def cuboid() -> dict[str, Any]:
+    found = {
+        "projected_cuboid": [[20 + n, 20 + n] for n in range(9)],
+        "scale": [1, 2, 1],
+        "keypoints_3d": [[0, 0, n] for n in range(9)],
+        "location": [0, 0, 1],
+        "quaternion_xyzw": [0, 0, 0, 1],
+        "name": "cup",
+    }
+    camera = {
+        "intrinsics": {"fx": 600, "fy": 600, "cx": 24, "cy": 24},
+        "camera_projection_matrix": [[1, 0, 0, 0]] * 4,
+    }
+    return {"camera_data": camera, "objects": [found]}
+
+
+def cuboids(top: Path) -> None:
+    for split in ("train", "val", "test"):
+        photograph(0, top / f"{split}/cups/0.png")
+        text(top / f"{split}/cups/0.json", json.dumps(cuboid()))
+
+
+def changes(top: Path) -> None:
+    for split in ("train", "val", "test", "predict"):
+        for folder in ("A", "B"):
+            photograph(len(folder), top / f"{folder}/{split}.jpg")
+        if split != "predict":
+            (top / "label").mkdir(exist_ok=True)
+            Image.fromarray(np.eye(SIDE, dtype="uint8")).save(top / f"label/{split}.png")
+        text(top / f"list/{split}.txt", f"{split}.jpg\n")
+
+
 VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
     ("object_detection", "kitti"): kitti,
     ("object_detection", "coco"): coco,
     ("object_detection", "raw"): bare,
     ("object_detection", "coco_raw"): coco_raw,
+    ("object_detection", "odvg"): odvg,
     ("instance_segmentation", "coco"): coco,
     ("instance_segmentation", "raw"): bare,
     ("instance_segmentation", "coco_raw"): coco_raw,
+    ("instance_segmentation", "odvg"): odvg,
+    ("instance_segmentation", "coco_panoptic"): panoptic,
     ("semantic_segmentation", "unet"): masks,
     ("semantic_segmentation", "coco"): coco,
     ("semantic_segmentation", "raw"): bare,
@@ -267,6 +353,7 @@ VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
     ("image_classification", "custom"): custom,
     ("image_classification", "raw"): flat,
     ("image_classification", "classification_pyt"): classification_pyt,
+    ("image_classification", "ssl"): unlabelled,
     ("character_recognition", "lprnet"): plates,
     ("character_recognition", "raw"): plates_raw,
     ("ocrnet", "default"): words,
@@ -279,5 +366,7 @@ VALID: dict[tuple[str, str], Callable[[Path], Any]] = {
     ("pointpillars", "default"): scans,
     ("pose_classification", "default"): skeletons,
     ("re_identification", "default"): persons,
+    ("centerpose", "default"): cuboids,
+    ("visual_changenet_segment", "default"): changes,
 }
 """By type and format; every pair that the catalogue has."""

@@ -215,7 +215,7 @@ def _as_facts(parent: ParentFacts, facts: JobFacts) -> JobFacts:
 
 
 def _files(facts: JobFacts, fields: dict[str, str]) -> dict[Path, str]:
-    if facts.network == "mask2former":
+    if facts.network in ("mask2former", "oneformer"):
         categories = segmentation.label_map(facts)
         return {} if categories is None else {facts.folder / segmentation.LABEL_MAP: categories}
     if "class_names_file" not in fields.values():

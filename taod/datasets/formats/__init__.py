@@ -21,15 +21,18 @@ _DETECTION = {
     "coco": ("coco", "read"),
     "coco_raw": ("label_map", "read"),
     "pascal_voc": ("voc", "read"),
+    "odvg": ("odvg", "read"),
     "*": _BARE,
 }
 _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "object_detection": _DETECTION,
-    "instance_segmentation": _DETECTION | {"coco": ("coco", "read_instances")},
+    "instance_segmentation": _DETECTION
+    | {"coco": ("coco", "read_instances"), "coco_panoptic": ("panoptic", "read")},
     "semantic_segmentation": {"unet": ("masks", "read"), "coco": ("coco", "read_segments"), "*": _BARE},
     "image_classification": {
         "custom": ("classification", "read_tables"),
         "raw": ("classification", "read_flat"),
+        "ssl": ("classification", "read_flat"),
         "*": ("classification", "read_folders"),
     },
     "character_recognition": {"raw": ("folders", "read_image"), "*": ("characters", "read_plates")},
@@ -43,11 +46,13 @@ _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "pointpillars": {"*": ("lidar", "read")},
     "pose_classification": {"*": ("arrays", "read")},
     "re_identification": {"*": ("folders", "read_persons")},
+    "centerpose": {"*": ("cuboids", "read")},
+    "visual_changenet_segment": {"*": ("changes", "read")},
 }
 
 
 def reader(type_: str, format_: str) -> Reader:
-    """What reads a dataset of that type and format. Raises KeyError for a type that is not one of the fifteen.
+    """What reads a dataset of that type and format. Raises KeyError for an unknown type.
 
     It yields items and problems as it finds them, and raises nothing for what the files hold.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from taod import plain_file
-from taod.datasets.formats import coco, kitti, masks, quads, voc
+from taod.datasets.formats import coco, kitti, masks, odvg, panoptic, quads, voc
 from taod.datasets.formats.image import measure
 from taod.datasets.formats.statistics import Gathered
-from taod.datasets.formats.types import Box, Label, Problem, files, text_of
+from taod.datasets.formats.types import Box, Found, Item, Label, Problem, files, text_of
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 from taod.errors import BadRequest
 from taod.types.dataset import BoxFigures, ImageFigures
@@ -137,6 +138,26 @@ def of_voc(top: Path) -> Labelled:
     gathered = Gathered()
     for file in files(top, "labels", frozenset({".xml"})):
         _count(voc.parse(plain_file.read(top / file), file)[0].labels, counts, gathered)
+    return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
+
+
+def of_odvg(top: Path) -> Labelled:
+    """Names of the label map, and phrases of captions."""
+    return _of_items(odvg.read(top))
+
+
+def of_panoptic(top: Path) -> Labelled:
+    """Categories of the segments."""
+    return _of_items(panoptic.read(top, colours=False))
+
+
+def _of_items(found: Iterable[Found]) -> Labelled:
+    counts: Counter[str] = Counter()
+    gathered = Gathered()
+    for item in found:
+        if isinstance(item, Item):
+            counts.update(label.name for label in item.labels)
+            gathered.boxes([label.box for label in item.labels if label.box is not None])
     return Labelled(dict(sorted(counts.items())), gathered.of_boxes())
 
 

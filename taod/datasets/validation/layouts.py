@@ -52,6 +52,7 @@ _DETECTION = {
     "coco": Layout(("images/", "annotations.json"), holds=_IMAGES),
     # The label map is read under either name.
     "coco_raw": Layout(("images/",), ((("label_map.txt",), ("label_map.yaml",)),), _IMAGES),
+    "odvg": Layout(("images/", "annotations_odvg.jsonl", "annotations_odvg_labelmap.json"), holds=_IMAGES),
     "*": Layout(("images/",), holds=_IMAGES),
 }
 
@@ -71,7 +72,13 @@ def _filled(*folders: str) -> Layout:
 
 LAYOUTS: dict[str, dict[str, Layout]] = {
     "object_detection": _DETECTION,
-    "instance_segmentation": _DETECTION,
+    "instance_segmentation": _DETECTION
+    | {
+        "coco_panoptic": Layout(
+            ("images/", "images_panoptic/", "annotations_panoptic.json"),
+            holds=(*_IMAGES, Content(("images_panoptic/",), suffixes=frozenset({".png"}))),
+        )
+    },
     "semantic_segmentation": {
         "unet": Layout(
             ("images/train/", "images/val/", "images/test/", "masks/train/", "masks/val/"),
@@ -124,13 +131,20 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     },
     "pose_classification": {"*": Layout((), ((_pose("kinetics"), _pose("nvidia")),))},
     "re_identification": {"*": _filled("sample_train/", "sample_test/", "sample_query/")},
+    "centerpose": {"*": _filled("train/", "val/", "test/")},
+    "visual_changenet_segment": {
+        "*": Layout(
+            ("A/", "B/", "label/", "list/"),
+            holds=(Content(("A/",)), Content(("B/",)), Content(("list/",), "lists", frozenset({".txt"}))),
+        )
+    },
 }
 
 
 def layout(type_: str, format_: str) -> Layout:
     """The layout of a type in a format; a format without rules of its own has the type's general ones.
 
-    Raises KeyError for a type that is not one of the fifteen.
+    Raises KeyError for an unknown type.
     """
     formats = LAYOUTS[type_]
     return formats.get(format_, formats["*"])
@@ -153,6 +167,8 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "fpenet": ("data/afw", "data/afw_10"),
     "action_recognition": ("train", "test"),
     "re_identification": ("sample_train", "sample_test", "sample_query"),
+    "centerpose": ("train", "val", "test"),
+    "visual_changenet_segment": ("A",),
 }
 """Folders whose images are counted, where they are there."""
 

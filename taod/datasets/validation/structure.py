@@ -157,8 +157,8 @@ def _check_classification(top: Path, format_: str) -> None:
         raise _layout_error(
             top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds"
         )
-    if format_ in ("raw", "custom"):
-        return  # images lie flat: raw ones have no classes, a custom set's are in its csv
+    if format_ in ("raw", "ssl", "custom"):
+        return  # images lie flat: raw ones and those of ssl have no classes, a custom set's are in its csv
     names = _class_names(top) if format_ == "classification_pyt" else None
     for folder in found:
         if folder == "images_test":
@@ -215,7 +215,7 @@ def _layout_error(top: Path, type_: str, format_: str, what: str) -> BadRequest:
     expected = layout(type_, format_).words()
     if type_ == "image_classification":
         one = "one images folder (images/, images_train/, images_val/, images_test/), or several of the last three"
-        classes = "" if format_ in ("raw", "custom") else ", with a subfolder for each class"
+        classes = "" if format_ in ("raw", "ssl", "custom") else ", with a subfolder for each class"
         expected = f"{one}{classes}{', ' if expected else ''}{expected}"
         if format_ == "custom":
             expected += ", and train.csv beside images_train/"

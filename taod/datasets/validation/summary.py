@@ -77,6 +77,10 @@ def _labels(folder: Path, type_: str, format_: str) -> label_stats.Labelled | No
         return label_stats.of_kitti(folder)
     if format_ == "pascal_voc":
         return label_stats.of_voc(folder)
+    if format_ == "odvg":
+        return label_stats.of_odvg(folder)
+    if format_ == "coco_panoptic":
+        return label_stats.of_panoptic(folder)
     return label_stats.of_quads(folder) if type_ == "ocdnet" else None
 
 

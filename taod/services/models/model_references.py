@@ -19,15 +19,18 @@ _KITTI = frozenset({"kitti"})
 _COCO = frozenset({"coco"})
 LABELLED_FORMATS: dict[str, frozenset[str]] = {
     "classification_pyt": frozenset({"classification_pyt"}),
-    "mae": frozenset({"classification_pyt"}),
-    "nvdinov2": frozenset({"classification_pyt"}),
+    "mae": frozenset({"classification_pyt", "ssl"}),
+    "nvdinov2": frozenset({"classification_pyt", "ssl"}),
     "classification_tf1": frozenset({"default", "classification_pyt"}),
     "classification_tf2": frozenset({"default", "classification_pyt"}),
     "multitask_classification": frozenset({"custom"}),
     "deformable_detr": _COCO,
     "dino": _COCO,
     "rtdetr": _COCO,
-    "mask2former": _COCO,
+    "mask2former": frozenset({"coco", "coco_panoptic"}),
+    "oneformer": frozenset({"coco_panoptic"}),
+    "grounding_dino": frozenset({"odvg", "coco"}),
+    "mask_grounding_dino": frozenset({"odvg", "coco"}),
     "efficientdet_tf1": _COCO,
     "efficientdet_tf2": _COCO,
     "mask_rcnn": _COCO,
@@ -46,6 +49,9 @@ LABELLED_FORMATS: dict[str, frozenset[str]] = {
 }
 """Formats whose files the data sources of a network's train and evaluate are written from; a network that is not
 here takes every format that has labels. Inference and calibration need images only."""
+
+EVALUATED_FORMATS: dict[str, frozenset[str]] = {"grounding_dino": _COCO, "mask_grounding_dino": _COCO}
+"""Formats of the eval dataset, where they are others than those of the train datasets."""
 
 
 def check_references(store: Store, user_id: str, network: Network, fields: Mapping[str, Any]) -> None:
@@ -73,6 +79,8 @@ def _check_dataset(store: Store, user_id: str, network: Network, field: str, dat
 
 def _check_format(network: Network, field: str, dataset: DatasetRecord) -> None:
     allowed = LABELLED_FORMATS.get(network.name)
+    if field == "eval_dataset":
+        allowed = EVALUATED_FORMATS.get(network.name, allowed)
     if allowed is not None and dataset.format not in allowed:
         raise _rejected(
             field,

@@ -102,6 +102,30 @@ def detr(spec: Spec, facts: JobFacts) -> None:
         put(spec, "dataset.infer_data_sources", source)
 
 
+def grounding(spec: Spec, facts: JobFacts) -> None:
+    """grounding_dino, mask_grounding_dino: ODVG or COCO for training, COCO for validation and evaluation."""
+    if facts.action == "train":
+        if facts.train:
+            put(spec, "dataset.train_data_sources", [_odvg(d) if d.format == "odvg" else _coco(d) for d in facts.train])
+        if facts.eval is not None:
+            put(spec, "dataset.val_data_sources", _coco(facts.eval))
+        return
+    for unused in ("train_data_sources", "val_data_sources"):
+        drop(spec, f"dataset.{unused}")
+    if facts.action == "evaluate" and facts.eval is not None:
+        put(spec, "dataset.test_data_sources", _coco(facts.eval))
+    if facts.action == "inference" and facts.inference is not None:
+        put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
+
+
+def _odvg(dataset: DatasetFacts) -> dict[str, Any]:
+    return {
+        "image_dir": at(dataset, "images"),
+        "json_file": at(dataset, "annotations_odvg.jsonl"),
+        "label_map": at(dataset, "annotations_odvg_labelmap.json"),
+    }
+
+
 def _coco(dataset: DatasetFacts) -> dict[str, Any]:
     return {"image_dir": at(dataset, "images"), "json_file": at(dataset, "annotations.json")}
 

@@ -13,7 +13,9 @@ from taod.catalogue.commands.sources.common import Spec, at, first, put_all
 from taod.catalogue.schema.merge import get, put
 
 LABEL_MAP = "label_map.json"
-"""File in the job's folder: the categories of the training data, for mask2former."""
+"""File in the job's folder: the categories of the training data, for mask2former and oneformer."""
+PANOPTIC = "coco_panoptic"
+PANOPTIC_JSON = "annotations_panoptic.json"
 
 
 def unet(spec: Spec, facts: JobFacts) -> None:
@@ -67,22 +69,65 @@ def mal(spec: Spec, facts: JobFacts) -> None:
 
 
 def mask2former(spec: Spec, facts: JobFacts) -> None:
-    """COCO instances. Inference reads the images of `test`; an evaluation reads the same images as `val`."""
+    """COCO instances, or panoptic segments. Inference reads the images of `test`; an evaluation those of `val` there."""
     sets = {"train": first(facts), "val": facts.eval, "test": facts.inference or facts.eval}
     for part, dataset in sets.items():
         if dataset is None:
             continue
-        put_all(spec, {f"dataset.{part}.type": "coco", f"dataset.{part}.img_dir": at(dataset, "images")})
-        if part != "test":
+        panoptic = dataset.format == PANOPTIC
+        put_all(
+            spec,
+            {
+                f"dataset.{part}.type": PANOPTIC if panoptic else "coco",
+                f"dataset.{part}.img_dir": at(dataset, "images"),
+            },
+        )
+        if part == "test":
+            continue
+        if panoptic:
+            put_all(
+                spec,
+                {
+                    f"dataset.{part}.panoptic_dir": at(dataset, "images_panoptic"),
+                    f"dataset.{part}.panoptic_json": at(dataset, PANOPTIC_JSON),
+                },
+            )
+        else:
             put_all(spec, {f"dataset.{part}.instance_json": at(dataset, "annotations.json")})
     if not get(spec, "dataset.label_map"):
         put(spec, "dataset.label_map", str(facts.folder / LABEL_MAP))
 
 
+def oneformer(spec: Spec, facts: JobFacts) -> None:
+    """Panoptic segments. Inference reads the images of `test`."""
+    for part, dataset in {"train": first(facts), "val": facts.eval}.items():
+        put_all(
+            spec,
+            {
+                f"dataset.{part}.images": at(dataset, "images"),
+                f"dataset.{part}.annotations": at(dataset, PANOPTIC_JSON),
+                f"dataset.{part}.panoptic": at(dataset, "images_panoptic"),
+            },
+        )
+    put_all(spec, {"dataset.test.images": at(facts.inference or facts.eval, "images")})
+    if not get(spec, "dataset.label_map"):
+        put(spec, "dataset.label_map", str(facts.folder / LABEL_MAP))
+
+
+def visual_changenet_segment(spec: Spec, facts: JobFacts) -> None:
+    """One folder for all splits; the specification names which of its lists an action reads."""
+    train = first(facts)
+    used = {"evaluate": facts.eval, "inference": facts.inference or facts.eval}.get(facts.action)
+    put_all(spec, {"dataset.segment.root_dir": at(used or train)})
+
+
 def label_map(facts: JobFacts) -> str | None:
-    """The categories of the annotations as mask2former reads them; None where no dataset has readable ones."""
+    """The categories of the annotations as the tools read them; None where no dataset has readable ones."""
     for dataset in [*facts.train, facts.eval, facts.inference]:
-        if dataset is not None and (categories := _categories(dataset.root / "annotations.json")):
+        if dataset is None:
+            continue
+        name = PANOPTIC_JSON if dataset.format == PANOPTIC else "annotations.json"
+        if categories := _categories(dataset.root / name):
             return msgspec.json.encode(categories).decode()
     return None
 
