@@ -36,9 +36,7 @@ SETS: dict[Kind, Files] = FILES | {
         "annotations_panoptic.json": b"{}",
     },
     ("centerpose", "default"): {
-        f"{split}/1.{suffix}": content
-        for split in SPLITS
-        for suffix, content in (("png", PNG), ("json", b"{}"))
+        f"{split}/1.{suffix}": content for split in SPLITS for suffix, content in (("png", PNG), ("json", b"{}"))
     },
     ("visual_changenet_segment", "default"): {f"{folder}/1.png": PNG for folder in ("A", "B", "label")}
     | {"list/train.txt": b"1.png\n"},
@@ -184,7 +182,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "an empty image": gone("images", and_put={"images/1.png": b""}),
     },
     ("image_classification", "ssl"): {
-        "splits of another tool": moved(("images_train/", "train/"), ("images_val/", "val/"), ("images_test/", "test/")),
+        "splits of another tool": moved(*((f"images_{split}/", f"{split}/") for split in SPLITS)),
         "two folders of which one is meant": moved(("images_val/", "images/")),
         "no image": gone("images_", and_put={"images_train/1.txt": b"x"}),
         "an empty image": gone("images_", and_put={"images_train/1.png": b""}),
@@ -293,7 +291,7 @@ BROKEN: dict[Kind, dict[str, Change]] = {
         "no test": gone("test/"),
         "splits of images": moved(("train/", "images_train/"), ("val/", "images_val/"), ("test/", "images_test/")),
         "val in capitals": moved(("val/", "Val/")),
-        "no image": gone("t", "v", and_put={f"{split}/": b"" for split in SPLITS}),
+        "no image": gone("train/1.png", "val/1.png", "test/1.png"),
     },
     ("visual_changenet_segment", "default"): {
         "no lists": gone("list/"),

@@ -26,8 +26,7 @@ _DETECTION = {
 }
 _READERS: dict[str, dict[str, tuple[str, str]]] = {
     "object_detection": _DETECTION,
-    "instance_segmentation": _DETECTION
-    | {"coco": ("coco", "read_instances"), "coco_panoptic": ("panoptic", "read")},
+    "instance_segmentation": _DETECTION | {"coco": ("coco", "read_instances"), "coco_panoptic": ("panoptic", "read")},
     "semantic_segmentation": {"unet": ("masks", "read"), "coco": ("coco", "read_segments"), "*": _BARE},
     "image_classification": {
         "custom": ("classification", "read_tables"),

@@ -129,7 +129,9 @@ def _colours(top: Path, path: str, image: _Image, numbers: set[int]) -> Iterator
     if colours is None:
         yield Problem(path, 0, f"there are more than {_MOST_SEGMENTS} numbers", "a number for each segment")
         return
-    found = {colour[0] + 256 * colour[1] + 65536 * colour[2] for _, colour in colours if isinstance(colour, tuple)} - {0}
+    found = {colour[0] + 256 * colour[1] + 65536 * colour[2] for _, colour in colours if isinstance(colour, tuple)} - {
+        0
+    }
     for what, those in (("has no segment", found - numbers), ("has no pixel", numbers - found)):
         for number in sorted(those)[:1]:
             yield Problem(path, 0, f"number {number} {what}", f"the same numbers here and in {FILE}")

@@ -69,7 +69,7 @@ def mal(spec: Spec, facts: JobFacts) -> None:
 
 
 def mask2former(spec: Spec, facts: JobFacts) -> None:
-    """COCO instances, or panoptic segments. Inference reads the images of `test`; an evaluation those of `val` there."""
+    """COCO instances, or panoptic segments. `test` has the images of an inference, or those of an evaluation."""
     sets = {"train": first(facts), "val": facts.eval, "test": facts.inference or facts.eval}
     for part, dataset in sets.items():
         if dataset is None:
