@@ -173,9 +173,10 @@ class Network:
 def actions_for_dataset(dataset_type: str, dataset_format: str) -> list[str]:
     """The actions that can run on a dataset of a type and format.
 
-    A type that belongs to one network has the conversion of that network.
+    A type that belongs to one network has the conversion of that network, which is the one of the first release that
+    lists it: ocrnet has none since 7.3.
     """
-    entry = index(releases.KNOWN[-1]).get(dataset_type)
+    entry = index().get(dataset_type)
     if entry is None:
         return []
     if entry.kind != "dataset":
