@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths, unreadable
 
 _EXPECTED = "camera_data with intrinsics (fx, fy, cx, cy) and camera_projection_matrix, and objects"
@@ -49,7 +50,7 @@ def read(top: Path) -> Iterator[Found]:
         for path in image_paths(top, split):
             file = str(Path(path).with_suffix(".json"))
             try:
-                document = msgspec.json.decode((top / file).read_bytes(), type=_Document)
+                document = msgspec.json.decode(plain_file.read(top / file), type=_Document)
             except FileNotFoundError:
                 yield Problem(path, 0, "the image has no annotations", file)
                 yield Item(path)

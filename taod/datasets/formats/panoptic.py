@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from taod import plain_file
 from taod.datasets.formats.types import Box, Found, Item, Label, Problem, image_paths, shown, text_of
 
 FILE = "annotations_panoptic.json"
@@ -116,7 +117,7 @@ def _colours(top: Path, path: str, image: _Image, numbers: set[int]) -> Iterator
     from PIL import Image as Pillow  # its import takes as long as the whole check of a small dataset
 
     try:
-        with Pillow.open(top / path) as opened:
+        with plain_file.binary(top / path) as file, Pillow.open(file) as opened:
             size, colours = opened.size, opened.convert("RGB").getcolors(_MOST_SEGMENTS)
     except (OSError, ValueError, Pillow.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or "it is not an image"
