@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -22,15 +23,27 @@ DEFAULTS = {"TELEMETRY_OPT_OUT": "yes", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """No run sends telemetry: NVIDIA's tools read the first, the Hugging Face libraries in them the other."""
 
 
+CACHES = {"HF_HOME": "huggingface", "TORCH_HOME": "torch", "XDG_CACHE_HOME": "."}
+"""Variables of libraries that download weights and tokenizers -> their folder in the cache; laid out as ~/.cache is."""
+
+
 class Rules(msgspec.Struct, frozen=True):
-    """`runner.inherit` and `runner.environment` of taod.toml."""
+    """`runner.inherit`, `runner.environment` and `runner.cache` of taod.toml."""
 
     inherit: list[str] = msgspec.field(default_factory=lambda: list(INHERIT))
     extra: dict[str, str] = {}
+    cache: Path | None = None
+    """The folder of downloads that runs share; None: runs keep them where their tools do."""
+    cache_for_all: bool = False
+    """Whether also runs of tools that taod did not install use it: it was named in taod.toml."""
 
     @classmethod
-    def of(cls, config: RunnerConfig) -> Rules:
-        return cls(list(config.inherit), dict(config.environment))
+    def of(cls, config: RunnerConfig, cache: Path | None = None) -> Rules:
+        return cls(list(config.inherit), dict(config.environment), cache, bool(config.cache))
+
+    def caches(self) -> dict[str, str]:
+        """The variables that lead to the cache."""
+        return {} if self.cache is None else {name: str(self.cache / below) for name, below in CACHES.items()}
 
 
 def inherited(patterns: Sequence[str], source: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -119,6 +119,9 @@ class Native(LocalRunner):
             # The entry points start `python` and `torchrun` by name.
             path = os.pathsep.join([f"{tool.path}/bin", environment["PATH"]])
             environment |= tool.variables | {"PATH": path, "VIRTUAL_ENV": tool.path}
+        if found.environment is not None or self.rules.cache_for_all:
+            inherited = self.inherited()
+            environment |= {name: value for name, value in self.rules.caches().items() if name not in inherited}
         environment |= of_run(request, self.rules.extra, threads=self._threads)
         if label := _label(found, entry):
             environment[TOOL] = label

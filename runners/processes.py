@@ -81,23 +81,29 @@ def started_by(pids: list[int]) -> list[int]:
     """Of a launcher and what it started, the processes that it started itself; the launcher where it has none yet.
 
     The launchers of release 7.3 die of a SIGTERM at once and take the training along; the training alone saves a
-    checkpoint, and its launcher ends with it. A shell between them counts as a launcher.
+    checkpoint, and its launcher ends with it. Shells before and between them are no launchers.
     """
     parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
-    level = [pid for pid in parents if parents[pid] not in parents]
-    while level:
-        below = [pid for pid in parents if parents[pid] in level]
-        if not below:
-            return level
-        if not any(_is_shell(pid) for pid in below):
-            return below
-        level = below
-    return pids
+
+    def past_shells(level: list[int]) -> list[int]:
+        reached, left = [], list(level)
+        while left:
+            pid = left.pop()
+            below = [one for one in parents if parents[one] == pid] if _is_shell(pid) else []
+            left += below
+            reached += [] if below else [pid]
+        return reached
+
+    launchers = past_shells([pid for pid in parents if parents[pid] not in parents])
+    return past_shells([pid for pid in parents if parents[pid] in launchers]) or launchers
 
 
 def _is_shell(pid: int) -> bool:
-    program = command_line(pid).partition(b"\0")[0].rpartition(b"/")[2]
-    return program in (b"sh", b"bash", b"dash")
+    """By its name: that of a script is the script's own."""
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip() in ("sh", "bash", "dash")
+    except OSError:
+        return False
 
 
 def members(mark: str, session: int | None = None, since_ticks: int = 0) -> list[int]:

@@ -208,6 +208,15 @@ def can_release(runner: Runner, network: str, action: str, release: str) -> Verd
     return Verdict(False, f"its tools are of release {BASE}, and the model is of release {release}")
 
 
+@runtime_checkable
+class WithSecrets(Protocol):
+    """The attribute of a runner whose runs get secrets that are masked wherever their log is shown."""
+
+    def secrets(self, network: str, action: str) -> list[str]:
+        """The values of those that can be read now."""
+        ...
+
+
 def uses_shell(runner: Runner) -> bool:
     """Whether its tools may hand their command line to a shell unquoted, as NVIDIA's entry points do.
 

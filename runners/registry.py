@@ -18,6 +18,7 @@ from runners.environment import Rules
 from runners.native import Native
 from runners.protocol import OffHost, Runner, Verdict, can_release, place_of
 from runners.slurm.runner import Slurm
+from taod.catalogue import releases
 from taod.config import RunnerConfig, RunnerRule
 from taod.errors import ConfigError
 from taod.types.release import BASE
@@ -54,12 +55,16 @@ class RunnerRegistry:
             self._check(rule.runner, f"runner.rule for {rule.network} {rule.action}")
 
     @classmethod
-    def from_config(cls, config: RunnerConfig, *, cpu_slots: int = 1, tools: Path | None = None) -> RunnerRegistry:
-        """`cpu_slots`: among how many runs the cores are shared; `tools`: the folder of managed tool environments.
+    def from_config(
+        cls, config: RunnerConfig, *, cpu_slots: int = 1, tools: Path | None = None, cache: Path | None = None
+    ) -> RunnerRegistry:
+        """`cpu_slots`: among how many runs the cores are shared; `tools`: the folder of managed tool environments;
+        `cache`: the folder of downloads that runs share.
 
-        Raises ConfigError naming the runners known.
+        Raises ConfigError naming the runners known, or the releases.
         """
-        rules = Rules.of(config)
+        rules = Rules.of(config, cache)
+        _check_releases(config)
         makers: dict[str, Callable[[], Runner]] = {
             "docker": lambda: Docker(config.docker, rules, cpu_slots=cpu_slots),
             "native": lambda: Native(config.native, rules, cpu_slots=cpu_slots, tools=tools),
@@ -156,6 +161,15 @@ class RunnerRegistry:
         near = difflib.get_close_matches(name, self._makers, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(f"{key}: there is no runner {name!r}; {hint}known here: {', '.join(sorted(self._makers))}")
+
+
+def _check_releases(config: RunnerConfig) -> None:
+    """Raises ConfigError for a release that taod does not know."""
+    named = [(f"runner.docker.rule for {rule.network} {rule.action}", rule.release) for rule in config.docker.rule]
+    named += [(f"runner.slurm.rule for {rule.network} {rule.action}", rule.release) for rule in config.slurm.rule]
+    for key, release in [("runner.slurm", config.slurm.release), *named]:
+        if release and releases.covering(release) is None:
+            raise ConfigError(f"{key}: release = {release!r} is unknown; the nearest is {releases.nearest(release)!r}")
 
 
 def _load(point: EntryPoint, config: RunnerConfig) -> Runner:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from runners.protocol import Claim, Ended, RunRequest, StartFailed
+from runners.protocol import Claim, Command, Ended, RunRequest, StartFailed
 from taod import plain_file
 from taod.paths import RunFolder
+from taod.types.release import BASE
 
 WRAPPER = "\n".join(
     line
@@ -21,6 +22,11 @@ SIGNALLED = 128
 """From here on an exit code is a signal's."""
 DAEMON = "daemon"
 """In a claim: the daemon has it, so the attempt never starts. Anything else names the run that has it."""
+
+
+def signalled(command: Command) -> str:
+    """Which processes get a SIGTERM first: `all`, or what the launcher has started (`children`)."""
+    return "all" if command.release == BASE else "children"
 
 
 def open_folder(request: RunRequest) -> None:

@@ -15,6 +15,7 @@ import platformdirs
 from msgspec import Meta
 
 from taod.errors import ConfigError
+from taod.masking import MASK
 from taod.paths import Root
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -149,6 +150,28 @@ class EmbeddedConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Threads that a run on a CPU slot may use; 0: the machine's cores shared among the slots."""
 
 
+Variables = dict[str, str]
+"""Environment variables by name."""
+
+
+class DockerRule(msgspec.Struct, forbid_unknown_fields=True):
+    """What containers of some networks and actions get; all rules that match apply, a later one over an earlier."""
+
+    network: str = "*"
+    action: str = "*"
+    environment: Variables = {}
+    secrets: Variables = {}
+    """Variable -> where its value is: the path of a file, or `$NAME` of the daemon's environment."""
+    mounts: list[str] = []
+    """Folders and files, as `docker run --volume` takes them: `/srv/weights`, `/srv/bert:/root/bert:ro`."""
+    network_mode: str | None = None
+    """Over `runner.docker.network`."""
+    entrypoint: list[str] | None = None
+    """Words before the tool's command line, as the image's own entry point; it must exec what follows."""
+    release: str | None = None
+    """The release of the image's tools, where its tag does not name it."""
+
+
 class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
     socket: str = ""
     """Where the engine answers, as `unix:///run/podman/podman.sock`; empty: DOCKER_HOST, else the usual places."""
@@ -177,6 +200,7 @@ class DockerConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Limits by name, as `docker run --ulimit` takes them; -1: none."""
     keep: bool = False
     """Keep ended containers for inspection."""
+    rule: list[DockerRule] = []
 
 
 class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -192,6 +216,12 @@ class SlurmRule(msgspec.Struct, forbid_unknown_fields=True):
     memory: str | None = None
     gres: str | None = None
     options: list[str] | None = None
+    environment: Variables = {}
+    secrets: Variables = {}
+    """Variable -> where its value is, as in `runner.docker.rule`; handed over by the environment of sbatch."""
+    setup: str | None = None
+    prefix: list[str] | None = None
+    release: str | None = None
 
 
 class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -220,6 +250,8 @@ class SlurmConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Shell lines before the tool, as `module load cuda`."""
     prefix: list[str] = []
     """Words before the tool's command line, as `["apptainer", "exec", "--nv", "/shared/tao.sif"]`."""
+    release: str = ""
+    """The release of the tools on the cluster; empty: of the version in a name in `prefix`, else 5.0."""
     requeue: bool = False
     """Let the cluster start a pre-empted run again from its beginning; else it ends, and a resume continues it."""
     poll_s: Positive = 5.0
@@ -233,6 +265,7 @@ _PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 _FAMILIES = ["CUDA_*", "HF_*", "LC_*", "NCCL_*", "NVIDIA_*", "OMP_*", "PYTORCH_*", "SSL_*", "TAO_*", "TLT_*"]
 INHERIT = (*_USER, *_PLACES, *_PROXIES, *_FAMILIES)
 """The rest (PYTHONPATH, a virtual environment, credentials) is the daemon's own."""
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 LEASED = frozenset({"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"})
 """Which devices a run sees is decided by its lease."""
 
@@ -252,6 +285,8 @@ class RunnerConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Environment variables of the daemon that local runs and the cluster's commands get: names, prefixes with `*`."""
     environment: dict[str, str] = {}
     """Environment variables of every run, over taod's own: `{TELEMETRY_OPT_OUT = "no"}`."""
+    cache: str = ""
+    """Where runs keep what they download (HF_HOME, TORCH_HOME, XDG_CACHE_HOME); empty: `cache` below the root."""
     docker: DockerConfig = msgspec.field(default_factory=DockerConfig)
     native: NativeConfig = msgspec.field(default_factory=NativeConfig)
     embedded: EmbeddedConfig = msgspec.field(default_factory=EmbeddedConfig)
@@ -349,6 +384,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
         return Path(chosen).expanduser().absolute() if chosen else Root(self.root).tools
 
     @property
+    def cache_folder(self) -> Path:
+        """The folder in which runs keep what they download, absolute."""
+        chosen = self.runner.cache
+        return Path(chosen).expanduser().absolute() if chosen else Root(self.root).cache
+
+    @property
     def tool_specs(self) -> Path | None:
         """The folder of further tool specifications, absolute."""
         return Path(self.tools.specs).expanduser().absolute() if self.tools.specs else None
@@ -443,15 +484,47 @@ def _convert(document: dict[str, Any], origin: str) -> Config:
 def _wrong_variable(runner: RunnerConfig) -> str:
     """What is wrong with the first name in `runner.inherit` or `runner.environment` that cannot be used, or empty."""
     for pattern in runner.inherit:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", pattern):
+        if not re.fullmatch(rf"{_VARIABLE}\*?", pattern):
             return f"runner.inherit: {pattern!r} is no variable's name; write it as 'NAME', or 'PREFIX_*'"
         if pattern.startswith("TAOD_"):
             return f"runner.inherit: {pattern!r} is taod's own and is never inherited; leave it out"
-    for name, value in runner.environment.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
-            return f"runner.environment: {name!r} = {value!r} cannot be a variable; write it as NAME = 'value'"
+    if wrong := _wrong_names("runner.environment", runner.environment):
+        return wrong
+    rules: list[tuple[str, DockerRule | SlurmRule]] = [("runner.docker.rule", each) for each in runner.docker.rule]
+    rules += [("runner.slurm.rule", each) for each in runner.slurm.rule]
+    for key, rule in rules:
+        if wrong := _wrong_rule(f"{key} for {rule.network} {rule.action}", rule):
+            return wrong
+    return ""
+
+
+def _wrong_names(key: str, variables: Variables) -> str:
+    for name, value in variables.items():
+        if not re.fullmatch(_VARIABLE, name) or "\0" in value:
+            return f"{key}: {name!r} = {value!r} cannot be a variable; write it as NAME = 'value'"
         if name in LEASED or name.startswith("TAOD_"):
-            return f"runner.environment: {name!r} is set by taod for each run; leave it out"
+            return f"{key}: {name!r} is set by taod for each run; leave it out"
+    return ""
+
+
+def _wrong_rule(key: str, rule: DockerRule | SlurmRule) -> str:
+    """What is wrong with the variables, secrets, mounts and words of a rule, or empty."""
+    names = dict.fromkeys(rule.secrets, MASK)
+    if wrong := _wrong_names(f"{key}: environment", rule.environment) or _wrong_names(f"{key}: secrets", names):
+        return wrong
+    for name, source in rule.secrets.items():
+        if not re.fullmatch(rf"\${_VARIABLE}|[~/].*", source):
+            return (
+                f"{key}: secrets: {name} = {MASK!r} is not where a value is; write the absolute path of a file, "
+                "or '$NAME' for a variable of the daemon"
+            )
+        if name in rule.environment:
+            return f"{key}: {name!r} is in environment and in secrets; keep one of them"
+    for mount in rule.mounts if isinstance(rule, DockerRule) else []:
+        if not re.fullmatch(r"[~/][^:]*(:/[^:]*)?(:(ro|rw))?", mount):
+            return f"{key}: mounts: {mount!r} is not a mount; write it as '/folder' or '/folder:/in/container:ro'"
+    if isinstance(rule, DockerRule) and rule.network_mode == "":
+        return f"{key}: network_mode is empty; write 'none', 'bridge', 'host' or the name of a network, or leave it out"
     return ""
 
 

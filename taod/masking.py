@@ -45,3 +45,10 @@ def log(text: str, secrets: Iterable[str]) -> str:
     for secret in filter(None, secrets):
         text = re.sub(rf"({_NAMED}){re.escape(secret)}(?!\w)", rf"\1{MASK}", text)
     return text
+
+
+def values(text: str, secrets: Iterable[str]) -> str:
+    """A text with these secrets masked wherever they are: long random values, not keys that a user has chosen."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, MASK)
+    return text

@@ -67,6 +67,11 @@ class Root:
         return self.path / "tools"
 
     @property
+    def cache(self) -> Path:
+        """What runs download and share, unless `runner.cache` names another folder."""
+        return self.path / "cache"
+
+    @property
     def stray(self) -> Path:
         """Where `taod doctor --fix` puts folders that belong to nothing."""
         return self.path / "stray"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from runners.environment import GPU, of_run
+from runners import rules
+from runners.environment import GPU, Rules, of_run
 from runners.protocol import RunRequest
-from runners.remote_wrapper import WRAPPER
-from taod.config import DockerConfig
+from runners.remote_wrapper import WRAPPER, signalled
+from taod.config import DockerConfig, DockerRule
 
 JOB, ATTEMPT = "taod.job", "taod.attempt"
 """Labels."""
@@ -22,10 +23,15 @@ UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A folder or file that a container sees under its own path."""
+    """A folder or file that a container sees: under its own path unless `target` names another."""
 
     path: str
     read_only: bool
+    target: str = ""
+
+    @property
+    def inside(self) -> str:
+        return self.target or self.path
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -48,29 +54,38 @@ class Container(msgspec.Struct, frozen=True):
     shm_bytes: int
     memory_bytes: int | None
     ulimits: dict[str, int]
+    secrets: dict[str, str] = {}
+    """Where the values of further variables are."""
 
 
-def of(request: RunRequest, image: str, config: DockerConfig, extra: Mapping[str, str], *, threads: int) -> Container:
-    """Raises ValueError for a size in the configuration that is none."""
+def of(request: RunRequest, image: str, config: DockerConfig, given: Rules, *, threads: int) -> Container:
+    """Without the values of its secrets. Raises ValueError for a size in the configuration that is none."""
     command = request.command
-    words = command.words()
+    found = rules.matching(config.rule, command.network, command.action)
+    entrypoint = next((rule.entrypoint for rule in reversed(found) if rule.entrypoint is not None), [])
+    words = [*entrypoint, *command.words()]
+    wrapper = [WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run"]
+    cache = [Mount(str(given.cache), False)] if given.cache is not None else []
     return Container(
         name=name_of(request),
         image=image,
         argv=words,
-        wrapped=[WRAPPER, "taod-run", str(request.run_folder.path), str(request.job_folder.log), "run", *words],
+        wrapped=[*wrapper, signalled(command), *words],
         # The image's user list lacks the users of this machine: tools that ask for a name or a home get these.
-        environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"} | of_run(request, extra, threads=threads),
+        environment={"HOME": "/tmp", "USER": "taod", "LOGNAME": "taod"}
+        | given.caches()
+        | of_run(request, given.extra | rules.environment(found), threads=threads),
         labels={JOB: request.job_id, ATTEMPT: str(request.attempt)},
-        mounts=mounts(request.folder, command.reads, command.writes),
+        mounts=cache + configured_mounts(found) + mounts(request.folder, command.reads, command.writes),
         folder=request.folder,
         gpus=[device.id for device in request.devices if device.kind == GPU],
         user=config.user or f"{os.getuid()}:{os.getgid()}",
-        network=config.network,
+        network=next((rule.network_mode for rule in reversed(found) if rule.network_mode), config.network),
         userns=config.userns,
         shm_bytes=size(config.shm_size, "runner.docker.shm_size"),
         memory_bytes=size(config.memory, "runner.docker.memory") if config.memory else None,
         ulimits=config.ulimits,
+        secrets=rules.sources(found),
     )
 
 
@@ -88,6 +103,17 @@ def mounts(folder: str, reads: Iterable[str], writes: Iterable[str] = ()) -> lis
         if path != own and own not in path.parents and not any(above in (path, *path.parents) for above in found):
             found.append(path)
     return [Mount(str(path), str(path) not in written) for path in found] + [Mount(folder, False)]
+
+
+def configured_mounts(found: Iterable[DockerRule]) -> list[Mount]:
+    """Those of the rules: `/folder`, `/folder:/in/container`, either with `:ro`; a later one over an earlier."""
+    made: dict[str, Mount] = {}
+    for text in (mount for rule in found for mount in rule.mounts):
+        path, *more = text.split(":")
+        mode = more.pop() if more and more[-1] in ("ro", "rw") else "rw"
+        mount = Mount(str(Path(path).expanduser()), mode == "ro", more[0] if more else "")
+        made[mount.inside] = mount
+    return list(made.values())
 
 
 def size(text: str, key: str) -> int:
@@ -127,9 +153,9 @@ def command_line(container: Container) -> list[str]:
     if container.memory_bytes is not None:
         words += ["--memory", str(container.memory_bytes), "--memory-swap", str(container.memory_bytes)]
     for mount in container.mounts:
-        words += ["--volume", f"{mount.path}:{mount.path}{':ro' if mount.read_only else ''}"]
+        words += ["--volume", f"{mount.path}:{mount.inside}{':ro' if mount.read_only else ''}"]
     for name, value in container.labels.items():
         words += ["--label", f"{name}={value}"]
-    for name in container.environment:
+    for name in container.environment | container.secrets:
         words += ["--env", name]
     return [*words, "--workdir", container.folder, container.image, *container.argv]

@@ -62,7 +62,7 @@ class Engine:
         with _translated_errors():
             host = client.create_host_config(
                 **host_options(container),
-                mounts=[Mount(m.path, m.path, type="bind", read_only=m.read_only) for m in container.mounts],
+                mounts=[Mount(m.inside, m.path, type="bind", read_only=m.read_only) for m in container.mounts],
                 ulimits=[Ulimit(name=name, soft=limit, hard=limit) for name, limit in container.ulimits.items()],
                 device_requests=[
                     DeviceRequest(driver="nvidia", device_ids=container.gpus, capabilities=[["gpu"]]),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runners import ports, remote_wrapper
+from runners import ports, remote_wrapper, rules
 from runners.docker import container as containers
 from runners.docker import endpoint
 from runners.docker.container import Container
@@ -23,6 +23,7 @@ from runners.docker.progress import Progress
 from runners.environment import Rules, threads_per_slot
 from runners.ports import Reservation
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
+from taod import masking
 from taod.backoff import Backoff
 from taod.catalogue import network as catalogue
 from taod.catalogue import releases
@@ -66,7 +67,8 @@ class Docker:
     def can_release(self, network: str, action: str, release: str) -> Verdict:
         """By the version in the image's tag; an image without one is of 5.0."""
         image = self._config.images.get(kind_of(network, action), "")
-        version = releases.in_tag(image) or releases.BASE
+        named = [rule.release for rule in rules.matching(self._config.rule, network, action) if rule.release]
+        version = named[-1] if named else releases.in_tag(image) or releases.BASE
         has = releases.covering(version)
         if has == release:
             return Verdict(True)
@@ -85,7 +87,11 @@ class Docker:
 
     def describe(self, request: RunRequest) -> Launch:
         container = self._container(request)
-        return Launch(containers.command_line(container), container.environment)
+        masked = dict.fromkeys(container.secrets, masking.MASK)
+        return Launch(containers.command_line(container), container.environment | masked)
+
+    def secrets(self, network: str, action: str) -> list[str]:
+        return rules.readable_secrets(rules.sources(rules.matching(self._config.rule, network, action)))
 
     async def start(self, request: RunRequest) -> RunIdentity:
         try:
@@ -96,6 +102,9 @@ class Docker:
 
     async def _start(self, request: RunRequest) -> RunIdentity:
         container = self._container(request)
+        secrets = rules.read_secrets(container.secrets)
+        container = msgspec.structs.replace(container, environment=container.environment | secrets)
+        self._make_cache()
         _require_mounts(container)
         remote_wrapper.open_folder(request)
         try:
@@ -241,9 +250,19 @@ class Docker:
         if not image:
             raise StartFailed(f"runner.docker.images has no image of kind {kind!r}; name one")
         try:
-            return containers.of(request, image, self._config, self._rules.extra, threads=self._threads)
+            return containers.of(request, image, self._config, self._rules, threads=self._threads)
         except ValueError as error:
             raise StartFailed(str(error)) from error
+
+    def _make_cache(self) -> None:
+        """Raises StartFailed."""
+        for folder in self._rules.caches().values():
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StartFailed(
+                    f"the cache {folder} cannot be created: {error.strerror}; correct runner.cache"
+                ) from error
 
     def _answering(self) -> Engine:
         if self._engine is None:
@@ -316,8 +335,12 @@ def _download(left: threading.Event, engine: Engine, image: str, request: RunReq
 
 def _require_mounts(container: Container) -> None:
     """Check mounts first: for a missing path Podman creates a folder and Docker fails. Raises StartFailed."""
-    if gone := [mount.path for mount in container.mounts if mount.read_only and not Path(mount.path).exists()]:
-        raise StartFailed(f"what the run reads is gone ({', '.join(gone)}); upload or link it again")
+    gone = [mount for mount in container.mounts if not Path(mount.path).exists()]
+    if read := [mount.path for mount in gone if mount.read_only and not mount.target]:
+        raise StartFailed(f"what the run reads is gone ({', '.join(read)}); upload or link it again")
+    if gone:
+        paths = ", ".join(mount.path for mount in gone)
+        raise StartFailed(f"{paths}: there is no such folder to mount; create it, or correct runner.docker.rule")
 
 
 def _missing(image: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from runners.environment import Rules, inherited
 from runners.slurm import state
@@ -28,9 +28,9 @@ class Commands:
         if config.conf:
             self._environment["SLURM_CONF"] = config.conf
 
-    async def submit(self, options: list[str], script: str) -> str:
-        """Hand the script over; returns the number of the job."""
-        answer = await self._run("sbatch", "--parsable", *options, script)
+    async def submit(self, options: list[str], script: str, secrets: Mapping[str, str]) -> str:
+        """Hand the script over, with variables that are not written into it; returns the number of the job."""
+        answer = await self._run("sbatch", "--parsable", *options, script, further=secrets)
         # `number;cluster`
         return answer.strip().split(";")[0]
 
@@ -58,14 +58,14 @@ class Commands:
         except NoCluster:
             return None  # A cluster without accounting.
 
-    async def signal(self, handles: Iterable[str], name: str) -> None:
-        """To every process of the jobs."""
-        await self._run("scancel", "--full", f"--signal={name}", *handles)
+    async def signal(self, handles: Iterable[str], name: str, *, wrapper_alone: bool = False) -> None:
+        """To every process of the jobs, or to the shell of their batch script alone."""
+        await self._run("scancel", "--batch" if wrapper_alone else "--full", f"--signal={name}", *handles)
 
     async def cancel(self, handles: Iterable[str]) -> None:
         await self._run("scancel", *handles)
 
-    async def _run(self, program: str, *arguments: str) -> str:
+    async def _run(self, program: str, *arguments: str, further: Mapping[str, str] | None = None) -> str:
         try:
             process = await asyncio.create_subprocess_exec(
                 program,
@@ -73,7 +73,7 @@ class Commands:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=self._environment,
+                env=self._environment | dict(further or {}),
             )
         except OSError as error:
             raise NoCluster(f"{program} could not be run: {error.strerror}; install the Slurm client") from error

@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from typing import Any
 
-from runners import remote_wrapper
+from runners import remote_wrapper, rules
 from runners.environment import Rules
 from runners.protocol import Claim, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from runners.slurm import script as scripts
@@ -17,6 +17,8 @@ from runners.slurm import state
 from runners.slurm.commands import PROGRAMS, Commands, NoCluster
 from runners.slurm.state import Seen
 from runners.slurm.watcher import Watcher
+from taod import masking
+from taod.catalogue import releases
 from taod.config import SlurmConfig
 from taod.watch import FolderWatch
 
@@ -48,26 +50,47 @@ class Slurm:
             return Verdict(False, f"there is no {' and no '.join(missing)}", "install the Slurm client of your cluster")
         return Verdict(True)
 
-    def describe(self, request: RunRequest) -> Launch:
-        words = ["sbatch", "--parsable", *scripts.options(request, self._config)]
-        return Launch(
-            [*words, *self._config.prefix, *request.command.words()], scripts.environment(request, self._rules.extra)
+    def can_release(self, network: str, action: str, release: str) -> Verdict:
+        """By `release` of taod.toml, or the version in a name in `prefix`; without both it is of 5.0."""
+        version = scripts.release(self._config, network, action)
+        has = releases.covering(version)
+        if has == release:
+            return Verdict(True)
+        if has is None:
+            remedy = f"name {releases.nearest(version)}, the nearest known release, in runner.slurm.release"
+            return Verdict(False, f"taod knows no release {version} of the cluster's tools", remedy)
+        return Verdict(
+            False,
+            f"the cluster's tools are of release {has}, and the model of release {release}",
+            "name their release in runner.slurm.release, or in a runner.slurm.rule",
         )
+
+    def secrets(self, network: str, action: str) -> list[str]:
+        return rules.readable_secrets(scripts.secrets(self._config, network, action))
+
+    def describe(self, request: RunRequest) -> Launch:
+        command = request.command
+        words = ["sbatch", "--parsable", *scripts.options(request, self._config)]
+        prefix = scripts.resources(self._config, command.network, command.action).prefix
+        masked = dict.fromkeys(scripts.secrets(self._config, command.network, command.action), masking.MASK)
+        environment = scripts.environment(request, self._config, self._rules)
+        return Launch([*words, *prefix, *command.words()], environment | masked)
 
     async def start(self, request: RunRequest) -> RunIdentity:
         remote_wrapper.open_folder(request)
-        options = scripts.options(request, self._config)
+        options, command = scripts.options(request, self._config), request.command
+        secrets = rules.read_secrets(scripts.secrets(self._config, command.network, command.action))
         path = request.run_folder.path / "job.sh"
         try:
             # Created exclusively: a second starter of the attempt fails here. It may contain the model's key.
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700), "w") as file:
-                file.write(scripts.script(request, self._config, self._rules.extra))
+                file.write(scripts.script(request, self._config, self._rules))
         except FileExistsError:
             raise StartFailed(f"attempt {request.attempt} was claimed by another starter") from None
         except OSError as error:
             raise StartFailed(f"the run could not be started: {error}") from error
         try:
-            handle = await self._commands.submit(options, str(path))
+            handle = await self._commands.submit(options, str(path), secrets)
         except NoCluster as error:
             # A job that it accepted nevertheless finds the claim taken, and ends.
             remote_wrapper.take_claim(request.run_folder)
@@ -145,7 +168,9 @@ class Slurm:
             elif force:
                 await self._commands.signal([handle], "KILL")
             else:
-                await self._commands.signal([handle], "TERM")
+                # The wrapper passes it on to the training instead of its launcher: `remote_wrapper.signalled`.
+                wrapper_alone = remote_wrapper.signalled(request.command) == "children"
+                await self._commands.signal([handle], "TERM", wrapper_alone=wrapper_alone)
         except NoCluster as error:
             if "Invalid job id" not in str(error) and "already" not in str(error):
                 raise

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 
-from runners import ports
-from runners.environment import of_every_run
+from runners import ports, rules
+from runners.environment import Rules, of_every_run
 from runners.protocol import RunRequest
-from runners.remote_wrapper import WRAPPER
-from taod.config import SlurmConfig, SlurmRule
+from runners.remote_wrapper import WRAPPER, signalled
+from taod.catalogue import releases
+from taod.config import SlurmConfig
 
 MARKS = ("partition", "account", "qos", "time")
+_VERSION = re.compile(r"(?<![\w.])(\d+\.\d+)(?:\.\d+)*(?=[-_.:]|$)")
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -28,6 +29,9 @@ class Resources(msgspec.Struct, frozen=True):
     memory: str
     gres: str
     options: list[str]
+    setup: str
+    prefix: list[str]
+    release: str
 
 
 def name_of(request: RunRequest) -> str:
@@ -38,9 +42,25 @@ def name_of(request: RunRequest) -> str:
 def resources(config: SlurmConfig, network: str, action: str) -> Resources:
     """The configured values, overridden by every matching rule in order."""
     values = {name: getattr(config, name) for name in Resources.__struct_fields__}
-    for rule in _matching(config.rule, network, action):
+    for rule in rules.matching(config.rule, network, action):
         values |= {name: value for name in values if (value := getattr(rule, name)) is not None}
     return Resources(**values)
+
+
+def release(config: SlurmConfig, network: str, action: str) -> str:
+    """The version of the tools: as configured, or of the last name with `tao` in the prefix; else 5.0."""
+    wanted = resources(config, network, action)
+    if wanted.release:
+        return wanted.release
+    # `…/tao-toolkit:7.3.0-pyt`, `/shared/tao-7.3.0-pyt.sif`
+    names = [name for word in wanted.prefix if "tao" in (name := word.rpartition("/")[2])]
+    named = [found[1] for name in names if (found := _VERSION.search(name))]
+    return named[-1] if named else releases.BASE
+
+
+def secrets(config: SlurmConfig, network: str, action: str) -> dict[str, str]:
+    """Where the secrets of a run are, by variable."""
+    return rules.sources(rules.matching(config.rule, network, action))
 
 
 def options(request: RunRequest, config: SlurmConfig) -> list[str]:
@@ -67,25 +87,25 @@ def options(request: RunRequest, config: SlurmConfig) -> list[str]:
     return found + wanted.options
 
 
-def environment(request: RunRequest, extra: Mapping[str, str]) -> dict[str, str]:
-    """What taod sets for the tool; the cluster decides which GPUs it sees."""
-    return of_every_run(request, extra, gpus=request.command.gpus)
+def environment(request: RunRequest, config: SlurmConfig, given: Rules) -> dict[str, str]:
+    """What taod sets for the tool, without secrets; the cluster decides which GPUs it sees."""
+    command = request.command
+    extra = given.extra | rules.environment(rules.matching(config.rule, command.network, command.action))
+    caches = given.caches() if given.cache_for_all else {}
+    return caches | of_every_run(request, extra, gpus=command.gpus)
 
 
-def script(request: RunRequest, config: SlurmConfig, extra: Mapping[str, str]) -> str:
-    """A batch script: environment, set-up, and the wrapper around the tool."""
+def script(request: RunRequest, config: SlurmConfig, given: Rules) -> str:
+    """A batch script: environment, set-up, and the wrapper around the tool. Secrets come by sbatch's environment."""
+    wanted = resources(config, request.command.network, request.command.action)
     lines = ["#!/bin/sh", *ports.SHELL.splitlines()]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request, extra).items()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(request, config, given).items()]
     if config.path:
         lines.append(f'export PATH={shlex.quote(":".join(config.path))}:"$PATH"')
-    lines += config.setup.splitlines()
+    lines += wanted.setup.splitlines()
     lines.append(f'echo "$MASTER_PORT" >{shlex.quote(str(request.run_folder.port))}')
     lines += ports.spec_shell(request.command)
     words = ["exec", "/bin/sh", "-c", WRAPPER, "taod-run", str(request.run_folder.path), ""]
-    tool = [*config.prefix, *request.command.words()]
+    tool = [signalled(request.command), *wanted.prefix, *request.command.words()]
     lines.append(f'{shlex.join(words)} "$SLURM_JOB_ID" {shlex.join(tool)}')
     return "\n".join(lines) + "\n"
-
-
-def _matching(rules: Iterable[SlurmRule], network: str, action: str) -> list[SlurmRule]:
-    return [rule for rule in rules if fnmatchcase(network, rule.network) and fnmatchcase(action, rule.action)]

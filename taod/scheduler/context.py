@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from runners.protocol import Command, RunIdentity, Runner, RunRequest
+from runners.protocol import Command, RunIdentity, Runner, RunRequest, WithSecrets
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, PendingJob
@@ -18,8 +18,9 @@ from taod.paths import Root
 from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.telemetry.bus import EventBus
+from taod.telemetry.log_mask import LogMask
 from taod.telemetry.publisher import Publisher
-from taod.telemetry.telemetry import Telemetry
+from taod.telemetry.telemetry import STATUS_FILE, Telemetry
 from taod.types.job import DetailedStatus, Result
 from taod.types.reason import CANCELLED_BY_USER, Reason
 from taod.types.reason_text import text
@@ -107,6 +108,19 @@ class SchedulerContext:
     config: SchedulerConfig
     supervision: SupervisionConfig
     clock: Clock
+    log_mask: LogMask = field(default_factory=LogMask)
+
+    def mask_log(self, job_id: str, runner: Runner, network: str, action: str) -> None:
+        """Overwrite the runner's secrets in the job's log; blocks."""
+        if isinstance(runner, WithSecrets):
+            self.log_mask.apply(self.root.job(job_id).log, runner.secrets(network, action))
+
+    def mask_status(self, job_id: str, runner: Runner, network: str, action: str) -> None:
+        """The same in the status file of a run that has ended."""
+        if isinstance(runner, WithSecrets):
+            path = self.root.job(job_id).status_folder() / STATUS_FILE
+            self.log_mask.apply(path, runner.secrets(network, action))
+            self.log_mask.forget(path)
 
     def now(self) -> str:
         return iso(self.clock.time())

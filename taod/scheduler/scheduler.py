@@ -205,6 +205,13 @@ class Scheduler:
         """What the run of this job uses now; None where it has none that can be measured."""
         return self._usage.measure(job_id)
 
+    async def mask_log(self, job_id: str) -> None:
+        """Overwrite the secrets of the job's run in its log as it is now; of a run that has ended they are already."""
+        live = self._supervisions[job_id].live if job_id in self._supervisions else None
+        if live is not None:
+            command = live.request.command
+            await asyncio.to_thread(self._context.mask_log, job_id, live.runner, command.network, command.action)
+
     def _live(self) -> dict[str, ActiveRun]:
         return {job_id: one.live for job_id, one in self._supervisions.items() if one.live is not None}
 

@@ -223,7 +223,9 @@ def _devices_and_runners(config: Config) -> tuple[DevicePool, RunnerRegistry]:
     """The machine's devices and one device for each cluster, whose runner brings it along."""
     devices = DevicePool.detect(config.devices)
     cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
-    runners = RunnerRegistry.from_config(config.runner, cpu_slots=max(cpu_slots, 1), tools=config.tools_folder)
+    runners = RunnerRegistry.from_config(
+        config.runner, cpu_slots=max(cpu_slots, 1), tools=config.tools_folder, cache=config.cache_folder
+    )
     for runner in runners.off_host():
         devices.add(Device(id=place_of(runner), kind=DeviceKind.CLUSTER, index=0, name=runner.name, slots=runner.slots))
     return devices, runners

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from taod import plain_file
@@ -112,9 +112,15 @@ def _plain_line(line: bytes) -> bytes:
 
 
 async def follow(
-    path: Path, from_offset: int, until: asyncio.Event, watches: SharedWatches | None = None
+    path: Path,
+    from_offset: int,
+    until: asyncio.Event,
+    watches: SharedWatches | None = None,
+    mask: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """The log's bytes from an offset on, as they come, until `until` is set and all that was written has been given.
+
+    `mask` is awaited before bytes are read; it may overwrite what is in the log, not its length.
 
     The log may not be there yet; one that was rewritten, shorter, is given from its start. Close the iterator
     (`contextlib.aclosing`) to end the watch behind it, which followers with the same `watches` share.
@@ -129,7 +135,9 @@ async def follow(
                 if now < known:
                     offset = 0
                 known = now
-                while data := read_range(path, offset, most=BLOCK):
+                if mask is not None and offset < now:
+                    await mask()
+                while data := read_range(path, offset, min(now, offset + BLOCK)):
                     offset += len(data)
                     yield data
                     await asyncio.sleep(0)

@@ -37,7 +37,8 @@ def test_without_a_file_everything_has_a_default() -> None:
 def test_the_shipped_file_names_every_key_at_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
     defaults = msgspec.to_builtins(Config())
-    for section in (defaults["runner"], defaults["runner"]["slurm"], defaults["supervision"]):
+    runner = defaults["runner"]
+    for section in (runner, runner["docker"], runner["slurm"], defaults["supervision"]):
         assert section.pop("rule") == []  # shown as a comment: an empty array of tables cannot be written
     assert shipped == defaults
 
@@ -74,6 +75,24 @@ def test_a_string_in_the_environment_needs_no_quotes() -> None:
         ("[server]\nport = 'x'\n", "Expected `int`, got `str` - at `$.server.port`"),
         ("[server]\nport = 70000\n", "Expected `int` <= 65535 - at `$.server.port`"),
         ("[server\n", "taod.toml"),
+        (
+            "[[runner.docker.rule]]\nnetwork = 'dino'\nsecrets = { HF_TOKEN = 'hf_12345678' }\n",
+            "runner.docker.rule for dino *: secrets: HF_TOKEN = '***' is not where a value is; write the absolute path",
+        ),
+        (
+            "[[runner.docker.rule]]\nenvironment = { A = '1' }\nsecrets = { A = '$A' }\n",
+            "runner.docker.rule for * *: 'A' is in environment and in secrets; keep one of them",
+        ),
+        (
+            "[[runner.docker.rule]]\nmounts = ['weights']\n",
+            "runner.docker.rule for * *: mounts: 'weights' is not a mount; write it as '/folder'",
+        ),
+        ("[[runner.docker.rule]]\nnetwork_mode = ''\n", "network_mode is empty; write 'none', 'bridge', 'host'"),
+        (
+            "[[runner.slurm.rule]]\nsecrets = { '1' = '$A' }\n",
+            "runner.slurm.rule for * *: secrets: '1' = '***' cannot be",
+        ),
+        ("[[runner.slurm.rule]]\nmounts = ['/a']\n", "unknown field `mounts`"),
     ],
 )
 def test_an_invalid_key_or_value_is_named_with_its_remedy(workdir: Path, text: str, said: str) -> None:

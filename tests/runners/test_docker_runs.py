@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runners.docker import engine as engine_api
 from runners.docker.runner import Docker
+from runners.environment import Rules
 from runners.protocol import Claim, Command, DeviceGrant, Ended, RunRequest, StartFailed
-from taod.config import DockerConfig
+from taod.config import DockerConfig, DockerRule
 from tests.runners import engines
 from tests.runners.conformance.waiting import go, log_of, ready, within
 from tests.runners.engines import IMAGE, Dockerd, Podman
@@ -80,6 +84,55 @@ async def test_what_is_asked_of_the_engine(docker_engine: Dockerd, recorder: Rec
     # Nothing is left of what could not be started, and nothing can come of it.
     assert request.job_id not in docker_engine.docker("ps", "--all", "--format", "{{.Names}}")
     assert await within(docker(docker_engine).recover(request)) == (Claim.NEVER, None)
+
+
+async def test_a_rule_gives_variables_secrets_mounts_and_an_entry_point_and_the_cache_is_shared(
+    container_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAOD_TEST_TOKEN", "hf_of_the_daemon")
+    weights, entry, token = tmp_path / "weights", tmp_path / "entry.sh", tmp_path / "token"
+    weights.mkdir()
+    entry.write_text('#!/bin/sh\necho "entered $*"\nexport FROM_ENTRY=1\nexec "$@"\n')
+    entry.chmod(0o755)
+    token.write_text("ngc_of_a_file\n")
+    rule = DockerRule(
+        environment={"HF_HUB_OFFLINE": "1"},
+        secrets={"HF_TOKEN": "$TAOD_TEST_TOKEN", "NGC_API_KEY": str(token)},
+        mounts=[f"{weights}:/weights", f"{entry}:/entry.sh:ro"],
+        network_mode="host",
+        entrypoint=["/entry.sh"],
+    )
+    rules = [rule, DockerRule(network="dino", entrypoint=["/none"])]
+    cache = tmp_path / "cache"
+    config = DockerConfig(socket=container_engine.url, images={"tlt-pytorch": IMAGE}, ulimits={}, rule=rules, keep=True)
+    runner = Docker(config, Rules(cache=cache))
+    request = run_of(tmp_path, "exit:0")
+    script = "env; cat /proc/net/dev; touch /weights/made $TORCH_HOME/made; touch /entry.sh || echo cannot write"
+    request = msgspec.structs.replace(
+        request, command=msgspec.structs.replace(request.command, argv=["sh", "-c", script])
+    )
+    launch = runner.describe(request)
+    assert (launch.environment["HF_TOKEN"], launch.environment["NGC_API_KEY"]) == ("***", "***")
+    assert launch.argv[launch.argv.index(IMAGE) + 1 :] == ["/entry.sh", "sh", "-c", script]
+    identity = await within(runner.start(request))
+    assert await within(runner.wait(identity, request)) == Ended(0)
+    lines = log_of(request).splitlines()
+    assert lines[0].startswith("entered sh -c env;")
+    environment = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert environment["HF_TOKEN"] == "hf_of_the_daemon"
+    assert environment["NGC_API_KEY"] == "ngc_of_a_file"
+    assert environment["HF_HUB_OFFLINE"] == environment["FROM_ENTRY"] == "1"
+    assert environment["HF_HOME"] == f"{cache}/huggingface"
+    assert "cannot write" in lines
+    assert (weights / "made").exists() and (cache / "torch/made").exists()
+    own = {name for _, name in socket.if_nameindex()}
+    assert own == {line.split(":")[0].strip() for line in lines if re.match(r" *\w+: +\d", line)}
+    # What docker inspect shows is in the documentation.
+    assert "hf_of_the_daemon" in container_engine.docker("inspect", identity.handle or "")
+    assert set(runner.secrets("classification_pyt", "train")) == {"hf_of_the_daemon", "ngc_of_a_file"}
+    weights.rename(tmp_path / "moved")
+    with pytest.raises(StartFailed, match=r"weights: there is no such folder to mount; create it, or correct"):
+        await within(runner.start(run_of(tmp_path, "exit:0")))
 
 
 async def test_results_belong_to_the_configured_user_and_data_cannot_be_written(

@@ -157,7 +157,7 @@ async def test_two_trainings_of_pointpillars_read_ports_of_their_own_in_their_sp
 
 def test_a_batch_script_writes_its_port_into_the_specification_of_pointpillars(tmp_path: Path) -> None:
     run = pointpillars(tmp_path / "a")
-    lines = script(run, SlurmConfig(), Rules().extra).splitlines()
+    lines = script(run, SlurmConfig(), Rules()).splitlines()
     edit = next(line for line in lines if line.startswith("sed "))
     assert lines.index(f'echo "$MASTER_PORT" >{run.run_folder.port}') < lines.index(edit) < len(lines) - 1
     subprocess.run(["/bin/sh", "-c", edit], env={"MASTER_PORT": "23456", "PATH": "/usr/bin:/bin"}, check=True)
@@ -167,7 +167,7 @@ def test_a_batch_script_writes_its_port_into_the_specification_of_pointpillars(t
 def test_jobs_of_one_node_take_ports_that_follow_from_their_numbers(tmp_path: Path) -> None:
     """A batch script chooses on its node; a port with a listener is skipped."""
     run = request(tmp_path / "a")
-    text = script(run, SlurmConfig(), Rules().extra)
+    text = script(run, SlurmConfig(), Rules())
     chosen = [line for line in text.splitlines() if "port" in line or "PORT" in line]
     assert f'echo "$MASTER_PORT" >{run.run_folder.port}' in chosen
 

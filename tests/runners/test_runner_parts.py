@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from runners.docker import doctor, endpoint
+from runners.docker import container, doctor, endpoint
 from runners.docker.container import Mount, mounts, size
 from runners.docker.endpoint import Facts
 from runners.docker.progress import Progress
-from runners.protocol import Command, Ended, RunRequest
+from runners.environment import Rules
+from runners.protocol import Command, Ended, RunRequest, StartFailed
+from runners.registry import RunnerRegistry
+from runners.rules import read_secrets
 from runners.slurm import script, state
+from runners.slurm.runner import Slurm
 from runners.slurm.state import Seen
 from runners.slurm.watcher import Watcher
-from taod.config import DockerConfig, RunnerConfig, SlurmConfig, SlurmRule
+from taod.config import DockerConfig, DockerRule, RunnerConfig, SlurmConfig, SlurmRule
+from taod.errors import ConfigError
 from tests.runners.engines import Dockerd
 
 GIB = 1024**3
@@ -94,12 +99,100 @@ def test_a_batch_script_is_one_and_keeps_every_word_whole() -> None:
     config = SlurmConfig(
         path=["/opt/tao bin"], setup="module load x\nulimit -n 1", prefix=["apptainer", "exec", "--nv"]
     )
-    text = script.script(request(KEY="a'b"), config, {})
+    text = script.script(request(KEY="a'b"), config, Rules())
     assert text.startswith("#!/bin/sh\n")
     assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
     assert """export KEY='a'"'"'b'""" in text
     assert """apptainer exec --nv dino train -k 'it'"'"'s $HOME'""" in text
     assert text.index("ulimit -n 1") < text.index("apptainer")
+
+
+def test_a_rule_of_the_cluster_gives_variables_prefix_and_set_up_and_keeps_secrets_out_of_the_script(
+    tmp_path: Path,
+) -> None:
+    rule = SlurmRule(
+        network="dino", environment={"HF_HUB_OFFLINE": "1"}, secrets={"HF_TOKEN": "$HF_TOKEN"},
+        setup="module load tao", prefix=["apptainer", "exec", "/shared/tao-7.3.0-pyt.sif"],
+    )  # fmt: skip
+    config = SlurmConfig(prefix=["apptainer", "exec", "/shared/tao-5.0.0-pyt.sif"], rule=[rule])
+    text = script.script(request(), config, Rules(cache=tmp_path, cache_for_all=True))
+    assert "export HF_HUB_OFFLINE=1" in text
+    assert f"export HF_HOME={tmp_path}/huggingface" in text
+    assert text.index("module load tao") < text.index("apptainer exec /shared/tao-7.3.0-pyt.sif dino")
+    assert "HF_TOKEN" not in text
+    assert script.secrets(config, "dino", "train") == {"HF_TOKEN": "$HF_TOKEN"}
+    assert "HF_HOME" not in script.script(request(), config, Rules(cache=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "named", "release"),
+    [
+        ([], "", "5.0"),
+        (["apptainer", "exec", "/shared/tao-7.3.0-pyt.sif"], "", "7.3"),
+        (["podman", "run", "--env", "A=8.1", "nvcr.io/nvidia/tao/tao-toolkit:7.3.0-pyt"], "", "7.3"),
+        (["/opt/python3.11/bin/run"], "", "5.0"),
+        (["apptainer", "exec", "/shared/tao.sif"], "7.3.0", "7.3.0"),
+    ],
+)
+def test_the_release_of_a_clusters_tools(prefix: list[str], named: str, release: str) -> None:
+    config = SlurmConfig(prefix=prefix, release=named)
+    assert script.release(config, "dino", "train") == release
+    assert Slurm(config).can_release("dino", "train", release[:3]).can
+    verdict = Slurm(config).can_release("dino", "train", "7.3" if release == "5.0" else "5.0")
+    assert "the cluster's tools are of release" in verdict.reason
+
+
+def test_an_unknown_release_of_a_cluster_or_an_image_is_rejected_with_the_nearest() -> None:
+    for config in (
+        RunnerConfig(slurm=SlurmConfig(release="9.0")),
+        RunnerConfig(docker=DockerConfig(rule=[DockerRule(release="9.0")])),
+    ):
+        with pytest.raises(ConfigError, match=r"release = '9\.0' is unknown; the nearest is '7\.3'"):
+            RunnerRegistry.from_config(config)
+    verdict = Slurm(SlurmConfig(prefix=["tao-9.0.sif"])).can_release("dino", "train", "7.3")
+    assert verdict.reason == "taod knows no release 9.0 of the cluster's tools"
+
+
+def test_every_rule_that_matches_adds_to_a_container(tmp_path: Path) -> None:
+    rules = [
+        DockerRule(environment={"A": "1", "B": "1"}, mounts=["/srv/a", "/srv/b:/b:ro"], network_mode="bridge"),
+        DockerRule(network="d*", action="train", environment={"B": "2"}, secrets={"HF_TOKEN": "/nowhere"}),
+        DockerRule(network="dino", mounts=["/srv/c:/b"], entrypoint=["/entry.sh", "--quiet"]),
+        DockerRule(network="unet", environment={"A": "3"}),
+    ]
+    config = DockerConfig(rule=rules)
+    made = container.of(request(), "tao:5", config, Rules(extra={"A": "0"}, cache=tmp_path), threads=1)
+    assert (made.environment["A"], made.environment["B"]) == ("1", "2")
+    assert made.environment["HF_HOME"] == str(tmp_path / "huggingface")
+    assert made.mounts[:3] == [Mount(str(tmp_path), False), Mount("/srv/a", False), Mount("/srv/c", False, "/b")]
+    assert made.network == "bridge"
+    assert made.argv[:4] == made.wrapped[6:10] == ["/entry.sh", "--quiet", "dino", "train"]
+    assert made.secrets == {"HF_TOKEN": "/nowhere"}
+    assert "HF_TOKEN" not in made.environment
+    other = container.of(request(), "tao:5", DockerConfig(rule=[rules[3]]), Rules(), threads=1)
+    assert (other.network, other.secrets, other.argv[0]) == ("none", {}, "dino")
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("$TAOD_TEST_NONE", "the daemon's environment has no $TAOD_TEST_NONE; set it, and restart taod"),
+        ("{folder}/none", "{folder}/none cannot be read: No such file or directory; correct the path in the rule"),
+        ("{folder}/short", "is not one word of at least 8 characters"),
+        ("{folder}/words", "is not one word of at least 8 characters"),
+        ("{folder}/bytes", "it is not text"),
+    ],
+)
+def test_a_secret_without_a_usable_value_fails_the_start_without_its_value(
+    tmp_path: Path, source: str, fault: str
+) -> None:
+    for name, value in (("short", b"hf_1\n"), ("words", b"hf_12345 678\n"), ("bytes", b"hf_\xff12345678")):
+        (tmp_path / name).write_bytes(value)
+    with pytest.raises(StartFailed) as failure:
+        read_secrets({"HF_TOKEN": source.format(folder=tmp_path)})
+    assert str(failure.value).startswith("secret HF_TOKEN: ")
+    assert fault.format(folder=tmp_path) in str(failure.value)
+    assert "hf_1" not in str(failure.value)
 
 
 def test_the_states_of_the_cluster_are_read() -> None:

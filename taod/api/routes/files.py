@@ -50,6 +50,7 @@ class FilesController(Controller):
         tail = query.number(request, "tail")
         size = plain_file.size(path)
         plain = query.flag(request, "plain") is True
+        await services.jobs.mask_log(job)
         if query.flag(request, "follow"):
             return await _followed(request, services, job, path, tail, plain)
         if size is None:
@@ -73,7 +74,9 @@ class FilesController(Controller):
         self, request: Call, services: TheServices, user: TheUser, job_id: PathText, path: FromPath[Path]
     ) -> Stream:
         """One file, or a range of it."""
-        folder = services.jobs.folder(self._job(request, services, user, job_id))
+        job = self._job(request, services, user, job_id)
+        await services.jobs.mask_log(job)
+        folder = services.jobs.folder(job)
         found = await asyncio.to_thread(find_artifact, folder, str(path))
         kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
         if kind.startswith("text/") or kind in ("application/json", "application/yaml"):
@@ -92,6 +95,7 @@ class FilesController(Controller):
         folder = services.jobs.folder(job)
         if not await asyncio.to_thread(has_artifacts, folder):
             raise NotFound(f"job {job.id} has nothing to download yet: it is {job.state} ({job.reason_text})")
+        await services.jobs.mask_log(job)
         return Stream(
             written_by(lambda into: pack(folder, job.id, into)),
             media_type="application/octet-stream",
@@ -155,7 +159,9 @@ async def _followed(
             stream,
             services.jobs.ending(job) as ended,
             any_of(ended, services.closing) as until,
-            aclosing(logs.follow(path, max(start, 0), until, services.watches)) as blocks,
+            aclosing(
+                logs.follow(path, max(start, 0), until, services.watches, lambda: services.jobs.mask_log(job))
+            ) as blocks,
         ):
             async for block in blocks:
                 yield block

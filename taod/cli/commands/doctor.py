@@ -90,7 +90,7 @@ def _runners(config: Config) -> Iterator[CheckResult]:
     from runners.registry import RunnerRegistry
     from taod.catalogue.releases import BASE, KNOWN
 
-    registry = RunnerRegistry.from_config(config.runner, tools=config.tools_folder)
+    registry = RunnerRegistry.from_config(config.runner, tools=config.tools_folder, cache=config.cache_folder)
     release = registry.release("classification_pyt", "train", KNOWN[::-1]) or BASE
     choice = registry.choose("classification_pyt", "train", release=release)
     chosen = choice.runner.name if choice.runner else choice.reason

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking, plain_file
@@ -32,6 +34,11 @@ async def finalize(
     `broken`: why taod itself ended it, where it did.
     """
     final = await _finish(context, live)
+    await _mask_log(context, live)
+    path = context.root.job(live.job_id).log
+    final = msgspec.structs.replace(final, message=context.log_mask.text(path, final.message))
+    if (said := final.result.detailed_status) is not None:
+        said.message = context.log_mask.text(path, said.message)
     lost = await _lost_gpus(context, live)
     tail = ""
     if ended.exit_code != 0 or final.status != SUCCESS:
@@ -47,6 +54,7 @@ async def finalize(
             log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
             await backoff.wait()
         else:
+            context.log_mask.forget(path)
             return
 
 
@@ -113,6 +121,15 @@ async def _lost_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason 
         return None
     named = [{"name": device_label(device), "id": device.id} for device in gone]
     return AbortReason(LOST, Reason(ReasonCode.DEVICE_LOST, {"devices": named}))
+
+
+async def _mask_log(context: SchedulerContext, live: ActiveRun) -> None:
+    command = live.request.command
+    try:
+        for mask in (context.mask_log, context.mask_status):
+            await asyncio.to_thread(mask, live.job_id, live.runner, command.network, command.action)
+    except OSError:
+        log.exception("the secrets in the log of job %s could not be masked", live.job_id)
 
 
 async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:

@@ -18,7 +18,6 @@ from taod.catalogue.commands import artifacts, conversions, shell_safety
 from taod.catalogue.commands.assemble import assemble, pending_fields
 from taod.catalogue.commands.inputs import Assembled, DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.network import of
-from taod.catalogue.releases import BASE
 from taod.datasets.linked_view import refresh
 from taod.datasets.validation import extensions
 from taod.errors import BadRequest
@@ -108,7 +107,7 @@ class CommandBuilder:
         if assembled.status_folder is not None:
             _make_folder(assembled.status_folder)
         self._lineage.begin(job.id, job.warnings, resolved.datasets)
-        command = command_of(assembled, job.action, [facts.key] if facts.key else [], facts.gpus, facts.release)
+        command = command_of(assembled, job, [facts.key] if facts.key else [], facts.gpus)
         for line in [command.argv, *command.then] if resolved.may_use_shell else []:
             if fault := shell_safety.fault(line, str(self._root.path)):
                 raise BadRequest(fault)
@@ -291,11 +290,11 @@ def is_conversion(action: str) -> bool:
     return action.startswith(("convert", "dataset_convert"))
 
 
-def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int = 0, release: str = BASE) -> Command:
+def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str], gpus: int = 0) -> Command:
     """What a runner is given of an assembled job."""
     return Command(
-        network=assembled.argv[0],
-        action=action,
+        network=job.network,
+        action=job.action,
         argv=assembled.argv,
         image=assembled.image,
         environment=assembled.environment,
@@ -303,7 +302,7 @@ def command_of(assembled: Assembled, action: str, secrets: list[str], gpus: int 
         writes=[str(path) for path in assembled.writes],
         secrets=secrets,
         gpus=gpus,
-        release=release,
+        release=job.release,
         then=assembled.then,
     )
 

@@ -83,7 +83,7 @@ class DryRun:
         job, runner = resolved.job, resolved.choice.runner
         if runner is None:
             return "", Launch(assembled.argv)
-        command = command_of(assembled, job.action, [], gpus, job.release)
+        command = command_of(assembled, job, [], gpus)
         request = RunRequest(job.id, 1, command, str(self._root.job(job.id).path), grants)
         try:
             return runner.name, runner.describe(request)

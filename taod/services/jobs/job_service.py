@@ -132,6 +132,10 @@ class Jobs:
     def folder(self, job: JobRecord) -> JobFolder:
         return self._root.job(job.id)
 
+    async def mask_log(self, job: JobRecord) -> None:
+        """Overwrite the secrets of its run in its log, before the log is read."""
+        await self._scheduler.mask_log(job.id)
+
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Cancel it. Raises NotFound where it has ended already."""
         await self._scheduler.cancel(job.id)

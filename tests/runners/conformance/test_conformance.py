@@ -11,6 +11,7 @@ import subprocess
 import msgspec
 import pytest
 
+from runners.native import Native
 from runners.protocol import Claim, Ended, RunIdentity, StartFailed
 from taod import masking
 from tests.runners.conformance.conftest import Bench
@@ -86,6 +87,18 @@ async def test_a_stop_right_after_the_start_is_not_lost(bench: Bench) -> None:
     identity = await bench.start(request)
     await bench.runner.stop(identity, request, force=False)
     assert (await bench.ended(identity, request)).exit_code in (None, 143)
+
+
+async def test_a_stop_of_release_7_reaches_the_training_and_not_its_launcher(bench: Bench) -> None:
+    """The launcher would take the training along before it has saved its checkpoint."""
+    if isinstance(bench.runner, Native):
+        pytest.skip("needs a tool of release 7.3; tests/runners/test_local.py has the same for processes")
+    request = bench.request("launch", release="7.3")
+    identity = await bench.start(request)
+    await ready(request)
+    await bench.runner.stop(identity, request, force=False)
+    assert (await bench.ended(identity, request)).exit_code == 0
+    assert "saved" in log_of(request)
 
 
 async def test_a_new_daemon_finds_the_run_by_what_is_stored_of_it(bench: Bench) -> None:
