@@ -20,6 +20,7 @@ from taod.errors import NotFound
 from taod.types.common import JobSort
 from taod.types.job import Job, JobKind, Result
 from taod.types.reason import Reason, ReasonCode
+from taod.types.release import BASE
 from taod.types.state import State, check_transition
 
 _TRIALS = f"""CASE WHEN jobs.kind = '{JobKind.SWEEP}' THEN
@@ -156,13 +157,14 @@ class Jobs:
         return [_public(row) for row in rows], total
 
     def newest(
-        self, owner_kind: str, owner_id: str, actions: Iterable[str], but: Iterable[State]
+        self, owner_kind: str, owner_id: str, actions: Iterable[str], but: Iterable[State], release: str = BASE
     ) -> tuple[str, str] | None:
-        """Id and action of the owner's newest job of one of these actions that is in none of the states of `but`."""
+        """Id and action of the owner's newest job of these actions and this release, in none of the states of `but`."""
         wanted, states = list(actions), [str(state) for state in but]
         sql = f"""SELECT id, action FROM jobs WHERE {_SHOWN} AND action IN ({", ".join("?" * len(wanted))})
-            AND state NOT IN ({", ".join("?" * len(states))}) ORDER BY created_on DESC, id DESC LIMIT 1"""
-        row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states])
+            AND state NOT IN ({", ".join("?" * len(states))}) AND release = ?
+            ORDER BY created_on DESC, id DESC LIMIT 1"""
+        row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states, release])
         return None if row is None else (row[0], row[1])
 
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:

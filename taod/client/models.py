@@ -7,6 +7,7 @@ from typing import TypeAlias
 from taod.client.transport import Namespace, Page
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
+from taod.types.release_change import ReleaseChange, ReleaseMove
 
 Ptms: TypeAlias = list[Ptm]
 
@@ -39,6 +40,20 @@ class AsyncModels(Namespace):
 
     async def update(self, model_id: str, body: ModelPatch) -> Model:
         return await self._transport.call("PATCH", self._path(model_id), Model, body=body)
+
+    async def preview_release(self, model_id: str, release: str | None = None) -> ReleaseChange:
+        """What a move to a release changes in the model's specifications; nothing is stored."""
+        return await self._transport.call("GET", self._path(model_id, "release"), ReleaseChange, query={"to": release})
+
+    async def move_release(
+        self, model_id: str, release: str, *, convert: bool = True, abandon_checkpoints: bool = False
+    ) -> ReleaseChange:
+        """Move the model; without `convert` its saved specifications are dropped.
+
+        A model with checkpoints is moved with `abandon_checkpoints` only: another release cannot use them.
+        """
+        body = ReleaseMove(release, convert, abandon_checkpoints)
+        return await self._transport.call("POST", self._path(model_id, "release"), ReleaseChange, body=body)
 
     async def delete(self, model_id: str) -> Model:
         return await self._transport.call("DELETE", self._path(model_id), Model)

@@ -125,6 +125,8 @@ class Models(_Blocking[AsyncModels]):
     create = blocking(AsyncModels.create)
     replace = blocking(AsyncModels.replace)
     update = blocking(AsyncModels.update)
+    preview_release = blocking(AsyncModels.preview_release)
+    move_release = blocking(AsyncModels.move_release)
     delete = blocking(AsyncModels.delete)
 
 

@@ -38,6 +38,7 @@ from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
 from taod.services.jobs.submission import Submission
+from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
@@ -203,6 +204,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         checks=checks,
         samples=Samples(root, records),
         models=models,
+        model_releases=ModelReleases(store=store, root=root, catalogue=catalogue, models=models, publisher=publisher),
         ptms=Ptms(store=store, catalogue=catalogue, publisher=publisher, config=config, clock=clock),
         specs=specs,
         submission=submission,

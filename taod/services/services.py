@@ -26,6 +26,7 @@ from taod.services.jobs.job_service import Jobs
 from taod.services.jobs.queue_service import Queue
 from taod.services.jobs.spec_service import Specs
 from taod.services.jobs.submission import Submission
+from taod.services.models.model_release import ModelReleases
 from taod.services.models.model_service import Models
 from taod.services.models.pretrained import Ptms
 from taod.services.networks import Networks
@@ -63,6 +64,7 @@ class Services:
     checks: Checks
     samples: Samples
     models: Models
+    model_releases: ModelReleases
     ptms: Ptms
     specs: Specs
     submission: Submission

@@ -11,6 +11,7 @@ from taod.types.common import Id, Location, Name, Prose, Timestamp
 from taod.types.dataset import DEFAULT_LOGO, DEFAULT_VERSION, DatasetType, TypeName
 from taod.types.job import Job
 from taod.types.network import NetworkArch
+from taod.types.release import BASE
 
 DEFAULT_NAME = "My Model"
 DEFAULT_DESCRIPTION = "My TAO Model"
@@ -55,6 +56,8 @@ class ModelCreate(msgspec.Struct, forbid_unknown_fields=True):
     epoch_multiplier: Count = 1
     automl_add_hyperparameters: NameList = "[]"
     automl_remove_hyperparameters: NameList = "[]"
+    release: str | UnsetType = UNSET
+    """Of NVIDIA's tools; without it that of the tool that would train the model here."""
 
 
 class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,6 +89,8 @@ class ModelPatch(msgspec.Struct, forbid_unknown_fields=True):
     epoch_multiplier: Count | UnsetType = UNSET
     automl_add_hyperparameters: NameList | UnsetType = UNSET
     automl_remove_hyperparameters: NameList | UnsetType = UNSET
+    release: str | UnsetType = UNSET
+    """Only the present one; POST …/release moves the model."""
 
 
 class Model(msgspec.Struct):
@@ -122,6 +127,8 @@ class Model(msgspec.Struct):
     automl_remove_hyperparameters: str
     automl_delete_intermediate_ckpt: bool
     encryption_key: str | UnsetType = UNSET
+    release: str = BASE
+    """Of NVIDIA's tools: what its checkpoints and specifications are of."""
 
 
 class PtmCreate(msgspec.Struct, forbid_unknown_fields=True):

@@ -41,6 +41,7 @@ from taod.types.model import Model, ModelCreate, Ptm, PtmCreate
 from taod.types.network import ActionInfo, NetworkArch, NetworkInfo, ParameterInfo
 from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
+from taod.types.release_change import ActionChange, FieldChange, FieldChangeKind, ReleaseChange
 from taod.types.state import State, Status
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
 from taod.types.tool import ActionCheck, EntryPoint, Environment, ToolInfo, ToolProgress, ToolState
@@ -136,6 +137,26 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         environments=[_environment],
     ),
     "Environment": _environment,
+    "ReleaseChange": ReleaseChange(
+        model_id=_MODEL,
+        network="classification_pyt",
+        release="5.0",
+        to="7.3",
+        known=["5.0", "7.3"],
+        actions=[
+            ActionChange(
+                "train",
+                saved=True,
+                changes=[
+                    FieldChange(
+                        FieldChangeKind.RENAMED, "train.train_config.runner.max_epochs", "train.num_epochs", 40
+                    ),
+                    FieldChange(FieldChangeKind.NEW, "train.optim.warmup_epochs", value=20),
+                ],
+                converted={"train": {"num_epochs": 40}},
+            )
+        ],
+    ),
     "ToolProgress": ToolProgress("pytorch-7.3.0", 3, 7, "PyTorch", "torch", 520_000_000, 41.5),
     "ErrorBody": ErrorBody(400, "type = 5: Expected str, got int"),
     "Login": Login(user_id="5d0f4a6e-1c2b-4a3d-9e8f-7a6b5c4d3e2f", token="<a token>"),
@@ -309,6 +330,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_model": {"classifier": _new_model, "least": {"network_arch": "detectnet_v2"}},
     "put_model": {"replaced": _new_model},
     "patch_model": {"data": {"train_datasets": [_DATASET]}, "automl": {"automl_enabled": True, "automl_R": 9}},
+    "move_release": {
+        "converted": {"release": "7.3"},
+        "defaults": {"release": "7.3", "convert": False, "abandon_checkpoints": True},
+    },
     "register_ptm": {"file": PtmCreate("~/weights/fan_hybrid_tiny.pth", "classification_pyt", _NGC)},
     "dataset_run_jobs": {"convert": [JobRun(["convert"])]},
     "model_run_jobs": {

@@ -13,6 +13,7 @@ from taod.api.responses import listed
 from taod.types.common import Sort
 from taod.types.model import Model, ModelCreate, ModelPatch, Ptm, PtmCreate
 from taod.types.network import NetworkArch
+from taod.types.release_change import ReleaseChange, ReleaseMove
 
 
 class ModelController(Controller):
@@ -58,6 +59,31 @@ class ModelController(Controller):
     async def delete_model(self, services: TheServices, user: TheUser, model_id: PathText) -> Model:
         """Cancel the model's jobs and delete it with their files; rejected while it is public or read-only."""
         return await services.models.delete(user.id, model_id)
+
+    @get("/{model_id:str}/release", summary="What a move to another release changes", opt={"query": ("to",)})
+    async def preview_release(
+        self, request: Call, services: TheServices, user: TheUser, model_id: PathText
+    ) -> ReleaseChange:
+        """The parameters of its specifications that are renamed, moved, removed or new; nothing is stored."""
+        wanted = query.text(request, "to")
+        if wanted is None:
+            wanted = services.models.record(user.id, model_id).release
+        return services.model_releases.preview(user.id, model_id, wanted)
+
+    @post(
+        "/{model_id:str}/release",
+        summary="Move a model to another release",
+        opt={"body": ReleaseMove},
+        responses=CONFLICT,
+        status_code=200,
+    )
+    async def move_release(
+        self, request: Call, services: TheServices, user: TheUser, model_id: PathText
+    ) -> ReleaseChange:
+        """Convert its saved specifications; 409 while its jobs run, or for checkpoints that are not abandoned."""
+        services.models.own(user.id, model_id)
+        body = await read_body(request, ReleaseMove, answer=ReleaseChange)
+        return services.model_releases.move(user.id, model_id, body)
 
 
 class PtmController(Controller):

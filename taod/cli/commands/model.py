@@ -12,11 +12,12 @@ from taod.cli.commands.spec import spec_group
 from taod.cli.support.fields import parse
 from taod.cli.support.jobs_table import JOBS, with_jobs
 from taod.cli.support.options import list_options, with_client
-from taod.cli.support.output import Columns, Output, confirm, moment, short, with_output, yes_option
+from taod.cli.support.output import Columns, Output, confirm, moment, print_json, short, with_output, yes_option
 from taod.cli.support.resolve import everything, model_id, named
 from taod.types.common import Sort
 from taod.types.job import Job
 from taod.types.model import Model, ModelCreate, ModelPatch
+from taod.types.release_change import FieldChange, FieldChangeKind, ReleaseChange
 
 if TYPE_CHECKING:
     from taod.client import AsyncClient
@@ -31,6 +32,7 @@ COLUMNS: Columns[Model] = {
     "id": lambda model: short(model.id),
     "name": lambda model: model.name,
     "network": lambda model: model.network_arch,
+    "release": lambda model: model.release,
     "jobs": _latest,
     "created": lambda model: moment(model.created_on),
 }
@@ -133,6 +135,84 @@ async def set_(client: AsyncClient, out: Output, model_: str, fields: tuple[str,
     changes = await parse(client, fields, ModelPatch)
     changed = await client.models.update(await model_id(client, model_), changes)
     out.changed(changed, f"Changed {named('model', changed.id, changed.name)}.")
+
+
+CHANGES: Columns[FieldChange] = {
+    "change": lambda change: change.kind,
+    "parameter": lambda change: change.path,
+    "to": lambda change: change.to,
+    "value": lambda change: "" if change.value is None else msgspec.json.encode(change.value).decode()[:60],
+    "reason": lambda change: change.reason,
+}
+
+
+@model.command("release")
+@click.argument("model_", metavar="MODEL")
+@click.argument("release", metavar="[RELEASE]", required=False)
+@click.option("--dry-run", is_flag=True, help="Only show what changes.")
+@click.option("--all", "everything_new", is_flag=True, help="Also list parameters that are new, and unsaved defaults.")
+@click.option("--discard-specs", is_flag=True, help="Drop saved specifications instead of converting them.")
+@click.option("--abandon-checkpoints", is_flag=True, help="Move although jobs of the release cannot use them.")
+@yes_option
+@with_client
+@with_output
+async def release_(
+    client: AsyncClient,
+    out: Output,
+    model_: str,
+    release: str | None,
+    dry_run: bool,
+    everything_new: bool,
+    discard_specs: bool,
+    abandon_checkpoints: bool,
+    yes: bool,
+) -> None:
+    """Move a model to another release of NVIDIA's tools and convert its specifications; without RELEASE, show its own.
+
+    What changes is listed first, and nothing is changed without consent.
+    """
+    chosen = await model_id(client, model_)
+    change = await client.models.preview_release(chosen, release)
+    if release is None or dry_run or change.to == change.release:
+        out.answer(change, lambda: _show_change(out, change, everything_new=everything_new))
+        return
+    if not yes:
+        _show_change(out, change, everything_new=everything_new)
+    lost = " Its checkpoints cannot be used any more." if change.blocked and abandon_checkpoints else ""
+    specs = "drops its saved specifications" if discard_specs else "converts its saved specifications"
+    confirm([f"Moves model {short(chosen)} from release {change.release} to {change.to}, and {specs}.{lost}"], yes)
+    moved = await client.models.move_release(
+        chosen, release, convert=not discard_specs, abandon_checkpoints=abandon_checkpoints
+    )
+    if out.form is out.form.JSON:
+        print_json(moved)
+    else:
+        out.say(f"Moved model {short(chosen)} to release {moved.to}.")
+
+
+def _show_change(out: Output, change: ReleaseChange, *, everything_new: bool) -> None:
+    if change.to == change.release:
+        out.say(f"Model {short(change.model_id)} ({change.network}) is of release {change.release}.")
+        return
+    out.say(f"Model {short(change.model_id)} ({change.network}), release {change.release} → {change.to}")
+    for words, actions in (("only there", change.added), ("not there", change.removed)):
+        if actions:
+            out.say(f"Actions {words}: {', '.join(actions)}")
+    for action in change.actions:
+        rows = [each for each in action.changes if everything_new or each.kind is not FieldChangeKind.NEW]
+        new = len(action.changes) - len(rows)
+        if not (action.saved or everything_new):
+            continue
+        out.say("")
+        out.say(
+            f"{action.action}{'' if action.saved else ' (default)'}" + (f", and {new} new parameters" if new else "")
+        )
+        out.table(rows, CHANGES)
+    if not any(action.saved for action in change.actions):
+        out.say("No specification is saved: the defaults of the other release apply.")
+    if change.blocked:
+        out.say("")
+        out.say(f"Kept at its release: {change.blocked}; --abandon-checkpoints moves it nevertheless.")
 
 
 @model.command("rm")

@@ -225,11 +225,18 @@ class Submission:
                 f"job {job.id} ({job.action}) cannot be the parent: it is {job.state} ({job.reason_text}); "
                 "resume it, or name another one"
             )
+        if job.release != owner.release:
+            raise BadRequest(
+                f"job {job.id} ({job.action}) cannot be the parent: it is of release {job.release}, and {owner.kind} "
+                f"{owner.name!r} of release {owner.release}; train it again"
+            )
         return Link(job.id, job.action)
 
     def _existing(self, owner: Owner, actions: list[str]) -> list[Link]:
         """The owner's newest job of these actions that can be a parent, if there is one."""
-        newest = self._store.jobs.newest(owner.kind, owner.id, actions, but=(State.FAILED, State.CANCELLED))
+        newest = self._store.jobs.newest(
+            owner.kind, owner.id, actions, but=(State.FAILED, State.CANCELLED), release=owner.release
+        )
         return [] if newest is None else [Link(*newest)]
 
     def _check_action(self, owner: Owner, action: str) -> None:

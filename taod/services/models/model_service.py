@@ -15,7 +15,7 @@ from taod.automl.builder import check_model
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.commands import shell_safety
 from taod.catalogue.commands.assemble import takes_key
-from taod.catalogue.releases import BASE
+from taod.catalogue.releases import BASE, KNOWN, covering, nearest
 from taod.clock import Clock, iso
 from taod.errors import BadRequest
 from taod.ids import new_id
@@ -92,7 +92,10 @@ class Models:
         fields = given(body)
         if "network_arch" not in fields:
             raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
-        network = self._network(fields["network_arch"], self._release(fields["network_arch"]))
+        arch, wanted = fields["network_arch"], fields.pop("release", None)
+        network = self._network(arch, self._release(arch))
+        if wanted is not None:
+            network = self._network(arch, known_release(self._catalogue, arch, wanted))
         now = iso(self._clock.time())
         fields.setdefault("dataset_type", network.dataset_type)
         self._check(user_id, network, fields)
@@ -113,7 +116,11 @@ class Models:
         fields = given(body)
         if record.read_only and fields.get("read_only") is not False:
             raise BadRequest(f"model {record.name!r} is read-only; set read_only to false first")
-        take_immutable(fields, record, "network_arch", "dataset_type")
+        if fields.get("release", record.release) != record.release:
+            raise BadRequest(
+                f"release = {fields['release']!r}: the model is of release {record.release}; POST …/release moves it"
+            )
+        take_immutable(fields, record, "network_arch", "dataset_type", "release")
         self._check(user_id, self._network(record.network_arch, record.release), fields)
         if fields:
             with self._store.durable():
@@ -228,6 +235,17 @@ class Models:
             return []
         network = self._catalogue.network(record.network_arch, record.release)
         return list(network.actions) if network is not None else []
+
+
+def known_release(catalogue: Catalogue, network: str, wanted: str) -> str:
+    """The release of a network that a request names (`7.3`, `7.3.0`). Raises BadRequest naming the nearest."""
+    release = covering(wanted)
+    if release is None:
+        raise BadRequest(f"release = {wanted!r}: taod knows {', '.join(KNOWN)}; the nearest is {nearest(wanted)}")
+    known = catalogue.releases_of(network)
+    if release not in known:
+        raise BadRequest(f"release = {wanted!r}: {network} is of release {' and '.join(known)} only")
+    return release
 
 
 def redacted(job: Job) -> Job:
