@@ -34,7 +34,12 @@ COUNTS_PAUSE_S = 0.2
 """At least this long between two readings of the counts, however many jobs change."""
 RETRY_S = 5.0
 """After this time the counts are read again that the daemon could not give."""
-PAGES = {"jobs": "main.MainScreen", "datasets": "datasets.DatasetsPage", "models": "models.ModelsPage"}
+PAGES = {
+    "jobs": "main.MainScreen",
+    "datasets": "datasets.DatasetsPage",
+    "models": "models.ModelsPage",
+    "tools": "tools.ToolsPage",
+}
 """Module and class of each page; imported when the page is first shown."""
 
 NO_CONTROLS = NoControls()
@@ -209,6 +214,7 @@ class Dashboard(App[None]):
     @on(feed.UsageChanged)
     @on(feed.UploadMoved)
     @on(feed.CheckMoved)
+    @on(feed.ToolMoved)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)

@@ -16,6 +16,7 @@ from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobUsage, JobView
 from taod.types.queue import QueueState
 from taod.types.state import State
+from taod.types.tool import ToolProgress
 
 TAKEN_AT_ONCE = 32
 """Events that are posted before the pages must have handled them."""
@@ -87,6 +88,14 @@ class UploadMoved(Message, bubble=False):
     """Progress of an upload of this or another client."""
 
     def __init__(self, progress: UploadProgress) -> None:
+        super().__init__()
+        self.progress = progress
+
+
+class ToolMoved(Message, bubble=False):
+    """Progress of an installation or a check of a tool."""
+
+    def __init__(self, progress: ToolProgress) -> None:
         super().__init__()
         self.progress = progress
 
@@ -180,6 +189,8 @@ def _message(kind: EventType, body: Any) -> Message | None:
         return UploadMoved(body)
     if kind is EventType.CHECK:
         return CheckMoved(body)
+    if kind is EventType.TOOL:
+        return ToolMoved(body)
     if kind is EventType.RESET:
         return EventsMissed()
     if kind is EventType.QUEUE:

@@ -28,6 +28,8 @@ ORDER = (
 )
 PAGES = (("jobs", "J", "obs"), ("datasets", "D", "atasets"), ("models", "M", "odels"))
 """Name, key, and the rest of the label."""
+BESIDE = (("tools", "P", "ackaged tools"),)
+"""Pages that are rarely used: named only while they are shown."""
 GAP = 5
 """Cells of padding and gaps in the line."""
 
@@ -38,10 +40,11 @@ class HeaderBar(Live, Horizontal):
     def __init__(self, url: str, page: str) -> None:
         super().__init__(id="header")
         self._url, self._page, self._up, self._counts = url, page, False, dict[State, int]()
+        self._pages = PAGES + tuple(each for each in BESIDE if each[0] == page)
 
     def compose(self) -> ComposeResult:
         yield Static(id="header-daemon")
-        for name, key, rest in PAGES:
+        for name, key, rest in self._pages:
             classes = "header-page -chosen" if name == self._page else "header-page"
             yield Static(f"[@click=app.page('{name}')][u]{key}[/]{rest}[/]", classes=classes)
         yield Static(id="header-counts")
@@ -66,7 +69,7 @@ class HeaderBar(Live, Horizontal):
         """Draw everything if it fits; otherwise without the names of states, then without the address."""
         daemon = self._daemon(address=True)
         counts = counted(self._counts, words=True)
-        room = self.size.width - sum(len(key + rest) + 2 for _, key, rest in PAGES) - GAP
+        room = self.size.width - sum(len(key + rest) + 2 for _, key, rest in self._pages) - GAP
         if counts.cell_len + daemon.cell_len > room:
             counts = counted(self._counts, words=False)
         if counts.cell_len + daemon.cell_len > room:

@@ -30,8 +30,10 @@ from taod.types.model import Model, Ptm
 from taod.types.network import ActionInfo, NetworkInfo
 from taod.types.plan import PlannedJob
 from taod.types.queue import QueueState
+from taod.types.release_change import ReleaseChange, ReleaseMove
 from taod.types.state import State
 from taod.types.sweep import SweepView
+from taod.types.tool import Environment, ToolInfo, ToolInstall, ToolProgress
 
 BASE = "/api/v1/user/{user:str}"
 
@@ -60,6 +62,9 @@ class World:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
+    tools: list[ToolInfo] = field(default_factory=list)
+    release_change: ReleaseChange | None = None
+    """Answer to a preview of a model's move."""
     summaries: dict[str, DatasetSummary] = field(default_factory=dict)
     schema: dict[str, Any] = field(default_factory=dict)
     """JSON Schema of every action."""
@@ -455,6 +460,38 @@ def make_app(world: World) -> Litestar:
             raise ApiError(404, f"there is no model {model}")
         return world.models[model]
 
+    @get(f"{BASE}/model/{{model:str}}/release")
+    async def preview_release(user: FromPath[str], model: FromPath[str]) -> ReleaseChange:
+        if world.release_change is None:
+            raise ApiError(404, f"there is no model {model}")
+        return world.release_change
+
+    @post(f"{BASE}/model/{{model:str}}/release", status_code=200)
+    async def move_release(user: FromPath[str], model: FromPath[str], request: Request[Any, Any, Any]) -> ReleaseChange:
+        body = msgspec.json.decode(await request.body(), type=ReleaseMove)
+        change = world.release_change
+        if change is None or (change.blocked and not body.abandon_checkpoints):
+            raise ApiError(409, change.blocked if change else "there is no model")
+        world.models[model] = msgspec.structs.replace(world.models[model], release=body.release)
+        return change
+
+    @get("/api/v1/tools")
+    async def list_tools() -> list[ToolInfo]:
+        return world.tools
+
+    @post("/api/v1/tools/{tool:str}", status_code=201)
+    async def install_tool(tool: FromPath[str], request: Request[Any, Any, Any]) -> ToolProgress:
+        body = msgspec.json.decode(await request.body(), type=ToolInstall)
+        if not body.accept_license:
+            raise ApiError(400, "the licence was not accepted")
+        return ToolProgress(f"{tool}-{body.release}{'-cpu' if body.cpu else ''}", 0, 0, "install")
+
+    @delete("/api/v1/tools/{tool:str}", status_code=200)
+    async def remove_tool(tool: FromPath[str]) -> Environment:
+        (found,) = [each for info in world.tools for each in info.environments if each.name == tool]
+        world.tools = [msgspec.structs.replace(info, environments=[]) for info in world.tools]
+        return found
+
     @get(f"{BASE}/model/{{model:str}}/specs/{{action:str}}/schema")
     async def schema(user: FromPath[str], model: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
         return world.schema
@@ -511,6 +548,11 @@ def make_app(world: World) -> Litestar:
             report,
             list_models,
             list_ptms,
+            preview_release,
+            move_release,
+            list_tools,
+            install_tool,
+            remove_tool,
             schema,
             one_model,
             spec,

@@ -12,8 +12,10 @@ from taod.types.event import EventType
 from taod.types.job import Categorical, CategoryValue, Graphical, HistoryEntry, Job, Result
 from taod.types.model import Model
 from taod.types.queue import QueueState
+from taod.types.release_change import ActionChange, FieldChange, FieldChangeKind, ReleaseChange
 from taod.types.state import State, Status
 from taod.types.sweep import Dimension, Importance, SweepView, TrialView
+from taod.types.tool import ActionCheck, Consent, EntryPoint, Environment, ToolInfo, ToolState
 
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 SCHEMA = {
@@ -121,8 +123,53 @@ def fill(world: Any, contract: Any) -> Any:
         stamps["created_on"], "My TAO Model", DatasetType.IMAGE_CLASSIFICATION, uuid(0xE2), "classification_pyt",
         stamps["created_on"], False, [uuid(0xE1)], None, 1, None, None, None, "[]", 20, "[]", False,
     )  # fmt: skip
+    world.release_change = fill_release(digits)
+    world.tools = tools(world.stamp(7200))
     world.running = running
     return world
+
+
+def fill_release(model_id: str) -> ReleaseChange:
+    """A move of a model that has checkpoints."""
+    return ReleaseChange(
+        model_id, "classification_pyt", "5.0", "7.3", ["5.0", "7.3"],
+        [
+            ActionChange("train", True, [
+                FieldChange(
+                    FieldChangeKind.RENAMED, "train.train_config.runner.max_epochs", "train.num_epochs", 8
+                ),
+                FieldChange(
+                    FieldChangeKind.REJECTED, "model.head.type", "", "FANLinearClsHead",
+                    "must be one of TAOLinearClsHead",
+                ),
+                FieldChange(FieldChangeKind.NEW, "train.optim.warmup_epochs", value=20),
+            ], {"train": {"num_epochs": 8}}),
+            ActionChange("evaluate", False, [], {}),
+        ],
+        blocked="model 'digits' has checkpoints of release 5.0 (train a1b2c3d4), which another release cannot use",
+    )  # fmt: skip
+
+
+def tools(stamp: str) -> list[ToolInfo]:
+    """One tool that is installed for the CPU, with a network that cannot be used, and one that is not installed."""
+    pytorch = ToolInfo(
+        "pytorch", "7.3.0", "nvidia-tao-pytorch", "PyTorch networks", "3.12", "NVIDIA Proprietary Software",
+        3400, 7200, 750, 3000,
+        [Environment(
+            "pytorch-7.3.0-cpu", "pytorch", "7.3.0", "nvidia-tao-pytorch", "/data/taod/tools/pytorch-7.3.0-cpu",
+            ToolState.READY, cpu=True, python="3.12.1", steps_done=7, steps=7,
+            consent=Consent("NVIDIA Proprietary Software", stamp, "ann"), installed_at=stamp, checked_at=stamp,
+            size_bytes=6_700_000_000,
+            entry_points=[
+                EntryPoint("dino", [ActionCheck("train", True), ActionCheck("evaluate", True)]),
+                EntryPoint("bevfusion", [ActionCheck("train", False, "No module named 'mmdet3d'")]),
+            ],
+        )],
+    )  # fmt: skip
+    services = ToolInfo(
+        "data-services", "7.3.0", "nvidia-tao-ds", "data services", "3.11", "Apache License 2.0", 4000, 9000, 900, 3000
+    )
+    return [pytorch, services]
 
 
 def sweep(world: Any) -> Any:

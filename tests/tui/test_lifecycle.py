@@ -30,6 +30,7 @@ from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobDetail, JobUsage, JobView, Result
 from taod.types.model import Model
 from taod.types.state import State
+from tests.tui import scene
 from tests.tui.test_frame import drawn
 from tui.app import Dashboard
 from tui.datasets.details import DatasetDetails
@@ -60,7 +61,9 @@ from tui.run.dialogue import RunDialogue
 from tui.screens.datasets import DatasetsPage
 from tui.screens.main import MainScreen
 from tui.screens.models import ModelsPage
+from tui.screens.tools import ToolsPage
 from tui.sweep.pane import TrialsPane, TrialTable
+from tui.tools.details import ToolDetails, lines
 
 SIZE = (150, 50)
 STEPS = 9
@@ -114,6 +117,9 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     ], "pets"  # fmt: skip
     facts = ModelDetails()
     yield facts, [lambda: facts.show(None, {}), lambda: facts.show(model, {})], model.id
+    (tool,) = lines([scene.tools(NOW)[0]])
+    offered = ToolDetails()
+    yield offered, [lambda: offered.show(None, {}), lambda: offered.show(tool, {})], "mmdet3d"
     pane = TrialsPane(client)
     yield pane, [pane.clear, lambda: pane.show(detail), pane.opened, lambda: pane.changed(view)], ""
     devices = DevicesPanel()
@@ -163,7 +169,7 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     yield plot, [lambda: plot.draw([])], ""
 
 
-SCREENS = {"Form.say", "ListPage.read", "MainScreen.go_to", "Page.action_filter"}
+SCREENS = {"Form.say", "ListPage.read", "ReleaseForm._show", "MainScreen.go_to", "Page.action_filter"}
 """Deliveries of screens, whose tests are below."""
 
 
@@ -249,6 +255,7 @@ PAGES: list[tuple[Callable[[Any, AsyncClient], Any], str]] = [
     (lambda world, client: DatasetsPage(), "/dataset"),
     (lambda world, client: DatasetsPage(), "/summary"),
     (lambda world, client: ModelsPage(), "/model"),
+    (lambda world, client: ToolsPage(), "/tools"),
     (lambda world, client: MainScreen(), "/job"),
     (lambda world, client: MainScreen(), "/log"),
     (lambda world, client: RunDialogue(client, "model", "m", "cats", "classification_pyt", []), "/classification_pyt"),
@@ -281,7 +288,7 @@ async def test_a_screen_that_closes_while_its_answer_arrives_crashes_nothing(
         assert dashboard.is_running
 
 
-@pytest.mark.parametrize("kind", [DatasetsPage, ModelsPage])
+@pytest.mark.parametrize("kind", [DatasetsPage, ModelsPage, ToolsPage])
 async def test_rows_that_are_drawn_while_the_page_closes_are_dropped(
     dashboard: Dashboard, busy: Any, until: Any, kind: Any
 ) -> None:

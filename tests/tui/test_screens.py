@@ -119,6 +119,46 @@ VISIBLE: dict[str, tuple[str, ...]] = {
         "Close",
         "ctrl+s: save · escape: close",
     ),
+    "release": (
+        "Release of digits",
+        "Move to",
+        "7.3",
+        "its release is 5.0",
+        "Saved specs",
+        "Checkpoints",
+        "has checkpoints of",
+        "renamed",
+        "Move model",
+        "Close",
+    ),
+    "tools": (
+        "taod",
+        "live",
+        "Packaged tools",
+        "Help",
+        "Quit",
+        "Tool",
+        "Environment",
+        "State",
+        "pytorch-7.3.0-cpu",
+        "ready",
+        "data-services",
+        "available",
+        "nvidia-tao-pytorch 7.3.0",
+        "Check",
+        "Remove",
+    ),
+    "install-tool": (
+        "Install nvidia-tao-ds 7.3.0",
+        "Runs on",
+        "GPUs of this machine",
+        "9.0 GB of disk",
+        "Python",
+        "Licence",
+        "Apache License 2.0",
+        "Install",
+        "Close",
+    ),
     "change-model": ("Change digits", "Train on", "Evaluate on", "Save", "Close"),
     "run": (
         "Run on digits",
@@ -340,7 +380,24 @@ async def models(camera: Camera) -> None:
     await take("edit-value")
     await press("escape", "escape")
     await camera.until_screen("ModelsPage")
+    await press("u")
+    await camera.until_screen("ReleaseForm")
+    await camera.until(lambda: "renamed" in str(app.screen.query_one("#changes").content))
+    await take("release")
+    await press("escape")
+    await camera.until_screen("ModelsPage")
     await swept_model(camera)
+
+
+async def tools(camera: Camera) -> None:
+    """The page of tools, and the form that installs one."""
+    app, press, take = camera.app, camera.press, camera.take
+    await press("P")
+    await camera.until(lambda: app.screen.NAME == "tools" and app.screen.selected is not None)
+    await take("tools")
+    await press("down", "n")
+    await camera.until_screen("InstallTool")
+    await take("install-tool")
 
 
 async def swept_model(camera: Camera) -> None:
@@ -405,7 +462,9 @@ async def sweep(camera: Camera) -> None:
     await take("trials-listed")
 
 
-WALKS: dict[str, Walk] = {"jobs": jobs, "datasets": datasets, "models": models, "queue": queue, "sweep": sweep}
+WALKS: dict[str, Walk] = {
+    "jobs": jobs, "datasets": datasets, "models": models, "tools": tools, "queue": queue, "sweep": sweep,
+}  # fmt: skip
 
 
 def named(view: tuple[Look, int, int]) -> str:

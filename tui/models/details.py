@@ -14,6 +14,7 @@ from textual.widgets import Static
 from taod.types.algorithm import ALGORITHMS
 from taod.types.job import Job
 from taod.types.model import Model
+from taod.types.release import BASE
 from taod.types.state import Status
 from tui import format
 from tui.live import Live, delivery
@@ -55,6 +56,8 @@ def facts(model: Model, names: Mapping[str, str]) -> Group:
 
     row("model", model.id)
     row("network", f"{model.network_arch}  {model.dataset_type}")
+    if model.release != BASE:
+        row("release", model.release)
     row("created", format.moment(model.created_on))
     if model.description:
         row("description", model.description, SOFT)

@@ -20,6 +20,7 @@ from tui import feed
 from tui.lists.panel import ListPanel
 from tui.models.details import COLUMNS, ModelDetails, rows
 from tui.models.forms import ModelForm
+from tui.models.release import ReleaseForm
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
 from tui.screens.list_page import ListPage
@@ -37,6 +38,7 @@ class ModelsPage(ListPage):
         Binding("e", "spec", "Spec", tooltip="Edit the specification of an action"),
         Binding("t", "run", "Run", tooltip="Run actions: train, evaluate, export, …"),
         Binding("c", "change", "Change", tooltip="Change its name, datasets, pretrained model, sweep"),
+        Binding("u", "release", "Release", show=False, tooltip="Move the model to another release of NVIDIA's tools"),
         Binding("x", "delete", "Delete", tooltip="Delete the model and its jobs (asks first)"),
         Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
         Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
@@ -95,7 +97,7 @@ class ModelsPage(ListPage):
         return "No model is selected. n: create one"
 
     def allows(self, action: str) -> bool | None:
-        if action in ("spec", "run", "change", "delete"):
+        if action in ("spec", "run", "change", "release", "delete"):
             return True if self.selected is not None else None
         return True
 
@@ -147,6 +149,23 @@ class ModelsPage(ListPage):
         )
         if started:
             self.dashboard.show_job(started[0])
+
+    @work(group="ask", exclusive=True)
+    async def action_release(self) -> None:
+        model = self.selected
+        if model is None:
+            return
+        try:
+            present = await self.dashboard.client.models.preview_release(model.id)
+        except ClientError as error:
+            self.complain(error)
+            return
+        if len(present.known) < 2:
+            self.notify(f"{model.network_arch} is of release {present.release} only.", markup=False, timeout=4)
+            return
+        moved = await self.app.push_screen_wait(ReleaseForm(self.dashboard.client, model, present))
+        if moved is not None:
+            self.read(model.id)
 
     @work(group="ask", exclusive=True)
     async def action_delete(self) -> None:

@@ -36,6 +36,7 @@ class Page(Live, Screen[None]):
         Binding("J", "app.page('jobs')", "Jobs", show=False, tooltip="Page: jobs and devices"),
         Binding("D", "app.page('datasets')", "Datasets", show=False, tooltip="Page: datasets"),
         Binding("M", "app.page('models')", "Models", show=False, tooltip="Page: models"),
+        Binding("P", "app.page('tools')", "Tools", show=False, tooltip="Page: NVIDIA's tools as packages"),
         Binding("Q", "app.queue", "Queue", show=False, tooltip="Pause the whole queue, or resume it"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="List of keys"),
         Binding("ctrl+p", "app.command_palette", "Palette", show=False, tooltip="Search all actions"),

@@ -1,0 +1,1 @@
+"""The page of tools: rows, details and the form that installs one."""
