@@ -44,7 +44,7 @@ class ReleaseForm(Form[ReleaseChange]):
         kinds = [("convert them", CONVERT), ("drop them: the defaults apply", DROP)]
         yield Row("Saved specs", choice("specs", kinds, CONVERT))
         yield Row("Checkpoints", choice("checkpoints", [("abandon them", True)], None, "keep the release for them"))
-        with VerticalScroll(id="release-changes", can_focus=False):
+        with VerticalScroll(id="release-changes"):
             yield Static("", id="changes")
 
     @on(Select.Changed, "#release")
