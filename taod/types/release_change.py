@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from taod.types.common import Id
+from taod.types.model import SpecDocument
 
 
 class FieldChangeKind(StrEnum):
@@ -45,7 +46,7 @@ class ActionChange(msgspec.Struct):
     saved: bool
     """Whether a user saved it; else it is the release's default, and nothing has to be converted."""
     changes: list[FieldChange]
-    converted: dict[str, Any]
+    converted: SpecDocument
     """The specification for the other release."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -100,7 +99,7 @@ def _has(table: Table, path: str) -> bool:
     return node is not None
 
 
-def _leaves(document: Document, node: Node | None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(document: Document, node: Node | None, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(path, value) of every value that is no group; lists and maps with free keys are whole."""
     for key, value in document.items():
         child = node.children.get(key) if node is not None else None
@@ -111,7 +110,7 @@ def _leaves(document: Document, node: Node | None, prefix: str = "") -> Iterator
             yield path, value
 
 
-def _spelled(value: Any, row: Parameter) -> Any:
+def _spelled(value: object, row: Parameter) -> object:
     """A choice in the other release's letter case: `AdamW` where that has `adamw`."""
     if not isinstance(value, str):
         return value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from store import Store
 from store.records import JobFilter, ModelRecord
 from taod.catalogue import Catalogue, Network
@@ -76,7 +74,7 @@ class ModelReleases:
         for action in old.actions if new.release != old.release else ():
             if action in new.actions and old.takes_spec(action) and new.takes_spec(action):
                 saved = self._store.specs.get(KIND, record.id, action)
-                document: dict[str, Any] = default(old, action) if saved is None else saved
+                document = default(old, action) if saved is None else saved
                 actions.append(convert(old, new, action, document, saved=saved is not None))
         return ReleaseChange(
             model_id=record.id,
