@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from taod.telemetry import log as logs
@@ -38,6 +39,17 @@ def test_what_comes_later_is_masked_also_where_it_came_in_two_parts(tmp_path: Pa
     assert mask.text(log, f"failed with {TOKEN}") == "failed with ***"
     mask.forget(log)
     assert mask.text(log, TOKEN) == TOKEN
+
+
+def test_what_a_run_has_put_in_the_place_of_its_log_is_left_alone(tmp_path: Path) -> None:
+    log, other = tmp_path / "log.txt", tmp_path / "other"
+    other.write_text(TOKEN)
+    log.symlink_to(other)
+    LogMask().apply(log, [TOKEN])
+    assert other.read_text() == TOKEN
+    log.unlink()
+    os.mkfifo(log)
+    LogMask().apply(log, [TOKEN])
 
 
 async def test_a_followed_log_is_masked_before_it_is_read(tmp_path: Path) -> None:
