@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
+from litestar.types import ASGIApp
 
 from taod.api.dependencies import dependencies
 from taod.api.error_handlers import HANDLERS
@@ -33,6 +34,18 @@ def create_app(services: Services) -> Litestar:
 
     Runs outlive it; the store stays open for its owner to close.
     """
+    app = routed(services)
+    app.asgi_handler = guarded(app.asgi_handler, services)
+    return app
+
+
+def guarded(handler: ASGIApp, services: Services) -> ASGIApp:
+    """The handler behind the middleware that each request passes first."""
+    return Trace(Gate(handler, services.users, services.config.server))
+
+
+def routed(services: Services) -> Litestar:
+    """The application without that middleware."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -43,7 +56,7 @@ def create_app(services: Services) -> Litestar:
             await services.stop()
 
     limits = services.config.limits
-    app = _Application(
+    return _Application(
         route_handlers=[*CONTROLLERS, DocsController],
         dependencies=dependencies(services),
         exception_handlers=HANDLERS,
@@ -54,5 +67,3 @@ def create_app(services: Services) -> Litestar:
         state=State({"parser": services.parser}),
         debug=False,
     )
-    app.asgi_handler = Trace(Gate(app.asgi_handler, services.users, services.config.server))
-    return app

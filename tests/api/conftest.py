@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from litestar import Litestar
+from litestar.types import ASGIApp
 
 from store.records import UserRecord
-from taod.api.app import create_app
+from taod.api.app import guarded, routed
 from taod.client import AsyncClient
-from taod.config import Config
+from taod.config import Config, LimitsConfig
+from taod.paths import Root
 from taod.services import Services
 from taod.services.composition import open_services
 from taod.services.users import KEY
@@ -133,12 +138,55 @@ def config(tmp_path: Path, tool_path: Path) -> Config:
     return config
 
 
+class _Current:
+    """The services of the test that runs."""
+
+    services: Services
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.services, name)
+
+
+@functools.cache
+def _application(body_bytes: int, spec_bytes: int) -> tuple[_Current, Litestar, ASGIApp]:
+    """One application for all tests of a process, as it takes longer to build than most tests run."""
+    current = _Current()
+    limits = LimitsConfig(body_bytes=body_bytes, spec_bytes=spec_bytes)
+    current.services = SimpleNamespace(config=Config(limits=limits), parser=None)
+    app = routed(current)
+    return current, app, app.asgi_handler
+
+
+def application(services: Services) -> Litestar:
+    """The application over `services`, like `create_app`; it serves one test at a time."""
+    limits = services.config.limits
+    current, app, handler = _application(limits.body_bytes, limits.spec_bytes)
+    current.services = services
+    app.state.parser = services.parser
+    app.asgi_handler = guarded(handler, services)
+    return app
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """The database of a root after its first start."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config()
+        config.storage.root = folder
+        config.devices.gpus = False
+        open_services(config).store.close()
+        return (Path(folder) / "taod.db").read_bytes()
+
+
 @pytest.fixture
 async def server(config: Config, gate: int) -> AsyncIterator[Server]:
+    root = Root(config.root)
+    root.make()
+    root.database.write_bytes(empty_database())
     services = open_services(config)
     try:
         user, token = services.users.ensure_first()
-        app = create_app(services)
+        app = application(services)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {token}"}
         await services.start()

@@ -6,9 +6,10 @@ It listens on a socket, streams events and logs, and can be stopped and restarte
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import itertools
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,8 +181,24 @@ def lease(view: JobView) -> DeviceLease:
     return DeviceLease(job_id=view.id, action=view.action, network=view.network, slot=0, since=view.created_on)
 
 
-def make_app(world: World) -> Litestar:
-    """The contract over `world`."""
+SERVED: ContextVar[World] = ContextVar("SERVED")
+"""The world of the server that handles the current request."""
+
+
+class ServedWorld:
+    """Reads and writes the attributes of that world."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SERVED.get(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(SERVED.get(), name, value)
+
+
+@functools.cache
+def application() -> Litestar:
+    """The contract over the served world: one application for all servers of a process, as it takes long to build."""
+    world: Any = ServedWorld()
 
     def find(job: str) -> JobView:
         if job not in world.jobs:
@@ -566,18 +583,12 @@ def make_app(world: World) -> Litestar:
     )
 
 
-class QuietServer(uvicorn.Server):
-    """uvicorn without signal handlers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        yield
-
-
-def breaking(world: World, app: Litestar) -> Any:
-    """The application, with broken connections and delays as `world` asks for them."""
+def serving(world: World) -> Any:
+    """The application over `world`, with broken connections and delays as `world` asks for them."""
+    app = application()
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
+        SERVED.set(world)
         held = next((event for end, event in world.held.items() if scope.get("path", "").endswith(end)), None)
         if held is not None:
             await held.wait()
@@ -609,8 +620,7 @@ class ContractServer:
     def __init__(self) -> None:
         self.world = World()
         self.port = 0
-        self._server: QuietServer | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._server: uvicorn.Server | None = None
 
     @property
     def url(self) -> str:
@@ -620,25 +630,30 @@ class ContractServer:
         """Listen, after a restart on the same port; returns when requests are answered."""
         self.world.closing = False
         config = uvicorn.Config(
-            breaking(self.world, make_app(self.world)), host="127.0.0.1", port=self.port,
-            log_level="critical", lifespan="off", timeout_graceful_shutdown=2,
+            serving(self.world), host="127.0.0.1", port=self.port,
+            log_level="critical", lifespan="off",
         )  # fmt: skip
         config.load()
-        self._server = server = QuietServer(config)
+        self._server = server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.startup()
         self.port = server.servers[0].sockets[0].getsockname()[1]
-        self._task = asyncio.create_task(server.main_loop())
 
     async def stop(self) -> None:
-        """Close every stream and the socket."""
-        if self._server is None or self._task is None:
+        """Close every stream and the socket; without the pauses of uvicorn's own shutdown."""
+        if self._server is None:
             return
         await self.world.close()
-        self._server.should_exit = True
-        await self._task
-        await self._server.shutdown()
-        self._server = self._task = None
+        server, self._server = self._server, None
+        for listening in server.servers:
+            listening.close()
+        state = server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            _, late = await asyncio.wait(state.tasks, timeout=2)
+            for task in late:
+                task.cancel()
 
 
 def curve(*values: float | None) -> dict[str, float | None]:
