@@ -197,6 +197,7 @@ async def test_a_bad_archive_leaves_the_old_data(server, images) -> None:
     assert words
     assert (await server.call("GET", f"/dataset/{dataset_id}/summary", 200))["state"] == "ready"
     assert (server.services.root.dataset(dataset_id) / "classes.txt").exists()
+    await server.services.intake.settled()
     assert list(server.services.root.incoming.iterdir()) == []
 
 
