@@ -9,6 +9,7 @@ from store.database import Database
 from store.migrations import (
     boxes_per_image,
     cluster_runs,
+    device_faults,
     first_schema,
     job_kinds,
     lists_from_indices,
@@ -51,6 +52,7 @@ STEPS: Mapping[str, Step] = {
     "reasons_as_data": _script(reasons_as_data.SCRIPT),
     "job_kinds": _script(job_kinds.SCRIPT),
     "releases": _script(releases.SCRIPT),
+    "device_faults": device_faults.step,
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

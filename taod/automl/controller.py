@@ -325,7 +325,7 @@ class SweepWatch:
             result.detailed_status = DetailedStatus(message=text(reason))
             store.jobs.save_result(trial.job_id, result)
             job = store.jobs.transition(trial.job_id, State.QUEUED, reason)
-        self._log.write(f"experiment {number} is promoted to {epochs} epochs")
+        self._log.write(f"trial {number} is promoted to {epochs} epochs")
         self._context.publish(job)
         self._controls.wake()
 
@@ -334,7 +334,7 @@ class SweepWatch:
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is not None:
             store.sweeps.update_trial(sweep.job_id, number, reason=trials.pruned(why))
-            self._log.write(f"experiment {number} is stopped: {text(why)}")
+            self._log.write(f"trial {number} is stopped: {text(why)}")
             await self._controls.cancel(trial.job_id, cancelled(Actor.PRUNING_SWEEP, why))
 
     def _report(self, sweep: SweepRecord) -> None:

@@ -140,7 +140,7 @@ class Ending:
             assert trial.job_id is not None
             count = files.clear(self._context.root.job(trial.job_id))
             self._context.store.sweeps.update_trial(self._sweep.job_id, trial.number, cleared=True)
-            self._log.write(f"experiment {trial.number}: {count} checkpoints deleted")
+            self._log.write(f"trial {trial.number}: {count} checkpoints deleted")
 
     def _end(self, job: JobRecord, state: State, reason: Reason) -> None:
         self._log.write(text(reason))

@@ -35,10 +35,10 @@ class SweepLog:
     def started(self, trial: TrialRecord) -> None:
         chosen = ", ".join(f"{path} = {value}" for path, value in trial.params.items())
         until = f" up to epoch {trial.epochs}" if trial.epochs is not None else ""
-        behind = f", from the checkpoint of experiment {trial.source}" if trial.source is not None else ""
-        self.write(f"experiment {trial.number}{until}{behind}: {chosen}")
+        behind = f", from the checkpoint of trial {trial.source}" if trial.source is not None else ""
+        self.write(f"trial {trial.number}{until}{behind}: {chosen}")
 
     def ended(self, trial: TrialRecord, ended: Ended, metric: str) -> None:
         last = f", {metric} {ended.scores[max(ended.scores, key=int)]:.6g}" if ended.scores else ""
         why = f": {text(ended.reason).splitlines()[0]}" if ended.reason else ""
-        self.write(f"experiment {trial.number} {ended.outcome} at epoch {ended.trained}{last}{why}")
+        self.write(f"trial {trial.number} {ended.outcome} at epoch {ended.trained}{last}{why}")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from runners.protocol import Command, RunIdentity, Runner, RunRequest, WithSecrets
 from runners.registry import RunnerRegistry
 from store import Store
@@ -22,7 +24,7 @@ from taod.telemetry.log_mask import LogMask
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import STATUS_FILE, Telemetry
 from taod.types.job import DetailedStatus, Result
-from taod.types.reason import CANCELLED_BY_USER, Reason
+from taod.types.reason import CANCELLED_BY_USER, OF_THE_TOOL, Reason
 from taod.types.reason_text import text
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
@@ -151,20 +153,21 @@ class SchedulerContext:
         """End or pause the job: its state, its reason and the message in its result, in one transaction."""
         with self.store.transaction():
             kept = result if result is not None else self.store.jobs.result(job_id)
-            kept.detailed_status = self._last_word(kept.detailed_status, state, text(reason))
+            kept.detailed_status = self._last_word(kept.detailed_status, state, reason)
             self.store.jobs.save_result(job_id, kept)
             job = self.store.jobs.transition(job_id, state, reason)
         return self.publish(job)
 
-    def _last_word(self, said: DetailedStatus | None, state: State, message: str) -> DetailedStatus:
-        """In the form of the tools: dates and times of the machine's own zone, without padding."""
-        status = said.status if said else ""
+    def _last_word(self, said: DetailedStatus | None, state: State, reason: Reason) -> DetailedStatus:
+        """In the form of the tools: dates and times of the machine's own zone, without padding. A message of the tool
+        itself keeps its time."""
+        status, message = said.status if said else "", text(reason)
         if state is State.DONE:
             status = "SUCCESS"
         elif state.ended:
             status = "FAILURE"
-        if said is not None and said.message == message and said.status == status:
-            return said
+        if said is not None and said.date and reason.code in OF_THE_TOOL:
+            return msgspec.structs.replace(said, status=status, message=message)
         at = datetime.fromtimestamp(self.clock.time()).astimezone()
         return DetailedStatus(
             date=f"{at.month}/{at.day}/{at.year}",

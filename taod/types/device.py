@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from taod.types.reason import Reason
+
 
 class DeviceKind(StrEnum):
     GPU = "gpu"
@@ -33,8 +35,8 @@ class Device(msgspec.Struct):
     name: str
     slots: int = 1
     leases: list[DeviceLease] = []
-    busy_reason: str | None = None
-    """Why it takes no run although a slot is free: a foreign process, too little free memory, lost."""
+    busy_reason: Reason | None = None
+    """Why it takes no run although a slot is free: one of the reasons of devices."""
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
     utilisation_percent: float | None = None

@@ -43,9 +43,9 @@ class ReasonCode(StrEnum):
     """{running}"""
     DEVICES = "devices"
     """{wanted, alone, devices, leased, holders, kept_for, unavailable, overtaken_with}; a holder is {job, action}, or
-    empty where the job is another user's."""
+    empty where the job is another user's; an unavailable device is {device, fault}, as below."""
     DEVICE_UNFIT = "device_unfit"
-    """{device, fault}"""
+    """{device, fault}; `fault` is a reason of devices as a document."""
     CLUSTER = "cluster"
     """{cluster, slots}"""
     RESUMED = "resumed"
@@ -156,6 +156,14 @@ class ReasonCode(StrEnum):
     """{trials}"""
     STOPPED_EARLY = "stopped_early"
 
+    # Of devices
+    DEVICE_SILENT = "device_silent"
+    """Its driver no longer answers for it."""
+    DEVICE_FOREIGN = "device_foreign"
+    """{processes, more}; a process is {pid, name}, its name empty where it cannot be read."""
+    DEVICE_MEMORY = "device_memory"
+    """{free_gib, total_gib, wanted_gib}"""
+
     # Notes in a history
     WARNING = "warning"
     """{warning}; a warning as a document."""
@@ -198,6 +206,8 @@ def from_document(document: dict[str, Any]) -> Reason:
     return msgspec.convert(document, Reason)
 
 
+OF_THE_TOOL = frozenset({ReasonCode.DONE, ReasonCode.REPORTED})
+"""Reasons whose message the tool itself reported last."""
 STOPPED_PARENT = (State.PAUSED, State.HELD)
 """States of a parent that its children's reason names."""
 POSTED = Reason(ReasonCode.POSTED)

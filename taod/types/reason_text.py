@@ -36,7 +36,7 @@ _ACTORS = {
 _STOPPING = {
     "cancel": "Being cancelled",
     "pause": "Being paused",
-    "finish": "Stopped early: ends with its best experiment",
+    "finish": "Stopped early: ends with its best trial",
 }
 _MEMORY = {"gpu": "the GPU's memory was not enough", "machine": "the machine's memory was not enough"}
 
@@ -58,8 +58,8 @@ def data_text(reason: Reason) -> str:
 
 def progress_text(of: Arguments) -> str:
     """How far a sweep is, from the arguments of SWEEP_PAUSED."""
-    best = f"; best {of['metric']} {of['value']:.6g} (experiment {of['trial']})" if "value" in of else ""
-    return f"{of['ended']} of {of['planned']} experiments done{best}"
+    best = f"; best {of['metric']} {of['value']:.6g} (trial {of['trial']})" if "value" in of else ""
+    return f"{of['ended']} of {of['planned']} trials done{best}"
 
 
 def _text_of(document: dict[str, Any]) -> str:
@@ -98,10 +98,16 @@ def _devices(of: Arguments) -> str:
         parts.append(f"{of['leased']} of {of['devices']} leased by {holders}")
     if of["kept_for"]["first"]:
         parts.append(f"free ones are kept for {_some(of['kept_for'], job_label)}")
-    parts += [f"{each['device']} is {each['fault']}" for each in of["unavailable"]]
+    parts += [f"{each['device']} is {_text_of(each['fault'])}" for each in of["unavailable"]]
     if (running := of["overtaken_with"]) is not None:
         parts.append("users take turns" + (f", and its user has {running} running" if running else ""))
     return f"waits for {wanted}: " + "; ".join(parts)
+
+
+def _foreign(of: Arguments) -> str:
+    names = [f"pid {one['pid']}" + (f" ({one['name']})" if one["name"] else "") for one in of["processes"]]
+    more = f" and {of['more']} more" if of["more"] else ""
+    return f"in use by {', '.join(names)}{more}, not taod's"
 
 
 def _too_many_devices(of: Arguments) -> str:
@@ -136,15 +142,15 @@ def _paused(of: Arguments) -> str:
 
 
 def _sweep_done(of: Arguments) -> str:
-    best = f"Experiment {of['trial']} is the best of {of['trials']}: {of['metric']} {of['value']:.6g}"
+    best = f"Trial {of['trial']} is the best of {of['trials']}: {of['metric']} {of['value']:.6g}"
     return f"{best} ({_text_of(of['why'])})" + ("" if of["checkpoint"] else "; it left no checkpoint")
 
 
 def _sweep_failed(of: Arguments) -> str:
     if "cause" not in of:
-        return "No experiment was done"
+        return "No trial was done"
     cause = _text_of(of["cause"]).splitlines()[0]
-    return f"All {of['trials']} experiments failed, {of['count']} of them so: {cause}"
+    return f"All {of['trials']} trials failed, {of['count']} of them so: {cause}"
 
 
 def _no_success(of: Arguments) -> str:
@@ -226,7 +232,7 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
         f"waits: {_jobs(of['running'])} for its user, the most that scheduler.max_running_per_user allows"
     ),
     ReasonCode.DEVICES: _devices,
-    ReasonCode.DEVICE_UNFIT: lambda of: f"waits for a device: {of['device']} is {of['fault']}",
+    ReasonCode.DEVICE_UNFIT: lambda of: f"waits for a device: {of['device']} is {_text_of(of['fault'])}",
     ReasonCode.CLUSTER: lambda of: (
         f"waits for {of['cluster']}: {of['slots']} of {of['slots']} runs are under way there"
     ),
@@ -234,7 +240,7 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
     ReasonCode.RETRY: lambda of: f"Retry {of['retry']} of {of['retries']}",
     ReasonCode.RESTARTED: lambda _: "The daemon was restarted before it was started",
     ReasonCode.NOT_STARTED: lambda of: f"It could not be started by {of['at']}",
-    ReasonCode.TRIAL: lambda of: f"Experiment {of['trial']} of sweep {of['sweep'][:8]}",
+    ReasonCode.TRIAL: lambda of: f"Trial {of['trial']} of sweep {of['sweep'][:8]}",
     ReasonCode.TRIAL_PROMOTED: lambda of: f"Promoted to {of['epochs']} epochs",
     ReasonCode.SWEEP_RESUMED: lambda _: "Its sweep resumes",
     ReasonCode.HELD: lambda _: "held by the user",
@@ -245,8 +251,8 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
     ReasonCode.LEASED_NOTHING: lambda _: "It needs no device itself",
     ReasonCode.STARTING: lambda of: f"Starting with {of['runner']}",
     ReasonCode.RUNNING: lambda of: f"Running with {of['runner']}",
-    ReasonCode.SWEEP_STARTING: lambda _: "Starts its experiments",
-    ReasonCode.SWEEP_RUNNING: lambda _: "Runs its experiments",
+    ReasonCode.SWEEP_STARTING: lambda _: "Starts its trials",
+    ReasonCode.SWEEP_RUNNING: lambda _: "Runs its trials",
     ReasonCode.STOPPING: lambda of: _STOPPING[of["intent"]],
     ReasonCode.ENDED: lambda _: "Ended",
     ReasonCode.DONE: lambda of: of["message"] or "Done",
@@ -274,23 +280,27 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
     ReasonCode.STALLED: lambda of: _with_log(f"ended by taod: {warning_text.silence(of)} (supervision.stall)", of),
     ReasonCode.DEVICE_LOST: _device_lost,
     ReasonCode.SWEEP_FAILED: _sweep_failed,
-    ReasonCode.SWEEP_EMPTY: lambda _: "Stopped early by user, before any experiment had a value",
+    ReasonCode.SWEEP_EMPTY: lambda _: "Stopped early by user, before any trial had a value",
     ReasonCode.JOB_DELETED: lambda _: "its job was deleted",
     ReasonCode.NO_METRIC: lambda of: (
         f"it reported no metric {of['metric']!r}; it reported {', '.join(of['reported']) or 'none'}"
     ),
     ReasonCode.NOT_FINITE: _not_finite,
     ReasonCode.PRUNED: lambda of: f"pruned: {_text_of(of['why'])}",
-    ReasonCode.WORSE_THAN_MEDIAN: lambda of: (
-        f"worse than the median of {of['others']} recommendations at epoch {of['epoch']}"
-    ),
+    ReasonCode.WORSE_THAN_MEDIAN: lambda of: f"worse than the median of {of['others']} trials at epoch {of['epoch']}",
     ReasonCode.SWEEP_ENDED_EARLY: lambda _: "the sweep was stopped early",
-    ReasonCode.ALL_TRIED: lambda _: "every recommendation was tried",
-    ReasonCode.FIRST_FAILED: lambda of: f"the first {of['count']} recommendations failed",
+    ReasonCode.ALL_TRIED: lambda _: "every trial is done",
+    ReasonCode.FIRST_FAILED: lambda of: f"the first {of['count']} trials failed",
     ReasonCode.EPOCHS_SPENT: lambda of: f"{of['epochs']} epochs are spent",
     ReasonCode.HOURS_SPENT: lambda of: f"{of['hours']:g} hours are spent",
-    ReasonCode.NO_IMPROVEMENT: lambda of: f"the last {of['trials']} recommendations brought no improvement",
+    ReasonCode.NO_IMPROVEMENT: lambda of: f"the last {of['trials']} trials brought no improvement",
     ReasonCode.STOPPED_EARLY: lambda _: "stopped early by user",
+    ReasonCode.DEVICE_SILENT: lambda _: "lost: its driver no longer answers for it",
+    ReasonCode.DEVICE_FOREIGN: _foreign,
+    ReasonCode.DEVICE_MEMORY: lambda of: (
+        f"short of memory: {of['free_gib']:.1f} GiB free of {of['total_gib']:.1f}, "
+        f"devices.min_free_memory asks for {of['wanted_gib']:.1f}"
+    ),
     ReasonCode.WARNING: lambda of: warning_text.text(msgspec.convert(of["warning"], Warning)),
     ReasonCode.CHANGED: _changed,
     ReasonCode.REPORTS_AGAIN: lambda _: "It reports again",

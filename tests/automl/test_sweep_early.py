@@ -25,7 +25,7 @@ async def test_it_ends_with_the_best_so_far_and_cancels_open_trials(make_world, 
     gate.touch()
     await world.when(lambda: sum(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)) == 2)
     job = await world.scheduler.finish(job_id)
-    assert (job.state, job.reason_text) == (State.STOPPING, "Stopped early: ends with its best experiment")
+    assert (job.state, job.reason_text) == (State.STOPPING, "Stopped early: ends with its best trial")
     job = await world.over(job_id)
     assert job.state is State.DONE, job.reason_text
     assert "stopped early by user" in job.reason_text
@@ -77,6 +77,6 @@ async def test_without_a_value_it_fails_and_only_running_sweeps_are_accepted(mak
     await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
     await asyncio.wait_for(world.scheduler.finish(job_id), 10)
     job = await world.over(job_id)
-    assert (job.state, job.reason_text) == (State.FAILED, "Stopped early by user, before any experiment had a value")
+    assert (job.state, job.reason_text) == (State.FAILED, "Stopped early by user, before any trial had a value")
     with pytest.raises(BadRequest, match="only a running sweep"):
         await world.scheduler.finish(job_id)

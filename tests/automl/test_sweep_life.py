@@ -33,7 +33,7 @@ async def test_a_sweep_keeps_its_best_trial_as_its_model(make_world) -> None:
     assert weights.read_bytes() == (world.root.job(trials[winner].job_id).results / "epoch_2.pth").read_bytes()
     assert job.spec == world.job(trials[winner].job_id).spec
     assert trials[0].params == {PARAMETER: 0.05}, "the first one is the specification itself"
-    assert f"experiment {winner}" in folder.log.read_text()
+    assert f"trial {winner}" in folder.log.read_text()
 
 
 async def test_trials_run_in_parallel_as_jobs_of_the_same_queue(make_world, tmp_path) -> None:
@@ -89,8 +89,8 @@ async def test_failed_trials_are_recorded_and_not_retried(make_world) -> None:
 @pytest.mark.parametrize(
     ("orders", "words"),
     [
-        ({"fail": "out of memory"}, "All 3 experiments failed, 3 of them so: out of memory"),
-        ({"nan": True}, "All 3 experiments failed, 3 of them so: loss was not finite at epoch 2"),
+        ({"fail": "out of memory"}, "All 3 trials failed, 3 of them so: out of memory"),
+        ({"nan": True}, "All 3 trials failed, 3 of them so: loss was not finite at epoch 2"),
         ({"metric": "accuracy"}, "so: it reported no metric 'loss'; it reported accuracy"),
     ],
 )
@@ -111,7 +111,7 @@ async def test_a_paused_sweep_resumes_where_it_stopped(make_world, tmp_path) -> 
     await world.when(lambda: sorted(j.state for j in world.store.jobs.trials_of(job_id)) == waiting)
     await world.scheduler.pause(job_id)
     paused = await world.until(job_id, State.PAUSED)
-    assert paused.reason_text.startswith("Paused: 0 of 4 experiments done")
+    assert paused.reason_text.startswith("Paused: 0 of 4 trials done")
     assert sorted(job.state for job in world.store.jobs.trials_of(job_id)) == [State.HELD, State.PAUSED]
     assert world.bus.listeners == 0, "no listener needs device readings"
     gate.unlink()

@@ -23,6 +23,7 @@ from store.records import LeaseRecord
 from taod.config import DevicesConfig, SupervisionConfig
 from taod.scheduler.devices import inventory as devices_module
 from taod.scheduler.devices.inventory import DevicePool
+from taod.types.reason_text import text
 from taod.types.state import State
 
 FAST = 0.02
@@ -109,7 +110,8 @@ def test_a_foreign_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pool = DevicePool.detect(DevicesConfig())
     pool.read()
     (device,) = pool.snapshot([], [])
-    assert device.busy_reason == f"in use by pid {foreign.pid} (sleep), not taod's"
+    assert device.busy_reason is not None
+    assert text(device.busy_reason) == f"in use by pid {foreign.pid} (sleep), not taod's"
     (device,) = DevicePool.detect(DevicesConfig(foreign="ignore")).snapshot([], [])
     assert device.busy_reason is None
     foreign.kill()
@@ -137,9 +139,9 @@ def test_too_little_free_memory_makes_a_gpu_busy(tmp_path: Path, monkeypatch: py
     Scenario(tmp_path, gpu(0, memory_used=70 * GIB)).use(monkeypatch)
     pool = DevicePool.detect(DevicesConfig(min_free_memory=20 * GIB))
     pool.read()
-    assert pool.snapshot([], [])[0].busy_reason == (
-        "short of memory: 10.0 GiB free of 80.0, devices.min_free_memory asks for 20.0"
-    )
+    reason = pool.snapshot([], [])[0].busy_reason
+    assert reason is not None
+    assert text(reason) == "short of memory: 10.0 GiB free of 80.0, devices.min_free_memory asks for 20.0"
     pool = DevicePool.detect(DevicesConfig(min_free_memory=10 * GIB))
     pool.read()
     assert pool.snapshot([], [])[0].busy_reason is None

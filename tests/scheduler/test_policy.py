@@ -12,6 +12,7 @@ from taod.types.reason_text import text
 from taod.types.state import State
 
 Q, W = State.QUEUED, State.WAITING
+LOST = Reason(ReasonCode.DEVICE_SILENT)
 PARENT = {"job": "parent1234", "action": "train"}
 
 
@@ -35,7 +36,7 @@ def job(job_id: str, state: State = Q, *, action: str = "train", at: int = 0, **
     )
 
 
-def gpu(index: int, *held_by: str, slots: int = 1, busy: str | None = None) -> Device:
+def gpu(index: int, *held_by: str, slots: int = 1, busy: Reason | None = None) -> Device:
     leases = [DeviceLease(name, "train", "dino", slot, "") for slot, name in enumerate(held_by)]
     return Device(f"GPU-{index}", DeviceKind.GPU, index, "H100", slots, leases, busy)
 
@@ -83,7 +84,7 @@ def explained(decisions: list[Decision]) -> dict[str, str]:
             {"b": ["GPU-1"]},
             id="not kept from a higher priority",
         ),
-        pytest.param([job("a")], [gpu(0, busy="lost")], {}, id="not a busy one"),
+        pytest.param([job("a")], [gpu(0, busy=LOST)], {}, id="not a busy one"),
         pytest.param([job("a")], [gpu(0, "x"), cpu(0)], {}, id="a model's job waits for the GPU"),
         pytest.param(
             [job("a", action="convert", owner_kind="dataset")],
@@ -123,7 +124,11 @@ def test_a_free_slot_between_leased_ones_is_used() -> None:
             [gpu(0, "x"), gpu(1), gpu(2, "x")],
             "waits for 2 devices: 2 of 3 leased by job x (train)",
         ),
-        ([job("a")], [gpu(0, busy="lost: gone")], "waits for a device: GPU 0 (H100) is lost: gone"),
+        (
+            [job("a")],
+            [gpu(0, busy=LOST)],
+            "waits for a device: GPU 0 (H100) is lost: its driver no longer answers for it",
+        ),
         (
             [job("a", devices_wanted=3)],
             [gpu(n, f"holder{n}") for n in range(5)],

@@ -37,6 +37,11 @@ TRIALS = [
 ]
 
 
+WAITS = """{"wanted": 1, "alone": false, "devices": 1, "leased": 1, "holders": {"first": [{"job": "1234", "action":
+    "train"}], "more": 0}, "kept_for": {"first": [], "more": 0}, "unavailable": [%s], "overtaken_with": null}"""
+"""Arguments of a job that waits for devices."""
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Store:
     """A root of the version before, opened by this one."""
@@ -99,3 +104,42 @@ def test_a_sweep_of_an_older_file_is_one_by_its_kind(old: Store) -> None:
 
 def test_the_queue_of_an_older_file_is_explained_by_code(old: Store) -> None:
     assert old.queue.to_explain({"model": 1, "dataset": 1}) == []
+
+
+def test_the_fault_of_a_device_keeps_its_text(tmp_path: Path) -> None:
+    database = Database(tmp_path / "taod.db")
+    migrate(database, dict(list(STEPS.items())[: list(STEPS).index("device_faults")]))
+    database.write("INSERT INTO users VALUES ('u', 'ada', ?)", [AT])
+    database.write(
+        """INSERT INTO datasets (id, user_id, name, name_key, description, logo, version, type, format, created_on,
+        last_modified, state) VALUES ('d', 'u', '', '', '', '', '', '', '', ?1, ?1, 'ready')""",
+        [AT],
+    )
+    found = {
+        "unfit": ("device_unfit", '{"device": "GPU 0", "fault": "in use by pid 7"}'),
+        "devices": ("devices", WAITS % '{"device": "GPU 0", "fault": "lost"}'),
+        "none": ("devices", WAITS % ""),
+    }
+    for job_id, (code, arguments) in found.items():
+        database.write(
+            """INSERT INTO jobs (id, user_id, dataset_id, owner_kind, owner_id, network, action, state, reason_code,
+            reason_args, created_on, last_modified, priority, devices_wanted, devices, attempt, progress, warnings,
+            search_key) VALUES (?1, 'u', 'd', 'dataset', 'd', '', 'convert', 'queued', ?2, ?3, ?4, ?4, 0, 1, '[]', 0,
+            '{}', '[]', '')""",
+            [job_id, code, arguments, AT],
+        )
+        database.write(
+            "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, 'queued', ?, ?)",
+            [job_id, AT, code, arguments],
+        )
+    database.close()
+    texts = {
+        "unfit": "waits for a device: GPU 0 is in use by pid 7",
+        "devices": "waits for a device: 1 of 1 leased by job 1234 (train); GPU 0 is lost",
+        "none": "waits for a device: 1 of 1 leased by job 1234 (train)",
+    }
+    store = Store.open(tmp_path / "taod.db")
+    for job_id, words in texts.items():
+        job = store.jobs.get(job_id)
+        assert job is not None and job.reason_text == words
+        assert [entry.reason_text for entry in store.jobs.history(job_id)] == [words]

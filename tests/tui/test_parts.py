@@ -10,6 +10,7 @@ import pytest
 
 from taod.types.device import DeviceLease
 from taod.types.job import Graphical, Result
+from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State, Status
 from tui import format
 from tui.devices.row import line
@@ -199,7 +200,8 @@ def test_a_device_shows_its_readings_and_omits_missing_ones(contract: Any) -> No
     silent = contract.gpu(utilisation_percent=None, memory_used_bytes=None, temperature_c=None, power_w=None)
     text = line(silent, 118, 20).plain
     assert "util" not in text and "mem" not in text and text.endswith("free")
-    assert "foreign process" in line(contract.gpu(busy_reason="foreign process 4711"), 78, 20).plain
+    foreign = Reason(ReasonCode.DEVICE_FOREIGN, {"processes": [{"pid": 4711, "name": "sleep"}], "more": 0})
+    assert "in use by pid 4711 (sleep), not taod's" in line(contract.gpu(busy_reason=foreign), 78, 20).plain
     assert line(contract.cpu(1), 78, 20).plain.startswith("○ CPU1")
 
 

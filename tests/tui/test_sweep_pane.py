@@ -26,7 +26,7 @@ LR = "train.optim.lr"
 @pytest.fixture
 def swept(busy: Any) -> JobView:
     """A running sweep with two trials that are done and one that runs."""
-    job = busy.add_job(trials=3, reason="runs its experiments", seconds_ago=1, owner_name="cats")
+    job = busy.add_job(trials=3, reason="runs its trials", seconds_ago=1, owner_name="cats")
     of_trials = [
         busy.add_job(
             state=state, sweep_id=job.id, trial=number, owner_id=job.owner_id, owner_name="cats", seconds_ago=0.9

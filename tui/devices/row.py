@@ -7,6 +7,7 @@ from time import monotonic
 from rich.text import Text
 from textual.widget import Widget
 
+from taod.types import reason_text
 from taod.types.device import Device
 from tui import format
 from tui.devices.sparkline import Trail
@@ -72,7 +73,7 @@ def holder(device: Device) -> Text:
             text.append(f" · {free} of {device.slots} slots free", style=DIM)
         return text
     if device.busy_reason:
-        return Text(device.busy_reason, style=YELLOW)
+        return Text(reason_text.text(device.busy_reason), style=YELLOW)
     return Text("free" if device.slots == 1 else f"free, {device.slots} slots", style=DIM)
 
 

@@ -9,6 +9,7 @@ import rich_click as click
 from taod.cli.support.options import with_client
 from taod.cli.support.output import Columns, Output, short, size, with_output
 from taod.types.device import Device
+from taod.types.reason_text import text
 
 if TYPE_CHECKING:
     from taod.client import AsyncClient
@@ -37,7 +38,7 @@ COLUMNS: Columns[Device] = {
     "utilisation": lambda device: _measured(device.utilisation_percent, "%"),
     "temperature": lambda device: _measured(device.temperature_c, "°C"),
     "power": lambda device: _measured(device.power_w, "W"),
-    "unavailable because": lambda device: device.busy_reason or "",
+    "unavailable because": lambda device: "" if device.busy_reason is None else text(device.busy_reason),
 }
 
 

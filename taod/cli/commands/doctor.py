@@ -21,6 +21,7 @@ from taod.client.errors import NoDaemon
 from taod.client.find import find
 from taod.config import Config
 from taod.paths import Root
+from taod.types.reason_text import text
 
 ENGINE = ("torch", "transformers", "onnx", "onnxruntime", "numpy", "PIL", "sklearn")
 LOW_DISK = 20 * 1024**3
@@ -145,7 +146,7 @@ def _devices(config: Config) -> Iterator[CheckResult]:
     for device in unserved:
         if device.busy_reason:
             remedy = 'end it, or set devices.foreign = "ignore" or devices.exclude'
-            yield CheckResult(False, "nvml", f"{device.name} is {device.busy_reason}", remedy)
+            yield CheckResult(False, "nvml", f"{device.name} is {text(device.busy_reason)}", remedy)
 
 
 def _memory_limit(config: Config) -> CheckResult:

@@ -9,6 +9,7 @@ import msgspec
 
 from runners.processes import PROC, marked_job, start_ticks
 from taod.scheduler.devices.nvml import GpuProcess
+from taod.types.reason import Reason, ReasonCode
 
 NAMED = 3
 """So many foreign processes are named; the rest is counted."""
@@ -61,8 +62,7 @@ def lives(one: Tenant) -> bool:
     return one.started is None or start_ticks(one.pid) == one.started
 
 
-def named(found: list[Tenant]) -> str:
-    """Why a device is busy, in words: `in use by pid 4711 (python)`."""
-    words = [f"pid {one.pid}" + (f" ({one.name})" if one.name else "") for one in found[:NAMED]]
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"in use by {', '.join(words)}{more}, not taod's"
+def in_use(found: list[Tenant]) -> Reason:
+    """Why a device with these foreign processes is busy."""
+    processes = [{"pid": one.pid, "name": one.name} for one in found[:NAMED]]
+    return Reason(ReasonCode.DEVICE_FOREIGN, {"processes": processes, "more": max(0, len(found) - NAMED)})

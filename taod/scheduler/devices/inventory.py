@@ -12,13 +12,13 @@ import psutil
 from runners.protocol import DeviceGrant
 from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
-from taod.scheduler.devices.gpu_processes import Tenant, foreign, lives, named, tenant
+from taod.scheduler.devices.gpu_processes import Tenant, foreign, in_use, lives, tenant
 from taod.scheduler.devices.nvml import Figures, Gpu, Nvml
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.reason import Reason, ReasonCode
 
-LOST = "lost: its driver no longer answers for it"
+LOST = Reason(ReasonCode.DEVICE_SILENT)
 GIB = 1024**3
 PATIENCE_S = 5.0
 """How long a reading waits for the one before it; and how long it may take itself before a start continues."""
@@ -87,7 +87,7 @@ class DevicePool:
             if device.id in wanted:
                 fault = device.busy_reason or self._unfit(device, own, held=device.id in shared)
                 if fault is not None:
-                    return Reason(ReasonCode.DEVICE_UNFIT, {"device": device_label(device), "fault": fault})
+                    return Reason(ReasonCode.DEVICE_UNFIT, {"device": device_label(device), "fault": fault.document()})
         return None
 
     def lost(self) -> set[str]:
@@ -155,20 +155,18 @@ class DevicePool:
         async with asyncio.timeout(2 * PATIENCE_S):
             await asyncio.to_thread(self.read)
 
-    def _unfit(self, device: Device, own: Collection[str], *, held: bool) -> str | None:
+    def _unfit(self, device: Device, own: Collection[str], *, held: bool) -> Reason | None:
         """Foreign processes, then memory: why a GPU that answers takes no run."""
         if device.kind is not DeviceKind.GPU:
             return None
         if self._config.foreign == "busy":
             others = foreign(self._tenants.get(device.id, []), own, held=held, lives=lives)
             if others:
-                return named(others)
+                return in_use(others)
         total, used, wanted = device.memory_total_bytes, device.memory_used_bytes, self._config.min_free_memory
         if wanted and total is not None and used is not None and total - used < wanted:
-            return (
-                f"short of memory: {(total - used) / GIB:.1f} GiB free of {total / GIB:.1f}, "
-                f"devices.min_free_memory asks for {wanted / GIB:.1f}"
-            )
+            sizes = {"free_gib": total - used, "total_gib": total, "wanted_gib": wanted}
+            return Reason(ReasonCode.DEVICE_MEMORY, {name: round(size / GIB, 1) for name, size in sizes.items()})
         return None
 
 

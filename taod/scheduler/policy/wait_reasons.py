@@ -61,7 +61,7 @@ def waits_for_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: in
             "holders": _some(holders),
             "kept_for": _some(keepers),
             "unavailable": [
-                {"device": device_label(device), "fault": device.busy_reason}
+                {"device": device_label(device), "fault": device.busy_reason.document()}
                 for device in devices
                 if device.busy_reason
             ],
