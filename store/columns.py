@@ -95,6 +95,7 @@ def assign(values: Mapping[str, object]) -> str:
 
 def _codec(kind: Any) -> tuple[Callable[[Any], object], Callable[[Any], object] | None]:
     members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    members = tuple(str if typing.get_origin(member) is typing.Literal else member for member in members)
     if bool in members:
         return int, bool
     classes = [member for member in members if isinstance(member, type)]

@@ -17,7 +17,7 @@ from store.queue import EVERY_LINE, STEP
 from store.records import HistoryRecord, JobFilter, JobRecord, NewJob
 from taod.clock import Clock, iso
 from taod.errors import NotFound
-from taod.types.common import JobSort
+from taod.types.common import JobSort, OwnerKind
 from taod.types.job import Job, JobKind, Result
 from taod.types.reason import Reason, ReasonCode
 from taod.types.release import BASE
@@ -95,7 +95,7 @@ class Jobs:
         row = self._db.row(f"{_SELECT} WHERE id = ?", [job_id])
         return None if row is None else _COLUMNS.read(row)
 
-    def owned(self, owner_kind: str, owner_id: str, job_id: str) -> JobRecord | None:
+    def owned(self, owner_kind: OwnerKind, owner_id: str, job_id: str) -> JobRecord | None:
         """The job of this id where it is this owner's."""
         sql = f"{_SELECT} WHERE id = ? AND {owner_column(owner_kind)} = ?"
         row = self._db.row(sql, [job_id, owner_id])
@@ -134,7 +134,7 @@ class Jobs:
             sql = f"SELECT state, count(*) FROM jobs WHERE {where.sql} GROUP BY state"
         return {State(state): count for state, count in self._db.rows(sql, where.parameters)}
 
-    def public(self, owner_kind: str, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
+    def public(self, owner_kind: OwnerKind, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
         """Each owner's jobs as the contract has them, oldest first; an owner without jobs has an empty list."""
         # One query an owner: one for all of them would sort the jobs, and carry their results through the sorting.
         sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY jobs.created_on, jobs.id"
@@ -144,7 +144,7 @@ class Jobs:
 
     def public_page(
         self,
-        owner_kind: str,
+        owner_kind: OwnerKind,
         owner_id: str,
         sort: JobSort = JobSort.DATE_DESCENDING,
         skip: int = 0,
@@ -157,7 +157,7 @@ class Jobs:
         return [_public(row) for row in rows], total
 
     def newest(
-        self, owner_kind: str, owner_id: str, actions: Iterable[str], but: Iterable[State], release: str = BASE
+        self, owner_kind: OwnerKind, owner_id: str, actions: Iterable[str], but: Iterable[State], release: str = BASE
     ) -> tuple[str, str] | None:
         """Id and action of the owner's newest job of these actions and this release, in none of the states of `but`."""
         wanted, states = list(actions), [str(state) for state in but]
@@ -195,7 +195,7 @@ class Jobs:
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
-    def ids_of(self, owner_kind: str, owner_id: str) -> builtins.list[str]:
+    def ids_of(self, owner_kind: OwnerKind, owner_id: str) -> builtins.list[str]:
         """The ids of all of an owner's jobs, trials included."""
         sql = "SELECT id FROM jobs WHERE owner_id = ? AND owner_kind = ? ORDER BY created_on, id"
         return [row[0] for row in self._db.rows(sql, [owner_id, owner_kind])]

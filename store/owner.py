@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import typing
+
 from store.database import Database
+from taod.types.common import OwnerKind
 
 OWNER_NAME = """coalesce((SELECT name FROM models WHERE id = jobs.model_id),
     (SELECT name FROM datasets WHERE id = jobs.dataset_id))"""
 """The SQL of a job's owner's name."""
 
 
-def owner_column(owner_kind: str) -> str:
-    """The foreign key of an owner of this kind. Raises ValueError for a kind that is neither."""
-    if owner_kind not in ("model", "dataset"):
+def owner_column(owner_kind: OwnerKind) -> str:
+    """The foreign key of an owner of this kind. Raises ValueError for one that no owner has."""
+    if owner_kind not in typing.get_args(OwnerKind):
         raise ValueError(f"an owner is a model or a dataset, not {owner_kind!r}")
     return f"{owner_kind}_id"
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from taod.types import reason_text
+from taod.types.common import OwnerKind
 from taod.types.dataset import DatasetSummary
 from taod.types.job import DataSeen, HistoryEntry, Job, JobKind, JobView, Result
 from taod.types.reason import Reason, ReasonCode
@@ -101,7 +102,7 @@ class ModelRecord(msgspec.Struct):
 class JobRecord(msgspec.Struct):
     id: str
     user_id: str
-    owner_kind: str
+    owner_kind: OwnerKind
     """`model` or `dataset`."""
     owner_id: str
     owner_name: str
@@ -217,7 +218,7 @@ class PendingJob(msgspec.Struct):
 
     id: str
     user_id: str
-    owner_kind: str
+    owner_kind: OwnerKind
     owner_id: str
     network: str
     action: str
@@ -281,7 +282,7 @@ class NewJob(msgspec.Struct):
 
     id: str
     user_id: str
-    owner_kind: str
+    owner_kind: OwnerKind
     owner_id: str
     network: str
     action: str
@@ -385,7 +386,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs a list wants; every field narrows."""
 
     user_id: str | None = None
-    owner_kind: str | None = None
+    owner_kind: OwnerKind | None = None
     owner_id: str | None = None
     states: frozenset[State] | None = None
     action: str | None = None

@@ -8,6 +8,7 @@ import msgspec
 
 from store.database import Database
 from store.owner import owner_column
+from taod.types.common import OwnerKind
 
 
 class Specs:
@@ -16,7 +17,7 @@ class Specs:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def save(self, owner_kind: str, owner_id: str, action: str, document: dict[str, Any]) -> None:
+    def save(self, owner_kind: OwnerKind, owner_id: str, action: str, document: dict[str, Any]) -> None:
         """Keep the document in place of what was saved for the action. Raises Conflict where the owner is not there."""
         column = owner_column(owner_kind)
         sql = f"""INSERT INTO specs ({column}, action, document) VALUES (?, ?, ?)
@@ -24,7 +25,7 @@ class Specs:
         with self._db.transaction():
             self._db.write(sql, [owner_id, action, msgspec.json.encode(document).decode()])
 
-    def get(self, owner_kind: str, owner_id: str, action: str) -> dict[str, Any] | None:
+    def get(self, owner_kind: OwnerKind, owner_id: str, action: str) -> dict[str, Any] | None:
         """The saved document, or None."""
         column = owner_column(owner_kind)
         row = self._db.row(f"SELECT document FROM specs WHERE {column} = ? AND action = ?", [owner_id, action])

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from taod.client.errors import ClientError
 from taod.client.transport import UNBOUNDED, Namespace
+from taod.types.common import OwnerKind
 from taod.types.job import Artifact
 
 PIECE_BYTES = 1024 * 1024
@@ -33,7 +34,7 @@ class AsyncFiles(Namespace):
         return await self._transport.read_range(self._path(job_id, path), start, end, absent=frozenset({416}))
 
     async def download_all(
-        self, kind: str, owner_id: str, job_id: str, into: Path, progress: Received | None = None
+        self, kind: OwnerKind, owner_id: str, job_id: str, into: Path, progress: Received | None = None
     ) -> Path:
         """Write all files of a job to `into` as .tar.gz; `kind` of its owner is `model` or `dataset`."""
         return await self._save(self._transport.user_path(kind, owner_id, "job", job_id, "download"), into, progress)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from taod.client.events import AsyncEvents, EventBody
 from taod.client.transport import Namespace, Page
+from taod.types.common import OwnerKind
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
 from taod.types.plan import PlannedJob
@@ -21,12 +22,12 @@ Plan: TypeAlias = list[PlannedJob]
 class AsyncJobs(Namespace):
     """Jobs of the user's models and datasets. `kind` is `model` or `dataset`."""
 
-    async def run(self, kind: str, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Ids:
+    async def run(self, kind: OwnerKind, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Ids:
         """Create jobs; returns their ids, one for each action."""
         body = [runs] if isinstance(runs, JobRun) else [*runs]
         return await self._transport.call("POST", self._transport.user_path(kind, owner_id, "job"), Ids, body=body)
 
-    async def plan(self, kind: str, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Plan:
+    async def plan(self, kind: OwnerKind, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Plan:
         """The jobs that `run` with the same arguments would create; nothing is created."""
         body = [runs] if isinstance(runs, JobRun) else [*runs]
         path = self._transport.user_path(kind, owner_id, "job")
@@ -67,11 +68,11 @@ class AsyncJobs(Namespace):
     async def get(self, job_id: str) -> JobDetail:
         return await self._transport.call("GET", self._path(job_id), JobDetail)
 
-    async def list_owned(self, kind: str, owner_id: str) -> Jobs:
+    async def list_owned(self, kind: OwnerKind, owner_id: str) -> Jobs:
         """The jobs of a model or a dataset as the public contract has them."""
         return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job"), Jobs)
 
-    async def get_owned(self, kind: str, owner_id: str, job_id: str) -> Job:
+    async def get_owned(self, kind: OwnerKind, owner_id: str, job_id: str) -> Job:
         """One of them, with its complete result."""
         return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job", job_id), Job)
 

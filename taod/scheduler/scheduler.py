@@ -34,6 +34,7 @@ from taod.scheduler.supervision.usage import UsageMonitor
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Telemetry
+from taod.types.common import OwnerKind
 from taod.types.device import Device, DeviceKind
 from taod.types.job import JobUsage
 from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
@@ -172,7 +173,7 @@ class Scheduler:
         self.wake()
         return job
 
-    async def cancel_owner(self, owner_kind: str, owner_id: str) -> None:
+    async def cancel_owner(self, owner_kind: OwnerKind, owner_id: str) -> None:
         """Cancel every job of a model or dataset that has not ended, and wait until none of them runs."""
         wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
         by = Actor.MODEL_DELETION if owner_kind == "model" else Actor.DATASET_DELETION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,17 +42,14 @@ class EventBus:
         self._kept: dict[int, _Kept] = {}
         self._last = 0
         self._streams: set[Stream] = set()
-        self._callbacks: list[Callable[[int], object]] = []
+        self.listened = asyncio.Event()
+        """Set while a client listens."""
         self._closed = False
 
     @property
     def listeners(self) -> int:
         """How many clients listen now."""
         return sum(stream.looks for stream in self._streams)
-
-    def on_listeners(self, callback: Callable[[int], object]) -> None:
-        """Call back with the number of listeners whenever it changes."""
-        self._callbacks.append(callback)
 
     def publish(
         self, type: EventType, body: msgspec.Struct | list[Any] | dict[str, Any], *, user_id: str | None
@@ -75,12 +72,12 @@ class EventBus:
         """
         stream = Stream(self, user_id, self._position(last_event_id), looks=looks)
         self._streams.add(stream)
-        self._report_listeners()
+        self._count_listeners()
         try:
             yield stream
         finally:
             self._streams.discard(stream)
-            self._report_listeners()
+            self._count_listeners()
 
     def close(self) -> None:
         """End every stream, as when the daemon stops."""
@@ -100,9 +97,11 @@ class EventBus:
             return None
         return int(number)
 
-    def _report_listeners(self) -> None:
-        for callback in self._callbacks:
-            callback(self.listeners)
+    def _count_listeners(self) -> None:
+        if self.listeners:
+            self.listened.set()
+        else:
+            self.listened.clear()
 
 
 class Stream:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+OwnerKind = Literal["model", "dataset"]
+"""What has jobs and specifications."""
+MODEL: Final = "model"
+DATASET: Final = "dataset"
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 """A UUID. It is checked where it is looked up, so that a wrong one gets the contract's own error."""
 _LINE = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from taod.types.common import Id, Name, Timestamp
+from taod.types.common import Id, Name, OwnerKind, Timestamp
 from taod.types.release import BASE
 from taod.types.state import State, Status
 from taod.types.warning import Warning
@@ -66,7 +66,7 @@ class Categorical(msgspec.Struct):
 
 
 class AutomlFigure(msgspec.Struct):
-    """One figure of the best recommendation of a sweep."""
+    """One figure of the best trial of a sweep."""
 
     metric: str
     value: float | None = None
@@ -126,8 +126,7 @@ class JobView(msgspec.Struct):
     state: State
     reason: str
     """Why it is in this state, in words: what it waits for, or how it ended."""
-    owner_kind: str
-    """`model` or `dataset`."""
+    owner_kind: OwnerKind
     owner_id: Id
     owner_name: str
     network: str

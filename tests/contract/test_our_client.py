@@ -29,7 +29,7 @@ from taod.cli.support import options
 from taod.client import AsyncClient
 from taod.client.errors import ClientError
 from taod.client.transport import Namespace, Transport
-from taod.types.common import DaemonInfo, Sort
+from taod.types.common import DaemonInfo, OwnerKind, Sort
 from taod.types.dataset import DatasetCreate, DatasetFromJob, DatasetPatch, DatasetPut, UploadMode
 from taod.types.job import JobDetail, JobPatch, JobRun, JobView, Result
 from taod.types.model import ModelCreate, ModelPatch, PtmCreate
@@ -131,7 +131,7 @@ TYPES: dict[Any, Any] = {
     DatasetCreate: DatasetCreate("bpnet", "default"), DatasetPut: DatasetPut(), DatasetPatch: DatasetPatch(name="x"),
     ModelCreate: ModelCreate("dino"), ModelPatch: ModelPatch(public=True), PtmCreate: PtmCreate("~/x", "dino"),
     DatasetFromJob: DatasetFromJob("x", "y", "coco", "object_detection"), dict[str, Any]: {"train": {}},
-    UploadMode: UploadMode.ADD, bytes: b"train {}",
+    OwnerKind: "model", UploadMode: UploadMode.ADD, bytes: b"train {}",
     JobDetail: JobDetail(
         JobView(ID, "train", None, Status.DONE, "", "", Result(), State.DONE, "", "model", ID, "x", "dino")
     ),
@@ -177,8 +177,8 @@ def arguments(method: Any, folder: Path) -> Iterator[dict[str, Any]]:
             given[name] = folder / "archive.tar"
         elif kind is typing.BinaryIO:
             given[name] = piped(b"archive")
-        elif kind is str and name in ("path", "kind"):
-            given[name] = "model" if name == "kind" else "results/log.txt"
+        elif kind is str and name == "path":
+            given[name] = "results/log.txt"
         elif callable(kind) and "Callable" in str(kind):
             continue
         elif kind is str:

@@ -105,13 +105,17 @@ async def test_ids_grow_and_differ_between_processes() -> None:
         assert [event.type for event in await take(stream, 1)] == [EventType.RESET]
 
 
-async def test_the_number_of_listeners_is_reported() -> None:
+async def test_the_bus_reports_whether_and_how_many_clients_listen() -> None:
     bus = EventBus()
-    heard: list[int] = []
-    bus.on_listeners(heard.append)
-    async with bus.subscribe("ada", None), bus.subscribe("grace", None):
-        assert bus.listeners == 2
-    assert heard == [1, 2, 1, 0]
+    seen = [(bus.listeners, bus.listened.is_set())]
+    async with bus.subscribe(None, None, looks=False):
+        seen.append((bus.listeners, bus.listened.is_set()))
+        async with bus.subscribe("ada", None):
+            async with bus.subscribe("grace", None):
+                seen.append((bus.listeners, bus.listened.is_set()))
+            seen.append((bus.listeners, bus.listened.is_set()))
+        seen.append((bus.listeners, bus.listened.is_set()))
+    assert seen == [(0, False), (0, False), (2, True), (1, True), (0, False)]
 
 
 async def test_closing_the_bus_ends_every_stream() -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from taod.client import AsyncClient, ClientError
+from taod.types.common import OwnerKind
 from taod.types.job import Job, JobRun
 from taod.types.network import ActionInfo, NetworkInfo
 from taod.types.state import Status
@@ -33,7 +34,7 @@ class RunDialogue(Form[list[str]]):
     YES = "Start jobs"
 
     def __init__(
-        self, client: AsyncClient, kind: str, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
+        self, client: AsyncClient, kind: OwnerKind, owner_id: str, name: str, network: str, jobs: Sequence[Job], *,
         actions: Sequence[str] = (), parent: str | None = None,
     ) -> None:  # fmt: skip
         """`kind`: `model` or `dataset`. `actions` and `parent`: chosen initially."""

@@ -17,6 +17,7 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from taod.client import AsyncClient, ClientError
+from taod.types.common import OwnerKind
 from tui.footer import KeyLine
 from tui.lists.panel import ListPanel
 from tui.live import Live
@@ -152,7 +153,7 @@ class SpecEditor(Live, ModalScreen[bool]):
     def __init__(
         self,
         client: AsyncClient,
-        kind: str,
+        kind: OwnerKind,
         owner_id: str,
         action: str,
         draft: Draft,
@@ -326,7 +327,7 @@ class AsYaml(ModalScreen[None]):
         dialogue.focus()
 
 
-async def opened(client: AsyncClient, kind: str, owner_id: str, action: str, name: str) -> SpecEditor:
+async def opened(client: AsyncClient, kind: OwnerKind, owner_id: str, action: str, name: str) -> SpecEditor:
     """The editor of the saved specification, or of the default. Raises ClientError."""
     schema = await client.specs.schema(kind, owner_id, action)
     searched = await _searched(client, owner_id) if kind == "model" and action == "train" else None

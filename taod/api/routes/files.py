@@ -20,10 +20,9 @@ from taod.api import query, ranges
 from taod.api.dependencies import Call, PathText, TheServices, TheUser
 from taod.api.streams import any_of, file_blocks, written_by
 from taod.errors import NotFound
-from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.jobs.job_files import find_artifact, has_artifacts, list_artifacts, pack
-from taod.services.models.model_service import KIND as MODEL
 from taod.telemetry import log as logs
+from taod.types.common import DATASET, MODEL, OwnerKind
 from taod.types.job import Artifact
 from taod.types.state import State
 
@@ -35,7 +34,7 @@ _MAX_LINES = 1_000_000
 class FilesController(Controller):
     """Log and files of jobs; a subclass for each kind of owner."""
 
-    kind: ClassVar[str | None] = None
+    kind: ClassVar[OwnerKind | None] = None
 
     @get(
         "/log",

@@ -14,9 +14,7 @@ from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT, WARNING_HE
 from taod.api.request_parsing import SPEC_BYTES, read_body, read_json, shown, to_struct
 from taod.api.responses import listed, warned
 from taod.errors import BadRequest
-from taod.services.datasets.dataset_service import KIND as DATASET
-from taod.services.models.model_service import KIND as MODEL
-from taod.types.common import JobSort
+from taod.types.common import DATASET, MODEL, JobSort, OwnerKind
 from taod.types.job import Job, JobDetail, JobPatch, JobRun, JobView
 from taod.types.plan import PlannedJob
 from taod.types.state import State, Status
@@ -25,7 +23,7 @@ from taod.types.state import State, Status
 class OwnedJobsController(Controller):
     """Jobs of one owner."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[OwnerKind]
 
     @get(summary="List Jobs", opt={"query": ("skip", "size", "job_sort")})
     async def list_jobs(

@@ -12,9 +12,8 @@ from taod.api.request_parsing import SPEC_BYTES, read_bytes, read_object
 from taod.api.responses import warned
 from taod.errors import BadRequest
 from taod.services import Services
-from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.jobs.spec_service import Saved
-from taod.services.models.model_service import KIND as MODEL
+from taod.types.common import DATASET, MODEL, OwnerKind
 
 Document = dict[str, Any]
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
@@ -26,7 +25,7 @@ FORMATS = (_YAML[0], _TEXT)
 class SpecsController(Controller):
     """Specifications of the actions of one owner."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[OwnerKind]
 
     @get("/schema", summary="Retrieve Specs schema")
     async def get_schema(self, services: TheServices, user: TheUser, owner_id: PathText, action: PathText) -> Document:
@@ -72,8 +71,8 @@ def _saved(saved: Saved, status: int) -> Response[Document]:
     return Response(saved.document, status_code=status, headers=warned(saved.warnings))
 
 
-async def _read(request: Call, services: Services, place: tuple[str, str, str, str]) -> Document:
-    """The specification that a client sent. `place` is user, kind, owner and action, which determine the tool.
+async def _read(request: Call, services: Services, owner: tuple[str, OwnerKind, str, str]) -> Document:
+    """The specification that a client sent. `owner` is user, kind, id and action, which determine the tool.
 
     YAML where the Content-Type says so; `text/plain` is the tool's own format, protobuf text for TF1.
     A JSON object is read as JSON with any Content-Type. Raises BadRequest.
@@ -91,4 +90,4 @@ async def _read(request: Call, services: Services, place: tuple[str, str, str, s
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    return await services.specs.read(*place, text, "yaml" if content_type in _YAML else None)
+    return await services.specs.read(*owner, text, "yaml" if content_type in _YAML else None)

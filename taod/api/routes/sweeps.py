@@ -6,7 +6,7 @@ from litestar import Controller, Response, get, post
 
 from taod.api.dependencies import PathText, TheServices, TheUser
 from taod.api.openapi.openapi_responses import BAD_REQUEST, CONFLICT
-from taod.services.models.model_service import KIND as MODEL
+from taod.types.common import MODEL
 from taod.types.sweep import SweepView
 
 

@@ -10,6 +10,7 @@ import rich_click as click
 from taod.cli.support.options import with_client
 from taod.cli.support.output import Output, with_output
 from taod.cli.support.resolve import job_id, owner_id
+from taod.types.common import DATASET, MODEL, OwnerKind
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
 from taod.types.tool import tool_of
@@ -37,7 +38,7 @@ async def plan(
     spec: bool,
 ) -> None:
     """Show the command line, environment and specification file of each action; secrets are masked."""
-    kind = "dataset" if dataset else "model"
+    kind: OwnerKind = DATASET if dataset else MODEL
     whole_id = await owner_id(client, kind, owner)
     parent_id = await job_id(client, parent) if parent else None
     jobs = await client.jobs.plan(kind, whole_id, JobRun(actions=list(actions), job=parent_id))

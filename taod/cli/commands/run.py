@@ -9,6 +9,7 @@ import rich_click as click
 from taod.cli.support.options import with_client
 from taod.cli.support.output import Form, Output, print_json, short, warn, with_output
 from taod.cli.support.resolve import job_id, owner_id
+from taod.types.common import OwnerKind
 from taod.types.job import JobRun
 from taod.types.state import State
 from taod.types.warning_text import text
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from taod.client import AsyncClient
 
 
-def run_command(kind: str) -> click.Command:
+def run_command(kind: OwnerKind) -> click.Command:
     """The `run` command of a `model` or a `dataset`."""
 
     @click.command("run")

@@ -12,13 +12,14 @@ from taod.cli.support.options import with_client
 from taod.cli.support.output import json_option, print_json, warn
 from taod.cli.support.resolve import owner_id
 from taod.client.errors import ClientError
+from taod.types.common import OwnerKind
 
 if TYPE_CHECKING:
     from taod.cli.support.documents import Document
     from taod.client import AsyncClient
 
 
-def spec_group(kind: str) -> click.Group:
+def spec_group(kind: OwnerKind) -> click.Group:
     """The `spec` group of a `model` or a `dataset`."""
     owner_argument = click.argument("owner", metavar=kind.upper())
 
@@ -92,7 +93,7 @@ def spec_group(kind: str) -> click.Group:
     return spec
 
 
-async def _current(client: AsyncClient, kind: str, whole_id: str, action: str) -> Document:
+async def _current(client: AsyncClient, kind: OwnerKind, whole_id: str, action: str) -> Document:
     try:
         return await client.specs.get(kind, whole_id, action)
     except ClientError as error:
@@ -110,7 +111,9 @@ def _in_editor(document: Document) -> Document:
     return documents.read(text.encode(), "the edited specification")
 
 
-async def _save(client: AsyncClient, kind: str, whole_id: str, action: str, document: Document, as_json: bool) -> None:
+async def _save(
+    client: AsyncClient, kind: OwnerKind, whole_id: str, action: str, document: Document, as_json: bool
+) -> None:
     _report_saved(await client.specs.save(kind, whole_id, action, document), action, as_json)
 
 

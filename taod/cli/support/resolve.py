@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taod.cli.support.output import short
 from taod.errors import BadRequest
 from taod.ids import is_id
+from taod.types.common import OwnerKind
 
 if TYPE_CHECKING:
     from taod.client import AsyncClient
@@ -42,7 +43,7 @@ async def job_id(client: AsyncClient, text: str) -> str:
     return _only("job", text, found)
 
 
-async def owner_id(client: AsyncClient, kind: str, text: str) -> str:
+async def owner_id(client: AsyncClient, kind: OwnerKind, text: str) -> str:
     """Id of a `model` or a `dataset`. Raises BadRequest."""
     return await (model_id if kind == "model" else dataset_id)(client, text)
 

@@ -31,9 +31,10 @@ class DeviceMonitor:
         self._changed = changed
         self._lost = lost
         self._published: list[LeaseRecord] = []
-        self._busy: dict[str, str | None] = {}
+        self._busy: dict[str, Reason | None] = {}
         """As the last scheduling pass saw it. Readings before a run starts change it without starting a pass."""
-        self._wanted = asyncio.Event()
+        self._watched = asyncio.Event()
+        """Set while a GPU is leased or takes no run."""
         self._task: asyncio.Task[None] | None = None
 
     def devices(self) -> list[Device]:
@@ -60,7 +61,6 @@ class DeviceMonitor:
 
     def start(self) -> None:
         self._published = self._context.store.leases.all()
-        self._context.bus.on_listeners(lambda _: self.update_polling())
         self.update_polling()
         self._task = asyncio.create_task(self._read_while_wanted(), name="figures of devices")
 
@@ -71,23 +71,34 @@ class DeviceMonitor:
             self._task = None
 
     def update_polling(self, devices: list[Device] | None = None) -> None:
-        """Decide whether the devices are to be read."""
+        """Decide whether the devices are to be read although no client listens."""
         devices = self.devices() if devices is None else devices
         gpus = [device for device in devices if device.kind is DeviceKind.GPU]
-        if self._context.bus.listeners or any(device.leases or device.busy_reason for device in gpus):
-            self._wanted.set()
+        if any(device.leases or device.busy_reason for device in gpus):
+            self._watched.set()
         else:
-            self._wanted.clear()
+            self._watched.clear()
 
     async def _read_while_wanted(self) -> None:
         while True:
-            await self._wanted.wait()
+            await self._wanted()
             try:
                 await asyncio.to_thread(self._context.devices.read)
                 self.apply_reading()
             except Exception:
                 log.exception("the devices could not be read")
             await asyncio.sleep(self._context.devices.telemetry_s)
+
+    async def _wanted(self) -> None:
+        """Until a client listens or a GPU is to be watched."""
+        events = self._context.bus.listened, self._watched
+        if not any(event.is_set() for event in events):
+            waits = [asyncio.create_task(event.wait()) for event in events]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
 
     def apply_reading(self) -> None:
         """Apply a reading: publish it, end the runs of lost devices, and start a scheduling pass where one is free."""
@@ -109,6 +120,6 @@ class DeviceMonitor:
         self._context.publisher.devices(devices)
 
 
-def _busy(devices: list[Device]) -> dict[str, str | None]:
+def _busy(devices: list[Device]) -> dict[str, Reason | None]:
     """Why each device takes no run; None where it does."""
     return {device.id: device.busy_reason for device in devices}

@@ -12,6 +12,7 @@ from taod.config import SchedulerConfig
 from taod.scheduler.policy.fair_share import NANOSECONDS, Job, Line, Turns, extended, lines_of
 from taod.scheduler.policy.reservations import Holder, Slots
 from taod.scheduler.policy.wait_reasons import too_many_devices, waits_for_devices
+from taod.types.common import OwnerKind
 from taod.types.device import Device, DeviceKind
 from taod.types.job import JobKind
 from taod.types.reason import TURN, Reason, ReasonCode, waits_for_parent
@@ -100,7 +101,7 @@ def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
     return {kind: max(len(each.fit_for(2)), min(len(each.devices), 1)) for kind, each in found.items()}
 
 
-def kind_of(owner_kind: str, devices: Sequence[Device]) -> DeviceKind:
+def kind_of(owner_kind: OwnerKind, devices: Sequence[Device]) -> DeviceKind:
     """Models use GPUs where there are any; the conversions of datasets leave them alone where there are CPU slots."""
     kinds = {device.kind for device in devices}
     first, second = DeviceKind.GPU, DeviceKind.CPU

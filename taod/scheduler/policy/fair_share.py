@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from store.records import JobRecord, PendingJob
+from taod.types.common import OwnerKind
 
 NANOSECONDS = 1_000_000_000
 
@@ -25,13 +26,13 @@ class Line(msgspec.Struct):
 
     priority: int
     user_id: str
-    owner_kind: str
+    owner_kind: OwnerKind
     jobs: Iterable[Job]
 
 
 def lines_of(jobs: Iterable[Job]) -> list[Line]:
     """Queued jobs, in whatever order they come, as lines."""
-    found: dict[tuple[int, str, str], list[Job]] = {}
+    found: dict[tuple[int, str, OwnerKind], list[Job]] = {}
     for job in sorted(jobs, key=_place):
         found.setdefault((job.priority, job.user_id, job.owner_kind), []).append(job)
     return [Line(*key, members) for key, members in found.items()]

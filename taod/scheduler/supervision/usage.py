@@ -36,13 +36,9 @@ class UsageMonitor:
         self._context = context
         self._live = live
         self._last: dict[str, tuple[_Sample, JobUsage]] = {}
-        self._listened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._context.bus.on_listeners(lambda count: self._listened.set() if count else self._listened.clear())
-        if self._context.bus.listeners:
-            self._listened.set()
         self._task = asyncio.create_task(self._sample(), name="use of runs")
 
     async def stop(self) -> None:
@@ -83,12 +79,13 @@ class UsageMonitor:
 
     async def _pause(self) -> None:
         """A listener that comes ends a long one."""
-        if self._listened.is_set():
+        listened = self._context.bus.listened
+        if listened.is_set():
             await asyncio.sleep(self._context.devices.telemetry_s)
             return
         try:
             async with asyncio.timeout(self._context.supervision.sample_s):
-                await self._listened.wait()
+                await listened.wait()
         except TimeoutError:
             pass
 

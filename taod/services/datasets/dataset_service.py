@@ -27,7 +27,7 @@ from taod.services.datasets.dataset_validation import Checks
 from taod.services.datasets.lineage import Lineage
 from taod.services.resources import Page, PageRequest, given, remove_folder, take_immutable
 from taod.telemetry.publisher import Publisher
-from taod.types.common import Sort
+from taod.types.common import DATASET, Sort
 from taod.types.dataset import (
     Dataset,
     DatasetCreate,
@@ -42,8 +42,6 @@ from taod.types.dataset import (
 )
 from taod.types.state import ON_DEVICE
 from taod.types.warning import Warning
-
-KIND = "dataset"
 
 
 class Datasets:
@@ -118,7 +116,7 @@ class Datasets:
         self._check_not_read(record, but_own=True)
         with self._claim(record.id):
             answer = self._view([record])[0]
-            await self._scheduler.cancel_owner(KIND, record.id)
+            await self._scheduler.cancel_owner(DATASET, record.id)
             self._check_unused(record)
             self._check_not_read(record, but_own=True)
             jobs = [job.id for job in answer.jobs]
@@ -319,7 +317,7 @@ class Datasets:
                 )
 
     def _view(self, records: list[DatasetRecord]) -> list[Dataset]:
-        jobs = self._store.jobs.public(KIND, [record.id for record in records])
+        jobs = self._store.jobs.public(DATASET, [record.id for record in records])
         return [
             Dataset(
                 id=record.id,

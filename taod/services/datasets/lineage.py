@@ -14,6 +14,7 @@ from store.records import DatasetRecord
 from taod.clock import Clock
 from taod.datasets.validation.fingerprint import figures, fingerprint
 from taod.telemetry.publisher import Publisher
+from taod.types.common import OwnerKind
 from taod.types.job import DataSeen
 from taod.types.reason import noted
 from taod.types.warning import Warning, WarningCode
@@ -29,7 +30,7 @@ AT_POST_S = 0.5
 AT_READ_S = 0.05
 
 
-def datasets_read(store: Store, user_id: str, owner_kind: str, owner_id: str) -> list[tuple[str, DatasetRecord]]:
+def datasets_read(store: Store, user_id: str, owner_kind: OwnerKind, owner_id: str) -> list[tuple[str, DatasetRecord]]:
     """(role, dataset) of everything that a job of this model or dataset may read."""
     if owner_kind == "dataset":
         named = [("own", owner_id)]
@@ -91,7 +92,7 @@ class Lineage:
         found = [warning for dataset in linked for warning in self.known(dataset)]
         return [warning for at, warning in enumerate(found) if warning not in found[:at]]
 
-    async def before(self, user_id: str, owner_kind: str, owner_id: str) -> list[Warning]:
+    async def before(self, user_id: str, owner_kind: OwnerKind, owner_id: str) -> list[Warning]:
         """Warnings about all that jobs of this owner would read."""
         read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
         return await self.inspect([dataset for _, dataset in read], AT_POST_S)

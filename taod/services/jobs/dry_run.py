@@ -14,6 +14,7 @@ from taod.scheduler.devices.inventory import DevicePool
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.jobs.command_builder import CommandBuilder, command_of
 from taod.services.jobs.submission import Submission
+from taod.types.common import OwnerKind
 from taod.types.device import DeviceKind
 from taod.types.job import JobRun
 from taod.types.plan import PlannedJob
@@ -29,7 +30,7 @@ class DryRun:
         self._submission = submission
         self._commands = commands
 
-    def plan(self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
+    def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
         """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
         ids = _stand_ins()
         jobs = self._submission.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)

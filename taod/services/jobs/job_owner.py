@@ -10,14 +10,14 @@ from taod.catalogue.network import of
 from taod.catalogue.releases import BASE
 from taod.errors import BadRequest, NotFound
 from taod.services.datasets.dataset_records import DatasetRecords
-from taod.services.datasets.dataset_service import KIND as DATASET
 from taod.services.models.model_service import Models
+from taod.types.common import DATASET, OwnerKind
 
 
 class Owner(msgspec.Struct, frozen=True):
     """A dataset or model. `network` is the model's network_arch, or the dataset's type."""
 
-    kind: str
+    kind: OwnerKind
     id: str
     name: str
     user_id: str | None
@@ -42,7 +42,7 @@ class Owners:
         self._models = models
         self._catalogue = catalogue
 
-    def find(self, user_id: str, kind: str, owner_id: str) -> Owner:
+    def find(self, user_id: str, kind: OwnerKind, owner_id: str) -> Owner:
         """The owner, if the user may see it. Raises NotFound."""
         dataset = self._records.get(user_id, owner_id) if kind == DATASET else None
         model = self._models.record(user_id, owner_id) if dataset is None else None
@@ -64,7 +64,7 @@ class Owners:
             dataset=dataset,
         )
 
-    def writable(self, user_id: str, kind: str, owner_id: str) -> Owner:
+    def writable(self, user_id: str, kind: OwnerKind, owner_id: str) -> Owner:
         """The owner, if the user may run jobs of it and save specs. Raises NotFound, BadRequest."""
         owner = self.find(user_id, kind, owner_id)
         if owner.user_id != user_id:

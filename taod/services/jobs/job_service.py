@@ -21,7 +21,7 @@ from taod.services.models.model_service import redacted
 from taod.services.resources import Page, PageRequest, remove_folder
 from taod.telemetry.bus import EventBus
 from taod.telemetry.publisher import Publisher
-from taod.types.common import JobSort
+from taod.types.common import JobSort, OwnerKind
 from taod.types.event import EventType
 from taod.types.job import Job, JobDetail, JobPatch, JobView, ProcessInfo
 from taod.types.job_requests import RULES, JobRequest, accepts
@@ -61,7 +61,7 @@ class Jobs:
             raise NotFound(f"job {job_id} not found; list jobs with GET …/job")
         return found
 
-    def owned(self, user_id: str, kind: str, owner_id: str, job_id: str) -> JobRecord:
+    def owned(self, user_id: str, kind: OwnerKind, owner_id: str, job_id: str) -> JobRecord:
         """The stored job of one model or dataset of the user's. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id != user_id:
@@ -75,14 +75,14 @@ class Jobs:
         """The job as the reference has it, with its whole result."""
         return job.public(self._store.jobs.result(job.id))
 
-    def read(self, user_id: str, kind: str, owner_id: str, job_id: str) -> Job:
+    def read(self, user_id: str, kind: OwnerKind, owner_id: str, job_id: str) -> Job:
         """A job of an owner that the user may see, as they may see it. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id is None or owner.user_id == user_id:
             return self.public(self.owned(user_id, kind, owner_id, job_id))
         return redacted(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
 
-    def of_owner(self, user_id: str, kind: str, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
+    def of_owner(self, user_id: str, kind: OwnerKind, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
         """The jobs of one model or dataset, as the user may see them."""
         owner = self._owners.find(user_id, kind, owner_id)
         jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)

@@ -22,6 +22,7 @@ from taod.documents import DocumentError, measure
 from taod.errors import BadRequest, InvalidSpec, NotFound
 from taod.services.jobs.job_owner import Owner, Owners
 from taod.services.parser import Parser
+from taod.types.common import OwnerKind
 from taod.types.warning import Warning, WarningCode
 
 Document = dict[str, Any]
@@ -49,7 +50,7 @@ class Specs:
         self._config = config
         self._parser = parser
 
-    def schema(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+    def schema(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         if owner.user_id != user_id:
@@ -58,7 +59,7 @@ class Specs:
         set_defaults(described, self._data_defaults(owner, action))
         return described
 
-    def get(self, user_id: str, kind: str, owner_id: str, action: str) -> Document:
+    def get(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
         """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         if owner.user_id != user_id:
@@ -66,7 +67,7 @@ class Specs:
         return self._saved(owner, action)
 
     async def read(
-        self, user_id: str, kind: str, owner_id: str, action: str, text: str, spec_format: str | None
+        self, user_id: str, kind: OwnerKind, owner_id: str, action: str, text: str, spec_format: str | None
     ) -> Document:
         """The document in a specification file. `spec_format` None: in the format of the owner's own tool.
 
@@ -81,12 +82,12 @@ class Specs:
             said = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
             raise BadRequest(f"the body is not {said} as {owner.network} reads it: {error}") from error
 
-    def post(self, user_id: str, kind: str, owner_id: str, action: str, document: Document) -> Saved:
+    def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
         """Save a spec. Raises InvalidSpec listing every rule that it breaks."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
         return self._save(owner, action, document)
 
-    def put(self, user_id: str, kind: str, owner_id: str, action: str, changes: Document) -> Saved:
+    def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
         """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
         root = owner.catalogued.table(action).root

@@ -24,8 +24,8 @@ from taod.services.jobs.preflight_facts import Preflight
 from taod.services.jobs.requirements import EVALUATIONS, check_datasets, devices_wanted
 from taod.services.jobs.resolution import Resolver
 from taod.services.jobs.spec_service import Specs
-from taod.services.models.model_service import KIND as MODEL
 from taod.telemetry.publisher import Publisher
+from taod.types.common import MODEL, OwnerKind
 from taod.types.job import JobKind, JobRun
 from taod.types.reason import POSTED, noted, waits_for_parent
 from taod.types.state import State
@@ -67,7 +67,12 @@ class Submission:
         self._automl = automl
 
     def post(
-        self, user_id: str, kind: str, owner_id: str, runs: Sequence[JobRun], data_warnings: Sequence[Warning] = ()
+        self,
+        user_id: str,
+        kind: OwnerKind,
+        owner_id: str,
+        runs: Sequence[JobRun],
+        data_warnings: Sequence[Warning] = (),
     ) -> list[str]:
         """Create one job for each action, in order, and wake the scheduler; returns their ids.
 
@@ -94,7 +99,7 @@ class Submission:
     def resolve(
         self,
         user_id: str,
-        kind: str,
+        kind: OwnerKind,
         owner_id: str,
         runs: Sequence[JobRun],
         make_id: Callable[[], str] = new_id,

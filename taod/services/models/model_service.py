@@ -24,12 +24,11 @@ from taod.scheduler.scheduler import Scheduler
 from taod.services.models.model_references import check_references
 from taod.services.resources import Page, PageRequest, find, given, name_list, remove_folder, take_immutable
 from taod.telemetry.publisher import Publisher
-from taod.types.common import Sort
+from taod.types.common import MODEL, Sort
 from taod.types.dataset import DatasetType
 from taod.types.job import Job, Result
 from taod.types.model import Model, ModelCreate, ModelPatch
 
-KIND = "model"
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
 _MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
@@ -143,8 +142,8 @@ class Models:
             names = ", ".join(f"{name!r} ({user})" for user, name in users)
             raise BadRequest(f"model {record.name!r} is used as ptm by the models {names}; remove it from them first")
         answer = self._view(user_id, [record])[0]
-        await self._scheduler.cancel_owner(KIND, record.id)
-        jobs = self._store.jobs.ids_of(KIND, record.id)
+        await self._scheduler.cancel_owner(MODEL, record.id)
+        jobs = self._store.jobs.ids_of(MODEL, record.id)
         with self._store.durable():
             self._store.models.delete(record.id)
         self._publisher.model(user_id, record.id, "deleted")
@@ -204,7 +203,7 @@ class Models:
 
     def _view(self, user_id: str, records: list[ModelRecord]) -> list[Model]:
         trained = [record.id for record in records if record.user_id is not None]
-        jobs = self._store.jobs.public(KIND, trained) if trained else {}
+        jobs = self._store.jobs.public(MODEL, trained) if trained else {}
         return [
             self._own(record, jobs.get(record.id, []))
             if record.user_id == user_id
