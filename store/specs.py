@@ -31,6 +31,6 @@ class Specs:
         row = self._db.row(f"SELECT document FROM specs WHERE {column} = ? AND action = ?", [owner_id, action])
         return None if row is None else msgspec.json.decode(row[0], type=dict[str, Any])
 
-    def delete(self, owner_kind: str, owner_id: str, action: str) -> None:
+    def delete(self, owner_kind: OwnerKind, owner_id: str, action: str) -> None:
         """Forget the saved document, if there is one."""
         self._db.write(f"DELETE FROM specs WHERE {owner_column(owner_kind)} = ? AND action = ?", [owner_id, action])

@@ -11,8 +11,9 @@ from taod.catalogue.schema.merge import default
 from taod.catalogue.schema.release_moves import convert
 from taod.errors import BadRequest, Conflict, NotFound
 from taod.paths import Root
-from taod.services.models.model_service import KIND, Models, known_release
+from taod.services.models.model_service import Models, known_release
 from taod.telemetry.publisher import Publisher
+from taod.types.common import MODEL
 from taod.types.release_change import ActionChange, ReleaseChange, ReleaseMove
 
 _WITH_CHECKPOINTS = ("train", "retrain", "prune")
@@ -47,7 +48,7 @@ class ModelReleases:
         change = self._change(record, body.release)
         if change.to == change.release:
             return change
-        jobs, _ = self._store.jobs.list(JobFilter(owner_kind=KIND, owner_id=record.id))
+        jobs, _ = self._store.jobs.list(JobFilter(owner_kind=MODEL, owner_id=record.id))
         if open_jobs := [job for job in jobs if not job.state.ended]:
             first = open_jobs[0]
             raise Conflict(
@@ -61,9 +62,9 @@ class ModelReleases:
             saved = {action.action: action.converted for action in change.actions if action.saved and body.convert}
             for action in self._network(record, change.release).actions:
                 if action in saved:
-                    self._store.specs.save(KIND, record.id, action, saved[action])
+                    self._store.specs.save(MODEL, record.id, action, saved[action])
                 else:
-                    self._store.specs.delete(KIND, record.id, action)
+                    self._store.specs.delete(MODEL, record.id, action)
         self._publisher.model(user_id, record.id, "updated")
         return change
 
@@ -73,7 +74,7 @@ class ModelReleases:
         actions: list[ActionChange] = []
         for action in old.actions if new.release != old.release else ():
             if action in new.actions and old.takes_spec(action) and new.takes_spec(action):
-                saved = self._store.specs.get(KIND, record.id, action)
+                saved = self._store.specs.get(MODEL, record.id, action)
                 document = default(old, action) if saved is None else saved
                 actions.append(convert(old, new, action, document, saved=saved is not None))
         return ReleaseChange(
@@ -90,7 +91,7 @@ class ModelReleases:
 
     def _blocked(self, record: ModelRecord) -> str:
         """Which checkpoints keep the model at its release; empty where it has none."""
-        jobs, _ = self._store.jobs.list(JobFilter(owner_kind=KIND, owner_id=record.id))
+        jobs, _ = self._store.jobs.list(JobFilter(owner_kind=MODEL, owner_id=record.id))
         for job in jobs:
             if job.action in _WITH_CHECKPOINTS and job.release == record.release:
                 results = self._root.job(job.id).results
