@@ -11,10 +11,10 @@ import pytest
 
 from taod.catalogue import Catalogue, network, releases
 from taod.catalogue.commands.assemble import assemble
-from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts, ParentFacts
 from taod.catalogue.schema.json_schema import schema
-from taod.catalogue.schema.merge import default
-from taod.catalogue.schema.tables import index
+from taod.catalogue.schema.merge import default, get, put
+from taod.catalogue.schema.tables import index, network_file
 from taod.catalogue.schema.validate import check
 from taod.documents import read_yaml
 from tests.catalogue import golden
@@ -163,6 +163,59 @@ def test_each_format_has_its_own_fields(tmp_path: Path) -> None:
     assert made is not None
     assert read_yaml(made)["task"] == "segment"
     assert read_yaml(made)["dataset"]["segment"]["root_dir"] == f"{tmp_path}/data"
+
+
+SIZED = sorted(name for _, name in golden.LATER if network_file(name, "7.3").export_size)
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_an_export_has_the_size_of_the_training(name: str, tmp_path: Path) -> None:
+    facts = network_file(name, "7.3").export_size
+    spec: dict[str, Any] = {}
+    for number, path in zip((96, 64), facts, strict=True):
+        *names, last = path.split(".")
+        if last.isdecimal():
+            sizes = get(spec, ".".join(names)) or [0, 0]
+            sizes[int(last)] = number
+            put(spec, ".".join(names), sizes)
+        else:
+            put(spec, path, number)
+    wanted = (96, 64) if len(set(facts)) > 1 else (64, 64)
+    assert _exported(name, tmp_path, spec, {}) == wanted
+    assert _exported(name, tmp_path, spec, {"input_width": 160}) == (160, wanted[1])
+
+
+def test_every_network_of_a_fixed_size_exports_it() -> None:
+    """The others take images of any size, or have the size in their model, which an export inherits."""
+    assert SIZED == [
+        "centerpose",
+        "classification_pyt",
+        "mae",
+        "nvdinov2",
+        "rtdetr",
+        "segformer",
+        "visual_changenet_segment",
+    ]
+
+
+def _exported(name: str, folder: Path, trained: dict[str, Any], given: dict[str, int]) -> tuple[int, int]:
+    export = default(network.of(name, "7.3"), "export")
+    export["export"] |= given
+    parent = ParentFacts(name, "train", folder / "train" / "results", trained, release="7.3")
+    facts = JobFacts(
+        network=name,
+        release="7.3",
+        action="export",
+        folder=folder,
+        results=folder / "results",
+        spec=export,
+        key="",
+        parent=parent,
+    )
+    text = assemble(facts).spec_text
+    assert text is not None
+    written = read_yaml(text)["export"]
+    return written["input_width"], written["input_height"]
 
 
 def _train(name: str, folder: Path, format_: str = "any") -> Any:

@@ -115,6 +115,7 @@ def _complete(facts: JobFacts, network: Network, context: placeholders.Context) 
     classes = known_classes(facts)
     spec = merge.over_default(network, facts.action, facts.spec or {}, classes)
     spec = inherit.from_training(network, facts, spec, classes)
+    inherit.size_of_training(network, facts, spec)
     if "parent_spec_copied" in command.fields(facts, network).values():
         spec = inherit.over_parent(facts, spec)
     table = network.table(facts.action)

@@ -54,6 +54,27 @@ def from_training(network: Network, facts: JobFacts, spec: merge.Document, class
     return inherited
 
 
+_EXPORTED = ("export.input_width", "export.input_height")
+
+
+def size_of_training(network: Network, facts: JobFacts, spec: merge.Document) -> None:
+    """Give an export the size of the training's images, where its specification has no other one than the defaults.
+
+    The tools' defaults are a size of their own, with which the export of a network trained at another one fails.
+    """
+    ancestor = trained_ancestor(facts.parent)
+    if facts.action != "export" or ancestor is None or ancestor.catalogued is not network:
+        return
+    trained = merge.over_default(network, ancestor.action, ancestor.spec or {})
+    rows = network.table(facts.action).rows
+    for field, path in zip(_EXPORTED, network.file.export_size, strict=False):
+        value: Any = trained
+        for name in path.split("."):
+            value = value[int(name)] if isinstance(value, list) else (value or {}).get(name)
+        if isinstance(value, int) and value > 0 and merge.get(spec, field) == rows[field].default:
+            merge.put(spec, field, value)
+
+
 def over_parent(facts: JobFacts, spec: merge.Document) -> merge.Document:
     """The training's specification with this action's group and `dataset` in place of its own.
 

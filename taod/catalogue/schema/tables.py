@@ -121,6 +121,9 @@ class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: dict[str, str] = {}
     """For an action that does not write status.json below its results: the spec field with the folder, and after a
     slash the subfolder (`results_dir/dataset_convert`)."""
+    export_size: list[str] = []
+    """Where a training's specification has the width and the height of its images; a number at the end is an index.
+    An export takes them, where its own specification has the defaults."""
     one_of: list[list[str]] = []
     """A group, and names in it of which its tool reads only one: `[group, name, name, …]`; group `""` is the top."""
 
