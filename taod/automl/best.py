@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from taod.catalogue.commands import artifacts, placeholders
-from taod.catalogue.network import of
+from taod.catalogue.network import Network
 from taod.catalogue.specfiles import emit
 from taod.paths import JobFolder
 
@@ -19,7 +19,7 @@ _CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt", ".ckzip")
 _STATUS = "status.json"
 
 
-def place(network: str, trial: JobFolder, sweep: JobFolder, scores: dict[int, float] | None = None) -> Path | None:
+def place(network: Network, trial: JobFolder, sweep: JobFolder, scores: dict[int, float] | None = None) -> Path | None:
     """Give the sweep the trial's checkpoint, its other result files and its specification; the checkpoint's new path.
 
     The checkpoint lies below `results/best_model` where it lay below the trial's results. Files are linked where the
@@ -36,13 +36,13 @@ def place(network: str, trial: JobFolder, sweep: JobFolder, scores: dict[int, fl
     target = sweep.results / FOLDER
     shutil.rmtree(target, ignore_errors=True)
     aside.replace(target)
-    name = f"{placeholders.SPEC_NAME}{emit.SUFFIXES[of(network).spec_format]}"
+    name = f"{placeholders.SPEC_NAME}{emit.SUFFIXES[network.spec_format]}"
     if (trial.path / name).is_file():
         _link(trial.path / name, sweep.path / name)
     return None if checkpoint is None else target / checkpoint.relative_to(trial.results)
 
 
-def begin_with(network: str, source: JobFolder, trial: JobFolder) -> Path | None:
+def begin_with(network: Network, source: JobFolder, trial: JobFolder) -> Path | None:
     """Copy another trial's last checkpoint to where this one looks for its own; its new path.
 
     A checkpoint may be a folder (unet), or have its optimizer's state beside it (`.ckzip` of detectnet_v2).

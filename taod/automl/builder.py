@@ -37,7 +37,7 @@ def design(
     site: str = "",
 ) -> SweepRecord:
     """The sweep of a train job. Raises BadRequest, InvalidSpec for what cannot be searched as asked."""
-    network = of(model.network_arch)
+    network = of(model.network_arch, model.release)
     chosen = algorithm(model.automl_algorithm)
     metric = model.metric if model.metric != UNSET else network.metric
     if not metric:

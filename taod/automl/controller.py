@@ -21,6 +21,7 @@ from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
 from taod.backoff import Backoff
+from taod.catalogue.network import Network, of
 from taod.clock import seconds_of
 from taod.scheduler.context import ActiveRun, JobSupervisor, SchedulerContext
 from taod.scheduler.scheduler import Controls, SupervisorFactory
@@ -347,10 +348,10 @@ class SweepWatch:
             ending.report(known, self._seconds(sweep))
             ending.clear(known, over=False)
 
-    def _network(self, sweep: SweepRecord) -> str:
+    def _network(self, sweep: SweepRecord) -> Network:
         job = self._context.store.jobs.get(sweep.job_id)
         assert job is not None
-        return job.network
+        return of(job.network, job.release)
 
 
 def watch_of(store: Store, proposer: Proposer) -> SupervisorFactory:

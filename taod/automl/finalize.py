@@ -11,6 +11,7 @@ from taod.automl import sweep_result, trials
 from taod.automl.algorithms import algorithm
 from taod.automl.log import SweepLog
 from taod.automl.schedule import best, score
+from taod.catalogue.network import of
 from taod.scheduler.context import SchedulerContext
 from taod.scheduler.scheduler import Controls
 from taod.scheduler.supervision.exit_classification import CANCEL, FINISH
@@ -150,7 +151,7 @@ class Ending:
 
     def _place(self, job: JobRecord, scores: dict[int, float]) -> object:
         root = self._context.root
-        return files.place(job.network, root.job(job.id), root.job(self._sweep.job_id), scores)
+        return files.place(of(job.network, job.release), root.job(job.id), root.job(self._sweep.job_id), scores)
 
     def _scores(self, trial: TrialRecord) -> dict[int, float]:
         """What each epoch is worth, higher is better, where the best one's checkpoint is wanted."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taod.automl import encoding, fidelity, space
+from taod.catalogue.network import Network, of
 from taod.catalogue.schema import merge
 from taod.catalogue.schema.tables import index, network_file
 from taod.catalogue.schema.validate import check
@@ -21,8 +22,11 @@ WEIGHT_DECAY = "train.train_config.optimizer.weight_decay"
 LR = "train.train_config.optimizer.lr"
 SWEPT = [name for name, entry in index().items() if entry.kind == "network" and network_file(name).sweep_commands]
 
+LATER = [of(name, "7.3") for name, entry in index("7.3").items() if entry.release == "7.3" and name != "mal"]
+"""Networks of release 7.3; mal has no AutoML in any release."""
 
-def built(network: str, document: merge.Document | None = None, **more: object) -> space.Space:
+
+def built(network: str | Network, document: merge.Document | None = None, **more: object) -> space.Space:
     whole = merge.default(network, "train", ["cat", "dog"]) if document is None else document
     return space.build(network, whole, saved=True, **({"add": [], "remove": []} | more))
 
@@ -31,11 +35,11 @@ def by_name(found: space.Space) -> dict[str, Dimension]:
     return {each.path: each for each in found.dimensions}
 
 
-@pytest.mark.parametrize("network", SWEPT)
-def test_every_point_of_a_networks_space_is_a_valid_specification(network: str) -> None:
+@pytest.mark.parametrize("network", [*map(of, SWEPT), *LATER], ids=str)
+def test_every_point_of_a_networks_space_is_a_valid_specification(network: Network) -> None:
     document = merge.default(network, "train", ["cat", "dog"])
     found = built(network)
-    draw = random.Random(network)
+    draw = random.Random(network.name)
     for _ in range(60):
         at = {
             each.path: float(draw.randrange(len(each.choices))) if each.choices else draw.random()
@@ -48,6 +52,12 @@ def test_every_point_of_a_networks_space_is_a_valid_specification(network: str) 
         back = encoding.values(found.dimensions, encoding.coordinates(found.dimensions, chosen, document), document)
         assert back == pytest.approx(chosen) if all(isinstance(v, float) for v in chosen.values()) else back
         fidelity.for_rung(network, spec, epochs=3, done_epochs=1)
+
+
+@pytest.mark.parametrize("network", LATER, ids=str)
+def test_a_rung_of_release_7_3_validates_and_saves_at_its_end(network: Network) -> None:
+    train = fidelity.for_rung(network, {}, epochs=9, done_epochs=0)["train"]
+    assert train == {"num_epochs": 9, "checkpoint_interval": 9, "validation_interval": 9}
 
 
 def test_ranges_over_decades_are_searched_on_a_logarithmic_scale() -> None:

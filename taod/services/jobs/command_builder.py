@@ -175,7 +175,7 @@ class CommandBuilder:
         trial = self._store.sweeps.trial_of(job.id) if isinstance(job, JobRecord) and job.sweep_id else None
         spec = job.spec
         if trial is not None and spec is not None:
-            spec = fidelity.for_rung(job.network, spec, epochs=trial.epochs, done_epochs=trial.trained)
+            spec = fidelity.for_rung(of(job.network, job.release), spec, epochs=trial.epochs, done_epochs=trial.trained)
         return JobFacts(
             network=job.network,
             release=job.release,

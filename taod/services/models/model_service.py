@@ -181,11 +181,6 @@ class Models:
             )
         if fields.get("automl_enabled") and network.name in NO_AUTOML:
             raise BadRequest(f"automl_enabled = true: {network.name} has no AutoML; leave it false")
-        if fields.get("automl_enabled") and network.release != BASE:
-            raise BadRequest(
-                f"automl_enabled = true: AutoML searches parameters of release {BASE}, and this model is of release "
-                f"{network.release}; leave it false"
-            )
         if fields.get("automl_algorithm") is not None:
             fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         key = fields.get("encryption_key") or ""

@@ -204,8 +204,11 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         assert new.network_arch == "rtdetr" and new.dataset_type == "object_detection"
         with pytest.raises(BadRequest, match="no runner can do dino train here"):
             services.submission.post(user, "model", before, [JobRun(["train"])])
-        with pytest.raises(BadRequest, match="AutoML searches parameters"):
-            models.create(user, ModelCreate(network_arch="dino", automl_enabled=True))
+        swept = models.create(user, msgspec.structs.replace(body, automl_enabled=True)).id
+        (sweep_id,) = services.submission.post(user, "model", swept, [JobRun(["train"])])
+        sweep = services.store.sweeps.get(sweep_id)
+        assert sweep is not None and sweep.settings.metric == "val_mAP50"
+        assert {each.path for each in sweep.space} <= set(of("dino", "7.3").table("train").automl)
         (planned,) = services.dry_run.plan(user, "model", after, [JobRun(["train"])])
         assert planned.release == "7.3" and planned.argv[2] == "-e" and len(planned.argv) == 4
         (job_id,) = services.submission.post(user, "model", after, [JobRun(["train"])])
