@@ -136,6 +136,22 @@ def test_mask2former_gets_the_categories_of_its_data(tmp_path: Path) -> None:
     assert json.loads(made.files[named]) == categories
 
 
+def test_ocrnet_reads_images_that_were_not_converted(tmp_path: Path) -> None:
+    text = _train("ocrnet", tmp_path).spec_text
+    assert text is not None
+    dataset = read_yaml(text)["dataset"]
+    assert dataset["train_dataset_dir"] == [f"{tmp_path}/data/train"]
+    assert dataset["train_gt_file"] == f"{tmp_path}/data/train/gt_new.txt"
+    assert dataset["val_dataset_dir"] == f"{tmp_path}/data/test"
+    assert dataset["val_gt_file"] == f"{tmp_path}/data/test/gt_new.txt"
+    (tmp_path / "data/train/lmdb").mkdir(parents=True)
+    text = _train("ocrnet", tmp_path).spec_text
+    assert text is not None
+    dataset = read_yaml(text)["dataset"]
+    assert dataset["train_dataset_dir"] == [f"{tmp_path}/data/train/lmdb"]
+    assert "train_gt_file" not in dataset
+
+
 def test_each_format_has_its_own_fields(tmp_path: Path) -> None:
     spec = _train("mask2former", tmp_path, "coco_panoptic").spec_text
     assert spec is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from taod.catalogue.commands.inputs import JobFacts
+from taod.catalogue.commands.inputs import DatasetFacts, JobFacts
 from taod.catalogue.commands.sources.common import Spec, at, first, put_all
+from taod.catalogue.releases import BASE
 from taod.catalogue.schema.merge import put
 
 
@@ -44,15 +45,37 @@ def ocrnet(spec: Spec, facts: JobFacts) -> None:
     put_all(
         spec,
         {
-            "dataset.train_dataset_dir": [at(train, "train/lmdb")] if train is not None else None,
-            "dataset.val_dataset_dir": at(facts.eval, "test/lmdb"),
+            "dataset.train_dataset_dir": [_words(train, "train", facts)] if train is not None else None,
+            "dataset.train_gt_file": _word_list(train, "train", facts),
+            "dataset.val_dataset_dir": _words(facts.eval, "test", facts),
+            "dataset.val_gt_file": _word_list(facts.eval, "test", facts),
             "dataset.character_list_file": at(owner, "character_list"),
         },
     )
     if facts.action == "evaluate":
-        put_all(spec, {"evaluate.test_dataset_dir": at(facts.eval, "test/lmdb")})
+        put_all(
+            spec,
+            {
+                "evaluate.test_dataset_dir": _words(facts.eval, "test", facts),
+                "evaluate.test_dataset_gt_file": _word_list(facts.eval, "test", facts),
+            },
+        )
     if facts.action == "inference":
         put_all(spec, {"inference.inference_dataset_dir": at(facts.eval or facts.inference, "test")})
+
+
+def _words(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> str | None:
+    """What the tool reads of a part: its lmdb, or since 7.3 the images, where the part was not converted."""
+    return at(dataset, part if _reads_images(dataset, part, facts) else f"{part}/lmdb")
+
+
+def _word_list(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> str | None:
+    """The list of texts beside images that are read without a conversion."""
+    return at(dataset, f"{part}/gt_new.txt") if _reads_images(dataset, part, facts) else None
+
+
+def _reads_images(dataset: DatasetFacts | None, part: str, facts: JobFacts) -> bool:
+    return facts.release != BASE and dataset is not None and not (dataset.root / part / "lmdb").is_dir()
 
 
 def ocrnet_parts(facts: JobFacts) -> list[dict[str, str]]:
