@@ -15,6 +15,7 @@ from taod.errors import BadRequest, ConfigError, Conflict, StoreLost
 
 log = logging.getLogger(__name__)
 
+_RESERVED_PAGES = 1024
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for one in another process (`taod user add` beside a running daemon)."""
 LOOK_AGAIN_S = 0.005
@@ -80,6 +81,20 @@ class Database:
         if self._path is not None:
             self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the WAL
             self._file = WatchedFile(self._path)
+
+    def reserve(self) -> None:
+        """Take disk space that small changes use when the disk is full: free pages in the file, and a WAL of some
+        size, which SQLite overwrites in place. Without space for it, there is no reserve."""
+        try:
+            if self.number("PRAGMA freelist_count") < _RESERVED_PAGES:
+                size = self.number("PRAGMA page_size") * _RESERVED_PAGES
+                with self.transaction():
+                    self.write("CREATE TABLE reserve (block BLOB)")
+                    self.write("INSERT INTO reserve VALUES (zeroblob(?))", [size])
+                self.rows("PRAGMA wal_checkpoint(PASSIVE)")
+                self.write("DROP TABLE reserve")
+        except sqlite3.OperationalError as error:
+            log.warning("there is no reserve for a full disk: %s", error)
 
     def verify(self) -> None:
         """Raise StoreLost unless the open file is the one at its path, and whole. Two calls of the system."""

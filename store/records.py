@@ -32,6 +32,8 @@ class TokenRecord(msgspec.Struct, frozen=True):
     """`bearer` (sent with every request) or `key` (given to the login endpoint)."""
     label: str
     created_on: str
+    last_used_on: str | None = None
+    """To the hour."""
 
 
 class DatasetRecord(msgspec.Struct):

@@ -59,6 +59,10 @@ class Store:
         """Close the file."""
         self._database.close()
 
+    def reserve(self) -> None:
+        """Take disk space for small changes on a full disk, such as a cancel or a deletion."""
+        self._database.reserve()
+
     def verify(self) -> None:
         """Raise StoreLost unless the open database is the one at its path."""
         self._database.verify()

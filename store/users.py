@@ -9,13 +9,17 @@ from store.columns import Columns, insert
 from store.database import Database
 from store.records import TokenRecord, UserRecord
 from taod.clock import Clock, iso
-from taod.errors import Conflict
+from taod.documents import control_character
+from taod.errors import BadRequest, Conflict
 from taod.ids import new_id
 
 _USER = Columns(UserRecord)
 _TOKEN = Columns(TokenRecord)
+_LONGEST_NAME = 256
+_USERS = len(UserRecord.__struct_fields__)
 _SELECT = f"SELECT {_USER.select('users')} FROM users"
-_BY_TOKEN = f"""SELECT tokens.secret_sha256, {_USER.select("users")} FROM tokens JOIN users ON users.id = tokens.user_id
+_BY_TOKEN = f"""SELECT tokens.secret_sha256, {_USER.select("users")}, {_TOKEN.select("tokens")}
+    FROM tokens JOIN users ON users.id = tokens.user_id
     WHERE tokens.secret_sha256 = ? AND tokens.kind = ?"""
 
 
@@ -27,7 +31,9 @@ class Users:
         self._clock = clock
 
     def add(self, name: str) -> UserRecord:
-        """Make a user. Raises Conflict where the name is taken."""
+        """Make a user. Raises Conflict where the name is taken, BadRequest where it cannot be a name."""
+        if not name.strip() or len(name) > _LONGEST_NAME or control_character(name) is not None:
+            raise BadRequest(f"{name!r:.80} cannot be a user's name; use at most {_LONGEST_NAME} printable characters")
         user = UserRecord(id=new_id(), name=name, created_on=iso(self._clock.time()))
         with self._db.transaction():
             if self.by_name(name) is not None:
@@ -67,13 +73,18 @@ class Users:
             self._db.write(insert("tokens", values), [*values.values()])
         return token
 
-    def by_token(self, secret: str, *, kind: str) -> UserRecord | None:
-        """The user whose token of this kind this is."""
+    def by_token(self, secret: str, *, kind: str) -> tuple[UserRecord, TokenRecord] | None:
+        """The user whose token of this kind this is, and the token."""
         digest = _digest(secret)
         row = self._db.row(_BY_TOKEN, [digest, kind])
         if row is None or not hmac.compare_digest(row[0], digest):
             return None
-        return _USER.read(row[1:])
+        return _USER.read(row[1 : 1 + _USERS]), _TOKEN.read(row[1 + _USERS :])
+
+    def used(self, token_id: str) -> None:
+        """Record that a token is used now."""
+        with self._db.transaction():
+            self._db.write("UPDATE tokens SET last_used_on = ? WHERE id = ?", [iso(self._clock.time()), token_id])
 
     def tokens(self, user_id: str) -> list[TokenRecord]:
         """The user's tokens, oldest first."""

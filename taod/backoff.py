@@ -1,12 +1,45 @@
-"""Delays before an operation is attempted again that fails for a while: a full disk, a locked database, an engine that
-restarts."""
+"""The policy of retries: which errors pass (a full disk, a locked database, an engine that restarts), the delays
+before the next attempt, and one entry in the log for an error that repeats."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import sqlite3
+
+from taod.errors import NoSpace, Unavailable
 
 FIRST_S = 0.5
 LONGEST_S = 30.0
+
+
+_PASSING_ERRNO = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+        errno.EINTR, errno.EBUSY, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.EROFS,
+        errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENOTCONN, errno.ECONNABORTED,
+    }
+)  # fmt: skip
+_PASSING_SQLITE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL,
+    }
+)  # fmt: skip
+_PRIMARY = 0xFF
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error may pass by itself, so that another attempt can succeed."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        return isinstance(error, sqlite3.OperationalError) if code is None else code & _PRIMARY in _PASSING_SQLITE
+    if isinstance(error, Unavailable | NoSpace | ConnectionError | TimeoutError | MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno is None or error.errno in _PASSING_ERRNO
+    return False
 
 
 class Backoff:
@@ -17,6 +50,7 @@ class Backoff:
         self._longest_s = longest_s
         self.failures = 0
         """Failed attempts since the last success."""
+        self._reported: str | None = None
 
     def next_s(self) -> float:
         """Count a failure; seconds until the next attempt."""
@@ -27,6 +61,14 @@ class Backoff:
         """Count a failure and wait until the next attempt."""
         await asyncio.sleep(self.next_s())
 
+    def report(self, log: logging.Logger, error: BaseException, message: str, *arguments: object) -> None:
+        """Log an error with its traceback, unless it is the last one again."""
+        what = f"{type(error).__name__}: {error}"
+        if what != self._reported:
+            self._reported = what
+            log.error(message, *arguments, exc_info=error)
+
     def reset(self) -> None:
         """An attempt succeeded."""
         self.failures = 0
+        self._reported = None

@@ -46,6 +46,8 @@ class ServerConfig(msgspec.Struct, forbid_unknown_fields=True):
     """Seconds in which they must arrive."""
     silence_s: Positive = 120.0
     """Seconds after which a client is disconnected that neither sends the rest of its body nor reads its answer."""
+    login_days: NotNegative = 30.0
+    """Days for which a token of the login endpoint is valid; 0: without end."""
     streams_per_user: Slots = 128
     """Event streams and followed logs of one user."""
 

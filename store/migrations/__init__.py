@@ -18,6 +18,7 @@ from store.migrations import (
     releases,
     run_watch,
     sweeps,
+    token_use,
     uploads,
     visibility,
     warnings_as_data,
@@ -53,6 +54,7 @@ STEPS: Mapping[str, Step] = {
     "job_kinds": _script(job_kinds.SCRIPT),
     "releases": _script(releases.SCRIPT),
     "device_faults": device_faults.step,
+    "token_use": _script(token_use.SCRIPT),
 }
 """By the name under which each is remembered in the file; one module a step, new ones last."""
 

@@ -117,8 +117,8 @@ class SweepWatch:
                 if await self._turn():
                     return
                 backoff.reset()
-            except Exception:
-                log.exception("sweep %s could not take its turn; it is tried again", self.job_id)
+            except Exception as error:
+                backoff.report(log, error, "sweep %s could not take its turn; it is tried again", self.job_id)
                 await backoff.wait()
                 continue
             await self._wake.wait()

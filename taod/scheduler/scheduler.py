@@ -268,8 +268,8 @@ class Scheduler:
         self._pass = None
         try:
             complete = self._decide()
-        except Exception:
-            log.exception("the scheduling pass failed")
+        except Exception as error:
+            self._backoff.report(log, error, "the scheduling pass failed; it is tried again")
             complete = False
         if not complete:
             self._pass_later()
@@ -295,8 +295,8 @@ class Scheduler:
             if not isinstance(decision, Explain) and not (self._draining and isinstance(decision, Lease)):
                 try:
                     self._apply(decision)
-                except Exception:
-                    log.exception("%r could not be carried out", decision)
+                except Exception as error:
+                    self._backoff.report(log, error, "%r could not be carried out", decision)
                     complete = False
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
@@ -402,8 +402,8 @@ class Scheduler:
         try:
             with self._context.store.transaction():
                 explained = [jobs.explain(each.job_id, each.reason) for each in explanations]
-        except Exception:
-            log.exception("why jobs wait could not be recorded")
+        except Exception as error:
+            self._backoff.report(log, error, "why jobs wait could not be recorded")
             self._pass_later()
         else:
             if self._again is None:

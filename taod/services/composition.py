@@ -66,6 +66,7 @@ def open_services(config: Config, clock: Clock | None = None) -> Services:
     store = _opened(root, clock)
     try:
         services = _build(config, clock, root, store)
+        store.reserve()
         services.intake.clean()
         services.datasets.recover()
         services.ptms.seed(services.catalogue.pretrained())
@@ -196,7 +197,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         parser=parser,
         intake=intake,
         lineage=lineage,
-        users=Users(store),
+        users=Users(store, clock, config.server.login_days),
         networks=Networks(catalogue, runners),
         devices_view=DevicesView(store, devices),
         dataset_records=records,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import sqlite3
 
 from store import Store
-from store.records import UserRecord
-from taod.errors import NotFound, Unauthorized
+from store.records import TokenRecord, UserRecord
+from taod.clock import Clock, SystemClock, seconds_of
+from taod.errors import NotFound, StoreLost, Unauthorized
 from taod.types.common import Login
 
 BEARER = "bearer"
@@ -14,13 +17,17 @@ KEY = "key"
 FIRST_USER = "local"
 DAEMON_LABEL = "daemon"
 LOGIN_LABEL = "login"
+HOUR_S, DAY_S = 3600.0, 86_400.0
 
 
 class Users:
     """Users and tokens. A token is returned once, when it is created; the store keeps its hash."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None, login_days: float = 0.0) -> None:
+        """`login_days`: days for which a login's token is valid; 0: without end."""
         self._store = store
+        self._clock = clock or SystemClock()
+        self._login_days = login_days
 
     def ensure_first(self) -> tuple[UserRecord, str]:
         """The user that a fresh root works with, and a new bearer token for daemon.json.
@@ -54,9 +61,11 @@ class Users:
 
     def login(self, key: str) -> Login:
         """Exchange a key for a bearer token. Raises Unauthorized for an unknown key."""
-        user = self._store.users.by_token(key, kind=KEY)
-        if user is None:
+        found = self._store.users.by_token(key, kind=KEY)
+        if found is None:
             raise Unauthorized("unknown key; create one with `taod user add`")
+        user, used = found
+        self._used(used)
         return Login(user_id=user.id, token=self.issue(user.id, kind=BEARER, label=LOGIN_LABEL))
 
     def verify_store(self) -> None:
@@ -64,5 +73,21 @@ class Users:
         self._store.verify()
 
     def by_bearer(self, token: str) -> UserRecord | None:
-        """The user of a token; None where it is unknown or revoked."""
-        return self._store.users.by_token(token, kind=BEARER)
+        """The user of a token; None where it is unknown or revoked, or a login's that has expired."""
+        found = self._store.users.by_token(token, kind=BEARER)
+        if found is None:
+            return None
+        user, used = found
+        if self._login_days and used.label == LOGIN_LABEL:
+            age_s = self._clock.time() - seconds_of(used.created_on)
+            if age_s > self._login_days * DAY_S:
+                return None
+        self._used(used)
+        return user
+
+    def _used(self, token: TokenRecord) -> None:
+        """Record the use of a token, once an hour."""
+        if token.last_used_on is None or self._clock.time() - seconds_of(token.last_used_on) >= HOUR_S:
+            # Without this record (a full disk, a locked database) the request is answered all the same.
+            with contextlib.suppress(sqlite3.Error, StoreLost):
+                self._store.users.used(token.id)

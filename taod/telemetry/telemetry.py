@@ -186,8 +186,8 @@ class _Run:
         while True:
             try:
                 await self._follow()
-            except Exception:
-                _log.exception("the status of job %s cannot be followed now", self._job.id)
+            except Exception as error:
+                backoff.report(_log, error, "the status of job %s cannot be followed now", self._job.id)
                 await backoff.wait()
 
     async def _follow(self) -> None:
@@ -243,8 +243,8 @@ class _Run:
             self._publish_odd()
             if self._unpublished and self._save():
                 self._publish(self._unpublished)
-        except Exception:
-            _log.exception("what job %s reported could not be kept yet", self._job.id)
+        except Exception as error:
+            self._backoff.report(_log, error, "what job %s reported could not be kept yet", self._job.id)
             self._publish_again()
         else:
             self._unpublished = []

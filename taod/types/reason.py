@@ -107,6 +107,8 @@ class ReasonCode(StrEnum):
     PARENT_DELETED = "parent_deleted"
     START_FAILED = "start_failed"
     """{error}"""
+    FAULT = "fault"
+    """error: what went wrong in taod itself."""
     PREPARE_FAILED = "prepare_failed"
     """{error}"""
     ENDED_BEFORE_START = "ended_before_start"

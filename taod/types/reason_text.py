@@ -266,6 +266,7 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
     ReasonCode.PARENT_FAILED: lambda of: f"Failed because its parent {job_label(of)} failed",
     ReasonCode.PARENT_DELETED: lambda _: "Failed because the job that it follows was deleted",
     ReasonCode.START_FAILED: lambda of: str(of["error"]),
+    ReasonCode.FAULT: lambda of: f"taod failed to supervise it, see its log: {of['error']}",
     ReasonCode.PREPARE_FAILED: lambda of: f"It could not be prepared: {of['error']}",
     ReasonCode.ENDED_BEFORE_START: lambda _: "ended before it had started",
     ReasonCode.RUN_LOST: lambda of: f"Its run cannot be found again: {of['error']}",

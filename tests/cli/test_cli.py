@@ -88,7 +88,7 @@ def test_a_user_is_created_listed_and_deleted_and_only_the_key_logs_in(tmp_path:
     store = Store.open(Root(tmp_path / "root").database, clock=SystemClock())
     owner = store.users.by_token(key, kind="key")
     assert owner is not None
-    assert owner.name == "ada"
+    assert owner[0].name == "ada"
     store.close()
     assert key.encode() not in (tmp_path / "root" / "taod.db").read_bytes()
     again = taod("user", "add", "ada", *root, cwd=tmp_path)

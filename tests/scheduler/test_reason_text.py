@@ -108,6 +108,7 @@ TEXTS = [
     (Reason(C.PARENT_FAILED, JOB), "Failed because its parent train 01234567 failed"),
     (Reason(C.PARENT_DELETED), "Failed because the job that it follows was deleted"),
     (Reason(C.START_FAILED, {"error": "no image"}), "no image"),
+    (Reason(C.FAULT, {"error": "KeyError: 'x'"}), "taod failed to supervise it, see its log: KeyError: 'x'"),
     (Reason(C.PREPARE_FAILED, {"error": "OSError: full"}), "It could not be prepared: OSError: full"),
     (Reason(C.ENDED_BEFORE_START), "ended before it had started"),
     (Reason(C.RUN_LOST, {"error": "no runner x"}), "Its run cannot be found again: no runner x"),

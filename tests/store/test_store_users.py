@@ -28,7 +28,7 @@ def test_a_name_is_given_once(store: Store) -> None:
 def test_a_token_lets_its_user_in_by_its_kind_until_revoked(store: Store) -> None:
     ada = store.users.add("ada")
     token = store.users.add_token(ada.id, kind="bearer", label="laptop", secret="s3cret")
-    assert store.users.by_token("s3cret", kind="bearer") == ada
+    assert store.users.by_token("s3cret", kind="bearer") == (ada, token)
     assert store.users.by_token("s3cret", kind="key") is None
     assert store.users.by_token("S3cret", kind="bearer") is None
     assert store.users.tokens(ada.id) == [token]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import Any, Final
 
@@ -21,6 +22,11 @@ OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/re
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 UNROUTED_METHOD: Final = "TRACE"
 """No route has it: the Allow header of the 405 answers OPTIONS."""
+_HOST = re.compile(
+    r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]/@]+))(?::\d{0,5})?|(?P<bare>[0-9a-f:.]+)", re.ASCII
+)
+SINGLE = (b"host", b"origin", b"authorization")
+"""Headers that a request may have once: of two, another program may read the other one."""
 _BEARER = "bearer "
 
 
@@ -57,8 +63,9 @@ class Gate:
         """Set the caller. Raises Forbidden, Unauthorized."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
-        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise Forbidden("there is more than one Host header; send one")
+        for single in SINGLE:
+            if sum(name == single for name, _ in scope["headers"]) > 1:
+                raise Forbidden(f"there is more than one {single.decode().title()} header; send one")
         if not self._known(host_name(host)):
             raise Forbidden(
                 f"Host {host!r} is not a name of this server; add it to server.allowed_hosts if it should be one"
@@ -97,13 +104,12 @@ def known_hosts(server: ServerConfig) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header: without port and brackets, in lower case."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    if host.count(":") == 1:
-        return host.partition(":")[0]
-    return host
+    """The name in a Host header: without port and brackets, in lower case; empty if it is malformed.
+
+    An IPv6 address may lack its brackets.
+    """
+    match = _HOST.fullmatch(host.strip().lower())
+    return (match["address"] or match["name"] or match["bare"] or "") if match else ""
 
 
 def _is_address(name: str) -> bool:

@@ -53,6 +53,7 @@ COLUMNS: Columns[tuple[UserWithTokens, TokenRecord | None]] = {
     "kind": lambda row: row[1].kind if row[1] else "",
     "label": lambda row: row[1].label if row[1] else "",
     "created": lambda row: moment((row[1] or row[0]).created_on),
+    "last used": lambda row: moment(row[1].last_used_on) if row[1] else "",
     "token id": lambda row: row[1].id if row[1] else "",
 }
 

@@ -10,7 +10,7 @@ import msgspec
 from runners.protocol import Ended, RunRequest
 from store.records import JobRecord
 from taod import masking, plain_file
-from taod.backoff import Backoff
+from taod.backoff import Backoff, passes
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.scheduler.supervision import retry
@@ -50,8 +50,10 @@ async def finalize(
     while True:
         try:
             _record(context, live, ended, final, tail, cancelled, abort)
-        except Exception:
-            log.exception("the end of job %s could not be recorded; it is tried again", live.job_id)
+        except Exception as error:
+            backoff.report(log, error, "the end of job %s could not be recorded", live.job_id)
+            if not passes(error):
+                raise
             await backoff.wait()
         else:
             context.log_mask.forget(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import msgspec
@@ -10,6 +11,7 @@ from runners.local import LocalRunner
 from runners.protocol import Claim, Command, Launch, OffHost, RunIdentity, Runner, RunRequest, StartFailed
 from store.records import JobRecord, RunRecord
 from taod import masking
+from taod.backoff import Backoff, passes
 from taod.errors import TaodError
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.checkpoints import set_incomplete_aside
@@ -36,17 +38,25 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
         return None
     if not await _fit(context, job):
         return None
-    try:
-        runner, request, shown = _prepare(context, job)
-    except (TaodError, StartFailed) as error:
-        context.end(job_id, State.FAILED, _start_failed(error))
-        return None
-    except Exception as error:
-        log.exception("job %s could not be prepared", job_id)
-        context.end(
-            job_id, State.FAILED, Reason(ReasonCode.PREPARE_FAILED, {"error": f"{type(error).__name__}: {error}"})
-        )
-        return None
+    backoff = Backoff()
+    while True:
+        try:
+            runner, request, shown = _prepare(context, job)
+            break
+        except Exception as error:
+            if passes(error):
+                backoff.report(log, error, "job %s cannot be prepared now; it is tried again", job_id)
+                await stop_request.unless(asyncio.sleep(backoff.next_s()))
+                if _intent(context, job_id) is None:
+                    continue
+                context.end(job_id, State.CANCELLED, stop_request.cancelled)
+            elif isinstance(error, TaodError | StartFailed):
+                context.end(job_id, State.FAILED, _start_failed(error))
+            else:
+                log.exception("job %s could not be prepared", job_id)
+                failed = {"error": f"{type(error).__name__}: {error}"}
+                context.end(job_id, State.FAILED, Reason(ReasonCode.PREPARE_FAILED, failed))
+            return None
     with context.store.transaction():
         job = context.store.jobs.transition(
             job_id,

@@ -62,8 +62,8 @@ class Retries:
             held = self._context.store.jobs.to_retry()
             self._deadlines = {job.id: self._deadline(job) for job in held}
             waiting = [job for job in held if not self._due(job)]
-        except Exception:
-            log.exception("jobs that wait for another try could not be queued")
+        except Exception as error:
+            self._backoff.report(log, error, "jobs that wait for another try could not be queued")
             delay: float | None = self._backoff.next_s()
         else:
             self._backoff.reset()

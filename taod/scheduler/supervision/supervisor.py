@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from runners.protocol import Ended
-from taod.backoff import Backoff
+from taod.backoff import Backoff, passes
 from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
 from taod.scheduler.supervision.exit_classification import AbortReason
@@ -17,6 +17,7 @@ from taod.scheduler.supervision.limit_monitor import guard
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import StopRequest
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
+from taod.types.state import State
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class RunSupervisor:
         self._stop_request = StopRequest()
         self._never: Reason | None = None
         """The reason of a job that turns out not to have been started, where that is known before."""
+        self._fault: Exception | None = None
+        """The last error, if it does not pass by itself."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: ActiveRun | None = None) -> None:
@@ -76,6 +79,8 @@ class RunSupervisor:
             while not over:
                 await backoff.wait()
                 over = await self._carried(None, recovered=True)
+                if not over and self._fault is not None:
+                    over = await self._give_up(self._fault)
         finally:
             self.live = None
             self.ended.set()
@@ -93,11 +98,28 @@ class RunSupervisor:
             if self.live is not None:
                 ended = await self._watch(self.live)
                 await finalize(self._context, self.live, ended, self._stop_request.cancelled, self._stop_request.abort)
-        except Exception:
+        except Exception as error:
             log.exception("job %s could not be carried on; it is looked for again", self.job_id)
+            self._fault = None if passes(error) else error
             return False
         finally:
             self.live = None
+        return True
+
+    async def _give_up(self, fault: Exception) -> bool:
+        """End a job that taod cannot supervise, with the fault as its reason. Whether that is on record."""
+        try:
+            if (live := await self._found()) is not None:
+                await live.runner.stop(live.identity, live.request, force=True)
+            job = self._context.store.jobs.get(self.job_id)
+            if job is not None and job.state.on_device:
+                if job.state is State.STARTING:
+                    self._context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
+                reason = Reason(ReasonCode.FAULT, {"error": f"{type(fault).__name__}: {fault}"})
+                self._context.end(self.job_id, State.FAILED, reason)
+        except Exception as error:
+            log.exception("job %s could not be given up", self.job_id)
+            return not passes(error)
         return True
 
     async def _found(self) -> ActiveRun | None:
@@ -120,8 +142,10 @@ class RunSupervisor:
             while True:
                 try:
                     return await live.runner.wait(live.identity, live.request)
-                except Exception:
-                    log.exception("the run of job %s could not be waited for; it is tried again", self.job_id)
+                except Exception as error:
+                    backoff.report(log, error, "the run of job %s could not be waited for", self.job_id)
+                    if not passes(error):
+                        raise
                     await backoff.wait()
         finally:
             for task in beside:
@@ -137,8 +161,8 @@ class RunSupervisor:
         while True:
             try:
                 return await guard(self._context, live, kept, self.abort)
-            except Exception:
-                log.exception("the limits of job %s could not be watched; it is tried again", self.job_id)
+            except Exception as error:
+                backoff.report(log, error, "the limits of job %s cannot be watched now; it is tried again", self.job_id)
                 await backoff.wait()
 
     async def _stop_when_asked(self, live: ActiveRun) -> None:
