@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
+from taod.datasets.upload import upload_session
 from taod.datasets.upload.content_range import Part
 from taod.datasets.upload.ingest import Intake, UploadOptions
 from taod.errors import NoSpace
@@ -83,17 +87,52 @@ async def test_too_large_a_length_is_rejected_before_a_byte_is_read(root, datase
         await intake.accept(dataset, never(), UploadOptions(body_bytes=9 * MIB))
 
 
+def fill(root: Root, leave: int) -> Path:
+    """Write a file that leaves so many bytes free, or fewer where unpacking takes some at the same time."""
+    filler = root.path / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        file.write(bytes(shutil.disk_usage(root.path).free - leave))
+    return filler
+
+
+async def test_unpacking_that_fails_late_does_not_end_the_next_part(
+    root, dataset, digits, pack, files_of, monkeypatch
+) -> None:
+    full, failed, extract = threading.Event(), threading.Event(), upload_session.extract
+
+    def late(reader, *arguments, **options):
+        """Like the thread of a busy machine: it begins when the disk is full."""
+        while not full.is_set() and not reader._spool._stopped:
+            time.sleep(0.001)
+        try:
+            return extract(reader, *arguments, **options)
+        finally:
+            failed.set()
+
+    monkeypatch.setattr(upload_session, "extract", late)
+    intake = Intake(root, LimitsConfig())
+    content = pack(digits, "tar")
+    half = len(content) // 2
+    await intake.accept_part(dataset, body(content[:half]), Part(0, half, len(content)))
+    filler = fill(root, 0)
+    rest = Part(half, len(content), len(content))
+    with pytest.raises(NoSpace):
+        await intake.accept_part(dataset, body(content[half:]), rest)
+    full.set()
+    assert failed.wait(60)  # without await: the event loop does not learn of it before the next part
+    filler.unlink()
+    assert (await intake.accept_part(dataset, body(content[half:]), rest)).images == 12
+    assert files_of(root.dataset(dataset.id)) == digits
+    await intake.close()
+
+
 async def test_an_upload_in_parts_continues_once_there_is_room(root, dataset, digits, pack, files_of) -> None:
     intake = Intake(root, LimitsConfig())
     tree = digits | {f"images_train/one/{n}{n}.png": os.urandom(700_000) for n in range(3)}
     content = pack(tree, "tar")
     half = len(content) // 2
     await intake.accept_part(dataset, body(content[:half]), Part(0, half, len(content)))
-    filler = root.path / "filler"
-    with filler.open("wb") as file:
-        file.truncate()
-        free = shutil.disk_usage(root.path).free
-        file.write(bytes(free - (len(content) - half) - 4096))  # room for the rest of the file, none to unpack it
+    filler = fill(root, len(content) - half + 4096)  # room for the rest of the file, none to unpack it
     with pytest.raises(NoSpace):
         await intake.accept_part(dataset, body(content[half:]), Part(half, len(content), len(content)))
     has = intake.progress(dataset.id).received

@@ -167,6 +167,7 @@ class Intake:
             arrival.on_unpacked = progress.unpacked
             progress.resumed_at(arrival.spool.size)
             try:
+                self._room.check(part.total - arrival.spool.size)
                 if part.start is not None:
                     await self._receive_part(dataset, arrival, body, part, options, progress)
                 if arrival.spool.size < part.total:
@@ -177,6 +178,9 @@ class Intake:
                     await _shielded(self._partials.drop(dataset.id))
                 raise
             except BaseException as error:
+                if _is_full(error):
+                    # Unpacking meets the full disk as well, now or later: its failure must not end the next part.
+                    await _shielded(arrival.start_over())
                 _retell(error)
                 raise
             self._discard(self._partials.taken(dataset.id))
@@ -267,7 +271,7 @@ class Intake:
             )
 
     async def _arrival(self, dataset: DatasetRecord, part: Part, options: UploadOptions) -> Arrival:
-        """The upload that the part belongs to. Raises RangeRejected, NoSpace."""
+        """The upload that the part belongs to. Raises RangeRejected; NoSpace for the first part."""
         facts = self._partials.facts(dataset.id)
         if part.start == 0:
             self._room.check(part.total)
@@ -276,7 +280,6 @@ class Intake:
         has = arrival.spool.size if arrival is not None else 0
         if arrival is None or facts is None or not fits(facts, part, options.filename, has):
             raise out_of_place(part, has, facts, options.filename)
-        self._room.check(part.total - has)
         return arrival
 
     async def _receive_part(
@@ -390,9 +393,14 @@ def _delete_all(paths: list[Path]) -> None:
         atomic_replace.delete(path)
 
 
+def _is_full(error: BaseException) -> bool:
+    """Whether the disk is full."""
+    return isinstance(error, NoSpace) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+
+
 def _retell(error: BaseException) -> None:
     """Raise NoSpace for a full disk."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full(error) and not isinstance(error, NoSpace):
         raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
 
 

@@ -104,15 +104,18 @@ class Arrival:
 
     async def cut(self, size: int) -> None:
         """Cut off the bytes behind `size`; the next `unpack` starts over."""
+        await self.start_over()
+        await self.spool.cut(size)
+
+    async def start_over(self) -> None:
+        """Delete what was unpacked; the next `unpack` begins again. What has come stays."""
         await self._stop_unpacking()
         await to_the_end(delete, self.tree)
-        await self.spool.cut(size)
 
     async def close(self) -> None:
         """Stop, and keep `folder/upload` for a later part."""
-        await self._stop_unpacking()
+        await self.start_over()
         await self.spool.close()
-        await to_the_end(delete, self.tree)
 
     async def discard(self) -> None:
         """Stop, and delete the folder."""
