@@ -60,6 +60,22 @@ def test_a_rung_of_release_7_3_validates_and_saves_at_its_end(network: Network) 
     assert train == {"num_epochs": 9, "checkpoint_interval": 9, "validation_interval": 9}
 
 
+@pytest.mark.parametrize("network", [each for each in LATER if each.name != "re_identification"], ids=str)
+def test_every_point_of_a_networks_space_of_7_3_is_a_valid_specification_of_7_3(network: Network) -> None:
+    document = merge.default(network, "train", ["cat", "dog"])
+    found = space.build(network, document, saved=True, add=[], remove=[])
+    draw = random.Random(network.name)
+    for _ in range(10):
+        at = {
+            each.path: float(draw.randrange(len(each.choices))) if each.choices else draw.random()
+            for each in found.dimensions
+        }
+        spec = encoding.put(document, encoding.values(found.dimensions, at, document))
+        assert not check(network, "train", spec, strict=True).violations
+        rung = fidelity.for_rung(network, spec, epochs=3, done_epochs=1)
+        assert merge.get(rung, "train.num_epochs") == 3
+
+
 def test_ranges_over_decades_are_searched_on_a_logarithmic_scale() -> None:
     weight = by_name(built("unet"))["training_config.regularizer.weight"]
     assert (weight.low, weight.high, weight.log) == (3e-9, 3e-3, True)

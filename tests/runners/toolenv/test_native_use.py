@@ -17,7 +17,7 @@ from taod.catalogue import Catalogue
 from taod.catalogue.network import of
 from taod.catalogue.schema.tables import index
 from taod.config import Config, DockerConfig, NativeConfig, RunnerConfig
-from taod.errors import BadRequest
+from taod.errors import BadRequest, InvalidSpec
 from taod.services import Services
 from taod.services.composition import open_services
 from taod.services.models.model_references import LABELLED_FORMATS
@@ -219,6 +219,39 @@ def test_a_model_is_of_the_release_of_the_tool_that_would_train_it(tools: Enviro
         assert "rtdetr" not in {each.name for each in services.networks.all()}
         with pytest.raises(BadRequest, match="the nearest is 5"):
             services.networks.all("6.26.3")
+    finally:
+        services.store.close()
+
+
+def test_a_sweep_of_7_3_searches_the_parameters_and_ranges_of_7_3(tools: Environments, tmp_path: Path) -> None:
+    installed(tools, "7.3.0", entry=EntryPoint("classification_pyt", [ActionCheck("train", True)]))
+    services = _services(tools, tmp_path)
+    try:
+        user = services.users.add("ada")[0].id
+        kind = {"type": "image_classification", "format": "classification_pyt"}
+        data = services.datasets.create(user, DatasetCreate(**kind)).id
+        fields = {"train_datasets": [data], "eval_dataset": data, "automl_enabled": True}
+        old, near = "train.train_config.optimizer.lr", "train.optim.lr"
+        with pytest.raises(BadRequest, match=rf"'{old}' is no parameter of classification_pyt's .*{near}"):
+            services.models.create(user, ModelCreate("classification_pyt", automl_add_hyperparameters=[old], **fields))
+        model = services.models.create(user, ModelCreate("classification_pyt", **fields))
+        assert model.release == "7.3"
+        for path, said, fault in (
+            (old, {"max": 1e-3}, rf"'{old}' is no parameter of the train specification"),
+            ("train.optim.lr", {"min": -1.0, "max": 1e-3}, r"train\.optim\.lr.*"),
+            ("train.optim.optim", {"values": ["adamw", "lion"]}, r"train\.optim\.optim.*lion"),
+        ):
+            with pytest.raises(InvalidSpec, match=fault):
+                services.specs.post(user, "model", model.id, "train", {"automl": {path: said}})
+        narrowed = {"automl": {"train.optim.lr": {"min": 1e-4, "max": 1e-3}}, "train": {"num_epochs": 2}}
+        services.specs.post(user, "model", model.id, "train", narrowed)
+        (job_id,) = services.submission.post(user, "model", model.id, [JobRun(["train"])])
+        job, sweep = services.store.jobs.get(job_id), services.store.sweeps.get(job_id)
+        assert job is not None and sweep is not None and (job.kind, job.release) == ("sweep", "7.3")
+        lr = next(each for each in sweep.space if each.path == "train.optim.lr")
+        assert (lr.low, lr.high, sweep.settings.metric, sweep.settings.epochs) == (1e-4, 1e-3, "val_acc_1", 2)
+        table = of("classification_pyt", "7.3").table("train")
+        assert {each.path for each in sweep.space} <= set(table.automl) | {"train.optim.lr"}
     finally:
         services.store.close()
 
