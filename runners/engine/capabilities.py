@@ -9,9 +9,17 @@ from runners.engine.core.offer import Offer
 from runners.engine.data import capabilities as data
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import capabilities as classification_pyt
+from runners.engine.networks.retinanet import capabilities as retinanet
+from runners.engine.networks.ssd import capabilities as ssd
+from runners.engine.networks.yolo_v4 import capabilities as yolo_v4
 from taod.documents import Document
 
-OFFERS: dict[str, Offer] = {"classification_pyt": classification_pyt.OFFER}
+OFFERS: dict[str, Offer] = {
+    "classification_pyt": classification_pyt.OFFER,
+    "retinanet": retinanet.OFFER,
+    "ssd": ssd.OFFER,
+    "yolo_v4": yolo_v4.OFFER,
+}
 
 NETWORKS: dict[str, tuple[str, ...]] = {
     **{name: tuple(line.actions) for name, line in OFFERS.items()},

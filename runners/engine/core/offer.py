@@ -66,7 +66,7 @@ def _set(listed: Mapping[str, str], network: str, action: str, document: Documen
     found = []
     for path, row in rows.items():
         reason = reason_of(listed, path)
-        if reason is None:
+        if reason is None or row.type == "object":  # a group's own parameters are rows too
             continue
         value = lookup(document, path)
         if value not in ABSENT and value != row.default:

@@ -22,6 +22,8 @@ _NAMED = {
 }
 NAMES = ("resnet_10", *(f"resnet_{layers}" for layers in _RESNETS if layers != 10), *_NAMED)
 """Architecture and number of layers, joined by `_`."""
+_FURTHER = {"cspdarknet_tiny": "cs3darknet_s"}
+"""Those of single networks."""
 
 
 def name_of(arch: str, layers: int | None, where: str) -> str:
@@ -41,7 +43,7 @@ class Backbone(nn.Module):
 
         options: dict[str, object] = {"layers": (1, 1, 1, 1)} if name == "resnet_10" else {}
         kind, _, layers = name.partition("_")
-        model = _RESNETS[int(layers)] if kind == "resnet" else _NAMED.get(name, name)
+        model = _RESNETS[int(layers)] if kind == "resnet" else {**_NAMED, **_FURTHER}.get(name, name)
         probe = timm.create_model(model, features_only=True, **options)
         reductions: list[int] = probe.feature_info.reduction()
         # Of two features of a stride the later one is deeper.

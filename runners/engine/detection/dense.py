@@ -185,14 +185,14 @@ class AnchorDetector(Detecting):
         self._coder = anchors.coder(variances)
         self._loss, self._clip = loss, clip
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (before softmax or sigmoid) [n, anchors, values] and codes [n, anchors, 4]."""
         scores, codes = self.heads(self.neck.levels(images))
         return scores, codes
 
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """Loss of classes and of boxes, each by the number of matched anchors of the batch."""
-        scores, codes = self(images)
+        scores, codes = self.predict(images)
         matched = [
             anchors.match(target.boxes, self.anchors, self._loss.positive, self._loss.negative) for target in targets
         ]
@@ -234,7 +234,7 @@ class AnchorDetector(Detecting):
 
     def detect(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The best candidates: boxes [n, m, 4] and scores [n, m, classes]."""
-        scores, codes = self(images)
+        scores, codes = self.predict(images)
         chances = scores.sigmoid() if self._loss.focal else scores.softmax(dim=2)[..., 1:]
         boxes = self._decode(codes)
         return candidates(boxes, chances)

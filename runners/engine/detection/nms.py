@@ -112,6 +112,10 @@ class Detecting(nn.Module):
         """The parts of the loss, each a mean over the batch."""
         raise NotImplementedError
 
+    def forward(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
+        """`losses`, as a wrapper for several processes calls it."""
+        return self.losses(images, targets)
+
 
 class Target(NamedTuple):
     """The objects of an image: boxes [n, 4] and labels [n]."""

@@ -44,6 +44,8 @@ class DatasetConfig(msgspec.Struct, frozen=True):
     data_sources: list[DataSource] = []
     validation_data_sources: list[DataSource] = []
     target_class_mapping: list[Mapped] = []
+    is_monochrome: bool = False
+    """The YOLO networks."""
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -178,6 +180,91 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     label_dir: str | None = None
     batch_size: Positive | None = None
     threshold: Share = 0.3
+
+
+class AnchorConfig(msgspec.Struct, frozen=True):
+    """`ssd_config`, `dssd_config` and `retinanet_config`; lists are held as text."""
+
+    aspect_ratios_global: str | None = "[1.0,2.0,0.5]"
+    aspect_ratios: str | None = None
+    scales: str | None = None
+    two_boxes_for_ar1: bool = False
+    clip_boxes: bool = False
+    variances: str | None = "[0.1,0.1,0.2,0.2]"
+    steps: str | None = None
+    offsets: str | None = None
+    arch: str = "resnet"
+    nlayers: int = 18
+    freeze_bn: bool = False
+    freeze_blocks: list[float] = []
+    pos_iou_thresh: Share = 0.5
+    neg_iou_thresh: Share = 0.5
+    pred_num_channels: Positive = 256
+    loss_loc_weight: NotNegative = 0.8
+    focal_loss_alpha: Share = 0.25
+    focal_loss_gamma: NotNegative = 2.0
+    n_kernels: Positive = 1
+    n_anchor_levels: Positive = 1
+    feature_size: Positive = 256
+
+
+class Anchored(Common, frozen=True, kw_only=True):
+    """ssd, dssd and retinanet; subclasses name the group of `config`."""
+
+    augmentation_config: SsdAugmentation = SsdAugmentation()
+
+    @property
+    def config(self) -> AnchorConfig:
+        raise NotImplementedError
+
+
+class YoloAugmentation(msgspec.Struct, frozen=True):
+    output_width: Annotated[int, Meta(ge=32)] = 1280
+    output_height: Annotated[int, Meta(ge=32)] = 736
+    output_channel: Literal[1, 3] = 3
+    hue: Share = 0.1
+    saturation: Annotated[float, Meta(ge=1)] = 1.5
+    exposure: Annotated[float, Meta(ge=1)] = 1.5
+    vertical_flip: Share = 0.0
+    horizontal_flip: Share = 0.5
+    jitter: Annotated[float, Meta(ge=0, lt=0.5)] = 0.3
+    mosaic_prob: Share = 0.0
+    mosaic_min_ratio: Annotated[float, Meta(ge=0, le=0.5)] = 0.2
+    image_mean: list[Weighted] = []
+
+
+class YoloConfig(msgspec.Struct, frozen=True):
+    """`yolov3_config` and `yolov4_config`; lists are held as text."""
+
+    big_anchor_shape: str | None = None
+    mid_anchor_shape: str | None = None
+    small_anchor_shape: str | None = None
+    matching_neutral_box_iou: Share = 0.5
+    box_matching_iou: Share = 0.25
+    arch: str = "resnet"
+    nlayers: int = 18
+    arch_conv_blocks: Annotated[int, Meta(ge=0, le=2)] = 2
+    loss_loc_weight: NotNegative = 1.0
+    loss_neg_obj_weights: NotNegative = 1.0
+    loss_class_weights: NotNegative = 1.0
+    freeze_blocks: list[float] = []
+    freeze_bn: bool = False
+    force_relu: bool = False
+    activation: Literal["", "relu", "leaky_relu", "mish"] | None = None
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    big_grid_xy_extend: NotNegative = 0.0
+    mid_grid_xy_extend: NotNegative = 0.0
+    small_grid_xy_extend: NotNegative = 0.0
+
+
+class Yolo(Common, frozen=True, kw_only=True):
+    """yolo_v3, yolo_v4 and yolo_v4_tiny; subclasses name the group of `config`."""
+
+    augmentation_config: YoloAugmentation = YoloAugmentation()
+
+    @property
+    def config(self) -> YoloConfig:
+        raise NotImplementedError
 
 
 def literal(text: str | None, where: str) -> object:

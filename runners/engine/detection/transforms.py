@@ -71,29 +71,38 @@ class Stretch:
     """To (height, width) without regard to the aspect."""
 
     def __init__(self, height: int, width: int) -> None:
-        self._size = [height, width]
+        self.height, self.width, self._size = height, width, [height, width]
 
     def __call__(self, boxed: Boxed) -> Boxed:
         height, width = boxed.image.shape[-2:]
         if [height, width] == self._size:
             return boxed
         image = v2.functional.resize(boxed.image, self._size, antialias=True)
-        factors = boxed.boxes.new_tensor([self._size[1] / width, self._size[0] / height]).repeat(2)
+        factors = boxed.boxes.new_tensor(self.factors(height, width)).repeat(2)
         return Boxed(image, boxed.boxes * factors, boxed.labels)
+
+    def factors(self, height: int, width: int) -> tuple[float, float]:
+        """Pixels across and down that a pixel of an image becomes."""
+        return self._size[1] / width, self._size[0] / height
 
 
 class Letterbox:
     """To (height, width) with the aspect kept: scaled to fit, then padded with `fill` on the right and below."""
 
     def __init__(self, height: int, width: int, fill: Sequence[int] = (0, 0, 0)) -> None:
-        self._height, self._width, self._fill = height, width, fill
+        self.height, self.width, self._fill = height, width, fill
 
     def __call__(self, boxed: Boxed) -> Boxed:
         height, width = boxed.image.shape[-2:]
-        factor = min(self._height / height, self._width / width)
+        factor = min(self.height / height, self.width / width)
         inner = [max(1, round(height * factor)), max(1, round(width * factor))]
         image = v2.functional.resize(boxed.image, inner, antialias=True)
-        return Boxed(placed(image, self._height, self._width, 0, 0, self._fill), boxed.boxes * factor, boxed.labels)
+        return Boxed(placed(image, self.height, self.width, 0, 0, self._fill), boxed.boxes * factor, boxed.labels)
+
+    def factors(self, height: int, width: int) -> tuple[float, float]:
+        """Pixels across and down that a pixel of an image becomes."""
+        factor = min(self.height / height, self.width / width)
+        return factor, factor
 
 
 def placed(
@@ -185,6 +194,27 @@ class Affine:
         )
         image = image.as_subclass(torch.Tensor)
         return cut(boxed, image, moved.as_subclass(torch.Tensor))
+
+
+class Colours:
+    """Brightness shifted by up to `brightness` (0-255), contrast and saturation times 1 ± their values, the hue turned
+    by up to `hue` (of 1); each at even chances."""
+
+    def __init__(self, brightness: float, contrast: float, saturation: float, hue: float) -> None:
+        self._brightness, self._contrast, self._saturation, self._hue = brightness, contrast, saturation, hue
+
+    def __call__(self, boxed: Boxed) -> Boxed:
+        image = boxed.image
+        if self._brightness and uniform(0, 1) < 0.5:
+            shift = uniform(-self._brightness, self._brightness)
+            image = (image.float() + shift).clamp(0, 255).to(torch.uint8)
+        if self._contrast and uniform(0, 1) < 0.5:
+            image = v2.functional.adjust_contrast(image, uniform(1 - self._contrast, 1 + self._contrast))
+        if self._saturation and uniform(0, 1) < 0.5:
+            image = v2.functional.adjust_saturation(image, uniform(1 - self._saturation, 1 + self._saturation))
+        if self._hue and uniform(0, 1) < 0.5:
+            image = v2.functional.adjust_hue(image, uniform(-self._hue, self._hue))
+        return boxed._replace(image=image)
 
 
 class Noise:

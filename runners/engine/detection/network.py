@@ -1,0 +1,217 @@
+"""What the engine's detectors share as networks of the core: batches, scores, files, NMS and its ONNX form."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from runners.engine.core.loading import Samples
+from runners.engine.core.network import Arrays, Frame, Loss, Network, Plan
+from runners.engine.detection import metrics, nms, outputs
+from runners.engine.detection.data import Batch, DetectionSamples, Place
+from runners.engine.detection.metrics import Detections, Mode, Truth
+from runners.engine.detection.nms import Detecting, Nms
+from runners.engine.detection.samples import Classes, Sample
+from runners.engine.detection.transforms import Letterbox, Stretch
+from taod.documents import Document
+
+log = logging.getLogger("engine")
+
+STD = (58.395, 57.12, 57.375)
+MEAN = (123.675, 116.28, 103.53)
+
+
+class DetectionFrame(Frame, frozen=True, kw_only=True):
+    """What a detector's checkpoint keeps beside its weights."""
+
+    ids: list[int]
+    """Category ids by class."""
+    height: int
+    width: int
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+    keeps_aspect: bool = False
+    grey: bool = False
+    model: Document
+    """The network's own description of its shape."""
+
+    @property
+    def fit(self) -> Stretch | Letterbox:
+        return (Letterbox if self.keeps_aspect else Stretch)(self.height, self.width)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Detection(Network[S, DetectionFrame, Batch]):
+    """A detector. Subclasses give the plan, the model, what the specification says of NMS, data and KPIs."""
+
+    frame_type = DetectionFrame
+    output_names: ClassVar[tuple[str, ...]] = nms.OUTPUTS
+    checkpoint_name = "weights/model_epoch_{epoch}.pth"
+    verb = "searched for objects"
+
+    @abstractmethod
+    def build(self, frame: DetectionFrame) -> Detecting: ...
+
+    @abstractmethod
+    def nms(self, spec: S, frame: DetectionFrame) -> Nms: ...
+
+    @abstractmethod
+    def truths(self, spec: S, classes: Classes, action: str) -> list[Sample]:
+        """The labelled images of an evaluation, or those of an inference."""
+
+    @abstractmethod
+    def batch(self, spec: S, action: str) -> int: ...
+
+    def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
+        parts: dict[str, torch.Tensor] = model(*self.inputs(data, plan.frame), data.targets)
+        total = torch.stack(list(parts.values())).sum()
+        count = len(data.images)
+        return Loss(total, {f"{name}_loss": part.detach() * count for name, part in parts.items()})
+
+    def inputs(self, data: Batch, frame: DetectionFrame) -> tuple[torch.Tensor, ...]:
+        mean, std = (
+            data.images.new_tensor(part, dtype=torch.float32).view(1, 3, 1, 1) for part in (frame.mean, frame.std)
+        )
+        return ((data.images.float() - mean) / std,)
+
+    def deployed(self, model: nn.Module, frame: DetectionFrame, spec: S) -> nn.Module:
+        assert isinstance(model, Detecting)
+        return nms.Selecting(model, self.nms(spec, frame))
+
+    def input_size(self, frame: DetectionFrame) -> tuple[int, int, int]:
+        return 3, frame.height, frame.width
+
+    def samples(self, spec: S, frame: DetectionFrame, action: str) -> tuple[Samples[Batch], int, int | None]:
+        classes = Classes(frame.classes, {}, frame.ids)
+        return self.fitted(self.truths(spec, classes, action), frame), self.batch(spec, action), None
+
+    def fitted(self, samples: list[Sample], frame: DetectionFrame) -> Samples[Batch]:
+        """Samples as an evaluation reads them."""
+        found: Samples[Batch] = DetectionSamples(samples, frame.fit, grey=frame.grey)
+        return found
+
+    def translations(self) -> dict[Callable[..., object], Callable[..., object]]:
+        from runners.engine.detection import onnx_ops
+
+        return {torch.ops.taod.select.default: onnx_ops.select}
+
+    def metadata(self, frame: DetectionFrame, spec: S) -> Document:
+        wanted = self.nms(spec, frame)
+        return {
+            "mean": frame.mean,
+            "std": frame.std,
+            "resize": "keep the aspect, pad right and below" if frame.keeps_aspect else "stretch",
+            "boxes": "left, top, right, bottom in pixels of the input",
+            "nms": msgspec.to_builtins(wanted),
+        }
+
+
+def detections(outputs: Arrays, row: int, place: Place) -> Detections:
+    """The detections of an image of a batch in pixels of its file."""
+    count, boxes, scores, classes = outputs
+    number = int(np.reshape(count[row], -1)[0])
+    return Detections(place.back(boxes[row, :number]), scores[row, :number], classes[row, :number].astype(int))
+
+
+class DetectionScore:
+    """Gathers detections beside labels; subclasses say how they are counted."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.truths: list[Truth] = []
+        self.found: list[Detections] = []
+        self._values: tuple[dict[str, float], dict[str, dict[str, float]]] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.truths)
+
+    def add(self, outputs: Arrays, data: Batch, indices: Sequence[int]) -> None:
+        self.truths += data.truths
+        self.found += [detections(outputs, row, place) for row, place in enumerate(data.places)]
+
+    def measure(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """KPIs, and values per class by name."""
+        raise NotImplementedError
+
+    def _measured(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        if self._values is None:
+            self._values = self.measure()
+        return self._values
+
+    def kpi(self) -> dict[str, float]:
+        return self._measured()[0]
+
+    def categorical(self) -> dict[str, dict[str, float]]:
+        return self._measured()[1]
+
+    def write(self, folder: Path, checkpoint: Path) -> str:
+        kpi, categorical = self._measured()
+        document = {"checkpoint": str(checkpoint), "images": self.count, **kpi, "classes": categorical}
+        (folder / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+        name, value = next(iter(kpi.items()))
+        return f"{name} {value:.4f}"
+
+
+class VocScore(DetectionScore):
+    """`mean average precision` of the classes that the data have."""
+
+    def __init__(self, names: list[str], mode: Mode, threshold: float | list[float]) -> None:
+        super().__init__(names)
+        self._mode, self._threshold = mode, threshold
+
+    def measure(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        mean, each = metrics.voc(self.truths, self.found, self.names, self._mode, self._threshold)
+        there = {name: value for name, value in each.items() if not np.isnan(value)}
+        if absent := sorted(set(each) - set(there)):
+            log.warning("The data have no object of the class %s, which is left out of the mean", ", ".join(absent))
+        return {"mean average precision": mean}, {"average precision": there}
+
+
+class CocoScore(DetectionScore):
+    """COCO's values under the names of a tool; `kpis`: COCO's name → the tool's."""
+
+    def __init__(self, names: list[str], kpis: dict[str, str]) -> None:
+        super().__init__(names)
+        self._kpis = kpis
+
+    def measure(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        values, each = metrics.coco(self.truths, self.found, self.names)
+        return {name: values[key] for key, name in self._kpis.items()}, {"AP": each}
+
+
+class DetectionWriter:
+    """Annotated images, a KITTI label file an image, and one file of COCO results."""
+
+    def __init__(self, folder: Path, frame: DetectionFrame, confidence: float) -> None:
+        self._frame, self._confidence = frame, confidence
+        self._images, self._labels = folder / "images_annotated", folder / "labels"
+        self._file = folder / "results.json"
+        self._results: list[outputs.Result] = []
+        for place in (self._images, self._labels):
+            place.mkdir(parents=True, exist_ok=True)
+
+    def add(self, path: str, outputs_: Arrays, data: Batch, place: int) -> None:
+        found = detections([array[None] for array in outputs_], 0, data.places[place])
+        sure = found.scores >= self._confidence
+        found = Detections(found.boxes[sure], found.scores[sure], found.classes[sure])
+        names, name = self._frame.classes, Path(path)
+        with Image.open(path) as image:
+            outputs.annotated(image, found, names).save(self._images / f"{name.stem}.png")
+        (self._labels / f"{name.stem}.txt").write_text(outputs.kitti_lines(found, names), encoding="utf-8")
+        self._results += outputs.results(data.ids[place], found, self._frame.ids)
+
+    def close(self, whole: bool) -> None:
+        if whole:
+            outputs.write_results(self._file, self._results)

@@ -1,0 +1,214 @@
+"""Detectors whose specifications are those of TAO's TF1 tools: their common groups as plans, data and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from runners.engine.core import optimise
+from runners.engine.core.network import Loss, Plan, Recipe, Score
+from runners.engine.core.optimise import Schedule
+from runners.engine.data.boxes import Source
+from runners.engine.detection import samples
+from runners.engine.detection.data import Batch, DetectionSamples
+from runners.engine.detection.network import MEAN, Detection, DetectionFrame, DetectionWriter, VocScore
+from runners.engine.detection.nms import Nms
+from runners.engine.detection.samples import Classes, Sample
+from runners.engine.detection.settings import Common, DataSource, LearningRate, Optimizer, Sgd, Weighted
+from runners.engine.detection.transforms import Transform
+from runners.engine.errors import DataError, SpecError
+from runners.engine.run import Run
+from runners.engine.spec import convert, lookup
+
+S = TypeVar("S", bound=Common)
+
+
+class Tf1Detection(Detection[S]):
+    """ssd, dssd, retinanet and the YOLO networks."""
+
+    def classes(self, spec: S) -> Classes:
+        return samples.mapped(spec.dataset_config.mapping)
+
+    def mean(self, given: list[Weighted]) -> tuple[float, float, float]:
+        """Mean a channel, red first; `image_mean` names them by their letters, `l` for grey."""
+        values = {one.key: one.value for one in given}
+        grey = values.get("l")
+        red, green, blue = (
+            values.get(key, grey if grey is not None else own) for key, own in zip("rgb", MEAN, strict=True)
+        )
+        return red, green, blue
+
+    def frame(
+        self,
+        spec: S,
+        run: Run,
+        classes: Classes,
+        size: tuple[int, int],
+        mean: tuple[float, float, float],
+        *,
+        model: dict[str, object],
+        grey: bool = False,
+        keeps_aspect: bool = False,
+    ) -> DetectionFrame:
+        return DetectionFrame(
+            classes=classes.names,
+            ids=classes.ids,
+            optimizer=spec.training_config.optimizer.name,
+            spec=run.document,
+            height=size[0],
+            width=size[1],
+            mean=mean,
+            grey=grey,
+            keeps_aspect=keeps_aspect,
+            model=model,
+        )
+
+    def arranged(
+        self, spec: S, frame: DetectionFrame, classes: Classes, transform: Transform
+    ) -> Plan[DetectionFrame, Batch]:
+        config = spec.dataset_config
+        train = samples.read(_sources(config.data_sources, "dataset_config.data_sources"), classes)
+        validation = None
+        if config.validation_data_sources:
+            where = "dataset_config.validation_data_sources"
+            validation = self.fitted(samples.read(_sources(config.validation_data_sources, where), classes), frame)
+        return Plan(
+            frame=frame,
+            recipe=self.recipe(spec),
+            samples=self.augmented(train, frame, transform),
+            validation=validation,
+            about=f"{frame.model.get('backbone', '')} at {frame.width}x{frame.height}, {len(frame.classes)} classes",
+        )
+
+    def augmented(self, train: list[Sample], frame: DetectionFrame, transform: Transform) -> DetectionSamples:
+        return DetectionSamples(train, frame.fit, transform, grey=frame.grey)
+
+    def recipe(self, spec: S) -> Recipe:
+        config = spec.training_config
+        stop = config.early_stopping
+        return Recipe(
+            epochs=config.num_epochs,
+            batch=config.batch_size_per_gpu,
+            optimiser=optimiser(config.optimizer),
+            schedule=lambda steps: schedule(config.learning_rate, steps * config.num_epochs),
+            seed=spec.random_seed,
+            precision="auto" if spec.use_amp else "fp32",
+            clip_norm=CLIP,
+            ema_decay=0.9999 if config.model_ema else None,
+            checkpoint_interval=config.checkpoint_interval,
+            validation_interval=spec.eval_config.validation_period_during_training,
+            patience=stop.patience if stop else None,
+            monitor="loss",
+            resume=config.resume_model_path or None,
+            start=config.pretrain_model_path or None,
+            gpus=spec.gpus or 1,
+            resume_field="training_config.resume_model_path",
+            start_field="training_config.pretrain_model_path",
+            lr_field="training_config.learning_rate",
+            precision_field="use_amp",
+        )
+
+    def loss(self, model: nn.Module, data: Batch, plan: Plan[DetectionFrame, Batch], step: int) -> Loss:
+        found = super().loss(model, data, plan, step)
+        kind = str(lookup(plan.frame.spec, "training_config.regularizer.type") or "").strip("_")
+        weight = float(lookup(plan.frame.spec, "training_config.regularizer.weight") or 0.0)
+        if not weight or kind not in ("L1", "L2"):
+            return found
+        kernels = [one for one in model.parameters() if one.ndim == 4 and one.requires_grad]
+        norms = torch.stack([one.abs().sum() if kind == "L1" else one.square().sum() for one in kernels])
+        return found._replace(total=found.total + weight * norms.sum())
+
+    def nms(self, spec: S, frame: DetectionFrame) -> Nms:
+        """Of the action's specification; of the training's where an action has none."""
+        given = spec if spec.dataset_config.target_class_mapping else convert(frame.spec, self.spec_type)
+        config = given.nms_config
+        return Nms(config.confidence_threshold, config.clustering_iou_threshold, config.top_k)
+
+    def checkpoint(self, spec: S, action: str) -> tuple[str | None, str]:
+        return (spec.model, "model") if action == "export" else (spec.model_path, "model_path")
+
+    def onnx_file(self, spec: S) -> str | None:
+        return spec.output_file
+
+    def batch(self, spec: S, action: str) -> int:
+        return spec.batch_size or spec.eval_config.batch_size
+
+    def truths(self, spec: S, classes: Classes, action: str) -> list[Sample]:
+        if action == "inference":
+            if not spec.image_dir:
+                raise DataError("image_dir is not set; give the model an inference dataset.")
+            return samples.unlabelled(Path(spec.image_dir))
+        own = self.classes(spec)
+        if own.names != classes.names:
+            raise SpecError(
+                f"dataset_config.target_class_mapping has the classes {', '.join(own.names)}, the model "
+                f"{', '.join(classes.names)}; map to the model's."
+            )
+        if spec.image_dir and spec.label_dir:
+            found = [Source("KITTI", Path(spec.image_dir), Path(spec.label_dir))]
+        else:
+            found = _sources(spec.dataset_config.validation_data_sources, "dataset_config.validation_data_sources")
+        return samples.read(found, own)
+
+    def score(self, spec: S, frame: DetectionFrame, *, training: bool) -> Score[Batch]:
+        config = spec.eval_config
+        mode = config.average_precision_mode.lower()
+        return VocScore(frame.classes, "integrate" if mode == "integrate" else "sample", config.matching_iou_threshold)
+
+    def writer(self, spec: S, frame: DetectionFrame, folder: Path) -> DetectionWriter:
+        return DetectionWriter(folder, frame, spec.threshold)
+
+
+CLIP = 10.0
+"""Norm of the gradients that a step may have: the tools have no such limit, and diverge where it would act."""
+
+
+def _sources(given: list[DataSource], field: str) -> list[Source]:
+    if not given:
+        raise DataError(f"{field} is empty; assign a dataset to the model.")
+    return [_source(one, field) for one in given]
+
+
+def _source(given: DataSource, field: str) -> Source:
+    if given.label_directory_path and given.image_directory_path:
+        return Source("KITTI", Path(given.image_directory_path), Path(given.label_directory_path))
+    place = given.tfrecords_path or given.tfrecords_directory_path or given.root_path or given.image_directory_path
+    if not place:
+        raise DataError(f"{field} names neither TFRecords nor folders of images and labels.")
+    return samples.kitti_source(samples.beside(place))
+
+
+def schedule(given: LearningRate, total: int) -> Schedule:
+    """Raises SpecError where there is none."""
+    plain, cosine = given.soft_start_annealing_schedule, given.soft_start_cosine_annealing_schedule
+    if cosine is not None:
+        low, high, rising = cosine.min_learning_rate, cosine.max_learning_rate, cosine.soft_start
+        return optimise.soft_start(low, high, total, rising=rising, annealing=1.0, cosine=True)
+    if plain is None:
+        raise SpecError("training_config.learning_rate has no schedule; set soft_start_annealing_schedule.")
+    return optimise.soft_start(
+        plain.min_learning_rate, plain.max_learning_rate, total, rising=plain.soft_start, annealing=plain.annealing
+    )
+
+
+def optimiser(given: Optimizer) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    def of(model: nn.Module) -> torch.optim.Optimizer:
+        learnt = [one for one in model.parameters() if one.requires_grad]
+        if given.adam:
+            adam = given.adam
+            return torch.optim.Adam(
+                learnt, lr=1e-3, betas=(adam.beta1, adam.beta2), eps=adam.epsilon, amsgrad=adam.amsgrad
+            )
+        if given.rmsprop:
+            rms = given.rmsprop
+            return torch.optim.RMSprop(
+                learnt, lr=1e-3, alpha=rms.rho, eps=rms.epsilon, momentum=rms.momentum, centered=rms.centered
+            )
+        sgd = given.sgd or Sgd()
+        return torch.optim.SGD(learnt, lr=1e-3, momentum=sgd.momentum, nesterov=sgd.nesterov and sgd.momentum > 0)
+
+    return of

@@ -1,0 +1,1 @@
+"""RetinaNet (`retinanet`): objects as boxes with classes."""

@@ -1,0 +1,1 @@
+"""SSD (`ssd`): objects as boxes with classes."""

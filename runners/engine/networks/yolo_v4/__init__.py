@@ -1,0 +1,1 @@
+"""YOLOv4 (`yolo_v4`): objects as boxes with classes."""

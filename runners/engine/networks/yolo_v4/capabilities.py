@@ -1,0 +1,25 @@
+"""What the engine offers for yolo_v4, as plain data. No heavy imports."""
+
+from __future__ import annotations
+
+from runners.engine.core.offer import Offer
+from runners.engine.detection import offers
+from runners.engine.detection.settings import Yolo, YoloConfig
+
+
+class Spec(Yolo, frozen=True, kw_only=True):
+    yolov4_config: YoloConfig = YoloConfig()
+
+    @property
+    def config(self) -> YoloConfig:
+        return self.yolov4_config
+
+
+OFFER = Offer(
+    spec=Spec,
+    actions=offers.ACTIONS,
+    without_effect=offers.TF1_WITHOUT_EFFECT,
+    rejected=offers.TF1_REJECTED,
+    only=offers.TF1_ONLY,
+    similar="a path aggregation neck on timm's backbones; the tool's neck has spatial pyramid pooling and more layers",
+)
