@@ -20,7 +20,7 @@ UNSET = "???"
 _PATH = re.compile(r"\.*[^.\[\]{}$:\s]+(?:\.[^.\[\]{}$:\s]+|\[[^.\[\]{}$:\s]+\])*")
 _STEP = re.compile(r"[^.\[\]]+")
 _MOST_VALUES = 200_000
-_MOST_CHARACTERS = 10_000_000
+_MOST_CHARACTERS = 2_000_000
 """Of all texts that references become a part of."""
 _LONGEST_CHAIN = 32
 _MOST_PROBLEMS = 20
