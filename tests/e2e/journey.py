@@ -81,8 +81,10 @@ class Daemon:
         return AsyncClient.from_info(info)
 
 
-async def until(client: AsyncClient, job_id: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
-    """Wait, by the event stream, until a condition holds for a job. Raises AssertionError after PATIENCE_S."""
+async def until(
+    client: AsyncClient, job_id: str, holds: Callable[[JobDetail], bool], limit_s: float = PATIENCE_S
+) -> JobDetail:
+    """Wait, by the event stream, until a condition holds for a job. Raises AssertionError after `limit_s`."""
 
     async def wait() -> JobDetail:
         async with aclosing(client.jobs.watch(job_id)) as updates:
@@ -93,10 +95,10 @@ async def until(client: AsyncClient, job_id: str, holds: Callable[[JobDetail], b
         raise AssertionError("the event stream ended")
 
     try:
-        return await asyncio.wait_for(wait(), PATIENCE_S)
+        return await asyncio.wait_for(wait(), limit_s)
     except TimeoutError:
         detail = await client.jobs.get(job_id)
-        raise AssertionError(f"still {detail.job.state} ({detail.job.reason}) after {PATIENCE_S} s") from None
+        raise AssertionError(f"still {detail.job.state} ({detail.job.reason}) after {limit_s} s") from None
 
 
 def at_epoch(epoch: int) -> Callable[[JobDetail], bool]:

@@ -59,7 +59,17 @@ USABLE = {
 @pytest.fixture(scope="module", params=["pytorch", "data-services", "tf2"])
 def installed(request: pytest.FixtureRequest) -> Environment:
     """The tool's newest release with the CPU layer, installed unless an earlier run has done that."""
-    tool = request.param
+    return install(request.param)
+
+
+@pytest.fixture(scope="module")
+def pytorch() -> Environment:
+    """The newest PyTorch tools with the CPU layer."""
+    return install("pytorch")
+
+
+def install(tool: str) -> Environment:
+    """Skips where it was not chosen, or this machine has no Python of the right version."""
     if tool not in CHOSEN:
         pytest.skip(f"TAOD_TOOLS = {' '.join(CHOSEN)}: {tool} is not among them")
     spec = ToolSpecs().get(tool)
