@@ -1,5 +1,6 @@
-"""Regret of sweeps after each trial on standard functions: taod's proposers, random search, and a plain Gaussian
-process with the settings of the original service.
+"""Regret of sweeps after each trial on standard functions: taod's proposers, random search, a plain Gaussian process
+with the settings of the original service, and the proposers of two algorithms of newer services, written here from
+their descriptions: differential evolution (DEHB) and a Gaussian process with an upper confidence bound (BFBO).
 
 `OMP_NUM_THREADS=1 python bench/automl_regret.py --seeds 20 --plot docs/automl-regret.svg`
 """
@@ -87,7 +88,9 @@ PROBLEMS: dict[str, tuple[Function, list[Dimension], float]] = {
         0.05,
     ),
 }
-SEARCHES = ("random", "plain GP", "tpe", "cmaes", "gp")
+SEARCHES = ("random", "plain GP", "DE", "GP-UCB", "tpe", "cmaes", "gp")
+FIRST_RANDOM = 5
+"""Trials of DE and GP-UCB that are drawn at random."""
 
 
 def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
@@ -125,6 +128,62 @@ def plain_gp(space: list[Dimension], seen: list[Seen], draw: random.Random) -> d
     return {d.path: at_random[d.path] if d.choices else float(at) for d, at in zip(space, point, strict=True)}
 
 
+def differential_evolution(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
+    """DE/rand/1/bin as in DEHB at full fidelity: F 0.5, CR 0.5, the population being the better half of all trials."""
+    if len(seen) < FIRST_RANDOM:
+        return {d.path: float(draw.randrange(len(d.choices))) if d.choices else draw.random() for d in space}
+    ranked = sorted(seen, key=lambda one: math.inf if one.value is None else one.value)
+    population = [one.coordinates for one in ranked[: max(4, len(ranked) // 2)]]
+    target, base, one, other = draw.sample(population, 4)
+    point: dict[str, float] = {}
+    forced = draw.choice(space).path
+    for d in space:
+        top = float(len(d.choices) - 1) if d.choices else 1.0
+        mutant = base[d.path] + 0.5 * (one[d.path] - other[d.path])
+        if not 0.0 <= mutant <= top:
+            mutant = draw.uniform(0.0, top)
+        value = mutant if draw.random() < 0.5 or d.path == forced else target[d.path]
+        point[d.path] = float(round(value)) if d.choices else value
+    return point
+
+
+def confidence_bound(space: list[Dimension], seen: list[Seen], draw: random.Random) -> dict[str, float]:
+    """As BFBO: an RBF Gaussian process, a lower confidence bound whose exploration falls with the trials, and a penalty
+    near known points; the best of 2,000 random points, polished by L-BFGS-B. Choices are rounded."""
+    if len(seen) < FIRST_RANDOM:
+        return {d.path: float(draw.randrange(len(d.choices))) if d.choices else draw.random() for d in space}
+    from scipy.optimize import minimize
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+    tops = [float(len(d.choices) - 1) if d.choices else 1.0 for d in space]
+    x = np.array([[one.coordinates[d.path] / top for d, top in zip(space, tops, strict=True)] for one in seen])
+    y = np.array([one.value for one in seen])
+    kernel = ConstantKernel(1.0) * RBF(np.ones(len(space)), (1e-2, 1e2))
+    state = np.random.RandomState(draw.randrange(2**31))
+    process = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True, n_restarts_optimizer=2, random_state=state)
+    process.fit(x, y)
+    weight = 2.0 * math.sqrt(math.log(2 + len(seen))) / math.sqrt(1 + len(seen) / 10)
+
+    def bound(points: np.ndarray) -> np.ndarray:
+        mean, std = process.predict(np.atleast_2d(points), return_std=True)
+        near = np.min(np.linalg.norm(np.atleast_2d(points)[:, None, :] - x[None], axis=2), axis=1)
+        return np.asarray(mean - weight * std + 0.1 * float(y.std()) * np.exp(-((near / 0.05) ** 2)))
+
+    drawn = state.uniform(size=(2000, len(space)))
+    start = drawn[int(np.argmin(bound(drawn)))]
+    found = minimize(lambda at: float(bound(at)[0]), start, bounds=[(0, 1)] * len(space), method="L-BFGS-B")
+    point = found.x if found.fun <= float(bound(start)[0]) else start
+    return {
+        d.path: float(round(at * top)) if d.choices else float(at)
+        for d, at, top in zip(space, point, tops, strict=True)
+    }
+
+
+OWN = {"plain GP": plain_gp, "DE": differential_evolution, "GP-UCB": confidence_bound}
+"""Proposers that are only compared with."""
+
+
 def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
     """One sweep with one seed: the regret of its result after each trial, and seconds per proposal."""
     warnings.filterwarnings("ignore")
@@ -138,8 +197,8 @@ def run(job: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
     for trial in range(TRIALS):
         began = time.perf_counter()
         memory: dict[str, Any] = {}
-        if search == "plain GP":
-            at = plain_gp(space, seen, draw)
+        if search in OWN:
+            at = OWN[search](space, seen, draw)
         else:
             question = Question(sampler=search, space=space, minimise=True, seen=seen, seed=seed * 1000 + trial)
             proposal = answer(question)
@@ -162,7 +221,9 @@ def plot(results: dict[str, dict[str, list[list[float]]]], path: Path) -> None:
 
     matplotlib.rcParams["svg.hashsalt"] = "taod"
     figure, axes = pyplot.subplots(1, len(results), figsize=(12, 3.8), constrained_layout=True)
-    colours = dict(zip(SEARCHES, ("#999999", "#d95f02", "#7570b3", "#e7298a", "#1b9e77"), strict=True))
+    colours = dict(
+        zip(SEARCHES, ("#999999", "#d95f02", "#a6761d", "#66a61e", "#7570b3", "#e7298a", "#1b9e77"), strict=True)
+    )
     for axis, (problem, searches) in zip(axes, results.items(), strict=True):
         for search, runs in searches.items():
             curves = np.array(runs)
