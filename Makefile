@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install quickstart test test-tools fast check docs coverage format bench clean tools
+.PHONY: install quickstart test test-engine test-tools fast check docs coverage format bench clean tools
 
 install: $(STAMP)
 
@@ -38,6 +38,9 @@ TOOLS_ROOT ?= $(HOME)/.cache/taod-tools
 
 test-tools: install
 	TAOD_TOOLS_ROOT=$(TOOLS_ROOT) $(BIN)/python -m pytest -m tools tests/tools
+
+test-engine: install
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m engine tests/engine
 
 fast: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not slow'

@@ -20,6 +20,8 @@ from taod.documents import Document
 TRAINING = ("torch", "numpy", "PIL")
 EXPORT = (*TRAINING, "onnx", "onnxscript", "onnxruntime")
 
+COMMON = frozenset({"version", "results_dir", "encryption_key", "key", "gpus", "gpu_ids", "verbose"})
+"""What the core itself reads of every specification, or needs not: it encrypts nothing and is always verbose."""
 ABSENT: tuple[object, ...] = (None, "", [], {})
 
 
@@ -69,7 +71,7 @@ def _set(listed: Mapping[str, str], network: str, action: str, document: Documen
         if reason is None or row.type == "object":  # a group's own parameters are rows too
             continue
         value = lookup(document, path)
-        if value not in ABSENT and value != row.default:
+        if value not in ABSENT and not isinstance(value, dict) and value != row.default:
             found.append((path, reason))
     return found
 
@@ -86,7 +88,7 @@ def reason_of(listed: Mapping[str, str], path: str) -> str | None:
 
 def read(offer: Offer, path: str) -> bool:
     """Whether the specification's types read a parameter."""
-    return _reads(offer.spec, path.split("."))
+    return path in COMMON or _reads(offer.spec, path.split("."))
 
 
 def _reads(kind: object, parts: list[str]) -> bool:

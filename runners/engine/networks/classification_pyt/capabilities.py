@@ -92,4 +92,16 @@ OFFER = Offer(
         "inference": (*TRAINING, "transformers", "onnxruntime"),
     },
     check=check,
+    rejected={
+        f"dataset.data.{split}.ann_file": "classes come from folders; leave it empty"
+        for split in ("train", "val", "test")
+    },
+    without_effect={
+        "model.init_cfg.type": "model.init_cfg.checkpoint decides",
+        "model.head.custom_args": "the head is one linear layer",
+        "train.train_config.find_unused_parameters": "all parameters are used",
+        "evaluate.trt_engine": "the embedded engine builds no TensorRT engine",
+        "inference.trt_engine": "the embedded engine builds no TensorRT engine",
+        "export.verify": "every export is compared with the torch model",
+    },
 )
