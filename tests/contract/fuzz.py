@@ -165,7 +165,8 @@ def world(folder: Path) -> Iterator[World]:
     (folder / "open").mkdir()
     (folder / "taod.toml").write_text(CONFIG.format(folder=folder))
     command = [sys.executable, "-m", "taod", "serve", "--config", str(folder / "taod.toml")]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    # A tool whose installation is requested has no packages: nothing of gigabytes is downloaded.
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=folder)
     assert daemon.stdout is not None
     try:
