@@ -252,7 +252,7 @@ class TestOutput:
     def test_a_table_shows_no_empty_column_and_no_secret(self, daemon) -> None:
         model = daemon.model(name="secretive", encryption_key="do-not-show")
         listed = daemon.run("model", "ls", "--name", "secretive").stdout
-        assert listed.splitlines()[0].split() == ["id", "name", "network", "created"]
+        assert listed.splitlines()[0].split() == ["id", "name", "network", "release", "created"]
         assert daemon.run("model", "ls", "--name", "unused name").stdout.strip() == "none"
         assert "do-not-show" not in daemon.run("model", "show", model).stdout
         assert daemon.json("model", "show", model)["encryption_key"] == "do-not-show"
