@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from runners.toolenv import child
 from runners.toolenv.spec import Probe
 from taod.clock import Clock, SystemClock, iso
 from taod.errors import Unavailable
@@ -36,34 +38,43 @@ def check(
     """
     clock = clock if clock is not None else SystemClock()
     found: list[EntryPoint] = []
-    read, write = os.pipe()
-    try:
-        words = [f"{environment.path}/bin/python", str(PROBE), environment.package, str(write), *probe.preload]
+    # Imports may print any amount, which would fill a pipe that is read at the end.
+    with tempfile.TemporaryFile() as printed:
+        read, write = os.pipe()
         try:
+            words = [f"{environment.path}/bin/python", str(PROBE), environment.package, str(write), *probe.preload]
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=printed,
                 env=_variables(environment),
                 pass_fds=[write],
+                preexec_fn=child.ends_with(os.getpid()),
             )
         except OSError as error:
+            os.close(read)
             raise Unavailable(f"{environment.name}: its Python cannot be run ({error}); install it again") from error
-    finally:
-        os.close(write)
-    with os.fdopen(read, "rb") as lines:
-        for line in lines:
-            each = msgspec.json.decode(line, type=_Started | _Checked)
-            if isinstance(each, _Started):
-                notify(each.entry)
-            else:
-                found.append(_entry(each, all_or_none=probe.all_or_none))
-    assert process.stderr is not None
-    complaint = process.stderr.read().decode(errors="replace").strip()
-    if process.wait() != 0:
-        last = complaint.splitlines()[-1] if complaint else f"exit code {process.returncode}"
-        raise Unavailable(f"{environment.name}: its entry points cannot be listed ({last}); install it again")
+        finally:
+            os.close(write)
+        try:
+            with os.fdopen(read, "rb") as lines:
+                for line in lines:
+                    each = msgspec.json.decode(line, type=_Started | _Checked)
+                    if isinstance(each, _Started):
+                        notify(each.entry)
+                    else:
+                        found.append(_entry(each, all_or_none=probe.all_or_none))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        if process.returncode != 0:
+            printed.seek(0)
+            complaint = printed.read().decode(errors="replace").strip()
+            last = complaint.splitlines()[-1] if complaint else f"exit code {process.returncode}"
+            raise Unavailable(f"{environment.name}: its entry points cannot be listed ({last}); install it again")
     return msgspec.structs.replace(environment, entry_points=found, checked_at=iso(clock.time()))
 
 

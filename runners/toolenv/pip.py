@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
+
+from runners.toolenv import child
 
 _UNITS = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _LOADED = re.compile(
@@ -35,8 +34,6 @@ _SET = {
     "PYTHONNOUSERSITE": "1",
     "PYTHONUNBUFFERED": "1",
 }
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -104,7 +101,7 @@ def run(
             stderr=subprocess.STDOUT,
             env=environment(environ),
             pass_fds=tuple(keep),
-            preexec_fn=partial(_end_with, os.getpid()),
+            preexec_fn=child.ends_with(os.getpid()),
         )
         assert process.stdout is not None
         try:
@@ -139,10 +136,3 @@ def repair(site: Path) -> None:
             shutil.rmtree(folder)
     for folder in site.glob("~*"):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_with(parent: int) -> None:
-    """In the child: be killed when the parent is, which may already have happened."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

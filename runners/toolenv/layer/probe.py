@@ -4,6 +4,7 @@ Writes lines of JSON to the file descriptor. Each entry point is imported in a f
 imported and a crash concerns one alone; the modules named are imported before, once. Python 3.8 and newer.
 """
 
+import ctypes
 import importlib
 import importlib.metadata
 import json
@@ -14,6 +15,7 @@ import sys
 import traceback
 
 LIMIT_S = 900
+PR_SET_PDEATHSIG = 1
 
 
 def cause(error):
@@ -66,6 +68,7 @@ def in_fork(fd, entry):
     pid = os.fork()
     if pid == 0:
         os.close(read)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.alarm(LIMIT_S)
         result = checked(entry)
         with os.fdopen(answer, "w") as file:

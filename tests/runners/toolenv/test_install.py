@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from runners.toolenv.check import check
@@ -77,6 +78,32 @@ def test_a_crash_of_one_import_concerns_its_entry_point_alone(install: Install) 
     scripts.write_text("raise SystemExit(3)\n")
     net_b = check(made, Probe(), lambda entry: None).entry_points[1]
     assert not net_b.offers("train") and "SystemExit: 3" in net_b.actions[1].reason
+
+
+def test_imports_may_print_any_amount(install: Install) -> None:
+    made = install()
+    scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
+    scripts.write_text(
+        "import sys\nfor stream in (sys.stdout, sys.stderr):\n    stream.write('warning\\n' * 100_000)\n"
+    )
+    assert check(made, Probe(), lambda entry: None).entry_points[1].offers("export")
+
+
+def test_the_imports_end_with_an_interrupted_check(install: Install) -> None:
+    made = install()
+    scripts = Path(made.path, f"lib/python{PYTHON}/site-packages/tiny_tool/net_b/scripts/export.py")
+    scripts.write_text("import time\ntime.sleep(600)\n")
+
+    def interrupt(entry: str) -> None:
+        if entry == "net_b":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(made, Probe(), interrupt)
+    deadline = time.monotonic() + 60
+    while [each for each in psutil.process_iter(["cmdline"]) if made.path in " ".join(each.info["cmdline"] or [])]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_the_cpu_build_is_installed_where_the_index_has_it_and_the_layer_is_in_force(
