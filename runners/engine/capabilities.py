@@ -10,14 +10,18 @@ from runners.engine.data import capabilities as data
 from runners.engine.errors import SpecError
 from runners.engine.networks.classification_pyt import capabilities as classification_pyt
 from runners.engine.networks.retinanet import capabilities as retinanet
+from runners.engine.networks.segformer import capabilities as segformer
 from runners.engine.networks.ssd import capabilities as ssd
+from runners.engine.networks.unet import capabilities as unet
 from runners.engine.networks.yolo_v4 import capabilities as yolo_v4
 from taod.documents import Document
 
 OFFERS: dict[str, Offer] = {
     "classification_pyt": classification_pyt.OFFER,
     "retinanet": retinanet.OFFER,
+    "segformer": segformer.OFFER,
     "ssd": ssd.OFFER,
+    "unet": unet.OFFER,
     "yolo_v4": yolo_v4.OFFER,
 }
 

@@ -293,10 +293,10 @@ async def test_data_that_is_certainly_missing_is_named(server, arch, actions, wo
 
 
 async def test_what_no_runner_can_do_is_rejected_with_the_remedy(server) -> None:
-    data = await server.dataset("semantic_segmentation", "unet")
-    model_id = await server.model("segformer", train_datasets=[data])
+    data = await server.dataset("pointpillars", "default")
+    model_id = await server.model("pointpillars", train_datasets=[data])
     words = await server.rejected("POST", f"/model/{model_id}/job", json={"actions": ["train"]})
-    assert words.startswith("no runner can do segformer train here")
+    assert words.startswith("no runner can do pointpillars train here")
 
 
 async def test_more_gpus_than_there_are_are_rejected(server, model) -> None:

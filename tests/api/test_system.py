@@ -20,7 +20,7 @@ async def test_networks_report_which_runner_can_do_each_action(server) -> None:
     assert one == networks["classification_pyt"]
     reported = {"name": "train", "runners": ["native"], "takes_spec": True, "may_follow": [], "needs_parent": False}
     assert any(action.items() >= reported.items() for action in one["actions"])
-    assert all(action["runners"] == [] for action in networks["segformer"]["actions"])
+    assert all(action["runners"] == [] for action in networks["pointpillars"]["actions"])
 
 
 async def test_devices_are_reported(server) -> None:

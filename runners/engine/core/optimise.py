@@ -21,6 +21,18 @@ def groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     ]
 
 
+def freeze_norms(model: nn.Module) -> None:
+    """Take the weights of all batch norms out of the training; their statistics stay as they are, too."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(False)
+            module.register_forward_pre_hook(_keep_statistics)
+
+
+def _keep_statistics(module: nn.Module, _: object) -> None:
+    module.training = False
+
+
 def sgd(
     model: nn.Module, lr: float, *, weight_decay: float = 0.0, momentum: float = 0.9, nesterov: bool = False
 ) -> torch.optim.Optimizer:

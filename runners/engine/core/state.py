@@ -164,3 +164,10 @@ def _named(explicit: Path, home: Home) -> tuple[Path, Document]:
 
 def _position(content: Document) -> tuple[int, int]:
     return content["progress"]["epoch"], content["progress"]["step"]
+
+
+def resume_or_start(named: str | None, home: Home) -> tuple[str | None, str | None]:
+    """(checkpoint to resume from, weights to start from) where the tool has no parameter for the former: it looks for
+    the run's own checkpoints, and starts from `named` where there are none."""
+    newest = next((str(path) for _, path in home.there()), None)
+    return newest, named if newest is None else None

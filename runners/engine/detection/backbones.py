@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from runners.engine.core.optimise import freeze_norms
 from runners.engine.detection import torchvision_ops  # noqa: F401  before timm, which imports torchvision
 from runners.engine.errors import SpecError
 
@@ -80,11 +81,4 @@ def freeze(backbone: Backbone, blocks: Sequence[int], *, norms: bool) -> None:
             for parameter in module.parameters():
                 parameter.requires_grad_(False)
     if norms:
-        for module in backbone.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.requires_grad_(False)
-                module.register_forward_pre_hook(_keep_statistics)
-
-
-def _keep_statistics(module: nn.Module, _: object) -> None:
-    module.training = False
+        freeze_norms(backbone)

@@ -1,0 +1,1 @@
+"""What the segmentation networks share: images with masks, their transforms, score and files."""

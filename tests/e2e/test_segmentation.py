@@ -1,0 +1,83 @@
+"""A segmentation network of the embedded engine over HTTP: train, evaluate and export."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from taod.catalogue.schema.merge import merge
+from taod.client import AsyncClient
+from taod.types.dataset import DatasetCreate
+from taod.types.job import JobRun
+from taod.types.model import ModelCreate
+from taod.types.state import State
+from tests.e2e.journey import Daemon, ended, until
+from tests.engine import shapes_set
+
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
+
+SIDE = 32
+REACHED = 0.6
+"""Mean IoU; 0.8 was measured, and masks of background alone reach 0.3."""
+SMALL = {
+    "dataset": {
+        "batch_size": 4,
+        "workers_per_gpu": 0,
+        "palette": [
+            {"seg_class": name, "mapping_class": name, "label_id": number, "rgb": [80 * number] * 3}
+            for number, name in enumerate(shapes_set.NAMES)
+        ],
+        "train_dataset": {
+            "pipeline": {"augmentation_config": {"resize": {"img_scale": [SIDE, SIDE], "ratio_range": [0.8, 1.3]}}}
+        },
+    },
+    "model": {"input_height": SIDE, "input_width": SIDE, "backbone": {"type": "mit_b0"}},
+    "train": {
+        "max_iters": 30, "validation_interval": 15, "checkpoint_interval": 15, "logging_interval": 5,
+        "trainer": {"sf_optim": {"lr": 1e-3}},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the engine's processes, before the daemon starts."""
+    monkeypatch.setenv("TAOD_RUNNER_ENVIRONMENT", '{OMP_NUM_THREADS = "1"}')
+
+
+async def test_segformer_learns_and_is_exported(daemon: Daemon, client: AsyncClient, tmp_path: Path) -> None:
+    for split, count in (("train", 48), ("val", 12), ("test", 2)):
+        shapes_set.write(tmp_path / "shapes", split, count, SIDE)
+    archive = tmp_path / "shapes.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "shapes", ".")
+    data = await client.datasets.create(DatasetCreate(type="semantic_segmentation", format="unet", name="shapes"))
+    await client.datasets.upload(data.id, archive)
+    model = await client.models.create(
+        ModelCreate(network_arch="segformer", name="shapes", train_datasets=[data.id], eval_dataset=data.id)
+    )
+    for action in ("train", "evaluate"):
+        default = (await client.specs.schema("model", model.id, action))["default"]
+        small = (
+            SMALL if action == "train" else {"dataset": {"workers_per_gpu": 0, "palette": SMALL["dataset"]["palette"]}}
+        )
+        await client.specs.save("model", model.id, action, merge(default, small))
+
+    async def done(job: str) -> Path:
+        detail = await until(client, job, ended)
+        assert detail.job.state is State.DONE, (await client.logs.tail(job, 10_000)).data.decode()
+        return daemon.root / "jobs" / job / "results"
+
+    (training,) = await client.jobs.run("model", model.id, JobRun(actions=["train"]))
+    assert sorted(path.name for path in ((await done(training)) / "train").iterdir()) == ["iter_15.pth", "iter_30.pth"]
+    kpi = {one.metric: one for one in (await client.jobs.get(training)).job.result.kpi}
+    reached = float(list(kpi["Mean IOU"].values.values())[-1])
+    assert reached > REACHED
+
+    jobs = await client.jobs.run("model", model.id, JobRun(job=training, actions=["evaluate", "export"]))
+    evaluated, exported = [await done(job) for job in jobs]
+    assert json.loads((evaluated / "metrics.json").read_text())["Mean IOU"] == pytest.approx(reached, abs=1e-6)
+    assert (exported / "model.onnx").is_file()
