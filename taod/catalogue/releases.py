@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from taod.types.release import BASE as BASE
+from taod.types.release import NEWEST
 
-KNOWN = (BASE, "7.3")
+KNOWN = (BASE, NEWEST)
 """Oldest first."""
-_VERSIONS = {BASE: ((5, 0), (5, 1), (5, 2)), "7.3": ((7, 3),)}
+_VERSIONS = {BASE: ((5, 0), (5, 1), (5, 2)), NEWEST: ((7, 3),)}
 """Release -> versions of the tools, major and minor, that take its command lines and specifications."""
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)*")
 

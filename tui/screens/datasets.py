@@ -12,6 +12,7 @@ from textual.containers import Container
 
 from taod.client import ClientError
 from taod.types.dataset import Dataset, DatasetReport, UploadProgress
+from taod.types.release import NEWEST
 from tui import feed
 from tui.datasets.details import COLUMNS, DatasetDetails, rows
 from tui.datasets.forms import AddFiles, Files, NewDataset
@@ -141,7 +142,7 @@ class DatasetsPage(ListPage):
     @work(group="ask", exclusive=True)
     async def action_new(self) -> None:
         try:
-            networks = await self.dashboard.client.networks.list()
+            networks = await self.dashboard.client.networks.list(NEWEST)
         except ClientError as error:
             self.complain(error)
             return

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from taod.client import ClientError
 from taod.types.model import Model
+from taod.types.release import NEWEST
 from taod.types.state import Status
 from tui import feed
 from tui.lists.panel import ListPanel
@@ -113,10 +114,15 @@ class ModelsPage(ListPage):
     async def _form(self, model: Model | None) -> None:
         client = self.dashboard.client
         try:
-            networks, datasets = await asyncio.gather(client.networks.list(), client.datasets.list())
+            networks, newest, datasets = await asyncio.gather(
+                client.networks.list(), client.networks.list(NEWEST), client.datasets.list()
+            )
         except ClientError as error:
             self.complain(error)
             return
+        # A model is of the first release that has its network.
+        known = {network.name for network in networks}
+        networks += [network for network in newest if network.name not in known]
         saved = await self.app.push_screen_wait(ModelForm(client, networks, datasets.items, model))
         if saved is not None:
             self.read(saved.id)
