@@ -18,7 +18,6 @@ from taod.catalogue.specfiles.parse import parse
 
 DECLARED = [(name, action) for name, entry in index().items() for action in entry.specs if messages.root(name, action)]
 TYPES = {"string": "string", "bool": "bool", "int": "int", "uint": "int", "float": "float", "enum": "string"}
-
 LETTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
@@ -163,9 +162,7 @@ def scalars(field: Field) -> st.SearchStrategy[Any]:
     if field.kind == "enum":
         return st.sampled_from([f"__{member}__" for member in field.members])
     return {
-        "string": st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8).filter(
-            lambda text: not text.startswith("__")
-        ),
+        "string": st.text(LETTERS, max_size=8).filter(lambda text: not text.startswith("__")),
         "bool": st.booleans(),
         "int": st.integers(-(2**31), 2**31 - 1),
         "uint": st.integers(0, 2**32 - 1),
