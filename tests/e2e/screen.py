@@ -15,10 +15,20 @@ KEYS = {" ": "space", "/": "slash", ".": "full_stop", "-": "minus", "_": "unders
 
 
 async def shown(pilot: Any, condition: Callable[[], Any]) -> None:
-    """Let the dashboard work until the condition holds. Raises TimeoutError after PATIENCE_S."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await pilot.pause(0.05)
+    """Let the dashboard work until the condition holds. Raises AssertionError with the screen after PATIENCE_S."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await pilot.pause(0.05)
+    except TimeoutError:
+        screen = pilot.app.screen
+        notes = [f"{each.title}: {each.message}" for each in pilot.app._notifications]
+        raise AssertionError("\n".join([f"not shown on {screen}:", *_drawn(pilot.app), *notes])) from None
+
+
+def _drawn(app: Dashboard) -> list[str]:
+    """The lines of the screen as they are drawn."""
+    return ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
 
 
 async def enter(pilot: Any, text: str) -> None:
