@@ -43,6 +43,8 @@ CANCEL_ALL = signal.SIGUSR2
 """Cancel every job, and end when no run is left."""
 SHUTDOWN_S = 3
 """Seconds that open requests get to end when the server stops."""
+KEEP_ALIVE_S = 12
+"""Longer than clients keep an idle connection (httpx: 5 s), so that no request meets one that is being closed."""
 
 
 @contextmanager
@@ -180,6 +182,7 @@ def _uvicorn_config(app: Litestar, connections: Connections) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
 
 

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from taod.config import ServerConfig
 from taod.connections import Connections
+from taod.daemon import KEEP_ALIVE_S
 from tests.hostile.conftest import PATIENCE_S, Daemon
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
@@ -276,3 +278,8 @@ def test_unread_answers_hold_nothing_for_long(daemon: Daemon, stack: ExitStack) 
     worker = threading.Thread(target=lambda: (daemon.healthy(), done.set()), daemon=True)
     worker.start()
     assert done.wait(PATIENCE_S)
+
+
+def test_clients_give_up_an_idle_connection_before_the_daemon_does() -> None:
+    kept = httpx.Limits().keepalive_expiry
+    assert kept is not None and kept < KEEP_ALIVE_S < ServerConfig().head_s
