@@ -15,9 +15,9 @@ from runners.engine.core.trainer import Trainer  # noqa: E402
 pytestmark = pytest.mark.engine
 
 
-def trainer(**changes: Any) -> Trainer:
+def trainer(model: Any = None, **changes: Any) -> Trainer:
     torch.manual_seed(0)
-    model = torch.nn.Linear(3, 1)
+    model = model or torch.nn.Linear(3, 1)
     recipe = Recipe(
         epochs=1,
         batch=2,
@@ -46,14 +46,43 @@ def test_accumulated_batches_equal_one_large_batch() -> None:
     assert parts.tally.item() == pytest.approx(whole.tally.item())
 
 
-def test_the_moving_average_follows_the_weights() -> None:
-    one = trainer(ema_decay=0.5)
+def followed(one: Trainer, steps: int) -> tuple[Any, Any]:
+    """The average that the definition gives after so many steps, and the last weights, for the first layer."""
     rows = torch.ones(2, 3)
     learn(one, rows, 0)
-    first = one.model.weight.detach().clone()
-    learn(one, rows, 1)
+    average = one.model.weight.detach().clone()
+    for number in range(1, steps):
+        learn(one, rows, number)
+        decay = min(one._recipe.ema_decay or 0.0, (1 + number) / (10 + number))
+        average = decay * average + (1 - decay) * one.model.weight.detach()
+    return average, one.model.weight.detach()
 
-    assert torch.allclose(one.deployed.weight, (first + one.model.weight) / 2)
+
+@pytest.mark.parametrize("decay", [0.25, 0.9999])
+def test_the_moving_average_follows_the_weights_slower_with_each_step_up_to_the_decay(decay: float) -> None:
+    one = trainer(ema_decay=decay)
+    average, _ = followed(one, 30)
+
+    assert torch.allclose(one.deployed.weight, average, atol=1e-6)
+
+
+def test_the_moving_average_of_a_short_training_is_not_its_first_weights() -> None:
+    one = trainer(ema_decay=0.9999)
+    first = one.model.weight.detach().clone()
+    _, last = followed(one, 60)
+
+    moved, behind = (last - first).norm(), (last - one.deployed.weight).norm()
+    assert behind < 0.1 * moved
+
+
+def test_a_moving_average_counts_the_models_batches() -> None:
+    norm = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    one = trainer(norm, ema_decay=0.9999)
+    for number in range(5):
+        learn(one, torch.randn(4, 3, generator=torch.Generator().manual_seed(number)), number)
+
+    assert one.deployed[1].num_batches_tracked.item() == 5
+    assert 0 < (one.deployed[1].running_mean - norm[1].running_mean).abs().max() < 0.5
 
 
 def test_a_clipped_gradient_moves_the_weights_by_the_limit() -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from runners.engine.core import distributed
 from runners.engine.core.distributed import Group
@@ -44,8 +44,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.average: AveragedModel | None = None
         if recipe.ema_decay is not None:
-            averaging = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
+            self.average = AveragedModel(self.model, multi_avg_fn=self._follow, use_buffers=True)
         self.tally = torch.zeros(1, dtype=torch.float64, device=device)
         self.names: list[str] = []
         self.lr = schedule(0)
@@ -102,6 +101,18 @@ class Trainer:
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.model)
+
+    @torch.no_grad()
+    def _follow(self, average: PARAM_LIST, weights: PARAM_LIST, _: torch.Tensor | int) -> None:
+        """The average follows the weights, slower with each update up to the decay, as TensorFlow's does with its
+        number of updates: with the decay from the start, a short training would stay at its first weights."""
+        assert self.average is not None and self._recipe.ema_decay is not None
+        updates = int(self.average.n_averaged)  # kept on the CPU: nothing waits for the device
+        decay = min(self._recipe.ema_decay, (1 + updates) / (10 + updates))
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, weights, 1 - decay)
+        else:
+            torch._foreach_copy_(average, weights)  # counts of batches
 
     def _count(self, loss: torch.Tensor, count: int, found: Loss) -> None:
         if not self.names and found.sums:
