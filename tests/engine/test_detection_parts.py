@@ -1,4 +1,4 @@
-"""The detectors' parts against independent computations: NMS, RoI align, metrics, transforms, anchors, ONNX."""
+"""The detectors' parts against independent computations: NMS, metrics, transforms, anchors, ONNX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from runners.engine.core import vision  # noqa: E402
-from runners.engine.detection import anchors, metrics, nms, outputs, samples, torchvision_ops  # noqa: E402
+from runners.engine.detection import anchors, metrics, nms, outputs, samples  # noqa: E402
 from runners.engine.detection import transforms as T  # noqa: E402
 from runners.engine.detection.metrics import Detections, Truth  # noqa: E402
 from runners.engine.errors import DataError  # noqa: E402
@@ -41,29 +41,6 @@ def test_nms_keeps_what_a_pairwise_comparison_keeps():
         found = vision.greedy_nms(torch.tensor(boxes), torch.tensor(scores), threshold)
         assert found.tolist() == kept
     assert vision.greedy_nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
-
-
-def test_roi_align_by_sampling_equals_the_definition():
-    """Each bin is the mean of bilinear samples, written out for one channel."""
-    features = torch.randn(2, 3, 12, 10, generator=torch.Generator().manual_seed(0))
-    box = torch.tensor([[1.0, 1.5, 2.0, 7.5, 9.0]])
-    found = torchvision_ops.sampled_roi_align(features, box, (2, 3), 1.0, 2, aligned=True)
-    plane = features[1, 0].numpy()
-    for row in range(2):
-        for column in range(3):
-            values = []
-            for down in range(2):
-                for across in range(2):
-                    y = 2.0 - 0.5 + (row + (down + 0.5) / 2) * 7.0 / 2
-                    x = 1.5 - 0.5 + (column + (across + 0.5) / 2) * 6.0 / 3
-                    top, left = int(y), int(x)
-                    values.append(
-                        plane[top, left] * (top + 1 - y) * (left + 1 - x)
-                        + plane[top, left + 1] * (top + 1 - y) * (x - left)
-                        + plane[top + 1, left] * (y - top) * (left + 1 - x)
-                        + plane[top + 1, left + 1] * (y - top) * (x - left)
-                    )
-            assert found[0, 0, row, column] == pytest.approx(float(np.mean(values)), abs=1e-5)
 
 
 def test_voc_average_precision_by_hand():
@@ -162,11 +139,9 @@ def _extent(image) -> list[float]:
         T.flip(1.0, 1.0),
         T.Stretch(80, 90),
         T.Letterbox(64, 64),
-        T.ScaleCrop(48, 64, 0.8, 1.6),
         T.CropJitter(0.15),
-        T.Affine((0.8, 1.2), (6, 4)),
     ],
-    ids=["flip", "stretch", "letterbox", "scale", "jitter", "affine"],
+    ids=["flip", "stretch", "letterbox", "jitter"],
 )
 def test_boxes_stay_on_what_they_enclose(transform):
     for seed in range(12):

@@ -1,4 +1,4 @@
-"""Detectors that predict classes and boxes for fixed anchors: SSD, DSSD, RetinaNet, EfficientDet.
+"""Detectors that predict classes and boxes for fixed anchors: SSD, DSSD, RetinaNet.
 
 Images come normalised as [n, 3, height, width]; boxes are edges in pixels of them.
 """
@@ -161,7 +161,6 @@ class Loss(NamedTuple):
     focal: tuple[float, float] | None = None
     negatives: float = 3.0
     beta: float = 1.0
-    smoothing: float = 0.0
 
 
 class AnchorDetector(Detecting):
@@ -215,7 +214,6 @@ class AnchorDetector(Detecting):
         assert self._loss.focal is not None
         alpha, gamma = self._loss.focal
         wanted = nn.functional.one_hot(classes.clamp(min=-1) + 1, scores.shape[2] + 1)[..., 1:].to(scores.dtype)
-        wanted = wanted * (1 - self._loss.smoothing) + self._loss.smoothing / 2
         counted = classes != -2
         found: torch.Tensor = sigmoid_focal_loss(
             scores[counted], wanted[counted], alpha=alpha, gamma=gamma, reduction="sum"

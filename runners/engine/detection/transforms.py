@@ -131,25 +131,6 @@ def cut(boxed: Boxed, image: torch.Tensor, boxes: torch.Tensor) -> Boxed:
     return Boxed(image, clipped[kept], boxed.labels[kept])
 
 
-class ScaleCrop:
-    """Large-scale jitter: fitted into (height, width) times a random scale, then a random window of that size."""
-
-    def __init__(self, height: int, width: int, low: float, high: float, fill: Sequence[int] = (0, 0, 0)) -> None:
-        self._height, self._width, self._low, self._high, self._fill = height, width, low, high, fill
-
-    def __call__(self, boxed: Boxed) -> Boxed:
-        height, width = boxed.image.shape[-2:]
-        scale = uniform(self._low, self._high)
-        factor = min(self._height * scale / height, self._width * scale / width)
-        inner = [max(1, round(height * factor)), max(1, round(width * factor))]
-        image = v2.functional.resize(boxed.image, inner, antialias=True)
-        top = -int(uniform(0, max(0, inner[0] - self._height) + 0.999))
-        left = -int(uniform(0, max(0, inner[1] - self._width) + 0.999))
-        canvas = placed(image, self._height, self._width, top, left, self._fill)
-        shift = boxed.boxes.new_tensor([left, top, left, top])
-        return cut(boxed, canvas, boxed.boxes * factor + shift)
-
-
 class CropJitter:
     """Each edge moved by up to `share` of its side, inwards or outwards; outside is `fill` (YOLO's jitter)."""
 
@@ -163,37 +144,6 @@ class CropJitter:
         size = max(1, height - top - bottom), max(1, width - left - right)
         image = placed(boxed.image, *size, -top, -left, self._fill)
         return cut(boxed, image, boxed.boxes - boxed.boxes.new_tensor([left, top, left, top]))
-
-
-class Affine:
-    """Zoom, translation in pixels and rotation about the centre at once; boxes become those around what they held."""
-
-    def __init__(
-        self,
-        zoom: tuple[float, float],
-        translate: tuple[float, float],
-        degrees: float = 0.0,
-        rotate_probability: float = 1.0,
-    ) -> None:
-        self._zoom, self._translate = zoom, translate
-        self._degrees, self._rotate_probability = degrees, rotate_probability
-
-    def __call__(self, boxed: Boxed) -> Boxed:
-        scale = uniform(*self._zoom)
-        shift = [round(uniform(-limit, limit)) for limit in self._translate]
-        angle = uniform(-self._degrees, self._degrees) if uniform(0, 1) < self._rotate_probability else 0.0
-        if scale == 1 and not any(shift) and angle == 0:
-            return boxed
-        height, width = boxed.image.shape[-2:]
-        boxes = tv_tensors.BoundingBoxes(boxed.boxes, format="XYXY", canvas_size=(height, width), clamping_mode=None)
-        image, moved = (
-            v2.functional.affine(
-                value, angle, shift, scale, shear=[0.0, 0.0], interpolation=v2.InterpolationMode.BILINEAR
-            )
-            for value in (tv_tensors.Image(boxed.image), boxes)
-        )
-        image = image.as_subclass(torch.Tensor)
-        return cut(boxed, image, moved.as_subclass(torch.Tensor))
 
 
 class Colours:
@@ -215,17 +165,6 @@ class Colours:
         if self._hue and uniform(0, 1) < 0.5:
             image = v2.functional.adjust_hue(image, uniform(-self._hue, self._hue))
         return boxed._replace(image=image)
-
-
-class Noise:
-    """Colours shifted by a normal deviate a channel, on the 0-255 scale."""
-
-    def __init__(self, deviation: float) -> None:
-        self._deviation = deviation
-
-    def __call__(self, boxed: Boxed) -> Boxed:
-        shift = torch.randn(3, 1, 1) * self._deviation
-        return boxed._replace(image=(boxed.image.float() + shift).clamp(0, 255).to(torch.uint8))
 
 
 def flip(horizontal: float, vertical: float = 0.0) -> Library:
