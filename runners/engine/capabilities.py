@@ -13,7 +13,9 @@ from runners.engine.networks.retinanet import capabilities as retinanet
 from runners.engine.networks.segformer import capabilities as segformer
 from runners.engine.networks.ssd import capabilities as ssd
 from runners.engine.networks.unet import capabilities as unet
+from runners.engine.networks.yolo_v3 import capabilities as yolo_v3
 from runners.engine.networks.yolo_v4 import capabilities as yolo_v4
+from runners.engine.networks.yolo_v4_tiny import capabilities as yolo_v4_tiny
 from taod.documents import Document
 
 OFFERS: dict[str, Offer] = {
@@ -22,7 +24,9 @@ OFFERS: dict[str, Offer] = {
     "segformer": segformer.OFFER,
     "ssd": ssd.OFFER,
     "unet": unet.OFFER,
+    "yolo_v3": yolo_v3.OFFER,
     "yolo_v4": yolo_v4.OFFER,
+    "yolo_v4_tiny": yolo_v4_tiny.OFFER,
 }
 
 NETWORKS: dict[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""ssd, dssd and retinanet: what their specifications have in common, their data, anchors and model."""
+"""ssd and retinanet: what their specifications have in common, their data, anchors and model."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from runners.engine.errors import SpecError
 from runners.engine.run import Run
 
 S = TypeVar("S", bound=Anchored)
-Kind = Literal["ssd", "dssd", "retinanet"]
-LEVELS = {"ssd": 6, "dssd": 6, "retinanet": 5}
+Kind = Literal["ssd", "retinanet"]
+LEVELS = {"ssd": 6, "retinanet": 5}
 """Levels of features with anchors."""
 
 
@@ -81,8 +81,8 @@ def shape_of(spec: Anchored, kind: Kind, classes: int) -> Shape:
         steps=_pairs(config.steps, f"{where}.steps", count),
         offsets=_pairs(config.offsets, f"{where}.offsets", count),
         clip=config.clip_boxes,
-        width=config.feature_size if focal else config.pred_num_channels if kind == "dssd" else 256,
-        depth=config.n_kernels if focal else 1 if kind == "dssd" else 0,
+        width=config.feature_size if focal else 256,
+        depth=config.n_kernels if focal else 0,
         scales_a_level=config.n_anchor_levels if focal else 1,
         freeze_blocks=[int(block) for block in config.freeze_blocks],
         freeze_bn=config.freeze_bn,
@@ -108,16 +108,11 @@ def build(shape: Shape, height: int, width: int) -> dense.AnchorDetector:
     """The model; anchors in pixels of inputs of that size."""
     backbone = backbones.Backbone(shape.backbone, [8, 16, 32])
     count = LEVELS[shape.kind]
-    neck: dense.Neck
-    if shape.kind == "retinanet":
-        neck = dense.FpnNeck(backbone, count, shape.width)
-    else:
-        neck = dense.SsdNeck(backbone, count)
-        if shape.kind == "dssd":
-            neck = dense.DssdNeck(neck, shape.width)
+    pyramid = shape.kind == "retinanet"
+    neck = dense.FpnNeck(backbone, count, shape.width) if pyramid else dense.SsdNeck(backbone, count)
     placed, counts = _anchors(shape, _sizes(height, width, count), height, width)
     values = shape.classes + (0 if shape.focal else 1)
-    heads = dense.Heads(neck.channels, counts, values, shape.depth, shared=shape.kind == "retinanet")
+    heads = dense.Heads(neck.channels, counts, values, shape.depth, shared=pyramid)
     if shape.focal:
         heads.prior(0.1)
     loss = dense.Loss(shape.positive, shape.negative, shape.box_weight, shape.focal)
@@ -188,7 +183,7 @@ class _Crop(Library):
 
 
 class AnchoredNetwork(Tf1Detection[S]):
-    """ssd, dssd or retinanet."""
+    """ssd or retinanet."""
 
     kind: ClassVar[Kind]
 

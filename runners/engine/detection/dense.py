@@ -1,4 +1,4 @@
-"""Detectors that predict classes and boxes for fixed anchors: SSD, DSSD, RetinaNet.
+"""Detectors that predict classes and boxes for fixed anchors: SSD, RetinaNet.
 
 Images come normalised as [n, 3, height, width]; boxes are edges in pixels of them.
 """
@@ -56,41 +56,6 @@ class SsdNeck(Neck):
         for layer in self.extra:
             levels.append(layer(levels[-1]))
         return levels[: self._levels]
-
-
-class Rise(nn.Module):
-    """Features of twice the size, cut to a size."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.deconvolve, self.convolve = (
-            nn.ConvTranspose2d(width, width, 2, 2, bias=False),
-            conv(width, width, act=False),
-        )
-
-    def forward(self, features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-        risen: torch.Tensor = self.convolve(self.deconvolve(features)[:, :, :rows, :columns])
-        return risen
-
-
-class DssdNeck(Neck):
-    """SSD's levels, each multiplied by the one above after a deconvolution (Fu et al. 2017, arXiv:1701.06659)."""
-
-    def __init__(self, inner: SsdNeck, width: int) -> None:
-        super().__init__()
-        self.inner = inner
-        self.lateral = nn.ModuleList(conv(channels, width, act=False) for channels in inner.channels)
-        self.above = nn.ModuleList(Rise(width) for _ in inner.channels[1:])
-        self.channels = [width] * len(inner.channels)
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        levels = [layer(level) for layer, level in zip(self.lateral, self.inner(images), strict=True)]
-        out = [levels[-1].relu()]
-        for place in range(len(levels) - 2, -1, -1):
-            below = levels[place]
-            risen = self.above[place](out[0], below.shape[2], below.shape[3])
-            out.insert(0, (below * risen).relu())
-        return out
 
 
 class FpnNeck(Neck):

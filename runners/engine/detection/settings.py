@@ -141,7 +141,7 @@ class EvalConfig(msgspec.Struct, frozen=True):
 
 
 class SsdAugmentation(msgspec.Struct, frozen=True):
-    """Augmentation of ssd, dssd and retinanet. `brightness` on the 0-255 scale, `hue` in degrees."""
+    """Augmentation of ssd and retinanet. `brightness` on the 0-255 scale, `hue` in degrees."""
 
     output_width: Annotated[int, Meta(ge=32)] = 1280
     output_height: Annotated[int, Meta(ge=32)] = 736
@@ -161,7 +161,7 @@ class SsdAugmentation(msgspec.Struct, frozen=True):
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True):
-    """What the specifications of ssd, dssd, retinanet and the YOLO networks have in common, and the options of the
+    """What the specifications of ssd, retinanet and the YOLO networks have in common, and the options of the
     tools' command lines."""
 
     random_seed: int = 42
@@ -183,7 +183,7 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnchorConfig(msgspec.Struct, frozen=True):
-    """`ssd_config`, `dssd_config` and `retinanet_config`; lists are held as text."""
+    """`ssd_config` and `retinanet_config`; lists are held as text."""
 
     aspect_ratios_global: str | None = "[1.0,2.0,0.5]"
     aspect_ratios: str | None = None
@@ -199,7 +199,6 @@ class AnchorConfig(msgspec.Struct, frozen=True):
     freeze_blocks: list[float] = []
     pos_iou_thresh: Share = 0.5
     neg_iou_thresh: Share = 0.5
-    pred_num_channels: Positive = 256
     loss_loc_weight: NotNegative = 0.8
     focal_loss_alpha: Share = 0.25
     focal_loss_gamma: NotNegative = 2.0
@@ -209,7 +208,7 @@ class AnchorConfig(msgspec.Struct, frozen=True):
 
 
 class Anchored(Common, frozen=True, kw_only=True):
-    """ssd, dssd and retinanet; subclasses name the group of `config`."""
+    """ssd and retinanet; subclasses name the group of `config`."""
 
     augmentation_config: SsdAugmentation = SsdAugmentation()
 

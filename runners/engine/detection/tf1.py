@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Common)
 
 
 class Tf1Detection(Detection[S]):
-    """ssd, dssd, retinanet and the YOLO networks."""
+    """ssd, retinanet and the YOLO networks."""
 
     def classes(self, spec: S) -> Classes:
         return samples.mapped(spec.dataset_config.mapping)

@@ -1,0 +1,1 @@
+"""YOLOv3 (`yolo_v3`): objects as boxes with classes."""
