@@ -1,0 +1,112 @@
+"""Whole actions of detectors in this process: a resumed training, and what evaluate, export and inference agree on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from runners.engine.core.trainer import Trainer  # noqa: E402
+from runners.engine.run import main  # noqa: E402
+from taod.catalogue.specfiles.emit import protobuf_text  # noqa: E402
+from taod.documents import Document  # noqa: E402
+from tests.e2e import shapes  # noqa: E402
+from tests.engine import detectors  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
+
+
+class Detector:
+    """Runs of one network's actions over a few images; one thread, which gives the same sums each time."""
+
+    def __init__(self, network: str, root: Path, images: int, epochs: int, side: int = shapes.SIDE) -> None:
+        self.network, self.root = network, root
+        self.held_out = shapes.write(root / "val", 8, 2)
+        self.document = detectors.document(network, epochs, shapes.write(root / "train", images, 1), self.held_out)
+        self.document["augmentation_config"] |= {"output_width": side, "output_height": side}
+        self.weights = f"weights/model_epoch_{epochs}.pth"
+
+    def run(self, action: str, results: str, **options: object) -> int:
+        groups = {key: value for key, value in self.document.items() if key.endswith("_config")}
+        spec = self.root / "spec.txt"
+        spec.write_text(protobuf_text(groups))
+        given = [f"{name}={value}" for name, value in options.items()]
+        return main([self.network, action, "-e", str(spec), "-r", str(self.root / results), "-k", "k", *given])
+
+    def checkpoint(self, results: str) -> Document:
+        found: Document = torch.load(self.root / results / self.weights, weights_only=True)
+        return found
+
+    def metrics(self, results: str) -> dict[str, float]:
+        found: dict[str, float] = json.loads((self.root / results / "metrics.json").read_text())
+        return found
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two nested values of tensors and plain values are equal to the last bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("network", detectors.CHOSEN)
+def test_a_resumed_training_equals_an_uninterrupted_one(network: str, tmp_path: Path, monkeypatch: Any) -> None:
+    detector = Detector(network, tmp_path, images=8, epochs=2, side=32)
+    assert detector.run("train", "whole") == 0
+
+    step, done = Trainer.step, []
+
+    def stopping(self: Trainer, *arguments: Any) -> Any:
+        found = step(self, *arguments)
+        done.append(found)
+        if len(done) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "step", stopping)
+        assert detector.run("train", "halted") == 143
+    assert (tmp_path / "halted/weights/interrupted.ckpt").is_file()
+    assert detector.run("train", "halted") == 0
+
+    whole, resumed = detector.checkpoint("whole"), detector.checkpoint("halted")
+    assert all(_same(whole[part], resumed[part]) for part in ("model", "optimizer", "rng"))
+    assert len(done) == 3
+
+
+@pytest.mark.parametrize("network", detectors.CHOSEN)
+def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(network: str, tmp_path: Path) -> None:
+    detector = Detector(network, tmp_path, images=32, epochs=3)
+    assert detector.run("train", "train") == 0
+    weights, onnx = tmp_path / "train" / detector.weights, tmp_path / "export/model.onnx"
+
+    assert detector.run("evaluate", "evaluated", model_path=weights) == 0
+    assert detector.run("export", "export", model=weights, output_file=onnx) == 0
+    assert detector.run("evaluate", "again", model_path=onnx) == 0
+    images = detector.held_out / "images"
+    assert detector.run("inference", "found", model_path=weights, image_dir=images, threshold=0.01) == 0
+
+    name = "mean average precision"
+    assert detector.metrics("evaluated")[name] > 0
+    assert detector.metrics("again")[name] == pytest.approx(detector.metrics("evaluated")[name], abs=1e-4)
+    drawn = list((tmp_path / "found/images_annotated").glob("*.png"))
+    labels = [path.read_text() for path in (tmp_path / "found/labels").glob("*.txt")]
+    assert len(drawn) == len(labels) == 8
+    assert any(labels)
