@@ -20,6 +20,8 @@ from taod.errors import BadRequest, Conflict
 from taod.telemetry.publisher import Publisher
 from taod.types.tool import Consent, Environment, ToolInfo, ToolInstall, ToolProgress, ToolState
 
+STOP_S = 5.0
+"""An installation that has not stopped by then is killed; the next one resumes it as well."""
 _WORKER = [sys.executable, "-m", "runners.toolenv"]
 
 
@@ -104,11 +106,7 @@ class Tools:
             await process.wait()
         finally:
             if process.returncode is None:
-                process.terminate()
-                # What it has reported until its end: it may just have finished.
-                rest, _ = await process.communicate()
-                for line in rest.splitlines():
-                    last = msgspec.json.decode(line, type=ToolProgress)
+                last = await _stopped(process, last)
             if not last.ended:
                 why = f"its process ended with {process.returncode}; install it again, which resumes its installation"
                 last = msgspec.structs.replace(last, ended=True, error=why)
@@ -123,3 +121,19 @@ class Tools:
     def _check_idle(self, name: str) -> None:
         if name in self._workers:
             raise Conflict(f"{name} is being installed or checked; wait for its end, which an event reports")
+
+
+async def _stopped(process: asyncio.subprocess.Process, last: ToolProgress) -> ToolProgress:
+    """Stop an installation; returns what it reported last: it may just have finished."""
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_S):
+            rest, _ = await process.communicate()
+    except TimeoutError:
+        # Python loses an exception that a signal's handler raises while it forks. Its children end with it.
+        process.kill()
+        await process.wait()
+        return last
+    for line in rest.splitlines():
+        last = msgspec.json.decode(line, type=ToolProgress)
+    return last

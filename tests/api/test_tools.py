@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 import msgspec
+import psutil
 import pytest
 
 from taod.api.app import create_app
 from taod.config import Config
+from taod.services import tools
 from taod.services.composition import open_services
 from taod.services.users import BEARER
 from taod.types.event import EventType
@@ -141,9 +143,11 @@ async def test_what_cannot_be_installed_is_rejected_when_it_is_asked_for(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("deaf", [False, True])
 async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
-    service: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, silent_port: int
+    service: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, silent_port: int, deaf: bool
 ) -> None:
+    """`deaf`: its process does not react to the signal."""
     monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{silent_port}/")
     async with service.bus.subscribe(None) as events:
         answer = await client.post(f"{PATH}/tiny", json={"accept_license": True, "python": sys.executable})
@@ -151,6 +155,10 @@ async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
         async for event in events:
             if event.type is EventType.TOOL:
                 break
+        if deaf:
+            (worker,) = [each for each in psutil.Process().children() if "runners.toolenv" in each.cmdline()]
+            worker.suspend()
+            monkeypatch.setattr(tools, "STOP_S", 0.2)
         await service.tools.stop()
         reports = await until_ended(events)
     assert reports[-1].ended and reports[-1].error
