@@ -185,7 +185,7 @@ class _Crop(Library):
 class AnchoredNetwork(Tf1Detection[S]):
     """ssd or retinanet."""
 
-    kind: ClassVar[Kind]
+    name: ClassVar[Kind]
 
     def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
         config = spec.augmentation_config
@@ -193,7 +193,7 @@ class AnchoredNetwork(Tf1Detection[S]):
         mean = self.mean(config.image_mean)
         frame = self.frame(
             spec, run, classes, (config.output_height, config.output_width), mean, grey=config.output_channel == 1,
-            model=msgspec.to_builtins(shape_of(spec, self.kind, len(classes.names))),
+            model=msgspec.to_builtins(shape_of(spec, self.name, len(classes.names))),
         )  # fmt: skip
         return self.arranged(spec, frame, classes, augmentation(config, mean))
 

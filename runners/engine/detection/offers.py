@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runners.engine.core.offer import EXPORT, TRAINING
+from runners.engine.core.offer import EXPORT, TRAINING, Offer
+from runners.engine.detection.settings import Common
 
 _MODULES = ("torchvision", "timm", "pycocotools")
 
@@ -21,7 +22,7 @@ _ENGINE = "the engine exports ONNX; TensorRT's settings are those of gen_trt_eng
 _KEY = "the engine encrypts nothing"
 _PLACE = "the daemon sets it"
 
-TF1_WITHOUT_EFFECT: Mapping[str, str] = {
+_TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "version": "it names the tool's own format",
     "verbose": "the log has one level",
     "key": _KEY,
@@ -63,9 +64,21 @@ TF1_WITHOUT_EFFECT: Mapping[str, str] = {
     "force_ptq": _ENGINE,
 }
 
-TF1_REJECTED: Mapping[str, str] = {
+_TF1_REJECTED: Mapping[str, str] = {
     "training_config.enable_qat": "the engine has no quantisation-aware training; set it to false",
     "training_config.pruned_model_path": "the engine does not prune detectors",
 }
 
-TF1_ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
+_TF1_ONLY: Mapping[str, tuple[object, ...]] = {"data_type": ("fp32",)}
+
+
+def tf1(spec: type[Common], similar: str) -> Offer:
+    """The offer of a detector of the TF1 tools. `similar`: what its model is, and how the tool's differs."""
+    return Offer(
+        spec=spec,
+        actions=ACTIONS,
+        without_effect=_TF1_WITHOUT_EFFECT,
+        rejected=_TF1_REJECTED,
+        only=_TF1_ONLY,
+        similar=similar,
+    )

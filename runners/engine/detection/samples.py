@@ -91,7 +91,7 @@ def kitti_source(root: Path) -> Source:
 def read(sources: Iterable[Source], classes: Classes, *, crowds: bool = True) -> list[Sample]:
     """The samples of all sources, images without objects included. Wrong labels are reported and left out.
 
-    Raises DataError where there is no image, or no object of the classes.
+    Raises DataError if the data have no image, or no object of the classes.
     """
     samples: list[Sample] = []
     other: Counter[str] = Counter()

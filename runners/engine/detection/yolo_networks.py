@@ -185,7 +185,7 @@ def mosaic(four: list[Boxed], height: int, width: int, ratio: float) -> Boxed:
 class YoloNetwork(Tf1Detection[S]):
     """yolo_v3, yolo_v4 or yolo_v4_tiny."""
 
-    kind: ClassVar[Kind]
+    name: ClassVar[Kind]
 
     def plan(self, spec: S, run: Run) -> Plan[DetectionFrame, Batch]:
         config = spec.augmentation_config
@@ -194,7 +194,7 @@ class YoloNetwork(Tf1Detection[S]):
         frame = self.frame(
             spec, run, classes, (config.output_height, config.output_width), mean,
             grey=config.output_channel == 1 or spec.dataset_config.is_monochrome, keeps_aspect=True,
-            model=msgspec.to_builtins(shape_of(spec, self.kind, len(classes.names))),
+            model=msgspec.to_builtins(shape_of(spec, self.name, len(classes.names))),
         )  # fmt: skip
         return self.arranged(spec, frame, classes, augmentation(config, mean))
 

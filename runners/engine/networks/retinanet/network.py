@@ -8,7 +8,6 @@ from runners.engine.networks.retinanet.capabilities import Spec
 
 class RetinaNet(AnchoredNetwork[Spec]):
     name = "retinanet"
-    kind = "retinanet"
     spec_type = Spec
 
 

@@ -8,7 +8,6 @@ from runners.engine.networks.ssd.capabilities import Spec
 
 class Ssd(AnchoredNetwork[Spec]):
     name = "ssd"
-    kind = "ssd"
     spec_type = Spec
 
 

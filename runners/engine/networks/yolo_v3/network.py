@@ -8,7 +8,6 @@ from runners.engine.networks.yolo_v3.capabilities import Spec
 
 class YoloV3(YoloNetwork[Spec]):
     name = "yolo_v3"
-    kind = "yolo_v3"
     spec_type = Spec
 
 

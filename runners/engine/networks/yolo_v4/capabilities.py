@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runners.engine.core.offer import Offer
 from runners.engine.detection import offers
 from runners.engine.detection.settings import Yolo, YoloConfig
 
@@ -15,11 +14,7 @@ class Spec(Yolo, frozen=True, kw_only=True):
         return self.yolov4_config
 
 
-OFFER = Offer(
-    spec=Spec,
-    actions=offers.ACTIONS,
-    without_effect=offers.TF1_WITHOUT_EFFECT,
-    rejected=offers.TF1_REJECTED,
-    only=offers.TF1_ONLY,
-    similar="a path aggregation neck on timm's backbones; the tool's neck has spatial pyramid pooling and more layers",
+OFFER = offers.tf1(
+    Spec,
+    "a path aggregation neck on timm's backbones; the tool's neck has spatial pyramid pooling and more layers",
 )

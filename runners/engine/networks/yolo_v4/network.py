@@ -8,7 +8,6 @@ from runners.engine.networks.yolo_v4.capabilities import Spec
 
 class YoloV4(YoloNetwork[Spec]):
     name = "yolo_v4"
-    kind = "yolo_v4"
     spec_type = Spec
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runners.engine.core.offer import Offer
 from runners.engine.detection import offers
 from runners.engine.detection.settings import Yolo, YoloConfig
 
@@ -15,11 +14,7 @@ class Spec(Yolo, frozen=True, kw_only=True):
         return self.yolov4_config
 
 
-OFFER = Offer(
-    spec=Spec,
-    actions=offers.ACTIONS,
-    without_effect=offers.TF1_WITHOUT_EFFECT,
-    rejected=offers.TF1_REJECTED,
-    only=offers.TF1_ONLY,
-    similar="a pyramid on timm's cs3darknet_s or another backbone; the tool's CSPDarkNet-tiny is narrower",
+OFFER = offers.tf1(
+    Spec,
+    "a pyramid on timm's cs3darknet_s or another backbone; the tool's CSPDarkNet-tiny is narrower",
 )

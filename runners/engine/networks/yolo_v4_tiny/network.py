@@ -8,7 +8,6 @@ from runners.engine.networks.yolo_v4_tiny.capabilities import Spec
 
 class YoloV4Tiny(YoloNetwork[Spec]):
     name = "yolo_v4_tiny"
-    kind = "yolo_v4_tiny"
     spec_type = Spec
 
 
