@@ -93,10 +93,7 @@ def detr(spec: Spec, facts: JobFacts) -> None:
             validation = _coco(facts.eval)
             put(spec, "dataset.val_data_sources", validation if facts.network == "rtdetr" else [validation])
         return
-    for unused in ("train_data_sources", "val_data_sources"):
-        drop(spec, f"dataset.{unused}")
-    if facts.action == "evaluate" and facts.eval is not None:
-        put(spec, "dataset.test_data_sources", _coco(facts.eval))
+    _only_evaluated(spec, facts)
     if facts.action == "inference" and facts.inference is not None:
         source = {"image_dir": [at(facts.inference, "images")], "classmap": at(facts.inference, "label_map.txt")}
         put(spec, "dataset.infer_data_sources", source)
@@ -110,12 +107,17 @@ def grounding(spec: Spec, facts: JobFacts) -> None:
         if facts.eval is not None:
             put(spec, "dataset.val_data_sources", _coco(facts.eval))
         return
+    _only_evaluated(spec, facts)
+    if facts.action == "inference" and facts.inference is not None:
+        put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
+
+
+def _only_evaluated(spec: Spec, facts: JobFacts) -> None:
+    """Without the sources of a training; the evaluation's where it is one."""
     for unused in ("train_data_sources", "val_data_sources"):
         drop(spec, f"dataset.{unused}")
     if facts.action == "evaluate" and facts.eval is not None:
         put(spec, "dataset.test_data_sources", _coco(facts.eval))
-    if facts.action == "inference" and facts.inference is not None:
-        put(spec, "dataset.infer_data_sources.image_dir", [at(facts.inference, "images")])
 
 
 def _odvg(dataset: DatasetFacts) -> dict[str, Any]:
