@@ -84,7 +84,7 @@ class Database:
 
     def reserve(self) -> None:
         """Take disk space that small changes use when the disk is full: free pages in the file, and a WAL of some
-        size, which SQLite overwrites in place. Without space for it, there is no reserve."""
+        size, which SQLite overwrites in place. If the disk has no room for it, it is left out."""
         try:
             if self.number("PRAGMA freelist_count") < _RESERVED_PAGES:
                 size = self.number("PRAGMA page_size") * _RESERVED_PAGES
@@ -94,7 +94,7 @@ class Database:
                 self.rows("PRAGMA wal_checkpoint(PASSIVE)")
                 self.write("DROP TABLE reserve")
         except sqlite3.OperationalError as error:
-            log.warning("there is no reserve for a full disk: %s", error)
+            log.warning("no disk space could be reserved for a full disk: %s", error)
 
     def verify(self) -> None:
         """Raise StoreLost unless the open file is the one at its path, and whole. Two calls of the system."""

@@ -53,7 +53,7 @@ class Connections:
         self._named_at = -NAMING_S
 
     def admit(self, new: BoundedProtocol) -> bool:
-        """Add a connection, for which an idle one may have to go. False: there is no room."""
+        """Add a connection, for which an idle one may be closed. False: the limit is reached."""
         self.open[new] = None
         per_peer = min(self.config.connections_per_peer, self.most)
         if len(self.open) <= per_peer:

@@ -100,7 +100,7 @@ def _has(table: Table, path: str) -> bool:
 
 
 def _leaves(document: Document, node: Node | None, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """(path, value) of every value that is no group; lists and maps with free keys are whole."""
+    """(path, value) of every value except groups; a list or a map with free keys is one value."""
     for key, value in document.items():
         child = node.children.get(key) if node is not None else None
         path = f"{prefix}{key}"
