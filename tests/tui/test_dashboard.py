@@ -386,6 +386,17 @@ async def test_keys_typed_at_once_go_into_the_filter(dashboard: Dashboard, busy:
         assert dashboard.screen.jobs.filters.input is not dashboard.focused, "the log has this key for itself"
 
 
+async def test_keys_typed_at_once_after_the_filter_do_not_go_into_it(
+    dashboard: Dashboard, busy: Any, until: Any
+) -> None:
+    async with dashboard.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
+        for key, sign in [("slash", "/"), *((sign, sign) for sign in "dino"), ("enter", "\r"), ("k", "k")]:
+            dashboard.post_message(Key(key, sign))
+        await until(pilot, lambda: dashboard.screen.query_one(TabbedContent).active == "tab-kpis")
+        await until(pilot, lambda: dashboard.screen.jobs.filters.input.value == "dino")
+
+
 async def test_a_job_that_runs_again_before_its_stream_ends_is_followed(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from taod.types.state import State, Status
+from tui.filter_input import FilterInput
 from tui.jobs.job_store import Filter
 from tui.live import Live, delivery
 
@@ -46,9 +47,6 @@ class FilterBar(Live, Horizontal):
             super().__init__()
             self.filter = wanted
 
-    class Left(Message):
-        """The user finished typing."""
-
     def __init__(self) -> None:
         super().__init__(id="filters")
         self._status: Status | None = None
@@ -59,7 +57,7 @@ class FilterBar(Live, Horizontal):
         for status in CHOICES:
             yield Chip(status)
         yield Static("/", id="slash")
-        yield Input(placeholder="filter", id="filter-text", compact=True)
+        yield FilterInput("#jobs-table", id="filter-text")
 
     def on_mount(self) -> None:
         self._mark()
@@ -110,11 +108,6 @@ class FilterBar(Live, Horizontal):
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         self._publish()
-
-    @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.post_message(self.Left())
 
     def _publish(self) -> None:
         self.post_message(self.Changed(Filter(self._status, self.input.value.strip(), self.trials)))

@@ -207,11 +207,6 @@ class JobsPanel(Live, Vertical):
         except ClientError as error:
             self.post_message(self.Failed(error))
 
-    @on(FilterBar.Left)
-    def _typing_ended(self, event: FilterBar.Left) -> None:
-        event.stop()
-        self.table.focus()
-
     @on(JobsTable.NearEnd)
     def _near_end(self, event: JobsTable.NearEnd) -> None:
         event.stop()

@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
+from tui.filter_input import FilterInput
 from tui.lists.table import RowTable
 from tui.live import Live, delivery
 
@@ -42,7 +43,7 @@ class ListPanel(Live, Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal(classes="filter-line"):
             yield Static("/", classes="slash")
-            yield Input(placeholder="filter", classes="filter-text", compact=True)
+            yield FilterInput(f"#{self.id}-table", classes="filter-text")
         yield RowTable(self._columns, id=f"{self.id}-table")
         yield Static(self._empty, classes="empty")
 
@@ -77,11 +78,6 @@ class ListPanel(Live, Vertical):
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         self._draw()
-
-    @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.table.focus()
 
     @on(DataTable.RowHighlighted)
     def _moved(self, event: DataTable.RowHighlighted) -> None:
