@@ -269,17 +269,23 @@ async def test_a_foreign_process_that_ends_before_the_next_reading_blocks_no_job
     scenario.use(monkeypatch)
     async with world_of(tmp_path) as world:
         await world.until(world.post(GOOD), State.DONE)
-        ask, asked = world.pool.ask, 0
+        ask, unfit, asked = world.pool.ask, world.pool.unfit, 0
 
-        async def met_once() -> None:
-            """Reads the foreign process directly before the run starts; later readings do not."""
+        async def meet_once() -> None:
+            """The foreign process exists when the GPU is read directly before the first start."""
             nonlocal asked
             asked += 1
             scenario.set("GPU-0", processes=[{"pid": foreign.pid}] if asked == 1 else [])
             await ask()
-            scenario.set("GPU-0", processes=[])
 
-        monkeypatch.setattr(world.pool, "ask", met_once)
+        def then_gone(*question: Any) -> Any:
+            # Not before the answer: a reading of the telemetry could come between the two.
+            answer = unfit(*question)
+            scenario.set("GPU-0", processes=[])
+            return answer
+
+        monkeypatch.setattr(world.pool, "ask", meet_once)
+        monkeypatch.setattr(world.pool, "unfit", then_gone)
         job_id = world.post(GOOD)
         await world.until(job_id, State.DONE)
         assert world.states(job_id)[:4] == [State.QUEUED, State.LEASED, State.QUEUED, State.LEASED]

@@ -65,10 +65,13 @@ def write(fd, line):
 def in_fork(fd, entry):
     """Check one entry point in a child; a child that is killed or hangs is reported here."""
     read, answer = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(read)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # It was killed before the call above.
+            os._exit(1)
         signal.alarm(LIMIT_S)
         result = checked(entry)
         with os.fdopen(answer, "w") as file:
