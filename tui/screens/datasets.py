@@ -21,12 +21,12 @@ from tui.datasets.uploads import Uploads
 from tui.lists.panel import ListPanel
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
-from tui.screens.list_page import ListPage
+from tui.screens.list_page import FILTER_KEYS, ListPage
 
 EMPTY = "No datasets yet.\n\n[$primary]n[/] [$dim]create one from a folder or an archive[/]"
 
 
-class DatasetsPage(ListPage):
+class DatasetsPage(ListPage[Dataset]):
     """All datasets of the user, newest first."""
 
     NAME = "datasets"
@@ -37,13 +37,11 @@ class DatasetsPage(ListPage):
         Binding("v", "check", "Check", tooltip="Check all its files in the background, or cancel the check"),
         Binding("p", "images", "Images", show=False, tooltip="Show more of its images"),
         Binding("x", "delete", "Delete", tooltip="Delete the dataset (asks first)"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
-        Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
+        *FILTER_KEYS,
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._datasets: dict[str, Dataset] = {}
         self._uploads: dict[str, UploadProgress] = {}
         """By dataset: what was reported since its summary was requested, which may be of before."""
 
@@ -53,20 +51,12 @@ class DatasetsPage(ListPage):
             yield DatasetDetails(self.dashboard.client)
         yield Uploads(self.dashboard.client)
 
-    @property
-    def selected(self) -> Dataset | None:
-        return self._datasets.get(self.listing.selected_id or "")
-
-    @property
-    def empty(self) -> bool:
-        return not self._datasets
-
     async def fetch(self) -> None:
         page = await self.dashboard.client.datasets.list()
-        self._datasets = {dataset.id: dataset for dataset in page.items}
+        self.items = {dataset.id: dataset for dataset in page.items}
 
     def draw(self) -> None:
-        self.listing.show({dataset.id: rows(dataset) for dataset in self._datasets.values()}, EMPTY)
+        self.listing.show({dataset.id: rows(dataset) for dataset in self.items.values()}, EMPTY)
 
     @on(feed.DatasetChanged)
     def _changed(self, event: feed.DatasetChanged) -> None:
@@ -74,13 +64,8 @@ class DatasetsPage(ListPage):
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
-        if event.view.owner_id in self._datasets and event.view.state.ended:
+        if event.view.owner_id in self.items and event.view.state.ended:
             self.read()
-
-    @on(ListPanel.Selected)
-    def _selected(self) -> None:
-        self.show_selected()
-        self.refresh_bindings()
 
     def show_selected(self) -> None:
         self._read_selected()
@@ -101,7 +86,7 @@ class DatasetsPage(ListPage):
             summary = None
         if summary is not None and dataset.id in self._uploads:
             summary.upload = _unfinished(self._uploads[dataset.id])
-        names = {each.id: each.name for each in self._datasets.values()}
+        names = {each.id: each.name for each in self.items.values()}
         details.show(dataset, summary, names)
         try:
             report = await self.dashboard.client.datasets.report(dataset.id)
@@ -123,7 +108,7 @@ class DatasetsPage(ListPage):
     @on(feed.UploadMoved)
     def _upload_moved(self, event: feed.UploadMoved) -> None:
         progress = event.progress
-        dataset = self._datasets.get(progress.dataset_id)
+        dataset = self.items.get(progress.dataset_id)
         self.query_one(Uploads).show_progress(
             progress, dataset.name if dataset is not None else progress.dataset_id[:8]
         )

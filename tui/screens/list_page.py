@@ -1,8 +1,12 @@
-"""Base of the pages of datasets and models: a list with a filter, and details of the selected row."""
+"""Base of the pages of datasets, models and tools: a list with a filter, and details of the selected row."""
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from rich.markup import escape
+from textual import on
+from textual.binding import Binding, BindingType
 
 from taod.client import ClientError
 from tui.lists.panel import ListPanel
@@ -14,11 +18,22 @@ AGE_S = 10.0
 """Interval at which the ages in the list are updated."""
 
 
-class ListPage(Page):
+Item = TypeVar("Item")
+
+FILTER_KEYS: tuple[BindingType, ...] = (
+    Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
+    Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
+)
+"""The last bindings of every such page: the footer shows them in their order."""
+
+
+class ListPage(Page, Generic[Item]):
     """Subclasses read and draw the rows; `reload` and changes call `read`."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.items: dict[str, Item] = {}
+        """By id, as they were read last."""
         self._list_reads = Refresher(self, self._read, group="list")
         self._expected: str | None = None
         """Id of the row to select as soon as the list has it."""
@@ -28,13 +43,17 @@ class ListPage(Page):
         return self.query_one(ListPanel)
 
     @property
-    def empty(self) -> bool:
-        """Whether there are no rows (yet)."""
-        raise NotImplementedError
+    def selected(self) -> Item | None:
+        return self.items.get(self.listing.selected_id or "")
 
     async def fetch(self) -> None:
-        """Read the rows. Raises ClientError."""
+        """Read the items. Raises ClientError."""
         raise NotImplementedError
+
+    @on(ListPanel.Selected)
+    def _selected(self) -> None:
+        self.show_selected()
+        self.refresh_bindings()
 
     def show_selected(self) -> None:
         """Show the details of the selected row."""
@@ -49,7 +68,7 @@ class ListPage(Page):
         self.set_interval(AGE_S, self._grow_old)
 
     def _grow_old(self) -> None:
-        if self.is_current and not self.empty:
+        if self.is_current and self.items:
             self.draw()
 
     def reload(self) -> None:
@@ -75,7 +94,7 @@ class ListPage(Page):
         self.show_selected()
 
     def lost(self, reason: str) -> None:
-        if self.empty:
+        if not self.items:
             self.listing.show({}, escape(reason))
 
     def start_filter(self) -> None:

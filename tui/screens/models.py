@@ -24,13 +24,13 @@ from tui.models.forms import ModelForm
 from tui.models.release import ReleaseForm
 from tui.run.dialogue import RunDialogue
 from tui.screens.confirm import Confirm
-from tui.screens.list_page import ListPage
+from tui.screens.list_page import FILTER_KEYS, ListPage
 from tui.spec.editor import opened
 
 EMPTY = "No models yet.\n\n[$primary]n[/] [$dim]create one; it needs a dataset first ([/][$primary]D[/][$dim])[/]"
 
 
-class ModelsPage(ListPage):
+class ModelsPage(ListPage[Model]):
     """The user's models, newest first; published pretrained models are offered in the form that creates one."""
 
     NAME = "models"
@@ -41,13 +41,11 @@ class ModelsPage(ListPage):
         Binding("c", "change", "Change", tooltip="Change its name, datasets, pretrained model, sweep"),
         Binding("u", "release", "Release", show=False, tooltip="Move the model to another release of NVIDIA's tools"),
         Binding("x", "delete", "Delete", tooltip="Delete the model and its jobs (asks first)"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
-        Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
+        *FILTER_KEYS,
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._models: dict[str, Model] = {}
         self._names: dict[str, str] = {}
 
     def parts(self) -> ComposeResult:
@@ -55,22 +53,14 @@ class ModelsPage(ListPage):
             yield ListPanel("Models", COLUMNS, "models")
             yield ModelDetails()
 
-    @property
-    def selected(self) -> Model | None:
-        return self._models.get(self.listing.selected_id or "")
-
-    @property
-    def empty(self) -> bool:
-        return not self._models
-
     async def fetch(self) -> None:
         client = self.dashboard.client
         models, datasets = await asyncio.gather(client.models.list(read_only=False), client.datasets.list())
-        self._models = {model.id: model for model in models.items if not model.ngc_path}
+        self.items = {model.id: model for model in models.items if not model.ngc_path}
         self._names = {dataset.id: dataset.name for dataset in datasets.items}
 
     def draw(self) -> None:
-        self.listing.show({model.id: rows(model) for model in self._models.values()}, EMPTY)
+        self.listing.show({model.id: rows(model) for model in self.items.values()}, EMPTY)
 
     @on(feed.ModelChanged)
     @on(feed.DatasetChanged)
@@ -79,17 +69,12 @@ class ModelsPage(ListPage):
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
-        model = self._models.get(event.view.owner_id)
+        model = self.items.get(event.view.owner_id)
         if model is None or event.view.sweep_id is not None:
             return
         known = {job.id: job.status for job in model.jobs}
         if known.get(event.view.id) is not event.view.status:
             self.read()
-
-    @on(ListPanel.Selected)
-    def _selected(self) -> None:
-        self.show_selected()
-        self.refresh_bindings()
 
     def show_selected(self) -> None:
         self.query_one(ModelDetails).show(self.selected, self._names)

@@ -15,12 +15,12 @@ from taod.types.tool import ToolProgress, ToolState
 from tui import feed
 from tui.lists.panel import ListPanel
 from tui.screens.confirm import Confirm
-from tui.screens.list_page import ListPage
+from tui.screens.list_page import FILTER_KEYS, ListPage
 from tui.tools.details import COLUMNS, Installable, ToolDetails, lines, rows
 from tui.tools.form import InstallTool
 
 
-class ToolsPage(ListPage):
+class ToolsPage(ListPage[Installable]):
     """Tools of the daemon's machine; only the root's first user changes them."""
 
     NAME = "tools"
@@ -28,13 +28,11 @@ class ToolsPage(ListPage):
         Binding("n", "install", "Install", tooltip="Install the tool, or resume its installation"),
         Binding("c", "check", "Check", tooltip="Import every action of the tool again"),
         Binding("x", "remove", "Remove", tooltip="Remove the environment (asks first)"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="Filter the list by any word"),
-        Binding("escape", "back", "Back", show=False, tooltip="Clear the filter"),
+        *FILTER_KEYS,
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: dict[str, Installable] = {}
         self._progress: dict[str, ToolProgress] = {}
         """Of what is being installed or checked, by environment."""
 
@@ -43,20 +41,12 @@ class ToolsPage(ListPage):
             yield ListPanel("Tools", COLUMNS, "tools")
             yield ToolDetails()
 
-    @property
-    def selected(self) -> Installable | None:
-        return self._lines.get(self.listing.selected_id or "")
-
-    @property
-    def empty(self) -> bool:
-        return not self._lines
-
     async def fetch(self) -> None:
-        self._lines = {line.id: line for line in lines(await self.dashboard.client.tools.list())}
+        self.items = {line.id: line for line in lines(await self.dashboard.client.tools.list())}
 
     def draw(self) -> None:
         self.listing.show(
-            {key: rows(line, self._progress.get(key)) for key, line in self._lines.items()}, "No tools are known."
+            {key: rows(line, self._progress.get(key)) for key, line in self.items.items()}, "No tools are known."
         )
 
     @on(feed.ToolMoved)
@@ -69,16 +59,11 @@ class ToolsPage(ListPage):
             self.read()
             return
         self._progress[progress.name] = progress
-        if progress.name in self._lines:
+        if progress.name in self.items:
             self.draw()
             self.show_selected()
         else:
             self.read(progress.name)
-
-    @on(ListPanel.Selected)
-    def _selected(self) -> None:
-        self.show_selected()
-        self.refresh_bindings()
 
     def show_selected(self) -> None:
         self.query_one(ToolDetails).show(self.selected, self._progress)
