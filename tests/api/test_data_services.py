@@ -19,6 +19,7 @@ from tests.api.conftest import Server, config, gate, server, tool_path
 from tests.api.test_reviews import checked
 from tests.datasets import valid_sets
 from tests.engine.test_data_masks import segmented
+from tests.patience import PATIENCE_S
 
 __all__ = ["config", "gate", "server", "tool_path"]
 
@@ -39,7 +40,7 @@ async def finished(server: Server, job_id: str) -> dict[str, Any]:
                 while (await anext(events)).type is not EventType.JOB:
                     pass
 
-    await asyncio.wait_for(over(), 60)
+    await asyncio.wait_for(over(), PATIENCE_S)
     return (await server.call("GET", f"/job/{job_id}", 200))["job"]
 
 

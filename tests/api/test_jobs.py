@@ -13,6 +13,7 @@ import pytest
 from taod.types.event import EventType
 from taod.types.job import JobView
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 
 async def reached(server, job_id: str, *states: State) -> dict:
@@ -29,7 +30,7 @@ async def reached(server, job_id: str, *states: State) -> dict:
                     if view.id == job_id and view.state in states:
                         return
 
-        await asyncio.wait_for(wait(), 20)
+        await asyncio.wait_for(wait(), PATIENCE_S)
     return (await server.call("GET", f"/job/{job_id}", 200))["job"]
 
 
@@ -337,7 +338,7 @@ async def waits_for(server, job_id: str, words: str) -> dict:
                         return reported
             raise AssertionError
 
-        return view if words in view["reason"] else await asyncio.wait_for(wait(), 20)
+        return view if words in view["reason"] else await asyncio.wait_for(wait(), PATIENCE_S)
 
 
 async def test_data_that_is_being_read_is_not_replaced(server, model, images) -> None:

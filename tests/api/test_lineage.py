@@ -14,6 +14,7 @@ from taod.errors import BadRequest
 from taod.types.state import State
 from taod.types.warning import Warning
 from taod.types.warning_text import text
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def changed(server, dataset_id: str) -> list[str]:
 
 
 async def until(server, job_id: str, state: State) -> None:
-    async with asyncio.timeout(20), server.services.bus.subscribe(None) as events:
+    async with asyncio.timeout(PATIENCE_S), server.services.bus.subscribe(None) as events:
         if server.services.store.jobs.get(job_id).state is state:
             return
         async for _ in events:

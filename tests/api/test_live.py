@@ -19,6 +19,7 @@ from taod.api.routes import events as stream
 from taod.api.streams import written_by
 from taod.services.composition import open_services
 from taod.types.event import EventType, ResourceChange
+from tests.patience import PATIENCE_S
 
 
 class Live:
@@ -40,13 +41,13 @@ async def live(config, gate) -> AsyncIterator[Live]:
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client:
             assert (await client.get("/api/v1/health/readiness")).status_code == 200
             yield Live(services, user, client, gate)
     finally:
         services.closing.set()
         server.should_exit = True
-        await asyncio.wait_for(serving, 20)
+        await asyncio.wait_for(serving, PATIENCE_S)
         services.store.close()
 
 
@@ -63,7 +64,7 @@ async def model(live, images) -> str:
 
 async def test_a_run_is_seen_by_its_events_and_its_log_while_it_continues(live, images) -> None:
     model_id = await model(live, images)
-    async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events") as source:
+    async with asyncio.timeout(PATIENCE_S), aconnect_sse(live.client, "GET", f"{live.base}/events") as source:
         assert source.response.headers["Content-Type"].startswith("text/event-stream")
         coming = source.aiter_sse()
         answer = await live.client.post(f"{live.base}/model/{model_id}/job", json={"actions": ["train"]})
@@ -95,10 +96,13 @@ async def test_a_run_is_seen_by_its_events_and_its_log_while_it_continues(live, 
     assert len({event.id for event in events}) == len(events)
 
     headers = {"Last-Event-ID": events[-2].id}
-    async with asyncio.timeout(20), aconnect_sse(live.client, "GET", f"{live.base}/events", headers=headers) as source:
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        aconnect_sse(live.client, "GET", f"{live.base}/events", headers=headers) as source,
+    ):
         assert (await anext(source.aiter_sse())).id == events[-1].id
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(PATIENCE_S),
         aconnect_sse(live.client, "GET", f"{live.base}/events?last_event_id=old-1") as source,
     ):
         assert (await anext(source.aiter_sse())).event == "reset"
@@ -116,7 +120,7 @@ async def test_head_of_everything_is_an_answer_without_a_body_and_nothing_in_the
     paths = [f"{live.base}/{each}" for each in below]
     paths += [job, f"{job}/log", f"{job}/log?follow=1", f"{job}/files", f"{job}/files/log.txt"]
     for path in [*paths, "/api/v1", "/api/v1/health", "/metrics", "/openapi.json", "/redoc"]:
-        answer = await asyncio.wait_for(live.client.head(path), 20)
+        answer = await asyncio.wait_for(live.client.head(path), PATIENCE_S)
         assert (answer.status_code, answer.content) == (200, b""), path
     assert (await live.client.head(f"{live.base}/model/none")).status_code == 404
     assert "Traceback" not in caplog.text
@@ -130,8 +134,8 @@ async def test_a_client_that_does_not_read_is_sent_a_reset_and_others_are_served
     head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     reader, writer = await asyncio.open_connection(live.client.base_url.host, live.client.base_url.port, limit=1024)
     writer.write(head.encode() + b"\r\n")
-    await asyncio.wait_for(reader.readuntil(b"taod"), 20)
-    async with asyncio.timeout(30), aconnect_sse(live.client, "GET", f"{live.base}/events") as quick:
+    await asyncio.wait_for(reader.readuntil(b"taod"), PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S), aconnect_sse(live.client, "GET", f"{live.base}/events") as quick:
         coming = quick.aiter_sse()
         seen = 0
         for start in range(0, number, 100):
@@ -153,7 +157,7 @@ async def test_a_client_that_leaves_is_noticed(live) -> None:
     async with live.client.stream("GET", f"{live.base}/events") as response:
         await anext(response.aiter_bytes())
         assert bus.listeners == 1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while bus.listened.is_set():  # noqa: ASYNC110 - the bus has no event for the end of listening
             await asyncio.sleep(0.01)
 
@@ -161,7 +165,7 @@ async def test_a_client_that_leaves_is_noticed(live) -> None:
 async def test_silence_is_filled_with_comments(live) -> None:
     messages = stream.messages(live.services, live.user.id, None, heartbeat_s=0.001)
     assert (await anext(messages)) == b": taod\n\n"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not (await anext(messages)).startswith(b":"):
             pass
     await messages.aclose()
@@ -173,7 +177,7 @@ async def test_streams_end_when_the_server_stops(live) -> None:
         blocks = response.aiter_bytes()
         await anext(blocks)
         live.services.closing.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async for _ in blocks:
                 pass
     assert live.services.bus.listeners == 0
@@ -193,7 +197,7 @@ async def test_what_is_written_for_a_reader_that_leaves_is_stopped() -> None:
     flow = written_by(endless)
     assert len(await anext(flow)) == 1024 * 1024
     await flow.aclose()
-    await asyncio.wait_for(stopped.wait(), 20)
+    await asyncio.wait_for(stopped.wait(), PATIENCE_S)
 
 
 async def test_readers_that_do_not_read_do_not_block_other_readers(live, images) -> None:
@@ -209,7 +213,7 @@ async def test_readers_that_do_not_read_do_not_block_other_readers(live, images)
         for _ in range(min(32, (os.cpu_count() or 1) + 4) + 1):  # one more than asyncio shares threads
             answer = await readers.enter_async_context(live.client.stream("GET", f"{job}/download"))
             assert answer.status_code == 200
-        names = (await asyncio.wait_for(live.client.get(f"{job}/files"), 20)).json()
+        names = (await asyncio.wait_for(live.client.get(f"{job}/files"), PATIENCE_S)).json()
     assert "results/noise.bin" in [entry["path"] for entry in names]
 
 

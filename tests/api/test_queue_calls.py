@@ -18,6 +18,7 @@ from taod.types.event import EventType
 from taod.types.queue import QueueState
 from taod.types.state import State
 from tests.api.conftest import HOST, PNG, Server
+from tests.patience import PATIENCE_S
 
 
 async def until(server: Server, holds: Any) -> None:
@@ -27,7 +28,7 @@ async def until(server: Server, holds: Any) -> None:
                 await anext(events)
 
     try:
-        await asyncio.wait_for(wait(), 20)
+        await asyncio.wait_for(wait(), PATIENCE_S)
     except TimeoutError:
         jobs = server.services.store.jobs.list()[0]
         raise AssertionError([(each.id, each.state, each.reason_text) for each in jobs]) from None
@@ -58,7 +59,7 @@ async def order(server: Server) -> list[str]:
 async def test_a_paused_queue_starts_nothing_says_so_and_stays_paused_over_a_restart(server, model) -> None:
     async with server.services.bus.subscribe(server.user.id) as events:
         answer = await server.client.patch("/api/v1/queue", json={"paused": True, "reason": "new driver"})
-        event = await asyncio.wait_for(anext(events), 20)
+        event = await asyncio.wait_for(anext(events), PATIENCE_S)
     state = msgspec.json.decode(answer.content, type=QueueState)
     assert event.type is EventType.QUEUE and msgspec.json.decode(event.data, type=QueueState) == state
     assert (state.paused, state.by, state.reason) == (True, server.user.name, "new driver")
@@ -79,7 +80,7 @@ async def test_a_paused_queue_starts_nothing_says_so_and_stays_paused_over_a_res
         server.word("go")
         async with again.bus.subscribe(None) as stream:
             while again.store.jobs.get(train).state is not State.DONE:
-                await asyncio.wait_for(anext(stream), 20)
+                await asyncio.wait_for(anext(stream), PATIENCE_S)
     await again.stop()
     again.store.close()
 
@@ -264,12 +265,12 @@ class TestData:
         headers = {"Content-Type": "application/octet-stream"}
         upload = asyncio.create_task(server.client.post(path, content=broken(), headers=headers))
         async with server.services.bus.subscribe(None) as events:
-            while (await asyncio.wait_for(anext(events), 20)).type is not EventType.UPLOAD:
+            while (await asyncio.wait_for(anext(events), PATIENCE_S)).type is not EventType.UPLOAD:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
         await until(server, lambda: "is still being uploaded" in job(server, train).reason_text)
         resume.set()
-        assert (await asyncio.wait_for(upload, 20)).status_code == 400
+        assert (await asyncio.wait_for(upload, PATIENCE_S)).status_code == 400
         await until(server, lambda: job(server, train).state is State.RUNNING)
         server.word("go")
         await until(server, lambda: job(server, train).state is State.DONE)
@@ -279,7 +280,7 @@ class TestData:
         model = await server.model(train_datasets=[await server.dataset(name="empty")])
         async with server.services.bus.subscribe(None) as events:
             # The first reading of the devices starts a scheduling pass too: it must be over.
-            while (await asyncio.wait_for(anext(events), 20)).type is not EventType.DEVICES:
+            while (await asyncio.wait_for(anext(events), PATIENCE_S)).type is not EventType.DEVICES:
                 pass
         (train,) = await server.call("POST", f"/model/{model}/job", 201, json=[{"actions": ["train"]}])
         await until(server, lambda: "'empty' has no data yet" in job(server, train).reason_text)

@@ -16,6 +16,7 @@ from taod.config import Config
 from taod.types.dataset import CheckProgress, CheckState
 from taod.types.event import EventType, ResourceChange
 from tests.api.conftest import Server, config, gate, server, tool_path
+from tests.patience import PATIENCE_S
 
 __all__ = ["config", "gate", "server", "tool_path"]
 
@@ -50,7 +51,7 @@ async def checked(server: Server, dataset_id: str, events: AsyncIterator[Any]) -
                 if (reported.id, reported.change) == (dataset_id, "checked"):
                     return
 
-    await asyncio.wait_for(over(), 30)
+    await asyncio.wait_for(over(), PATIENCE_S)
     return await server.call("GET", f"/dataset/{dataset_id}/report", 200)
 
 
@@ -87,7 +88,7 @@ async def test_how_far_a_check_is_comes_by_events(server: Server, tmp_path: Path
         (folder / "labels" / f"{number}.txt").write_text(CAR * 40)
     dataset_id = await server.dataset("object_detection", "kitti")
     reported: list[CheckProgress] = []
-    async with asyncio.timeout(60), server.services.bus.subscribe(server.user.id, None) as events:
+    async with asyncio.timeout(PATIENCE_S), server.services.bus.subscribe(server.user.id, None) as events:
         await server.call("POST", f"/dataset/{dataset_id}/link", 201, json={"path": str(folder)})
         async for event in events:
             if event.type is EventType.CHECK:

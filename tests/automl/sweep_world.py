@@ -37,8 +37,8 @@ from taod.types.event import EventType
 from taod.types.job import JobKind
 from taod.types.reason import POSTED, Reason
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 60
 NETWORK = "classification_pyt"
 PARAMETER = "train.train_config.optimizer.weight_decay"
 LR = "train.train_config.optimizer.lr"
@@ -201,7 +201,7 @@ class World:
                         if event.type is EventType.JOB:
                             break
 
-        await asyncio.wait_for(listen(), LIMIT_S)
+        await asyncio.wait_for(listen(), PATIENCE_S)
 
     async def until(self, job_id: str, *states: State) -> JobRecord:
         """Wait until the job is in one of `states`."""

@@ -9,6 +9,7 @@ import pytest
 from taod.errors import BadRequest
 from taod.types.reason_text import text
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 MANY = {"automl_algorithm": "Random", "automl_max_recommendations": 50}
 
@@ -75,7 +76,7 @@ async def test_without_a_value_it_fails_and_only_running_sweeps_are_accepted(mak
     world = await make_world(slots=1, gate=str(gate))
     job_id = world.post(**MANY)
     await world.when(lambda: any(j.state is State.RUNNING for j in world.store.jobs.trials_of(job_id)))
-    await asyncio.wait_for(world.scheduler.finish(job_id), 10)
+    await asyncio.wait_for(world.scheduler.finish(job_id), PATIENCE_S)
     job = await world.over(job_id)
     assert (job.state, job.reason_text) == (State.FAILED, "Stopped early by user, before any trial had a value")
     with pytest.raises(BadRequest, match="only a running sweep"):

@@ -21,6 +21,7 @@ from taod.automl.schedule import epochs_trained
 from taod.automl.suggest import answer
 from taod.automl.trials import question
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 STORM_S = float(os.environ.get("TAOD_STORM_S", "6"))
 MIN_KILLS = 3
@@ -52,7 +53,7 @@ class Daemons:
         except subprocess.TimeoutExpired:
             daemon.kill()
             self.kills += 1
-        assert daemon.wait(300) == -9
+        assert daemon.wait(PATIENCE_S) == -9
         daemon.stdout.close()
 
 

@@ -22,9 +22,9 @@ from click.testing import CliRunner, Result
 from taod.cli.main import command
 from taod.client import AsyncClient
 from taod.client.find import find
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 300
 
 TOOL = """#!/bin/sh
 # A network's entry point. The loss of the specification controls it: `wait` for a line at the gate, `fail`, or succeed.

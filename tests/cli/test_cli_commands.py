@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from taod.client.find import find
-from tests.cli.conftest import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 
 def new_dataset(daemon, name: str) -> str:

@@ -13,8 +13,8 @@ from taod.catalogue import Catalogue
 from taod.catalogue.schema.json_schema import schema
 from taod.cli.commands.network import parameters
 from taod.types.parameter import notable
-from tests.cli.conftest import PATIENCE_S
 from tests.cli.test_cli_commands import new_dataset
+from tests.patience import PATIENCE_S
 from tui.spec.fields import fields
 
 ENCODINGS = (

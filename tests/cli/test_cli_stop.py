@@ -13,7 +13,7 @@ import pytest
 from store import Store
 from taod.paths import Root
 from taod.types.state import State
-from tests.cli.conftest import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 
 def states(root: Path) -> dict[str, State]:

@@ -26,6 +26,7 @@ from taod.ids import new_id
 from taod.paths import Root
 from taod.types.reason import POSTED
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 GIB = 1024**3
 
@@ -102,7 +103,7 @@ def test_an_orphaned_process_of_a_run_is_reported_and_killed(root: Root) -> None
             result = found(root)["orphans"]
             assert result.found == f"pid {orphan.pid} of job {job_id[:8]}"
             assert result.repaired().fixed == "1 killed"
-            assert orphan.wait(300) == -9 and foreign.poll() is None
+            assert orphan.wait(PATIENCE_S) == -9 and foreign.poll() is None
             assert found(root)["orphans"].ok
         finally:
             foreign.kill()

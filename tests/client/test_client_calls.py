@@ -15,6 +15,7 @@ from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.dataset import DatasetCreate
 from taod.types.job import JobPatch, JobRun
 from taod.types.state import State, Status
+from tests.patience import PATIENCE_S
 
 
 async def test_health_networks_and_devices_come_as_structs(client: AsyncClient, server: Any, contract: Any) -> None:
@@ -143,7 +144,7 @@ async def test_a_follower_that_leaves_is_noticed(client: AsyncClient, server: An
     async with aclosing(client.logs.follow(job.id)) as pieces:
         assert await anext(pieces) == b"x"
         assert world.followers[job.id] == 1
-    await asyncio.wait_for(world.left.wait(), 5)
+    await asyncio.wait_for(world.left.wait(), PATIENCE_S)
     assert world.followers[job.id] == 0
 
 
@@ -167,4 +168,4 @@ def test_httpx_is_loaded_with_the_first_call() -> None:
         "except taod.client.NoDaemon: assert 'httpx' in sys.modules\n"
         "else: raise AssertionError"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)

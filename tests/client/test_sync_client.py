@@ -18,6 +18,7 @@ from taod.client.transport import Namespace
 from taod.types.dataset import DatasetCreate
 from taod.types.event import EventType
 from taod.types.job import JobView
+from tests.patience import PATIENCE_S
 
 Served = tuple[Client, Callable[..., Any]]
 
@@ -94,7 +95,7 @@ def test_events_arrive_until_the_loop_is_left(blocking: Served) -> None:
     connected = threading.Event()
 
     def change() -> None:
-        connected.wait(10)
+        connected.wait(PATIENCE_S)
         call("change", job.id, priority=7)
 
     changing = threading.Thread(target=change)

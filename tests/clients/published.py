@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from tests.patience import PATIENCE_S
+
 MANY = Path(__file__).with_name("many.py")
-PATIENCE_S = 60
 
 
 class ClientFailed(Exception):

@@ -17,10 +17,10 @@ import msgspec
 from taod.catalogue import Catalogue
 from taod.client.find import find
 from tests.clients.archives import archive
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = Path(__file__).with_name("tao_tool.py")
-PATIENCE_S = 150
 BARE = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a client's process inherits; no proxy stands between it and the daemon."""
 

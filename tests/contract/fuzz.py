@@ -15,6 +15,7 @@ import httpx
 from taod.client.find import find
 from taod.types.common import DaemonInfo
 from tests.api.conftest import PNG
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -174,7 +175,7 @@ def world(folder: Path) -> Iterator[World]:
         yield World(find(folder / "root", None, None), folder)
     finally:
         daemon.terminate()
-        code = daemon.wait(60)
+        code = daemon.wait(PATIENCE_S)
         daemon.stdout.close()
     assert code == 0
 

@@ -11,6 +11,7 @@ import pytest
 
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, images, server, tool_path
+from tests.patience import PATIENCE_S
 
 __all__ = ["config", "gate", "images", "server", "tool_path"]
 
@@ -254,7 +255,7 @@ GATE: list[Row] = [
 async def reached(server: Server, job_id: str, *states: State) -> None:
     async with server.services.bus.subscribe(None) as events:
         while server.services.store.jobs.get(job_id).state not in states:
-            await asyncio.wait_for(anext(events), 20)
+            await asyncio.wait_for(anext(events), PATIENCE_S)
 
 
 @pytest.fixture

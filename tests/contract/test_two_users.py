@@ -18,6 +18,7 @@ from taod.services.users import BEARER
 from taod.types.event import EventType
 from taod.types.state import State
 from tests.api.conftest import Server, config, gate, images, server, tool_path
+from tests.patience import PATIENCE_S
 
 __all__ = ["config", "gate", "images", "server", "tool_path"]
 
@@ -105,7 +106,7 @@ async def two(server: Server, images, tmp_path: Path) -> Any:
             while server.services.store.jobs.result(job).detailed_status is None or server.services.store.jobs.get(
                 job
             ).state is not (State.DONE if owner == public else State.RUNNING):
-                await asyncio.wait_for(anext(events), 20)
+                await asyncio.wait_for(anext(events), PATIENCE_S)
     bob, _ = server.services.users.add("bob")
     token = server.services.users.issue(bob.id, kind=BEARER, label="test")
     ids = {"dataset_id": data, "model_id": model, "job_id": job}
@@ -179,7 +180,7 @@ async def test_who_holds_a_device_is_reported_to_its_user_alone(two: Two) -> Non
         services.bus.publish(EventType.DEVICES, view.now(), user_id=None)
         event = b""
         while b"event: devices" not in event:
-            event = await asyncio.wait_for(anext(stream), 20)
+            event = await asyncio.wait_for(anext(stream), PATIENCE_S)
         assert (job in event) is knows
         await stream.aclose()
 

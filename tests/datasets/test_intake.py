@@ -20,6 +20,7 @@ from taod.errors import BadRequest, Conflict, NoSpace, TooLarge
 from taod.ids import new_id
 from taod.paths import Root
 from taod.types.dataset import UploadProgress
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -152,12 +153,12 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
 
     def held(archive, into, limits, progress, **more):
         loop.call_soon_threadsafe(unpacking.set)
-        assert proceed.wait(10)
+        assert proceed.wait(PATIENCE_S)
         return real(archive, into, limits, progress, **more)
 
     monkeypatch.setattr(arrival_module, "extract", held)
     task = asyncio.create_task(intake.accept(settled, body(pack(classes(digits, "three")))))
-    await asyncio.wait_for(unpacking.wait(), 10)
+    await asyncio.wait_for(unpacking.wait(), PATIENCE_S)
     task.cancel()
     await asyncio.sleep(0)
     task.cancel()
@@ -165,7 +166,7 @@ async def test_a_client_that_leaves_while_unpacking_leaves_the_old_data(
     assert not task.done()
     proceed.set()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 async def test_who_leaves_during_the_swap_is_too_late(
@@ -176,16 +177,16 @@ async def test_who_leaves_during_the_swap_is_too_late(
 
     def held(*args):
         loop.call_soon_threadsafe(swapping.set)
-        assert proceed.wait(10)
+        assert proceed.wait(PATIENCE_S)
         return real(*args)
 
     monkeypatch.setattr(atomic_replace, "replace", held)
     task = asyncio.create_task(intake.accept(dataset, body(pack(digits))))
-    await asyncio.wait_for(swapping.wait(), 10)
+    await asyncio.wait_for(swapping.wait(), PATIENCE_S)
     task.cancel()
     await asyncio.sleep(0)
     proceed.set()
-    assert (await asyncio.wait_for(task, 10)).images == 12
+    assert (await asyncio.wait_for(task, PATIENCE_S)).images == 12
     assert files_of(root.dataset(dataset.id)) == digits
 
 
@@ -198,12 +199,12 @@ async def test_a_second_upload_at_the_same_time_is_a_conflict(intake, dataset, d
         yield pack(digits)
 
     first = asyncio.create_task(intake.accept(dataset, held()))
-    await asyncio.wait_for(receiving.wait(), 10)
+    await asyncio.wait_for(receiving.wait(), PATIENCE_S)
     assert intake.is_busy(dataset.id)
     with pytest.raises(Conflict, match="is being uploaded already"):
         await intake.accept(dataset, body(b""))
     proceed.set()
-    assert (await asyncio.wait_for(first, 10)).images == 12
+    assert (await asyncio.wait_for(first, PATIENCE_S)).images == 12
 
 
 async def test_progress_goes_through_the_stages_on_the_loop(intake, dataset, digits, pack) -> None:

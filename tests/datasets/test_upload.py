@@ -20,6 +20,7 @@ from taod.datasets.upload import growing_file
 from taod.datasets.upload.growing_file import BATCH
 from taod.datasets.upload.receiver import receive
 from taod.errors import BadRequest, NoSpace, TooLarge
+from tests.patience import PATIENCE_S
 
 BOUNDARY = "----form7MA4YWxk"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
@@ -175,7 +176,7 @@ async def test_a_cancelled_upload_leaves_nothing(into) -> None:
         await asyncio.Event().wait()
 
     task = asyncio.create_task(receive(stalling(), RAW, None, into, LimitsConfig()))
-    await asyncio.wait_for(waiting.wait(), 10)
+    await asyncio.wait_for(waiting.wait(), PATIENCE_S)
     assert into.exists()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -205,12 +206,12 @@ async def test_no_more_is_asked_for_than_the_disk_takes(into, monkeypatch) -> No
 
     monkeypatch.setattr(growing_file.os, "writev", held)
     task = asyncio.create_task(receive(body(), RAW, None, into, LimitsConfig()))
-    await asyncio.wait_for(stalled.wait(), 10)
+    await asyncio.wait_for(stalled.wait(), PATIENCE_S)
     for _ in range(20):
         await asyncio.sleep(0)
     assert asked * MIB == MIB + BATCH
     may_write.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, PATIENCE_S)
     assert asked == 64
     assert into.stat().st_size == 64 * MIB
 

@@ -22,6 +22,7 @@ from taod.paths import Root
 from taod.types.dataset import DatasetCreate, UploadMode, UploadProgress
 from taod.types.event import EventType
 from tests.e2e.journey import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -132,9 +133,9 @@ async def test_files_are_added_and_events_report_the_progress(daemon: Daemon, tm
                             return
 
         hearing = asyncio.create_task(listen())
-        await asyncio.wait_for(listening.wait(), 20)
+        await asyncio.wait_for(listening.wait(), PATIENCE_S)
         await client.datasets.upload(made.id, archive(tmp_path / "data.tar"))
-        await asyncio.wait_for(hearing, 20)
+        await asyncio.wait_for(hearing, PATIENCE_S)
         assert {"receiving", "waiting", "unpacking", "checking", "done"} >= {event.stage for event in heard}
         assert {"receiving", "checking", "done"} <= {event.stage for event in heard}
         assert max(event.received for event in heard) == (tmp_path / "data.tar").stat().st_size
@@ -209,6 +210,6 @@ async def test_what_is_wrong_is_answered_although_most_of_it_was_not_read(daemon
     )
     writer.write(head.encode())
     # Not `100 Continue`: no byte of the body is asked for.
-    assert (await asyncio.wait_for(reader.readline(), 20)).split()[1] in (b"413", b"507")
+    assert (await asyncio.wait_for(reader.readline(), PATIENCE_S)).split()[1] in (b"413", b"507")
     writer.close()
     assert not list(Root(daemon.root).incoming.iterdir())

@@ -20,6 +20,7 @@ from taod.datasets.upload.content_range import Part
 from taod.datasets.upload.ingest import Intake, UploadOptions
 from taod.errors import NoSpace
 from taod.paths import Root
+from tests.patience import PATIENCE_S
 
 MIB = 1024**2
 
@@ -119,7 +120,7 @@ async def test_unpacking_that_fails_late_does_not_end_the_next_part(
     with pytest.raises(NoSpace):
         await intake.accept_part(dataset, body(content[half:]), rest)
     full.set()
-    assert failed.wait(60)  # without await: the event loop does not learn of it before the next part
+    assert failed.wait(PATIENCE_S)  # without await: the event loop does not learn of it before the next part
     filler.unlink()
     assert (await intake.accept_part(dataset, body(content[half:]), rest)).images == 12
     assert files_of(root.dataset(dataset.id)) == digits

@@ -22,6 +22,7 @@ from taod.datasets.validation.summary import summarise
 from taod.paths import Root
 from taod.types.dataset import DatasetCreate, DatasetSummary
 from tests.e2e.journey import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -141,5 +142,5 @@ async def ask(daemon: Daemon, dataset_id: str, content: bytes, content_range: st
     headers = {"Authorization": f"Bearer {info.token}", "Content-Type": "application/octet-stream"}
     headers |= {} if content_range is None else {"Content-Range": content_range}
     url = f"{info.url}/api/v1/user/{info.user_id}/dataset/{dataset_id}/upload"
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
         return await client.put(url, content=pieces(), headers=headers | {"Content-Length": str(len(content))})

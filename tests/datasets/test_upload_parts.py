@@ -21,6 +21,7 @@ from taod.datasets.upload.progress import Stage
 from taod.errors import BadRequest, NoSpace, NotFound, TooLarge
 from taod.paths import Root
 from taod.types.dataset import DatasetSummary, UploadMode, UploadProgress
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -183,9 +184,9 @@ async def test_an_entry_that_is_rejected_ends_it_before_the_rest_comes(intake, r
         await asyncio.Event().wait()
 
     with pytest.raises(BadRequest, match="climbs out"):
-        await asyncio.wait_for(intake.accept(dataset, endless()), 10)
+        await asyncio.wait_for(intake.accept(dataset, endless()), PATIENCE_S)
     with pytest.raises(BadRequest, match="climbs out"):
-        await asyncio.wait_for(intake.accept_part(dataset, endless(), Part(0, len(content), len(content))), 10)
+        await asyncio.wait_for(intake.accept_part(dataset, endless(), Part(0, len(content), len(content))), PATIENCE_S)
     await intake.settled()
     assert list(root.incoming.iterdir()) == []
     assert intake.progress(dataset.id) is None
@@ -205,10 +206,10 @@ async def test_files_are_unpacked_before_the_rest_of_the_archive_has_come(intake
         # In pieces, as a batch is written only when it is full; the last bytes wait for files of the first ones.
         for at in range(0, len(content) - 10, 60_000):
             yield content[at : min(at + 60_000, len(content) - 10)]
-        await asyncio.wait_for(asyncio.shield(unpacked), 10)
+        await asyncio.wait_for(asyncio.shield(unpacked), PATIENCE_S)
         yield content[-10:]
 
-    summary = await asyncio.wait_for(intake.accept(dataset, held(), on_progress=report), 30)
+    summary = await asyncio.wait_for(intake.accept(dataset, held(), on_progress=report), PATIENCE_S)
     assert summary.images == 20
     assert unpacked.result().files >= 1
 
@@ -226,7 +227,7 @@ async def test_what_waits_too_long_is_given_up(root, dataset, archive, tmp_path)
         gone.set()
 
     intake._partials.drop = dropped
-    await asyncio.wait_for(gone.wait(), 10)
+    await asyncio.wait_for(gone.wait(), PATIENCE_S)
     assert not folder.exists()
     assert intake.progress(dataset.id) is None
     # One that an earlier daemon left is judged by its file's age.

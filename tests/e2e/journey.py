@@ -22,10 +22,9 @@ from taod.types.dataset import DatasetCreate
 from taod.types.job import JobDetail, JobRun
 from taod.types.model import ModelCreate
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 600
-"""Limit of every wait. It only ends a test that would hang; no test measures time."""
 GRACE_S = 120
 """Time that a stopped tool gets for its checkpoint: longer than a busy machine needs."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.widgets import Static
 
-from tests.e2e.journey import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tui.app import Dashboard
 
 KEYS = {" ": "space", "/": "slash", ".": "full_stop", "-": "minus", "_": "underscore"}

@@ -16,7 +16,8 @@ from taod.types.dataset import CheckProgress, CheckState, DatasetCreate, Dataset
 from tests.datasets.broken_contents import BROKEN
 from tests.datasets.expected_texts import sections
 from tests.datasets.valid_sets import VALID
-from tests.e2e.journey import PATIENCE_S, Daemon
+from tests.e2e.journey import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,9 @@ import pytest
 
 from taod.client import AsyncClient
 from taod.types.state import State
-from tests.e2e.journey import PATIENCE_S, REPOSITORY, Daemon, at_epoch, ended, small_model, suspended, train, until
+from tests.e2e.journey import REPOSITORY, Daemon, at_epoch, ended, small_model, suspended, train, until
 from tests.e2e.screen import shown
+from tests.patience import PATIENCE_S
 from tui.app import Dashboard
 from tui.screens.confirm import Confirm
 

@@ -15,8 +15,9 @@ from taod.types.job import JobRun
 from taod.types.model import ModelCreate
 from taod.types.state import State
 from tests.e2e import shapes
-from tests.e2e.journey import PATIENCE_S, Daemon, at_epoch, ended, suspended, until
+from tests.e2e.journey import Daemon, at_epoch, ended, suspended, until
 from tests.engine import detectors
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 

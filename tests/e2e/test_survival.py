@@ -11,7 +11,8 @@ import pytest
 
 from taod.paths import Root
 from taod.types.state import State
-from tests.e2e.journey import PATIENCE_S, Daemon, at_epoch, ended, engines, small_model, suspended, train, until
+from tests.e2e.journey import Daemon, at_epoch, ended, engines, small_model, suspended, train, until
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.patience import PATIENCE_S
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -33,7 +35,7 @@ def start(action: str, spec: Path, results: Path) -> subprocess.Popen[str]:
 
 def finish(run: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and log."""
-    log, _ = run.communicate(timeout=120)
+    log, _ = run.communicate(timeout=PATIENCE_S)
     return run.returncode, log
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from taod.client.find import find
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 60
 TOOL = """#!/bin/sh
 # A network's entry point: starts, runs what the test has put beside it, and ends well.
 for argument; do

@@ -18,7 +18,8 @@ import pytest
 from taod.config import ServerConfig
 from taod.connections import Connections
 from taod.daemon import KEEP_ALIVE_S
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 CONFIG = """

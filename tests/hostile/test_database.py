@@ -18,7 +18,8 @@ from store import Store, copies
 from taod.cli.main import command
 from taod.errors import ConfigError, StoreLost
 from taod.paths import Root
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 READY = "/api/v1/health/readiness"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 MB = 1 << 20

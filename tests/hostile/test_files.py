@@ -22,7 +22,8 @@ from taod.errors import BadRequest
 from taod.telemetry import log as logs
 from taod.telemetry.follow import FileTail
 from tests.datasets.valid_sets import VALID
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 

@@ -11,7 +11,8 @@ import pytest
 
 from store import Store
 from tests.datasets.valid_sets import VALID
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 

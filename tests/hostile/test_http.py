@@ -10,7 +10,8 @@ from store import Store
 from taod.api.middleware.auth_middleware import host_name
 from taod.errors import BadRequest
 from taod.services.users import BEARER, DAY_S, HOUR_S, KEY, Users
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 

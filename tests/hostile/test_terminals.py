@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from taod import terminal
-from tests.hostile.conftest import PATIENCE_S, Daemon
+from tests.hostile.conftest import Daemon
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(PATIENCE_S)
 ATTACKS = {

@@ -20,8 +20,7 @@ import pytest
 from runners import processes
 from runners.local import LocalRunner
 from runners.protocol import Claim, Command, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
-
-LIMIT_S = 20
+from tests.patience import PATIENCE_S
 
 
 class ShellRunner(LocalRunner):
@@ -73,11 +72,11 @@ async def appears(path: Path) -> str:
                 return path.read_text()
         raise AssertionError
 
-    return await asyncio.wait_for(look(), LIMIT_S)
+    return await asyncio.wait_for(look(), PATIENCE_S)
 
 
 async def ended(runner: LocalRunner, identity: RunIdentity, request: RunRequest) -> Ended:
-    return await asyncio.wait_for(runner.wait(identity, request), LIMIT_S)
+    return await asyncio.wait_for(runner.wait(identity, request), PATIENCE_S)
 
 
 def alive(pid: int) -> bool:
@@ -155,7 +154,7 @@ async def test_a_daemon_that_stops_while_a_run_starts_is_not_held_up(
 
     monkeypatch.setattr(processes, "readable", readable_as_the_daemon_stops)
     starting = asyncio.create_task(start_and_watch())
-    done, _ = await asyncio.wait({starting}, timeout=LIMIT_S)
+    done, _ = await asyncio.wait({starting}, timeout=PATIENCE_S)
     processes.kill_all(f"TAOD_RUN={job_of(tmp_path)}/1", None)
     assert done and starting.cancelled()
 
@@ -355,7 +354,7 @@ async def test_recover_waits_for_a_wrapper_that_is_about_to_say_who_it_is(runner
         assert late.stdin is not None and not recovering.done()
         late.stdin.write(b"\n")
         late.stdin.flush()
-        claim, identity = await asyncio.wait_for(recovering, LIMIT_S)
+        claim, identity = await asyncio.wait_for(recovering, PATIENCE_S)
         assert claim is Claim.LIVES and identity is not None and identity.pid == late.pid
     finally:
         late.kill()

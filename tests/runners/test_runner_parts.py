@@ -23,6 +23,7 @@ from runners.slurm.state import Seen
 from runners.slurm.watcher import Watcher
 from taod.config import DockerConfig, DockerRule, RunnerConfig, SlurmConfig, SlurmRule
 from taod.errors import ConfigError
+from tests.patience import PATIENCE_S
 from tests.runners.engines import Dockerd
 
 GIB = 1024**3
@@ -282,7 +283,7 @@ async def test_the_watch_over_the_cluster_continues_whatever_one_answer_does_to_
     watcher = Watcher(Answers(), 0.01)  # type: ignore[arg-type]
     watcher.watch("other", deaf)
     watcher.watch("one", reported.put_nowait)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert [await reported.get(), await reported.get()] == [Seen("7", "one", "RUNNING")] * 2
     watcher.leave(deaf)
     watcher.leave(reported.put_nowait)

@@ -15,6 +15,7 @@ from runners.protocol import Claim, Command, Ended, OffHost, RunIdentity, RunReq
 from runners.slurm.runner import Slurm
 from taod.config import SlurmConfig, SlurmRule
 from taod.watch import FolderWatch
+from tests.patience import PATIENCE_S
 from tests.runners.conformance.waiting import appears, go, log_of, ready, within
 from tests.runners.engines import TOOL, Cluster, eventually
 
@@ -127,7 +128,7 @@ async def test_a_job_over_its_time_limit_is_reported(slurm_cluster: Cluster, too
     runner = slurm(slurm_cluster, tools)
     identity = await running(runner, request)
     slurm_cluster.ask("scontrol", "update", f"JobId={identity.handle}", "TimeLimit=0:01")
-    ended = await asyncio.wait_for(runner.wait(identity, request), 150)
+    ended = await asyncio.wait_for(runner.wait(identity, request), PATIENCE_S)
     assert ended.message.startswith("it passed its time limit on the cluster")
 
 

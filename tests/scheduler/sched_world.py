@@ -29,8 +29,8 @@ from taod.telemetry.telemetry import Telemetry
 from taod.types.event import EventType
 from taod.types.reason import POSTED, Reason
 from taod.types.state import ON_DEVICE, State
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 20
 SECRET = "tlt_encode_secret"
 
 # Functions for the tools' scripts: write a line of status.json, wait for a file of the test.
@@ -196,7 +196,7 @@ class World:
                 return job
 
         try:
-            return await asyncio.wait_for(listen(), LIMIT_S)
+            return await asyncio.wait_for(listen(), PATIENCE_S)
         except TimeoutError:
             raise AssertionError(f"{states} not reached: {self.store.jobs.history(job_id)}") from None
 
@@ -209,7 +209,7 @@ class World:
                     await anext(stream)
                 return job
 
-        return await asyncio.wait_for(listen(), LIMIT_S)
+        return await asyncio.wait_for(listen(), PATIENCE_S)
 
     async def settled(self, job_ids: Iterable[str]) -> list[JobRecord]:
         return [await self.until(job_id, State.DONE, State.FAILED, State.CANCELLED) for job_id in job_ids]

@@ -33,6 +33,7 @@ from taod.types.dataset import DatasetCreate
 from taod.types.job import JobPatch, JobRun, JobView
 from taod.types.model import ModelCreate
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = bytes.fromhex(
@@ -90,7 +91,6 @@ GROUNDS = {
 }
 """What the daemon runs on: four GPUs of a driver's stand-in, as they are or with two slots each, or four CPU slots."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
-READY_S = 30.0
 END_S = 120.0
 
 
@@ -180,7 +180,7 @@ class Storm:
             )
         if wait:
             assert self.process.stdout is not None
-            line = await asyncio.wait_for(self.process.stdout.readline(), READY_S)
+            line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE_S)
             assert line, f"the daemon did not start: {(self.folder / 'errors').read_text()[-2000:]}"
             if self.client is not None:
                 await self.client.aclose()

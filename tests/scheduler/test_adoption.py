@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sched_world import GOOD, LIMIT_S, LONG, OBEDIENT, World, end_all
+from sched_world import GOOD, LONG, OBEDIENT, World, end_all
 
 from runners import processes
 from taod.scheduler.supervision.adoption import NOT_STARTED
 from taod.types.reason import POSTED
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 DAEMON = Path(__file__).parent / "daemon_process.py"
 
@@ -68,7 +69,7 @@ async def first_run(root: Path, job_id: str) -> None:
             if await asyncio.to_thread(ready.exists):
                 return
 
-    await asyncio.wait_for(look(), LIMIT_S)
+    await asyncio.wait_for(look(), PATIENCE_S)
 
 
 def runs_of(world: World, job_id: str) -> int:
@@ -107,7 +108,7 @@ async def test_a_run_that_ended_without_a_daemon_is_finalized(
     pid = int((tmp_path / "jobs" / job_id / "runs" / "1" / "pid").read_text().split()[0])
     fd = os.pidfd_open(pid)
     (tmp_path / "jobs" / job_id / "go").touch()
-    await asyncio.wait_for(processes.readable(fd), LIMIT_S)
+    await asyncio.wait_for(processes.readable(fd), PATIENCE_S)
     os.close(fd)
     async with restarted(tmp_path) as world:
         job = await world.until(job_id, state)
@@ -121,7 +122,7 @@ async def test_a_daemon_that_dies_between_two_steps_of_a_start_loses_and_repeats
 ) -> None:
     job_ids = posted(tmp_path, GOOD, GOOD)
     process = await daemon(tmp_path, die_in)
-    assert await asyncio.wait_for(process.wait(), LIMIT_S) == -signal.SIGKILL
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -signal.SIGKILL
     async with restarted(tmp_path) as world:
         for job_id in job_ids:
             await world.until(job_id, State.DONE)
@@ -138,7 +139,7 @@ async def test_a_daemon_that_dies_during_adoption_loses_and_repeats_nothing(tmp_
     job_ids = posted(tmp_path, GOOD, GOOD)
     for state in (die_in, "adopting", "adopting"):
         process = await daemon(tmp_path, state)
-        assert await asyncio.wait_for(process.wait(), LIMIT_S) == -signal.SIGKILL
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -signal.SIGKILL
     async with restarted(tmp_path) as world:
         for job_id in job_ids:
             await world.until(job_id, State.DONE)

@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sched_world import GOOD, LIMIT_S, LONG, World, end_all
+from sched_world import GOOD, LONG, World, end_all
 
 from taod.config import SupervisionConfig, SupervisionRule
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 
 async def until_reason(world: World, job_id: str, words: str) -> None:
@@ -34,7 +35,7 @@ async def test_a_short_job_is_backfilled_only_if_limits_bound_both_ends(tmp_path
         await world.until(short, State.DONE)
         assert world.job(large).state is State.QUEUED
     else:
-        await asyncio.wait_for(until_reason(world, short, "kept for train"), LIMIT_S)
+        await asyncio.wait_for(until_reason(world, short, "kept for train"), PATIENCE_S)
     world.file(train, "go").touch()
     await world.until(large, State.DONE)
     if not limited:

@@ -18,6 +18,7 @@ from taod import backoff
 from taod.scheduler.supervision import finalize
 from taod.types.state import State
 from tests.holding import database_held
+from tests.patience import PATIENCE_S
 
 SIZE_MIB = 3
 
@@ -73,7 +74,7 @@ async def test_a_run_that_ends_on_a_full_disk_is_recorded_when_space_is_free(
         filling = fill(disk)
         # A directory entry needs no space; the tool waits for it.
         world.file(job_id, "go").symlink_to(Path("/"))
-        await asyncio.wait_for(tried.wait(), 20)
+        await asyncio.wait_for(tried.wait(), PATIENCE_S)
         assert world.job(job_id).state.on_device, "it keeps its device until its end is on record"
         filling.unlink()
         job = await world.until(job_id, State.FAILED)
@@ -128,7 +129,7 @@ async def test_an_end_is_recorded_when_another_process_unlocks_the_database(
     monkeypatch.setattr(finalize, "_record", seen)
     async with database_held(world.root.database):
         world.file(job_id, "go").touch()
-        await asyncio.wait_for(locked.wait(), 20)
+        await asyncio.wait_for(locked.wait(), PATIENCE_S)
         assert world.job(job_id).state is State.RUNNING
     job = await world.until(job_id, State.DONE)
     assert (job.reason_text, world.store.leases.all()) == ("All went well", [])

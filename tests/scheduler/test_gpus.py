@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from nvml_scenario import GIB, Scenario, fake, gpu, mig
-from sched_world import GOOD, LIMIT_S, LONG, World, end_all
+from sched_world import GOOD, LONG, World, end_all
 
 from runners.environment import of_run
 from runners.protocol import Command, RunRequest
@@ -25,6 +25,7 @@ from taod.scheduler.devices import inventory as devices_module
 from taod.scheduler.devices.inventory import DevicePool
 from taod.types.reason_text import text
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 FAST = 0.02
 
@@ -50,7 +51,7 @@ def foreign() -> Any:
     """A process that taod did not start."""
     with subprocess.Popen(["sleep", "60"]) as process:
         # A fork has its parent's name until a moment after the pipe by which Popen waits for it was closed.
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + PATIENCE_S
         while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":
             assert time.monotonic() < deadline
             time.sleep(0.001)
@@ -257,7 +258,7 @@ async def test_a_real_daemon_sees_the_scenario(tmp_path: Path, foreign: Any) -> 
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **scenario.environment()},
     )
-    out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     text = out.decode()
     assert f"pid {foreign.pid} (sleep)" in text and "MIG 1g.10gb" in text and "999.1" in text
 

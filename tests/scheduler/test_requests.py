@@ -15,6 +15,7 @@ from taod.errors import BadRequest, NotFound
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
 from taod.types.warning_text import text
+from tests.patience import PATIENCE_S
 
 STUBBORN = "trap '' TERM; " + LONG
 
@@ -277,7 +278,7 @@ async def test_cancel_of_an_owners_jobs_returns_when_none_runs(world: World) -> 
     child = world.post(GOOD, action="evaluate", parent=train, owner=owner)
     other = world.post(GOOD)
     await world.until_epoch(train)
-    await asyncio.wait_for(world.scheduler.cancel_owner("model", owner[1]), 10)
+    await asyncio.wait_for(world.scheduler.cancel_owner("model", owner[1]), PATIENCE_S)
     assert world.job(train).state is world.job(child).state is State.CANCELLED
     assert world.said(train) == "Cancelled by the deletion of its model"
     await world.until(other, State.DONE)

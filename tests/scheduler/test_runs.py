@@ -17,6 +17,7 @@ from taod.types.device import Device
 from taod.types.event import EventType
 from taod.types.reason import Reason, ReasonCode
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 WHOLE_WAY = [State.QUEUED, State.LEASED, State.STARTING, State.RUNNING]
 
@@ -196,7 +197,7 @@ async def test_devices_are_read_while_a_client_listens(world: World) -> None:
                         return device
             raise AssertionError
 
-        assert (await asyncio.wait_for(figures(), 10)).utilisation_percent is not None
+        assert (await asyncio.wait_for(figures(), PATIENCE_S)).utilisation_percent is not None
 
 
 async def test_recording_an_end_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sched_world import GOOD, LIMIT_S, LONG, SECRET, World, end_all
+from sched_world import GOOD, LONG, SECRET, World, end_all
 
 from runners import cgroup, processes
 from taod.config import SupervisionConfig
@@ -22,6 +22,7 @@ from taod.types.job import JobUsage
 from taod.types.state import State
 from taod.types.warning_text import text
 from taod.watch import FolderWatch
+from tests.patience import PATIENCE_S
 
 MIB = 1024**2
 
@@ -50,7 +51,7 @@ async def noted(world: World, job_id: str, text: str) -> None:
             while not any(text in line for line in notes(world, job_id)):
                 await anext(stream)
 
-    await asyncio.wait_for(listen(), LIMIT_S)
+    await asyncio.wait_for(listen(), PATIENCE_S)
 
 
 async def test_a_run_is_ended_at_its_time_limit(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ async def test_the_resource_use_of_a_run_is_published_and_shown(tmp_path: Path) 
                             return usage
             raise AssertionError
 
-        usage = await asyncio.wait_for(busy(), LIMIT_S)
+        usage = await asyncio.wait_for(busy(), PATIENCE_S)
         assert usage.job_id == job_id and (usage.rss_bytes or 0) > 5 * MIB
         shown = world.scheduler.usage(job_id)
         assert shown is not None and shown.rss_bytes and shown.gpu_memory_bytes is None
@@ -260,7 +261,7 @@ async def test_old_logs_are_deleted_and_recent_ones_kept(tmp_path: Path) -> None
     async with world_of(tmp_path, in_memory=False, log_keep_days=30) as heir:
         after = heir.post(GOOD)
         await heir.until(after, State.DONE)
-        async with asyncio.timeout(LIMIT_S), FolderWatch(heir.root.job(old).path) as watch:
+        async with asyncio.timeout(PATIENCE_S), FolderWatch(heir.root.job(old).path) as watch:
             while heir.root.job(old).log.exists():
                 await watch.changed()
         assert heir.root.job(young).log.exists()
@@ -278,7 +279,7 @@ async def test_draining_waits_for_runs_and_starts_nothing(tmp_path: Path) -> Non
         drained = asyncio.create_task(world.scheduler.drain())
         await asyncio.sleep(0)
         world.file(first, "go").touch()
-        await asyncio.wait_for(drained, LIMIT_S)
+        await asyncio.wait_for(drained, PATIENCE_S)
         assert (world.job(first).state, world.job(second).state) == (State.DONE, State.QUEUED)
 
 
@@ -305,7 +306,7 @@ async def test_draining_leaves_a_sweep_to_the_next_daemon(tmp_path: Path) -> Non
     await world.scheduler.start()
     run = world.post(GOOD)
     await world.until(run, State.STARTING, State.RUNNING, State.DONE)
-    await asyncio.wait_for(world.scheduler.drain(), LIMIT_S)
+    await asyncio.wait_for(world.scheduler.drain(), PATIENCE_S)
     assert watch.started and world.job(run).state is State.DONE and world.job(sweep).state is State.RUNNING
     await end_all(world)
     assert watch.left
@@ -317,6 +318,6 @@ async def test_cancelling_all_ends_running_and_waiting_jobs(tmp_path: Path) -> N
         first = world.post(LONG, owner=owner)
         second, third = world.post(GOOD), world.post(GOOD, action="evaluate", parent=first, owner=owner)
         await world.until_epoch(first)
-        await asyncio.wait_for(world.scheduler.cancel_all(), LIMIT_S)
+        await asyncio.wait_for(world.scheduler.cancel_all(), PATIENCE_S)
         assert [world.job(one).state for one in (first, second, third)] == [State.CANCELLED] * 3
         assert world.job(first).reason_text == "Cancelled by the end of the daemon"

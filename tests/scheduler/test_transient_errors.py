@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sched_world import GOOD, LIMIT_S, LONG, ScriptRunner, World, end_all
+from sched_world import GOOD, LONG, ScriptRunner, World, end_all
 
 from runners.protocol import Claim, RunIdentity, RunRequest
 from taod import backoff
@@ -15,6 +15,7 @@ from taod.config import SupervisionConfig
 from taod.scheduler import scheduler as passes
 from taod.scheduler.supervision import limit_monitor, supervisor
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 
 
 def once(error: Exception, work: Any) -> Any:
@@ -59,7 +60,7 @@ async def test_recording_a_reason_is_retried(world: World, monkeypatch: pytest.M
             while "1 of 1 leased" not in world.job(waiting).reason_text:
                 await anext(stream)
 
-    await asyncio.wait_for(explained(), LIMIT_S)
+    await asyncio.wait_for(explained(), PATIENCE_S)
 
 
 async def test_recording_a_start_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +136,7 @@ async def test_a_slow_start_is_stopped_by_a_cancel_or_pause(
     world = World(tmp_path / "root", in_memory=True, runner=runner)
     await world.scheduler.start()
     job_id = world.post(GOOD)
-    await asyncio.wait_for(runner.downloading.wait(), LIMIT_S)
+    await asyncio.wait_for(runner.downloading.wait(), PATIENCE_S)
     await getattr(world.scheduler, asked)(job_id)
     job = await world.until(job_id, state)
     assert job.reason_text == words and runner.left and world.store.leases.all() == []

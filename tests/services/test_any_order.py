@@ -31,10 +31,10 @@ from taod.types.model import ModelCreate, ModelPatch
 from taod.types.queue import QueuePatch
 from taod.types.state import ON_DEVICE, TRANSITIONS, ImpossibleTransition, State
 from tests.api.conftest import PNG
+from tests.patience import PATIENCE_S
 
 EXAMPLES = int(os.environ.get("TAOD_ORDERS", "16"))
 STEPS = 30
-LIMIT_S = 30
 SLOTS = 2
 ACTIONS = [["train"], ["train", "evaluate"], ["evaluate"], ["train", "evaluate", "export", "inference"], ["export"]]
 REJECTIONS = (BadRequest, NotFound, Conflict, ImpossibleTransition)
@@ -80,7 +80,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.post(0, ["train", "evaluate"], None)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, LIMIT_S))
+        return self.loop.run_until_complete(asyncio.wait_for(work, PATIENCE_S))
 
     async def open(self) -> None:
         self.services = open_services(self.config)

@@ -15,6 +15,7 @@ from store import Store
 from store.database import Database
 from store.migrations import STEPS, TABLE, Step, migrate
 from taod.errors import ConfigError
+from tests.patience import PATIENCE_S
 
 
 def test_a_transaction_is_undone_whole(store: Store, make) -> None:
@@ -66,7 +67,7 @@ def test_a_writer_killed_in_mid_transaction_leaves_what_was_written_before(tmp_p
     with writer:
         assert writer.stdout is not None and writer.stdout.readline() == "now\n"
         writer.send_signal(signal.SIGKILL)
-        assert writer.wait(10) == -signal.SIGKILL
+        assert writer.wait(PATIENCE_S) == -signal.SIGKILL
     store = Store.open(path)
     assert [user.name for user in store.users.all()] == ["written"]
     store.users.add("after")
@@ -184,7 +185,7 @@ Store.open(Path(sys.argv[1])).users.add(sys.argv[2])
 def test_two_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
     path = tmp_path / "taod.db"
     both = [subprocess.Popen([sys.executable, "-c", _ADDER, str(path), name]) for name in ("ada", "grace")]
-    assert [process.wait(30) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE_S) for process in both] == [0, 0]
     store = Store.open(path)
     assert [user.name for user in store.users.all()] == ["ada", "grace"]
     store.close()

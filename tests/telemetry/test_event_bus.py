@@ -9,6 +9,7 @@ import pytest
 
 from taod.telemetry.bus import Event, EventBus, Stream
 from taod.types.event import EventType, ResourceChange
+from tests.patience import PATIENCE_S
 
 
 def publish(bus: EventBus, number: int, user_id: str | None = "ada") -> None:
@@ -16,7 +17,7 @@ def publish(bus: EventBus, number: int, user_id: str | None = "ada") -> None:
 
 
 async def take(stream: Stream, how_many: int) -> list[Event]:
-    return [await asyncio.wait_for(anext(stream), 5) for _ in range(how_many)]
+    return [await asyncio.wait_for(anext(stream), PATIENCE_S) for _ in range(how_many)]
 
 
 def ids_of(events: list[Event]) -> list[str]:
@@ -128,4 +129,4 @@ async def test_closing_the_bus_ends_every_stream() -> None:
         waiting = asyncio.create_task(listen())
         await asyncio.sleep(0)
         bus.close()
-        assert await asyncio.wait_for(waiting, 5) == []
+        assert await asyncio.wait_for(waiting, PATIENCE_S) == []

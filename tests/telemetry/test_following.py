@@ -15,6 +15,7 @@ from taod import watch as watching
 from taod.telemetry import follow as following
 from taod.telemetry.follow import FileTail, follow
 from taod.watch import FolderWatch
+from tests.patience import PATIENCE_S
 
 NAME = "status.json"
 
@@ -27,7 +28,7 @@ def append(path: Path, data: bytes) -> None:
 @asynccontextmanager
 async def followed(folder: Path) -> AsyncIterator[tuple[FileTail, AsyncGenerator[bytes, None]]]:
     tail = FileTail(folder, NAME)
-    async with asyncio.timeout(20), aclosing(follow(tail)) as blocks:
+    async with asyncio.timeout(PATIENCE_S), aclosing(follow(tail)) as blocks:
         yield tail, blocks
     tail.close()
 

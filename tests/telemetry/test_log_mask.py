@@ -9,7 +9,8 @@ from pathlib import Path
 from taod.telemetry import log as logs
 from taod.telemetry.log_mask import BLOCK, LogMask
 from taod.types.state import State
-from tests.scheduler.sched_world import LIMIT_S, ScriptRunner, World, end_all
+from tests.patience import PATIENCE_S
+from tests.scheduler.sched_world import ScriptRunner, World, end_all
 
 TOKEN = "hf_0123456789"
 MASKED = b"*" * len(TOKEN)
@@ -60,7 +61,7 @@ async def test_a_followed_log_is_masked_before_it_is_read(tmp_path: Path) -> Non
         mask.apply(log, [TOKEN])
 
     got = b""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         async for block in logs.follow(log, 0, over, mask=apply):
             got += block
             if got.count(b"\n") == 1:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taod.telemetry import log as logs
+from tests.patience import PATIENCE_S
 
 GIGABYTE = 1024**3
 
@@ -119,15 +120,15 @@ async def test_following_an_ended_log_yields_all_of_it_and_ends(tmp_path: Path) 
     path.write_bytes(b"x" * 300_000)
     until = asyncio.Event()
     until.set()
-    assert await asyncio.wait_for(collect(path, 0, until), 5) == b"x" * 300_000
-    assert await asyncio.wait_for(collect(path, 299_998, until), 5) == b"xx"
-    assert await asyncio.wait_for(collect(tmp_path / "none.txt", 0, until), 5) == b""
+    assert await asyncio.wait_for(collect(path, 0, until), PATIENCE_S) == b"x" * 300_000
+    assert await asyncio.wait_for(collect(path, 299_998, until), PATIENCE_S) == b"xx"
+    assert await asyncio.wait_for(collect(tmp_path / "none.txt", 0, until), PATIENCE_S) == b""
 
 
 async def test_following_continues_until_the_run_ends(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     until = asyncio.Event()
-    async with asyncio.timeout(10), aclosing(logs.follow(path, 0, until)) as blocks:
+    async with asyncio.timeout(PATIENCE_S), aclosing(logs.follow(path, 0, until)) as blocks:
         coming = asyncio.ensure_future(anext(blocks))
         await asyncio.sleep(0)
         append(path, b"first\n")
@@ -143,7 +144,7 @@ async def test_a_replaced_log_is_followed_from_its_start(tmp_path: Path) -> None
     path = tmp_path / "log.txt"
     path.write_bytes(b"the old one\n")
     until = asyncio.Event()
-    async with asyncio.timeout(10), aclosing(logs.follow(path, 0, until)) as blocks:
+    async with asyncio.timeout(PATIENCE_S), aclosing(logs.follow(path, 0, until)) as blocks:
         assert await anext(blocks) == b"the old one\n"
         path.write_bytes(b"new\n")
         assert await anext(blocks) == b"new\n"
@@ -156,8 +157,8 @@ async def test_a_flood_is_followed_completely_and_its_threads_end(tmp_path: Path
     reading = asyncio.create_task(collect(path, 0, until))
     code = f"i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done > {path}"
     writer = await asyncio.create_subprocess_exec("sh", "-c", code)
-    await asyncio.wait_for(writer.wait(), 20)
+    await asyncio.wait_for(writer.wait(), PATIENCE_S)
     until.set()
-    found = await asyncio.wait_for(reading, 20)
+    found = await asyncio.wait_for(reading, PATIENCE_S)
     assert found == b"".join(b"line %d\n" % number for number in range(20_000))
     assert threading.active_count() == before

@@ -22,6 +22,7 @@ from taod.telemetry.publisher import Publisher
 from taod.telemetry.telemetry import Final, Telemetry
 from taod.types.event import EventType, StatusUpdate
 from taod.types.job import DetailedStatus, JobView, Result
+from tests.patience import PATIENCE_S
 
 
 def line(**fields: Any) -> bytes:
@@ -49,7 +50,7 @@ async def telemetry(bench, bus: EventBus) -> AsyncIterator[Telemetry]:
 async def hear(stream: Stream, type: EventType, how_many: int = 1) -> list[Event]:
     """The next events of one type."""
     heard: list[Event] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(heard) < how_many:
             event = await anext(stream)
             if event.type is type:
@@ -283,7 +284,7 @@ async def test_closing_ends_threads_and_closes_files(bench, bus: EventBus, turns
     assert open_files("status.json") == 3
     for _ in range(turns):
         await asyncio.sleep(0)
-    await asyncio.wait_for(telemetry.close(), 5)
+    await asyncio.wait_for(telemetry.close(), PATIENCE_S)
     assert threading.active_count() == threads
     assert open_files("status.json") == 0
 

@@ -16,6 +16,7 @@ from taod.client import AsyncClient
 from taod.types.event import EventType
 from taod.types.job import Result
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 from tests.tui.test_dashboard import select, text, toasts
 from tests.tui.test_frame import drawn
 from tui.app import Dashboard
@@ -145,11 +146,11 @@ async def test_two_hundred_events_in_a_row_draw_the_last_and_leak_nothing(
 async def test_events_are_posted_no_faster_than_they_are_handled(client: AsyncClient, busy: Any) -> None:
     posted: asyncio.Queue[Any] = asyncio.Queue()
     task = asyncio.create_task(Feed(client, posted.put_nowait).run())
-    assert isinstance(await asyncio.wait_for(posted.get(), 60), Connected)
+    assert isinstance(await asyncio.wait_for(posted.get(), PATIENCE_S), Connected)
     for epoch in range(3 * TAKEN_AT_ONCE):
         busy.change(busy.train.id, result=Result(epoch=epoch))
     for part in range(3):
-        got = [await asyncio.wait_for(posted.get(), 60) for _ in range(TAKEN_AT_ONCE + 1)]
+        got = [await asyncio.wait_for(posted.get(), PATIENCE_S) for _ in range(TAKEN_AT_ONCE + 1)]
         assert [message.view.result.epoch for message in got[:-1]] == [
             part * TAKEN_AT_ONCE + number for number in range(TAKEN_AT_ONCE)
         ]

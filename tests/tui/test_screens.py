@@ -21,6 +21,7 @@ from textual.widgets import Button, DataTable, Input, TabbedContent
 
 from taod.client import AsyncClient
 from taod.types.event import ResourceChange
+from tests.patience import PATIENCE_S
 from tests.tui import scene
 from tui import feed
 from tui.app import Dashboard
@@ -28,8 +29,6 @@ from tui.job.spec import SpecPane
 from tui.jobs.filters import Chip, FilterBar
 from tui.queue.banner import QueueBanner
 
-PATIENCE_S = 90.0
-"""A machine under heavy load is slow; a screen that never comes is reported after this time."""
 STREAMS = frozenset({"feed", "log", "ask", "edit"})
 """Groups of workers that run on: they follow a stream, or wait for an answer to a dialogue."""
 Look = Literal["dark", "light"]

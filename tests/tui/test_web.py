@@ -17,6 +17,7 @@ import aiohttp.web
 import pytest
 
 from taod.client import ClientError
+from tests.patience import PATIENCE_S
 from tui.web import guarded, serve
 
 TOKEN = "a-token-of-this-run"
@@ -87,17 +88,17 @@ async def test_the_page_is_the_dashboard(server: Any, busy: Any) -> None:
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
         found = re.search(r"(http://127\.0\.0\.1:\d+)(/\?token=\S+)", line)
         assert found, line
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
             async with session.get(found[1] + found[2]) as answer:
                 assert answer.status == 200
             async with session.ws_connect(f"{found[1]}/ws?width=120&height=40", origin=found[1]) as page:
-                await asyncio.wait_for(_seen(page, busy.train.id[:8].encode()), 30)
+                await asyncio.wait_for(_seen(page, busy.train.id[:8].encode()), PATIENCE_S)
     finally:
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
 
 async def _seen(page: aiohttp.ClientWebSocketResponse, wanted: bytes) -> None:

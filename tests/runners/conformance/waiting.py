@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from runners.protocol import RunRequest
 from taod.watch import FolderWatch
+from tests.patience import PATIENCE_S
 
 Value = TypeVar("Value")
-LIMIT_S = 30
 
 
 async def within(work: Awaitable[Value]) -> Value:
-    return await asyncio.wait_for(work, LIMIT_S)
+    return await asyncio.wait_for(work, PATIENCE_S)
 
 
 async def appears(path: Path) -> None:

@@ -20,6 +20,7 @@ from runners.toolenv.install import InstallFailed
 from runners.toolenv.spec import Probe, Step, ToolSpec
 from taod.errors import BadRequest, Conflict, NoSpace, NotFound
 from taod.types.tool import ActionCheck, Environment, ToolProgress, ToolState
+from tests.patience import PATIENCE_S
 
 from .wheels import MACHINE, PYTHON, index, pip_settings, tool_spec, wheel
 
@@ -100,7 +101,7 @@ def test_the_imports_end_with_an_interrupted_check(install: Install) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         check(made, Probe(), interrupt)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while [each for each in psutil.process_iter(["cmdline"]) if made.path in " ".join(each.info["cmdline"] or [])]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -241,7 +242,7 @@ def test_an_interruption_ends_pip_and_is_resumed(environments: Environments, tmp
     process = _install_in_another_process(environments, spec, packages, tmp_path)
     _until(lambda: _is_at(environments, slow), process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(PATIENCE_S) != 0
     assert environments.get("tiny-7.3.0").state is ToolState.INCOMPLETE
 
 
