@@ -12,8 +12,7 @@ from taod.client import AsyncClient, ClientError
 from taod.types.common import DaemonInfo
 from taod.types.event import EventType, ResourceChange, StatusUpdate
 from taod.types.job import JobView
-
-BOUND_S = 10.0
+from tests.patience import PATIENCE_S
 
 
 async def test_every_event_has_the_body_of_its_type(client: AsyncClient, server: Any, contract: Any) -> None:
@@ -29,7 +28,7 @@ async def test_every_event_has_the_body_of_its_type(client: AsyncClient, server:
         world.publish(EventType.RESET, {})
 
     seen: list[tuple[EventType, Any]] = []
-    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connected)) as events:
+    async with asyncio.timeout(PATIENCE_S), aclosing(client.events.stream(on_connection=connected)) as events:
         async for event in events:
             seen.append(event)
             if event[0] is EventType.RESET:
@@ -49,7 +48,7 @@ async def test_a_broken_stream_is_opened_again_from_the_last_event(client: Async
         if up:
             world.publish(EventType.JOB, job)
 
-    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connection)) as events:
+    async with asyncio.timeout(PATIENCE_S), aclosing(client.events.stream(on_connection=connection)) as events:
         await anext(events)
         world.cut()
         await anext(events)
@@ -68,7 +67,7 @@ async def test_a_daemon_that_restarts_is_waited_for(client: AsyncClient, server:
         elif "taod serve" in why:
             down.set()
 
-    async with asyncio.timeout(BOUND_S), aclosing(client.events.stream(on_connection=connection)) as events:
+    async with asyncio.timeout(PATIENCE_S), aclosing(client.events.stream(on_connection=connection)) as events:
         await anext(events)
         waiting = asyncio.ensure_future(anext(events))
         await server.stop()
@@ -94,7 +93,7 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
             second.world.publish(EventType.JOB, job)
 
     try:
-        async with asyncio.timeout(BOUND_S):
+        async with asyncio.timeout(PATIENCE_S):
             async with aclosing(client.events.stream(on_connection=connection, rediscover=rediscover)) as events:
                 assert (await anext(events))[1].id == job.id
         assert (client.url, client.token) == (second.url, "another")
@@ -103,7 +102,7 @@ async def test_a_daemon_on_another_port_with_another_token_is_found_again(
 
 
 async def test_a_rejected_stream_ends_instead_of_trying_for_ever(server: Any) -> None:
-    async with AsyncClient(server.url, server.world.user, "wrong") as intruder, asyncio.timeout(BOUND_S):
+    async with AsyncClient(server.url, server.world.user, "wrong") as intruder, asyncio.timeout(PATIENCE_S):
         with pytest.raises(ClientError) as caught:
             await anext(intruder.events.stream())
     assert caught.value.status == 401

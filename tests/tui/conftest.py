@@ -16,10 +16,8 @@ from textual.css.stylesheet import Stylesheet
 from taod.client import AsyncClient
 from taod.types.job import Graphical, Result
 from taod.types.state import State
+from tests.patience import PATIENCE_S
 from tui.app import Dashboard
-
-BOUND_S = 60.0
-"""A condition must hold within this time, also on a machine under heavy load."""
 
 
 def load_server() -> ModuleType:
@@ -110,10 +108,10 @@ def dashboard(client: AsyncClient) -> Dashboard:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """`await until(pilot, condition)`: lets the dashboard work until the condition holds; fails after BOUND_S."""
+    """`await until(pilot, condition)`: lets the dashboard work until the condition holds; fails after PATIENCE_S."""
 
     async def wait(pilot: Any, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(BOUND_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await pilot.pause()
 
