@@ -85,7 +85,6 @@ async def until_ended(events: Any) -> list[ToolProgress]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_a_tool_is_installed_checked_and_removed(service: Any, client: httpx.AsyncClient) -> None:
     assert (await listed(client))["tiny-7.3.0"].environments == []
     async with service.bus.subscribe(None) as events:
@@ -142,7 +141,6 @@ async def test_what_cannot_be_installed_is_rejected_when_it_is_asked_for(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("deaf", [False, True])
 async def test_an_installation_is_interrupted_by_the_end_of_the_daemon(
     service: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, silent_port: int, deaf: bool

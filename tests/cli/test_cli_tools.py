@@ -85,7 +85,6 @@ def test_wrong_names_are_answered_with_the_right_ones(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_install_check_and_remove(root: Path) -> None:
     done = taod(root, "install", "tiny", "--accept-license", "--python", sys.executable)
     assert done.exit_code == 0, done.output

@@ -15,7 +15,7 @@ from tests.clients.published import ClientFailed, InOneProcess
 from tests.clients.world import Beside, World
 
 pytest.importorskip("tao_cli.tao", reason="the published client is not installed (dependency group test)")
-pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 NETWORK = "classification-pyt"
 

@@ -101,7 +101,7 @@ class World:
         self.client = httpx.Client(
             base_url=f"{info.url}/api/v1/user/{info.user_id}",
             headers={"Authorization": f"Bearer {info.token}"},
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         images = _images(folder / "open")
         self.datasets = [self._make("dataset", type="image_classification", format="classification_pyt")]

@@ -21,7 +21,6 @@ from taod.daemon import KEEP_ALIVE_S
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
 CONFIG = """
 [server]
 connections = 120

@@ -21,7 +21,6 @@ from taod.paths import Root
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
 READY = "/api/v1/health/readiness"
 
 

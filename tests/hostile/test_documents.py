@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from tests.hostile.conftest import Daemon
-from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
 MB = 1 << 20
 YAML = {"Content-Type": "application/yaml"}
 PROTO = {"Content-Type": "text/plain"}

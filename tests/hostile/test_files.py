@@ -25,8 +25,6 @@ from tests.datasets.valid_sets import VALID
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
-
 
 def fifo(path: Path) -> None:
     os.mkfifo(path)

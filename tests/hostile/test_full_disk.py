@@ -14,8 +14,6 @@ from tests.datasets.valid_sets import VALID
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
-
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

@@ -11,9 +11,6 @@ from taod.api.middleware.auth_middleware import host_name
 from taod.errors import BadRequest
 from taod.services.users import BEARER, DAY_S, HOUR_S, KEY, Users
 from tests.hostile.conftest import Daemon
-from tests.patience import PATIENCE_S
-
-pytestmark = pytest.mark.timeout(PATIENCE_S)
 
 WRONG_HOSTS = [
     "[::1]evil.example", "[::1]evil.example:80", "[::1].evil.example", "[::1]:80evil", "[::1]:999999", "[::1",

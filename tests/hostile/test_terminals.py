@@ -22,7 +22,6 @@ from taod import terminal
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(PATIENCE_S)
 ATTACKS = {
     "clipboard": "\x1b]52;c;cHduZWQ=\x07",
     "title": "\x1b]0;pwned\x1b\\",

@@ -478,7 +478,6 @@ def dashboard_of(server: Any, look: Look) -> Dashboard:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("view", VIEWS, ids=named)
 @pytest.mark.parametrize("walk", WALKS)
 async def test_every_screen_shows_its_required_texts(
@@ -500,7 +499,6 @@ async def test_every_screen_shows_its_required_texts(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("view", VIEWS, ids=named)
 async def test_without_data_every_page_shows_the_next_step(
     still: None, server: Any, world: Any, snapshot: Any, view: tuple[Look, int, int]

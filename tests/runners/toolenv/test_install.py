@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S
 
 from .wheels import MACHINE, PYTHON, index, pip_settings, tool_spec, wheel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 Install = Callable[..., Environment]
 GPU = msgspec.structs.replace(MACHINE, gpus=1, cuda=13, driver="580.65")
