@@ -14,6 +14,7 @@ from runners.environment import Rules, of_run, threads_per_slot
 from runners.local import LocalRunner
 from runners.protocol import Launch, RunRequest, StartFailed, Verdict
 from taod.config import EmbeddedConfig
+from taod.masking import is_secret
 
 INSTALL = "install the engine: pip install 'taod[engine]'"
 
@@ -50,11 +51,13 @@ class Embedded(LocalRunner):
     def describe(self, request: RunRequest) -> Launch:
         if self._python is None:
             raise StartFailed(f"runner.embedded.python = {self._chosen!r}: there is no such interpreter")
+        # The engine needs no key, and every account of the machine can read a command line.
+        words = [word for word in request.command.argv if not is_secret(word)]
         environment: dict[str, str] = {}
         if not self._chosen and (path := _python_path()):
             environment["PYTHONPATH"] = path
         environment |= of_run(request, self.rules.extra, threads=self._threads)
-        return Launch([self._python, "-m", "runners.engine", *request.command.argv], environment)
+        return Launch([self._python, "-m", "runners.engine", *words], environment)
 
 
 def _program(name: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -147,13 +148,14 @@ class LocalRunner(ABC):
             out = plain_file.descriptor(request.job_folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             try:
                 return subprocess.Popen(
-                    [*before, SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path), *launch.argv],
+                    [*before, SHELL, "-c", WRAPPER, "taod-run", str(request.run_folder.path)],
                     cwd=request.folder,
                     env=self.inherited()
                     | ports.environment(port.number)
                     | launch.environment
                     | dict([request.mark.split("=", 1)])
-                    | group,
+                    | group
+                    | {"TAOD_COMMAND": shlex.join(launch.argv)},
                     stdin=end,
                     stdout=out,
                     stderr=out,

@@ -1,13 +1,14 @@
-# The wrapper around every local run: `sh -c <this text> taod-run <run folder> <tool> [argument …]`.
+# The wrapper around every local run: `sh -c <this text> taod-run <run folder>`, the tool's command line quoted for a
+# shell in TAOD_COMMAND: the environment is readable for this account alone, and a command line for every account.
 # It is handed over as text, not as a file, so that an upgrade of taod never changes a script that is being read.
 # stdin is the writing end of a pipe to the daemon; stdout and stderr are the job's log.
 
 # A signal to the whole group is meant for the tool. A trap that does nothing keeps this shell alive, and unlike an
 # ignored signal it is back at its default in the tool. While the tool runs in the foreground, traps wait.
 trap : HUP INT QUIT USR1 USR2 PIPE TERM
-# The run folder is ours, the rest is the tool's command line as it is.
 run=$1
-shift
+eval "set -- $TAOD_COMMAND"
+unset TAOD_COMMAND
 # With noclobber the shell itself makes the file by O_EXCL, which succeeds once only: a second wrapper,
 # another starter or a recovering daemon, finds it taken. A builtin: mkdir would cost another process on the way.
 set -C

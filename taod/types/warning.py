@@ -26,6 +26,8 @@ class WarningCode(StrEnum):
     STALLED = "stalled"
     NO_RUNNER = "no_runner"
     """Of a plan: nothing here can run the action."""
+    KEY_SHOWN = "key_shown"
+    """The tool takes the encryption key on its command line only."""
     CHECKPOINT_INCOMPLETE = "checkpoint_incomplete"
     # Preflight
     IMAGE_EXTENSION = "image_extension"

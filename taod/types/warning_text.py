@@ -79,6 +79,9 @@ _TEXTS: dict[WarningCode, Callable[[str, Arguments], str]] = {
     WarningCode.STATUS_LINES: _status_lines,
     WarningCode.STALLED: lambda _, of: f"Stalled: {of['silence'] if 'silence' in of else silence(of)}",
     WarningCode.NO_RUNNER: lambda _, of: str(of["text"]),
+    WarningCode.KEY_SHOWN: lambda subject, of: (
+        f"{of['program']} takes the {subject} on its command line, which every account of this machine can read"
+    ),
     WarningCode.CHECKPOINT_INCOMPLETE: _checkpoint_incomplete,
     WarningCode.IMAGE_EXTENSION: lambda subject, of: (
         f"{subject} = {of['value']!r}, and the images of dataset {of['dataset']!r} end in {of['found']}"

@@ -204,7 +204,7 @@ async def test_a_dry_run_needs_no_executable_and_masks_the_key(server) -> None:
         "deformable_detr", encryption_key="very-secret", train_datasets=[images], eval_dataset=images
     )
     (train,) = await server.call("POST", f"/model/{detr}/job?dry_run=1", 200, json={"actions": ["train"]})
-    assert train["argv"][-1] == "--key=***"
+    assert not any("key" in word for word in train["argv"])
     assert (train["runner"], train["executes"]) == ("", train["argv"])
     assert "the executable 'deformable_detr' was not found" in str(train["warnings"])
     assert "very-secret" not in json.dumps(train)

@@ -58,6 +58,21 @@ async def test_a_key_of_letters_reaches_the_tool(server, images, tmp_path: Path)
     assert "--key=nvidia_tlt-1.0@x!" in words
 
 
+@pytest.mark.parametrize(
+    ("network", "key", "warned"),
+    [
+        ("classification_tf1", "my-own", True),
+        ("classification_tf1", "tlt_encode", False),
+        ("classification_pyt", "my-own", False),
+    ],
+)
+async def test_a_plan_warns_of_a_key_that_the_process_list_shows(server, images, network, key, warned) -> None:
+    """Of a tool that takes it on its command line only, and of a key that is not the published one."""
+    model = await model_of(server, images, network, encryption_key=key)
+    (plan,) = await server.call("POST", f"/model/{model}/job?dry_run=1", 200, json={"actions": ["train"]})
+    assert ("key_shown" in [one["code"] for one in plan["warnings"]]) == warned
+
+
 @pytest.mark.parametrize("key", ATTACKS)
 async def test_a_key_with_shell_characters_is_rejected_when_set_and_never_executed(
     server, images, tmp_path: Path, key: str

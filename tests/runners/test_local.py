@@ -111,6 +111,14 @@ async def test_output_of_every_attempt_is_appended_to_the_log_and_input_is_empty
     assert request.job_folder.log.read_text() == "out 1\nerr 1\nout 2\nerr 2\n"
 
 
+async def test_the_wrapper_shows_no_word_of_the_command_line(runner: ShellRunner, tmp_path: Path) -> None:
+    request = shell(tmp_path, "tr '\\0' ' ' </proc/$PPID/cmdline; env | grep -c TAOD_COMMAND", attempt=1)
+    request.command.argv.append("--key=hidden words")
+    await ended(runner, await runner.start(request), request)
+    said = request.job_folder.log.read_text()
+    assert str(request.run_folder.path) in said and "hidden" not in said and said.endswith("0\n")
+
+
 async def test_arguments_and_environment_arrive_as_they_are(runner: ShellRunner, tmp_path: Path) -> None:
     words = ["a b", "", "$HOME", "it's", "*", "new\nline"]
     text = "import os, sys; print(sys.argv[1:], os.environ['TAOD_RUN'], os.getcwd())"

@@ -103,6 +103,7 @@ def test_a_training_gets_its_spec_its_folders_and_its_command(house) -> None:
     assert folder.results.is_dir()
     (spec,) = folder.path.glob("*.yaml")
     assert f"{house.root.dataset(train)}/images_train" in spec.read_text()
+    assert spec.stat().st_mode & 0o777 == 0o600
     assert f"{house.root.dataset(val)}/images_val" in spec.read_text()
     assert any(str(house.root.dataset(train)) == path for path in command.reads)
     shown = folder.command.read_text()

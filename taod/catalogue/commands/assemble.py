@@ -14,7 +14,7 @@ from taod.catalogue.commands import command, conversions, inherit, placeholders,
 from taod.catalogue.commands.inputs import Assembled, JobFacts, ParentFacts
 from taod.catalogue.commands.sources import segmentation
 from taod.catalogue.commands.sources.common import known_classes
-from taod.catalogue.network import Network, of
+from taod.catalogue.network import Network
 from taod.catalogue.schema import classwise, merge, normalise
 from taod.catalogue.specfiles import emit
 from taod.errors import BadRequest
@@ -41,6 +41,9 @@ def assemble(facts: JobFacts) -> Assembled:
         values["dump_visualizations"] = True
 
     text = _spec_text(facts, network, fields, spec)
+    if text is not None and "key" in network.file.fields.get(facts.action, {}).values():
+        # Its own specification holds the key: a command line is read by every account of the machine.
+        values = {field: value for field, value in values.items() if fields.get(field) != "key"}
     argv = [*command.program(network, facts.action), *command.options(values)]
     if network.takes_only_overrides:
         argv += ["-e", str(spec_path)]
@@ -79,16 +82,11 @@ def complete(facts: JobFacts) -> merge.Document:
 
 
 @functools.cache
-def takes_key(name: str) -> str:
-    """The program that gets the encryption key on its command line; empty where none does."""
+def takes_key(name: str, action: str) -> str:
+    """The program of the action if it gets the encryption key on its command line, else empty."""
     nowhere, probe = Path("/"), "the-key"
-    for action in of(name).actions:
-        argv = assemble(
-            JobFacts(network=name, action=action, folder=nowhere, results=nowhere, spec=None, key=probe)
-        ).argv
-        if any(word.endswith(f"={probe}") for word in argv):
-            return argv[0]
-    return ""
+    argv = assemble(JobFacts(network=name, action=action, folder=nowhere, results=nowhere, spec=None, key=probe)).argv
+    return argv[0] if any(word.endswith(f"={probe}") for word in argv) else ""
 
 
 def pending_fields(facts: JobFacts) -> list[str]:

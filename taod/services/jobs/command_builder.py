@@ -96,7 +96,7 @@ class CommandBuilder:
         assembled = assemble(facts)
         # Not durable: after a power cut the job is prepared again before it starts; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
-            atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False)
+            atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False, mode=0o600)
         for path, text in assembled.files.items():
             atomic_file.write(path, text.encode(), durable=False)
         for path in assembled.writes:

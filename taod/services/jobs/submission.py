@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from runners.protocol import Runner, uses_shell
 from runners.registry import RunnerRegistry
 from store import Store
-from store.records import NewJob, SweepRecord
+from store.records import ModelRecord, NewJob, SweepRecord
 from taod.automl.builder import design
 from taod.automl.space import without_search
 from taod.catalogue import Catalogue, Network
+from taod.catalogue.commands.assemble import takes_key
 from taod.config import AutomlConfig, SchedulerConfig
 from taod.errors import BadRequest, NotFound
 from taod.ids import is_id, new_id
@@ -27,6 +29,7 @@ from taod.services.jobs.spec_service import Specs
 from taod.telemetry.publisher import Publisher
 from taod.types.common import MODEL, OwnerKind
 from taod.types.job import JobKind, JobRun
+from taod.types.model import DEFAULT_KEY
 from taod.types.reason import POSTED, noted, waits_for_parent
 from taod.types.state import State
 from taod.types.warning import Warning, WarningCode
@@ -191,6 +194,7 @@ class Submission:
             warnings = [*warnings, why]
         else:
             wanted, site = self._resolver.placement(action, chosen)
+        warnings = [*warnings, *_key_shown(model, network, action, chosen.choice.runner)]
         sweep: SweepRecord | None = None
         if spec is not None and model is not None and action == TRAIN and model.automl_enabled:
             sweep = design(
@@ -281,3 +285,13 @@ class Submission:
 def _new(resolved: ResolvedJob) -> NewJob:
     assert isinstance(resolved.job, NewJob)
     return resolved.job
+
+
+def _key_shown(model: ModelRecord | None, network: Network, action: str, runner: Runner | None) -> list[Warning]:
+    """A warning where a key of the user's own would be in the machine's process list."""
+    if model is None or model.encryption_key in ("", DEFAULT_KEY) or network.takes_only_overrides:
+        return []
+    if not (program := takes_key(network.name, action)) or (runner is not None and not uses_shell(runner)):
+        return []
+    remedy = "use a key that they may know, or a machine without other accounts"
+    return [Warning(WarningCode.KEY_SHOWN, "encryption_key", {"program": program}, remedy)]

@@ -184,9 +184,9 @@ class Models:
         if fields.get("automl_algorithm") is not None:
             fields["automl_algorithm"] = algorithm(fields["automl_algorithm"]).name
         key = fields.get("encryption_key") or ""
-        on_line = not network.takes_only_overrides
-        if on_line and shell_safety.unsafe_character(key) and (program := takes_key(network.name)):
-            raise BadRequest(shell_safety.key_fault(key, program))
+        if shell_safety.unsafe_character(key) and not network.takes_only_overrides:
+            for program in filter(None, (takes_key(network.name, action) for action in network.actions)):
+                raise BadRequest(shell_safety.key_fault(key, program))
         for name in _LISTS:
             if name in fields:
                 fields[name] = name_list(name, fields[name])
