@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -214,6 +216,51 @@ def test_nms_in_onnx_finds_what_torch_finds(tmp_path):
             assert kinds[place, :number].tolist() == found.classes.tolist()
             assert not edges[place, number:].any()
         assert count[0, 0] < 30
+
+
+class _Undecided(nms.Detecting):
+    """Scores of overlapping boxes differ by less than what torch and onnxruntime sum up differently."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Conv2d(3, 256, 5)
+        self.score = torch.nn.Conv2d(256, 1, 5)
+
+    def detect(self, images):
+        values = self.score(1000 + self.features(images) * 1e-3).flatten(1)
+        scores = (values - values.mean(dim=1, keepdim=True)).mul(1e-2).sigmoid()[..., None]
+        corner = torch.arange(scores.shape[1], dtype=torch.float32)[:, None] * 8
+        boxes = torch.cat([corner, corner * 0, corner + 40, corner * 0 + 40], dim=1)
+        return boxes + 0 * scores, scores
+
+
+def test_an_export_is_not_rejected_for_the_order_of_nearly_equal_scores(tmp_path):
+    from runners.engine import checkpoint
+    from runners.engine.core import export
+    from runners.engine.detection.network import DetectionFrame
+    from runners.engine.networks.yolo_v4.network import YoloV4
+    from runners.engine.run import Run
+    from runners.engine.status import StatusWriter
+
+    class Undecided(YoloV4):
+        def build(self, frame):
+            return _Undecided()
+
+    network = Undecided()
+    frame = DetectionFrame(classes=["a"], optimizer="sgd", ids=[1], height=16, width=16, model={})
+    torch.manual_seed(1)
+    weights = tmp_path / "model.pth"
+    checkpoint.save(
+        weights,
+        {"network": "yolo_v4", "frame": msgspec.to_builtins(frame), "model": network.build(frame).state_dict()},
+    )
+    document = {"model": str(weights), "dataset_config": {"target_class_mapping": [{"key": "a", "value": "a"}]}}
+    status = StatusWriter(tmp_path / "status.json")
+
+    assert "finished" in export.run(Run("yolo_v4", "export", document, tmp_path, status, None), network)
+
+    outputs = onnx.load(tmp_path / "model.onnx").graph.output
+    assert [one.name for one in outputs] == list(nms.OUTPUTS)
 
 
 def _kitti(folder: Path, labels: dict[str, str]) -> Path:

@@ -91,8 +91,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(network: str, tmp_path: 
     assert len(done) == 3
 
 
-# After so few steps an export of yolo_v4 can be rejected (docs/engine.md); the test over HTTP trains it longer.
-@pytest.mark.parametrize("network", [name for name in detectors.CHOSEN if name != "yolo_v4"])
+@pytest.mark.parametrize("network", detectors.CHOSEN)
 def test_an_exported_detector_scores_as_its_checkpoint_and_draws_what_it_finds(network: str, tmp_path: Path) -> None:
     detector = Detector(network, tmp_path, images=32, epochs=3)
     assert detector.run("train", "train") == 0

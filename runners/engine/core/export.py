@@ -48,10 +48,8 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.part")
     run.status.running("Exporting to ONNX")
-    deployed = network.deployed(model.eval(), frame, spec).eval()
     try:
-        _export(network, spec, deployed, frame, aside)
-        difference = compare(network, deployed, frame, aside)
+        difference = write(network, spec, model, frame, aside)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
@@ -60,10 +58,18 @@ def run(run: Run, network: Network[S, F, T]) -> str:
     return f"Export finished: {target.name}, largest difference to the torch model {difference:.1e}"
 
 
-def _export(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, target: Path) -> None:
-    """Traced with a batch of 2, since a batch of 1 would be taken for a constant."""
-    import onnx
+def write(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, target: Path) -> float:
+    """Write the file, compare it with torch, complete it; returns the largest difference. Raises EngineError."""
+    probing = network.probing(network.deployed(model.eval(), frame, spec)).eval()
+    _export(network, probing, frame, target)
+    difference = compare(network, probing, frame, target)
+    _complete(network, spec, frame, target)
+    return difference
 
+
+def _export(network: Network[S, F, T], model: nn.Module, frame: F, target: Path) -> None:
+    """Traced with a batch of 2, since a batch of 1 would be taken for a constant."""
+    outputs = (*network.output_names, *network.probe_names)
     example = network.example(frame, 2, Random(0))
     with (
         torch.no_grad(),
@@ -74,15 +80,14 @@ def _export(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, targ
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         if network.exporter == "trace":
-            names = (*network.input_names, *network.output_names)
             torch.onnx.export(
                 model,
                 example,
                 str(target),
                 dynamo=False,
                 input_names=list(network.input_names),
-                output_names=list(network.output_names),
-                dynamic_axes={name: {0: "batch"} for name in names},
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "batch"} for name in (*network.input_names, *outputs)},
             )
         else:
             batch = torch.export.Dim("batch")
@@ -94,11 +99,20 @@ def _export(network: Network[S, F, T], spec: S, model: nn.Module, frame: F, targ
                 external_data=False,
                 optimize=network.optimise_export,
                 input_names=list(network.input_names),
-                output_names=list(network.output_names),
+                output_names=list(outputs),
                 dynamic_shapes=tuple({0: batch} for _ in example),
                 custom_translation_table=network.translations(),
             )
+
+
+def _complete(network: Network[S, F, T], spec: S, frame: F, target: Path) -> None:
+    """Drop what was only compared, and put in the metadata."""
+    import onnx
+
     exported = onnx.load(str(target))
+    kept = [output for output in exported.graph.output if output.name not in network.probe_names]
+    del exported.graph.output[:]
+    exported.graph.output.extend(kept)
     bare = msgspec.structs.replace(frame, spec={}, data={})  # the specification may hold a key
     about = {
         "classes": frame.classes,
@@ -117,6 +131,7 @@ def compare(network: Network[S, F, T], model: nn.Module, frame: F, target: Path)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+    compared = network.probe_names or network.output_names
     random, worst = Random(0), 0.0
     for batch in (1, 5):
         inputs = network.example(frame, batch, random)
@@ -124,8 +139,8 @@ def compare(network: Network[S, F, T], model: nn.Module, frame: F, target: Path)
             expected = model(*inputs)
         expected = (expected,) if isinstance(expected, torch.Tensor) else expected
         given = {name: part.numpy() for name, part in zip(network.input_names, inputs, strict=True)}
-        found = session.run(None, given)
-        for name, own, torchs in zip(network.output_names, found, expected, strict=True):
+        found = session.run(compared, given)
+        for name, own, torchs in zip(compared, found, expected[-len(compared) :], strict=True):
             difference = _difference(own, torchs.numpy())
             if not difference <= TOLERANCE * max(1.0, float(np.abs(torchs.numpy()).max(initial=0))):
                 raise EngineError(f"The exported model differs from the torch model by {difference:.2e} in {name}.")

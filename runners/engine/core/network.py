@@ -148,6 +148,9 @@ class Network(ABC, Generic[S, F, T]):
     """Below the results; `{epoch}` counts iterations where the recipe has `steps`."""
     input_names: ClassVar[tuple[str, ...]] = ("input",)
     output_names: ClassVar[tuple[str, ...]]
+    probe_names: ClassVar[tuple[str, ...]] = ()
+    """Outputs that `probing` has after `output_names`, and that an export compares with torch in their place: where
+    nearly equal values decide an order, what is ordered is compared. The file does not keep them."""
     exporter: ClassVar[Literal["dynamo", "trace"]] = "dynamo"
     optimise_export: ClassVar[bool] = True
     verb: ClassVar[str] = "processed"
@@ -174,6 +177,10 @@ class Network(ABC, Generic[S, F, T]):
     def deployed(self, model: nn.Module, frame: F, spec: S) -> nn.Module:
         """The model as it is evaluated and exported: inputs → a tensor or a tuple of them, as `output_names`."""
         return model
+
+    def probing(self, deployed: nn.Module) -> nn.Module:
+        """The deployed model with the outputs `probe_names`."""
+        return deployed
 
     @abstractmethod
     def score(self, spec: S, frame: F, *, training: bool) -> Score[T]: ...

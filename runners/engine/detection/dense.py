@@ -14,7 +14,7 @@ from torch import nn
 
 from runners.engine.detection import anchors
 from runners.engine.detection.backbones import Backbone
-from runners.engine.detection.nms import Detecting, Target, candidates
+from runners.engine.detection.nms import Detecting, Target
 from runners.engine.detection.torchvision_ops import FeaturePyramidNetwork, sigmoid_focal_loss
 
 
@@ -196,11 +196,10 @@ class AnchorDetector(Detecting):
         return each[positive].sum() + each[negative & (classes == -1)].sum()
 
     def detect(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The best candidates: boxes [n, m, 4] and scores [n, m, classes]."""
+        """The candidates: boxes [n, m, 4] and scores [n, m, classes]."""
         scores, codes = self.predict(images)
         chances = scores.sigmoid() if self._loss.focal else scores.softmax(dim=2)[..., 1:]
-        boxes = self._decode(codes)
-        return candidates(boxes, chances)
+        return self._decode(codes), chances
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         weights = codes.new_tensor(self._coder.weights)

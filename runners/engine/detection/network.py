@@ -57,6 +57,7 @@ class Detection(Network[S, DetectionFrame, Batch]):
 
     frame_type = DetectionFrame
     output_names: ClassVar[tuple[str, ...]] = nms.OUTPUTS
+    probe_names: ClassVar[tuple[str, ...]] = nms.PROBES
     checkpoint_name = "weights/model_epoch_{epoch}.pth"
     verb = "searched for objects"
 
@@ -88,6 +89,10 @@ class Detection(Network[S, DetectionFrame, Batch]):
     def deployed(self, model: nn.Module, frame: DetectionFrame, spec: S) -> nn.Module:
         assert isinstance(model, Detecting)
         return nms.Selecting(model, self.nms(spec, frame))
+
+    def probing(self, deployed: nn.Module) -> nn.Module:
+        assert isinstance(deployed, nms.Selecting)
+        return nms.Probing(deployed)
 
     def input_size(self, frame: DetectionFrame) -> tuple[int, int, int]:
         return 3, frame.height, frame.width

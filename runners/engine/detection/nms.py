@@ -54,6 +54,10 @@ OUTPUTS = ("num_detections", "nmsed_boxes", "nmsed_scores", "nmsed_classes")
 """int32 [batch, 1]; float32 [batch, keep, 4] as edges, best first; [batch, keep]; [batch, keep]. Rows after the number
 of detections are 0. These are the outputs of TensorRT's BatchedNMS."""
 
+PROBES = ("candidate_boxes", "candidate_scores")
+"""What NMS chooses from, which an export compares with torch: of boxes with nearly equal scores NMS keeps one or the
+other."""
+
 Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -94,17 +98,32 @@ class Selecting(nn.Module):
         self.detector, self._wanted = detector, wanted
 
     def forward(self, images: torch.Tensor) -> Rows:
-        boxes, scores = self.detector.detect(images)
+        return self.select(*self.detector.detect(images))
+
+    def select(self, boxes: torch.Tensor, scores: torch.Tensor) -> Rows:
+        boxes, scores = candidates(boxes, scores)
         wanted = self._wanted
         found: Rows = select_rows(boxes.float(), scores.float(), wanted.confidence, wanted.iou, wanted.keep)
         return found
+
+
+class Probing(nn.Module):
+    """A detector with its NMS: images to `OUTPUTS` and `PROBES`."""
+
+    def __init__(self, selecting: Selecting) -> None:
+        super().__init__()
+        self.selecting = selecting
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        boxes, scores = self.selecting.detector.detect(images)
+        return (*self.selecting.select(boxes, scores), boxes, scores)
 
 
 class Detecting(nn.Module):
     """A model that detects."""
 
     def detect(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The best candidates of normalised images [n, 3, height, width]: boxes [n, m, 4] as edges in pixels, scores
+        """The candidates of normalised images [n, 3, height, width]: boxes [n, m, 4] as edges in pixels, scores
         [n, m, classes]."""
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from runners.engine.detection.backbones import Backbone
-from runners.engine.detection.nms import Detecting, Target, candidates
+from runners.engine.detection.nms import Detecting, Target
 from runners.engine.detection.torchvision_ops import box_iou, complete_box_iou_loss
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "mish": nn.Mish}
@@ -143,7 +143,7 @@ class Yolo(Detecting):
 
     def detect(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found = self.predict(images)
-        return candidates(self.boxes(found), found[..., 4:5].sigmoid() * found[..., 5:].sigmoid())
+        return self.boxes(found), found[..., 4:5].sigmoid() * found[..., 5:].sigmoid()
 
     def losses(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """Complete IoU loss of boxes, cross entropies of objectness and classes, by the number of positives."""
