@@ -53,7 +53,7 @@ path = ["{folder}/bin"]
 """
 
 SCHEMATHESIS = """
-request-timeout = 20
+request-timeout = 600
 continue-on-failure = true
 warnings = false
 
