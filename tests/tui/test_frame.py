@@ -6,6 +6,7 @@ import gc
 from typing import Any
 from weakref import WeakSet
 
+import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 from textual.widgets._footer import FooterKey
@@ -120,3 +121,14 @@ async def test_the_footer_is_rebuilt_only_when_it_changes(dashboard: Dashboard, 
         await until(
             pilot, lambda: {key.key for key in dashboard.screen.query(FooterKey).filter(".-disabled")} != greyed_out
         )
+
+
+@pytest.mark.parametrize(("columns", "beside"), [(80, False), (120, True), (200, True)])
+async def test_details_are_beside_their_list_where_there_is_room(
+    dashboard: Dashboard, busy: Any, until: Any, columns: int, beside: bool
+) -> None:
+    async with dashboard.run_test(size=(columns, 60)) as pilot:
+        await pilot.press("M")
+        await until(pilot, lambda: dashboard.screen.query(".details") and dashboard.screen.query_one(".details").size)
+        listed, details = dashboard.screen.query_one(".list").region, dashboard.screen.query_one(".details").region
+        assert (details.x >= listed.right, details.y >= listed.bottom) == (beside, not beside)
