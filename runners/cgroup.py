@@ -1,4 +1,7 @@
-"""Limits the memory of all processes of a run by a control group, created by systemd or in the file system.
+"""A control group for each run: its processes cannot leave it unseen, and it limits their memory where that is asked.
+
+Limited groups are created by systemd or in the file system; those of other runs lie below the daemon's own group, so
+that whatever limits the daemon limits them, too.
 
 Version 2 has the group's limit in `memory.max` and counts kills in `memory.events`; version 1, which some machines
 still have for memory, in `memory.limit_in_bytes` and `memory.oom_control`.
@@ -16,10 +19,13 @@ import msgspec
 
 CGROUPS = Path("/sys/fs/cgroup")
 SYSTEMD = Path("/run/systemd/system")
+PROC_SELF = Path("/proc/self/cgroup")
 VMSTAT = Path("/proc/vmstat")
 OURS = "taod"
 VARIABLE = "TAOD_GROUP"
 """Names the group to the wrapper, which enters it before it becomes the tool's parent."""
+LIMITED = "TAOD_LIMITED"
+"""Set where a run must not start outside its group."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +76,26 @@ def create(found: Method, name: str, memory_bytes: int) -> Path | None:
     return group
 
 
+def below_own(name: str, own: Path = PROC_SELF, cgroups: Path = CGROUPS) -> Path | None:
+    """Create a group without limits below this process's own; None where this account may not."""
+    for folder in _folders(own, cgroups):
+        with contextlib.suppress(OSError):
+            (folder / f"{OURS}-{name}").mkdir(exist_ok=True)
+            return folder / f"{OURS}-{name}"
+    return None
+
+
+def scope_of(pid: int, name: str, cgroups: Path = CGROUPS) -> Path | None:
+    """The group of a process that `systemd_words` has started; None once it has ended."""
+    folders = _folders(Path(f"/proc/{pid}/cgroup"), cgroups)
+    return next((folder for folder in folders if folder.name == f"{OURS}-{name}.scope"), None)
+
+
+def pids(group: Path) -> list[int]:
+    """The processes of a group and of those that they have made below it."""
+    return [int(pid) for procs in group.rglob("cgroup.procs") for pid in _words(procs)]
+
+
 def systemd_words(found: Method, name: str, memory_bytes: int) -> list[str]:
     """Words before a command that run it in a scope with this limit; its pid stays the same."""
     if not found.systemd:
@@ -92,9 +118,10 @@ def machine_kills(vmstat: Path = VMSTAT) -> int | None:
 
 
 def remove(group: Path) -> None:
-    """Give the group up; its processes are gone."""
-    with contextlib.suppress(OSError):
-        group.rmdir()
+    """Give the group up with those below it; its processes are gone."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
 
 
 def _by_systemd(systemd: Path, root: bool) -> Method | None:
@@ -120,6 +147,20 @@ def _delegate(folder: Path) -> None:
     """Let the groups below have limits of memory."""
     if "memory" not in _words(folder / "cgroup.subtree_control"):
         (folder / "cgroup.subtree_control").write_text("+memory")
+
+
+def _folders(process: Path, cgroups: Path) -> list[Path]:
+    """The groups of a process (`/proc/PID/cgroup`) in the hierarchies that serve to find processes."""
+    found: list[Path] = []
+    try:
+        lines = process.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        tops = {"": ("", "unified"), "name=systemd": ("systemd",), "memory": ("memory",)}.get(controllers, ())
+        found += [cgroups / top / path.lstrip("/") for top in tops]
+    return [folder for folder in found if (folder / "cgroup.procs").exists()]
 
 
 def _words(path: Path) -> list[str]:

@@ -87,6 +87,7 @@ class LocalRunner(ABC):
             os.close(started)
         found = _read_pid(run)
         if found is not None and found[0] == child.pid:
+            _note_scope(request, child.pid)
             return RunIdentity(runner=self.name, pid=child.pid, start_ticks=found[1])
         raise StartFailed(await self._start_failure(child, request))
 
@@ -108,22 +109,24 @@ class LocalRunner(ABC):
 
     async def wait(self, identity: RunIdentity, request: RunRequest) -> Ended:
         session = await self._until_gone(identity, request)
-        left = await asyncio.to_thread(processes.kill_all, request.mark, session, since_ticks=identity.start_ticks or 0)
-        if left:
-            log.warning("run %s: processes %s do not die", request.mark, left)
+        since, group = identity.start_ticks or 0, _group(request.run_folder)
+        left = await asyncio.to_thread(processes.kill_all, request.mark, session, since_ticks=since, group=group)
+        if group is None:
+            left += await asyncio.to_thread(processes.writers, request.job_folder.path, since)
         child = self._children.pop(identity.pid or 0, None)
         if child is not None:
             child.poll()
-        return _ended(request.run_folder)
+        ended = _ended(request.run_folder)
+        return msgspec.structs.replace(ended, left=[processes.name(pid) for pid in left]) if left else ended
 
     async def stop(self, identity: RunIdentity, request: RunRequest, *, force: bool) -> None:
-        mark = request.mark
+        mark, group = request.mark, _group(request.run_folder)
         number = signal.SIGKILL if force else signal.SIGTERM
         loop = asyncio.get_running_loop()
         deadline = loop.time() + EXEC_LIMIT_S
         while loop.time() < deadline:
             wrapper = identity.pid if _lives(identity, request) else None
-            members = await asyncio.to_thread(processes.members, mark, wrapper, identity.start_ticks or 0)
+            members = await asyncio.to_thread(processes.members, mark, wrapper, identity.start_ticks or 0, group)
             shell = processes.command_line(wrapper) if wrapper else b""
             # A fork of the shell that has not become the tool yet would lose a SIGTERM in the shell's own trap.
             tool = [pid for pid in members if pid != wrapper and processes.command_line(pid) != shell]
@@ -133,7 +136,7 @@ class LocalRunner(ABC):
             # A stopped process would sleep through its SIGTERM, and a stopped wrapper could not record the end.
             processes.send(members, signal.SIGCONT)
             if force and reached:
-                await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper)
+                await asyncio.to_thread(processes.kill_all, mark, wrapper, wrapper, 0, group)
             if reached or wrapper is None:
                 return
             await asyncio.sleep(POLL_S)
@@ -174,18 +177,18 @@ class LocalRunner(ABC):
         return cgroup.available_method().unavailable
 
     def _bound(self, request: RunRequest) -> tuple[list[str], dict[str, str]]:
-        """What bounds the run's memory: words before its command, and its environment's entry. Noted in its folder."""
-        note = _Memory(cgroup.machine_kills())
-        words: list[str] = []
+        """The run's control group: words before its command, and entries of its environment. Noted in its folder."""
+        words, name = list[str](), _group_name(request)
         if request.memory_bytes:
-            found, name = cgroup.available_method(), f"{request.job_id}-{request.attempt}"
+            found = cgroup.available_method()
             group = cgroup.create(found, name, request.memory_bytes)
             words = cgroup.systemd_words(found, name, request.memory_bytes)
-            note = msgspec.structs.replace(
-                note, group=None if group is None else str(group), limit=request.memory_bytes
-            )
+        else:
+            group = cgroup.below_own(name)
+        note = _Memory(cgroup.machine_kills(), None if group is None else str(group), request.memory_bytes)
         request.run_folder.memory.write_bytes(msgspec.json.encode(note))
-        return words, {} if note.group is None else {cgroup.VARIABLE: note.group}
+        limited = {cgroup.LIMITED: "1"} if request.memory_bytes else {}
+        return words, {} if note.group is None else {cgroup.VARIABLE: note.group, **limited}
 
     async def _start_failure(self, child: subprocess.Popen[bytes], request: RunRequest) -> str:
         await asyncio.to_thread(child.wait)
@@ -249,12 +252,29 @@ def _ended(run: RunFolder) -> Ended:
 
 def _killed(note: _Memory) -> str:
     """How the kernel killed processes for memory since the run began, in words; empty where it did not."""
-    if note.group is not None and cgroup.kills(Path(note.group)):
+    if note.group is not None and note.limit and cgroup.kills(Path(note.group)):
         return f"killed for its memory: more than the {note.limit / MIB:.0f} MiB of supervision.memory_bytes"
     now = cgroup.machine_kills()
     if note.kills is not None and now is not None and now > note.kills:
         return "killed: the machine was out of memory"
     return ""
+
+
+def _group_name(request: RunRequest) -> str:
+    return f"{request.job_id}-{request.attempt}"
+
+
+def _note_scope(request: RunRequest, pid: int) -> None:
+    """Note the group that systemd has made for the run."""
+    note = _read_memory(request.run_folder)
+    if note.group is None and (scope := cgroup.scope_of(pid, _group_name(request))) is not None:
+        note = msgspec.structs.replace(note, group=str(scope))
+        request.run_folder.memory.write_bytes(msgspec.json.encode(note))
+
+
+def _group(run: RunFolder) -> Path | None:
+    group = _read_memory(run).group
+    return None if group is None else Path(group)
 
 
 def _read_memory(run: RunFolder) -> _Memory:

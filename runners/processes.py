@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from runners import cgroup
+
 PROC = Path("/proc")
 KILL_ROUNDS = 50
 """Rounds of killing before a process that forks faster than that is reported."""
@@ -106,23 +108,54 @@ def _is_shell(pid: int) -> bool:
         return False
 
 
-def members(mark: str, session: int | None = None, since_ticks: int = 0) -> list[int]:
-    """Living processes that carry `mark` in their environment or belong to `session`; a zombie is not living.
+def members(mark: str, session: int | None = None, since_ticks: int = 0, group: Path | None = None) -> list[int]:
+    """Living processes that carry `mark` in their environment, or belong to `session` or the control group `group`; a
+    zombie is not living.
 
     `since_ticks`: when the run began, where that is known; processes older than it are not its own, and their
     environment, which takes most of the time, is not read. Takes some 10 µs for an older process of the machine, 30 µs
     for a younger one. Processes of other users cannot be inspected and are left out.
     """
     found = []
+    grouped = set() if group is None else set(cgroup.pids(group))
     for pid in all_pids():
         fields = _stat(pid)
         if fields is None or fields[0] in (b"Z", b"X"):
             continue
         if int(fields[19]) < since_ticks:
             continue
-        if (session is not None and int(fields[3]) == session) or has_mark(pid, mark):
+        if pid in grouped or (session is not None and int(fields[3]) == session) or has_mark(pid, mark):
             found.append(pid)
     return found
+
+
+def writers(folder: Path, since_ticks: int) -> list[int]:
+    """Other processes, not older than `since_ticks`, that have a file below `folder` open for writing."""
+    found = []
+    for pid in all_pids():
+        if pid != os.getpid() and (start_ticks(pid) or 0) >= max(1, since_ticks) and _writes(PROC / str(pid), folder):
+            found.append(pid)
+    return found
+
+
+def _writes(process: Path, folder: Path) -> bool:
+    try:
+        for fd in (process / "fd").iterdir():
+            if fd.readlink().is_relative_to(folder):
+                flags = (process / "fdinfo" / fd.name).read_text().partition("flags:")[2].split()[0]
+                if int(flags, 8) & os.O_ACCMODE:
+                    return True
+    except OSError:
+        pass
+    return False
+
+
+def name(pid: int) -> str:
+    """`4711 (python)`."""
+    try:
+        return f"{pid} ({(PROC / str(pid) / 'comm').read_text().strip()})"
+    except OSError:
+        return str(pid)
 
 
 def send(pids: list[int], number: signal.Signals) -> list[int]:
@@ -137,14 +170,16 @@ def send(pids: list[int], number: signal.Signals) -> list[int]:
     return reached
 
 
-def kill_all(mark: str, session: int | None, spare: int | None = None, since_ticks: int = 0) -> list[int]:
+def kill_all(
+    mark: str, session: int | None, spare: int | None = None, since_ticks: int = 0, group: Path | None = None
+) -> list[int]:
     """SIGKILL every process of a run but `spare`, again until none is left; return those that remain (none, mostly).
 
     The run's processes are found as `members` finds them.
     """
     left: list[int] = []
     for _ in range(KILL_ROUNDS):
-        left = [pid for pid in members(mark, session, since_ticks) if pid != spare]
+        left = [pid for pid in members(mark, session, since_ticks, group) if pid != spare]
         if not left:
             return []
         _await_deaths(send(left, signal.SIGKILL))

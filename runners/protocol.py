@@ -111,6 +111,8 @@ class Ended(msgspec.Struct, frozen=True):
     """What the runner knows beyond the code (`out of memory`), or empty."""
     out_of_memory: bool = False
     """Whether it was killed for its use of memory, as far as the runner knows."""
+    left: list[str] = []
+    """Processes of the run that still live (`4711 (python)`)."""
 
 
 class Claim(StrEnum):

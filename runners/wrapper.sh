@@ -20,10 +20,10 @@ read -r stat <"/proc/$$/stat"
 start_of() { shift 19; start=$1; }
 # Unquoted on purpose: the shell splits the fields.
 start_of ${stat##*) }
-# The group that bounds the run's memory; the tool is born in it. Without the group there is no bound, and no run.
+# The tool is born in the run's group. Where the group bounds its memory, there is no run without it.
 if [ -n "${TAOD_GROUP-}" ]; then
-    echo "$$" >"$TAOD_GROUP/cgroup.procs" || exit 83
-    unset TAOD_GROUP
+    echo "$$" 2>/dev/null >"$TAOD_GROUP/cgroup.procs" || [ -z "${TAOD_LIMITED-}" ] || exit 83
+    unset TAOD_GROUP TAOD_LIMITED
 fi
 # Builtins only from here on: a helper process (mv) could be hit by the very signals that are meant for the tool.
 # One write of a short line: readers take the file for written once it ends in a line break. Without it nothing is

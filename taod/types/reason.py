@@ -172,6 +172,8 @@ class ReasonCode(StrEnum):
     CHANGED = "changed"
     """By the user. {field, before, after}; of a move {field: position, place, job, action}."""
     REPORTS_AGAIN = "reports_again"
+    SURVIVORS = "survivors"
+    """Processes that outlived their run. {processes}"""
     MEMORY_UNLIMITED = "memory_unlimited"
     """{fault}"""
     SAMPLER = "sampler"

@@ -305,6 +305,7 @@ _TEXTS: dict[ReasonCode, Callable[[Arguments], str]] = {
     ReasonCode.WARNING: lambda of: warning_text.text(msgspec.convert(of["warning"], Warning)),
     ReasonCode.CHANGED: _changed,
     ReasonCode.REPORTS_AGAIN: lambda _: "It reports again",
+    ReasonCode.SURVIVORS: lambda of: f"Processes of the run still live, end them by hand: {', '.join(of['processes'])}",
     ReasonCode.MEMORY_UNLIMITED: lambda of: f"Without its memory limit (supervision.memory_bytes): {of['fault']}",
     ReasonCode.SAMPLER: lambda of: str(of["text"]),
 }

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from runners import processes
+from runners import cgroup, processes
 from runners.local import LocalRunner
 from runners.protocol import Claim, Command, Ended, Launch, RunIdentity, RunRequest, StartFailed, Verdict
 from tests.patience import PATIENCE_S
@@ -293,6 +293,55 @@ async def test_one_that_cleared_its_environment_is_found_by_its_session(runner: 
     identity = await runner.start(request)
     assert await ended(runner, identity, request) == Ended(0)
     assert not alive(int((tmp_path / "kid").read_text()))
+
+
+HIDE = """
+import os, pathlib, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        say = "import os, time\\nopen('away.new', 'w').write(str(os.getpid()))\\nos.rename('away.new', 'away')\\n"
+        os.execve(sys.executable, [sys.executable, "-c", say + "time.sleep(100)"], {})
+    os._exit(0)
+while not os.path.exists('away'): time.sleep(0.01)
+"""
+"""A process that leaves its session and clears its environment."""
+
+
+async def test_one_that_left_session_and_environment_is_found_by_its_group(runner: ShellRunner, tmp_path: Path) -> None:
+    if (probe := cgroup.below_own("probe")) is None:
+        pytest.skip("this account may create no control group here")
+    cgroup.remove(probe)
+    request = python(tmp_path, HIDE)
+    identity = await runner.start(request)
+    assert await ended(runner, identity, request) == Ended(0)
+    assert not alive(int((tmp_path / "away").read_text()))
+
+
+async def test_a_stop_reaches_one_that_left_session_and_environment(runner: ShellRunner, tmp_path: Path) -> None:
+    if (probe := cgroup.below_own("probe")) is None:
+        pytest.skip("this account may create no control group here")
+    cgroup.remove(probe)
+    request = python(tmp_path, HIDE + "time.sleep(100)")
+    identity = await runner.start(request)
+    away = int(await appears(tmp_path / "away"))
+    await runner.stop(identity, request, force=False)
+    await ended(runner, identity, request)
+    assert not alive(away) and not probe.with_name(f"taod-{request.job_id}-1").exists()
+
+
+async def test_without_a_group_one_that_outlives_its_run_is_named(
+    runner: ShellRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup, "below_own", lambda name: None)
+    request = python(tmp_path, HIDE)
+    identity = await runner.start(request)
+    end = await ended(runner, identity, request)
+    away = int((tmp_path / "away").read_text())
+    try:
+        assert end == Ended(0, left=[processes.name(away)])
+    finally:
+        os.kill(away, signal.SIGKILL)
 
 
 async def test_a_killed_wrapper_leaves_no_exit_code_and_no_orphan(runner: ShellRunner, tmp_path: Path) -> None:

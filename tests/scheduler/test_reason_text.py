@@ -155,6 +155,8 @@ TEXTS = [
     (Reason(C.CHANGED, {"field": "position", "place": "before", **JOB}),
      "changed by the user: moved before train 01234567"),
     (Reason(C.REPORTS_AGAIN), "It reports again"),
+    (Reason(C.SURVIVORS, {"processes": ["17 (python)", "18 (sh)"]}),
+     "Processes of the run still live, end them by hand: 17 (python), 18 (sh)"),
     (Reason(C.MEMORY_UNLIMITED, {"fault": "no cgroup"}),
      "Without its memory limit (supervision.memory_bytes): no cgroup"),
     (Reason(C.SAMPLER, {"text": "random instead of gp"}), "random instead of gp"),

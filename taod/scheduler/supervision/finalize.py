@@ -87,6 +87,8 @@ def _record(
     )
     with context.store.transaction():
         context.store.runs.update(job.id, live.request.attempt, exit_code=ended.exit_code, ended_at=context.now())
+        if ended.left:
+            context.store.jobs.note(job.id, Reason(ReasonCode.SURVIVORS, {"processes": ended.left}))
         _end(context, job, outcome, ended, final)
 
 
