@@ -245,6 +245,7 @@ async def test_corrected_labels_become_a_dataset(server: Server, tmp_path: Path)
     assert (await server.call("GET", f"/dataset/{made['id']}/summary", 200))["images"] == 3
 
 
+@pytest.mark.slow
 async def test_a_service_starts_from_the_format_of_its_dataset(server: Server, tmp_path: Path) -> None:
     """Given no specification, or one of another format, the dataset's own format is read."""
     valid_sets.kitti(tmp_path / "kitti")

@@ -352,6 +352,7 @@ class TestOthers:
         daemon.error("network", "show", "dinosaur", "train")
         daemon.error("network", "show", "dino", "--popular", code=2)
 
+    @pytest.mark.slow
     def test_the_openapi_document_equals_that_of_the_server(self, daemon, tmp_path: Path) -> None:
         served = httpx.get(f"{find(daemon.root).url}/openapi.json", trust_env=False).json()
         assert json.loads(daemon.run("openapi", TAOD_ROOT=str(tmp_path)).stdout) == served

@@ -89,6 +89,7 @@ class TestPipes:
 class TestNames:
     """Names that are also prefixes of ids: hexadecimal digits."""
 
+    @pytest.mark.slow
     def test_a_name_takes_precedence_over_id_prefixes(self, daemon) -> None:
         ids = [daemon.id("model", "create", "classification_pyt", f"name=m{number}") for number in range(20)]
         ids += [new_dataset(daemon, f"n{number}") for number in range(20)]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.fuzz import ENDED_LOG, schemathesis, world
 
-SECONDS = int(os.environ.get("TAOD_FUZZ_S", "40"))
+SECONDS = int(os.environ.get("TAOD_FUZZ_S", "30"))
 BUDGET = ("--max-time", str(SECONDS // 2))
 """A budget of its own for each phase without an end; the others send all that the document has."""
 OPERATIONS = 89

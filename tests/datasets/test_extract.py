@@ -293,12 +293,14 @@ def test_a_folder_may_come_twice(archive, into) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "tar.bz2", "tar.zst", "zip"])
+@pytest.mark.slow
 def test_a_bomb_is_rejected_by_its_ratio(kind, pack, rejection) -> None:
     said = rejection(pack({f"{n}.bin": bytes(8 * MIB) for n in range(9)}, kind))
     assert "over 200 times its own size" in said
     assert "limits.archive_ratio" in said
 
 
+@pytest.mark.slow
 def test_the_ratio_does_not_count_up_to_64_mib(pack, archive, into) -> None:
     done = extract(archive(pack({f"{n}.bin": bytes(8 * MIB) for n in range(8)}, "tar.xz")), into, LimitsConfig())
     assert done.bytes == 64 * MIB
@@ -404,6 +406,7 @@ def test_an_unusual_compression_in_a_zip_is_rejected(rejection) -> None:
     assert "archive entry 'a.txt' is compressed by bzip2; pack it with deflate" in rejection(out.getvalue())
 
 
+@pytest.mark.slow
 def test_a_zip64_s_count_is_read(archive, into, tmp_path) -> None:
     file = tmp_path / "upload"
     with zipfile.ZipFile(file, "w") as out:

@@ -175,6 +175,7 @@ def test_coco_counts_as_pycocotools_does(tmp_path: Path) -> None:
         assert found == wanted
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_annotations_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     document = {

@@ -181,6 +181,7 @@ class _Given(nms.Detecting):
         return images[:, 0, :, :4], images[:, 0, :, 4:]
 
 
+@pytest.mark.slow
 def test_nms_in_onnx_finds_what_torch_finds(tmp_path):
     import onnxruntime
 

@@ -30,6 +30,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.slow
 def test_training_reports_each_epoch_and_keeps_as_many_checkpoints_as_asked(colours: Any) -> None:
     spec = colours.spec(
         train__train_config__runner__max_epochs=3, train__train_config__checkpoint_config={"max_keep_ckpts": 2}
@@ -72,6 +73,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_whole_one_before_and_ends_the_sa
     assert all(same(expected[key], again[key]) for key in ("model", "optimizer", "rng"))
 
 
+@pytest.mark.slow
 def test_a_resume_that_does_not_fit_says_why(colours: Any) -> None:
     spec = colours.spec(train__train_config__runner__max_epochs=1)
     assert colours.run("train", "out", spec)[0] == 0
@@ -92,6 +94,7 @@ def test_a_fresh_start_moves_an_earlier_runs_checkpoints_aside(colours: Any) -> 
     assert sorted(path.name for path in (train / "earlier").iterdir()) == ["epoch_1.pth", "epoch_2.pth"]
 
 
+@pytest.mark.slow
 def test_start_weights_are_taken(colours: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert colours.run("train", "first", colours.spec())[0] == 0
 
@@ -117,6 +120,7 @@ def test_a_corrupt_image_ends_training_with_its_name_or_is_left_out_on_request(c
     assert colours.run("train", "out", colours.spec(dataset__data__skip_unreadable=True))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_corrupt_image_met_by_a_data_worker_is_named_the_same_way(colours: Any) -> None:
     broken = colours.root / "val" / "red" / "001.png"
     break_image(broken)

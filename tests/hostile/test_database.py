@@ -235,6 +235,7 @@ def taod(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_restored_from_its_copy(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path).start()
     root, path = str(daemon.root), daemon.root / "taod.db"

@@ -223,6 +223,7 @@ def test_a_run_that_replaces_its_files_blocks_no_client(
     daemon.healthy()
 
 
+@pytest.mark.slow
 def test_a_daemon_stops_while_a_run_has_replaced_its_files(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path).start()
     made = tmp_path / "photos"

@@ -93,6 +93,7 @@ async def test_a_run_holds_its_port_until_it_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(TORCHRUN is None, reason="torch is not installed")
+@pytest.mark.slow
 async def test_two_torchruns_side_by_side_meet_on_ports_of_their_own(tmp_path: Path) -> None:
     """NVIDIA's segformer starts torchrun without a port; before torch 2.12 both then take 29500."""
     (tmp_path / "meet.py").write_text(MEET)

@@ -241,6 +241,7 @@ async def test_the_plot_draws_the_chosen_metric_and_grows(
         assert "0.2 at epoch 4" in text(dashboard, "#kpi-head")
 
 
+@pytest.mark.slow
 async def test_details_show_history_specification_and_command(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)
@@ -253,6 +254,7 @@ async def test_details_show_history_specification_and_command(dashboard: Dashboa
         await until(pilot, lambda: "type: AdamW" in text(dashboard, "#spec-text"))
 
 
+@pytest.mark.slow
 async def test_the_filter_applies_here_and_at_the_daemon(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)
@@ -279,6 +281,7 @@ async def test_a_job_that_leaves_the_filter_leaves_the_list(dashboard: Dashboard
         await until(pilot, lambda: not dashboard.screen.jobs.table.rows)
 
 
+@pytest.mark.slow
 async def test_more_jobs_are_loaded_while_scrolling(dashboard: Dashboard, world: Any, until: Any) -> None:
     for number in range(450):
         world.add_job(state=State.DONE, seconds_ago=1000 + number)
@@ -347,6 +350,7 @@ async def test_help_lists_every_key(dashboard: Dashboard, busy: Any, until: Any)
         await until(pilot, lambda: not isinstance(dashboard.screen, Help))
 
 
+@pytest.mark.slow
 async def test_enter_zooms_and_escape_leaves(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await select(dashboard, pilot, until, busy.train.id)

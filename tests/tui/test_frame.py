@@ -59,6 +59,7 @@ def first_command(app: Dashboard) -> str:
     return commands.get_option_at_index(0).hit.text if commands.option_count else ""  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 async def test_the_palette_finds_and_runs_an_action(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
@@ -89,6 +90,7 @@ async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, u
             assert len(rung) == expected
 
 
+@pytest.mark.slow
 async def test_key_widgets_that_are_no_longer_shown_are_released(dashboard: Dashboard, busy: Any, until: Any) -> None:
     async with dashboard.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 3)

@@ -153,6 +153,7 @@ async def test_eighty_classes_are_scrolled_and_read_after_each_epoch(
         await until(pilot, lambda: table.max_scroll_y > 0)
 
 
+@pytest.mark.slow
 async def test_the_curve_of_a_marked_job_that_runs_grows(
     dashboard: Dashboard, busy: Any, contract: Any, until: Any
 ) -> None:

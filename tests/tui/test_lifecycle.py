@@ -208,6 +208,7 @@ def test_every_widget_that_queries_children_or_runs_workers_is_gated() -> None:
     assert len(kinds) > 40
 
 
+@pytest.mark.slow
 async def test_every_delivery_waits_for_the_mount_and_does_nothing_after_the_removal(
     busy: Any, contract: Any, client: AsyncClient, until: Any, tmp_path: Path
 ) -> None:
@@ -264,6 +265,7 @@ PAGES: list[tuple[Callable[[Any, AsyncClient], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "path"), PAGES, ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.slow
 async def test_a_screen_that_closes_while_its_answer_arrives_crashes_nothing(
     dashboard: Dashboard, busy: Any, client: AsyncClient, until: Any, make: Any, path: str
 ) -> None:

@@ -61,6 +61,7 @@ async def test_it_opens_at_the_end_and_scrolls_to_the_beginning_and_back(
         await until(pilot, lambda: on_screen(view)[-1:] == ["news"] and view.following)
 
 
+@pytest.mark.slow
 async def test_the_whole_log_is_searched_in_both_directions(
     dashboard: Dashboard, busy: Any, until: Any, long_log: bytes
 ) -> None:
@@ -82,6 +83,7 @@ async def test_the_whole_log_is_searched_in_both_directions(
         await until(pilot, lambda: "10:00:00 the Needle in the stack" in on_screen(view))
 
 
+@pytest.mark.slow
 async def test_new_lines_do_not_move_a_window_further_up(server: Any, busy: Any, until: Any, long_log: bytes) -> None:
     busy.logs[busy.train.id] = bytearray(long_log)
     app = Dashboard(AsyncClient(server.url, server.world.user, server.world.token))

@@ -86,6 +86,7 @@ def counted(app: Dashboard) -> int:
     return next(chip.jobs for chip in app.screen.query(Chip) if chip.status is None)
 
 
+@pytest.mark.slow
 async def test_an_older_count_does_not_replace_a_newer_one(dashboard: Dashboard, busy: Any, until: Any) -> None:
     """The answer to a request that was sent before a job was created arrives after the event of the job."""
     async with dashboard.run_test(size=(140, 44)) as pilot:

@@ -58,6 +58,7 @@ async def slow_way(url: str) -> AsyncIterator[str]:
             task.cancel()
 
 
+@pytest.mark.slow
 async def test_keys_take_effect_immediately_over_a_slow_network(server: Any, busy: Any, until: Any) -> None:
     async with slow_way(server.url) as url:
         app = Dashboard(AsyncClient(url, busy.user, busy.token))
@@ -76,6 +77,7 @@ async def test_keys_take_effect_immediately_over_a_slow_network(server: Any, bus
 
 
 @pytest.mark.parametrize("size", [(60, 20), (20, 6)])
+@pytest.mark.slow
 async def test_no_terminal_is_too_small(dashboard: Dashboard, busy: Any, until: Any, size: tuple[int, int]) -> None:
     async with dashboard.run_test(size=size) as pilot:
         await until(pilot, lambda: dashboard.screen.jobs.table.selected_id == busy.train.id)
@@ -100,6 +102,7 @@ async def test_without_colours_it_is_drawn_in_greys(
 
 
 @pytest.mark.parametrize(("key", "empty"), [("D", "No datasets yet"), ("M", "No models yet")])
+@pytest.mark.slow
 async def test_every_page_shows_a_lost_connection_and_recovers(
     dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, empty: str
 ) -> None:
@@ -118,6 +121,7 @@ async def test_every_page_shows_a_lost_connection_and_recovers(
         assert "live" in text(dashboard, "#header-daemon")
 
 
+@pytest.mark.slow
 async def test_two_hundred_events_in_a_row_draw_the_last_and_leak_nothing(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:
@@ -165,6 +169,7 @@ async def test_events_are_posted_no_faster_than_they_are_handled(client: AsyncCl
 @pytest.mark.parametrize(
     ("key", "end", "empty"), [("D", "/dataset", "No datasets yet"), ("M", "/model", "No models yet")]
 )
+@pytest.mark.slow
 async def test_a_list_whose_first_answers_are_lost_is_requested_again(
     dashboard: Dashboard, server: Any, busy: Any, until: Any, key: str, end: str, empty: str
 ) -> None:

@@ -83,6 +83,7 @@ async def test_only_a_sweep_has_the_tab_of_trials(dashboard: Dashboard, busy: An
         assert tabs.active == "tab-log"
 
 
+@pytest.mark.slow
 async def test_trials_are_ordered_and_updated_by_events(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
@@ -132,6 +133,7 @@ async def test_enter_opens_the_job_of_a_trial_and_escape_returns(
         assert dashboard.screen.query_one("#tabs").active == "tab-trials"
 
 
+@pytest.mark.slow
 async def test_keys_act_on_the_open_trial_not_on_its_sweep(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
@@ -153,6 +155,7 @@ async def test_keys_act_on_the_open_trial_not_on_its_sweep(
         await until(pilot, lambda: busy.jobs[swept.id].state is State.CANCELLED)
 
 
+@pytest.mark.slow
 async def test_stopping_early_asks_and_states_what_is_kept(
     dashboard: Dashboard, busy: Any, swept: Any, until: Any
 ) -> None:
@@ -169,6 +172,7 @@ async def test_stopping_early_asks_and_states_what_is_kept(
         await until(pilot, lambda: busy.jobs[swept.id].state is State.STOPPING)
 
 
+@pytest.mark.slow
 async def test_the_table_is_saved_locally(
     dashboard: Dashboard, swept: Any, until: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -199,6 +203,7 @@ async def test_the_list_hides_trials_until_they_are_requested(
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (220, 60)])
+@pytest.mark.slow
 async def test_it_fits_small_and_large_terminals(
     dashboard: Dashboard, swept: Any, until: Any, size: tuple[int, int]
 ) -> None:

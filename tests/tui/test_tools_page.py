@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from textual.widgets import Select
 
 from taod.types.event import EventType
@@ -76,6 +77,7 @@ async def test_an_environment_is_removed_after_a_question(dashboard: Dashboard, 
         )
 
 
+@pytest.mark.slow
 async def test_a_model_with_checkpoints_moves_only_when_they_are_abandoned(
     dashboard: Dashboard, busy: Any, until: Any
 ) -> None:
