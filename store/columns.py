@@ -1,4 +1,4 @@
-"""How a Struct's fields lie in a table's columns: which are plain, which are JSON text, which are read only."""
+"""Maps the fields of a Struct to the columns of a table: plain values, JSON text, or computed and read-only."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PLAIN = (str, int, float, bytes, type(None))
 class Columns(Generic[T]):
     """The columns of one Struct, in the order of its fields.
 
-    `computed` maps a field that is not a column to the SQL that yields it; `fixed` names further fields that an update
-    may not touch. A field whose type SQLite does not have is kept as JSON text.
+    `computed` maps a field without a column to the SQL expression that yields it; `fixed` names further fields that an
+    update may not change. Fields of types that SQLite lacks are stored as JSON text.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Columns(Generic[T]):
         self._changeable = frozenset(self.stored) - frozenset(fixed)
 
     def select(self, table: str, *, without: Iterable[str] = ()) -> str:
-        """The list of a SELECT that `read` understands; fields of `without` come as NULL."""
-        left_out = frozenset(without)
+        """The column list of a SELECT whose rows `read` decodes; the fields in `without` are NULL."""
+        omitted = frozenset(without)
         return ", ".join(
-            "NULL" if name in left_out else self._computed.get(name, f"{table}.{name}") for name in self.names
+            "NULL" if name in omitted else self._computed.get(name, f"{table}.{name}") for name in self.names
         )
 
     def read(self, row: Iterable[Any]) -> T:
-        """The record of a row that begins with the columns of `select`."""
+        """Decode a row that begins with the columns of `select`."""
         values = list(row)
         for position, decode in self._decoders:
             if values[position] is not None:
@@ -57,14 +57,11 @@ class Columns(Generic[T]):
         return self._struct(*values)
 
     def pack(self, record: T) -> dict[str, object]:
-        """Column → value for a whole record."""
+        """Column → stored value of a whole record."""
         return {name: self._encode(name, getattr(record, name)) for name in self.stored}
 
     def changes(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """Column → value for the fields of an update.
-
-        Raises TypeError for a name that is no field, or one that may not be changed this way.
-        """
+        """Column → stored value of the fields of an update. Raises TypeError for an unknown or read-only field."""
         if wrong := [name for name in fields if name not in self._changeable]:
             raise TypeError(f"{self._struct.__name__} has no field to change named {', '.join(wrong)}")
         return {name: self._encode(name, value) for name, value in fields.items()}
@@ -74,26 +71,17 @@ class Columns(Generic[T]):
 
 
 def with_reason(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with `reason`, where it is among them, as the two fields that hold it."""
-    found = dict(fields)
-    if "reason" in found:
-        reason: Reason | None = found.pop("reason")
-        found["reason_code"] = None if reason is None else reason.code
-        found["reason_args"] = {} if reason is None else reason.arguments
-    return found
-
-
-def insert(table: str, values: Mapping[str, object]) -> str:
-    """The INSERT of these columns, with a placeholder each."""
-    return f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
-
-
-def assign(values: Mapping[str, object]) -> str:
-    """The assignments of an UPDATE, with a placeholder each."""
-    return ", ".join(f"{name} = ?" for name in values)
+    """The fields, with a `reason` split into the two fields that store it."""
+    split = dict(fields)
+    if "reason" in split:
+        reason: Reason | None = split.pop("reason")
+        split["reason_code"] = None if reason is None else reason.code
+        split["reason_args"] = {} if reason is None else reason.arguments
+    return split
 
 
 def _codec(kind: Any) -> tuple[Callable[[Any], object], Callable[[Any], object] | None]:
+    """The encoder and decoder of a field's type; no decoder if SQLite returns the value unchanged."""
     members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     members = tuple(str if typing.get_origin(member) is typing.Literal else member for member in members)
     if bool in members:
@@ -104,11 +92,11 @@ def _codec(kind: Any) -> tuple[Callable[[Any], object], Callable[[Any], object] 
             if issubclass(member, enum.StrEnum):
                 return str, member
         if all(issubclass(member, _PLAIN) for member in classes):
-            return _same, None
+            return _unchanged, None
     return _to_json, msgspec.json.Decoder(kind).decode
 
 
-def _same(value: object) -> object:
+def _unchanged(value: object) -> object:
     return value
 
 

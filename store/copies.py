@@ -1,4 +1,4 @@
-"""Copies of a database file, by SQLite's online backup: a daemon may write meanwhile."""
+"""Copies a database file with SQLite's online backup, while a daemon may write to it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from store.inspect import inspect
 from taod.errors import ConfigError
 
 FOLDER = "backups"
-"""Of the copies, beside the database."""
+"""Folder of the copies, beside the database."""
 _PAGES = 500
-"""Pages of a step; a writer gets its turn between two."""
+"""Pages per step; writers proceed between steps."""
 _PATTERN = "taod-*.db"
 
 
 def copy(source: Path, target: Path) -> Path:
-    """Write a copy, whole or not at all. Raises ConfigError where the source is damaged."""
+    """Copy `source` to `target` atomically; returns `target`. Raises ConfigError if the source is damaged."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True, timeout=5)) as opened:
             return _copy(opened, target)
@@ -30,7 +30,7 @@ def copy(source: Path, target: Path) -> Path:
 
 
 def copy_open(source: sqlite3.Connection, folder: Path) -> Path:
-    """Write a copy of an open database, named by the time. Raises ConfigError, sqlite3.Error."""
+    """Copy an open database to `folder`, named by the time. Raises ConfigError, sqlite3.Error."""
     return _copy(source, folder / _name())
 
 
@@ -54,11 +54,11 @@ def _copy(source: sqlite3.Connection, target: Path) -> Path:
 
 
 def copy_into(folder: Path, source: Path, keep: int) -> Path:
-    """Write a copy named by the time, and delete all but the newest ones."""
-    made = copy(source, folder / _name())
+    """Copy `source` to `folder`, named by the time, and delete all but the newest `keep` copies."""
+    created = copy(source, folder / _name())
     for old in listed(folder)[max(keep, 1) :]:
         old.unlink(missing_ok=True)
-    return made
+    return created
 
 
 def _name() -> str:
@@ -66,19 +66,19 @@ def _name() -> str:
 
 
 def listed(folder: Path) -> list[Path]:
-    """The copies of a folder, the newest first."""
+    """The copies in a folder, newest first."""
     return sorted(folder.glob(_PATTERN), reverse=True) if folder.is_dir() else []
 
 
 def newest_good(folder: Path) -> Path | None:
-    """The newest copy that is whole."""
+    """The newest undamaged copy."""
     return next((each for each in listed(folder) if not inspect(each).damage), None)
 
 
 def restore(source: Path, database: Path) -> Path | None:
-    """Put a copy in the place of a database that no process has open. Returns where the former one was moved to.
+    """Replace a database that no process has open by a copy. Returns the path that the old one was moved to.
 
-    Raises ConfigError where the copy is damaged.
+    Raises ConfigError if the copy is damaged or written by a newer taod.
     """
     found = inspect(source)
     if found.damage or found.newer:

@@ -1,11 +1,11 @@
-"""Opens the SQLite file, runs statements and keeps transactions. Knows no table."""
+"""Opens the SQLite file, runs statements and transactions. Knows no table."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,20 @@ log = logging.getLogger(__name__)
 
 _RESERVED_PAGES = 1024
 BUSY_TIMEOUT_MS = 5_000
-"""How long a writer waits for one in another process (`taod user add` beside a running daemon)."""
-LOOK_AGAIN_S = 0.005
+"""How long a writer waits for a writer in another process (`taod user add` beside a running daemon)."""
+WAL_RETRY_S = 0.005
 
 
 class Database:
-    """One connection to one file, or to memory where there is no path; used by one thread at a time.
+    """One connection to a file (`path` None: to memory), used by one thread at a time.
 
-    The file is in WAL mode, so that readers in other processes never block the writer. `synchronous=NORMAL`: kill -9
-    loses nothing that was committed; a power cut may lose what the kernel had not written yet, half a minute at most,
-    and never leaves half a transaction. `durable` transactions are flushed to the disk, for
-    what a request reports as done.
-    It is not for all, because a flush takes 0.5 ms on an idle machine with an SSD and 3 to 5 ms where runs keep the
-    cores busy: the daemon gives its core away at each. Between a request and its process there are several
-    transactions, and a job's progress or end is found again in its files.
+    WAL mode: readers in other processes never block the writer. `synchronous=NORMAL`: kill -9 loses no committed
+    transaction; a power cut may lose those of the last half minute, which the kernel had not written yet, but never
+    leaves a partial one. `durable` transactions are flushed to the disk before a request reports them as done.
+    Others are not: a flush takes 0.5 ms on an idle machine with an SSD and 3 to 5 ms while runs keep the cores busy,
+    a request causes several transactions, and the progress and end of a job can be read again from its files.
 
-    Raises ConfigError where the file is not a database.
+    Raises ConfigError if the file is not a database.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -51,7 +49,7 @@ class Database:
         self._file: WatchedFile | None = None
         self._rescue: Callable[[sqlite3.Connection], None] = lambda _: None
         try:
-            # Setting WAL and writing the schema need the only writer's lock; the rest are the connection's own.
+            # Setting WAL and writing the schema need the write lock; the other pragmas concern only this connection.
             self._set_wal()
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16384"):
                 self.connection.execute(f"PRAGMA {pragma}")
@@ -62,7 +60,7 @@ class Database:
             ) from error
 
     def _set_wal(self) -> None:
-        """While another process creates the file, SQLite fails at once, whatever the timeout."""
+        """Set WAL mode, with retries: while another process creates the file, SQLite ignores the busy timeout."""
         deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
         while True:
             try:
@@ -70,21 +68,23 @@ class Database:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
-                time.sleep(LOOK_AGAIN_S)
+                time.sleep(WAL_RETRY_S)
             else:
                 return
 
     def watch(self, rescue: Callable[[sqlite3.Connection], None]) -> None:
-        """From now on, each transaction verifies that the open file is the one at its path. `rescue` is called once
-        the file is lost: it exists only as long as it is open."""
+        """Make each transaction verify that the open file is still the one at its path.
+
+        `rescue` is called when the file is lost: its content exists only as long as the connection is open.
+        """
         self._rescue = rescue
         if self._path is not None:
             self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the WAL
             self._file = WatchedFile(self._path)
 
     def reserve(self) -> None:
-        """Take disk space that small changes use when the disk is full: free pages in the file, and a WAL of some
-        size, which SQLite overwrites in place. If the disk has no room for it, it is left out."""
+        """Reserve disk space for small changes on a full disk: free pages in the file, and a WAL that SQLite
+        overwrites in place. Logs a warning if the disk is full already."""
         try:
             if self.number("PRAGMA freelist_count") < _RESERVED_PAGES:
                 size = self.number("PRAGMA page_size") * _RESERVED_PAGES
@@ -97,7 +97,7 @@ class Database:
             log.warning("no disk space could be reserved for a full disk: %s", error)
 
     def verify(self) -> None:
-        """Raise StoreLost unless the open file is the one at its path, and whole. Two calls of the system."""
+        """Raise StoreLost unless the open file is the one at its path and undamaged. Costs two system calls."""
         lost = self._file.problem() if self._file is not None else None
         if lost != self._lost:
             if lost is None:
@@ -115,22 +115,32 @@ class Database:
         self.connection.close()
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Every row that the statement answers."""
+        """All rows of the result."""
         return self._run(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
-        """The first row, or None."""
+        """The first row of the result, or None."""
         row: tuple[Any, ...] | None = self._run(sql, parameters).fetchone()
         return row
 
     def number(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        """The whole number that is the answer's first column."""
+        """The first column of the first row as an integer; 0 without a row."""
         row = self.row(sql, parameters)
         return 0 if row is None else int(row[0])
 
     def write(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        """Run a statement that changes rows; how many it changed."""
+        """Run a statement that changes rows. Returns how many it changed."""
         return self._run(sql, parameters).rowcount
+
+    def insert(self, table: str, values: Mapping[str, object]) -> None:
+        """Insert one row (column → value)."""
+        columns, placeholders = ", ".join(values), ", ".join("?" * len(values))
+        self._run(f"INSERT INTO {table} ({columns}) VALUES ({placeholders})", [*values.values()])
+
+    def update(self, table: str, values: Mapping[str, object], where: str, parameters: Sequence[object]) -> int:
+        """Write these columns of the rows that match `where`. Returns how many there are."""
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        return self.write(f"UPDATE {table} SET {assignments} WHERE {where}", [*values.values(), *parameters])
 
     def _run(self, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
         try:
@@ -144,9 +154,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Inside another one it joins that, yet undoes its own part where it fails.
+        """A transaction; a nested one is a savepoint of the outer one.
 
-        Never await inside: what another task writes meanwhile would become part of it.
+        Never await inside: writes of other tasks would become part of it.
         """
         if self._depth == 0:
             self.verify()
@@ -170,8 +180,7 @@ class Database:
 
     @contextmanager
     def durable(self) -> Iterator[None]:
-        """A transaction that a power cut cannot undo once it is left. Inside another one it joins that, and lasts as
-        that does."""
+        """A transaction that is flushed to the disk at its end. A nested one is as durable as the outer one."""
         if self._depth:
             with self.transaction():
                 yield
@@ -180,7 +189,7 @@ class Database:
         try:
             with self.transaction():
                 yield
-            self.verify()  # The file may have been lost meanwhile: what was written then is not durable.
+            self.verify()  # If the file was lost meanwhile, the transaction is not durable.
         finally:
             self.connection.execute("PRAGMA synchronous=NORMAL")
 

@@ -1,10 +1,10 @@
-"""Datasets."""
+"""The repository of datasets."""
 
 from __future__ import annotations
 
 import builtins
 
-from store.columns import Columns, assign, insert
+from store.columns import Columns
 from store.database import Database
 from store.owner import refresh_search
 from store.page import ORDER, Where, limit
@@ -25,14 +25,14 @@ class Datasets:
         self._clock = clock
 
     def add(self, dataset: DatasetRecord) -> DatasetRecord:
-        """Keep a new dataset. Raises Conflict for an unknown user or a known id."""
+        """Insert a dataset. Raises Conflict if the user does not exist or the id does."""
         values = {**_COLUMNS.pack(dataset), "name_key": dataset.name.casefold()}
         with self._db.transaction():
-            self._db.write(insert("datasets", values), [*values.values()])
+            self._db.insert("datasets", values)
         return dataset
 
     def get(self, user_id: str, dataset_id: str) -> DatasetRecord | None:
-        """The user's own dataset of this id."""
+        """The dataset, if it belongs to this user."""
         row = self._db.row(f"{_SELECT} WHERE id = ? AND user_id = ?", [dataset_id, user_id])
         return None if row is None else _COLUMNS.read(row)
 
@@ -44,8 +44,10 @@ class Datasets:
         skip: int = 0,
         size: int | None = None,
     ) -> tuple[builtins.list[DatasetRecord], int]:
-        """One page of the user's datasets, and how many match in all. `arch` and `read_only` say nothing of them:
-        `read_only` true matches none, an `arch` is ignored."""
+        """One page of the user's datasets, and the total number of matches.
+
+        Datasets have neither `arch` nor `read_only`: `arch` is ignored, `read_only=True` matches none.
+        """
         where = Where()
         where.add("user_id = ?", user_id)
         where.equal("type", filter.type)
@@ -60,12 +62,12 @@ class Datasets:
         return [_COLUMNS.read(row) for row in rows], total
 
     def update(self, dataset_id: str, **fields: object) -> DatasetRecord:
-        """Write these fields and `last_modified`. Raises TypeError for a wrong name, NotFound for a wrong id."""
+        """Write these fields and `last_modified`. Raises TypeError for an unknown field, NotFound for an unknown id."""
         values = {**_COLUMNS.changes(fields), "last_modified": iso(self._clock.time())}
         if "name" in fields:
             values["name_key"] = str(fields["name"]).casefold()
         with self._db.transaction():
-            self._db.write(f"UPDATE datasets SET {assign(values)} WHERE id = ?", [*values.values(), dataset_id])
+            self._db.update("datasets", values, "id = ?", [dataset_id])
             if "name" in fields:
                 refresh_search(self._db, "dataset_id", dataset_id)
             row = self._db.row(f"{_SELECT} WHERE id = ?", [dataset_id])
@@ -74,12 +76,12 @@ class Datasets:
         return _COLUMNS.read(row)
 
     def delete(self, dataset_id: str) -> bool:
-        """Delete a dataset with its specs and jobs; whether there was one. Raises Conflict while a model uses it."""
+        """Delete a dataset with its specs and jobs. Returns whether it existed. Raises Conflict if a model uses it."""
         with self._db.transaction():
             return self._db.write("DELETE FROM datasets WHERE id = ?", [dataset_id]) > 0
 
     def users_of(self, dataset_id: str) -> builtins.list[tuple[str, str]]:
-        """Id and name of each model that uses the dataset, in any part, by name."""
+        """Id and name of each model that uses the dataset in any role, sorted by name."""
         sql = """
             SELECT id, name FROM models WHERE eval_dataset = ?1 OR inference_dataset = ?1 OR calibration_dataset = ?1
                 OR id IN (SELECT model_id FROM model_train_datasets WHERE dataset_id = ?1)

@@ -1,4 +1,4 @@
-"""Inspects a database file without changing it: damage, jobs, datasets and leases. A daemon may use it meanwhile."""
+"""Reads damage, jobs, datasets and leases of a database file without changing it. A daemon may have it open."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from taod.types.state import ON_DEVICE, State
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What was found."""
-
     damage: list[str] = []
-    """What SQLite says is wrong with the file; empty where it is whole."""
+    """SQLite's messages about the file; empty if it is undamaged."""
     newer: list[str] = []
-    """Steps of the schema that this version does not know."""
+    """Applied migrations that this version does not know."""
     jobs: dict[str, State] = {}
     datasets: frozenset[str] = frozenset()
     stray_leases: list[str] = []
-    """Devices whose lease is of a job that is on no device."""
+    """Devices leased by a job whose state is not on a device."""
 
     def on_device(self, job_id: str) -> bool:
         return job_id in self.jobs and self.jobs[job_id] in ON_DEVICE
@@ -34,7 +32,7 @@ def inspect(path: Path) -> Inspection:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as database:
             damage = [row[0] for row in database.execute("PRAGMA quick_check") if row[0] != "ok"]
-            damage += [f"a row of {row[0]} refers to none of {row[2]}" for row in _unrooted(database)]
+            damage += [f"a row of {row[0]} refers to none of {row[2]}" for row in _dangling_references(database)]
             steps = [row[0] for row in database.execute(f"SELECT name FROM {TABLE} WHERE migration_set = ?", [SET])]
             states = {row[0]: State(row[1]) for row in database.execute("SELECT id, state FROM jobs")}
             datasets = frozenset(row[0] for row in database.execute("SELECT id FROM datasets"))
@@ -45,5 +43,5 @@ def inspect(path: Path) -> Inspection:
     return Inspection(damage, [name for name in steps if name not in STEPS], states, datasets, stray)
 
 
-def _unrooted(database: sqlite3.Connection) -> list[tuple[str, int, str]]:
+def _dangling_references(database: sqlite3.Connection) -> list[tuple[str, int, str]]:
     return database.execute("PRAGMA foreign_key_check").fetchmany(5)

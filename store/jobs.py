@@ -1,4 +1,4 @@
-"""Jobs: their rows, states with their history, and results."""
+"""The repository of jobs, with their states, histories and results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from store import leases
-from store.columns import Columns, assign, insert, with_reason
+from store.columns import Columns, with_reason
 from store.database import Database
 from store.owner import OWNER_NAME, owner_column, refresh_search
 from store.page import ORDER, Where, limit
@@ -34,36 +34,36 @@ _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM jobs"
 _PUBLIC = """SELECT jobs.id, jobs.action, jobs.parent_id, jobs.state, jobs.created_on,
     jobs.last_modified, CAST(coalesce(results.document, jobs.progress) AS BLOB)
     FROM jobs LEFT JOIN results ON results.job_id = jobs.id"""
-"""What `_public` reads. All but the result lies in the index `jobs_of_owner`."""
-_SHOWN = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
-"""An owner shows its sweeps, and these show their trials."""
+"""The columns of `_public`. The index `jobs_of_owner` has all but the result."""
+_LISTED = "jobs.owner_id = ? AND jobs.owner_kind = ? AND jobs.sweep_id IS NULL"
+"""The jobs that an owner lists: its sweeps, but not their trials."""
 _PUBLIC_STATUS = {str(state): state.public for state in State}
 _RESULT = msgspec.json.Decoder(Result)
-_LONG = ("kpi", "graphical", "categorical")
-_WAITS = (State.WAITING, State.QUEUED, State.HELD)
+_LONG_FIELDS = ("kpi", "graphical", "categorical")
+_NOT_STARTED = (State.WAITING, State.QUEUED, State.HELD)
 _NEVER_RAN = (State.LEASED, State.STARTING)
 
 
 class Jobs:
-    """Jobs and related rows."""
+    """The rows of jobs, results, histories and positions in status files."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
-        self._latest: int | None = None
-        """The place given last; None where none was since the start."""
+        self._last_place: int | None = None
+        """The last queue position assigned by this process."""
 
     def add(self, jobs: builtins.list[NewJob]) -> builtins.list[JobRecord]:
-        """Keep new jobs, all or none. Their dates are a microsecond apart, so that a chain lists in its order.
+        """Insert jobs in one transaction. Their dates are a microsecond apart, so that lists keep a chain's order.
 
-        Raises Conflict where one refers to something that is not there.
+        Raises Conflict if a reference does not exist.
         """
         with self._db.transaction():
             now_us = round(self._clock.time() * 1e6)
             for number, job in enumerate(jobs):
-                # Counted in whole microseconds: two floats one microsecond apart may be written as the same date.
+                # In integer microseconds: two floats one microsecond apart may format as the same date.
                 self._insert(job, (now_us + number) / 1e6)
-            return [self._must(job.id) for job in jobs]
+            return [self._require(job.id) for job in jobs]
 
     def _insert(self, job: NewJob, time_s: float) -> None:
         at = iso(time_s)
@@ -77,18 +77,18 @@ class Jobs:
             place=self._place(time_s) if job.state is State.QUEUED else 0,
         )
         values = {**_COLUMNS.pack(record), owner_column(job.owner_kind): job.owner_id, "search_key": ""}
-        self._db.write(insert("jobs", values), [*values.values()])
+        self._db.insert("jobs", values)
         refresh_search(self._db, "id", job.id)
-        self._remember(job.id, at, job.state, job.reason)
+        self._add_history(job.id, at, job.state, job.reason)
 
     def _place(self, time_s: float) -> int:
-        """Behind all that are queued, also where the clock was set back since one of them came."""
-        place = _in_queue(time_s)
-        if self._latest is None or place < self._latest:
+        """A queue position behind all queued jobs, even if the clock was set back."""
+        place = round(time_s * 1e9)
+        if self._last_place is None or place < self._last_place:
             last = max(self._db.number(f"SELECT coalesce(max(place), 0) FROM {line}", []) for line in EVERY_LINE)
             if last > place:
                 place = last + STEP
-        self._latest = place
+        self._last_place = place
         return place
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -96,7 +96,7 @@ class Jobs:
         return None if row is None else _COLUMNS.read(row)
 
     def owned(self, owner_kind: OwnerKind, owner_id: str, job_id: str) -> JobRecord | None:
-        """The job of this id where it is this owner's."""
+        """The job, if it belongs to this owner."""
         sql = f"{_SELECT} WHERE id = ? AND {owner_column(owner_kind)} = ?"
         row = self._db.row(sql, [job_id, owner_id])
         return None if row is None else _COLUMNS.read(row)
@@ -108,9 +108,9 @@ class Jobs:
         skip: int = 0,
         size: int | None = None,
     ) -> tuple[builtins.list[JobRecord], int]:
-        """One page of jobs, and how many match in all."""
+        """One page of jobs, and the total number of matches."""
         where = _where(filter)
-        if _by_state_alone(msgspec.structs.replace(filter, trials=None)) and filter.trials is not True:
+        if _has_kept_counts(msgspec.structs.replace(filter, trials=None)) and filter.trials is not True:
             total = sum(self.counts(filter).values())
         else:
             total = self._db.number(f"SELECT count(*) FROM jobs WHERE {where.sql}", where.parameters)
@@ -121,23 +121,23 @@ class Jobs:
         return [_COLUMNS.read(row) for row in rows], total
 
     def counts(self, filter: JobFilter = JobFilter()) -> dict[State, int]:
-        """How many jobs match in each state that has any."""
+        """The number of matching jobs by state, without zeros."""
         where = _where(filter)
-        if filter.trials is False and _by_state_alone(msgspec.structs.replace(filter, trials=None)):
-            # The kept counts know no trials; these are few, and have an index of their own.
+        if filter.trials is False and _has_kept_counts(msgspec.structs.replace(filter, trials=None)):
+            # `job_counts` includes trials. They are few and have their own index, so they are subtracted.
             every = self.counts(msgspec.structs.replace(filter, trials=None))
             trials = self.counts(msgspec.structs.replace(filter, trials=True))
             return {state: left for state, count in every.items() if (left := count - trials.get(state, 0))}
-        if _by_state_alone(filter):
+        if _has_kept_counts(filter):
             sql = f"SELECT state, sum(number) FROM job_counts WHERE {where.sql} AND number > 0 GROUP BY state"
         else:
             sql = f"SELECT state, count(*) FROM jobs WHERE {where.sql} GROUP BY state"
         return {State(state): count for state, count in self._db.rows(sql, where.parameters)}
 
     def public(self, owner_kind: OwnerKind, owner_ids: builtins.list[str]) -> dict[str, builtins.list[Job]]:
-        """Each owner's jobs as the contract has them, oldest first; an owner without jobs has an empty list."""
-        # One query an owner: one for all of them would sort the jobs, and carry their results through the sorting.
-        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY jobs.created_on, jobs.id"
+        """Owner id → its jobs in the form of the HTTP contract, oldest first; empty lists included."""
+        # One query per owner: a single query would sort all jobs together with their results.
+        sql = f"{_PUBLIC} WHERE {_LISTED} ORDER BY jobs.created_on, jobs.id"
         return {
             owner_id: [_public(row) for row in self._db.rows(sql, [owner_id, owner_kind])] for owner_id in owner_ids
         }
@@ -150,66 +150,67 @@ class Jobs:
         skip: int = 0,
         size: int | None = None,
     ) -> tuple[builtins.list[Job], int]:
-        """One page of an owner's jobs as the contract has them, and how many there are in all."""
-        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_SHOWN}", [owner_id, owner_kind])
-        sql = f"{_PUBLIC} WHERE {_SHOWN} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
+        """One page of an owner's jobs in the form of the HTTP contract, and their total number."""
+        total = self._db.number(f"SELECT count(*) FROM jobs WHERE {_LISTED}", [owner_id, owner_kind])
+        sql = f"{_PUBLIC} WHERE {_LISTED} ORDER BY {ORDER[sort]} LIMIT ? OFFSET ?"
         rows = self._db.rows(sql, [owner_id, owner_kind, limit(size), skip])
         return [_public(row) for row in rows], total
 
     def newest(
         self, owner_kind: OwnerKind, owner_id: str, actions: Iterable[str], but: Iterable[State], release: str = BASE
     ) -> tuple[str, str] | None:
-        """Id and action of the owner's newest job of these actions and this release, in none of the states of `but`."""
+        """Id and action of the owner's newest job with one of the actions, this release, and no state of `but`."""
         wanted, states = list(actions), [str(state) for state in but]
-        sql = f"""SELECT id, action FROM jobs WHERE {_SHOWN} AND action IN ({", ".join("?" * len(wanted))})
+        sql = f"""SELECT id, action FROM jobs WHERE {_LISTED} AND action IN ({", ".join("?" * len(wanted))})
             AND state NOT IN ({", ".join("?" * len(states))}) AND release = ?
             ORDER BY created_on DESC, id DESC LIMIT 1"""
         row = self._db.row(sql, [owner_id, owner_kind, *wanted, *states, release])
         return None if row is None else (row[0], row[1])
 
     def in_states(self, states: Iterable[State]) -> builtins.list[JobRecord]:
-        """Jobs in any of these states: higher priority, earlier place in the queue, made earlier."""
+        """Jobs in any of these states, sorted by priority (high first), queue position and creation."""
         names = [str(state) for state in states]
         sql = f"""{_SELECT} WHERE state IN ({", ".join("?" * len(names))})
             ORDER BY priority DESC, queued_at IS NULL, place, created_on, id"""
         return [_COLUMNS.read(row) for row in self._db.rows(sql, names)]
 
     def named(self, job_ids: Iterable[str]) -> dict[str, JobRecord]:
-        """The jobs of these ids, those that exist."""
+        """Id → job, for the ids that exist."""
         sql = f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))"
         rows = self._db.rows(sql, [msgspec.json.encode(list(job_ids)).decode()])
         return {job.id: job for job in map(_COLUMNS.read, rows)}
 
     def ended_before(self, at: str) -> builtins.list[str]:
-        """Ids of the jobs that have ended, and before this moment (ISO 8601, as the store writes it)."""
-        over = ", ".join(f"'{state}'" for state in State if state.ended)
-        return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({over}) AND ended_at < ?", [at])]
+        """Ids of the jobs that ended before this time (ISO 8601, in the store's format)."""
+        ended = ", ".join(f"'{state}'" for state in State if state.ended)
+        return [row[0] for row in self._db.rows(f"SELECT id FROM jobs WHERE state IN ({ended}) AND ended_at < ?", [at])]
 
     def to_retry(self) -> builtins.list[JobRecord]:
-        """Jobs that wait for a retry, the next one first."""
+        """Jobs that wait for a retry, earliest first."""
         sql = f"{_SELECT} WHERE retry_at IS NOT NULL AND state = '{State.HELD}' ORDER BY retry_at"
         return [_COLUMNS.read(row) for row in self._db.rows(sql)]
 
     def children(self, job_id: str) -> builtins.list[JobRecord]:
-        """Jobs whose parent this is, oldest first."""
+        """The jobs whose parent is this job, oldest first."""
         rows = self._db.rows(f"{_SELECT} WHERE parent_id = ? ORDER BY created_on, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
     def ids_of(self, owner_kind: OwnerKind, owner_id: str) -> builtins.list[str]:
-        """The ids of all of an owner's jobs, trials included."""
+        """Ids of all jobs of an owner, including trials, oldest first."""
         sql = "SELECT id FROM jobs WHERE owner_id = ? AND owner_kind = ? ORDER BY created_on, id"
         return [row[0] for row in self._db.rows(sql, [owner_id, owner_kind])]
 
     def trials_of(self, job_id: str) -> builtins.list[JobRecord]:
-        """The jobs of a sweep's trials by number."""
+        """The jobs of a sweep's trials, sorted by trial number."""
         rows = self._db.rows(f"{_SELECT} WHERE sweep_id = ? ORDER BY trial, id", [job_id])
         return [_COLUMNS.read(row) for row in rows]
 
     def transition(self, job_id: str, new: State, reason: Reason, **fields: object) -> JobRecord:
-        """Change the state, with the dates, leases and stop intent that follow from it, and remember it in the history.
+        """Change the state and the dates, leases and stop intent that depend on it, and add a row of history.
 
-        A job that goes back to the queue without having run keeps its place. `fields` are written too and win over
-        what follows from the state. Raises ImpossibleTransition, NotFound, TypeError for a wrong name.
+        A job that returns to the queue without having run keeps its position. `fields` are written too and take
+        precedence over values implied by the state. Raises ImpossibleTransition, NotFound, TypeError for an unknown
+        field.
         """
         changes = _COLUMNS.changes(fields)
         with self._db.transaction():
@@ -217,38 +218,38 @@ class Jobs:
             check_transition(job_id, old, new)
             time_s = self._clock.time()
             now = iso(time_s)
-            follows = _follows(old, new, now)
-            if "queued_at" in follows:
-                follows["place"] = self._place(time_s)
-            why = _COLUMNS.changes(with_reason({"reason": reason}))
-            values = {"state": str(new), **why, "last_modified": now, **follows, **changes}
-            self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
-            self._remember(job_id, now, new, reason)
+            implied = _implied_columns(old, new, now)
+            if "queued_at" in implied:
+                implied["place"] = self._place(time_s)
+            reason_columns = _COLUMNS.changes(with_reason({"reason": reason}))
+            values = {"state": str(new), **reason_columns, "last_modified": now, **implied, **changes}
+            self._db.update("jobs", values, "id = ?", [job_id])
+            self._add_history(job_id, now, new, reason)
             if not new.on_device:
                 leases.release(self._db, job_id)
-            return self._must(job_id)
+            return self._require(job_id)
 
     def update(self, job_id: str, **fields: object) -> JobRecord:
-        """Write these fields and `last_modified`; the state stays.
+        """Write these fields and `last_modified`.
 
-        Raises TypeError for a wrong name (`state` is one: it changes by `transition`), NotFound for a wrong id.
+        Raises TypeError for an unknown field or `state`, which only `transition` changes; NotFound for an unknown id.
         """
         values = {**_COLUMNS.changes(with_reason(fields)), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
-            self._db.write(f"UPDATE jobs SET {assign(values)} WHERE id = ?", [*values.values(), job_id])
-            return self._must(job_id)
+            self._db.update("jobs", values, "id = ?", [job_id])
+            return self._require(job_id)
 
     def explain(self, job_id: str, reason: Reason) -> JobRecord | None:
-        """Record why a job waits; None where it no longer waits."""
+        """Record why a job waits. Returns None if it no longer waits."""
         values = {**_COLUMNS.changes(with_reason({"reason": reason})), "last_modified": iso(self._clock.time())}
         with self._db.transaction():
-            sql = f"UPDATE jobs SET {assign(values)} WHERE id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
-            return self._must(job_id) if self._db.write(sql, [*values.values(), job_id]) else None
+            waits = f"id = ? AND state IN ('{State.WAITING}', '{State.QUEUED}')"
+            return self._require(job_id) if self._db.update("jobs", values, waits, [job_id]) else None
 
     def lease(self, job_id: str, slots: builtins.list[tuple[str, int]], reason: Reason) -> JobRecord:
-        """Give a queued job these slots (device id, slot): it is LEASED then.
+        """Lease these slots (device id, slot) to a queued job, which becomes LEASED.
 
-        Raises LeaseTaken where one is another job's, ImpossibleTransition where the job is not queued.
+        Raises LeaseTaken if another job holds one, ImpossibleTransition if the job is not queued.
         """
         with self._db.transaction():
             devices = list(dict.fromkeys(device_id for device_id, _ in slots))
@@ -257,12 +258,12 @@ class Jobs:
             return job
 
     def note(self, job_id: str, note: Reason) -> None:
-        """Append a note to the job's history; nothing else changes. Raises NotFound."""
+        """Append a note to the job's history. Raises NotFound."""
         with self._db.transaction():
-            self._remember(job_id, iso(self._clock.time()), self._state(job_id), note)
+            self._add_history(job_id, iso(self._clock.time()), self._state(job_id), note)
 
     def history(self, job_id: str) -> builtins.list[HistoryRecord]:
-        """The job's states and notes, first to last."""
+        """The job's states and notes, oldest first."""
         sql = "SELECT at, state, reason_code, reason_args FROM history WHERE job_id = ? ORDER BY id"
         return [
             HistoryRecord(at, State(state), Reason(ReasonCode(code), msgspec.json.decode(arguments)))
@@ -270,11 +271,8 @@ class Jobs:
         ]
 
     def save_result(self, job_id: str, result: Result, *, metric_value: float | None = None) -> JobRecord:
-        """Keep the whole result, and its short form as the job's progress; a `metric_value` of None leaves the old.
-
-        Raises NotFound.
-        """
-        short = msgspec.structs.replace(result, **{name: [] for name in _LONG})
+        """Write the full result, its short form as progress, and `metric_value` unless None. Raises NotFound."""
+        short = msgspec.structs.replace(result, **{name: [] for name in _LONG_FIELDS})
         fields: dict[str, object] = {"progress": short}
         if metric_value is not None:
             fields["metric_value"] = metric_value
@@ -286,7 +284,7 @@ class Jobs:
             return job
 
     def result(self, job_id: str) -> Result:
-        """The whole result; an empty one where nothing was reported. Raises NotFound."""
+        """The full result; empty if none was reported. Raises NotFound."""
         sql = """SELECT coalesce(results.document, jobs.progress) FROM jobs
             LEFT JOIN results ON results.job_id = jobs.id WHERE jobs.id = ?"""
         row = self._db.row(sql, [job_id])
@@ -295,24 +293,24 @@ class Jobs:
         return _RESULT.decode(row[0])
 
     def mark_status(self, job_id: str, attempt: int, path: str, offset: int) -> None:
-        """Remember that lines of status.json (`path` below the results) from this byte on are this attempt's."""
+        """Record the byte `offset` in status.json (`path` below the results) at which the attempt's lines begin."""
         sql = """INSERT INTO status_marks (job_id, attempt, path, offset) VALUES (?, ?, ?, ?)
             ON CONFLICT (job_id, attempt) DO UPDATE SET path = excluded.path, offset = excluded.offset"""
         with self._db.transaction():
             self._db.write(sql, [job_id, attempt, path, offset])
 
     def status_mark(self, job_id: str, attempt: int) -> tuple[str, int] | None:
-        """What `mark_status` remembered: path and byte offset."""
+        """Path and byte offset recorded by `mark_status`."""
         sql = "SELECT path, offset FROM status_marks WHERE job_id = ? AND attempt = ?"
         row = self._db.row(sql, [job_id, attempt])
         return None if row is None else (row[0], row[1])
 
     def delete(self, job_id: str) -> bool:
-        """Delete a job with its related rows; its children lose their parent. Returns whether it existed."""
+        """Delete a job with its related rows; children keep no parent. Returns whether it existed."""
         with self._db.transaction():
             return self._db.write("DELETE FROM jobs WHERE id = ?", [job_id]) > 0
 
-    def _must(self, job_id: str) -> JobRecord:
+    def _require(self, job_id: str) -> JobRecord:
         job = self.get(job_id)
         if job is None:
             raise NotFound(f"there is no job {job_id}")
@@ -324,30 +322,25 @@ class Jobs:
             raise NotFound(f"there is no job {job_id}")
         return State(row[0])
 
-    def _remember(self, job_id: str, at: str, state: State, reason: Reason) -> None:
+    def _add_history(self, job_id: str, at: str, state: State, reason: Reason) -> None:
         sql = "INSERT INTO history (job_id, at, state, reason_code, reason_args) VALUES (?, ?, ?, ?, ?)"
         arguments = msgspec.json.encode(reason.arguments).decode()
         self._db.write(sql, [job_id, at, str(state), str(reason.code), arguments])
 
 
 def _public(row: tuple[Any, ...]) -> Job:
-    """The result stays JSON, which an encoder inserts as it is: a page of datasets holds hundreds."""
+    """Build a job from a row of `_PUBLIC`. Its result stays raw JSON: a page of datasets has hundreds of them."""
     job_id, action, parent_id, state, created_on, last_modified, document = row
     result = cast(Result, msgspec.Raw(document))
     return Job(job_id, action, parent_id, _PUBLIC_STATUS[state], created_on, last_modified, result)
 
 
-def _in_queue(time_s: float) -> int:
-    """The place of a job that enters the queue then: in nanoseconds, so that there is room between two of them."""
-    return round(time_s * 1e9)
-
-
-def _follows(old: State, new: State, now: str) -> dict[str, object]:
-    """The columns that a change of state sets by itself."""
+def _implied_columns(old: State, new: State, now: str) -> dict[str, object]:
+    """Column → value that a change of state sets."""
     values: dict[str, object] = {}
     if new is not State.HELD:
         values["retry_at"] = None
-    if new in _WAITS:
+    if new in _NOT_STARTED:
         values["started_at"] = values["ended_at"] = values["stop_intent"] = None
     if new is State.QUEUED and old not in _NEVER_RAN:
         values["queued_at"] = now
@@ -359,8 +352,8 @@ def _follows(old: State, new: State, now: str) -> dict[str, object]:
     return values
 
 
-def _by_state_alone(filter: JobFilter) -> bool:
-    """Whether the kept counts answer how many match."""
+def _has_kept_counts(filter: JobFilter) -> bool:
+    """Whether the table `job_counts` has the number of matches."""
     return filter == JobFilter(user_id=filter.user_id, states=filter.states)
 
 

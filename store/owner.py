@@ -1,4 +1,4 @@
-"""An owner of jobs and specs is a model or a dataset: which column refers to it, how its name gets into a search."""
+"""The SQL for owners of jobs and specs, which are models or datasets: foreign key, name, search text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from taod.types.common import OwnerKind
 
 OWNER_NAME = """coalesce((SELECT name FROM models WHERE id = jobs.model_id),
     (SELECT name FROM datasets WHERE id = jobs.dataset_id))"""
-"""The SQL of a job's owner's name."""
+"""SQL expression for the name of a job's owner."""
 
 
 def owner_column(owner_kind: OwnerKind) -> str:
-    """The foreign key of an owner of this kind. Raises ValueError for one that no owner has."""
+    """The foreign key column for owners of this kind. Raises ValueError for an unknown kind."""
     if owner_kind not in typing.get_args(OwnerKind):
         raise ValueError(f"an owner is a model or a dataset, not {owner_kind!r}")
     return f"{owner_kind}_id"
 
 
 def refresh_search(database: Database, column: str, value: str) -> None:
-    """Write what a search looks through, for the jobs whose column has this value: one new job, or a renamed owner's.
-
-    To be called inside a transaction.
-    """
+    """Update the search text of the jobs whose `column` has this value; call it inside a transaction."""
     row = database.row(f"SELECT {OWNER_NAME} FROM jobs WHERE {column} = ? LIMIT 1", [value])
     if row is not None and row[0] is not None:
         sql = (

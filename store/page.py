@@ -1,4 +1,4 @@
-"""The SQL that lists share: filters that all must hold, orders, pages."""
+"""The SQL that lists share: conditions, sort orders, page limits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ORDER: dict[Sort | JobSort, str] = {
     JobSort.DATE_DESCENDING: "created_on DESC, id DESC",
     JobSort.DATE_ASCENDING: "created_on, id",
 }
-"""Each is total, and lies in an index."""
+"""Each order is total and has an index."""
 
 
 class Where:
-    """Conditions that all must hold, with their parameters."""
+    """A conjunction of conditions with their parameters."""
 
     def __init__(self) -> None:
         self._conditions: list[str] = []
@@ -27,12 +27,12 @@ class Where:
         self.parameters.extend(parameters)
 
     def equal(self, column: str, value: object) -> None:
-        """Narrow to rows where the column has this value; None does not narrow."""
+        """Require that the column has this value; None requires nothing."""
         if value is not None:
             self.add(f"{column} = ?", value)
 
     def within(self, column: str, text: str | None) -> None:
-        """Narrow to rows whose case-folded column contains the text, whatever its case; nothing in it is special."""
+        """Require that the column, which is stored case-folded, contains the text; there are no wildcards."""
         if text:
             self.add(f"instr({column}, ?)", text.casefold())
 
@@ -42,8 +42,11 @@ class Where:
 
 
 def limit(size: int | None, left: int | None = None) -> int:
-    """SQLite's LIMIT for a page of `size` rows; None: all of them. `left` is how many there are from the page's first
-    on, where that is known: the search then ends at the last one that matches, not at the end of the table."""
+    """SQLite's LIMIT for a page of `size` rows; None: all rows.
+
+    `left` is the number of matches from the first row of the page on, if known: with it, the scan ends at the last
+    match instead of the end of the table.
+    """
     if size is None or left is None:
         return -1 if size is None else size
     return min(size, left)

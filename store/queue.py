@@ -1,7 +1,7 @@
-"""Waiting jobs, read as the scheduler needs them: in the queue's order, and no more rows than can matter.
+"""The queries of a scheduling pass: waiting jobs in queue order, without rows that cannot affect a decision.
 
-Thousands may wait while one run ends after the other; a scheduling pass reads the few at its head, and those
-further back only where something about them has changed.
+Thousands of jobs may wait. A scheduling pass reads those at the front of each line, and others only if something
+about them has changed.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from taod.types.state import State
 
 _COLUMNS = Columns(PendingJob)
 _SELECT = f"SELECT {_COLUMNS.select('jobs')} FROM"
-# The states stand in the text, not in parameters: SQLite takes a partial index only then. It is named, because SQLite
-# would choose the general index of states, and read each row.
+# States are literals instead of parameters: SQLite uses a partial index only then. INDEXED BY names it, because SQLite
+# would choose the general index of states and read each row.
 _IS_QUEUED = f"jobs.state = '{State.QUEUED}' AND jobs.site = ''"
 _IN_LINE = f"jobs INDEXED BY jobs_in_line WHERE {_IS_QUEUED}"
 _ON_CLUSTERS = f"jobs INDEXED BY jobs_on_clusters WHERE jobs.state = '{State.QUEUED}' AND jobs.site <> ''"
 EVERY_LINE = (_IN_LINE, _ON_CLUSTERS)
-"""The tables, with their conditions, in which the queued jobs are found."""
+"""FROM and WHERE clauses that together cover all queued jobs."""
 _WAITING = f"jobs INDEXED BY jobs_waiting WHERE jobs.state = '{State.WAITING}'"
 _LINE = "priority, user_id, owner_kind"
 _PLACE = "place, created_on, id"
 _ORDER = f"priority DESC, {_PLACE}"
 _BELOW_ALL = -(2**63)
 TURN = ReasonCode.TURN
-"""The reason of most queued jobs; those that have it are not read again."""
+"""The reason of most queued jobs; a scheduling pass does not read jobs again that have it."""
 GROWTH, MOST_AT_ONCE = 8, 256
-"""How many jobs of a line are read at once: there may be hundreds of lines of which only the fronts matter."""
+"""First size and growth factor, and maximum, of the batches in which a line is read: of most lines only the front
+matters."""
 STEP = 1_000
-"""Between the first or last place of a line and one that is put before or behind it, in nanoseconds."""
+"""Distance of a job that is moved before the first or behind the last position of a line, in nanoseconds."""
 
 
 class Queue:
-    """The rows of jobs in QUEUED and WAITING, and the pause of the queue."""
+    """Jobs in QUEUED and WAITING, and the pause of the queue."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
 
     def fronts(self) -> list[PendingJob]:
-        """The first of each line: of each user, priority and kind of owner that has queued jobs."""
-        # From line to line by the index, without reading those who stand in them; not as a recursion in SQL, where
-        # SQLite would compare row by row.
+        """The first job of each line; a line is the queued jobs of one user, priority and kind of owner."""
+        # One indexed query per line skips the other jobs; with a recursive query SQLite would compare row by row.
         sql = f"{_SELECT} {_IN_LINE} AND ({_LINE}) > (?, ?, ?) ORDER BY {_LINE}, {_PLACE} LIMIT 1"
         found: list[PendingJob] = []
         while row := self._db.row(sql, _line(found[-1]) if found else [_BELOW_ALL, "", ""]):
@@ -57,7 +57,7 @@ class Queue:
         return found
 
     def behind(self, job: PendingJob) -> Iterator[PendingJob]:
-        """Who stands behind a queued job in its line, in order; read as far as asked for, a few first, then more."""
+        """The jobs behind a queued job in its line, in order; read lazily in growing batches."""
         sql = f"""{_SELECT} {_IN_LINE} AND priority = ? AND user_id = ? AND owner_kind = ?
             AND ({_PLACE}) > (?, ?, ?) ORDER BY {_PLACE} LIMIT ?"""
         size = GROWTH
@@ -67,8 +67,8 @@ class Queue:
             size = min(size * GROWTH, MOST_AT_ONCE)
 
     def to_explain(self, most: Mapping[str, int]) -> list[PendingJob]:
-        """The jobs with another reason than TURN, and those that want more devices than `most` for their owner's
-        kind."""
+        """Queued jobs with another reason than TURN, and those that want more devices than `most` allows for their
+        kind of owner."""
         wants = " ".join(
             f"UNION SELECT rowid FROM jobs INDEXED BY jobs_that_want WHERE {_IS_QUEUED} AND owner_kind = ? "
             "AND devices_wanted > ?"
@@ -79,15 +79,14 @@ class Queue:
         return self._read(sql, [value for pair in most.items() for value in pair])
 
     def holders(self) -> list[HolderRecord]:
-        """The jobs on devices."""
+        """The jobs that hold leases."""
         sql = "SELECT id, user_id, network, action, started_at FROM jobs WHERE id IN (SELECT job_id FROM leases)"
         return [HolderRecord(*row) for row in self._db.rows(sql)]
 
     def served(self, user_ids: Iterable[str]) -> dict[str, str]:
-        """When a job of each of these users was started last, for those who have any.
+        """User id → time of the last start of one of their jobs; users without a start are omitted.
 
-        A start in the future, by a clock that was set back since, does not count: its user would be behind all others
-        until then.
+        Starts in the future (the clock was set back) do not count: until then, their user would be behind all others.
         """
         sql = "SELECT max(started_at) FROM jobs WHERE user_id = ? AND started_at <= ?"
         now = iso(self._clock.time())
@@ -95,13 +94,13 @@ class Queue:
         return {user_id: row[0] for user_id, row in found.items() if row is not None and row[0] is not None}
 
     def pending_of(self, user_id: str) -> int:
-        """How many of a user's jobs have not started."""
+        """The number of a user's jobs that have not started."""
         states = f"('{State.WAITING}', '{State.QUEUED}', '{State.HELD}')"
         sql = f"SELECT coalesce(sum(number), 0) FROM job_counts WHERE user_id = ? AND state IN {states}"
         return self._db.number(sql, [user_id])
 
     def pause(self, by: str, reason: str) -> None:
-        """Record that the queue is paused; an existing pause gets the new message."""
+        """Pause the queue; an existing pause gets the new user and reason."""
         sql = """INSERT INTO queue_pause (id, by, reason, since) VALUES (1, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET by = excluded.by, reason = excluded.reason"""
         with self._db.transaction():
@@ -113,14 +112,14 @@ class Queue:
             self._db.write("DELETE FROM queue_pause")
 
     def paused(self) -> PauseRecord | None:
-        """The pause of the whole queue, if there is one."""
+        """The pause of the queue, if it is paused."""
         row = self._db.row("SELECT by, reason, since FROM queue_pause")
         return None if row is None else PauseRecord(*row)
 
     def move(self, job_id: str, *, before: str | None = None, after: str | None = None) -> int:
-        """The place for a job right before or after another one of its user and priority (`""`: before all, after all).
+        """Returns the position right before or after another job of the same user and priority (`""`: all of them).
 
-        Those in front make room where there is none. The job itself stays; write the place with `jobs.update`.
+        Moves the jobs in front if there is no gap. The caller writes the position with `Jobs.update`.
         """
         job = self.named([job_id])[job_id]
         line_up = f"{_ON_CLUSTERS} AND site = ?" if job.site else f"{_IN_LINE} AND ? = ''"
@@ -144,7 +143,7 @@ class Queue:
         return place
 
     def queued_for_cluster(self, site: str, count: int) -> list[PendingJob]:
-        """The first `count` jobs queued for a cluster, and those further back with another reason than TURN."""
+        """The first `count` jobs queued for a cluster, and all others with another reason than TURN."""
         sql = f"""{_SELECT} jobs WHERE id IN (
                 SELECT id FROM (SELECT id FROM {_ON_CLUSTERS} AND site = ? ORDER BY {_ORDER} LIMIT ?)
                 UNION ALL SELECT id FROM {_ON_CLUSTERS} AND site = ? AND reason_code <> '{TURN}'
@@ -152,12 +151,12 @@ class Queue:
         return self._read(sql, [site, count, site])
 
     def waiting_owners(self) -> list[PendingJob]:
-        """One of the jobs that wait for no parent, of each owner that has such."""
+        """One WAITING job without a parent per owner."""
         one = f"SELECT min(rowid) FROM {_WAITING} AND parent_id IS NULL GROUP BY owner_id"
         return self._read(f"{_SELECT} jobs WHERE rowid IN ({one}) ORDER BY created_on, id", [])
 
     def waiting_of(self, owner_id: str, reason: Reason | None) -> list[PendingJob]:
-        """An owner's jobs that wait for no parent, except those that have this reason already."""
+        """An owner's WAITING jobs without a parent, except those that have this reason already."""
         sql = f"{_SELECT} {_WAITING} AND parent_id IS NULL AND owner_id = ?"
         parameters: list[object] = [owner_id]
         if reason is not None:
@@ -166,7 +165,7 @@ class Queue:
         return self._read(f"{sql} ORDER BY created_on, id", parameters)
 
     def waiting_for_parents(self) -> list[PendingJob]:
-        """The jobs that follow another one, where that has ended or their reason does not describe it as it is."""
+        """WAITING jobs whose parent has ended, or whose reason does not match the parent's state."""
         over = ", ".join(f"'{state}'" for state in State if state.ended)
         stopped = ", ".join(f"'{state}'" for state in STOPPED_PARENT)
         sql = f"""{_SELECT} jobs INDEXED BY jobs_waiting
@@ -179,7 +178,7 @@ class Queue:
         return self._read(sql, [])
 
     def named(self, job_ids: Iterable[str]) -> dict[str, PendingJob]:
-        """The jobs of these ids, in whatever state, those that exist."""
+        """Id → job in any state, for the ids that exist."""
         sql = f"{_SELECT} jobs WHERE id IN (SELECT value FROM json_each(?))"
         return {job.id: job for job in self._read(sql, [msgspec.json.encode(list(job_ids)).decode()])}
 

@@ -1,4 +1,4 @@
-"""The rows of the store as Structs: what the repositories return and take. No SQL here, and no behaviour but views."""
+"""The rows of the store as Structs, which repositories take and return. No SQL, no behaviour except views."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UserRecord(msgspec.Struct, frozen=True):
 
 
 class TokenRecord(msgspec.Struct, frozen=True):
-    """A token as the store keeps it: never itself, only its SHA-256 (hex)."""
+    """The metadata of a token; the store has only its SHA-256."""
 
     id: str
     user_id: str
@@ -33,7 +33,7 @@ class TokenRecord(msgspec.Struct, frozen=True):
     label: str
     created_on: str
     last_used_on: str | None = None
-    """To the hour."""
+    """Rounded to the hour."""
 
 
 class DatasetRecord(msgspec.Struct):
@@ -50,22 +50,22 @@ class DatasetRecord(msgspec.Struct):
     state: str = "empty"
     """`empty`, `uploading`, `ready` or `linked`."""
     path: str | None = None
-    """The registered folder of a linked dataset; None: the root's own `datasets/<id>`."""
+    """Folder of a linked dataset; None: `datasets/<id>` in the root."""
     summary: DatasetSummary | None = None
     parent_job: str | None = None
-    """The job that made it; remembered when that is deleted."""
+    """The job that created it; kept when that job is deleted."""
     parent_dataset: str | None = None
-    """The dataset that it was made from; remembered likewise."""
+    """The dataset that it was derived from; kept when that dataset is deleted."""
 
     @property
     def has_data(self) -> bool:
-        """Whether its files are there, in the root or in a linked folder."""
+        """Whether it has files, in the root or in a linked folder."""
         return self.state in ("ready", "linked")
 
 
 class ModelRecord(msgspec.Struct):
-    """A model; also a pretrained one (`user_id` None, `ngc_path` set): an entry of the catalogue, or, not public, one
-    that is seen by the users who registered weights for it."""
+    """A model, or a pretrained model (`user_id` None, `ngc_path` set). A pretrained model is public if it is in the
+    catalogue; otherwise the users who registered weights for it can see it."""
 
     id: str
     user_id: str | None
@@ -98,7 +98,7 @@ class ModelRecord(msgspec.Struct):
     automl_add_hyperparameters: str = "[]"
     automl_remove_hyperparameters: str = "[]"
     release: str = BASE
-    """The release of the tools that its checkpoints are of; it decides parameters and command lines."""
+    """The tools' release of its checkpoints; parameters and command lines depend on it."""
 
 
 class JobRecord(msgspec.Struct):
@@ -108,7 +108,7 @@ class JobRecord(msgspec.Struct):
     """`model` or `dataset`."""
     owner_id: str
     owner_name: str
-    """Read from the owner's row; not stored with the job."""
+    """Joined from the owner's row."""
     network: str
     """The model's network_arch or the dataset's type."""
     action: str
@@ -122,55 +122,55 @@ class JobRecord(msgspec.Struct):
     kind: JobKind = JobKind.RUN
     devices_wanted: int = 1
     devices: list[str] = []
-    """Device ids that it holds now or held last."""
+    """Device ids of the current or last run."""
     runner: str | None = None
     queued_at: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
     attempt: int = 0
-    """How many runs were started; the current run's number. 0: never started."""
+    """Number of runs started, and the number of the current run. 0: never started."""
     stop_intent: str | None = None
-    """`cancel` or `pause` from the request until the job has ended: survives the daemon."""
+    """`cancel` or `pause`, from the request until the job has ended; a restarted daemon continues the stop."""
     metric: str | None = None
     metric_value: float | None = None
     progress: Result = msgspec.field(default_factory=Result)
     """The short result: without kpi, graphical and categorical."""
     spec: dict[str, Any] | None = None
-    """The experiment spec as it was when the job was posted; None where the action takes none."""
+    """The experiment spec at the time of the request; None if the action takes none."""
     warnings: list[Warning] = []
     place: int = 0
-    """Where it stands in its line of the queue: when it entered it, in nanoseconds since the epoch, unless moved."""
+    """Position in its line of the queue: the time of queueing in nanoseconds since the epoch, unless moved."""
     retries: int = 0
-    """How often it was tried again by itself since it was posted or resumed."""
+    """Number of automatic retries since it was posted or resumed."""
     retry_at: str | None = None
-    """When it is retried, while it is held for that."""
+    """Time of the next retry, while it is held for one."""
     site: str = ""
-    """Where its runs are: empty for this machine's devices, else the id of the device that stands for a cluster."""
+    """Where it runs: empty for devices of this machine, else the device id of a cluster."""
     asked_runner: str | None = None
-    """The runner that was asked for by name when it was posted."""
+    """The runner that the request named."""
     data: list[DataSeen] = []
-    """What its last run saw of datasets."""
+    """The states of the datasets that its last run read."""
     sweep_id: str | None = None
-    """The job of the sweep that this one is a trial of."""
+    """The sweep's job, if this is a trial."""
     trial: int | None = None
-    """Its number in that sweep, from 0."""
+    """Number of the trial in its sweep, from 0."""
     trials: int | None = None
-    """How many trials it has, where it is a sweep's; counted, not stored with the job."""
+    """Number of trials, if this is a sweep; computed."""
     release: str = BASE
-    """The release of the tools that its specification is of."""
+    """The tools' release of its specification."""
 
     @property
     def reason(self) -> Reason:
-        """Why it is in its state."""
+        """Why the job is in its state."""
         return Reason(self.reason_code, self.reason_args)
 
     @property
     def reason_text(self) -> str:
-        """The sentence of the reason."""
+        """The reason as a sentence."""
         return reason_text.text(self.reason)
 
     def view(self, result: Result | None = None) -> JobView:
-        """What dashboards, lists and events show; with the whole result where one is given."""
+        """The job for dashboards, lists and events; with the short result unless a full one is given."""
         return JobView(
             id=self.id,
             action=self.action,
@@ -203,7 +203,7 @@ class JobRecord(msgspec.Struct):
         )
 
     def public(self, result: Result) -> Job:
-        """The job as the HTTP contract has it."""
+        """The job in the form of the HTTP contract."""
         return Job(
             id=self.id,
             action=self.action,
@@ -216,7 +216,7 @@ class JobRecord(msgspec.Struct):
 
 
 class PendingJob(msgspec.Struct):
-    """What decides about a job's turn, without the rest of it."""
+    """The fields of a job that scheduling decisions depend on."""
 
     id: str
     user_id: str
@@ -238,7 +238,7 @@ class PendingJob(msgspec.Struct):
 
     @property
     def reason(self) -> Reason:
-        """Why it is in its state."""
+        """Why the job is in its state."""
         return Reason(self.reason_code, self.reason_args)
 
 
@@ -251,36 +251,36 @@ class HistoryRecord(msgspec.Struct, frozen=True):
 
     @property
     def reason_text(self) -> str:
-        """The sentence of the reason."""
+        """The reason as a sentence."""
         return reason_text.text(self.reason)
 
     def view(self) -> HistoryEntry:
-        """As clients read it."""
+        """The entry for clients."""
         return HistoryEntry(self.at, self.state, self.reason_text)
 
 
 class HolderRecord(msgspec.Struct, frozen=True):
-    """A job on devices, as far as the others' turn depends on it."""
+    """The fields of a job on devices that decisions about other jobs depend on."""
 
     id: str
     user_id: str
     network: str
     action: str
     started_at: str | None
-    """None: it is about to be started."""
+    """None: not started yet."""
 
 
 class PauseRecord(msgspec.Struct, frozen=True):
-    """That the whole queue is paused."""
+    """The pause of the queue."""
 
     by: str
-    """Name of the user who did it."""
+    """Name of the user who paused it."""
     reason: str
     since: str
 
 
 class NewJob(msgspec.Struct):
-    """A job about to be made."""
+    """A job to insert."""
 
     id: str
     user_id: str
@@ -306,17 +306,17 @@ class NewJob(msgspec.Struct):
 
 
 class SweepRecord(msgspec.Struct):
-    """The search of a sweep's job; the job has its state, its history and its result."""
+    """The search of a sweep; state, history and result are in the sweep's job."""
 
     job_id: str
     settings: SweepSettings
     space: list[Dimension]
     notes: list[str]
-    """What is not searched, and why."""
+    """Parameters that are not searched, with the reason."""
     base: dict[str, Any]
-    """The specification that trials are made from."""
+    """The specification that trials are based on."""
     devices: int
-    """Devices that each trial wants."""
+    """Devices per trial."""
     seed: int
     began_at: str | None = None
 
@@ -328,26 +328,26 @@ class TrialRecord(msgspec.Struct):
     number: int
     """Counted from 0."""
     job_id: str | None
-    """None once its job was deleted."""
+    """None if its job was deleted."""
     coordinates: dict[str, float]
-    """Where it lies in the space: 0 to 1 for numbers, the place in the list for choices."""
+    """Position in the search space: 0 to 1 for numbers, the index in the list for choices."""
     params: Values
     memory: dict[str, Any] = {}
-    """What its proposer needs for its next proposals."""
+    """State of its proposer for the next proposals."""
     bracket: int = 0
     rung: int = 0
     epochs: int | None = None
-    """Epochs at which this rung ends, all before it counted; None: as many as the specification says."""
+    """Total epochs at the end of this rung; None: as in the specification."""
     first_epochs: int = 0
-    """Epochs that its checkpoint had been trained for when it began with another trial's."""
+    """Epochs of the checkpoint that it started from, if that was another trial's."""
     source: int | None = None
-    """The trial whose checkpoint it began with."""
+    """The trial whose checkpoint it started from."""
     scores: dict[str, float] = {}
-    """Epoch → value of the metric, as far as rungs have ended."""
+    """Epoch → metric value, of the rungs that have ended."""
     trained: int = 0
-    """The last epoch that it has been trained for."""
+    """The last epoch trained."""
     outcome: str = "open"
-    """`open`, `done` (its rung), `failed`, `pruned` or `cancelled`."""
+    """`open`, `done` (with its rung), `failed`, `pruned` or `cancelled`."""
     reason_code: ReasonCode | None = None
     reason_args: dict[str, Any] = {}
     cleared: bool = False
@@ -355,12 +355,12 @@ class TrialRecord(msgspec.Struct):
 
     @property
     def reason(self) -> Reason | None:
-        """Why it ended so; None where there is nothing to explain."""
+        """Why it has this outcome; None if there is nothing to explain."""
         return None if self.reason_code is None else Reason(self.reason_code, self.reason_args)
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):
-    """One slot of one device held by one job; a pair of device and slot is held once."""
+    """One slot of one device, held by one job; (device, slot) is unique."""
 
     device_id: str
     slot: int
@@ -369,23 +369,23 @@ class LeaseRecord(msgspec.Struct, frozen=True):
 
 
 class RunRecord(msgspec.Struct):
-    """One attempt: the process, in a form that a restarted daemon can find again."""
+    """One attempt of a job, with what a restarted daemon needs to find its process."""
 
     job_id: str
     attempt: int
     runner: str
     command: list[str]
     environment: dict[str, str]
-    """Only what taod set; secrets masked."""
+    """Only the variables that taod set; secrets are masked."""
     identity: bytes | None = None
-    """`runners.protocol.RunIdentity` as JSON, once the run is known to live; opaque to the store."""
+    """`runners.protocol.RunIdentity` as JSON, once the run is known to be alive; opaque to the store."""
     started_at: str | None = None
     ended_at: str | None = None
     exit_code: int | None = None
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs a list wants; every field narrows."""
+    """The jobs to list; all conditions must hold."""
 
     user_id: str | None = None
     owner_kind: OwnerKind | None = None
@@ -394,17 +394,17 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     action: str | None = None
     network: str | None = None
     text: str | None = None
-    """Case-insensitive part of id, action, network or owner's name."""
+    """Case-insensitive substring of id, action, network or owner's name."""
     trials: bool | None = None
-    """Only trials of sweeps, or only other jobs."""
+    """True: only trials of sweeps; False: only other jobs."""
 
 
 class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which datasets or models a list wants; every field narrows."""
+    """The datasets or models to list; all conditions must hold."""
 
     name: str | None = None
-    """Case-insensitive part of the name."""
+    """Case-insensitive substring of the name."""
     type: str | None = None
-    """A dataset's type, a model's dataset_type."""
+    """`type` of a dataset, `dataset_type` of a model."""
     arch: str | None = None
     read_only: bool | None = None

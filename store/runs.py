@@ -1,8 +1,8 @@
-"""Runs: one row for each attempt of a job."""
+"""The repository of runs: one row per attempt of a job."""
 
 from __future__ import annotations
 
-from store.columns import Columns, assign, insert
+from store.columns import Columns
 from store.database import Database
 from store.records import RunRecord
 from taod.errors import NotFound
@@ -18,19 +18,17 @@ class Runs:
         self._db = database
 
     def add(self, run: RunRecord) -> RunRecord:
-        """Keep a new run. Raises Conflict for an unknown job or an attempt that was made already."""
-        values = _COLUMNS.pack(run)
+        """Insert a run. Raises Conflict if the job does not exist or the attempt does."""
         with self._db.transaction():
-            self._db.write(insert("runs", values), [*values.values()])
+            self._db.insert("runs", _COLUMNS.pack(run))
         return run
 
     def update(self, job_id: str, attempt: int, **fields: object) -> RunRecord:
-        """Write these fields. Raises TypeError for a wrong name, NotFound where there is no such attempt."""
+        """Write these fields. Raises TypeError for an unknown field, NotFound for an unknown attempt."""
         values = _COLUMNS.changes(fields)
         with self._db.transaction():
             if values:
-                sql = f"UPDATE runs SET {assign(values)} WHERE job_id = ? AND attempt = ?"
-                self._db.write(sql, [*values.values(), job_id, attempt])
+                self._db.update("runs", values, "job_id = ? AND attempt = ?", [job_id, attempt])
             run = self.get(job_id, attempt)
         if run is None:
             raise NotFound(f"job {job_id} has no attempt {attempt}")

@@ -1,4 +1,4 @@
-"""Saved experiment specs: one document for each action of a model or dataset."""
+"""The repository of saved experiment specs: one document per action of a model or dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Specs:
         self._db = database
 
     def save(self, owner_kind: OwnerKind, owner_id: str, action: str, document: dict[str, Any]) -> None:
-        """Keep the document in place of what was saved for the action. Raises Conflict where the owner is not there."""
+        """Insert or replace the document of an action. Raises Conflict if the owner does not exist."""
         column = owner_column(owner_kind)
         sql = f"""INSERT INTO specs ({column}, action, document) VALUES (?, ?, ?)
             ON CONFLICT ({column}, action) DO UPDATE SET document = excluded.document"""
@@ -32,5 +32,5 @@ class Specs:
         return None if row is None else msgspec.json.decode(row[0], type=dict[str, Any])
 
     def delete(self, owner_kind: OwnerKind, owner_id: str, action: str) -> None:
-        """Forget the saved document, if there is one."""
+        """Delete the saved document, if any."""
         self._db.write(f"DELETE FROM specs WHERE {owner_column(owner_kind)} = ? AND action = ?", [owner_id, action])

@@ -1,4 +1,4 @@
-"""The store: one database with a repository for each kind of row."""
+"""The store: one database with one repository per kind of record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """All that is state. Calls are synchronous and short; one thread at a time."""
+    """All state of a daemon. Calls are synchronous and short; one thread at a time."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -42,9 +42,9 @@ class Store:
 
     @classmethod
     def open(cls, path: Path | None, *, clock: Clock | None = None) -> Store:
-        """Open the file, making or upgrading it; None: a store in memory.
+        """Open the file, and create or upgrade it if needed; None: a store in memory.
 
-        Raises ConfigError where it is not a database, or a newer taod's.
+        Raises ConfigError if it is not a database or was written by a newer taod.
         """
         database = Database(path)
         try:
@@ -60,7 +60,7 @@ class Store:
         self._database.close()
 
     def reserve(self) -> None:
-        """Take disk space for small changes on a full disk, such as a cancel or a deletion."""
+        """Reserve disk space for small changes on a full disk, such as cancelling or deleting."""
         self._database.reserve()
 
     def verify(self) -> None:
@@ -68,16 +68,16 @@ class Store:
         self._database.verify()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Make several changes one: all are written or none is. Nested ones join the outer. Never await inside."""
+        """A transaction; a nested one is a savepoint of the outer one. Never await inside."""
         return self._database.transaction()
 
     def durable(self) -> AbstractContextManager[None]:
-        """A transaction that is flushed to the disk at its end: for what a request then reports as done."""
+        """A transaction that is flushed to the disk at its end, before a request reports it as done."""
         return self._database.durable()
 
 
 def _rescue(connection: sqlite3.Connection, path: Path | None) -> None:
-    """Copy what a lost file holds to the copies of its root."""
+    """Copy the content of a lost file to the backups of its root."""
     try:
         if path is not None and path.parent.is_dir():
             log.error("what was stored is copied to %s", copies.copy_open(connection, path.parent / copies.FOLDER))

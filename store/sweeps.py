@@ -1,8 +1,8 @@
-"""Sweeps and their trials: everything that a search is rebuilt from after a restart."""
+"""The repository of sweeps and trials, from which a restarted daemon rebuilds a search."""
 
 from __future__ import annotations
 
-from store.columns import Columns, assign, insert, with_reason
+from store.columns import Columns, with_reason
 from store.database import Database
 from store.records import SweepRecord, TrialRecord
 from taod.errors import NotFound
@@ -18,36 +18,34 @@ class Sweeps:
         self._db = database
 
     def add(self, sweep: SweepRecord) -> SweepRecord:
-        """Keep a new sweep. Raises Conflict where its job is not there."""
-        values = _SWEEP.pack(sweep)
+        """Insert a sweep. Raises Conflict if its job does not exist."""
         with self._db.transaction():
-            self._db.write(insert("sweeps", values), [*values.values()])
+            self._db.insert("sweeps", _SWEEP.pack(sweep))
         return sweep
 
     def get(self, job_id: str) -> SweepRecord | None:
-        """The sweep of this job; None where the job is not a sweep's."""
+        """The sweep of this job; None if the job is not a sweep."""
         row = self._db.row(f"SELECT {_SWEEP.select('sweeps')} FROM sweeps WHERE job_id = ?", [job_id])
         return None if row is None else _SWEEP.read(row)
 
     def update(self, job_id: str, **fields: object) -> SweepRecord:
-        """Write these fields. Raises TypeError for a wrong name, NotFound for a wrong id."""
+        """Write these fields. Raises TypeError for an unknown field, NotFound for an unknown id."""
         values = _SWEEP.changes(fields)
         with self._db.transaction():
-            self._db.write(f"UPDATE sweeps SET {assign(values)} WHERE job_id = ?", [*values.values(), job_id])
+            self._db.update("sweeps", values, "job_id = ?", [job_id])
             found = self.get(job_id)
         if found is None:
             raise NotFound(f"job {job_id} is no sweep")
         return found
 
     def add_trial(self, trial: TrialRecord) -> TrialRecord:
-        """Keep a new trial. Raises Conflict where its number is taken."""
-        values = _TRIAL.pack(trial)
+        """Insert a trial. Raises Conflict if its number is taken."""
         with self._db.transaction():
-            self._db.write(insert("trials", values), [*values.values()])
+            self._db.insert("trials", _TRIAL.pack(trial))
         return trial
 
     def trials(self, sweep_id: str) -> list[TrialRecord]:
-        """The trials of a sweep by number."""
+        """The trials of a sweep, sorted by number."""
         sql = f"SELECT {_TRIAL.select('trials')} FROM trials WHERE sweep_id = ? ORDER BY number"
         return [_TRIAL.read(row) for row in self._db.rows(sql, [sweep_id])]
 
@@ -57,8 +55,7 @@ class Sweeps:
         return None if row is None else _TRIAL.read(row)
 
     def update_trial(self, sweep_id: str, number: int, **fields: object) -> None:
-        """Write these fields of a trial. Raises TypeError for a wrong name."""
+        """Write these fields of a trial. Raises TypeError for an unknown field."""
         values = _TRIAL.changes(with_reason(fields))
-        sql = f"UPDATE trials SET {assign(values)} WHERE sweep_id = ? AND number = ?"
         with self._db.transaction():
-            self._db.write(sql, [*values.values(), sweep_id, number])
+            self._db.update("trials", values, "sweep_id = ? AND number = ?", [sweep_id, number])

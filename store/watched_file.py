@@ -1,6 +1,6 @@
-"""Whether the database file that is open is still the file at its path. Reads through SQLite's own descriptor.
+"""Checks that the open database file is still the file at its path.
 
-The file must not be opened beside SQLite: closing it would release the locks that SQLite holds for the process.
+It reads through SQLite's own descriptor: closing a second one would release the locks of the whole process.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 _HEADER = 100
 _MAGIC = b"SQLite format 3\0"
-_TRIES = 3
-_PAUSE_S = 0.01
-"""Another process may be in the middle of a checkpoint."""
+_ATTEMPTS = 3
+_RETRY_S = 0.01
+"""Another process may be writing a checkpoint of the WAL."""
 
 
 class WatchedFile:
@@ -22,13 +22,14 @@ class WatchedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
-        self._descriptor = _opened(path)
-        self._wal_descriptor = _opened(self._wal)
-        self._seen: tuple[int, int] | None = None
+        self._descriptor = _open_descriptor(path)
+        self._wal_descriptor = _open_descriptor(self._wal)
+        self._checked: tuple[int, int] | None = None
+        """Size and mtime (ns) at the last check of the header."""
         self.problem()
 
     def problem(self) -> str | None:
-        """What is wrong with the file at the path; None where it is the one that is open, and whole."""
+        """What is wrong, with a remedy; None if the file at the path is the open one and undamaged."""
         for path, descriptor in ((self._path, self._descriptor), (self._wal, self._wal_descriptor)):
             if descriptor is None:
                 continue
@@ -38,15 +39,15 @@ class WatchedFile:
                 return f"{path} is not there any more ({error.strerror}); move it back"
             if not os.path.samestat(found, os.fstat(descriptor)):
                 return f"{path} is another file than the one that the daemon has opened; move that back"
-            if descriptor == self._descriptor and (found.st_size, found.st_mtime_ns) != self._seen:
+            if descriptor == self._descriptor and (found.st_size, found.st_mtime_ns) != self._checked:
                 if (damage := self._damage()) is not None:
                     return damage
-                self._seen = (found.st_size, found.st_mtime_ns)
+                self._checked = (found.st_size, found.st_mtime_ns)
         return None
 
     def _damage(self) -> str | None:
         damage = None
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             assert self._descriptor is not None
             header = os.pread(self._descriptor, _HEADER, 0)
             size = os.fstat(self._descriptor).st_size
@@ -56,7 +57,7 @@ class WatchedFile:
                 damage = f"{self._path} was truncated to {size} bytes"
             else:
                 return None
-            time.sleep(_PAUSE_S)
+            time.sleep(_RETRY_S)
         return damage
 
 
@@ -65,8 +66,8 @@ def _page_bytes(header: bytes) -> int:
     return 65536 if size == 1 else size
 
 
-def _opened(path: Path) -> int | None:
-    """The descriptor of this process that has the file open."""
+def _open_descriptor(path: Path) -> int | None:
+    """This process's open descriptor of the file, if any."""
     try:
         wanted = path.stat()
         numbers = [int(each.name) for each in Path("/proc/self/fd").iterdir()]

@@ -1,4 +1,4 @@
-"""The schema and its history: each step is applied once, in order, and never changed after a release."""
+"""The migrations of the schema: each is applied once, in order, and never changed after a release."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SET = "taod"
 TABLE = "_sqlite_migrations"
-"""Where sqlite-utils keeps what was applied."""
+"""The table in which sqlite-utils records the applied migrations."""
 
 Step = Callable[["sqlite_utils.Database"], None]
 
@@ -56,13 +56,13 @@ STEPS: Mapping[str, Step] = {
     "device_faults": device_faults.step,
     "token_use": _script(token_use.SCRIPT),
 }
-"""By the name under which each is remembered in the file; one module a step, new ones last."""
+"""Recorded name → migration; one module each, new ones last."""
 
 
 def migrate(database: Database, steps: Mapping[str, Step] = STEPS) -> None:
-    """Bring an older file up to this version, all or nothing; two processes may try at once.
+    """Upgrade an older file to this version in one transaction; two processes may call it at once.
 
-    Raises ConfigError where the file was written by a newer taod.
+    Raises ConfigError if the file was written by a newer taod.
     """
     known = list(steps)
     with database.transaction():
@@ -85,7 +85,7 @@ def _applied(database: Database) -> list[str]:
 
 
 def _apply(database: Database, steps: Mapping[str, Step]) -> None:
-    # Imported here: it takes numpy along where that is installed, a quarter of a second that only an upgrade is worth.
+    # Imported here: sqlite-utils imports numpy if it is installed, which takes a quarter of a second.
     import sqlite_utils
     from sqlite_utils.migrations import Migrations
 
@@ -96,6 +96,6 @@ def _apply(database: Database, steps: Mapping[str, Step]) -> None:
 
 
 def _run(db: sqlite_utils.Database, script: str) -> None:
-    """Run statements that blank lines part: one after the other, where `executescript` would commit what is open."""
+    """Run statements separated by blank lines; `executescript` would commit the open transaction."""
     for statement in script.split("\n\n"):
         db.execute(statement)
