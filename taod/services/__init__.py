@@ -1,4 +1,4 @@
-"""What a request does, without HTTP: datasets, models, jobs, specs, pretrained models, users, devices, networks."""
+"""Services: the operations behind the HTTP routes, without HTTP."""
 
 from taod.services.services import Services
 

@@ -1,4 +1,4 @@
-"""Scheduled copies of the database."""
+"""Copies the database on a schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_S = 3600.0
 
 
 class Backups:
-    """Writes a copy whenever the newest one is old enough, in a thread with a connection of its own."""
+    """Writes a copy when the newest one is `backup_hours` old, in a thread with its own connection."""
 
     def __init__(self, root: Root, config: StorageConfig) -> None:
         self._root = root
@@ -36,14 +36,14 @@ class Backups:
             await asyncio.sleep(self._due_in_s())
             try:
                 arguments = (self._root.backups, self._root.database, self._config.backup_keep)
-                made = await asyncio.to_thread(copies.copy_into, *arguments)
-                log.info("copied the database to %s", made)
+                created = await asyncio.to_thread(copies.copy_into, *arguments)
+                log.info("copied the database to %s", created)
             except Exception:  # The next copy may succeed; the daemon serves without one.
                 log.exception("the database was not copied; the next attempt follows in an hour")
                 await asyncio.sleep(HOUR_S)
 
     def _due_in_s(self) -> float:
-        """Seconds until the next copy; a root without one gets its first an hour after the start."""
+        """Seconds until the next copy; the first copy of a root is due an hour after the start."""
         newest = copies.listed(self._root.backups)[:1]
         age_s = time.time() - newest[0].stat().st_mtime if newest else self._config.backup_hours * HOUR_S - HOUR_S
         return max(self._config.backup_hours * HOUR_S - age_s, 1.0)

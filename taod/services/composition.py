@@ -56,14 +56,14 @@ from taod.watch import SharedWatches
 
 
 def open_services(config: Config, clock: Clock | None = None) -> Services:
-    """Open the root of `config` and build the services on it; nothing runs before they are started.
+    """Open the root of `config` and build its services; nothing runs before `Services.start`.
 
     The caller holds the root's lock. Raises ConfigError for an unusable root or configuration.
     """
     clock = clock if clock is not None else SystemClock()
     root = Root(config.root)
     root.make()
-    store = _opened(root, clock)
+    store = _open_store(root, clock)
     try:
         services = _build(config, clock, root, store)
         store.reserve()
@@ -76,8 +76,8 @@ def open_services(config: Config, clock: Clock | None = None) -> Services:
     return services
 
 
-def _opened(root: Root, clock: Clock) -> Store:
-    """The store of a root. Raises ConfigError where its database is damaged, or missing although it has jobs."""
+def _open_store(root: Root, clock: Clock) -> Store:
+    """Open the store of a root. Raises ConfigError if its database is damaged, or missing although jobs have files."""
     jobs = sum(is_id(each.name) for each in root.jobs.iterdir())
     try:
         if jobs and not root.database.exists():
@@ -223,7 +223,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
 
 
 def _devices_and_runners(config: Config) -> tuple[DevicePool, RunnerRegistry]:
-    """The machine's devices and one device for each cluster, whose runner brings it along."""
+    """The machine's devices and one device per cluster, and the runners."""
     devices = DevicePool.detect(config.devices)
     cpu_slots = sum(device.slots for device in devices.devices if device.kind is DeviceKind.CPU)
     runners = RunnerRegistry.from_config(

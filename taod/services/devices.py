@@ -1,4 +1,4 @@
-"""Devices as clients see them: with leases and measurements."""
+"""Devices for clients, with leases and measurements."""
 
 from __future__ import annotations
 
@@ -20,20 +20,18 @@ class DevicesView:
         self._reading = asyncio.Lock()
 
     async def seen_by(self, user_id: str) -> list[Device]:
-        """The devices with figures read now, as this user may see them."""
+        """The devices with measurements read now; other users' leases are redacted."""
         return self._redacted(await self.read(), user_id)
 
     def redacted(self, devices: bytes, user_id: str) -> bytes:
-        """An event's list of devices, as this user may see it; the same bytes where nothing has to be hidden."""
+        """An event's list of devices (JSON) with other users' leases redacted; the same bytes if there are none."""
         published = msgspec.json.decode(devices, type=list[Device])
         seen = self._redacted(published, user_id)
         return devices if seen == published else msgspec.json.encode(seen)
 
     def now(self) -> list[Device]:
-        """The devices with the measurements that were read last."""
-        leases = self._store.leases.all()
-        jobs = [job for lease in leases if (job := self._store.jobs.get(lease.job_id)) is not None]
-        return self._pool.snapshot(leases, jobs)
+        """The devices with the last measurements."""
+        return self._pool.with_leases(self._store)
 
     async def read(self) -> list[Device]:
         """The devices with measurements read now."""
@@ -42,7 +40,7 @@ class DevicesView:
         return self.now()
 
     def _redacted(self, devices: list[Device], user_id: str) -> list[Device]:
-        """Every user sees that a slot is leased; only the job's user sees by which job."""
+        """Every user sees that a slot is leased; only the job's user sees the job."""
         return [
             msgspec.structs.replace(device, leases=[self._redacted_lease(lease, user_id) for lease in device.leases])
             for device in devices

@@ -1,4 +1,4 @@
-"""The catalogue as clients see it: networks with their actions, and which runner can do each."""
+"""The catalogue for clients: networks with their actions, the runners for each, and parameters."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ParameterFilter(msgspec.Struct, frozen=True):
     required: bool | None = None
     automl: bool | None = None
     hidden: bool = False
-    """Also those that the schema does not show."""
+    """True: include parameters that the schema does not show."""
     text: str | None = None
-    """Part of the path, the title or the description, in any case."""
+    """Case-insensitive substring of path, title or description."""
 
 
 class Networks:
@@ -35,8 +35,9 @@ class Networks:
         self._runners = runners
 
     def all(self, release: str | None = None) -> list[NetworkInfo]:
-        """Every network and dataset type of a release (5.0 without one), by name. Raises BadRequest naming the nearest
-        known release.
+        """Every network and dataset type of a release (default 5.0), sorted by name.
+
+        Raises BadRequest naming the nearest known release.
         """
         chosen = BASE if release is None else covering(release)
         if chosen is None:
@@ -46,7 +47,7 @@ class Networks:
         return [self._info(of(name, chosen)) for name in self._catalogue.names(chosen)]
 
     def get(self, name: str) -> NetworkInfo:
-        """One network, of the first release that has it. Raises NotFound."""
+        """One network, in the first release that has it. Raises NotFound."""
         return self._info(self._network(name))
 
     def _info(self, network: Network) -> NetworkInfo:
@@ -76,8 +77,9 @@ class Networks:
         )
 
     def parameters(self, name: str, wanted: ParameterFilter) -> list[ParameterInfo]:
-        """The parameters of a network's specifications, in the order of its tables; what differs between actions is
-        listed once for each form. Raises NotFound.
+        """The parameters of a network's specifications, in the order of its tables.
+
+        A parameter that differs between actions has one entry per variant. Raises NotFound.
         """
         network = self._network(name)
         if wanted.action is not None and wanted.action not in network.actions:
@@ -121,7 +123,7 @@ def _info(table: Table, row: Parameter) -> ParameterInfo:
 
 
 def _is_hidden(table: Table, path: str) -> bool:
-    """Whether the schema leaves it out: it is hidden itself, or within what is."""
+    """Whether the schema omits the parameter because it or a group around it is hidden."""
     node: Node | None = table.root
     for part in path.split("."):
         node = node.children.get(part) if node is not None else None
@@ -131,11 +133,11 @@ def _is_hidden(table: Table, path: str) -> bool:
 
 
 def _fits(info: ParameterInfo, wanted: ParameterFilter) -> bool:
-    asked = ((wanted.popular, info.popular), (wanted.required, info.required), (wanted.automl, info.automl))
-    if any(ask is not None and ask != has for ask, has in asked):
+    flags = ((wanted.popular, info.popular), (wanted.required, info.required), (wanted.automl, info.automl))
+    if any(expected is not None and expected != actual for expected, actual in flags):
         return False
     if info.hidden and not wanted.hidden:
         return False
     if wanted.text is None:
         return True
-    return any(wanted.text.lower() in said.lower() for said in (info.path, info.title, info.description))
+    return any(wanted.text.lower() in text.lower() for text in (info.path, info.title, info.description))

@@ -1,6 +1,6 @@
-"""Turns the texts of requests into documents: short ones at once, longer ones in a process with a deadline.
+"""Parses the texts of requests: short ones at once, longer ones in a helper process with a deadline.
 
-Parsing holds the interpreter's lock; in a process of its own it delays no other request, whatever the text is.
+Parsing holds the interpreter's lock; in its own process it does not delay other requests.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from taod.helper_process import HelperProcess, Rejected
 
 SHORT_BYTES = 4096
 _START_S = 5.0
-"""Beside the deadline: the process may have to start."""
-_MOST_WAITING = 32
+"""Added to the deadline for the start of the process."""
+_MAX_PENDING = 32
 
 
 class Parser:
-    """Parses within the limits of `[limits]`; raises DocumentError or ParseError for what a text has wrong."""
+    """Parses within `[limits]`; raises DocumentError or ParseError for an invalid text."""
 
     def __init__(self, limits: LimitsConfig) -> None:
         self.limits = limits
         self.bounds = Bounds(limits.document_values, limits.document_depth)
         self._helper = HelperProcess("taod.catalogue.specfiles.parse_process", limits.parse_s + _START_S)
-        self._waiting = 0
+        self._pending = 0
 
     async def json(self, raw: bytes) -> Any:
         """The value of a JSON text. Raises DocumentError, Unavailable."""
         return await self._read(Text(raw, self.bounds))
 
     async def spec(self, spec_format: str, text: str, network: Network, action: str) -> dict[str, Any]:
-        """The document of a specification file, as `parse` has it. Raises DocumentError, ParseError, Unavailable."""
+        """The document in a specification file. Raises DocumentError, ParseError, Unavailable."""
         names = (network.name, network.release, action)
         document: dict[str, Any] = await self._read(Text(text.encode(), self.bounds, spec_format, *names))
         return document
 
     async def close(self) -> None:
-        """End the process."""
+        """End the helper process."""
         await self._helper.close()
 
     async def _read(self, text: Text) -> Any:
         if len(text.text) <= SHORT_BYTES:
             return read(text)
-        if self._waiting >= _MOST_WAITING:
+        if self._pending >= _MAX_PENDING:
             raise Unavailable("too many long documents are being read; retry later", headers={"Retry-After": "5"})
-        self._waiting += 1
+        self._pending += 1
         try:
             return msgspec.msgpack.decode(await self._helper.ask(msgspec.msgpack.encode(text)))
         except Rejected as error:
@@ -60,4 +60,4 @@ class Parser:
         except EOFError:
             raise DocumentError(f"reading it takes more than {MEMORY_BYTES >> 20} MiB of memory") from None
         finally:
-            self._waiting -= 1
+            self._pending -= 1

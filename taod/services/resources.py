@@ -1,4 +1,4 @@
-"""Operations that all resources share: lookup by id, pages of lists, fields of request bodies, removal of folders."""
+"""Operations shared by all resources: lookup by id, pages of lists, fields of request bodies, removal of folders."""
 
 from __future__ import annotations
 
@@ -32,30 +32,27 @@ def find(repository: Repository[Record], kind: str, user_id: str, record_id: str
 
 
 class PageRequest(msgspec.Struct, frozen=True):
-    """Which part of a list is wanted. `size` None: all that follow."""
+    """A page of a list: skip `skip` items and return at most `size` (None: all)."""
 
     skip: int = 0
     size: int | None = None
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
-    """A part of a list, and how many the whole list has."""
+    """A part of a list, and the length of the whole list."""
 
     items: list[Item]
     total: int
 
 
 def given(body: msgspec.Struct) -> dict[str, Any]:
-    """The fields of a body that the client set or that have a default."""
+    """The fields of a request body except unset ones."""
     values = {name: getattr(body, name) for name in body.__struct_fields__}
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
 def take_immutable(fields: dict[str, Any], record: msgspec.Struct, *names: str) -> None:
-    """Drop the named fields from `fields`; each may only repeat what the record has.
-
-    Raises BadRequest naming the field.
-    """
+    """Remove the named fields from `fields`. Raises BadRequest if one differs from the record."""
     for name in names:
         if name not in fields:
             continue
@@ -65,9 +62,9 @@ def take_immutable(fields: dict[str, Any], record: msgspec.Struct, *names: str) 
 
 
 def name_list(field: str, value: str | list[str]) -> str:
-    """A list of parameter names as the text of a JSON list. A string may hold a JSON or a Python list.
+    """Normalise a list of parameter names, or a string with a JSON or Python list, to JSON text.
 
-    Raises BadRequest naming the field where it holds neither.
+    Raises BadRequest naming the field for any other value.
     """
     parsed: Any = value
     if isinstance(value, str):
@@ -78,10 +75,7 @@ def name_list(field: str, value: str | list[str]) -> str:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with its contents, if it exists. Links are removed, never followed.
-
-    May run in a thread: it does not use the store.
-    """
+    """Delete a folder with its contents, if it exists; does not follow links. Blocks, and does not use the store."""
     if folder.is_symlink():
         folder.unlink()
         return

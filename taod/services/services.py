@@ -42,7 +42,7 @@ from taod.watch import SharedWatches
 
 @dataclass(kw_only=True)
 class Services:
-    """What a request may ask for. Everything here is used on the event loop's thread."""
+    """All services of a daemon. They run on the event loop's thread."""
 
     config: Config
     clock: Clock
@@ -78,18 +78,18 @@ class Services:
     streams: Streams
     watches: SharedWatches
     started: float
-    """When the daemon started, by `clock.monotonic()`."""
+    """Start of the daemon by `clock.monotonic()`."""
     ready: bool = False
     """Whether the scheduler runs."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server is asked to stop: endless streams end then."""
+    """Set when the server stops, which ends endless streams."""
 
     @property
     def uptime_s(self) -> float:
         return self.clock.monotonic() - self.started
 
     async def start(self) -> None:
-        """Adopt living runs, record ended ones, and start scheduling."""
+        """Adopt active runs, record ended ones, and start scheduling."""
         self.intake.start()
         await self.scheduler.start()
         self.checks.start()
@@ -97,7 +97,7 @@ class Services:
         self.ready = True
 
     async def stop(self) -> None:
-        """Stop watching; runs continue. Streams end."""
+        """End streams and stop all services; runs continue."""
         self.ready = False
         self.closing.set()
         await self.backups.stop()

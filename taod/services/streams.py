@@ -1,4 +1,4 @@
-"""How many endless answers each user has open: event streams and followed logs."""
+"""Limits the open streams of each user: event streams and followed logs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from taod.errors import Unavailable
 class Streams:
     """Counts streams, and rejects those beyond `server.streams_per_user`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._open: Counter[str] = Counter()
 
     def of(self, user_id: str) -> AbstractAsyncContextManager[None]:
-        """A stream of this user, for the time of the block. Raises Unavailable, before it, if there are too many."""
-        if self._open[user_id] >= self._most:
+        """Count a stream of this user while the block runs. Raises Unavailable before it if too many are open."""
+        if self._open[user_id] >= self._limit:
             raise Unavailable(
-                f"{self._most} streams of this user are open; close some, or raise server.streams_per_user",
+                f"{self._limit} streams of this user are open; close some, or raise server.streams_per_user",
                 headers={"Retry-After": "5"},
             )
         return self._counted(user_id)

@@ -1,4 +1,4 @@
-"""NVIDIA's tools as packages: what is installed, and installations in processes of their own."""
+"""NVIDIA's tools as packages: lists, installs, checks and removes environments, in worker processes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from taod.telemetry.publisher import Publisher
 from taod.types.tool import Consent, Environment, ToolInfo, ToolInstall, ToolProgress, ToolState
 
 STOP_S = 5.0
-"""An installation that has not stopped by then is killed; the next one resumes it as well."""
+"""Seconds after which an installation that does not stop is killed; the next one resumes it in either case."""
 _WORKER = [sys.executable, "-m", "runners.toolenv"]
 
 
 class Tools:
-    """What a request may ask of tools. Environments belong to the root, so only its first user changes them."""
+    """Operations on tools. Environments belong to the root, so only its first user may change them."""
 
     def __init__(self, *, folder: Path, specs: Path | None, store: Store, publisher: Publisher, clock: Clock) -> None:
         self._environments = Environments(folder, ToolSpecs(specs))
@@ -37,14 +37,14 @@ class Tools:
         self._workers: dict[str, asyncio.Task[None]] = {}
 
     async def all(self) -> list[ToolInfo]:
-        """Every release of every tool, with its environments here."""
+        """Every release of every tool, with its environments."""
         return await asyncio.to_thread(tools_of, self._environments)
 
     async def install(self, user: UserRecord, tool: str, wanted: ToolInstall) -> ToolProgress:
-        """Start an installation, or resume one; events report its progress.
+        """Start or resume an installation; events report its progress.
 
-        Raises NotFound for an unknown tool, BadRequest or NoSpace where it cannot be installed here, Conflict where it
-        is being installed or is installed already.
+        Raises NotFound for an unknown tool, BadRequest or NoSpace if it cannot be installed on this machine, Conflict
+        if it is being installed or is installed already.
         """
         self._check_user(user)
         found = self._environments.specs.get(tool, wanted.release)
@@ -62,7 +62,10 @@ class Tools:
         return self._start(request)
 
     def check(self, user: UserRecord, name: str) -> ToolProgress:
-        """Start to import every action of an environment again; events report its progress. Raises as `install`."""
+        """Start a check that imports every action of an environment; events report its progress.
+
+        Raises as `install`.
+        """
         self._check_user(user)
         self._check_idle(name)
         if self._environments.get(name).state is not ToolState.READY:
@@ -70,7 +73,7 @@ class Tools:
         return self._start(Request(str(self._environments.folder), self._specs, name))
 
     async def remove(self, user: UserRecord, name: str) -> Environment:
-        """Remove an environment. Raises NotFound, and Conflict while it is installed or used."""
+        """Remove an environment. Raises NotFound; Conflict if it is being installed or used."""
         self._check_user(user)
         self._check_idle(name)
         found = self._environments.get(name)
@@ -79,7 +82,7 @@ class Tools:
         return found
 
     async def stop(self) -> None:
-        """Interrupt what is being installed; the next installation resumes it."""
+        """Interrupt running installations; the next installation resumes them."""
         tasks = list(self._workers.values())
         for task in tasks:
             task.cancel()
@@ -124,13 +127,13 @@ class Tools:
 
 
 async def _stopped(process: asyncio.subprocess.Process, last: ToolProgress) -> ToolProgress:
-    """Stop an installation; returns what it reported last: it may just have finished."""
+    """Stop an installation. Returns its last progress, which may be its regular end."""
     process.terminate()
     try:
         async with asyncio.timeout(STOP_S):
             rest, _ = await process.communicate()
     except TimeoutError:
-        # Python loses an exception that a signal's handler raises while it forks. Its children end with it.
+        # Python loses an exception that a signal handler raises during a fork. Its children end with it.
         process.kill()
         await process.wait()
         return last

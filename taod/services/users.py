@@ -1,4 +1,4 @@
-"""Users and their tokens: the first user, logging in by a key, and who a bearer token belongs to."""
+"""Users and their tokens: the first user, login by key, and the owner of a bearer token."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Users:
     """Users and tokens. A token is returned once, when it is created; the store keeps its hash."""
 
     def __init__(self, store: Store, clock: Clock | None = None, login_days: float = 0.0) -> None:
-        """`login_days`: days for which a login's token is valid; 0: without end."""
+        """`login_days`: days until the token of a login expires; 0: never."""
         self._store = store
         self._clock = clock or SystemClock()
         self._login_days = login_days
 
     def ensure_first(self) -> tuple[UserRecord, str]:
-        """The user that a fresh root works with, and a new bearer token for daemon.json.
+        """The root's default user, and a new bearer token for daemon.json.
 
-        A root without users gets one named `local`. The token of the daemon's last start stops working.
+        Creates a user named `local` if there are none. Revokes the token of the daemon's last start.
         """
         with self._store.durable():
             user = self._store.users.by_name(FIRST_USER)
@@ -45,13 +45,13 @@ class Users:
             return user, self.issue(user.id, kind=BEARER, label=DAEMON_LABEL)
 
     def add(self, name: str) -> tuple[UserRecord, str]:
-        """Create a user; returns it with a key for the login endpoint."""
+        """Create a user. Returns the user and a key for the login endpoint."""
         with self._store.durable():
             user = self._store.users.add(name)
             return user, self.issue(user.id, kind=KEY, label="first key")
 
     def issue(self, user_id: str, *, kind: str, label: str) -> str:
-        """Create a token of 256 random bits and return it."""
+        """Create a token of 256 random bits and return it. Raises NotFound for an unknown user."""
         if self._store.users.get(user_id) is None:
             raise NotFound(f"user {user_id} not found")
         secret = secrets.token_urlsafe(32)
@@ -65,15 +65,15 @@ class Users:
         if found is None:
             raise Unauthorized("unknown key; create one with `taod user add`")
         user, used = found
-        self._used(used)
+        self._record_use(used)
         return Login(user_id=user.id, token=self.issue(user.id, kind=BEARER, label=LOGIN_LABEL))
 
     def verify_store(self) -> None:
-        """Raise StoreLost unless requests can be answered from the database at its path."""
+        """Raise StoreLost unless the database is intact at its path."""
         self._store.verify()
 
     def by_bearer(self, token: str) -> UserRecord | None:
-        """The user of a token; None where it is unknown or revoked, or a login's that has expired."""
+        """The user of a token; None if it is unknown, revoked or expired."""
         found = self._store.users.by_token(token, kind=BEARER)
         if found is None:
             return None
@@ -82,12 +82,12 @@ class Users:
             age_s = self._clock.time() - seconds_of(used.created_on)
             if age_s > self._login_days * DAY_S:
                 return None
-        self._used(used)
+        self._record_use(used)
         return user
 
-    def _used(self, token: TokenRecord) -> None:
-        """Record the use of a token, once an hour."""
+    def _record_use(self, token: TokenRecord) -> None:
+        """Record the use of a token, at most once an hour."""
         if token.last_used_on is None or self._clock.time() - seconds_of(token.last_used_on) >= HOUR_S:
-            # Without this record (a full disk, a locked database) the request is answered all the same.
+            # A failure (full disk, locked database) must not fail the request.
             with contextlib.suppress(sqlite3.Error, StoreLost):
                 self._store.users.used(token.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.services.datasets.derived_datasets import left_by
+from taod.services.datasets.derived_datasets import find_dataset
 
 KITTI = "roof 0 0 0 4.123456 5.5 24.654321 15.0 0 0 0 0 0 0 0\n"
 COCO = (
@@ -36,9 +36,9 @@ def test_labels_are_found_in_results(
     files: dict[str, str], format_: str, whole: bool, labels: list[str], tmp_path: Path
 ) -> None:
     _write(tmp_path, files | STATUS)
-    left = left_by(tmp_path)
+    left = find_dataset(tmp_path)
     assert left is not None
-    assert (left.format, left.whole) == (format_, whole)
+    assert (left.format, left.complete) == (format_, whole)
     assert [str(path.relative_to(tmp_path)) for path in left.labels] == labels
 
 
@@ -54,8 +54,8 @@ def test_labels_are_found_in_results(
 )
 def test_results_without_labels_give_no_dataset(files: dict[str, str], tmp_path: Path) -> None:
     _write(tmp_path, files | STATUS)
-    assert left_by(tmp_path) is None
-    assert left_by(tmp_path / "gone") is None
+    assert find_dataset(tmp_path) is None
+    assert find_dataset(tmp_path / "gone") is None
 
 
 def _write(top: Path, files: dict[str, str]) -> None:

@@ -143,7 +143,7 @@ class DerivedController(Controller):
     async def make_dataset(self, request: Call, services: TheServices, user: TheUser, job_id: PathText) -> Dataset:
         """Create a dataset from the results of a data services job; it records that job."""
         services.jobs.record(user.id, job_id)
-        return await services.derived.make(user.id, job_id, await read_body(request, DatasetFromJob))
+        return await services.derived.create(user.id, job_id, await read_body(request, DatasetFromJob))
 
 
 async def _uploaded(request: Call, services: Services, user: UserRecord, dataset_id: str) -> Response[UploadAnswer]:

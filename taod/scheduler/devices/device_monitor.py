@@ -38,11 +38,8 @@ class DeviceMonitor:
         self._task: asyncio.Task[None] | None = None
 
     def devices(self) -> list[Device]:
-        """Each device with its leases and the figures of the last reading."""
-        store = self._context.store
-        leases = store.leases.all()
-        jobs = [store.jobs.get(job_id) for job_id in {lease.job_id for lease in leases}]
-        return self._context.devices.snapshot(leases, [job for job in jobs if job is not None])
+        """Each device with its leases and the last measurements."""
+        return self._context.devices.with_leases(self._context.store)
 
     def for_schedule_pass(self) -> list[Device]:
         """The devices for a scheduling pass; a later reading that differs from them starts another pass."""

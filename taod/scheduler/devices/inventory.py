@@ -10,6 +10,7 @@ import msgspec
 import psutil
 
 from runners.protocol import DeviceGrant
+from store import Store
 from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
 from taod.scheduler.devices.gpu_processes import Tenant, foreign, in_use, lives, tenant
@@ -76,6 +77,11 @@ class DevicePool:
         for device in devices:
             device.busy_reason = device.busy_reason or self._unfit(device, own, held=bool(device.leases))
         return devices
+
+    def with_leases(self, store: Store) -> list[Device]:
+        """Each device with its present leases, and why it takes no run."""
+        leases = store.leases.all()
+        return self.snapshot(leases, store.jobs.named({lease.job_id for lease in leases}).values())
 
     def unfit(self, job_id: str, leases: Iterable[LeaseRecord]) -> Reason | None:
         """Why a run of this job cannot begin on the devices that it has leased, by the last reading; None: it can."""

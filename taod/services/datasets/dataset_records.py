@@ -1,4 +1,4 @@
-"""Stored datasets of a user with their files, and the uploads that are running."""
+"""Datasets by id with their folders, and the running uploads."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class DatasetRecords:
         return find(self._store.datasets, "dataset", user_id, dataset_id)
 
     def folder(self, record: DatasetRecord) -> Path:
-        """The folder of its files: below the root, or the linked one."""
+        """The folder of its files: in the root, or the linked one."""
         return Path(record.path) if record.state == "linked" and record.path else self._root.dataset(record.id)
 
 
 class Uploads:
-    """The running uploads by dataset; kept in memory, so that a crash leaves no dataset marked."""
+    """The datasets with a running upload; in memory, so that a crash leaves no dataset claimed."""
 
     def __init__(self) -> None:
-        self._under_way: set[str] = set()
+        self._claimed: set[str] = set()
 
     def __contains__(self, dataset_id: str) -> bool:
-        return dataset_id in self._under_way
+        return dataset_id in self._claimed
 
     @contextmanager
     def claim(self, dataset_id: str) -> Iterator[None]:
-        """Claim the dataset for one upload. Raises Conflict while it is claimed."""
-        if dataset_id in self._under_way:
+        """Claim the dataset for one upload while the block runs. Raises Conflict if it is claimed."""
+        if dataset_id in self._claimed:
             raise Conflict(f"dataset {dataset_id} is being uploaded right now; wait until that upload has ended")
-        self._under_way.add(dataset_id)
+        self._claimed.add(dataset_id)
         try:
             yield
         finally:
-            self._under_way.discard(dataset_id)
+            self._claimed.discard(dataset_id)

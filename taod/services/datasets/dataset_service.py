@@ -45,7 +45,7 @@ from taod.types.warning import Warning
 
 
 class Datasets:
-    """Operations on datasets, each on behalf of one user, who sees only their own."""
+    """Operations on datasets; a user sees only their own."""
 
     def __init__(
         self,
@@ -86,17 +86,15 @@ class Datasets:
         return Page(self._view(records), total)
 
     def create(self, user_id: str, body: DatasetCreate) -> Dataset:
-        """Create an empty dataset. Raises BadRequest for a type or format that is unknown or does not fit."""
-        self._check_kind(body.type, body.format)
-        now = iso(self._clock.time())
-        record = DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
+        """Create an empty dataset. Raises BadRequest for an unknown type or format, or if they do not fit."""
+        record = self._new_record(user_id, body)
         with self._store.durable():
             self._store.datasets.add(record)
         self._publisher.dataset(user_id, record.id, "created")
         return self._view([record])[0]
 
     def update(self, user_id: str, dataset_id: str, body: DatasetPut | DatasetPatch) -> Dataset:
-        """Set the given fields (of a PUT: every writable one). Raises BadRequest for a change of type or format."""
+        """Set the given fields (PUT: all writable fields). Raises BadRequest for a change of type or format."""
         record = self._records.get(user_id, dataset_id)
         fields = given(body)
         take_immutable(fields, record, "type", "format")
@@ -107,9 +105,9 @@ class Datasets:
         return self._view([record])[0]
 
     async def delete(self, user_id: str, dataset_id: str) -> Dataset:
-        """Cancel the dataset's own jobs, then delete it with its files. A linked folder is left alone.
+        """Cancel the dataset's own jobs, then delete it with its files; a linked folder is kept.
 
-        Raises BadRequest while a model uses it, Conflict while it is being uploaded.
+        Raises BadRequest if a model uses it, Conflict if a run reads it or it is being uploaded.
         """
         record = self._records.get(user_id, dataset_id)
         self._check_unused(record)
@@ -130,7 +128,7 @@ class Datasets:
         return answer
 
     def summary(self, user_id: str, dataset_id: str) -> DatasetSummary:
-        """The summary of its files, the progress of an upload, and the origin of the data."""
+        """The summary of its files, the progress of its upload, its warnings and its origin."""
         record = self._records.get(user_id, dataset_id)
         upload = self._intake.progress(record.id)
         summary = record.summary or DatasetSummary(state=record.state, path=record.path)
@@ -145,7 +143,7 @@ class Datasets:
         )
 
     async def warnings(self, user_id: str, dataset_id: str) -> list[Warning]:
-        """Warnings when a dataset is read: whether its linked folder has changed."""
+        """Inspect a linked folder and return warnings about changes."""
         return await self._lineage.inspect([self._records.get(user_id, dataset_id)])
 
     async def upload(
@@ -156,10 +154,10 @@ class Datasets:
         options: UploadOptions = UploadOptions(),
         part: Part | None = None,
     ) -> UploadAnswer:
-        """Receive an archive, or one part of it; the dataset keeps its old data until the new data is complete.
+        """Receive an archive or a part of it; the dataset keeps its old data until the new data is complete.
 
-        Raises BadRequest naming what is wrong with the archive, RangeRejected for a part out of its place, NoSpace,
-        Conflict while the data is being read or uploaded.
+        Raises BadRequest naming the fault of the archive, RangeRejected for a part at the wrong offset, NoSpace,
+        Conflict if the data is being read or uploaded.
         """
         record = self._records.get(user_id, dataset_id)
         self._check_not_read(record)
@@ -177,13 +175,13 @@ class Datasets:
                 else:
                     answer = await self._intake.accept_part(record, body, part, options, report, placed)
                     if isinstance(answer, int):
-                        self._waits(user_id, record.id, answer, part.total)
+                        self._publish_part(user_id, record.id, answer, part.total)
                         return UploadAnswer(
                             f"{answer} of {part.total} bytes were received; send the next part", received=answer
                         )
                     summary = answer
             except RangeRejected:
-                self._publisher.dataset(user_id, record.id, "updated")  # nothing has come, and nothing went
+                self._publisher.dataset(user_id, record.id, "updated")  # the upload is as it was before
                 raise
             except BaseException as error:
                 report(UploadProgress(record.id, Stage.FAILED, message=str(error) or type(error).__name__))
@@ -200,14 +198,14 @@ class Datasets:
         )
 
     async def give_up_upload(self, user_id: str, dataset_id: str) -> DatasetSummary:
-        """Drop an incomplete upload in parts. Raises NotFound, Conflict."""
+        """Delete an incomplete upload in parts. Raises NotFound, Conflict."""
         record = self._records.get(user_id, dataset_id)
         await self._intake.give_up(record.id)
         self._publisher.dataset(user_id, record.id, "updated", "the upload was given up")
         return self.summary(user_id, record.id)
 
     def recover(self) -> None:
-        """Record new data that was moved into place just before the last daemon was killed. Called once, at start."""
+        """Record data that the last daemon moved into place before it was killed. Called once, at the start."""
         for dataset_id, summary in self._intake.unrecorded().items():
             try:
                 with self._store.durable():
@@ -217,7 +215,7 @@ class Datasets:
             self._intake.recorded(dataset_id)
 
     async def link(self, user_id: str, dataset_id: str, body: DatasetLink) -> DatasetSummary:
-        """Use a folder of this machine in place. Raises BadRequest where it is not allowed or does not fit."""
+        """Use a folder of this machine in place. Raises BadRequest if it is not allowed or does not fit."""
         record = self._records.get(user_id, dataset_id)
         self._check_not_read(record)
         with self._claim(record.id):
@@ -230,8 +228,8 @@ class Datasets:
         self._checks.data_changed(user_id, record.id)
         return summary
 
-    def _waits(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
-        """Publish that a part was received and others are missing."""
+    def _publish_part(self, user_id: str, dataset_id: str, received: int, total: int) -> None:
+        """Publish that a part of an upload was received."""
         self._publisher.upload(user_id, UploadProgress(dataset_id, Stage.WAITING, received, total))
         self._publisher.dataset(user_id, dataset_id, "updated", f"{received} of {total} bytes were received")
 
@@ -246,30 +244,22 @@ class Datasets:
         description: str = "",
         parent_dataset: str | None = None,
     ) -> Dataset:
-        """Create a dataset from a folder in a job's results; the job's files stay.
+        """Create a dataset from a folder in a job's results; the job keeps its files.
 
-        `type` and `parent_dataset` default to those of the dataset that the job belongs to. Raises BadRequest where the
-        folder does not have the layout of type and format, or they do not fit; then none is created.
+        `type` and `parent_dataset` default to those of the dataset that the job belongs to. Raises BadRequest if the
+        folder does not have the layout of type and format, or they do not fit; then no dataset is created.
         """
         source = self._store.datasets.get(job.user_id, parent_dataset or job.owner_id)
         type_ = type or (source.type if source is not None else "")
-        self._check_kind(type_, format)
-        now = iso(self._clock.time())
-        record = DatasetRecord(
-            **given(DatasetCreate(type_, format, name=name, description=description or f"Made by {job.action}")),
-            id=new_id(),
-            user_id=job.user_id,
-            created_on=now,
-            last_modified=now,
-            parent_job=job.id,
-            parent_dataset=None if source is None else source.id,
-        )
+        body = DatasetCreate(type_, format, name=name, description=description or f"Made by {job.action}")
+        record = self._new_record(job.user_id, body)
+        record.parent_job, record.parent_dataset = job.id, None if source is None else source.id
 
         def placed(summary: DatasetSummary) -> None:
             with self._store.durable():
                 self._store.datasets.add(msgspec.structs.replace(record, state="ready", summary=summary))
 
-        # The row is added with its data: a kill in between leaves neither.
+        # The row is added together with its data: a kill leaves both or neither.
         with self._claim(record.id):
             await self._intake.adopt(record, folder, placed)
         self._publisher.dataset(job.user_id, record.id, "created", f"derived by {job.action} {job.id[:8]}")
@@ -278,14 +268,16 @@ class Datasets:
 
     @contextmanager
     def _claim(self, dataset_id: str) -> Iterator[None]:
-        """Claim the dataset for an upload. Jobs that wait for it are scheduled when it ends, successful or not."""
+        """Claim the dataset for an upload. Its end, successful or not, wakes the scheduler for waiting jobs."""
         try:
             with self._uploads.claim(dataset_id):
                 yield
         finally:
             self._scheduler.wake()
 
-    def _check_kind(self, type_: str, format_: str) -> None:
+    def _new_record(self, user_id: str, body: DatasetCreate) -> DatasetRecord:
+        """A new record, not stored yet. Raises BadRequest for an unknown type or format, or if they do not fit."""
+        type_, format_ = body.type, body.format
         if type_ not in set(DatasetType):
             raise BadRequest(f"Invalid dataset type: type {type_!r}; known are {', '.join(DatasetType)}")
         fitting = self._catalogue.dataset_formats(type_)
@@ -294,6 +286,8 @@ class Datasets:
                 f"Incompatible dataset format and type: format {format_!r} with type {type_!r}; "
                 f"its formats are {', '.join(fitting)}"
             )
+        now = iso(self._clock.time())
+        return DatasetRecord(id=new_id(), user_id=user_id, created_on=now, last_modified=now, **given(body))
 
     def _check_unused(self, record: DatasetRecord) -> None:
         users = self._store.datasets.users_of(record.id)
@@ -302,9 +296,9 @@ class Datasets:
             raise BadRequest(f"dataset {record.name!r} is used by the models {names}; remove it from them first")
 
     def _check_not_read(self, record: DatasetRecord, *, but_own: bool = False) -> None:
-        """Raise Conflict for data that a run is reading; `but_own`: except by the dataset's own jobs.
+        """Raise Conflict if a run reads the data; `but_own`: ignore the dataset's own jobs.
 
-        A run reads the data of its start, also when its model has other datasets since.
+        A run reads the data recorded at its start, even if its model has other datasets now.
         """
         owners = {model_id for model_id, _ in self._store.datasets.users_of(record.id)} | {record.id}
         for job in self._store.jobs.in_states(ON_DEVICE):

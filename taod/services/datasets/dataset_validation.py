@@ -1,7 +1,7 @@
-"""Full checks of datasets: started when data arrives, one at a time, each in its own process.
+"""Full checks of datasets: started after uploads, one at a time, each in its own process.
 
 A check runs the engine's command line (`dataset check`) but is not a job: it takes no device, is not queued, and does
-not block the use of the data. Its report is in `reviews/<dataset>/` under the root, with its status lines.
+not block the use of the data. The folder `reviews/<dataset>/` in the root has its report and status lines.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from taod.watch import FolderWatch
 
 log = logging.getLogger("taod.checks")
 
-TAIL = 4096
-"""Bytes at the end of status.json that are read for the progress."""
+TAIL_BYTES = 4096
+"""Size of the end of status.json that is read for the progress."""
 GRACE_S = 10.0
 NOT_STARTED = "The check will start"
 
@@ -44,14 +44,14 @@ class _Line(msgspec.Struct):
 
 
 class _Check:
-    """A check that waits or runs."""
+    """A waiting or running check."""
 
     def __init__(self, record: DatasetRecord, deep: bool) -> None:
         self.record = record
         self.deep = deep
         self.state = CheckState.WAITING
         self.progress = 0.0
-        """The highest progress that a status line reported; the last lines of a run report none."""
+        """The highest progress reported by a status line; the last lines of a run report none."""
         self.started_on: str | None = None
         self.cancelled = False
         self.failed = ""
@@ -59,7 +59,7 @@ class _Check:
         self.task: asyncio.Task[None] | None = None
 
     def progress_with(self, line: _Line) -> float:
-        """The progress, this line included."""
+        """Update the progress with a status line and return it."""
         self.progress = max(self.progress, line.kpi.get("progress", 0.0))
         return self.progress
 
@@ -85,12 +85,13 @@ class Checks:
         self._publisher = publisher
         self._config = config
         self._clock = clock
-        self._under_way: dict[str, _Check] = {}
-        self._one = asyncio.Semaphore(1)
+        self._active: dict[str, _Check] = {}
+        """Dataset id → its waiting or running check."""
+        self._running = asyncio.Semaphore(1)
         self._stopping = False
 
     def start(self) -> None:
-        """Start the checks that an earlier daemon did not finish."""
+        """Start the checks that the last daemon did not finish."""
         for wanted in sorted(self._root.reviews.glob("*/wanted")):
             record = self._store.datasets.get(wanted.read_text().strip(), wanted.parent.name)
             if record is not None and record.has_data:
@@ -101,10 +102,10 @@ class Checks:
     async def stop(self) -> None:
         """End running checks; the next daemon starts them again."""
         self._stopping = True
-        await asyncio.gather(*(self._end(one) for one in list(self._under_way.values())))
+        await asyncio.gather(*(self._end(one) for one in list(self._active.values())))
 
     def begin(self, user_id: str, dataset_id: str, *, deep: bool) -> DatasetReport:
-        """Check now; a running check is restarted. Raises NotFound, BadRequest where there is no data."""
+        """Start a check; a running one is restarted. Raises NotFound; BadRequest if the dataset has no data."""
         record = self._records.get(user_id, dataset_id)
         if not record.has_data:
             raise BadRequest(f"dataset {record.name!r} has no files to check: upload or link them first")
@@ -112,9 +113,9 @@ class Checks:
         return self.report(user_id, record.id)
 
     async def cancel(self, user_id: str, dataset_id: str) -> DatasetReport:
-        """End a running or waiting check. Raises NotFound, also where there is none."""
+        """End a running or waiting check. Raises NotFound if there is no dataset or no check."""
         record = self._records.get(user_id, dataset_id)
-        one = self._under_way.get(record.id)
+        one = self._active.get(record.id)
         if one is None:
             raise NotFound(f"no check of dataset {record.name!r} is running; GET …/report has the last one's result")
         one.cancelled = True
@@ -122,10 +123,10 @@ class Checks:
         return self.report(user_id, record.id)
 
     def report(self, user_id: str, dataset_id: str) -> DatasetReport:
-        """The result of the last check, or the progress of the present one. Raises NotFound."""
+        """The progress of the active check, or the result of the last one. Raises NotFound."""
         record = self._records.get(user_id, dataset_id)
         folder = self._root.review(record.id)
-        one = self._under_way.get(record.id)
+        one = self._active.get(record.id)
         now = None if record.summary is None else record.summary.fingerprint
         if one is not None:
             line = _last_line(folder / "status.json") if one.state is CheckState.RUNNING else _Line()
@@ -147,35 +148,35 @@ class Checks:
         return found
 
     def data_changed(self, user_id: str, dataset_id: str) -> None:
-        """Check the dataset's new data after `datasets.check_after_s`, unless `datasets.check` is off."""
+        """Start a check after `datasets.check_after_s`, unless `datasets.check` is off."""
         if self._config.check == "auto" and not self._stopping:
             record = self._store.datasets.get(user_id, dataset_id)
             if record is not None and record.has_data:
                 self._begin(record, deep=False, after_s=self._config.check_after_s)
 
     def forget(self, dataset_id: str) -> None:
-        """The dataset was deleted: end its check and delete its report."""
-        one = self._under_way.get(dataset_id)
+        """End the check of a deleted dataset and delete its report."""
+        one = self._active.get(dataset_id)
         if one is not None and one.task is not None:
             one.task.cancel()
         remove_folder(self._root.review(dataset_id))
 
     def _begin(self, record: DatasetRecord, *, deep: bool, after_s: float = 0.0) -> None:
-        earlier = self._under_way.get(record.id)
+        earlier = self._active.get(record.id)
         if earlier is not None and earlier.task is not None:
             earlier.task.cancel()
         folder = self._root.review(record.id)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "wanted").write_text(record.user_id)
-        one = self._under_way[record.id] = _Check(record, deep)
+        one = self._active[record.id] = _Check(record, deep)
         self._publish(one)
         one.task = asyncio.get_running_loop().create_task(self._follow(one, folder, after_s))
-        one.task.add_done_callback(lambda _: self._over(one, folder))
+        one.task.add_done_callback(lambda _: self._on_task_end(one, folder))
 
     async def _follow(self, one: _Check, folder: Path, after_s: float) -> None:
         try:
             await asyncio.sleep(after_s)  # several uploads in a row are checked once
-            async with self._one:
+            async with self._running:
                 one.state, one.started_on = CheckState.RUNNING, iso(self._clock.time())
                 self._publish(one)
                 one.failed = await self._run(one, folder)
@@ -183,15 +184,15 @@ class Checks:
             log.exception("the check of dataset %s failed", one.record.id)
             one.failed = str(error)
 
-    def _over(self, one: _Check, folder: Path) -> None:
-        """Called when the task has ended, also one that was cancelled before its first step."""
-        if self._under_way.get(one.record.id) is one:
-            del self._under_way[one.record.id]
+    def _on_task_end(self, one: _Check, folder: Path) -> None:
+        """A callback of the task, since a task that is cancelled before its first step runs no `finally`."""
+        if self._active.get(one.record.id) is one:
+            del self._active[one.record.id]
             if not self._stopping:
                 self._finalize(one, folder)
 
     def _finalize(self, one: _Check, folder: Path) -> None:
-        """Write and publish a report, whatever happened; nothing where the dataset was deleted meanwhile."""
+        """Write and publish the report, also of a failed or cancelled check; no report for a deleted dataset."""
         if self._store.datasets.get(one.record.user_id, one.record.id) is None or not folder.is_dir():
             remove_folder(folder)
             return
@@ -210,7 +211,7 @@ class Checks:
         self._publisher.dataset(one.record.user_id, one.record.id, "checked", found.message)
 
     async def _run(self, one: _Check, folder: Path) -> str:
-        """Run the engine; returns why it failed, or nothing."""
+        """Run the engine. Returns why it failed; empty on success."""
         record = self._records.get(one.record.user_id, one.record.id)
         for name in ("status.json", "report.json", "samples.json"):
             (folder / name).unlink(missing_ok=True)
@@ -222,7 +223,7 @@ class Checks:
             launch = self._engine.describe(RunRequest(record.id, 1, command, str(folder)))
         except StartFailed as error:
             return str(error)
-        # Without a run's environment mark: it must not be taken for a process of a job.
+        # Without the environment mark of runs: the process must not be attributed to a job.
         own = {name: value for name, value in launch.environment.items() if not name.startswith("TAOD_")}
         with (folder / "log.txt").open("wb") as out:
             one.process = await asyncio.create_subprocess_exec(
@@ -279,7 +280,7 @@ class Checks:
 
 
 async def _terminate(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, the grace, SIGKILL."""
+    """Send SIGTERM, and SIGKILL after GRACE_S."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
@@ -297,11 +298,11 @@ def _read(path: Path) -> DatasetReport | None:
 
 
 def _last_line(path: Path) -> _Line:
-    """The last whole status line."""
+    """The last complete status line."""
     try:
         with plain_file.binary(path) as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL))
+            file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().split(b"\n")[:-1]
     except OSError:
         return _Line()

@@ -1,7 +1,7 @@
-"""Datasets created from what jobs of the data services have left: converted, corrected, augmented or labelled ones.
+"""Creates datasets from the results of data service jobs: conversions, corrections, augmentations, labels.
 
-A job may leave labels without images, as NVIDIA's converters do; then they are combined with the images of the dataset
-that the job read. All files are hard links of those that are there.
+Results may have labels without images, as those of NVIDIA's converters do; then they are combined with the images of
+the dataset that the job read. All files are hard links to existing files.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from taod.types.dataset import Dataset, DatasetFromJob, DatasetType
 from taod.types.state import State
 
 LABELLED = "label.json"
-"""What auto_label leaves in its results: COCO annotations of the images that it read."""
+"""Results of auto_label: COCO annotations of the images that it read."""
 AUGMENTED = Path("labels") / "output.json"
-"""COCO annotations as release 5.0's augmentation leaves them, beside the images."""
+"""Results of release 5.0's augmentation: COCO annotations beside the images."""
 NOT_LABELS = frozenset(
     {"status.json", "skipped_files.txt", "not_kitti.txt", "summary.json", "problems.json", "log.txt"}
 )
-"""Files of results that have a label file's suffix."""
-NOTHING = (
+"""Result files with the suffix of a label file that are none."""
+NOT_FOUND = (
     "its results have no annotations.json or another COCO file, no labels/ or KITTI .txt files, and no images/ with "
     "masks/; convert or augment a dataset, or correct one with apply_correction"
 )
 
 
 class DerivedDatasets:
-    """Takes a job's results as a dataset of its own."""
+    """Creates datasets from job results."""
 
     def __init__(self, store: Store, records: DatasetRecords, datasets: Datasets, jobs: Jobs) -> None:
         self._store = store
@@ -48,10 +48,10 @@ class DerivedDatasets:
         self._datasets = datasets
         self._jobs = jobs
 
-    async def make(self, user_id: str, job_id: str, body: DatasetFromJob) -> Dataset:
-        """A new dataset of a job's results, which stay where they are.
+    async def create(self, user_id: str, job_id: str, body: DatasetFromJob) -> Dataset:
+        """Create a dataset from a job's results, which the job keeps.
 
-        Raises NotFound, and BadRequest where the job has not left a dataset.
+        Raises NotFound; BadRequest if the results have no dataset.
         """
         job = self._jobs.record(user_id, job_id)
         if job.network not in DATA_SERVICES:
@@ -62,11 +62,11 @@ class DerivedDatasets:
         if job.state is not State.DONE:
             raise BadRequest(f"job {job.id} is {job.state} ({job.reason_text}): only a finished job has left a dataset")
         source = self._source(job)
-        left = await asyncio.to_thread(left_by, self._jobs.folder(job).results)
-        if left is None:
-            raise BadRequest(f"job {job.id} has left no dataset: {NOTHING}")
-        with self._together(job, source, left) as folder:
-            format_ = body.format or left.format
+        found = await asyncio.to_thread(find_dataset, self._jobs.folder(job).results)
+        if found is None:
+            raise BadRequest(f"job {job.id} has left no dataset: {NOT_FOUND}")
+        with self._layout(job, source, found) as folder:
+            format_ = body.format or found.format
             return await self._datasets.create_from_job(
                 job,
                 folder,
@@ -78,13 +78,13 @@ class DerivedDatasets:
             )
 
     @contextmanager
-    def _together(self, job: JobRecord, source: DatasetRecord | None, left: Left) -> Iterator[Path]:
-        """A folder laid out as a dataset, with links to what the job has left and to the images that it is of.
+    def _layout(self, job: JobRecord, source: DatasetRecord | None, found: FoundDataset) -> Iterator[Path]:
+        """A folder in the layout of a dataset, with links to the found labels and their images.
 
-        Raises BadRequest where the images were the source's and are gone.
+        Raises BadRequest if the images of the source dataset are gone.
         """
         folder = self._jobs.folder(job)
-        if left.whole:
+        if found.complete:
             yield folder.results
             return
         images = folder.results / "images"
@@ -96,27 +96,27 @@ class DerivedDatasets:
                     "upload them again, and run the job again"
                 )
             images = read
-        with TemporaryDirectory(prefix="from-job-", dir=folder.path) as together:
-            top = Path(together)
+        with TemporaryDirectory(prefix="from-job-", dir=folder.path) as temporary:
+            top = Path(temporary)
             (top / "images").symlink_to(images, target_is_directory=True)
-            if left.format == "coco":
-                (top / "annotations.json").symlink_to(left.labels[0])
-            elif left.labels[0].is_dir():
-                (top / "labels").symlink_to(left.labels[0], target_is_directory=True)
+            if found.format == "coco":
+                (top / "annotations.json").symlink_to(found.labels[0])
+            elif found.labels[0].is_dir():
+                (top / "labels").symlink_to(found.labels[0], target_is_directory=True)
             else:
                 (top / "labels").mkdir()
-                for file in left.labels:
+                for file in found.labels:
                     (top / "labels" / file.name).symlink_to(file)
             yield top
 
     def _source(self, job: JobRecord) -> DatasetRecord | None:
-        """The dataset that the job has read."""
+        """The dataset that the job read, if it still exists."""
         read = (seen.dataset_id for seen in job.data if seen.role == "inference")
         return next((found for each in read if (found := self._store.datasets.get(job.user_id, each))), None)
 
 
 def _type(format_: str, source: str | None) -> str:
-    """What is made of a dataset of segments is one again, where the format can hold them."""
+    """The dataset type: that of the source if it has segments and the format can hold them."""
     if format_ == "unet":
         return DatasetType.SEMANTIC_SEGMENTATION
     if format_ == "coco" and source in (DatasetType.SEMANTIC_SEGMENTATION, DatasetType.INSTANCE_SEGMENTATION):
@@ -124,36 +124,36 @@ def _type(format_: str, source: str | None) -> str:
     return DatasetType.OBJECT_DETECTION
 
 
-class Left(NamedTuple):
-    """What a job has left of a dataset."""
+class FoundDataset(NamedTuple):
+    """A dataset in a job's results."""
 
     format: str
-    whole: bool
-    """The results are laid out as a dataset, images included."""
+    complete: bool
+    """The results have the layout of a dataset, including images."""
     labels: tuple[Path, ...] = ()
-    """Otherwise: one COCO file, one folder of label files, or KITTI label files."""
+    """One COCO file, one folder of label files, or KITTI label files."""
 
 
-def left_by(results: Path) -> Left | None:
-    """What a job's results hold of a dataset, of whichever tool; None where there are no labels. Blocks."""
+def find_dataset(results: Path) -> FoundDataset | None:
+    """Find the labels in a job's results, of any tool; None if there are none. Blocks."""
     has_images = (results / "images").is_dir()
     if (results / "annotations.json").is_file():
-        return Left("coco", has_images, (results / "annotations.json",))
+        return FoundDataset("coco", has_images, (results / "annotations.json",))
     if has_images and (results / "images" / "train").is_dir() and (results / "masks").is_dir():
-        return Left("unet", True)
+        return FoundDataset("unet", True)
     for name in (LABELLED, AUGMENTED):
         if (results / name).is_file():
-            return Left("coco", False, (results / name,))
+            return FoundDataset("coco", False, (results / name,))
     labels = results / "labels"
     if labels.is_dir() and any(file.suffix == ".txt" for file in labels.rglob("*.txt")):
-        return Left("kitti", has_images, (labels,))
+        return FoundDataset("kitti", has_images, (labels,))
     loose = sorted(file for file in _files(results) if file.name not in NOT_LABELS)
     documents = [file for file in loose if file.suffix == ".json" and _is_coco(file)]
     if len(documents) == 1:
-        return Left("coco", False, tuple(documents))
+        return FoundDataset("coco", False, tuple(documents))
     texts = [file for file in loose if file.suffix == ".txt"]
     if texts and not documents and all(_is_kitti(file) for file in texts):
-        return Left("kitti", False, tuple(texts))
+        return FoundDataset("kitti", False, tuple(texts))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Data of jobs: which datasets they may read, what they read, and changes of linked folders."""
+"""Data of jobs: the datasets that they may read, the data that they read, and changes of linked folders."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from taod.types.warning_text import text
 log = logging.getLogger(__name__)
 
 ROLES = {"eval": "eval_dataset", "inference": "inference_dataset", "calibration": "calibration_dataset"}
-"""Roles of which a model has one dataset each, and the model's field."""
+"""Roles with one dataset per model → the model's field."""
 
 AT_POST_S = 0.5
-"""Seconds that a post waits for the inspection of linked folders; later findings go into the job's history."""
+"""How long a POST waits for the inspection of linked folders; later results are added to the job's history."""
 AT_READ_S = 0.05
 
 
@@ -44,7 +44,7 @@ def datasets_read(store: Store, user_id: str, owner_kind: OwnerKind, owner_id: s
 
 
 class _Inspection(msgspec.Struct, frozen=True):
-    """The fingerprint of a linked folder at a time."""
+    """The result of one inspection of a linked folder."""
 
     registered: str | None
     """The fingerprint that it was compared with."""
@@ -54,7 +54,7 @@ class _Inspection(msgspec.Struct, frozen=True):
 
 
 class Lineage:
-    """Inspects linked folders in threads, at most once in `check_s` each, and records the data of jobs."""
+    """Inspects each linked folder in a thread, at most every `check_s`, and records the data of jobs."""
 
     def __init__(self, store: Store, publisher: Publisher, clock: Clock, check_s: float) -> None:
         self._store = store
@@ -84,7 +84,10 @@ class Lineage:
         return [Warning(WarningCode.LINK_CHANGED, dataset.name, {"change": change}, remedy)]
 
     async def inspect(self, datasets: Iterable[DatasetRecord], patience_s: float = AT_READ_S) -> list[Warning]:
-        """Warnings after inspecting folders whose inspection is outdated; a slow one continues in the background."""
+        """Inspect linked folders again if needed and return the warnings.
+
+        An inspection that takes longer than `patience_s` continues in the background.
+        """
         linked = [dataset for dataset in datasets if dataset.state == "linked"]
         tasks = [task for dataset in linked if (task := self._inspect(dataset, self._check_s)) is not None]
         if tasks:
@@ -93,14 +96,14 @@ class Lineage:
         return [warning for at, warning in enumerate(found) if warning not in found[:at]]
 
     async def before(self, user_id: str, owner_kind: OwnerKind, owner_id: str) -> list[Warning]:
-        """Warnings about all that jobs of this owner would read."""
+        """Warnings about all datasets that jobs of this owner may read."""
         read = datasets_read(self._store, user_id, owner_kind, owner_id.lower())
         return await self.inspect([dataset for _, dataset in read], AT_POST_S)
 
     def begin(self, job_id: str, warnings: Sequence[Warning], read: Sequence[tuple[str, DatasetRecord]]) -> None:
-        """Record the data that a starting job reads. Linked folders are inspected again, and the record corrected.
+        """Record the data that a starting job reads; inspect linked folders and update the record asynchronously.
 
-        `warnings`: those that the job has, which are not repeated in its history.
+        `warnings`: the job's existing warnings, which are not added to its history again.
         """
         self._record(job_id, read)
         linked = [dataset for _, dataset in read if dataset.state == "linked"]
@@ -110,19 +113,19 @@ class Lineage:
             task.add_done_callback(self._recording.discard)
 
     async def settled(self) -> None:
-        """Wait for all inspections that are running."""
+        """Wait for all running inspections."""
         while tasks := [*self._inspecting.values(), *self._recording]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """The daemon ends."""
+        """Cancel all running inspections."""
         tasks = [*self._inspecting.values(), *self._recording]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _inspect(self, dataset: DatasetRecord, max_age_s: float) -> asyncio.Task[None] | None:
-        """The running inspection, or a new one where the last is too old or of other data."""
+        """The running inspection, or a new one if the last is outdated; else None."""
         if dataset.id in self._inspecting:
             return self._inspecting[dataset.id]
         last = self._inspections.get(dataset.id)

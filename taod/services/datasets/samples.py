@@ -14,20 +14,20 @@ from taod.types.dataset import DatasetSample
 
 
 class Samples:
-    """Lists samples and gives their thumbnails."""
+    """Lists samples and creates their thumbnails."""
 
     def __init__(self, root: Root, records: DatasetRecords) -> None:
         self._root = root
         self._records = records
-        self._one = asyncio.Lock()
-        """One choice at a time: it reads the whole dataset."""
+        self._choosing = asyncio.Lock()
+        """Samples of one dataset at a time: choosing them reads the whole dataset."""
 
     async def page(self, user_id: str, dataset_id: str) -> list[DatasetSample]:
-        """Some images of a dataset; none where it has no files. Raises NotFound."""
+        """Some images of a dataset; empty if it has no files. Raises NotFound."""
         return samples.views(await self._items(self._records.get(user_id, dataset_id)))
 
     async def thumbnail(self, user_id: str, dataset_id: str, number: int, *, boxes: bool) -> bytes:
-        """A JPEG of one of them. Raises NotFound."""
+        """The JPEG thumbnail of a sample. Raises NotFound."""
         record = self._records.get(user_id, dataset_id)
         items = await self._items(record)
         if number >= len(items):
@@ -42,7 +42,7 @@ class Samples:
         if not record.has_data:
             return []
         mark = None if record.summary is None else record.summary.fingerprint
-        async with self._one:
+        async with self._choosing:
             return await asyncio.to_thread(
                 samples.choose,
                 self._records.folder(record),

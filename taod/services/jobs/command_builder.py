@@ -1,4 +1,4 @@
-"""From a job to the command that runs it: gathers the facts, has the catalogue assemble them, writes the files."""
+"""Builds the command of a job: gathers facts, lets the catalogue assemble them, writes the job's files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WEIGHTS_ACTIONS = frozenset({"train", "prune", "retrain", "export", "gen_trt_en
 
 
 class CommandBuilder:
-    """Prepares jobs for their runners, when the scheduler starts them."""
+    """Builds and previews the commands of jobs."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class CommandBuilder:
         lineage: Lineage,
         checkpoint: str = "latest",
     ) -> None:
-        """`checkpoint`: which checkpoint of a training the jobs after it read, the `latest` or the `best`."""
+        """`checkpoint`: the checkpoint of a training that its child jobs read, `latest` or `best`."""
         self._store = store
         self._root = root
         self._catalogue = catalogue
@@ -61,11 +61,11 @@ class CommandBuilder:
         self._best = checkpoint == "best"
 
     def resolve(self, job: JobRecord) -> ResolvedJob:
-        """The job with its runner and its merged specification. Raises BadRequest where its model was deleted."""
+        """The job with its runner and its merged specification. Raises BadRequest if its model was deleted."""
         return self._resolver.resolve(job)
 
     def unready(self, job: JobRecord | NewJob | PendingJob) -> Reason | None:
-        """Which dataset that the job may read lacks data; None when all have theirs, complete."""
+        """The first dataset of the job that is not ready, as a reason; None if all are."""
         for role, dataset in datasets_read(self._store, job.user_id, job.owner_kind, job.owner_id):
             if dataset.id in self._uploads:
                 return Reason(ReasonCode.DATA_UPLOADING, {"role": role, "dataset": dataset.name})
@@ -77,16 +77,16 @@ class CommandBuilder:
         return None
 
     def converting(self, dataset: DatasetRecord) -> JobRecord | None:
-        """The conversion of the dataset that has not ended: what it writes lies in it, and is read with it."""
+        """The dataset's conversion that has not ended, if any: it writes into the dataset."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
         return next((job for job in jobs if is_conversion(job.action)), None)
 
     def prepare(self, resolved: ResolvedJob) -> Command:
-        """Create the job's folder with its specification and results folder, and return the tool's command.
+        """Create the job's folder with its specification and results folder. Returns the tool's command.
 
-        Raises BadRequest for missing weights of the parent or missing data, and for a value that the entry point of
-        the tool would pass to a shell unquoted.
+        Raises BadRequest for missing weights of the parent, missing data, or a value that the entry point of the tool
+        would pass to a shell unquoted.
         """
         job = resolved.job
         folder = self._root.job(job.id)
@@ -94,7 +94,7 @@ class CommandBuilder:
         self._check_parent(resolved)
         facts = self.facts(resolved, self.gpus(resolved))
         assembled = assemble(facts)
-        # Not durable: after a power cut the job is prepared again before it starts; an fsync costs as much as a fork.
+        # Not durable: after a power cut the job is prepared again; an fsync costs as much as a fork.
         if assembled.spec_path is not None and assembled.spec_text is not None:
             atomic_file.write(assembled.spec_path, assembled.spec_text.encode(), durable=False, mode=0o600)
         for path, text in assembled.files.items():
@@ -114,7 +114,7 @@ class CommandBuilder:
         return command
 
     def gpus(self, resolved: ResolvedJob) -> int:
-        """How many GPUs the job's command asks for: those that it holds, or on a cluster those of its specification."""
+        """Number of GPUs in the job's command: those that it holds, or on a cluster those of its specification."""
         job = resolved.job
         if job.site:
             runner = resolved.runner
@@ -124,14 +124,14 @@ class CommandBuilder:
         return sum(1 for device in held if not device.startswith(_CPU))
 
     def secrets(self, job: JobRecord) -> list[str]:
-        """The keys that are masked in its log; empty where the job's model was deleted."""
+        """The keys to mask in the job's log; empty if its model was deleted."""
         model = self._store.models.get(job.user_id, job.owner_id) if job.owner_kind == "model" else None
         return [model.encryption_key] if model is not None and model.encryption_key else []
 
     def shell_fault(self, resolved: ResolvedJob) -> str:
-        """Why its tool's entry point cannot take its command line (`shell_safety`); empty where it can.
+        """Why the tool's entry point cannot take the command line (`shell_safety`); empty if it can.
 
-        What is known only when the job starts (files of its parent, of an unfinished upload) is checked by `prepare`.
+        `prepare` checks the values that are known only at the start (files of the parent or of a running upload).
         """
         if not any(map(shell_safety.unsafe_character, self._user_texts(resolved))):
             return ""
@@ -142,7 +142,7 @@ class CommandBuilder:
         return shell_safety.fault(argv, str(self._root.path))
 
     def _user_texts(self, resolved: ResolvedJob) -> Iterator[str]:
-        """Every text of a user that may become part of the job's command line."""
+        """All texts of the user that may become part of the job's command line."""
         job, model = resolved.job, resolved.model
         yield str(self._root.path)
         if model is not None:
@@ -153,9 +153,9 @@ class CommandBuilder:
         yield from _texts(job.spec)
 
     def preview(self, resolved: ResolvedJob, gpus: int) -> tuple[Assembled, list[str]]:
-        """The job as it would be assembled now, its key masked, and the fields that its parent will fill.
+        """Assemble the job without writing anything, its key masked. Also returns the fields that its parent will fill.
 
-        Nothing is written. Raises BadRequest for data or weights that are missing.
+        Raises BadRequest for missing data or weights.
         """
         facts = self.facts(resolved, gpus)
         if facts.key:
@@ -163,7 +163,7 @@ class CommandBuilder:
         return assemble(facts), pending_fields(facts)
 
     def facts(self, resolved: ResolvedJob, gpus: int) -> JobFacts:
-        """The catalogue's view of the job. Raises BadRequest for data or weights that are missing."""
+        """The facts that the catalogue assembles a command from. Raises BadRequest for missing data or weights."""
         job, model = resolved.job, resolved.model
         folder = self._root.job(job.id)
         writing = conversions.writes(job.network, job.action)
@@ -195,7 +195,7 @@ class CommandBuilder:
         )
 
     def _check_parent(self, resolved: ResolvedJob) -> None:
-        """Raise BadRequest where the parent was deleted, or its weights were."""
+        """Raise BadRequest if the parent or its weights were deleted."""
         job = resolved.job
         if job.parent_id is None:
             return
@@ -227,7 +227,7 @@ class CommandBuilder:
         return facts
 
     def _scores(self, job: JobRecord | NewJob) -> dict[int, float]:
-        """The metric of each epoch of a training, higher is better; empty unless the best checkpoint is wanted."""
+        """Epoch → metric of a training, higher is better; empty unless child jobs read the best checkpoint."""
         network = self._catalogue.network(job.network, job.release)
         if not self._best or network is None or not isinstance(job, JobRecord) or job.metric is None:
             return {}
@@ -236,7 +236,7 @@ class CommandBuilder:
         return {epoch: sign * value for epoch, value in metric.values(result, job.metric).items()}
 
     def _ptms(self, job: JobRecord | NewJob, model: ModelRecord | None) -> list[Path]:
-        """The weights of the model's pretrained models. Raises BadRequest where a file is missing."""
+        """Paths of the weights of the model's pretrained models. Raises BadRequest if one does not exist."""
         found: list[Path] = []
         if model is None or not model.ptm:
             return found
@@ -255,12 +255,12 @@ class CommandBuilder:
         return found
 
     def folder(self, dataset: DatasetRecord) -> Path:
-        """Where jobs read the dataset's files, or will: for a linked folder that a conversion wrote to, its view."""
+        """The folder where jobs read the dataset; for a linked dataset with conversion output, its view."""
         own = self._root.dataset(dataset.id)
         return Path(dataset.path) if dataset.path and not own.is_dir() else own
 
     def _facts_of(self, dataset: DatasetRecord, *, writing: bool = False) -> DatasetFacts:
-        """`writing`: the job writes into the dataset; what it writes for a linked folder goes to a view of it."""
+        """`writing`: the job writes into the dataset; for a linked folder it writes into a view of it."""
         root = Path(dataset.path) if dataset.path else self._root.dataset(dataset.id)
         if dataset.has_data and not root.is_dir():
             raise BadRequest(f"the data of dataset {dataset.name!r} is not at {root} any more; upload or link it again")
@@ -286,12 +286,12 @@ class CommandBuilder:
 
 
 def is_conversion(action: str) -> bool:
-    """Whether the action writes into the dataset that it belongs to."""
+    """Whether the action writes into its own dataset."""
     return action.startswith(("convert", "dataset_convert"))
 
 
 def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str], gpus: int = 0) -> Command:
-    """What a runner is given of an assembled job."""
+    """The runner's command for an assembled job."""
     return Command(
         network=job.network,
         action=job.action,
@@ -308,7 +308,7 @@ def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a document."""
+    """All texts in a document."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -327,8 +327,8 @@ def _make_folder(path: Path) -> None:
 
 
 def _masked_json(assembled: Assembled) -> bytes:
-    """command.json: what is run, secrets masked."""
-    shown = {
+    """Content of command.json, secrets masked."""
+    document = {
         "argv": masking.argv(assembled.argv),
         "then": [masking.argv(line) for line in assembled.then],
         "status_folder": None if assembled.status_folder is None else str(assembled.status_folder),
@@ -336,4 +336,4 @@ def _masked_json(assembled: Assembled) -> bytes:
         "environment": masking.environment(assembled.environment),
         "reads": [str(path) for path in assembled.reads],
     }
-    return msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

@@ -1,8 +1,9 @@
-"""A dry run: what a request for jobs would run, without creating any of them."""
+"""Dry runs: the jobs that a request would create, with their commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 
 from runners.protocol import DeviceGrant, Launch, RunRequest, StartFailed
 from store.records import JobRecord, NewJob
@@ -22,7 +23,7 @@ from taod.types.reason_text import data_text
 
 
 class DryRun:
-    """Plans requests for jobs with the code that creates and prepares them, and stores nothing."""
+    """Plans requests with the code that creates and prepares jobs, and stores nothing."""
 
     def __init__(self, *, root: Root, devices: DevicePool, submission: Submission, commands: CommandBuilder) -> None:
         self._root = root
@@ -31,8 +32,8 @@ class DryRun:
         self._commands = commands
 
     def plan(self, user_id: str, kind: OwnerKind, owner_id: str, runs: Sequence[JobRun]) -> list[PlannedJob]:
-        """One entry for each action, in order. Raises BadRequest wherever posting the same request would."""
-        ids = _stand_ins()
+        """One entry per action, in order. Raises BadRequest if POST of the same request would."""
+        ids = (f"dry-run-{number}" for number in itertools.count(1))
         jobs = self._submission.resolve(user_id, kind, owner_id, runs, lambda: next(ids), for_plan=True)
         self._submission.check_command_lines(jobs)
         return [self._planned(resolved) for resolved in jobs]
@@ -41,7 +42,7 @@ class DryRun:
         job = resolved.job
         grants = self._grants(job)
         gpus = self._commands.gpus(resolved) if job.site else sum(grant.kind == DeviceKind.GPU for grant in grants)
-        assembled, later = self._commands.preview(resolved, gpus)
+        assembled, pending = self._commands.preview(resolved, gpus)
         name, launch = self._launch(resolved, assembled, grants, gpus)
         has_spec = assembled.spec_path is not None and assembled.spec_text is not None
         unready = self._commands.unready(job)
@@ -61,26 +62,23 @@ class DryRun:
             spec_path=str(assembled.spec_path) if has_spec else None,
             spec_format=assembled.spec_path.suffix.lstrip(".") if has_spec and assembled.spec_path else None,
             spec_text=assembled.spec_text,
-            later=later,
+            later=pending,
             waits_for=None if unready is None else data_text(unready),
             warnings=job.warnings,
         )
 
     def _grants(self, job: JobRecord | NewJob) -> list[DeviceGrant]:
-        """As many devices as the job would hold, none of them named: which ones, the scheduler decides."""
+        """Placeholders for the devices that the job would hold; the scheduler chooses them."""
         if job.site:
             return [DeviceGrant(job.site, DeviceKind.CLUSTER, 0)]
         kinds = [device.kind for device in self._devices.devices]
         kind = DeviceKind.GPU if DeviceKind.GPU in kinds else DeviceKind.CPU
-        return [DeviceGrant(f"<{kind} {place}>", kind, place) for place in range(job.devices_wanted)]
+        return [DeviceGrant(f"<{kind} {index}>", kind, index) for index in range(job.devices_wanted)]
 
     def _launch(
         self, resolved: ResolvedJob, assembled: Assembled, grants: list[DeviceGrant], gpus: int
     ) -> tuple[str, Launch]:
-        """The runner, and what it would execute; the key in the command line is masked already.
-
-        Without a runner the tool's own command line, as it is.
-        """
+        """Name of the runner and what it would execute; without a runner, the tool's own command line."""
         job, runner = resolved.job, resolved.choice.runner
         if runner is None:
             return "", Launch(assembled.argv)
@@ -90,10 +88,3 @@ class DryRun:
             return runner.name, runner.describe(request)
         except StartFailed as error:
             raise BadRequest(f"{job.action}: {error}") from error
-
-
-def _stand_ins() -> Iterator[str]:
-    number = 0
-    while True:
-        number += 1
-        yield f"dry-run-{number}"

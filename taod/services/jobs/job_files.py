@@ -1,4 +1,4 @@
-"""The files of a job: listing, finding and packing them. Runs in threads; never touches the store."""
+"""Lists, finds and packs the files of a job. Runs in threads; never uses the store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from taod.errors import NotFound
 from taod.paths import JobFolder
 from taod.types.job import Artifact
 
-COMPRESSION = 1
-BLOCK = 256 * 1024
+COMPRESSION_LEVEL = 1
+BLOCK_BYTES = 256 * 1024
 
 
 def list_artifacts(folder: JobFolder) -> list[Artifact]:
-    """The files of a job by path, links left out."""
+    """The files of a job without links, sorted by path."""
     found = [
         Artifact(path=name, size_bytes=entry.st_size, modified_on=iso(entry.st_mtime))
         for name, _, entry in _walk(folder.path)
@@ -30,7 +30,7 @@ def list_artifacts(folder: JobFolder) -> list[Artifact]:
 
 
 def find_artifact(folder: JobFolder, path: str) -> Path:
-    """One file of a job. Raises NotFound for what is not there, is no plain file, or would lead out of the folder."""
+    """The path of one file of a job. Raises NotFound unless it is a regular file inside the job's folder."""
     top, name = folder.path.resolve(), path.lstrip("/")
     try:
         found = (top / name).resolve(strict=True)
@@ -42,20 +42,20 @@ def find_artifact(folder: JobFolder, path: str) -> Path:
 
 
 def has_artifacts(folder: JobFolder) -> bool:
-    """Whether there is anything to download."""
+    """Whether the job has any file."""
     return next(_walk(folder.path), None) is not None
 
 
 def pack(folder: JobFolder, top: str, into: IO[bytes]) -> None:
-    """Write a .tar.gz of a job's files, under one folder named `top`, to a stream.
+    """Write a .tar.gz of a job's files, below one folder named `top`, to a stream.
 
-    The files of `results/` come straight below `top`, as published clients expect them; log, spec and command
-    beside them. A file that is still being written is taken as long as it was when its turn came.
+    The files of `results/` are directly below `top`, as published clients expect; log, spec and command are beside
+    them. A file that is still being written is packed with its size at that moment.
     """
     prefix = folder.results.name + "/"
     with (
-        gzip.GzipFile(fileobj=into, mode="wb", compresslevel=COMPRESSION, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|", bufsize=BLOCK) as archive,
+        gzip.GzipFile(fileobj=into, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", bufsize=BLOCK_BYTES) as archive,
     ):
         for name, path, _ in sorted(_walk(folder.path), key=lambda entry: entry[0]):
             if name.startswith("runs/"):
@@ -77,22 +77,22 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 class _Padded:
-    """Reads exactly `size` bytes of a file: zeros where it became shorter meanwhile."""
+    """Reads exactly `size` bytes of a file; zeros if it became shorter."""
 
     def __init__(self, source: IO[bytes], size: int) -> None:
         self._source = source
-        self._left = size
+        self._remaining = size
 
     def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
+        wanted = self._remaining if size < 0 else min(size, self._remaining)
         block = self._source.read(wanted)
         block += bytes(wanted - len(block))
-        self._left -= wanted
+        self._remaining -= wanted
         return block
 
 
 def _walk(top: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """(path relative to `top`, path, stat) of every plain file below `top`."""
+    """(path relative to `top`, path, stat) of every regular file below `top`."""
     for folder, _, names in os.walk(top, followlinks=False):
         for name in names:
             path = Path(folder, name)

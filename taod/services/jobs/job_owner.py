@@ -24,7 +24,7 @@ class Owner(msgspec.Struct, frozen=True):
     network: str
     actions: list[str]
     release: str = BASE
-    """Of the tools of a model; a dataset's are of 5.0."""
+    """The tools' release of a model; 5.0 for a dataset."""
     model: ModelRecord | None = None
     dataset: DatasetRecord | None = None
 
@@ -44,28 +44,18 @@ class Owners:
 
     def find(self, user_id: str, kind: OwnerKind, owner_id: str) -> Owner:
         """The owner, if the user may see it. Raises NotFound."""
-        dataset = self._records.get(user_id, owner_id) if kind == DATASET else None
-        model = self._models.record(user_id, owner_id) if dataset is None else None
-        record = dataset or model
-        assert record is not None
+        if kind == DATASET:
+            dataset = self._records.get(user_id, owner_id)
+            actions = self._catalogue.actions_for_dataset(dataset.type, dataset.format)
+            return Owner(kind, dataset.id, dataset.name, dataset.user_id, dataset.type, actions, dataset=dataset)
+        model = self._models.record(user_id, owner_id)
+        actions = self._models.actions(model)
         return Owner(
-            kind=kind,
-            id=record.id,
-            name=record.name,
-            user_id=record.user_id,
-            network=record.type if isinstance(record, DatasetRecord) else record.network_arch,
-            actions=(
-                self._catalogue.actions_for_dataset(record.type, record.format)
-                if isinstance(record, DatasetRecord)
-                else self._models.actions(record)
-            ),
-            release=BASE if model is None else model.release,
-            model=model,
-            dataset=dataset,
+            kind, model.id, model.name, model.user_id, model.network_arch, actions, release=model.release, model=model
         )
 
     def writable(self, user_id: str, kind: OwnerKind, owner_id: str) -> Owner:
-        """The owner, if the user may run jobs of it and save specs. Raises NotFound, BadRequest."""
+        """The owner, if it belongs to the user. Raises NotFound; BadRequest if the user may only read it."""
         owner = self.find(user_id, kind, owner_id)
         if owner.user_id != user_id:
             raise BadRequest(f"{kind} {owner.name!r} is not yours: it is read-only; make one of your own")

@@ -29,7 +29,7 @@ from taod.types.state import ACTIVE, State
 from taod.types.warning import Warning
 
 POSITIONS = 100
-"""Queue positions are computed up to this one."""
+"""Number of jobs at the front of the queue whose position is computed."""
 
 
 class Jobs:
@@ -62,7 +62,7 @@ class Jobs:
         return found
 
     def owned(self, user_id: str, kind: OwnerKind, owner_id: str, job_id: str) -> JobRecord:
-        """The stored job of one model or dataset of the user's. Raises NotFound."""
+        """The stored job of one of the user's models or datasets. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id != user_id:
             raise NotFound(f"jobs of {kind} {owner.name!r} are its owner's: only their results can be read")
@@ -72,24 +72,24 @@ class Jobs:
         return found
 
     def public(self, job: JobRecord) -> Job:
-        """The job as the reference has it, with its whole result."""
+        """The job in the form of the published API, with its full result."""
         return job.public(self._store.jobs.result(job.id))
 
     def read(self, user_id: str, kind: OwnerKind, owner_id: str, job_id: str) -> Job:
-        """A job of an owner that the user may see, as they may see it. Raises NotFound."""
+        """A job of a model or dataset that the user may see; redacted unless it is theirs. Raises NotFound."""
         owner = self._owners.find(user_id, kind, owner_id)
         if owner.user_id is None or owner.user_id == user_id:
             return self.public(self.owned(user_id, kind, owner_id, job_id))
         return redacted(self.public(self.owned(owner.user_id, kind, owner_id, job_id)))
 
     def of_owner(self, user_id: str, kind: OwnerKind, owner_id: str, sort: JobSort, page: PageRequest) -> Page[Job]:
-        """The jobs of one model or dataset, as the user may see them."""
+        """The jobs of one model or dataset; redacted unless it is the user's."""
         owner = self._owners.find(user_id, kind, owner_id)
         jobs, total = self._store.jobs.public_page(kind, owner.id, sort, page.skip, page.size)
         return Page(jobs if owner.user_id == user_id else [redacted(job) for job in jobs], total)
 
     def page(self, wanted: JobFilter, sort: JobSort, page: PageRequest) -> Page[JobView]:
-        """Jobs over all models and datasets; their results come without the long parts."""
+        """Jobs of all models and datasets with their short results."""
         records, total = self._store.jobs.list(wanted, sort, page.skip, page.size)
         views = [record.view() for record in records]
         if any(view.state is State.QUEUED for view in views):
@@ -99,11 +99,11 @@ class Jobs:
         return Page(views, total)
 
     def _positions(self) -> dict[str, int]:
-        """The queue position of the first jobs, by id."""
+        """Id → queue position of the first POSITIONS jobs."""
         return {job.id: at for at, job in enumerate(itertools.islice(self._scheduler.turns(), POSITIONS), 1)}
 
     def counts(self, wanted: JobFilter) -> dict[str, int]:
-        """How many jobs are in each state, for every state."""
+        """The number of matching jobs by state, with zeros."""
         counts = self._store.jobs.counts(wanted)
         return {state.value: counts.get(state, 0) for state in State}
 
@@ -124,7 +124,7 @@ class Jobs:
         )
 
     def warnings(self, job_ids: Sequence[str]) -> list[Warning]:
-        """The warnings of these jobs, each once."""
+        """The distinct warnings of these jobs."""
         jobs = self._store.jobs.named(job_ids)
         found = [warning for job_id in job_ids if job_id in jobs for warning in jobs[job_id].warnings]
         return [warning for at, warning in enumerate(found) if warning not in found[:at]]
@@ -133,32 +133,32 @@ class Jobs:
         return self._root.job(job.id)
 
     async def mask_log(self, job: JobRecord) -> None:
-        """Overwrite the secrets of its run in its log, before the log is read."""
+        """Overwrite the secrets in the log of an active run, before the log is read."""
         await self._scheduler.mask_log(job.id)
 
     async def cancel(self, job: JobRecord) -> JobRecord:
-        """Cancel it. Raises NotFound where it has ended already."""
+        """Cancel a job. Raises NotFound if it has ended already."""
         await self._scheduler.cancel(job.id)
-        return self._again(job)
+        return self._reread(job)
 
     async def pause(self, job: JobRecord) -> JobRecord:
-        """Stop a training so that it can be resumed from its last checkpoint. Raises BadRequest for other jobs."""
+        """Stop a training that can be resumed from its last checkpoint. Raises BadRequest for other jobs."""
         if not self._pausable(job):
             raise BadRequest(
                 f"job {job.id} cannot be paused: it is a {job.action}, {job.state}; {RULES[JobRequest.PAUSE].condition}"
             )
         await self._scheduler.pause(job.id)
-        return self._again(job)
+        return self._reread(job)
 
     async def cancel_or_pause(self, job: JobRecord) -> JobRecord:
-        """Pause a running training, cancel anything else. Raises NotFound where it has ended already."""
+        """Pause a running training, cancel any other job. Raises NotFound if it has ended already."""
         return await (self.pause(job) if self._pausable(job) else self.cancel(job))
 
     def _pausable(self, job: JobRecord) -> bool:
         return accepts(JobRequest.PAUSE, job.action, job.state)
 
     def resume(self, job: JobRecord) -> JobRecord:
-        """Continue from the last checkpoint, under the same id. Raises BadRequest for other states."""
+        """Resume a job from its last checkpoint, under the same id. Raises BadRequest if its state forbids it."""
         return self._scheduler.resume(job.id)
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
@@ -166,7 +166,7 @@ class Jobs:
         return self._update.patch(job, body)
 
     async def delete(self, job: JobRecord) -> None:
-        """Remove the record and the files. Raises BadRequest while it is Pending or Running, or a child needs it."""
+        """Delete the record and the files. Raises BadRequest if the job, a child or a trial has not ended."""
         if not accepts(JobRequest.DELETE, job.action, job.state):
             raise BadRequest(f"job {job.id} is {job.state.public} ({job.state}): {RULES[JobRequest.DELETE].condition}")
         waiting = [child for child in self._store.jobs.children(job.id) if not child.state.ended]
@@ -186,17 +186,19 @@ class Jobs:
 
     @asynccontextmanager
     async def ending(self, job: JobRecord) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the job has ended, was paused or was deleted; set at once where it has."""
+        """An event that is set once the job has ended, is paused or is deleted."""
         ended = asyncio.Event()
         async with self._bus.subscribe(job.user_id, None) as stream:
 
             async def watch() -> None:
                 async for event in stream:
-                    if event.type in (EventType.JOB, EventType.JOB_DELETED, EventType.RESET) and self._over(job.id):
+                    if event.type in (EventType.JOB, EventType.JOB_DELETED, EventType.RESET) and self._has_ended(
+                        job.id
+                    ):
                         ended.set()
                         return
 
-            if self._over(job.id):
+            if self._has_ended(job.id):
                 ended.set()
             watcher = asyncio.create_task(watch())
             try:
@@ -205,12 +207,11 @@ class Jobs:
                 watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
 
-    def _over(self, job_id: str) -> bool:
+    def _has_ended(self, job_id: str) -> bool:
         job = self._store.jobs.get(job_id)
         return job is None or job.state.ended or job.state is State.PAUSED
 
-    def _again(self, job: JobRecord) -> JobRecord:
-        """The job as it is now."""
+    def _reread(self, job: JobRecord) -> JobRecord:
         return self._store.jobs.get(job.id) or job
 
     def _process(self, job: JobRecord) -> ProcessInfo | None:

@@ -1,4 +1,4 @@
-"""Changes of a job that has not started: priority, specification, devices, queue position, hold and release."""
+"""Updates of a job that has not started: priority, specification, devices, queue position, hold and release."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from taod.types.warning import Warning, WarningCode
 
 HELD_BY_USER = Reason(ReasonCode.HELD)
 _MOVES = ("before", "after", "position")
-_KEPT = frozenset(
+_SPEC_INDEPENDENT = frozenset(
     {
         WarningCode.CHECKPOINT_INCOMPLETE,
         WarningCode.LINK_CHANGED,
@@ -41,7 +41,7 @@ _KEPT = frozenset(
 
 
 class JobUpdate:
-    """Checks a change as a whole, then writes all of it or nothing, with a line of history for each part."""
+    """Validates an update as a whole, then writes it in one transaction, with one note of history per change."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class JobUpdate:
         self._publisher = publisher
 
     def patch(self, job: JobRecord, body: JobPatch) -> JobRecord:
-        """Make the change and wake the scheduler. Raises BadRequest, InvalidSpec."""
+        """Update the job and wake the scheduler. Raises BadRequest, InvalidSpec."""
         if not accepts(JobRequest.EDIT, job.action, job.state):
             raise BadRequest(f"job {job.id} is {job.state}: {RULES[JobRequest.EDIT].condition}; post a new one instead")
         fields, notes = self._fields(job, body)
@@ -73,7 +73,7 @@ class JobUpdate:
             if body.held is True and job.state is not State.HELD:
                 job = self._store.jobs.transition(job.id, State.HELD, HELD_BY_USER)
             elif body.held is True and job.retry_at is not None:
-                # Waiting for its retry until now: the retry's time must not release it.
+                # It was held for a retry, whose time must not release it now.
                 job = self._store.jobs.update(job.id, retry_at=None, reason=HELD_BY_USER)
                 self._store.jobs.note(job.id, HELD_BY_USER)
             elif body.held is False and job.state is State.HELD:
@@ -88,7 +88,7 @@ class JobUpdate:
         return job
 
     def _fields(self, job: JobRecord, body: JobPatch) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The columns that change, and what the history says of them."""
+        """The columns that change, and their notes for the history."""
         fields: dict[str, Any] = {}
         notes: list[dict[str, Any]] = []
         if body.priority is not msgspec.UNSET and body.priority != job.priority:
@@ -117,18 +117,18 @@ class JobUpdate:
         return fields, notes
 
     def _with_spec(self, job: JobRecord, document: dict[str, Any]) -> tuple[ResolvedJob, list[Warning]]:
-        """The job with a new specification, checked as when a job is posted, and its warnings then."""
+        """The job with a new specification, validated as in a POST, and its new warnings."""
         owner = self._owners.find(job.user_id, job.owner_kind, job.owner_id)
         saved = self._specs.check_for_job(owner, job.action, document)
         chosen = self._resolver.choose_for(job, saved.document)
         wanted, _ = self._resolver.placement(job.action, chosen)
         changed = msgspec.structs.replace(job, spec=saved.document, devices_wanted=wanted)
         resolved = self._resolver.resolve(changed, chosen)
-        kept = [warning for warning in job.warnings if warning.code in _KEPT]
+        kept = [warning for warning in job.warnings if warning.code in _SPEC_INDEPENDENT]
         return resolved, [*saved.warnings, *self._preflight.warnings(resolved), *kept]
 
     def _checked_devices(self, action: str, spec: dict[str, Any] | None, wanted: int) -> int:
-        """The number of devices, where it is not more than the specification asks for. Raises BadRequest."""
+        """`wanted`, unless it exceeds the number of devices in the specification. Raises BadRequest."""
         most = devices_wanted(action, spec, self._resolver.machine)
         if wanted > most:
             asks = "its spec asks for" if most > 1 else f"a run of {action} takes"
@@ -138,7 +138,7 @@ class JobUpdate:
         return wanted
 
     def _moved(self, job: JobRecord, body: JobPatch, moves: list[str]) -> tuple[JobRecord, dict[str, Any]]:
-        """Give the job its new position among its user's jobs of its priority; also the note for its history."""
+        """Move the job among its user's jobs of the same priority. Also returns the note for its history."""
         if len(moves) > 1:
             raise BadRequest(f"{' and '.join(moves)}: send only one of them")
         if job.state is not State.QUEUED:
@@ -157,7 +157,7 @@ class JobUpdate:
         return self._store.jobs.update(job.id, place=place), note
 
     def _other(self, job: JobRecord, how: str, other_id: str) -> JobRecord:
-        """The job that the new position refers to. Raises BadRequest unless it is in the same part of the queue."""
+        """The job that the new position is relative to. Raises BadRequest unless it is in the same line."""
         other = self._store.jobs.get(other_id.lower()) if is_id(other_id) else None
         if other is None or other.user_id != job.user_id:
             raise BadRequest(f"{how} = {other_id!r}: there is no such job; GET …/queue lists those that are queued")

@@ -1,4 +1,4 @@
-"""Which job an action follows: pure rules over the catalogue's chaining table."""
+"""Selects the parent of a job by the catalogue's chaining table. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taod.errors import BadRequest
 
 
 class Chaining(Protocol):
-    """The part of the catalogue's Network that the rules need."""
+    """The part of the catalogue's Network that parent selection needs."""
 
     name: str
 
@@ -21,7 +21,7 @@ class Chaining(Protocol):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A job that an action may follow: one that exists, or one made by the same request."""
+    """A candidate for a parent: an existing job, or one of the same request."""
 
     id: str
     action: str
@@ -36,11 +36,11 @@ def choose_parent(
     existing: Sequence[Link],
     must_have: bool,
 ) -> Link | None:
-    """The parent of `action`: the nearest of `earlier` (oldest first) that it may follow, else `given`.
+    """The parent of `action`: the last of `earlier` (oldest first) that it may follow, else `given`.
 
-    Without either, an action that must have a parent takes the first of `existing` (newest first) that it may follow.
-    `must_have` says so where the table does not: an evaluation of a model without pretrained weights.
-    Raises BadRequest where the given job cannot be the parent, or none can be found.
+    Without either, an action that needs a parent takes the first of `existing` (newest first) that it may follow.
+    `must_have`: it needs a parent although the table does not require one (evaluation without pretrained weights).
+    Raises BadRequest if the given job cannot be the parent, or a required parent cannot be found.
     """
     allowed = network.may_follow(action)
     for link in reversed(earlier):

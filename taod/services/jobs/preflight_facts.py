@@ -1,6 +1,6 @@
-"""Gathers what is known of a job's data, for the rules of `taod.catalogue.preflight`.
+"""Gathers facts about a job's data for the rules of `taod.catalogue.preflight`.
 
-What it knows comes from the store, the last check's report and a bounded listing: a post waits for it.
+Sources are the store, the last check's report and a bounded listing of files, because a POST waits for it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from taod.types.dataset import CheckState, DatasetReport
 from taod.types.state import State
 from taod.types.warning import Warning
 
-MOST_PATHS = 200
-"""Paths of a specification that are looked up."""
+MAX_PATHS = 200
+"""Number of paths of a specification that are checked."""
 _GLOB = frozenset("*?[")
 
 Report = Callable[[str, str], DatasetReport]
-"""The last check's report, by user and dataset."""
+"""(user id, dataset id) → report of the last check."""
 
 
 class Preflight:
-    """The warnings of jobs that do not run yet."""
+    """Warnings about jobs before they run."""
 
     def __init__(self, store: Store, commands: CommandBuilder, report: Report) -> None:
         self._store = store
@@ -42,9 +42,9 @@ class Preflight:
         self._report = report
 
     def warnings(self, resolved: ResolvedJob, together: Sequence[ResolvedJob] = ()) -> list[Warning]:
-        """The warnings of the rules; none where the job cannot be assembled yet, which its start reports.
+        """The warnings about a job; empty if it cannot be assembled yet, which its start reports.
 
-        `together`: the jobs of the same request.
+        `together`: all jobs of the same request.
         """
         job = resolved.job
         gpus = 0 if job.devices_wanted <= 1 else job.devices_wanted
@@ -81,7 +81,7 @@ class Preflight:
         return Unreadable(report.unreadable, next(iter(report.unreadable_first), ""))
 
     def _converted_by(self, dataset: DatasetRecord, root: Path) -> str | None:
-        """The last completed conversion; of uploaded records with index files the one that writes these."""
+        """Action of the last completed conversion; INDEXING if the files were uploaded with index files."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=frozenset({State.DONE}))
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_DESCENDING)
         done = next((job.action for job in jobs if is_conversion(job.action)), None)
@@ -89,21 +89,21 @@ class Preflight:
 
 
 def _missing(spec: dict[str, Any], read: list[Path]) -> Iterator[Missing]:
-    """The paths of the specification that lie in a dataset with data and are not there."""
-    looked: dict[str, bool] = {}
+    """The paths of the specification inside the folders `read` that do not exist."""
+    checked: dict[str, bool] = {}
     for field, path in _paths(spec):
         root = next((root for root in read if path.startswith(f"{root}/")), None)
-        if root is None or (path not in looked and len(looked) >= MOST_PATHS):
+        if root is None or (path not in checked and len(checked) >= MAX_PATHS):
             continue
         below = path.removeprefix(f"{root}/")
-        if path not in looked:
-            looked[path] = _exists(root, below)
-        if not looked[path]:
+        if path not in checked:
+            checked[path] = _exists(root, below)
+        if not checked[path]:
             yield Missing(field, root, below)
 
 
 def _paths(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted field, text) of every text of the document that is an absolute path."""
+    """(dotted field, path) of every absolute path in the document."""
     if isinstance(value, dict):
         for name, below in value.items():
             yield from _paths(below, f"{field}.{name}" if field else str(name))

@@ -1,4 +1,4 @@
-"""The queue as a whole: its pause, its counts, and its order."""
+"""The queue as a whole: its pause, its counts and its order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Queue:
         self._config = config
 
     def state(self) -> QueueState:
-        """Open or paused, with the counts of all users."""
+        """Whether the queue is paused, its limits, and the counts over all users."""
         pause, counts = self._store.queue.paused(), self._store.jobs.counts()
         return QueueState(
             paused=pause is not None,
@@ -47,7 +47,10 @@ class Queue:
         )
 
     def change(self, user: UserRecord, body: QueuePatch) -> QueueState:
-        """Pause or open it, and publish that; a restart keeps it. Raises BadRequest for a reason without a pause."""
+        """Pause or resume the queue and publish its state; a pause survives restarts.
+
+        Raises BadRequest for a reason without a pause.
+        """
         pause = self._store.queue.paused()
         paused = pause is not None if body.paused is msgspec.UNSET else body.paused
         if not paused and body.reason is not msgspec.UNSET:
@@ -66,7 +69,7 @@ class Queue:
         return now
 
     def in_order(self, user_id: str, page: PageRequest) -> Page[JobView]:
-        """A user's queued jobs in the order of service; their position counts all users' jobs."""
+        """A user's queued jobs in the order of service; positions count the jobs of all users."""
         mine = ((at, job.id) for at, job in enumerate(self._scheduler.turns(), 1) if job.user_id == user_id)
         first = min(page.skip, sys.maxsize)
         stop = None if page.size is None else min(first + page.size, sys.maxsize)

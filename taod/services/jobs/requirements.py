@@ -1,4 +1,4 @@
-"""Requirements of a job besides its parent: datasets and devices. Pure rules, checked when a job is posted."""
+"""Datasets and devices that a job requires. Pure rules, checked when a job is posted."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ OWN_LAYOUT = frozenset(
         "re_identification",
     }
 )
-"""Networks whose one dataset holds the parts for training, evaluation and inference together."""
+"""Networks whose single dataset has the parts for training, evaluation and inference."""
 
 _IDS = ("gpu_id", "gpu_ids")
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """How many devices there are to run on."""
+    """Numbers of devices available to one run."""
 
     gpus: int
     cpu_slots: int
 
 
 def check_datasets(model: ModelRecord, action: str) -> None:
-    """Raise BadRequest where the model certainly lacks a dataset that the action reads."""
+    """Raise BadRequest if the model lacks a dataset that the action certainly reads."""
     field = _missing(model, action)
     if field is not None:
         value = '["<id of a dataset>"]' if field == "train_datasets" else '"<id of a dataset>"'
@@ -67,18 +67,18 @@ def _missing(model: ModelRecord, action: str) -> str | None:
 
 
 def devices_wanted(action: str, spec: dict[str, Any] | None, machine: Machine) -> int:
-    """How many devices a job takes: for training what its spec asks for, else one.
+    """Number of devices for a job: as in its spec for trainings, else one.
 
-    Raises BadRequest where the spec asks for what the machine does not have, or there is no device at all.
+    Raises BadRequest if the spec asks for more than the machine has, or the machine has no device.
     """
     if machine.gpus + machine.cpu_slots == 0:
         raise BadRequest("this machine offers no device: no GPU was found and devices.cpu_slots is 0; set it to 1")
     if action not in MULTI_GPU_ACTIONS or spec is None:
         return 1
-    return max(_asked(field, get(spec, field), machine) for field in sorted(FIELDS))
+    return max(_requested(field, get(spec, field), machine) for field in sorted(FIELDS))
 
 
-def _asked(field: str, value: Any, machine: Machine) -> int:
+def _requested(field: str, value: Any, machine: Machine) -> int:
     if value is None:
         return 1
     if isinstance(value, list):

@@ -29,7 +29,7 @@ Spec = dict[str, Any] | None
 
 
 class RunChoice(msgspec.Struct, frozen=True):
-    """How an action would run here: its specification merged over the defaults, and the runner chosen for it."""
+    """The runner chosen for an action, and the specification merged over the defaults."""
 
     spec: Spec
     choice: Choice
@@ -53,7 +53,7 @@ class Resolver:
         site: str | None = None,
         release: str = BASE,
     ) -> RunChoice:
-        """The runner for an action. `site`: the queue that the job waits in already; None where that is open."""
+        """Choose the runner for an action. `site`: the queue that the job waits in already, if any."""
         merged = None if spec is None else over_default(of(network, release), action, spec)
         choice = self._runners.choose(
             network, action, merged, wanted=asked_runner, place=site, release=of(network, release).release
@@ -61,7 +61,7 @@ class Resolver:
         return RunChoice(merged, choice)
 
     def choose_for(self, job: JobRecord | NewJob, spec: Spec) -> RunChoice:
-        """The runner for a job with a specification, in the queue that the job waits in."""
+        """Choose the runner for a job with this specification, within the queue that it waits in."""
         return self.choose(
             job.network, job.action, spec, asked_runner=job.asked_runner, site=job.site, release=job.release
         )
@@ -73,10 +73,10 @@ class Resolver:
         planned: Mapping[str, NewJob] = MappingProxyType({}),
         sweep: SweepRecord | None = None,
     ) -> ResolvedJob:
-        """The job with everything that follows from its record.
+        """The job with its runner, specification, model, datasets and ancestors.
 
-        `chosen`: the runner where it has been chosen before. `planned`: jobs of the same request by id, which parents
-        may be among. Raises BadRequest where the job's model was deleted.
+        `chosen`: the runner if already chosen. `planned`: id → job of the same request, as candidates for parents.
+        Raises BadRequest if the job's model was deleted.
         """
         if chosen is None:
             chosen = self.choose_for(job, job.spec)
@@ -91,20 +91,20 @@ class Resolver:
         )
 
     def placement(self, action: str, chosen: RunChoice) -> tuple[int, str]:
-        """How many devices a job takes, and the site of their queue (empty: this machine).
+        """Number of devices for a job, and the site of its queue (empty: this machine).
 
-        Raises BadRequest where no runner can run it, or there are not as many devices as its specification asks for.
+        Raises BadRequest if no runner can run it, or its specification asks for more devices than there are.
         """
         runner = self._offered(chosen.choice)
         if isinstance(runner, OffHost):
-            # The cluster allocates its own GPUs: the job takes one slot, and the count is only checked.
+            # The cluster allocates its own GPUs: the job takes one slot, the number of GPUs is only validated.
             devices_wanted(action, chosen.spec, Machine(gpus=runner.gpus, cpu_slots=1))
             return 1, place_of(runner)
         return devices_wanted(action, chosen.spec, self.machine), ""
 
     @property
     def machine(self) -> Machine:
-        """The devices that one run of this machine can have: one MIG instance, or all whole GPUs."""
+        """The devices available to one run on this machine: one MIG instance, or all whole GPUs."""
         devices = self._devices.devices
         gpus = [device for device in devices if device.kind is DeviceKind.GPU]
         most = max(sum(device.parent is None for device in gpus), min(len(gpus), 1))

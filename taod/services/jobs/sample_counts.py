@@ -1,6 +1,6 @@
 """Counts the training samples of networks whose samples are not images, and the identities of re-identification.
 
-A post waits for these counts, so folders with more than `MOST_LISTED` names are not counted.
+A POST waits for these counts, so folders with more than `MAX_LISTED` names are not counted.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from taod.catalogue.schema.merge import get
 from taod.datasets.formats import arrays
 from taod.datasets.formats.types import Problem
 
-MOST_LISTED = 20_000
-"""Names that are read of one dataset."""
+MAX_LISTED = 20_000
+"""Number of names read per dataset."""
 
 Spec = dict[str, Any]
 
 
 def samples(facts: JobFacts, spec: Spec) -> int | None:
-    """The number of training samples; None where they are images, or cannot be counted."""
+    """Number of training samples; None if they are images or cannot be counted."""
     count = _COUNTS.get(facts.network)
     return count(facts.train[0].root, spec) if count is not None and facts.train else None
 
 
 def identities(facts: JobFacts) -> int | None:
-    """Different persons, the first parts of the file names (`0001_c1s1.jpg`), that re-identification trains on."""
+    """Number of persons that re-identification trains on, from file names (`0001_c1s1.jpg`); None if unknown."""
     if "identities" not in preflight.network_facts(facts.catalogued).classes.values() or not facts.train:
         return None
     names = _names(facts.train[0].root / "sample_train")
@@ -41,9 +41,9 @@ def identities(facts: JobFacts) -> int | None:
 
 
 def _videos(root: Path, _: Spec) -> int | None:
-    """`train/<class>/<video>/`."""
-    found = list(islice(_subfolders(root / "train"), MOST_LISTED + 1))
-    return len(found) if 0 < len(found) <= MOST_LISTED else None
+    """Number of folders `train/<class>/<video>/`."""
+    found = list(islice(_subfolders(root / "train"), MAX_LISTED + 1))
+    return len(found) if 0 < len(found) <= MAX_LISTED else None
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
@@ -55,7 +55,7 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 
 
 def _sequences(root: Path, spec: Spec) -> int | None:
-    """The first dimension of the training array."""
+    """First dimension of the training array."""
     path = get(spec, "dataset.train_dataset.data_path")
     if not isinstance(path, str) or not path.startswith(f"{root}/"):
         return None
@@ -76,10 +76,10 @@ _COUNTS: dict[str, Callable[[Path, Spec], int | None]] = {
 
 
 def _names(folder: Path) -> list[str] | None:
-    """The names in a folder; None where it cannot be read or has too many."""
+    """The names in a folder; None if it cannot be read or has too many."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in islice(entries, MOST_LISTED + 1)]
+            names = [entry.name for entry in islice(entries, MAX_LISTED + 1)]
     except OSError:
         return None
-    return names if len(names) <= MOST_LISTED else None
+    return names if len(names) <= MAX_LISTED else None

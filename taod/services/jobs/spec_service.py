@@ -1,4 +1,4 @@
-"""Specifications: schema, saving with validation, and what a job is given where none was saved."""
+"""Specifications: schema, validation, saving, and the default for jobs without a saved one."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from taod.types.warning import Warning, WarningCode
 
 Document = dict[str, Any]
 TRAIN = "train"
-_MOST_NAMED = 50
-"""Broken rules that an error names."""
+_MAX_NAMED = 50
+"""Number of violations that an error names."""
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """A stored document, and what was noticed about it."""
+    """A specification with its warnings."""
 
     document: Document
     warnings: list[Warning] = []
     saved: bool = True
-    """Whether a user saved it; else it is the schema's default."""
+    """False: it is the schema's default."""
 
 
 class Specs:
-    """What may be asked about the specifications of a model's or a dataset's actions."""
+    """Operations on the specifications of a model's or dataset's actions."""
 
     def __init__(self, store: Store, catalogue: Catalogue, owners: Owners, config: SpecsConfig, parser: Parser) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Specs:
         self._parser = parser
 
     def schema(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
-        """JSON Schema of the action's parameters, with a whole spec that validates as `default`. Raises NotFound."""
+        """JSON Schema of the action's parameters; its `default` is a complete valid spec. Raises NotFound."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         if owner.user_id != user_id:
             return schema(owner.catalogued, action, None)
@@ -60,7 +60,7 @@ class Specs:
         return described
 
     def get(self, user_id: str, kind: OwnerKind, owner_id: str, action: str) -> Document:
-        """The saved spec. Raises NotFound where none was saved, or the owner is another user's."""
+        """The saved spec. Raises NotFound if none was saved or the owner belongs to another user."""
         owner = self._with_spec(self._owners.find(user_id, kind, owner_id), action)
         if owner.user_id != user_id:
             raise NotFound(f"specs of {kind} {owner.name!r} are its owner's alone; save some for one of your own")
@@ -69,9 +69,9 @@ class Specs:
     async def read(
         self, user_id: str, kind: OwnerKind, owner_id: str, action: str, text: str, spec_format: str | None
     ) -> Document:
-        """The document in a specification file. `spec_format` None: in the format of the owner's own tool.
+        """Parse a specification file. `spec_format` None: the format of the owner's tool.
 
-        Raises NotFound, BadRequest naming the line.
+        Raises NotFound; BadRequest naming the line.
         """
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
         network = owner.catalogued
@@ -79,24 +79,24 @@ class Specs:
         try:
             return await self._parser.spec(chosen, text, network, action)
         except (ParseError, DocumentError) as error:
-            said = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
-            raise BadRequest(f"the body is not {said} as {owner.network} reads it: {error}") from error
+            label = {"yaml": "YAML", "json": "JSON", "protobuf": "protobuf text"}[chosen]
+            raise BadRequest(f"the body is not {label} as {owner.network} reads it: {error}") from error
 
     def post(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, document: Document) -> Saved:
-        """Save a spec. Raises InvalidSpec listing every rule that it breaks."""
+        """Save a spec. Raises InvalidSpec listing the violations."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
         return self._save(owner, action, document)
 
     def put(self, user_id: str, kind: OwnerKind, owner_id: str, action: str, changes: Document) -> Saved:
-        """Merge changes into the saved spec. Raises NotFound where none was saved, InvalidSpec."""
+        """Merge changes into the saved spec. Raises NotFound if none was saved, InvalidSpec."""
         owner = self._with_spec(self._owners.writable(user_id, kind, owner_id), action)
         root = owner.catalogued.table(action).root
         return self._save(owner, action, merge(self._saved(owner, action), changes, root))
 
     def for_job(self, owner: Owner, action: str) -> Saved:
-        """The spec that a job of this action starts with; the schema's default, with a warning, where none was saved.
+        """The spec for a job of this action: the saved one, else the schema's default with a warning.
 
-        Raises BadRequest naming the required fields that a default cannot have.
+        Raises BadRequest naming required fields without a default.
         """
         saved = self._store.specs.get(owner.kind, owner.id, action)
         if saved is not None:
@@ -114,7 +114,7 @@ class Specs:
         return Saved(document, [Warning(WarningCode.DEFAULT_SPEC, action)], saved=False)
 
     def check_for_job(self, owner: Owner, action: str, document: Document) -> Saved:
-        """A spec given for one job alone. Raises InvalidSpec."""
+        """Validate a spec for a single job, which is not saved. Raises InvalidSpec."""
         document = self._resolved(owner, action, document)
         return Saved(document, self._check(owner, action, document))
 
@@ -142,21 +142,21 @@ class Specs:
         return Saved(document, warnings)
 
     def _resolved(self, owner: Owner, action: str, document: Document) -> Document:
-        """The document with references to its own values resolved, for tools that read with OmegaConf."""
+        """The document with OmegaConf references to its own values resolved, if the tool uses them."""
         network = owner.catalogued
-        self._bounded(document)
+        self._check_bounds(document)
         if not network.resolves_references:
             return document
         whole = over_default(network, action, document)
         resolved, problems = references.resolve(document, whole)
         if problems:
-            said = "; ".join(f"{each.path}: {each.why}" for each in problems)
-            raise InvalidSpec(f"Invalid specs: {said}")
-        self._bounded(resolved)
+            faults = "; ".join(f"{each.path}: {each.why}" for each in problems)
+            raise InvalidSpec(f"Invalid specs: {faults}")
+        self._check_bounds(resolved)
         return resolved
 
-    def _bounded(self, document: Document) -> None:
-        """Raise InvalidSpec where a document has become larger than a request may be, by merging or by references."""
+    def _check_bounds(self, document: Document) -> None:
+        """Raise InvalidSpec if merging or references made the document larger than a request may be."""
         try:
             measure(document, self._parser.bounds)
         except DocumentError as error:
@@ -165,18 +165,18 @@ class Specs:
     def _check(self, owner: Owner, action: str, document: Document) -> list[Warning]:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
         if narrows:
-            # What a sweep searches is no matter of the tool's own parameters.
+            # The search space of a sweep is not part of the tool's parameters.
             narrowed(owner.catalogued, document)
             document = without_search(document)
         checked = check(owner.catalogued, action, document, strict=self._config.strict)
         if checked.violations:
-            said = [str(violation) for violation in checked.violations[:_MOST_NAMED]]
-            more = len(checked.violations) - len(said)
-            raise InvalidSpec("Invalid specs: " + "; ".join(said) + (f"; and {more} more" if more else ""))
+            named = [str(violation) for violation in checked.violations[:_MAX_NAMED]]
+            more = len(checked.violations) - len(named)
+            raise InvalidSpec("Invalid specs: " + "; ".join(named) + (f"; and {more} more" if more else ""))
         return list(checked.warnings)
 
     def _data_defaults(self, owner: Owner, action: str) -> dict[str, str]:
-        """Parameters whose default follows from the files of the data that the action reads."""
+        """Parameter → default derived from the files of the data that the action reads."""
         model = owner.model
         read = [owner.dataset]
         if model is not None and owner.user_id is not None:
@@ -191,7 +191,7 @@ class Specs:
         return data_defaults(owner.catalogued, action, counts)
 
     def _classes(self, owner: Owner) -> list[str] | None:
-        """The classes of the data that the owner works on: of all train sets in order, else of another set it has."""
+        """The classes of all train datasets in order, else of the first other dataset that has classes."""
         model = owner.model
         if model is None:
             return self._classes_of([owner.dataset]) or None

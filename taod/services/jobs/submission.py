@@ -1,4 +1,4 @@
-"""Submission jobs: every check that can already be made, then all jobs of a request in one transaction, or none."""
+"""Submits jobs: validates a request, then creates all of its jobs in one transaction."""
 
 from __future__ import annotations
 
@@ -77,11 +77,10 @@ class Submission:
         runs: Sequence[JobRun],
         data_warnings: Sequence[Warning] = (),
     ) -> list[str]:
-        """Create one job for each action, in order, and wake the scheduler; returns their ids.
+        """Create one job per action, in order, and wake the scheduler. Returns their ids.
 
-        `data_warnings`: about what the jobs will read; they are recorded in the jobs' histories.
-
-        Raises BadRequest for the first thing that cannot be done as requested; then no job is created.
+        `data_warnings`: warnings about the jobs' data, which are added to the jobs and their histories.
+        Raises BadRequest for the first fault of the request; then no job is created.
         """
         new = self.resolve(user_id, kind, owner_id, runs)
         self.check_command_lines(new)
@@ -109,9 +108,9 @@ class Submission:
         *,
         for_plan: bool = False,
     ) -> list[ResolvedJob]:
-        """The jobs that `post` would create, none of them stored. Raises as it does.
+        """The jobs that `post` would create, without storing them. Raises as `post`.
 
-        `for_plan`: a job that no runner can run here gets a warning instead of being rejected.
+        `for_plan`: a job without a runner gets a warning instead of being rejected.
         """
         owner = self._owners.writable(user_id, kind, owner_id)
         if not runs or not all(run.actions for run in runs):
@@ -119,18 +118,18 @@ class Submission:
         jobs: list[ResolvedJob] = []
         for run in runs:
             jobs += self._chain(user_id, owner, run, make_id, for_plan)
-        self._check_room(user_id, len(jobs))
+        self._check_queue_limit(user_id, len(jobs))
         for resolved in jobs:
             resolved.job.warnings = [*resolved.job.warnings, *self._preflight.warnings(resolved, jobs)]
         return jobs
 
     def check_command_lines(self, jobs: Sequence[ResolvedJob]) -> None:
-        """Raises BadRequest for a value that the entry point of a job's tool would pass to a shell unquoted."""
+        """Raise BadRequest for a value that the entry point of a job's tool would pass to a shell unquoted."""
         for resolved in jobs:
             if resolved.may_use_shell and (fault := self._commands.shell_fault(resolved)):
                 raise BadRequest(f"{resolved.job.action}: {fault}")
 
-    def _check_room(self, user_id: str, more: int) -> None:
+    def _check_queue_limit(self, user_id: str, more: int) -> None:
         most = self._config.max_queued_per_user
         have = self._store.queue.pending_of(user_id) if most else 0
         if most and have + more > most:
@@ -142,10 +141,10 @@ class Submission:
     def _chain(
         self, user_id: str, owner: Owner, run: JobRun, make_id: Callable[[], str], for_plan: bool
     ) -> list[ResolvedJob]:
-        """The jobs of one entry; its actions follow each other."""
+        """The jobs of one entry of the request, in which each action may follow an earlier one."""
         network = owner.catalogued
-        given = self._given(owner, run.job)
-        self._check_asked(user_id, run.runner)
+        given = self._named_parent(owner, run.job)
+        self._check_runner(user_id, run.runner)
         earlier: list[Link] = []
         jobs: list[ResolvedJob] = []
         for action in run.actions:
@@ -155,7 +154,7 @@ class Submission:
                 action,
                 earlier=earlier,
                 given=given,
-                existing=[] if given else self._existing(owner, network.may_follow(action)),
+                existing=[] if given else self._newest_parent(owner, network.may_follow(action)),
                 must_have=action in EVALUATIONS and owner.model is not None and not owner.model.ptm,
             )
             planned = {each.job.id: _new(each) for each in jobs}
@@ -190,11 +189,11 @@ class Submission:
         )
         if chosen.choice.runner is None and for_plan:
             wanted, site = devices_wanted(action, chosen.spec, self._resolver.machine), ""
-            why = Warning(WarningCode.NO_RUNNER, "", {"text": chosen.choice.reason}, chosen.choice.remedy)
-            warnings = [*warnings, why]
+            no_runner = Warning(WarningCode.NO_RUNNER, "", {"text": chosen.choice.reason}, chosen.choice.remedy)
+            warnings = [*warnings, no_runner]
         else:
             wanted, site = self._resolver.placement(action, chosen)
-        warnings = [*warnings, *_key_shown(model, network, action, chosen.choice.runner)]
+        warnings = [*warnings, *_key_warnings(model, network, action, chosen.choice.runner)]
         sweep: SweepRecord | None = None
         if spec is not None and model is not None and action == TRAIN and model.automl_enabled:
             sweep = design(
@@ -222,8 +221,8 @@ class Submission:
         )
         return self._resolver.resolve(job, chosen, planned, sweep)
 
-    def _given(self, owner: Owner, job_id: str | None) -> Link | None:
-        """The job that the client named as parent."""
+    def _named_parent(self, owner: Owner, job_id: str | None) -> Link | None:
+        """The job that the client named as parent. Raises BadRequest if it cannot be one."""
         if job_id is None:
             return None
         job = self._store.jobs.owned(owner.kind, owner.id, job_id.lower()) if is_id(job_id) else None
@@ -241,8 +240,8 @@ class Submission:
             )
         return Link(job.id, job.action)
 
-    def _existing(self, owner: Owner, actions: list[str]) -> list[Link]:
-        """The owner's newest job of these actions that can be a parent, if there is one."""
+    def _newest_parent(self, owner: Owner, actions: list[str]) -> list[Link]:
+        """The owner's newest job of these actions that can be a parent; at most one."""
         newest = self._store.jobs.newest(
             owner.kind, owner.id, actions, but=(State.FAILED, State.CANCELLED), release=owner.release
         )
@@ -267,8 +266,8 @@ class Submission:
                     f"POST …/ptm {entry}, or set ptm to [] to start without"
                 )
 
-    def _check_asked(self, user_id: str, name: str | None) -> None:
-        """Only the first user, the owner of the machine, may override the configured runner."""
+    def _check_runner(self, user_id: str, name: str | None) -> None:
+        """Raise BadRequest for an unknown runner, or if the user is not the first one, who may choose it."""
         if name is None:
             return
         if user_id != self._store.users.first():
@@ -287,8 +286,8 @@ def _new(resolved: ResolvedJob) -> NewJob:
     return resolved.job
 
 
-def _key_shown(model: ModelRecord | None, network: Network, action: str, runner: Runner | None) -> list[Warning]:
-    """A warning where a key of the user's own would be in the machine's process list."""
+def _key_warnings(model: ModelRecord | None, network: Network, action: str, runner: Runner | None) -> list[Warning]:
+    """A warning if the machine's process list would show the user's own key."""
     if model is None or model.encryption_key in ("", DEFAULT_KEY) or network.takes_only_overrides:
         return []
     if not (program := takes_key(network.name, action)) or (runner is not None and not uses_shell(runner)):

@@ -1,4 +1,4 @@
-"""Which datasets and pretrained models a model may name: they exist, belong to the user, and fit the network."""
+"""Checks that the datasets and pretrained models of a model exist, belong to the user and fit the network."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ LABELLED_FORMATS: dict[str, frozenset[str]] = {
     "segformer": frozenset({"unet"}),
     "lprnet": frozenset({"lprnet"}),
 }
-"""Formats whose files the data sources of a network's train and evaluate are written from; a network that is not
-here takes every format that has labels. Inference and calibration need images only."""
+"""Network → dataset formats for train and evaluate; other networks take every format with labels. Inference and
+calibration need only images."""
 
 EVALUATED_FORMATS: dict[str, frozenset[str]] = {"grounding_dino": _COCO, "mask_grounding_dino": _COCO}
-"""Formats of the eval dataset, where they are others than those of the train datasets."""
+"""Network → formats of the eval dataset, if they differ from those of the train datasets."""
 
 
 def check_references(store: Store, user_id: str, network: Network, fields: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Moves a model to another release of NVIDIA's tools: shows what changes, and converts its saved specifications."""
+"""Moves a model to another release of NVIDIA's tools: previews the changes, and converts its saved specifications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WITH_CHECKPOINTS = ("train", "retrain", "prune")
 
 
 class ModelReleases:
-    """The release of models."""
+    """Previews and moves between releases."""
 
     def __init__(self, *, store: Store, root: Root, catalogue: Catalogue, models: Models, publisher: Publisher) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class ModelReleases:
         self._publisher = publisher
 
     def preview(self, user_id: str, model_id: str, release: str) -> ReleaseChange:
-        """What a move would change; nothing is stored. Raises NotFound, BadRequest naming the nearest release."""
+        """The changes of a move, without storing them. Raises NotFound; BadRequest naming the nearest release."""
         record = self._models.record(user_id, model_id)
         if record.user_id != user_id:
             raise NotFound(f"specs of model {record.name!r} are its owner's alone; create a model of your own")
@@ -39,8 +39,8 @@ class ModelReleases:
     def move(self, user_id: str, model_id: str, body: ReleaseMove) -> ReleaseChange:
         """Move the model and convert its saved specifications.
 
-        Raises NotFound; BadRequest where it is read-only, or for an unknown release, naming the nearest; Conflict
-        while it has jobs that have not ended, or checkpoints that the request does not abandon.
+        Raises NotFound; BadRequest if it is read-only, or for an unknown release, naming the nearest; Conflict if a
+        job has not ended, or there are checkpoints that the request does not abandon.
         """
         record = self._models.own(user_id, model_id)
         if record.read_only:
@@ -90,7 +90,7 @@ class ModelReleases:
         )
 
     def _blocked(self, record: ModelRecord) -> str:
-        """Which checkpoints keep the model at its release; empty where it has none."""
+        """The checkpoints that block a move, as a sentence; empty if there are none."""
         jobs, _ = self._store.jobs.list(JobFilter(owner_kind=MODEL, owner_id=record.id))
         for job in jobs:
             if job.action in _WITH_CHECKPOINTS and job.release == record.release:

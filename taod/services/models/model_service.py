@@ -31,8 +31,8 @@ from taod.types.model import Model, ModelCreate, ModelPatch
 
 NO_AUTOML = frozenset({"mal", "annotations", "analytics", "augmentation", "auto_label"})
 _LISTS = ("automl_add_hyperparameters", "automl_remove_hyperparameters")
-_MADE = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
-_SAME = tuple(name for name in Model.__struct_fields__ if name not in _MADE)
+_CONVERTED = ("jobs", "actions", "encryption_key", "network_arch", "dataset_type")
+_COPIED = tuple(name for name in Model.__struct_fields__ if name not in _CONVERTED)
 _PRIVATE: dict[str, Any] = {
     "train_datasets": [],
     "eval_dataset": None,
@@ -40,7 +40,7 @@ _PRIVATE: dict[str, Any] = {
     "calibration_dataset": None,
     "additional_id_info": None,
 }
-"""Values that other users see in a public model instead of its owner's private ids."""
+"""Field → value that replaces private ids in another user's public model."""
 
 
 class Models:
@@ -70,7 +70,7 @@ class Models:
         return find(self._store.models, "model", user_id, model_id)
 
     def own(self, user_id: str, model_id: str) -> ModelRecord:
-        """The stored model, if it is the user's. Raises NotFound; BadRequest where it may only be read."""
+        """The stored model, if it is the user's. Raises NotFound; BadRequest if the user may only read it."""
         record = self.record(user_id, model_id)
         if record.user_id != user_id:
             what = "a pretrained model" if record.user_id is None else "another user's public model"
@@ -82,12 +82,12 @@ class Models:
         return self._view(user_id, [self.record(user_id, model_id)])[0]
 
     def page(self, user_id: str, wanted: ResourceFilter, sort: Sort, page: PageRequest) -> Page[Model]:
-        """The models that the user may see: their own and public ones, then the pretrained."""
+        """The models that the user may see: their own and public ones, then pretrained ones."""
         records, total = self._store.models.list(user_id, wanted, sort, page.skip, page.size)
         return Page(self._view(user_id, records), total)
 
     def create(self, user_id: str, body: ModelCreate) -> Model:
-        """Create a model. Raises BadRequest naming the field that is wrong."""
+        """Create a model. Raises BadRequest naming the invalid field."""
         fields = given(body)
         if "network_arch" not in fields:
             raise BadRequest(f"network_arch is required; one of {', '.join(self._catalogue.networks())}")
@@ -107,9 +107,9 @@ class Models:
         return self._view(user_id, [record])[0]
 
     def update(self, user_id: str, model_id: str, body: ModelCreate | ModelPatch) -> Model:
-        """Set the given fields (of a PUT: every writable one). Raises BadRequest naming the field that is wrong.
+        """Set the given fields (PUT: all writable fields). Raises BadRequest naming the invalid field.
 
-        Of a read-only model, only `read_only` itself can be changed.
+        A read-only model accepts only updates that set `read_only` to false.
         """
         record = self.own(user_id, model_id)
         fields = given(body)
@@ -125,13 +125,13 @@ class Models:
             with self._store.durable():
                 record = self._store.models.update(record.id, **fields)
         self._publisher.model(user_id, record.id, "updated")
-        self._scheduler.wake()  # Jobs that waited for its old data may start with the new.
+        self._scheduler.wake()  # Jobs that waited for the old datasets may start with the new ones.
         return self._view(user_id, [record])[0]
 
     async def delete(self, user_id: str, model_id: str) -> Model:
         """Cancel the model's jobs, then delete it with their files.
 
-        Raises BadRequest while it is read-only or public, or another model uses it.
+        Raises BadRequest if it is read-only or public, or another model uses it.
         """
         record = self.own(user_id, model_id)
         for field in ("read_only", "public"):
@@ -152,9 +152,9 @@ class Models:
         return answer
 
     def _release(self, name: str) -> str:
-        """The release of the tools that would train a new model here; of those that have facts of the network.
+        """The default release of a new model: that of the tools that would train it here.
 
-        Where no runner can train it, 5.0, or for a network that 5.0 lacks its first release.
+        If no runner can train it, its first release.
         """
         known = self._catalogue.releases_of(name)
         if len(known) < 2:
@@ -172,7 +172,7 @@ class Models:
         return network
 
     def _check(self, user_id: str, network: Network, fields: dict[str, Any]) -> None:
-        """Check fields that depend on each other, and normalise fields with several spellings."""
+        """Validate fields that depend on each other, and normalise `fields` in place. Raises BadRequest."""
         wanted_type = fields.get("dataset_type", network.dataset_type)
         if wanted_type != network.dataset_type:
             raise BadRequest(
@@ -213,11 +213,11 @@ class Models:
             network_arch=record.network_arch,
             dataset_type=DatasetType(record.dataset_type),
             encryption_key=record.encryption_key,
-            **{name: getattr(record, name) for name in _SAME},
+            **{name: getattr(record, name) for name in _COPIED},
         )
 
     def _foreign(self, record: ModelRecord, jobs: list[Job]) -> Model:
-        """The model as other users read it: without its key and without private ids."""
+        """The model for other users: without its key and private ids."""
         shown = self._own(record, [redacted(job) for job in jobs])
         catalogue = self._store.models.ptm_ids(public=True) if record.ptm else set()
         ptm = [ptm_id for ptm_id in record.ptm if ptm_id in catalogue]
@@ -232,7 +232,7 @@ class Models:
 
 
 def known_release(catalogue: Catalogue, network: str, wanted: str) -> str:
-    """The release of a network that a request names (`7.3`, `7.3.0`). Raises BadRequest naming the nearest."""
+    """The network's release for a requested version (`7.3`, `7.3.0`). Raises BadRequest naming the nearest."""
     release = covering(wanted)
     if release is None:
         raise BadRequest(f"release = {wanted!r}: taod knows {', '.join(KNOWN)}; the nearest is {nearest(wanted)}")
@@ -243,7 +243,7 @@ def known_release(catalogue: Catalogue, network: str, wanted: str) -> str:
 
 
 def redacted(job: Job) -> Job:
-    """A public model's job as other users read it, without messages, which quote the owner's paths and logs."""
-    stored: Any = job.result  # Lists carry it as the JSON that the store has.
+    """A public model's job for other users: without messages, which quote the owner's paths and logs."""
+    stored: Any = job.result  # Lists have it as raw JSON from the store.
     result = msgspec.json.decode(stored, type=Result) if isinstance(stored, msgspec.Raw) else job.result
     return msgspec.structs.replace(job, result=msgspec.structs.replace(result, detailed_status=None))

@@ -1,4 +1,4 @@
-"""Pretrained models: the catalogue's entries, and registering weights that lie on this machine."""
+"""Pretrained models: creates the catalogue's entries, and registers weights on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMESPACE = uuid.UUID("6f4cbb5c-6a1f-5c2e-9a52-0d7a2f6f3b11")
 
 
 class Ptms:
-    """Pretrained models: all users see those of the catalogue, each user registers their own weights."""
+    """Operations on pretrained models; all users see the catalogue's, each user registers their own weights."""
 
     def __init__(
         self, *, store: Store, catalogue: Catalogue, publisher: Publisher, config: Config, clock: Clock
@@ -33,7 +33,7 @@ class Ptms:
         self._clock = clock
 
     def seed(self, entries: Iterable[tuple[str, str]]) -> int:
-        """Create the missing entries of the catalogue, (ngc_path, network_arch) each; returns how many."""
+        """Create the missing entries, each (ngc_path, network_arch). Returns how many."""
         wanted = {_entry_id(ngc_path, arch): (ngc_path, arch) for ngc_path, arch in entries}
         missing = wanted.keys() - self._store.models.ptm_ids(public=True)
         hidden = missing & self._store.models.ptm_ids(public=False)
@@ -48,15 +48,15 @@ class Ptms:
         return len(missing - hidden)
 
     def all(self, user_id: str, network_arch: str | None = None) -> list[Ptm]:
-        """The pretrained models that the user sees, all or of one network."""
+        """The pretrained models visible to the user, of one network or all."""
         weights = self._store.models.weights(user_id)
         return [_view(record, weights.get(record.id)) for record in self._store.models.ptms(user_id, network_arch)]
 
     def register(self, user_id: str, body: PtmCreate) -> Ptm:
-        """Register the path of an entry's weights, or create an entry of the user's own; the files are used in place.
+        """Register the path of an entry's weights; creates a private entry if there is none. Files are used in place.
 
-        Raises BadRequest naming the field: unknown network, no such path, one outside the allowed roots, or a name for
-        an entry of the catalogue.
+        Raises BadRequest naming the field: an unknown network, a path that does not exist or is outside the allowed
+        roots, or a name for an entry of the catalogue.
         """
         self._network(body.network_arch)
         weights = self._allowed(body.path)
@@ -81,7 +81,7 @@ class Ptms:
         return _view(record, str(weights))
 
     def _known(self, user_id: str, ngc_path: str, arch: str) -> ModelRecord | None:
-        """The entry that the user means: one of their own before the catalogue's."""
+        """The entry of this path; the user's own before the catalogue's."""
         same = [record for record in self._store.models.ptms(user_id, arch) if record.ngc_path == ngc_path]
         return min(same, key=lambda record: record.public, default=None)
 
@@ -93,18 +93,18 @@ class Ptms:
         return network
 
     def _allowed(self, text: str) -> Path:
-        """The path without links. Paths outside of the roots are rejected with the same words, existing or not."""
+        """The resolved path. The error for a path outside of the roots does not reveal whether it exists."""
         roots = [Path(root).expanduser().resolve() for root in self._config.storage.link_roots]
         names = ", ".join(str(root) for root in roots)
         try:
             path = Path(text).expanduser().resolve()
             inside = any(path.is_relative_to(root) for root in roots)
-            there = inside and path.exists()
+            exists = inside and path.exists()
         except (OSError, RuntimeError, ValueError) as error:
             raise BadRequest(f"path {text!r} cannot be a path; name a file or folder below {names}") from error
         if not inside:
             raise BadRequest(f"path {text!r} is outside of storage.link_roots ({names}); add its folder there")
-        if not there:
+        if not exists:
             raise BadRequest(f"path {text!r}: there is no such file or folder on this machine; name one below {names}")
         return path
 
@@ -129,7 +129,7 @@ class Ptms:
 
 
 def _entry_id(ngc_path: str, scope: str) -> str:
-    """The same entry has the same id in every root; `scope` is its network, after the user's id for one of theirs."""
+    """An id that is equal in every root. `scope`: the network, for private entries preceded by the user's id."""
     return str(uuid.uuid5(_NAMESPACE, f"{scope} {ngc_path}"))
 
 

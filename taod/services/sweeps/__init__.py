@@ -1,1 +1,1 @@
-"""Sweeps as clients read them."""
+"""Sweeps for clients."""

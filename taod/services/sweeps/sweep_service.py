@@ -1,4 +1,4 @@
-"""Sweeps as a user reads them: trials, the best one, importances of parameters."""
+"""Sweeps for clients: trials, the best one, importances of parameters."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from taod.types.sweep import Importance, SweepView, TrialView
 
 log = logging.getLogger(__name__)
 
-_MOST_KEPT = 64
-ENOUGH = 4
-"""Trials with a value that importances need at least."""
+_MAX_CACHED = 64
+MIN_TRIALS = 4
+"""Number of trials with a value that importances need."""
 
 
 class Sweeps:
@@ -37,10 +37,10 @@ class Sweeps:
         self._proposer = proposer
         self._importances: dict[tuple[str, int], list[Importance]] = {}
         self._computing: dict[str, asyncio.Task[list[Importance]]] = {}
-        """By sweep, the running computation."""
+        """Sweep id → running computation."""
 
     async def view(self, job: JobRecord) -> SweepView:
-        """A sweep by its job. Raises NotFound where the job is none."""
+        """The sweep of a job. Raises NotFound if the job is not a sweep."""
         sweep, known = self._found(job)
         settings = sweep.settings
         first = best(known, settings)
@@ -67,13 +67,15 @@ class Sweeps:
         )
 
     async def finish(self, job: JobRecord) -> None:
-        """End it now, with the best trial so far. Raises NotFound where the job is no sweep, BadRequest unless it
-        runs."""
+        """End the sweep with the best trial so far.
+
+        Raises NotFound if the job is not a sweep, BadRequest if it does not run.
+        """
         self._found(job)
         await self._scheduler.finish(job.id)
 
     def table(self, job: JobRecord) -> str:
-        """The trials as CSV, a column a parameter. Raises NotFound where the job is no sweep."""
+        """The trials as CSV, one column per parameter. Raises NotFound if the job is not a sweep."""
         sweep, known = self._found(job)
         paths = [each.path for each in sweep.space]
         text = io.StringIO()
@@ -115,11 +117,13 @@ class Sweeps:
         )
 
     async def _importance(self, sweep: SweepRecord, known: list[TrialRecord], *, wait: bool) -> list[Importance]:
-        """Importances by the trials that have ended, computed once for each number of them. For a running sweep the
-        last known ones, while newer are computed: an answer does not wait seconds for them."""
+        """Importances of the parameters, computed once per number of ended trials.
+
+        `wait` False: the last known ones, while new ones are computed in the background for seconds.
+        """
         count = sum(1 for trial in known if trial.scores)
-        if count < ENOUGH or len(sweep.space) < 2:
-            return [Importance(sweep.space[0].path, 1.0)] if count >= ENOUGH else []
+        if count < MIN_TRIALS or len(sweep.space) < 2:
+            return [Importance(sweep.space[0].path, 1.0)] if count >= MIN_TRIALS else []
         key = (sweep.job_id, count)
         if key in self._importances:
             return self._importances[key]
@@ -136,7 +140,7 @@ class Sweeps:
         question = trials.question(sweep, algorithm(sweep.settings.algorithm), known, importance=True)
         asked = await self._proposer.ask(question)
         found = sorted(asked.importances.items(), key=lambda each: -each[1])
-        if len(self._importances) >= _MOST_KEPT:
+        if len(self._importances) >= _MAX_CACHED:
             self._importances.pop(next(iter(self._importances)))
         self._importances[key] = [Importance(path, value) for path, value in found]
         return self._importances[key]
