@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
 
+from taod import connections
 from taod.config import ServerConfig
-from taod.connections import Connections
+from taod.connections import BoundedProtocol, Connections
 from taod.daemon import KEEP_ALIVE_S
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
@@ -165,6 +167,48 @@ def test_many_idle_connections_lock_no_client_out(daemon: Daemon, stack: ExitSta
         connection = stack.enter_context(daemon.connect())
         connection.sendall(SILENT[sent](daemon))
     daemon.healthy()
+
+
+class Opened:
+    """A connection as `Connections` sees it; the loop has not reported its loss yet."""
+
+    def __init__(self, *, asked: bool = False) -> None:
+        self.owner, self.client, self.idle, self.asked, self.closed = "account 7", ("127.0.0.1", 1), True, asked, False
+        self.transport = self
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_burst_of_connections_closes_those_without_a_request_first() -> None:
+    limits = Connections(ServerConfig(), 65536)
+    kept, burst = Opened(asked=True), [Opened() for _ in range(2000)]
+    assert all(limits.admit(cast(BoundedProtocol, each)) for each in [kept, *burst])
+    per_peer = limits.config.connections_per_peer
+    assert not kept.closed and sum(not each.closed for each in burst) == per_peer - 1
+    assert len(limits.open) == per_peer
+    later = [Opened(asked=True) for _ in range(per_peer)]
+    assert all(limits.admit(cast(BoundedProtocol, each)) for each in later)
+    assert kept.closed and not any(each.closed for each in later)
+
+
+def test_naming_accounts_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the table takes 300 ms on a loaded machine, on the event loop."""
+    limits, now, read = Connections(ServerConfig(), 65536), 0.0, 0
+
+    def table() -> dict[int, str]:
+        nonlocal now, read
+        now, read = now + 0.3, read + 1
+        return {}
+
+    monkeypatch.setattr(connections, "_accounts", table)
+    monkeypatch.setattr(limits, "_clock", lambda: now)
+    for _ in range(2000):
+        one = Opened()
+        one.owner = "127.0.0.1"
+        limits.admit(cast(BoundedProtocol, one))
+        now += 0.01
+    assert 0 < read * 0.3 <= now / 10
 
 
 def test_many_event_streams_of_a_user_are_rejected(daemon: Daemon, stack: ExitStack) -> None:
