@@ -1,1 +1,1 @@
-"""AutoML: a training that searches for its best parameters, trial by trial. Knows no HTTP and no services."""
+"""AutoML: sweeps, which train trials to find the best parameters. Knows no HTTP and no services."""

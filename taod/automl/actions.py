@@ -1,4 +1,4 @@
-"""What a sweep may do: begin a trial, give one more epochs, stop one, or end."""
+"""The steps of a sweep: start a trial, train one for more epochs, stop one, or end."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from taod.types.reason import Reason
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
-    """A new trial, with values that the proposer is asked for."""
+    """Start a new trial with values from the proposer."""
 
     bracket: int = 0
     rung: int = 0
     epochs: int | None = None
-    """Epochs at its first rung's end; None: as many as the specification says."""
+    """Epochs at the end of its first rung; None: as in the specification."""
     source: int | None = None
-    """The trial whose values it varies and whose checkpoint it begins with."""
+    """The trial whose values it varies and whose checkpoint it starts from."""
     replaces: int | None = None
-    """The trial that it takes the place of, which goes no further."""
+    """The trial that it replaces, which is not continued."""
 
 
 class Promote(msgspec.Struct, frozen=True):
-    """Continue a trial from its checkpoint."""
+    """Continue a trial from its checkpoint in the next rung."""
 
     number: int
     rung: int
@@ -29,14 +29,14 @@ class Promote(msgspec.Struct, frozen=True):
 
 
 class Prune(msgspec.Struct, frozen=True):
-    """A running trial is not worth its device."""
+    """Stop a running trial."""
 
     number: int
     reason: Reason
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The search is over."""
+    """End the sweep."""
 
     reason: Reason
 

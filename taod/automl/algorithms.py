@@ -1,4 +1,4 @@
-"""Finds the search algorithm that a model names."""
+"""Looks up search algorithms by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["ALGORITHMS", "DEFAULT", "Algorithm", "algorithm"]
 
 
 def algorithm(name: str | None) -> Algorithm:
-    """The algorithm of that name, in any case and with `-` or `_` between its words; None: the default.
+    """The algorithm with this name (ignoring case, `-` and `_` are equal); None: the default.
 
-    Raises BadRequest naming all that there are.
+    Raises BadRequest naming all algorithms.
     """
     found = find(name)
     if found is None:

@@ -1,7 +1,4 @@
-"""The files of a sweep: the best trial's as `results/best_model`, and deletion of unneeded checkpoints.
-
-Blocking; to be called in a thread.
-"""
+"""The files of a sweep: installs the best trial as `results/best_model`, copies and deletes checkpoints. Blocks."""
 
 from __future__ import annotations
 
@@ -19,11 +16,13 @@ _CHECKPOINTS = (".tlt", ".hdf5", ".pth", ".ckpt", ".ckzip")
 _STATUS = "status.json"
 
 
-def place(network: Network, trial: JobFolder, sweep: JobFolder, scores: dict[int, float] | None = None) -> Path | None:
-    """Give the sweep the trial's checkpoint, its other result files and its specification; the checkpoint's new path.
+def install_best(
+    network: Network, trial: JobFolder, sweep: JobFolder, scores: dict[int, float] | None = None
+) -> Path | None:
+    """Install the trial's checkpoint, other result files and specification in the sweep. Returns the checkpoint's path.
 
-    The checkpoint lies below `results/best_model` where it lay below the trial's results. Files are linked where the
-    file system can, else copied; an earlier best is replaced. `scores`: which epoch's checkpoint is wanted.
+    Paths below `results/best_model` are those below the trial's results. Files are hard links, or copies if the file
+    system has none; an earlier best model is replaced. `scores`: epoch → score, to choose the best checkpoint.
     """
     checkpoint = artifacts.weights(network, "train", trial.results, scores)
     aside = sweep.results / f".{FOLDER}.new"
@@ -42,10 +41,10 @@ def place(network: Network, trial: JobFolder, sweep: JobFolder, scores: dict[int
     return None if checkpoint is None else target / checkpoint.relative_to(trial.results)
 
 
-def begin_with(network: Network, source: JobFolder, trial: JobFolder) -> Path | None:
-    """Copy another trial's last checkpoint to where this one looks for its own; its new path.
+def copy_checkpoint(network: Network, source: JobFolder, trial: JobFolder) -> Path | None:
+    """Copy another trial's last checkpoint into this trial's results. Returns its new path; None if there is none.
 
-    A checkpoint may be a folder (unet), or have its optimizer's state beside it (`.ckzip` of detectnet_v2).
+    A checkpoint may be a folder (unet) or have its optimizer state beside it (`.ckzip` of detectnet_v2).
     """
     checkpoint = artifacts.resume(network, "train", source.results)
     if checkpoint is None:
@@ -58,7 +57,7 @@ def begin_with(network: Network, source: JobFolder, trial: JobFolder) -> Path | 
 
 
 def clear(trial: JobFolder) -> int:
-    """Delete the checkpoints of a trial; how many there were."""
+    """Delete the checkpoints of a trial. Returns how many."""
     found = [path for path in trial.results.rglob("*") if path.suffix in _CHECKPOINTS and path.is_file()]
     for path in found:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From a model's AutoML fields and its train specification to the sweep that is put on record. Pure."""
+"""Builds the record of a sweep from a model's AutoML fields and its train specification. Pure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from taod.errors import BadRequest
 from taod.types.sweep import SweepSettings
 
 UNSET = "kpi"
-"""The metric that stands for the network's own."""
+"""The metric name that stands for the network's main metric."""
 
 
 def check_model(network: Network, fields: dict[str, object]) -> None:
-    """Raise BadRequest for names in a model's fields that its network's training does not have."""
+    """Raise BadRequest if a model's fields name parameters that its network's training does not have."""
     for field in ("automl_add_hyperparameters", "automl_remove_hyperparameters"):
         stored = fields.get(field)
         if isinstance(stored, str):
             space.check_names(network, field, space.names(field, stored))
 
 
-def design(
+def build_sweep(
     job_id: str,
     model: ModelRecord,
     document: merge.Document,
@@ -36,7 +36,7 @@ def design(
     config: AutomlConfig,
     site: str = "",
 ) -> SweepRecord:
-    """The sweep of a train job. Raises BadRequest, InvalidSpec for what cannot be searched as asked."""
+    """The sweep of a train job. Raises BadRequest or InvalidSpec for an invalid search."""
     network = of(model.network_arch, model.release)
     chosen = algorithm(model.automl_algorithm)
     metric = model.metric if model.metric != UNSET else network.metric
@@ -87,7 +87,7 @@ def design(
 
 
 def minimises(network: Network, metric: str, config: AutomlConfig) -> bool:
-    """Whether a lower value is the better one: what the configuration says, else what the catalogue knows."""
+    """Whether lower values of the metric are better: by the configuration, else by the catalogue."""
     if metric in config.minimise:
         return True
     return metric not in config.maximise and network.minimises(metric)

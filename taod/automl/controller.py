@@ -1,4 +1,4 @@
-"""Drives a sweep: asks what to do next, makes trials, takes their results, ends. All that it knows is in the store."""
+"""Supervises a sweep: starts trials, records their results, ends. Its whole state is in the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taod.automl import best as files
 from taod.automl import encoding, trials
 from taod.automl.actions import Begin, Finish, Promote, Prune, Step
 from taod.automl.algorithms import algorithm
-from taod.automl.finalize import Ending
+from taod.automl.finalize import SweepFinalizer
 from taod.automl.log import SweepLog
 from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
@@ -36,9 +36,9 @@ from taod.types.state import State
 log = logging.getLogger(__name__)
 
 
-class SweepWatch:
-    """The watch over one sweep, as the scheduler has one over each run. Cancelling its task leaves the trials alone: a
-    daemon that comes later continues from the store."""
+class SweepSupervisor:
+    """Supervises one sweep, as a RunSupervisor does a run. If its task is cancelled, trials continue, and a later
+    daemon continues the sweep from the store."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SweepWatch:
         job_id: str,
         over: Callable[[JobSupervisor], None],
     ) -> None:
-        """`over` is called when the sweep has ended or was paused."""
+        """`over` is called when the sweep has ended or is paused."""
         self.job_id = job_id
         self._cancelled = CANCELLED_BY_USER
         """The reason of the sweep if it is cancelled."""
@@ -63,29 +63,29 @@ class SweepWatch:
         self._reported: object = None
 
     def begin(self, live: object = None) -> None:
-        """Begin the leased sweep, or continue one of an earlier daemon."""
-        self._task = asyncio.create_task(self._carry(), name=f"sweep {self.job_id}")
+        """Start the leased sweep, or continue one of an earlier daemon."""
+        self._task = asyncio.create_task(self._supervise(), name=f"sweep {self.job_id}")
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
-        """The sweep's end or pause was requested, and is on record."""
+        """Process the recorded stop intent; `reason`: that of a cancelled sweep."""
         self._cancelled = reason
         self._wake.set()
 
     @property
     def live(self) -> ActiveRun | None:
-        """A sweep has no process of its own."""
+        """None: a sweep has no process."""
         return None
 
     def abort(self, cause: str, reason: Reason) -> None:
-        """It has no device that could be lost, and no limit of its own: its trials have."""
+        """No effect: a sweep has neither devices nor limits."""
 
     async def leave(self) -> None:
-        """Stop driving; trials run on."""
+        """Stop supervising; trials continue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _carry(self) -> None:
+    async def _supervise(self) -> None:
         try:
             job = self._context.store.jobs.get(self.job_id)
             if job is None:
@@ -109,30 +109,30 @@ class SweepWatch:
                 self._wake.set()
 
     async def _drive(self) -> None:
-        """Turns until the sweep is over; one that fails is tried again, since the trials live on meanwhile."""
+        """Advance the sweep after each event until it is over; retry after errors."""
         backoff = Backoff()
         while True:
             self._wake.clear()
             try:
-                if await self._turn():
+                if await self._advance():
                     return
                 backoff.reset()
             except Exception as error:
-                backoff.report(log, error, "sweep %s could not take its turn; it is tried again", self.job_id)
+                backoff.report(log, error, "sweep %s could not be advanced; retrying", self.job_id)
                 await backoff.wait()
                 continue
             await self._wake.wait()
 
-    async def _turn(self) -> bool:
-        """Everything that can be done now. Whether the sweep is over."""
+    async def _advance(self) -> bool:
+        """Record ended trials and do all steps that are possible now. Returns whether the sweep is over."""
         while True:
             job, sweep = self._start_or_find()
             if job is None or sweep is None:
                 return True
-            self._take(sweep)
+            self._record_ended_trials(sweep)
             if job.stop_intent is not None:
-                ending = Ending(self._context, self._controls, sweep, self._log)
-                return await ending.stop(job, self._cancelled, self._seconds(sweep))
+                finalizer = SweepFinalizer(self._context, self._controls, sweep, self._log)
+                return await finalizer.stop(job, self._cancelled, self._seconds(sweep))
             step = decide(self._snapshot(sweep))
             if step is None:
                 self._report(sweep)
@@ -141,7 +141,7 @@ class SweepWatch:
                 return True
 
     def _start_or_find(self) -> tuple[JobRecord | None, SweepRecord | None]:
-        """The sweep as it is, on its way: a leased one is put to RUNNING and its stopped trials back into the queue."""
+        """The job and the sweep. Sets a leased sweep to RUNNING and queues its stopped trials again."""
         store = self._context.store
         job, sweep = store.jobs.get(self.job_id), store.sweeps.get(self.job_id)
         if job is None or sweep is None or not job.state.on_device:
@@ -153,15 +153,15 @@ class SweepWatch:
                 if job.state is State.LEASED:
                     store.jobs.transition(self.job_id, State.STARTING, Reason(ReasonCode.SWEEP_STARTING))
                 job = store.jobs.transition(self.job_id, State.RUNNING, Reason(ReasonCode.SWEEP_RUNNING))
-                self._again()
+                self._resume_trials()
             self._context.publish(job)
             self._log.write(f"{sweep.settings.algorithm} over {len(sweep.space)} parameters begins")
             for note in sweep.notes:
                 self._log.write(note)
         return job, sweep
 
-    def _again(self) -> None:
-        """Trials that stopped with their sweep, into the queue."""
+    def _resume_trials(self) -> None:
+        """Queue the trials again that were stopped with their sweep."""
         for trial in self._context.store.sweeps.trials(self.job_id):
             job = self._context.store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
             if job is None:
@@ -171,8 +171,7 @@ class SweepWatch:
             elif job.state in (State.PAUSED, State.CANCELLED):
                 self._controls.resume(job.id)
 
-    def _take(self, sweep: SweepRecord) -> None:
-        """Put on record how trials ended."""
+    def _record_ended_trials(self, sweep: SweepRecord) -> None:
         store = self._context.store
         for trial in store.sweeps.trials(sweep.job_id):
             if trial.outcome != "open":
@@ -207,7 +206,7 @@ class SweepWatch:
         return Snapshot(settings=settings, trials=known, running=running, hours=self._seconds(sweep) / 3600)
 
     def _parallel(self, sweep: SweepRecord) -> int:
-        """How many trials may be open: as configured, else as many as the devices take at once."""
+        """Maximum number of open trials: as configured, else as many as the devices can run."""
         if sweep.settings.max_parallel:
             return sweep.settings.max_parallel
         site = sweep.settings.site
@@ -221,7 +220,7 @@ class SweepWatch:
         return self._context.clock.time() - seconds_of(sweep.began_at) if sweep.began_at else 0.0
 
     async def _do(self, job: JobRecord, sweep: SweepRecord, step: Step) -> bool:
-        """Do one thing. Whether the sweep is over with it."""
+        """Do one step. Returns whether the sweep is over."""
         match step:
             case Begin():
                 await self._begin(sweep, step)
@@ -230,12 +229,12 @@ class SweepWatch:
             case Prune(number, why):
                 await self._prune(sweep, number, why)
             case Finish(why):
-                await Ending(self._context, self._controls, sweep, self._log).finish(why, self._seconds(sweep))
+                await SweepFinalizer(self._context, self._controls, sweep, self._log).finish(why, self._seconds(sweep))
                 return True
         return False
 
     async def _begin(self, sweep: SweepRecord, step: Begin) -> None:
-        """A new trial: where it lies is asked first, then it and its job are on record together."""
+        """Start a new trial: ask for its values, then insert it and its job in one transaction."""
         store = self._context.store
         known = store.sweeps.trials(sweep.job_id)
         number = len(known)
@@ -244,7 +243,9 @@ class SweepWatch:
         job_id = trials.trial_id(sweep.job_id, number)
         if source is not None and source.job_id is not None:
             root = self._context.root
-            await asyncio.to_thread(files.begin_with, self._network(sweep), root.job(source.job_id), root.job(job_id))
+            await asyncio.to_thread(
+                files.copy_checkpoint, self._network(sweep), root.job(source.job_id), root.job(job_id)
+            )
         trained = source.trained if source is not None else 0
         trial = TrialRecord(
             sweep_id=sweep.job_id,
@@ -264,17 +265,17 @@ class SweepWatch:
             parent = store.jobs.get(sweep.job_id)
             if parent is None or parent.state is not State.RUNNING or len(store.sweeps.trials(sweep.job_id)) != number:
                 return
-            (made,) = store.jobs.add([self._job(parent, sweep, trial)])
+            (job,) = store.jobs.add([self._job(parent, sweep, trial)])
             store.sweeps.add_trial(trial)
         self._log.started(trial)
-        self._context.publish(made)
+        self._context.publish(job)
         self._controls.wake()
         self._report(sweep)
 
     async def _point(
         self, sweep: SweepRecord, known: list[TrialRecord], source: TrialRecord | None
     ) -> tuple[dict[str, float], dict[str, object], dict[str, object]]:
-        """Coordinates, the proposer's memory and values of a new trial. The first one is the specification itself."""
+        """Coordinates, proposer's memory and parameter values of a new trial; the first one uses the defaults."""
         number = len(known)
         if source is not None:
             draw = random.Random(trials.seed(sweep, number))
@@ -313,7 +314,7 @@ class SweepWatch:
         )
 
     def _promote(self, sweep: SweepRecord, number: int, rung: int, epochs: int) -> None:
-        """The trial's own job again, in its own folder: its tool continues from the checkpoint there."""
+        """Queue the trial's job again; its tool continues from the checkpoint in the job's folder."""
         store = self._context.store
         trial = store.sweeps.trials(sweep.job_id)[number]
         if trial.job_id is None:
@@ -339,14 +340,14 @@ class SweepWatch:
             await self._controls.cancel(trial.job_id, cancelled(Actor.PRUNING_SWEEP, why))
 
     def _report(self, sweep: SweepRecord) -> None:
-        """Store and publish the progress of the sweep, where it has changed; delete unneeded checkpoints."""
-        ending = Ending(self._context, self._controls, sweep, self._log)
+        """If trials have changed, store and publish the sweep's progress and delete unneeded checkpoints."""
+        finalizer = SweepFinalizer(self._context, self._controls, sweep, self._log)
         known = self._context.store.sweeps.trials(sweep.job_id)
         now = [(trial.number, trial.outcome, trial.rung, trial.trained) for trial in known]
         if now != self._reported:
             self._reported = now
-            ending.report(known, self._seconds(sweep))
-            ending.clear(known, over=False)
+            finalizer.report(known, self._seconds(sweep))
+            finalizer.clear(known, over=False)
 
     def _network(self, sweep: SweepRecord) -> Network:
         job = self._context.store.jobs.get(sweep.job_id)
@@ -354,7 +355,7 @@ class SweepWatch:
         return of(job.network, job.release)
 
 
-def watch_of(store: Store, proposer: Proposer) -> SupervisorFactory:
+def sweep_supervisors(store: Store, proposer: Proposer) -> SupervisorFactory:
     """The scheduler's factory for supervisors of sweeps."""
 
     def make(
@@ -362,7 +363,7 @@ def watch_of(store: Store, proposer: Proposer) -> SupervisorFactory:
     ) -> JobSupervisor | None:
         if store.sweeps.get(job_id) is None:
             return None
-        return SweepWatch(context, controls, proposer, job_id, over)
+        return SweepSupervisor(context, controls, proposer, job_id, over)
 
     return make
 

@@ -1,7 +1,7 @@
-"""Between coordinates, which proposers know, and values, which specifications have. Pure.
+"""Converts between coordinates, which proposers use, and parameter values. Pure.
 
-A number lies between 0 and 1; a choice is its place in the list. A bound that depends on another parameter moves with
-it, so that for the proposer every dimension is a fixed interval and every point of the space is allowed.
+A number is scaled to 0 to 1; a choice is its index in the list. A bound that depends on another parameter moves with
+it, so that for the proposer every dimension is a fixed interval and every point is valid.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from taod.catalogue.schema import merge
 from taod.types.sweep import Dimension, Values
 
 _EDGE = 1e-9
-"""How far inside a bound that another parameter sets a value stays, as a part of it."""
+"""Relative distance of a value from a bound that another parameter sets."""
 
 
 def values(space: Iterable[Dimension], coordinates: Mapping[str, float], document: merge.Document) -> Values:
-    """The parameters' values; those that others are bound to and that are not searched are read in the document."""
+    """Coordinates → parameter values. Bounds set by parameters that are not searched are read from the document."""
     found: Values = {}
     for each in space:
         at = coordinates[each.path]
@@ -31,7 +31,7 @@ def values(space: Iterable[Dimension], coordinates: Mapping[str, float], documen
 
 
 def coordinates(space: Iterable[Dimension], chosen: Mapping[str, Any], document: merge.Document) -> dict[str, float]:
-    """Where values lie; those outside of their range are drawn to its nearest end."""
+    """Parameter values → coordinates; values outside of their range are clamped."""
     found: dict[str, float] = {}
     for each in space:
         value = chosen.get(each.path, each.default)
@@ -45,11 +45,11 @@ def coordinates(space: Iterable[Dimension], chosen: Mapping[str, Any], document:
 
 
 def put(document: merge.Document, chosen: Values) -> merge.Document:
-    """The document with the values in it; a path through a list sets them in each of its items."""
-    made = merge.merge(document, {})
+    """A copy of the document with the values set; a path through a list sets each of its items."""
+    result = merge.merge(document, {})
     for path, value in chosen.items():
-        made = _put(made, path.split("."), value)
-    return made
+        result = _put(result, path.split("."), value)
+    return result
 
 
 def _put(document: Any, path: list[str], value: Any) -> Any:
@@ -72,7 +72,7 @@ def _bounds(each: Dimension, other: Callable[[str], Any]) -> tuple[float, float]
         if _is_number(bound):
             low = max(low, bound + abs(bound) * _EDGE)
     if low >= high:
-        # The other parameter leaves nothing of the range: as near to it as the rule allows.
+        # The other parameter excludes the whole range: use the values nearest to it.
         low = high - abs(high) / 2 if each.below else low
         high = max(high, low)
     return low, high

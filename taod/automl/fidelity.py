@@ -1,4 +1,4 @@
-"""A trial's specification for one rung: its epochs, and the intervals that depend on them."""
+"""Adapts a trial's specification to one rung: its epochs, and the intervals that depend on them. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _COUNTS_FROM_0 = frozenset({"efficientdet_tf2"})
 def for_rung(
     network: Network | str, document: merge.Document, *, epochs: int | None, done_epochs: int
 ) -> merge.Document:
-    """The document as a trial trains it up to `epochs` (None: as the document says), after `done_epochs`.
+    """A copy of the document that trains up to `epochs` (None: as in the document), after `done_epochs`.
 
-    A rung is validated and leaves its checkpoint when it ends; `document` is not changed.
+    Each rung is validated and saves its checkpoint at its end.
     """
     chosen = of(network)
     whole = merge.merge(merge.default(chosen, "train"), document)
@@ -35,10 +35,10 @@ def for_rung(
                 changed[path] = value
         elif name == _FIRST_EPOCH and done_epochs:
             changed[path] = done_epochs if chosen.name in _COUNTS_FROM_0 else done_epochs + 1
-    made = merge.merge(document, {})
+    result = merge.merge(document, {})
     for path, value in changed.items():
-        made = merge.merge(made, _nested(path, value))
-    return made
+        result = merge.merge(result, _nested(path, value))
+    return result
 
 
 def interval(how: str, field: str, document: merge.Document, epochs: int | None) -> Any:

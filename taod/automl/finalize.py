@@ -1,4 +1,4 @@
-"""How a sweep ends, pauses and reports: its job's result, the best model, and checkpoints that go."""
+"""Reports, pauses and ends sweeps: result of the job, best model, deletion of checkpoints."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from taod.types.reason_text import text
 from taod.types.state import State
 
 
-class Ending:
-    """Acts on one sweep as it is on record now."""
+class SweepFinalizer:
+    """Operations on one sweep in its recorded state."""
 
     def __init__(self, context: SchedulerContext, controls: Controls, sweep: SweepRecord, log: SweepLog) -> None:
         self._context = context
@@ -31,7 +31,7 @@ class Ending:
         self._log = log
 
     def report(self, trials: Sequence[TrialRecord], seconds: float) -> Result:
-        """Keep the result of the sweep's job as it is now, and publish it."""
+        """Store the present result of the sweep's job and publish the job. Returns the result."""
         store, settings = self._context.store, self._sweep.settings
         first = best(trials, settings)
         of_best = store.jobs.result(first.job_id) if first is not None and first.job_id is not None else None
@@ -41,7 +41,7 @@ class Ending:
         return result
 
     async def finish(self, why: Reason, seconds: float) -> None:
-        """The search is over: the best trial becomes the sweep's own model. Safe to be done twice."""
+        """End the sweep, with the best trial as its model. Idempotent."""
         store, sweep = self._context.store, self._sweep
         trials = store.sweeps.trials(sweep.job_id)
         first = best(trials, sweep.settings)
@@ -54,7 +54,7 @@ class Ending:
         job = store.jobs.get(first.job_id)
         assert job is not None
         scores = self._scores(first)
-        placed = await asyncio.to_thread(self._place, job, scores)
+        checkpoint = await asyncio.to_thread(self._install_best, job, scores)
         self.clear(trials, over=True)
         value = score(first, sweep.settings)
         reason = Reason(
@@ -65,27 +65,27 @@ class Ending:
                 "metric": sweep.settings.metric,
                 "value": value,
                 "why": why.document(),
-                "checkpoint": placed is not None,
+                "checkpoint": checkpoint is not None,
             },
         )
         self._log.write(text(reason))
         with store.transaction():
-            # What follows the sweep (an evaluation, an export) takes over the best trial's specification.
+            # Children of the sweep (evaluation, export) use the best trial's specification.
             store.jobs.update(sweep.job_id, spec=job.spec)
             self._context.end(sweep.job_id, State.DONE, reason, result)
 
     async def early(self, seconds: float) -> bool:
-        """Cancel the trials that are open; once there are none, end with the best. Whether it is over."""
-        store, going = self._context.store, False
+        """Cancel open trials; once there are none, end with the best one. Returns whether the sweep is over."""
+        store, running = self._context.store, False
         for trial in store.sweeps.trials(self._sweep.job_id):
             of_trial = store.jobs.get(trial.job_id) if trial.job_id and trial.outcome == "open" else None
             if of_trial is None or of_trial.state.ended:
                 continue
-            going = True
+            running = True
             if of_trial.state is not State.STOPPING:
                 store.sweeps.update_trial(trial.sweep_id, trial.number, reason=trials.pruned(trials.EARLY))
                 await self._controls.cancel(of_trial.id, cancelled(Actor.PRUNING_SWEEP, trials.EARLY))
-        if going:
+        if running:
             return False
         known = store.sweeps.trials(self._sweep.job_id)
         if best(known, self._sweep.settings) is None:
@@ -97,7 +97,7 @@ class Ending:
         return True
 
     async def stop(self, job: JobRecord, reason: Reason, seconds: float) -> bool:
-        """Cancel or pause the trials; once none of them runs, the sweep too. Whether it is over."""
+        """Cancel or pause the trials; once none of them runs, the sweep too. Returns whether the sweep is over."""
         if job.stop_intent == FINISH:
             return await self.early(seconds)
         store = self._context.store
@@ -113,7 +113,7 @@ class Ending:
             elif of_trial.state in (State.QUEUED, State.WAITING):
                 stopped = self._context.move(of_trial.id, State.HELD, Reason(ReasonCode.SWEEP_HELD))
             elif of_trial.state is State.LEASED:
-                running = True  # Its start is a moment away; only then it can be paused.
+                running = True  # It is about to start; only then it can be paused.
                 continue
             else:
                 stopped = await self._controls.pause(of_trial.id)
@@ -128,7 +128,7 @@ class Ending:
         return True
 
     def clear(self, trials: Sequence[TrialRecord], *, over: bool) -> None:
-        """Delete the checkpoints of trials that go no further, where the model wants that; never the best one's."""
+        """If the model wants it, delete the checkpoints of trials that are not continued, except the best one's."""
         settings = self._sweep.settings
         if not settings.delete_checkpoints:
             return
@@ -149,12 +149,12 @@ class Ending:
             self._context.store.jobs.transition(job.id, State.STOPPING, reason, stop_intent=job.stop_intent)
         self._context.end(job.id, state, reason)
 
-    def _place(self, job: JobRecord, scores: dict[int, float]) -> object:
+    def _install_best(self, job: JobRecord, scores: dict[int, float]) -> object:
         root = self._context.root
-        return files.place(of(job.network, job.release), root.job(job.id), root.job(self._sweep.job_id), scores)
+        return files.install_best(of(job.network, job.release), root.job(job.id), root.job(self._sweep.job_id), scores)
 
     def _scores(self, trial: TrialRecord) -> dict[int, float]:
-        """What each epoch is worth, higher is better, where the best one's checkpoint is wanted."""
+        """Epoch → score, higher is better, if the best checkpoint is wanted; else empty."""
         if self._sweep.settings.value != "best":
             return {}
         sign = -1 if self._sweep.settings.minimise else 1

@@ -1,4 +1,4 @@
-"""The log of a sweep: a line for each thing that it does, in the job's own log file."""
+"""The log of a sweep: one line per step, in the job's log file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 class SweepLog:
-    """Appends lines; a disk that is full costs the line and nothing else."""
+    """Appends lines; a line that cannot be written (full disk) is dropped."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
 
     def write(self, line: str) -> None:
-        """One line, with the time before it."""
+        """Append a line after the time."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             appended = plain_file.descriptor(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

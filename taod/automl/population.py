@@ -1,4 +1,4 @@
-"""Population based training: members train on from their checkpoints, the worst take over the best ones'. Pure.
+"""Population based training: the worst members are replaced by variations of the best, with their checkpoints. Pure.
 
 Jaderberg et al., 2017, https://arxiv.org/abs/1711.09846, with truncation selection.
 """
@@ -15,25 +15,25 @@ from taod.types.sweep import Dimension, SweepSettings
 
 GENERATIONS = 5
 PART = 0.25
-"""The worst and the best part of the population."""
+"""Fraction of the population that counts as worst or best."""
 FRESH = 0.25
-"""How often a perturbed parameter is redrawn."""
+"""Probability that a perturbed parameter is drawn anew."""
 STEP = 0.2
-"""How far a number moves on its way from 0 to 1, either way."""
+"""Distance by which a number's coordinate is perturbed, up or down."""
 
 Score = Callable[[TrialRecord, SweepSettings, int | None], float | None]
 
 
 def ends(settings: SweepSettings) -> list[int]:
-    """Epochs at the end of each generation: R times the multiplier in all, in equal parts."""
+    """Epochs at the end of each generation: R × multiplier in equal parts."""
     whole = settings.R * settings.epoch_multiplier
     step = max(1, whole // GENERATIONS)
     return [min(step * (generation + 1), whole) for generation in range(GENERATIONS) if step * generation < whole]
 
 
 def next_step(settings: SweepSettings, trials: Sequence[TrialRecord], more: bool, score: Score) -> Step | None:
-    """The founders first; then each member that has ended a generation continues, or is replaced by a variation of a
-    better one. This is asynchronous: a member is compared with those that have trained as long."""
+    """The next step: start the founders; then continue each member that ended a generation, or replace it by a
+    variation of a better one. Asynchronous: a member is compared with those that have trained as long."""
     generations = ends(settings)
     founders = min(settings.population, settings.max_recommendations)
     if more and sum(1 for trial in trials if trial.source is None) < founders:
@@ -58,7 +58,7 @@ def _rung_after(trained: int, generations: Sequence[int]) -> int | None:
 def _better(
     settings: SweepSettings, trials: Sequence[TrialRecord], one: TrialRecord, at: int, score: Score
 ) -> TrialRecord | None:
-    """A member of the best part, where `one` is in the worst part of those that have come as far; else None."""
+    """A member of the best part, if `one` is in the worst part of those that have trained as long; else None."""
     sign = 1 if settings.minimise else -1
     peers = [(sign * value, trial) for trial in trials if (value := score(trial, settings, at)) is not None]
     peers = sorted((peer for peer in peers if peer[1].trained >= at), key=lambda peer: (peer[0], peer[1].number))
@@ -70,7 +70,7 @@ def _better(
 
 
 def perturbed(space: Sequence[Dimension], coordinates: Mapping[str, float], draw: random.Random) -> dict[str, float]:
-    """Coordinates a step away from others, some redrawn."""
+    """Perturbed coordinates; some are drawn anew."""
     return {each.path: _moved(each, coordinates.get(each.path, 0.5), draw) for each in space}
 
 

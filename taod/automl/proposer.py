@@ -1,4 +1,4 @@
-"""Asks for proposals in a process of its own, which lives while it is used and ends with the daemon."""
+"""Asks a helper process for proposals; the process starts when needed and ends with the daemon."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from taod.automl.suggest import Answer, Question
 from taod.helper_process import HelperProcess, Rejected
 
 PATIENCE_S = 120.0
-"""A proposal takes a second; one that takes so long hangs."""
+"""A proposal takes about a second; after this time the process counts as hanging."""
 _ANSWER = msgspec.json.Decoder(Answer)
 
 log = logging.getLogger(__name__)
 
 
 class Proposer:
-    """One question at a time; where the process cannot answer, a random point stands in, with a note."""
+    """Answers one question at a time; if the process fails, with a random point and a note."""
 
     def __init__(self) -> None:
-        # One thread: the cores are the trainings'.
+        # One thread, because trainings need the cores.
         self._helper = HelperProcess("taod.automl.suggest", PATIENCE_S, {"OMP_NUM_THREADS": "1"})
 
     async def ask(self, question: Question) -> Answer:
-        """The answer, from the process or, where that fails twice, at random."""
+        """The answer of the process, or a random one after two failures."""
         for _ in range(2):
             try:
                 return _ANSWER.decode(await self._helper.ask(msgspec.json.encode(question)))
@@ -43,8 +43,8 @@ class Proposer:
 
 def _at_random(question: Question, why: str) -> Answer:
     draw = random.Random(question.seed)
-    places = {
+    coordinates = {
         each.path: float(draw.randrange(len(each.choices))) if each.choices else draw.random()
         for each in question.space
     }
-    return Answer({} if question.importance else places, note=f"drawn at random: {why}")
+    return Answer({} if question.importance else coordinates, note=f"drawn at random: {why}")

@@ -17,7 +17,7 @@ class Bracket(msgspec.Struct, frozen=True):
 
 
 def halvings(largest: int, nu: int) -> int:
-    """How often `largest` can be divided by `nu` (without the error that logarithms of floats make)."""
+    """⌊log_nu(largest)⌋, without the error of float logarithms."""
     count = 0
     while largest >= nu:
         largest //= nu
@@ -26,9 +26,9 @@ def halvings(largest: int, nu: int) -> int:
 
 
 def hyperband(largest: int, nu: int, multiplier: int) -> list[Bracket]:
-    """The brackets of R = `largest`, from the one with the most trials on: s = smax … 1, as the reference counts them.
+    """The brackets of R = `largest`, the one with the most trials first: s = smax … 1, as in the published API.
 
-    n = ⌈⌊(smax+1)/(s+1)⌋·nu^s⌉ trials begin with R/nu^s; a rung keeps the best n·nu^-i of them. Where R is below nu
+    n = ⌈⌊(smax+1)/(s+1)⌋·nu^s⌉ trials start with R/nu^s; rung i keeps the best n·nu^-i of them. If R is below nu,
     there is one bracket with one rung.
     """
     most = halvings(largest, nu)
@@ -47,6 +47,6 @@ def asha(largest: int, nu: int, multiplier: int) -> list[int]:
 
 
 def epochs_of(largest: int, nu: int, divided: int, multiplier: int) -> int:
-    """Epochs of `largest` resources divided so often."""
+    """Epochs of `largest` resources divided `divided` times by `nu`, times `multiplier`; at least one resource."""
     parts: int = nu**divided
     return max(1, largest // parts) * multiplier

@@ -1,4 +1,4 @@
-"""What a sweep does next: a pure decision over its trials. Knows no store, no process, no clock and no sampler."""
+"""Decides the next step of a sweep from its trials. Pure: knows no store, process, clock or sampler."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.sweep import SweepSettings
 
 FAILURES = 5
-"""When so many trials have failed and none has not, no more are started."""
+"""Number of trials after which the sweep ends if all of them failed."""
 WARM_UP = 4
-"""Trials that must have finished before one is stopped for being worse than their median."""
+"""Number of finished trials that the median stopping rule needs."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,19 +26,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     settings: SweepSettings
     trials: Sequence[TrialRecord]
     running: Mapping[int, Mapping[int, float]] = {}
-    """What open trials have reported so far: number → epoch → value."""
+    """Reports of open trials: number → epoch → value."""
     hours: float = 0.0
-    """Since the sweep began."""
+    """Hours since the start of the sweep."""
 
 
 def decide(now: Snapshot) -> Step | None:
-    """The next thing to do; None: to wait. Asked again after each thing that was done."""
+    """The next step; None: wait. Called again after each step."""
     schedule = algorithm(now.settings.algorithm).schedule
     opened = [trial for trial in now.trials if trial.outcome == "open"]
     if schedule == "median" and (prune := _worse_than_median(now)) is not None:
         return prune
     if len(opened) < now.settings.max_parallel:
-        stop = why_no_more(now)
+        stop = stop_reason(now)
         step = _SCHEDULES[schedule](now, stop is None)
         if step is not None:
             return step
@@ -47,8 +47,8 @@ def decide(now: Snapshot) -> Step | None:
     return None
 
 
-def why_no_more(now: Snapshot) -> Reason | None:
-    """Why no new trial is started; None: one may be."""
+def stop_reason(now: Snapshot) -> Reason | None:
+    """Why no new trial may be started; None if one may."""
     settings = now.settings
     ended = [trial for trial in now.trials if trial.outcome != "open"]
     failed = [trial for trial in ended if trial.outcome == "failed"]
@@ -64,12 +64,12 @@ def why_no_more(now: Snapshot) -> Reason | None:
 
 
 def epochs_trained(trials: Sequence[TrialRecord]) -> int:
-    """Epochs of all trials, those that were taken over with a checkpoint counted once."""
+    """Total epochs of all trials; epochs of a copied checkpoint count once."""
     return sum(max(0, trial.trained - trial.first_epochs) for trial in trials)
 
 
 def score(trial: TrialRecord, settings: SweepSettings, at: int | None = None) -> float | None:
-    """What a trial is worth: its last or best value, up to an epoch where one is given; None where it has none."""
+    """The score of a trial: its last or best value, up to epoch `at` if given; None without a value."""
     values = {int(epoch): value for epoch, value in trial.scores.items()}
     within = [epoch for epoch in values if at is None or epoch <= at]
     if not within:
@@ -81,7 +81,7 @@ def score(trial: TrialRecord, settings: SweepSettings, at: int | None = None) ->
 
 
 def best(trials: Sequence[TrialRecord], settings: SweepSettings) -> TrialRecord | None:
-    """The trial with the best value, of equals the one that was trained longer; none that was stopped half-way."""
+    """The trial with the best score, then the most epochs; pruned and cancelled trials do not count."""
     whole = [trial for trial in trials if trial.outcome not in ("pruned", "cancelled")]
     scored = [(value, trial) for trial in whole if (value := score(trial, settings)) is not None]
     sign = 1 if settings.minimise else -1
@@ -89,7 +89,7 @@ def best(trials: Sequence[TrialRecord], settings: SweepSettings) -> TrialRecord 
 
 
 def since_best(settings: SweepSettings, trials: Sequence[TrialRecord]) -> int:
-    """How many trials ended after the best one, in the order of their numbers."""
+    """Number of ended trials with a higher number than the best one."""
     first = best(trials, settings)
     if first is None:
         return 0
@@ -103,7 +103,7 @@ def _whole(now: Snapshot, more: bool) -> Step | None:
 
 
 def _hyperband(now: Snapshot, more: bool) -> Step | None:
-    """Certain promotions first, then new trials of any bracket, then, rather than idle, a likely promotion."""
+    """Certain promotions first, then new trials of any bracket, then likely promotions instead of idling."""
     settings = now.settings
     brackets = rungs.hyperband(settings.R, settings.nu, settings.epoch_multiplier)
     likely: Promote | None = None
@@ -124,24 +124,24 @@ def _hyperband(now: Snapshot, more: bool) -> Step | None:
 def _promotion(
     settings: SweepSettings, bracket: rungs.Bracket, inside: Sequence[TrialRecord], rung: int, more: bool
 ) -> tuple[Promote | None, bool]:
-    """The next trial to go up to `rung`, and whether it would go up however the rest of its rung ends.
+    """The next trial to promote to `rung`, and whether its promotion is independent of the open trials of its rung.
 
-    Certain are as many of the best as there are places, less one for each that may yet come before them.
+    Certain are the best `slots` trials, minus one for each open or future trial that may still rank before them.
     """
-    places, epochs = bracket.rungs[rung]
+    slots, epochs = bracket.rungs[rung]
     here = [trial for trial in inside if trial.rung >= rung - 1]
     above = [trial for trial in inside if trial.rung >= rung]
     ended = [trial for trial in here if trial.rung > rung - 1 or trial.outcome != "open"]
-    # Once no more trials are started, those that are there are all that come.
+    # If no more trials are started, only the existing ones can end this rung.
     coming = (bracket.rungs[rung - 1][0] if more else len(here)) - len(ended)
     ranked = _ranked(settings, [trial for trial in here if _ended(trial, rung - 1)], bracket.rungs[rung - 1][1])
-    waiting = [(place, one) for place, one in enumerate(ranked) if one.rung == rung - 1 and one.outcome == "done"]
-    if not waiting or len(above) >= places:
+    waiting = [(rank, one) for rank, one in enumerate(ranked) if one.rung == rung - 1 and one.outcome == "done"]
+    if not waiting or len(above) >= slots:
         return None, False
-    place, first = waiting[0]
-    # ASHA's rule for a likely one: it is among the best 1/nu of those that ended.
-    likely = place < max(1, len(ranked) // settings.nu)
-    certain = place + coming < places
+    rank, first = waiting[0]
+    # ASHA's rule for a likely promotion: it is among the best 1/nu of the ended trials.
+    likely = rank < max(1, len(ranked) // settings.nu)
+    certain = rank + coming < slots
     return (Promote(first.number, rung, epochs), certain) if certain or likely else (None, False)
 
 
@@ -169,14 +169,14 @@ def _ended(trial: TrialRecord, rung: int) -> bool:
 
 
 def _ranked(settings: SweepSettings, trials: Sequence[TrialRecord], at: int) -> list[TrialRecord]:
-    """The best first, by what they were worth at the rung's end."""
+    """The trials sorted by their score at the rung's end, best first."""
     sign = 1 if settings.minimise else -1
     scored = [(value, trial) for trial in trials if (value := score(trial, settings, at)) is not None]
     return [trial for _, trial in sorted(scored, key=lambda one: (sign * one[0], one[1].number))]
 
 
 def _worse_than_median(now: Snapshot) -> Prune | None:
-    """A running trial whose best so far is worse than the median of the finished ones' at the same epoch.
+    """Prune a running trial whose best value is worse than the median of the finished trials' means up to that epoch.
 
     Golovin et al., 2017, Google Vizier: the median stopping rule.
     """

@@ -1,4 +1,4 @@
-"""What a sweep searches: the catalogue's rows, with what the user added, removed, deleted and narrowed. Pure."""
+"""Builds a sweep's search space from the catalogue's parameters and the user's additions, removals and ranges. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from taod.errors import BadRequest, InvalidSpec
 from taod.types.sweep import Dimension
 
 GROUP = "automl"
-"""The group of a train specification that narrows ranges; no tool ever sees it."""
+"""The group of a train specification with the user's ranges; it is never passed to a tool."""
 DECADES = 100
-"""A range whose ends are so many times apart is searched by orders of magnitude."""
+"""Ratio of the ends of a range from which on it is searched logarithmically."""
 OPEN_FLOAT = 10.0
 OPEN_INT = 2
-"""An end that the table leaves open lies so many times above or below the default."""
+"""Factor from the default to an end that the table leaves open."""
 SURELY_A_FRACTION = 0.5
 """A default from here to 1 is a momentum, a decay or a probability: its open range ends at 1."""
 _ORDERS = ("<", "<=", ">", ">=")
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the user says of one parameter in the specification's `automl` group."""
+    """The user's range of one parameter in the specification's `automl` group."""
 
     min: float | None = None
     max: float | None = None
@@ -41,7 +41,7 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Space(msgspec.Struct, frozen=True):
-    """What is searched, parents before those that depend on them, and what is not, in words."""
+    """The searched dimensions, each after those that it depends on, and notes about omitted parameters."""
 
     dimensions: list[Dimension]
     notes: list[str] = []
@@ -53,13 +53,13 @@ def without_search(document: merge.Document) -> merge.Document:
 
 
 def names(field: str, stored: str) -> list[str]:
-    """The parameter names of a model's field, which holds the text of a JSON list."""
+    """The parameter names in a model's field, which is a JSON list."""
     parsed = json.loads(stored or "[]")
     return [name for name in parsed if isinstance(name, str)]
 
 
 def check_names(network: Network | str, field: str, wanted: Iterable[str]) -> None:
-    """Raise BadRequest for a name that is no parameter of the network's training that could be searched."""
+    """Raise BadRequest for a name that is not a searchable parameter of the network's training."""
     table = of(network).table("train")
     for name in wanted:
         row = table.rows.get(name)
@@ -70,8 +70,8 @@ def check_names(network: Network | str, field: str, wanted: Iterable[str]) -> No
             raise BadRequest(f"{field}: {name!r} is {_kind(row)}, which cannot be searched; leave it out")
 
 
-def narrowed(network: Network | str, document: merge.Document) -> dict[str, Range]:
-    """What the specification's `automl` group says. Raises InvalidSpec naming the entry and what is allowed."""
+def user_ranges(network: Network | str, document: merge.Document) -> dict[str, Range]:
+    """The ranges in the specification's `automl` group. Raises InvalidSpec naming the entry and what is allowed."""
     group = document.get(GROUP)
     if group is None:
         return {}
@@ -79,13 +79,13 @@ def narrowed(network: Network | str, document: merge.Document) -> dict[str, Rang
         raise InvalidSpec(f'Invalid specs: $.{GROUP}: must be an object such as {{"<parameter>": {{"min": …}}}}')
     rows = of(network).table("train").rows
     found: dict[str, Range] = {}
-    for path, said in group.items():
+    for path, given in group.items():
         if path not in rows:
             near = _nearest(of(network).table("train"), path)
             hint = f"; the nearest is {near!r}" if near else ""
             raise InvalidSpec(f"Invalid specs: $.{GROUP}: {path!r} is no parameter of the train specification{hint}")
         try:
-            found[path] = msgspec.convert(said, Range)
+            found[path] = msgspec.convert(given, Range)
         except msgspec.ValidationError as error:
             raise InvalidSpec(f"Invalid specs: $.{GROUP}.{path}: {error}; known are {_KNOWN}") from error
         _check_range(path, found[path], rows[path])
@@ -93,14 +93,14 @@ def narrowed(network: Network | str, document: merge.Document) -> dict[str, Rang
 
 
 def build(network: Network | str, document: merge.Document, *, saved: bool, add: list[str], remove: list[str]) -> Space:
-    """The search space. `document` is the train specification, `saved` whether the user saved one.
+    """The search space of the train specification `document`; `saved`: a user saved it.
 
-    Raises BadRequest for wrong names and for a space without anything in it, InvalidSpec for a wrong range.
+    Raises BadRequest for unknown names or an empty space, InvalidSpec for an invalid range.
     """
     chosen = of(network)
     check_names(chosen, "automl_add_hyperparameters", add)
     check_names(chosen, "automl_remove_hyperparameters", remove)
-    ranges = narrowed(chosen, document)
+    ranges = user_ranges(chosen, document)
     table = chosen.table("train")
     default = merge.default(chosen, "train")
     whole = merge.over_default(chosen, "train", without_search(document))
@@ -117,21 +117,21 @@ def build(network: Network | str, document: merge.Document, *, saved: bool, add:
         if other is not None:
             notes.append(f"{path} is not searched: the specification has {other}, and the tool reads only one of them")
             continue
-        made = dimension(table, whole, path, ranges.get(path, Range()))
-        if isinstance(made, str):
-            notes.append(f"{path} keeps its default: {made}")
+        built = dimension(table, whole, path, ranges.get(path, Range()))
+        if isinstance(built, str):
+            notes.append(f"{path} keeps its default: {built}")
         else:
-            found.append(made)
+            found.append(built)
     if not found:
         raise BadRequest(_nothing(chosen.name, notes))
     return Space(_parents_first(_bound_by_others(table, found)), notes)
 
 
-def dimension(table: Table, whole: merge.Document, path: str, said: Range) -> Dimension | str:
-    """One parameter as a dimension; why it cannot be searched, where it cannot."""
+def dimension(table: Table, whole: merge.Document, path: str, given: Range) -> Dimension | str:
+    """The dimension of one parameter, or why it cannot be searched."""
     row = table.rows[path]
     default = first_value(whole, path, row.default)
-    options = said.values if said.values is not None else [*row.options]
+    options = given.values if given.values is not None else [*row.options]
     if row.type == "bool":
         return Dimension(path=path, kind="choice", choices=options or [False, True], default=default)
     if row.type == "string":
@@ -139,18 +139,18 @@ def dimension(table: Table, whole: merge.Document, path: str, said: Range) -> Di
             return f'it has no options to choose from; give some as {GROUP}: {{"{path}": {{"values": […]}}}}'
         return Dimension(path=path, kind="choice", choices=options, default=default)
     if options:
-        kept = [one for one in options if _inside(one, said)]
+        kept = [one for one in options if _inside(one, given)]
         return Dimension(path=path, kind="ordered", choices=sorted(kept), default=default) if kept else "no option fits"
     if row.type not in ("int", "float"):
         return f"it is {_kind(row)}"
-    return _number(row, default, said)
+    return _number(row, default, given)
 
 
 def first_value(document: Any, path: str, otherwise: Any = None) -> Any:
-    """The value at a path that may lead through lists: that of the first item that has one."""
-    for place, name in enumerate(parts := path.split(".")):
+    """The value at a path; in lists, that of the first item that has one."""
+    for index, name in enumerate(parts := path.split(".")):
         if isinstance(document, list):
-            rest = ".".join(parts[place:])
+            rest = ".".join(parts[index:])
             values = (first_value(item, rest) for item in document)
             return next((value for value in values if value is not None), otherwise)
         document = document.get(name) if isinstance(document, dict) else None
@@ -159,13 +159,13 @@ def first_value(document: Any, path: str, otherwise: Any = None) -> Any:
     return document
 
 
-def _number(row: Parameter, default: Any, said: Range) -> Dimension | str:
-    low = said.min if said.min is not None else row.minimum
-    high = said.max if said.max is not None else row.maximum
+def _number(row: Parameter, default: Any, given: Range) -> Dimension | str:
+    low = given.min if given.min is not None else row.minimum
+    high = given.max if given.max is not None else row.maximum
     usable = isinstance(default, int | float) and not isinstance(default, bool) and default > 0
     whole = row.type == "int"
     factor = OPEN_INT if whole else OPEN_FLOAT
-    far_below = usable and said.min is None and (low is None or low <= 0) and high is not None
+    far_below = usable and given.min is None and (low is None or low <= 0) and high is not None
     if (low is None or high is None) and not usable:
         return "its range is open and its default is no number above 0"
     if high is None:
@@ -185,9 +185,9 @@ def _number(row: Parameter, default: Any, said: Range) -> Dimension | str:
         kind="int" if whole else "float",
         low=float(low),
         high=float(high),
-        log=said.log if said.log is not None and low > 0 else low > 0 and high / low > DECADES * (1 - 1e-9),
-        multiple_of=said.multiple_of or row.multiple_of,
-        power_of=said.power_of or _power(row),
+        log=given.log if given.log is not None and low > 0 else low > 0 and high / low > DECADES * (1 - 1e-9),
+        multiple_of=given.multiple_of or row.multiple_of,
+        power_of=given.power_of or _power(row),
         default=default,
         below=below,
         above=above,
@@ -199,13 +199,13 @@ def _rules(row: Parameter) -> tuple[list[str], list[str]]:
     above: list[str] = []
     for rule in row.compare:
         operator, _, other = rule.partition(" ")
-        if operator in _ORDERS and not _is_figure(other):
+        if operator in _ORDERS and not _is_number_text(other):
             (below if operator.startswith("<") else above).append(other)
     return below, above
 
 
 def _bound_by_others(table: Table, found: list[Dimension]) -> list[Dimension]:
-    """With the rules of parameters that are not searched and must stay below or above one that is."""
+    """Add the bounds set by parameters that are not searched and must be below or above a searched one."""
     searched = {each.path for each in found}
     for rule in table.comparisons:
         if rule.other in searched and rule.path not in searched and rule.operator in _ORDERS:
@@ -221,7 +221,7 @@ def _bound_by_others(table: Table, found: list[Dimension]) -> list[Dimension]:
 
 def _power(row: Parameter) -> int | None:
     found = [rule.partition(" ")[2] for rule in row.compare if rule.startswith("^ ")]
-    return int(found[0]) if found and _is_figure(found[0]) else None
+    return int(found[0]) if found and _is_number_text(found[0]) else None
 
 
 def _parents_first(dimensions: list[Dimension]) -> list[Dimension]:
@@ -240,7 +240,7 @@ def _parents_first(dimensions: list[Dimension]) -> list[Dimension]:
 
 
 def _deleted(document: merge.Document, default: merge.Document, path: str) -> bool:
-    """Whether the user took it out: null, or gone from a group that the saved specification has."""
+    """Whether the user deleted the parameter: it is null, or missing in a group of the saved specification."""
     if first_value(default, path) is None:
         return False
     above, _, name = path.rpartition(".")
@@ -254,11 +254,11 @@ def _deleted(document: merge.Document, default: merge.Document, path: str) -> bo
     return isinstance(group, dict) and group.get(name) is None
 
 
-def _check_range(path: str, said: Range, row: Parameter) -> None:
+def _check_range(path: str, given: Range, row: Parameter) -> None:
     at = f"Invalid specs: $.{GROUP}.{path}"
-    if said.min is not None and said.max is not None and said.min >= said.max:
-        raise InvalidSpec(f"{at}: min {said.min:g} is not below max {said.max:g}")
-    for name, value in (("min", said.min), ("max", said.max)):
+    if given.min is not None and given.max is not None and given.min >= given.max:
+        raise InvalidSpec(f"{at}: min {given.min:g} is not below max {given.max:g}")
+    for name, value in (("min", given.min), ("max", given.max)):
         if value is None:
             continue
         if row.type not in ("int", "float"):
@@ -266,15 +266,15 @@ def _check_range(path: str, said: Range, row: Parameter) -> None:
         if (row.minimum is not None and value < row.minimum) or (row.maximum is not None and value > row.maximum):
             low, high = (f"{end:g}" if end is not None else "…" for end in (row.minimum, row.maximum))
             raise InvalidSpec(f"{at}: {name} {value:g} lies outside of what the parameter may be, {low} to {high}")
-    if said.log and said.min is not None and said.min <= 0:
-        raise InvalidSpec(f"{at}: log needs a min above 0, not {said.min:g}")
-    wrong = [one for one in said.values or [] if row.options and one not in row.options]
-    if wrong or said.values == []:
-        raise InvalidSpec(f"{at}: values {said.values} must be some of {row.options or 'the parameter’s values'}")
+    if given.log and given.min is not None and given.min <= 0:
+        raise InvalidSpec(f"{at}: log needs a min above 0, not {given.min:g}")
+    wrong = [one for one in given.values or [] if row.options and one not in row.options]
+    if wrong or given.values == []:
+        raise InvalidSpec(f"{at}: values {given.values} must be some of {row.options or 'the parameter’s values'}")
 
 
 def _nearest(table: Table, name: str) -> str | None:
-    """The parameter that could be searched and whose name is nearest."""
+    """The searchable parameter with the most similar name."""
     near = nearest(table, name)
     usable = [path for path, row in table.rows.items() if not row.hidden and row.type not in ("list", "object", "any")]
     if near in usable:
@@ -283,10 +283,10 @@ def _nearest(table: Table, name: str) -> str | None:
     return next(iter(named or get_close_matches(name, usable, n=1, cutoff=0.3)), None)
 
 
-def _inside(value: Any, said: Range) -> bool:
+def _inside(value: Any, given: Range) -> bool:
     if not isinstance(value, int | float):
         return True
-    return (said.min is None or value >= said.min) and (said.max is None or value <= said.max)
+    return (given.min is None or value >= given.min) and (given.max is None or value <= given.max)
 
 
 def _nothing(network: str, notes: list[str]) -> str:
@@ -301,7 +301,7 @@ def _kind(row: Parameter) -> str:
     return "a constant" if row.const else _KINDS.get(row.type, f"a {row.type}")
 
 
-def _is_figure(text: str) -> bool:
+def _is_number_text(text: str) -> bool:
     try:
         float(text)
     except ValueError:

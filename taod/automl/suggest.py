@@ -1,8 +1,8 @@
-"""Proposes the next point of a search by Optuna, and computes the importance of each parameter.
+"""Proposes the next point of a search with Optuna, and computes the importance of each parameter.
 
-A question holds everything that the answer depends on: the same question has the same answer, also after a kill in
-between. `python -m taod.automl.suggest` answers questions; the daemon asks it so that Optuna and
-torch stay out of its memory and its loop. Optuna: Akiba et al., 2019, https://arxiv.org/abs/1907.10902.
+The answer depends only on the question, so that a restart repeats it. The daemon runs `python -m taod.automl.suggest`
+as a helper process, which keeps Optuna and torch out of its memory and event loop. Optuna: Akiba et al., 2019,
+https://arxiv.org/abs/1907.10902.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     import optuna
 
 STARTUP = 4
-"""Random points before a model of the metric is trusted."""
+"""Number of random points before the sampler uses its model of the metric."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A trial as a proposer sees it."""
+    """A trial for the proposer."""
 
     number: int
     coordinates: dict[str, float]
     value: float | None = None
-    """None: not known yet, or it failed."""
+    """None: still running, or failed."""
     failed: bool = False
     memory: dict[str, Any] = {}
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to look next, or (`importance`) what matters."""
+    """A request for the next point, or (`importance`) for the importance of each parameter."""
 
     sampler: str
     space: list[Dimension]
@@ -45,17 +45,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A point, and the state that its sampler needs next time; or the importances."""
+    """A point with the state of its sampler, or the importances."""
 
     coordinates: dict[str, float] = {}
     memory: dict[str, Any] = {}
     importances: dict[str, float] = {}
     note: str = ""
-    """Where another sampler had to stand in."""
+    """Why another sampler was used, if so."""
 
 
 def answer(question: Question) -> Answer:
-    """The answer to a question, which depends on nothing else."""
+    """Answer a question. Deterministic."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -144,7 +144,7 @@ def _has(*modules: str) -> bool:
 
 
 def _importances(question: Question) -> dict[str, float]:
-    """By fANOVA (Hutter et al., 2014) where scikit-learn is there, else by PED-ANOVA (Watanabe et al., 2023)."""
+    """By fANOVA (Hutter et al., 2014) if scikit-learn is installed, else by PED-ANOVA (Watanabe et al., 2023)."""
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 

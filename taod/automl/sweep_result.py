@@ -1,4 +1,4 @@
-"""The report of a sweep: the result of its job as the reference has it, and the words of its state. Pure."""
+"""The result of a sweep's job in the published API's form, its progress and its failure. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taod.types.sweep import SweepSettings
 
 
 def planned(settings: SweepSettings) -> int:
-    """How many trials there will be, if nothing ends the sweep before."""
+    """Number of trials, unless the sweep ends earlier."""
     if algorithm(settings.algorithm).schedule == "hyperband":
         return sum(
             bracket.rungs[0][0] for bracket in rungs.hyperband(settings.R, settings.nu, settings.epoch_multiplier)
@@ -28,7 +28,7 @@ def planned(settings: SweepSettings) -> int:
 
 
 def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | None, seconds: float) -> Result:
-    """The result of the sweep's job: the best trial's figures, `automl_result` and `stats`."""
+    """The result of the sweep's job: the best trial's metrics, `automl_result` and `stats`."""
     settings = sweep.settings
     first = best(trials, settings)
     report = Result(detailed_status=DetailedStatus(status="RUNNING", message=progress_text(progress(settings, trials))))
@@ -48,7 +48,7 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
             AutomlFigure("best_experiment", float(first.number)),
         ]
     ended = [trial for trial in trials if trial.outcome != "open"]
-    left = max(0, planned(settings) - len(ended))
+    remaining = max(0, planned(settings) - len(ended))
     stats = {
         "Current experiment number": str(len(trials) - 1 if trials else 0),
         "Number of experiments done": f"{len(ended)} of {planned(settings)}",
@@ -57,7 +57,7 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
         "Algorithm": settings.algorithm,
     }
     if ended:
-        report.eta = clock(seconds / len(ended) * left)
+        report.eta = clock(seconds / len(ended) * remaining)
         stats["Estimated time for automl completion"] = report.eta
     if (to_go := _epochs_to_start(settings, trials)) is not None:
         stats["Number of epochs yet to start"] = str(to_go)
@@ -66,7 +66,7 @@ def result(sweep: SweepRecord, trials: Sequence[TrialRecord], of_best: Result | 
 
 
 def progress(settings: SweepSettings, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    """How far it is: the arguments of SWEEP_PAUSED."""
+    """The progress of a sweep, as arguments of SWEEP_PAUSED."""
     found: dict[str, Any] = {
         "ended": sum(1 for trial in trials if trial.outcome != "open"),
         "planned": planned(settings),
@@ -79,7 +79,7 @@ def progress(settings: SweepSettings, trials: Sequence[TrialRecord]) -> dict[str
 
 
 def failure(trials: Sequence[TrialRecord]) -> Reason:
-    """Why a sweep failed: the most frequent reason of its trials. Reasons that differ in their logs alone are one."""
+    """Why a sweep failed: the most frequent reason of its trials, ignoring differences in log excerpts."""
     reasons = [trial.reason for trial in trials if trial.reason is not None]
     if not reasons:
         return Reason(ReasonCode.SWEEP_FAILED)
@@ -95,7 +95,7 @@ def _without_log(reason: Reason) -> bytes:
 
 
 def clock(seconds: float) -> str:
-    """As the tools write times: H:MM:SS."""
+    """A duration in the tools' format, H:MM:SS."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 

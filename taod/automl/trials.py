@@ -1,4 +1,4 @@
-"""What became of a trial's job, judged from its state and its result; and what proposers see of trials. Pure."""
+"""Derives outcomes of trials from their jobs, and the proposer's questions from trials. Pure."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def pruned(why: Reason) -> Reason:
 
 
 def trial_id(sweep_id: str, number: int) -> str:
-    """The id of a trial's job: always the same, so that a folder made before a crash is found again."""
+    """The deterministic id of a trial's job, so that a folder created before a crash is reused."""
     return str(uuid.uuid5(uuid.UUID(sweep_id), f"trial {number}"))
 
 
 def seed(sweep: SweepRecord, number: int) -> int:
-    """The seed of one proposal, 31 bits: the sweep's own varied by the trial's number."""
+    """The seed of one proposal (31 bits), derived from the sweep's seed and the trial's number."""
     digest = hashlib.sha256(f"{sweep.seed}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
@@ -61,7 +61,7 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
         return Ended("failed", job.reason, trial.scores, trained)
     if job.state is State.CANCELLED:
         if trial.reason == pruned(EARLY) and trial.scores:
-            # It was being promoted: its earlier value still counts.
+            # It was promoted before: its earlier value counts.
             return Ended("done", EARLY, scores, trained)
         if trial.reason_code is ReasonCode.PRUNED:
             return Ended("pruned", trial.reason, scores, trained)
@@ -73,7 +73,7 @@ def ended(trial: TrialRecord, job: JobRecord | None, result: Result, settings: S
 
 
 def _without_value(result: Result, settings: SweepSettings, reported: dict[int, float]) -> Reason | None:
-    """Why the run's report gives the trial no value; None where it does."""
+    """Why the run's result gives the trial no value; None if it does."""
     metric = settings.metric
     reports: list[Kpi | Graphical] = [*result.kpi, *result.graphical]
     named = [one for one in reports if one.metric.casefold() == metric.casefold()]
@@ -89,7 +89,7 @@ def _without_value(result: Result, settings: SweepSettings, reported: dict[int, 
 def question(
     sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord], *, importance: bool = False
 ) -> Question:
-    """What a proposer is asked for the next trial, or for what matters."""
+    """The proposer's question for the next trial, or for the importances."""
     settings = sweep.settings
     return Question(
         sampler=chosen.sampler,
@@ -102,9 +102,11 @@ def question(
 
 
 def _seen(sweep: SweepRecord, chosen: Algorithm, trials: Sequence[TrialRecord]) -> list[Seen]:
-    """Trials with what each is worth. A model of values at different epochs would compare what cannot be compared:
-    where trials train in rungs it sees those of the highest rung that has enough of them (BOHB, Falkner et al.,
-    2018)."""
+    """Trials with their values for the proposer.
+
+    Values at different epochs are not comparable: if trials train in rungs, it gets those of the highest rung with
+    enough trials (BOHB, Falkner et al., 2018).
+    """
     settings = sweep.settings
     at: int | None = None
     if chosen.in_rungs:

@@ -1,1 +1,1 @@
-"""The scheduler: what runs when and where, and the supervision of what runs."""
+"""The scheduler: decides when and where jobs run, and supervises their runs."""

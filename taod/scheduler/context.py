@@ -1,4 +1,4 @@
-"""Shared scheduler context, and the one function that records and publishes the end of a job."""
+"""Shared scheduler context: the daemon's parts, and the operations that change a job and publish it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 
 
 class Planner(Protocol):
-    """Who knows what a job needs and how its command line is made."""
+    """Resolves jobs and builds their commands; implemented by the services."""
 
     def unready(self, job: JobRecord | PendingJob) -> Reason | None:
-        """Why its data are not ready; None when they are. The same for all jobs of one owner."""
+        """Why the job's data is not ready; None if it is. Equal for all jobs of one owner."""
         ...
 
     def resolve(self, job: JobRecord) -> ResolvedJob:
@@ -44,44 +44,44 @@ class Planner(Protocol):
         ...
 
     def prepare(self, resolved: ResolvedJob) -> Command:
-        """Create its folder and its specification file. Raises BadRequest with what the user can do."""
+        """Create the job's folder and specification file, and return its command. Raises BadRequest with a remedy."""
         ...
 
     def secrets(self, job: JobRecord) -> list[str]:
-        """What is masked wherever its command or its log is shown."""
+        """Texts to mask in the job's command and log."""
         ...
 
 
 class JobSupervisor(Protocol):
-    """Who carries one job from its lease to its end."""
+    """Supervises one job from its lease to its end."""
 
     @property
     def job_id(self) -> str: ...
 
     @property
     def ended(self) -> asyncio.Event:
-        """Set when the job is off its devices, whatever became of it."""
+        """Set when the job has left its devices, in whatever state."""
         ...
 
     @property
     def live(self) -> ActiveRun | None:
-        """Its process, once that is known."""
+        """Its run, once the process is known."""
         ...
 
     def begin(self, live: ActiveRun | None = None) -> None:
-        """Start the leased job, or continue one that an earlier daemon had started."""
+        """Start the leased job, or continue with a run that an earlier daemon started."""
         ...
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
-        """Its end was requested, and is on record; `reason` is that of a cancelled job."""
+        """Stop the job, whose stop intent has been recorded; `reason`: that of a cancelled job."""
         ...
 
     def abort(self, cause: str, reason: Reason) -> None:
-        """End its run for a reason that is not a user's."""
+        """End the run for a reason that is not a user's request."""
         ...
 
     async def leave(self) -> None:
-        """Stop watching."""
+        """Stop supervising; the run continues."""
         ...
 
 
@@ -113,12 +113,12 @@ class SchedulerContext:
     log_mask: LogMask = field(default_factory=LogMask)
 
     def mask_log(self, job_id: str, runner: Runner, network: str, action: str) -> None:
-        """Overwrite the runner's secrets in the job's log; blocks."""
+        """Overwrite the runner's secrets in the job's log. Blocks."""
         if isinstance(runner, WithSecrets):
             self.log_mask.apply(self.root.job(job_id).log, runner.secrets(network, action))
 
     def mask_status(self, job_id: str, runner: Runner, network: str, action: str) -> None:
-        """The same in the status file of a run that has ended."""
+        """Overwrite the runner's secrets in the status file of an ended run. Blocks."""
         if isinstance(runner, WithSecrets):
             path = self.root.job(job_id).status_folder() / STATUS_FILE
             self.log_mask.apply(path, runner.secrets(network, action))
@@ -128,7 +128,7 @@ class SchedulerContext:
         return iso(self.clock.time())
 
     def publish(self, job: JobRecord) -> JobRecord:
-        """Publish the job as it is now."""
+        """Publish the job and return it."""
         self.publisher.job(job)
         return job
 
@@ -143,31 +143,33 @@ class SchedulerContext:
         return self.publish(self.store.jobs.update(job_id, warnings=kept if warning is None else [*kept, warning]))
 
     def follow(self, job: JobRecord, *, fresh: bool) -> None:
-        """Begin to follow what its run reports, a new attempt's (`fresh`) or an adopted one's; it runs without too."""
+        """Follow the status of a new (`fresh`) or adopted run; an error is logged, the run continues."""
         try:
             self.telemetry.start(job, self.root.job(job.id), fresh=fresh)
         except Exception:
             log.exception("the status of job %s is not followed", job.id)
 
     def end(self, job_id: str, state: State, reason: Reason, result: Result | None = None) -> JobRecord:
-        """End or pause the job: its state, its reason and the message in its result, in one transaction."""
+        """Record the end or pause of a job with the message in its result, in one transaction, and publish it."""
         with self.store.transaction():
             kept = result if result is not None else self.store.jobs.result(job_id)
-            kept.detailed_status = self._last_word(kept.detailed_status, state, reason)
+            kept.detailed_status = self._detailed_status(kept.detailed_status, state, reason)
             self.store.jobs.save_result(job_id, kept)
             job = self.store.jobs.transition(job_id, state, reason)
         return self.publish(job)
 
-    def _last_word(self, said: DetailedStatus | None, state: State, reason: Reason) -> DetailedStatus:
-        """In the form of the tools: dates and times of the machine's own zone, without padding. A message of the tool
-        itself keeps its time."""
-        status, message = said.status if said else "", text(reason)
+    def _detailed_status(self, last: DetailedStatus | None, state: State, reason: Reason) -> DetailedStatus:
+        """The status with the reason as its message, in the tools' format: local date and time without padding.
+
+        A message from the tool itself keeps its time.
+        """
+        status, message = last.status if last else "", text(reason)
         if state is State.DONE:
             status = "SUCCESS"
         elif state.ended:
             status = "FAILURE"
-        if said is not None and said.date and reason.code in OF_THE_TOOL:
-            return msgspec.structs.replace(said, status=status, message=message)
+        if last is not None and last.date and reason.code in OF_THE_TOOL:
+            return msgspec.structs.replace(last, status=status, message=message)
         at = datetime.fromtimestamp(self.clock.time()).astimezone()
         return DetailedStatus(
             date=f"{at.month}/{at.day}/{at.year}",

@@ -1,4 +1,4 @@
-"""What users ask of jobs — cancel, pause, resume — put on record; the signals are the supervision's."""
+"""Records requests to cancel, pause, finish or resume jobs; the supervision sends the signals."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ RESUMED = Reason(ReasonCode.RESUMED)
 
 
 class JobCommands:
-    """Each call checks, writes one transaction, publishes the job and returns it.
+    """Each call validates, writes one transaction, publishes the job and returns it.
 
-    A job that is returned with a `stop_intent` is on a device, and its run has to be asked to end.
+    If the returned job has a `stop_intent`, it is on a device, and the caller must stop its run.
     """
 
     def __init__(self, context: SchedulerContext) -> None:
         self._context = context
 
     def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
-        """End a job that is on no device, with all that waits on it; mark the end of one that is.
+        """Cancel a job that is on no device, with its waiting children; set the stop intent of any other.
 
-        Raises NotFound for an unknown or an ended job.
+        Raises NotFound for an unknown or ended job.
         """
         job = self._not_ended(job_id)
         if not job.state.on_device:
@@ -38,26 +38,26 @@ class JobCommands:
                 job = self._context.end(job_id, State.CANCELLED, reason)
                 self._end_waiting_children(job)
             return job
-        return self._ask(job, CANCEL)
+        return self._set_stop_intent(job, CANCEL)
 
     def pause(self, job_id: str) -> JobRecord:
-        """Mark the pause of a run of train or retrain; anything else is cancelled. Raises NotFound."""
+        """Set the stop intent of a running training to pause; cancel any other job. Raises NotFound."""
         job = self._not_ended(job_id)
         if job.state is State.STOPPING:
             return job
         if accepts(JobRequest.PAUSE, job.action, job.state):
-            return self._ask(job, PAUSE)
+            return self._set_stop_intent(job, PAUSE)
         return self.cancel(job_id)
 
     def finish(self, job_id: str) -> JobRecord:
-        """Mark the early end of a running sweep. Raises BadRequest where it does not run, NotFound."""
+        """Set the stop intent of a running sweep to finish. Raises BadRequest if it does not run, NotFound."""
         job = self._find(job_id)
         if not accepts(JobRequest.FINISH, job.action, job.state):
             raise BadRequest(f"{short(job)} is {job.state}; {RULES[JobRequest.FINISH].condition}")
-        return self._ask(job, FINISH)
+        return self._set_stop_intent(job, FINISH)
 
     def resume(self, job_id: str) -> JobRecord:
-        """Back into the queue, or before it where its parent or its data are not there. Raises BadRequest, NotFound."""
+        """Queue a job again, or let it wait for its parent or data. Raises BadRequest, NotFound."""
         job = self._find(job_id)
         if not accepts(JobRequest.RESUME, job.action, job.state):
             raise BadRequest(_why_not_resumed(job))
@@ -83,8 +83,7 @@ class JobCommands:
                 return State.WAITING
         return State.QUEUED if self._context.planner.unready(job) is None else State.WAITING
 
-    def _ask(self, job: JobRecord, intent: str) -> JobRecord:
-        """A cancel overrides a pause, not the other way round."""
+    def _set_stop_intent(self, job: JobRecord, intent: str) -> JobRecord:
         jobs = self._context.store.jobs
         if job.state is State.STOPPING and job.stop_intent == intent:
             return job
@@ -120,6 +119,6 @@ class JobCommands:
 def _why_not_resumed(job: JobRecord) -> str:
     if job.action in TRAININGS and job.state is State.STOPPING:
         return f"{short(job)} is still stopping; resume it when it has stopped"
-    # The reference API answers with these words.
+    # The published API uses these words.
     prefix = "" if job.action in TRAININGS else "Action not train: "
     return f"{prefix}{short(job)} cannot be resumed: it is {job.state}; {RULES[JobRequest.RESUME].condition}"

@@ -1,4 +1,4 @@
-"""The scheduler: brings jobs from the queue onto devices, carries out what users ask of them, adopts what runs."""
+"""The scheduler: leases devices to queued jobs, executes requests about jobs, re-adopts runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from taod.types.state import ACTIVE, ON_DEVICE, State
 
 
 class Controls(Protocol):
-    """What a processless job, a sweep, asks of the scheduler about its trials."""
+    """The scheduler's operations that the supervisor of a sweep uses for its trials."""
 
     def wake(self) -> None: ...
 
@@ -54,13 +54,13 @@ class Controls(Protocol):
 
 
 SupervisorFactory = Callable[[Controls, SchedulerContext, str, Callable[[JobSupervisor], None]], JobSupervisor | None]
-"""Supervisor factory for processless jobs, from the job's id and a callback for its end; None for other jobs."""
+"""Supervisor factory for processless jobs (sweeps), given the job's id and a callback for its end; None for others."""
 
 log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Everything here happens on one event loop; only waits and readings of devices leave it."""
+    """Runs on one event loop; only reading of devices and other blocking calls use threads."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Scheduler:
         config: SchedulerConfig,
         supervision: SupervisionConfig | None = None,
         clock: Clock | None = None,
-        watch_of: SupervisorFactory | None = None,
+        supervisor_factory: SupervisorFactory | None = None,
     ) -> None:
-        """Raises ConfigError for an exit in `supervision` that is none."""
+        """Raises ConfigError for an invalid exit in `supervision`."""
         supervision = supervision or SupervisionConfig()
         check(supervision)
         self._context = SchedulerContext(
@@ -95,43 +95,43 @@ class Scheduler:
             clock=clock or SystemClock(),
         )
         self._supervisions: dict[str, JobSupervisor] = {}
-        self._watch_of = watch_of
+        self._supervisor_factory = supervisor_factory
         self._commands = JobCommands(self._context)
-        self._watch = DeviceMonitor(self._context, self.wake, self._device_lost)
+        self._device_monitor = DeviceMonitor(self._context, self.wake, self._device_lost)
         self._retries = Retries(self._context, self.wake)
         self._usage = UsageMonitor(self._context, self._live)
-        self._keeping: asyncio.Task[None] | None = None
+        self._log_retention: asyncio.Task[None] | None = None
         self._draining = False
         self._pass: asyncio.Handle | None = None
-        self._again: asyncio.TimerHandle | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._backoff = Backoff()
         self._working = False
 
     async def start(self) -> None:
-        """Adopt what runs, settle what ended, queue again what was never started; then begin to schedule."""
+        """Re-adopt runs, finalize ended ones, requeue jobs that never started; then start scheduling."""
         self._working = True
         await asyncio.gather(*(self._adopt(job) for job in self._context.store.jobs.in_states(ON_DEVICE)))
-        self._watch.start()
+        self._device_monitor.start()
         self._usage.start()
-        self._keeping = asyncio.create_task(keep_logs(self._context), name="old logs")
+        self._log_retention = asyncio.create_task(keep_logs(self._context), name="old logs")
         self._retries.schedule()
         self.wake()
 
     async def stop(self) -> None:
-        """Stop scheduling and watching. Runs live on."""
+        """Stop scheduling and supervising; runs continue."""
         self._working = False
         if self._pass is not None:
             self._pass.cancel()
             self._pass = None
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
         self._retries.stop()
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._log_retention is not None:
+            self._log_retention.cancel()
+            await asyncio.gather(self._log_retention, return_exceptions=True)
         await self._usage.stop()
-        await self._watch.stop()
+        await self._device_monitor.stop()
         await asyncio.gather(*(supervision.leave() for supervision in list(self._supervisions.values())))
 
     def wake(self) -> None:
@@ -140,11 +140,11 @@ class Scheduler:
             self._pass = asyncio.get_running_loop().call_soon(self._schedule_pass)
 
     async def cancel(self, job_id: str, reason: Reason = CANCELLED_BY_USER) -> JobRecord:
-        """Cancel what waits at once, and ask a run to end. Raises NotFound for an unknown or an ended job."""
+        """Cancel a waiting job at once, and stop a run. Raises NotFound for an unknown or ended job."""
         job = self._commands.cancel(job_id, reason)
         await self._stop(job, reason)
         if job.state.ended:
-            # A sweep that was paused: no supervisor drives its trials any more.
+            # A paused sweep has no supervisor that would cancel its trials.
             for trial in self._context.store.jobs.trials_of(job_id):
                 if not trial.state.ended:
                     await self.cancel(trial.id, CANCELLED_BY_SWEEP)
@@ -152,9 +152,9 @@ class Scheduler:
         return job
 
     async def pause(self, job_id: str) -> JobRecord:
-        """Stop a running train or retrain so that a resume continues from its checkpoint; cancel anything else.
+        """Stop a running training so that it can be resumed from its checkpoint; cancel any other job.
 
-        Raises NotFound for an unknown or an ended job.
+        Raises NotFound for an unknown or ended job.
         """
         job = self._commands.pause(job_id)
         await self._stop(job)
@@ -168,13 +168,13 @@ class Scheduler:
         return job
 
     def resume(self, job_id: str) -> JobRecord:
-        """Queue a paused, failed or cancelled train or retrain again. Raises BadRequest, NotFound."""
+        """Queue a paused, failed or cancelled training again. Raises BadRequest, NotFound."""
         job = self._commands.resume(job_id)
         self.wake()
         return job
 
     async def cancel_owner(self, owner_kind: OwnerKind, owner_id: str) -> None:
-        """Cancel every job of a model or dataset that has not ended, and wait until none of them runs."""
+        """Cancel the jobs of a model or dataset, and wait until none of them runs."""
         wanted = JobFilter(owner_kind=owner_kind, owner_id=owner_id, states=ACTIVE | {State.PAUSED})
         by = Actor.MODEL_DELETION if owner_kind == "model" else Actor.DATASET_DELETION
         jobs, _ = self._context.store.jobs.list(wanted)
@@ -186,14 +186,13 @@ class Scheduler:
         await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def drain(self) -> None:
-        """Start nothing new, and return when no run is left. A sweep, whose next trials are not started, is left as it
-        is: the next daemon continues it."""
+        """Start no more runs, and wait for the active ones. The next daemon continues sweeps."""
         self._draining = True
         while runs := [watch for watch in self._supervisions.values() if isinstance(watch, RunSupervisor)]:
             await asyncio.gather(*(run.ended.wait() for run in runs))
 
     async def cancel_all(self) -> None:
-        """Cancel every job that has not ended, paused ones left alone, and return when no run is left."""
+        """Cancel all jobs except ended and paused ones, and wait until no run is active."""
         self._draining = True
         for job in self._context.store.jobs.in_states(ACTIVE):
             now = self._context.store.jobs.get(job.id)
@@ -203,11 +202,11 @@ class Scheduler:
             await asyncio.gather(*(watch.ended.wait() for watch in list(self._supervisions.values())))
 
     def usage(self, job_id: str) -> JobUsage | None:
-        """What the run of this job uses now; None where it has none that can be measured."""
+        """The resource usage of the job's run; None if it has no run that can be measured."""
         return self._usage.measure(job_id)
 
     async def mask_log(self, job_id: str) -> None:
-        """Overwrite the secrets of the job's run in its log as it is now; of a run that has ended they are already."""
+        """Overwrite the secrets in the log of an active run; logs of ended runs are masked already."""
         live = self._supervisions[job_id].live if job_id in self._supervisions else None
         if live is not None:
             command = live.request.command
@@ -228,7 +227,7 @@ class Scheduler:
         try:
             live = await adopt(self._context, job)
         except Exception:
-            log.exception("job %s could not be adopted; it is looked for again", job.id)
+            log.exception("job %s could not be re-adopted; retrying", job.id)
             supervision = self._supervisions[job.id] = RunSupervisor(self._context, job.id, self._over)
             supervision.recover()
             return
@@ -253,7 +252,9 @@ class Scheduler:
         return supervision
 
     def _processless(self, job_id: str) -> JobSupervisor | None:
-        return None if self._watch_of is None else self._watch_of(self, self._context, job_id, self._over)
+        if self._supervisor_factory is None:
+            return None
+        return self._supervisor_factory(self, self._context, job_id, self._over)
 
     def _over(self, supervision: JobSupervisor) -> None:
         if self._supervisions.get(supervision.job_id) is supervision:
@@ -264,28 +265,28 @@ class Scheduler:
         self.wake()
 
     def _schedule_pass(self) -> None:
-        """One scheduling pass. A failed one is repeated after a delay, since no other event would start it."""
+        """Run a scheduling pass. A failed one is repeated after a delay, since no other event would start it."""
         self._pass = None
         try:
             complete = self._decide()
         except Exception as error:
-            self._backoff.report(log, error, "the scheduling pass failed; it is tried again")
+            self._backoff.report(log, error, "the scheduling pass failed; retrying")
             complete = False
         if not complete:
             self._pass_later()
 
     def _pass_later(self) -> None:
-        if self._working and self._again is None:
-            self._again = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._wake_later)
+        if self._working and self._retry_timer is None:
+            self._retry_timer = asyncio.get_running_loop().call_later(self._backoff.next_s(), self._wake_later)
 
     def _wake_later(self) -> None:
-        self._again = None
+        self._retry_timer = None
         self.wake()
 
     def _decide(self) -> bool:
-        """Whether all that was decided could be done."""
+        """Decide and apply. Returns whether all decisions could be applied."""
         complete = True
-        devices = self._watch.for_schedule_pass()
+        devices = self._device_monitor.for_schedule_pass()
         local = [device for device in devices if device.kind is not DeviceKind.CLUSTER]
         decisions = decide(self._snapshot(local))
         for site in devices:
@@ -296,18 +297,18 @@ class Scheduler:
                 try:
                     self._apply(decision)
                 except Exception as error:
-                    self._backoff.report(log, error, "%r could not be carried out", decision)
+                    self._backoff.report(log, error, "%r could not be applied", decision)
                     complete = False
         explanations = [decision for decision in decisions if isinstance(decision, Explain)]
         if explanations:
-            # At the loop's next turn, so after the runs that this pass starts: starting these comes first.
+            # In the loop's next iteration, after the start of this pass's runs.
             asyncio.get_running_loop().call_soon(self._explain, explanations)
         elif complete:
             self._backoff.reset()
         if any(isinstance(decision, End) or self._promoted_to_cluster(decision) for decision in decisions):
-            # Jobs behind an ended one, or just promoted into a cluster's queue, were not part of this pass.
+            # Children of ended jobs and jobs just promoted into a cluster's queue were not part of this pass.
             self.wake()
-        self._watch.publish_leases()
+        self._device_monitor.publish_leases()
         return complete
 
     def _serve_cluster(self, site: Device) -> list[Lease | Explain]:
@@ -358,7 +359,7 @@ class Scheduler:
         )
 
     def _wall_time_s(self, job: Job | HolderRecord) -> float | None:
-        """After how many seconds supervision has ended a run of this job at the latest, its grace over; None: never."""
+        """Seconds after which supervision has ended a run of this job, including the grace period; None: never."""
         wall_s = limits(self._context.supervision, job.network, job.action).wall_s
         return wall_s + self._context.config.grace_s if wall_s else None
 
@@ -376,7 +377,7 @@ class Scheduler:
         ]
 
     def turns(self) -> Iterator[PendingJob]:
-        """Who is queued, in the order of service as it would be if all of them fitted now; read as far as asked for."""
+        """The queued jobs in the order of service, as if all of them fitted now; lazy."""
         queue, lines = self._context.store.queue, self._lines()
         running = Counter(each.user_id for each in queue.holders())
         served = queue.served(line.user_id for line in lines)
@@ -387,7 +388,7 @@ class Scheduler:
             yield job
 
     def _unready(self, job: PendingJob) -> Reason | None:
-        """Why the data of the job's owner are not ready."""
+        """Why the data of the job's owner is not ready; None if it is."""
         try:
             return self._context.planner.unready(job)
         except Exception as error:
@@ -395,7 +396,7 @@ class Scheduler:
             return Reason(ReasonCode.DATA_UNKNOWN, {"error": str(error)})
 
     def _explain(self, explanations: list[Explain]) -> None:
-        """In one transaction: there may be many."""
+        """Record and publish reasons, all in one transaction."""
         if not self._working:
             return
         jobs = self._context.store.jobs
@@ -406,7 +407,7 @@ class Scheduler:
             self._backoff.report(log, error, "why jobs wait could not be recorded")
             self._pass_later()
         else:
-            if self._again is None:
+            if self._retry_timer is None:
                 self._backoff.reset()
             for job in explained:
                 if job is not None:

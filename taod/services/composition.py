@@ -9,7 +9,7 @@ from runners.environment import Rules
 from runners.protocol import place_of
 from runners.registry import RunnerRegistry
 from store import Store, copies
-from taod.automl.controller import watch_of
+from taod.automl.controller import sweep_supervisors
 from taod.automl.proposer import Proposer
 from taod.catalogue import Catalogue
 from taod.clock import Clock, SystemClock
@@ -121,7 +121,7 @@ def _build(config: Config, clock: Clock, root: Root, store: Store) -> Services:
         config=config.scheduler,
         supervision=config.supervision,
         clock=clock,
-        watch_of=watch_of(store, proposer),
+        supervisor_factory=sweep_supervisors(store, proposer),
     )
     intake = Intake(root, config.limits, config.storage.keep_free_bytes)
     records = DatasetRecords(store, root)

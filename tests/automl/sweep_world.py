@@ -20,8 +20,8 @@ from runners.registry import RunnerRegistry
 from store import Store
 from store.records import JobRecord, ModelRecord, NewJob, SweepRecord, TrialRecord
 from taod.automl import fidelity
-from taod.automl.builder import design
-from taod.automl.controller import watch_of
+from taod.automl.builder import build_sweep
+from taod.automl.controller import sweep_supervisors
 from taod.automl.proposer import Proposer
 from taod.catalogue.schema.merge import default, merge
 from taod.config import AutomlConfig, DevicesConfig, RunnerRule, SchedulerConfig
@@ -140,7 +140,7 @@ class World:
             publisher=Publisher(self.bus),
             planner=self.planner,
             config=SchedulerConfig(grace_s=5.0),
-            watch_of=watch_of(self.store, self.proposer),
+            supervisor_factory=sweep_supervisors(self.store, self.proposer),
         )
 
     async def close(self) -> None:
@@ -160,7 +160,7 @@ class World:
         whole = default(NETWORK, "train")
         document = merge(whole, {"train": {"train_config": {"runner": {"max_epochs": epochs}}}})
         job_id = new_id()
-        sweep = design(job_id, model, document, saved=True, devices=1, config=config or AutomlConfig())
+        sweep = build_sweep(job_id, model, document, saved=True, devices=1, config=config or AutomlConfig())
         job = NewJob(
             id=job_id, user_id=user.id, owner_kind="model", owner_id=model.id, network=NETWORK, action="train",
             parent_id=None, state=State.QUEUED, reason=POSTED, kind=JobKind.SWEEP,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taod.automl.best import begin_with
+from taod.automl.best import copy_checkpoint
 from taod.paths import JobFolder
 
 UNET = ("model.epoch-1.tlt/model.ckpt-1.index", "model.epoch-1.tlt/model.ckpt-1.data-00000-of-00001")
@@ -25,6 +25,6 @@ def test_the_whole_checkpoint_is_copied(tmp_path: Path, network: str, left: tupl
     for name in left:
         (source.results / name).parent.mkdir(parents=True, exist_ok=True)
         (source.results / name).write_bytes(b"weights")
-    checkpoint = begin_with(network, source, trial)
+    checkpoint = copy_checkpoint(network, source, trial)
     assert checkpoint is not None and checkpoint.exists()
     assert {str(path.relative_to(trial.results)) for path in trial.results.rglob("*") if path.is_file()} == taken

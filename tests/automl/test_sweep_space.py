@@ -172,7 +172,7 @@ def test_the_user_narrows_ranges_in_the_specification() -> None:
 )
 def test_an_invalid_range_is_rejected(said: object, words: str) -> None:
     with pytest.raises(InvalidSpec, match=words):
-        space.narrowed("dino", {"automl": said})
+        space.user_ranges("dino", {"automl": said})
 
 
 def test_names_that_cannot_be_searched_are_rejected() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from runners.protocol import Ended
 from taod.scheduler.supervision.exit_classification import Facts, judge
-from taod.scheduler.supervision.failure_reason import MOST_CHARACTERS, explain, reported
+from taod.scheduler.supervision.failure_reason import MAX_CHARACTERS, explain, reported
 from taod.types.reason_text import text
 
 TELEMETRY = """\
@@ -217,4 +217,4 @@ def test_the_tools_own_message_is_used_unless_the_log_explains_more(message: str
 
 
 def test_an_overlong_line_is_cut() -> None:
-    assert len(explain("ValueError: " + "x" * 5_000)) == MOST_CHARACTERS
+    assert len(explain("ValueError: " + "x" * 5_000)) == MAX_CHARACTERS

@@ -53,7 +53,7 @@ def test_the_first_matching_rule_that_sets_a_field_wins(
 )
 def test_which_ends_lead_to_a_retry(action: str, exit_code: int | None, cause: str, retries: int, again: bool) -> None:
     found = limits(CONFIG, "ssd", action)
-    assert found.tries_again(exit_code=exit_code, cause=cause, retries=retries) is again
+    assert found.allows_retry(exit_code=exit_code, cause=cause, retries=retries) is again
 
 
 def test_each_backoff_doubles_up_to_an_hour() -> None:

@@ -221,10 +221,10 @@ class TestBackfilling:
     def test_slots_of_two_reservations_are_not_backfilled(self) -> None:
         slots = Slots([gpu(0, "x", slots=2), gpu(1, slots=2)], {"x": Holder("ada", 1000.0)})
         first, second = job("first", devices_wanted=3), job("second", devices_wanted=3)
-        slots.keep(first, alone=False)
-        slots.keep(second, alone=False)
+        slots.reserve(first, alone=False)
+        slots.reserve(second, alone=False)
         assert slots.take(job("small"), alone=False, ends_by_s=1.0) is None
-        assert [each.id for each in slots.keepers()] == ["first", "second"]
+        assert [each.id for each in slots.reserving_jobs()] == ["first", "second"]
         assert slots.take(job("small"), alone=False, ends_by_s=math.inf) is None
 
 

@@ -302,7 +302,7 @@ async def test_draining_leaves_a_sweep_to_the_next_daemon(tmp_path: Path) -> Non
     world = World(tmp_path / "root", in_memory=True)
     sweep = world.post(None, state=State.RUNNING)
     watch = EndlessSweep(sweep)
-    world.scheduler._watch_of = lambda controls, context, job_id, over: watch if job_id == sweep else None  # type: ignore[arg-type]
+    world.scheduler._supervisor_factory = lambda controls, context, job_id, over: watch if job_id == sweep else None  # type: ignore[arg-type]
     await world.scheduler.start()
     run = world.post(GOOD)
     await world.until(run, State.STARTING, State.RUNNING, State.DONE)

@@ -1,1 +1,1 @@
-"""GPUs, MIG instances and CPU slots: inventory, readings, processes of others."""
+"""GPUs, MIG instances and CPU slots: inventory, measurements, GPU processes."""

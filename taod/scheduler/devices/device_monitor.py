@@ -1,4 +1,4 @@
-"""Publishes devices: at once when leases change, and readings while a client listens or a GPU needs watching."""
+"""Publishes devices: when leases change, and measurements while a client listens or a GPU needs monitoring."""
 
 from __future__ import annotations
 
@@ -16,24 +16,21 @@ log = logging.getLogger(__name__)
 
 
 class DeviceMonitor:
-    """The devices with their leases, and the task that reads them.
-
-    They are read while a client listens, while a GPU is leased (it may be lost) and while one takes no run (it may
-    again); otherwise the driver is not queried.
-    """
+    """Measures the devices while a client listens, a GPU is leased (it may be lost) or a GPU takes no run (it may
+    become available); otherwise the driver is not queried."""
 
     def __init__(
         self, context: SchedulerContext, changed: Callable[[], None], lost: Callable[[str, Reason], None]
     ) -> None:
-        """`changed` is called when a device that took no run does, or the other way round; `lost` with the id of a job
-        whose device is gone, and the reason for its end."""
+        """`changed` is called when the availability of a device changes; `lost` with the id of a job whose device is
+        lost, and the reason."""
         self._context = context
         self._changed = changed
         self._lost = lost
         self._published: list[LeaseRecord] = []
         self._busy: dict[str, Reason | None] = {}
-        """As the last scheduling pass saw it. Readings before a run starts change it without starting a pass."""
-        self._watched = asyncio.Event()
+        """Device id → why it takes no run, in the last scheduling pass or measurement."""
+        self._gpu_in_use = asyncio.Event()
         """Set while a GPU is leased or takes no run."""
         self._task: asyncio.Task[None] | None = None
 
@@ -42,13 +39,13 @@ class DeviceMonitor:
         return self._context.devices.with_leases(self._context.store)
 
     def for_schedule_pass(self) -> list[Device]:
-        """The devices for a scheduling pass; a later reading that differs from them starts another pass."""
+        """The devices for a scheduling pass; a later measurement with another availability starts the next pass."""
         devices = self.devices()
         self._busy = _busy(devices)
         return devices
 
     def publish_leases(self) -> None:
-        """Publish the devices if their leases have changed since the last time."""
+        """Publish the devices if leases have changed since the last call."""
         leases = self._context.store.leases.all()
         if leases != self._published:
             self._published = leases
@@ -59,7 +56,7 @@ class DeviceMonitor:
     def start(self) -> None:
         self._published = self._context.store.leases.all()
         self.update_polling()
-        self._task = asyncio.create_task(self._read_while_wanted(), name="figures of devices")
+        self._task = asyncio.create_task(self._read_while_wanted(), name="device measurements")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -68,13 +65,13 @@ class DeviceMonitor:
             self._task = None
 
     def update_polling(self, devices: list[Device] | None = None) -> None:
-        """Decide whether the devices are to be read although no client listens."""
+        """Decide whether to measure the devices without a listening client."""
         devices = self.devices() if devices is None else devices
         gpus = [device for device in devices if device.kind is DeviceKind.GPU]
         if any(device.leases or device.busy_reason for device in gpus):
-            self._watched.set()
+            self._gpu_in_use.set()
         else:
-            self._watched.clear()
+            self._gpu_in_use.clear()
 
     async def _read_while_wanted(self) -> None:
         while True:
@@ -87,8 +84,8 @@ class DeviceMonitor:
             await asyncio.sleep(self._context.devices.telemetry_s)
 
     async def _wanted(self) -> None:
-        """Until a client listens or a GPU is to be watched."""
-        events = self._context.bus.listened, self._watched
+        """Wait until a client listens or a GPU is leased or unavailable."""
+        events = self._context.bus.listened, self._gpu_in_use
         if not any(event.is_set() for event in events):
             waits = [asyncio.create_task(event.wait()) for event in events]
             try:
@@ -98,7 +95,7 @@ class DeviceMonitor:
                     wait.cancel()
 
     def apply_reading(self) -> None:
-        """Apply a reading: publish it, end the runs of lost devices, and start a scheduling pass where one is free."""
+        """Publish the last measurements, abort runs of lost devices, and report changed availability."""
         devices = self.devices()
         if self._context.bus.listeners:
             self._publish(devices)
@@ -118,5 +115,5 @@ class DeviceMonitor:
 
 
 def _busy(devices: list[Device]) -> dict[str, Reason | None]:
-    """Why each device takes no run; None where it does."""
+    """Device id → why it takes no run; None if it does."""
     return {device.id: device.busy_reason for device in devices}

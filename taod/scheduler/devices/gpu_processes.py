@@ -12,24 +12,24 @@ from taod.scheduler.devices.nvml import GpuProcess
 from taod.types.reason import Reason, ReasonCode
 
 NAMED = 3
-"""So many foreign processes are named; the rest is counted."""
+"""Number of foreign processes that a reason names; the others are counted."""
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """A process on a GPU, and what could be learned of it when it was seen."""
+    """A process on a GPU, with its properties at the time of the measurement."""
 
     pid: int
     name: str = ""
     job_id: str | None = None
-    """The job in whose run it was started."""
+    """The job of its run, by its environment mark."""
     started: int | None = None
-    """In clock ticks since boot; None where this machine's /proc does not show the process (another pid namespace)."""
+    """Start time in clock ticks since boot; None if /proc does not show the process (another pid namespace)."""
     readable: bool = False
-    """Whether its environment was readable, so that `job_id` is certain."""
+    """Whether its environment was readable; only then `job_id` is reliable."""
 
 
 def tenant(process: GpuProcess, proc: Path = PROC) -> Tenant:
-    """Look a process up."""
+    """Read the properties of a process from /proc."""
     folder = proc / str(process.pid)
     try:
         name = (folder / "comm").read_text(errors="replace").strip()
@@ -50,19 +50,22 @@ def foreign(
     held: bool,
     lives: Callable[[Tenant], bool],
 ) -> list[Tenant]:
-    """Those that belong to none of the jobs `own`. One whose environment is not readable (a container's, of
-    another user) counts as the holder's where the device is `held`. `lives`: whether one still exists."""
+    """The processes that belong to none of the jobs `own` and still exist (`lives`).
+
+    If the device is `held`, a process whose environment is not readable (in a container, of another user) is
+    attributed to the holder.
+    """
     return [
         one for one in tenants if one.job_id not in own and not (held and not one.readable) and lives(one)
     ]  # fmt: skip
 
 
 def lives(one: Tenant) -> bool:
-    """Whether the process that was seen is still there; one of which nothing could be learned, as far as is known."""
+    """Whether the same process still exists; True if its start time is unknown."""
     return one.started is None or start_ticks(one.pid) == one.started
 
 
-def in_use(found: list[Tenant]) -> Reason:
+def busy_with(found: list[Tenant]) -> Reason:
     """Why a device with these foreign processes is busy."""
     processes = [{"pid": one.pid, "name": one.name} for one in found[:NAMED]]
     return Reason(ReasonCode.DEVICE_FOREIGN, {"processes": processes, "more": max(0, len(found) - NAMED)})

@@ -1,4 +1,4 @@
-"""The devices that runs may hold: GPUs as NVML reports them, or CPU slots; knows nothing of the queue."""
+"""The inventory of devices: GPUs reported by NVML, CPU slots, clusters. Knows no queue."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from runners.protocol import DeviceGrant
 from store import Store
 from store.records import JobRecord, LeaseRecord
 from taod.config import DevicesConfig
-from taod.scheduler.devices.gpu_processes import Tenant, foreign, in_use, lives, tenant
-from taod.scheduler.devices.nvml import Figures, Gpu, Nvml
+from taod.scheduler.devices.gpu_processes import Tenant, busy_with, foreign, lives, tenant
+from taod.scheduler.devices.nvml import Gpu, Measurements, Nvml
 from taod.scheduler.policy.wait_reasons import device_label
 from taod.types.device import Device, DeviceKind, DeviceLease
 from taod.types.reason import Reason, ReasonCode
@@ -22,30 +22,30 @@ from taod.types.reason import Reason, ReasonCode
 LOST = Reason(ReasonCode.DEVICE_SILENT)
 GIB = 1024**3
 PATIENCE_S = 5.0
-"""How long a reading waits for the one before it; and how long it may take itself before a start continues."""
+"""How long a measurement waits for the previous one, and how long it may take before a start continues."""
 
 
 class DevicePool:
-    """The devices that were found, and the figures of the last reading."""
+    """The detected devices with their last measurements."""
 
     def __init__(self, devices: list[Device], nvml: Nvml | None = None, config: DevicesConfig | None = None) -> None:
         self._config = config or DevicesConfig()
         self.telemetry_s = self._config.telemetry_s
-        """Seconds between readings while a client listens."""
+        """Seconds between measurements while a client listens."""
         self._devices = devices
         self._nvml = nvml
-        self._figures: Mapping[str, Figures] = {}
+        self._measurements: Mapping[str, Measurements] = {}
         self._tenants: Mapping[str, list[Tenant]] = {}
         self._reading = threading.Lock()
 
     @classmethod
     def detect(cls, config: DevicesConfig) -> DevicePool:
-        """The GPUs that are not excluded; CPU slots where there are none, or beside them where that is configured."""
+        """Detect the GPUs that are not excluded; add CPU slots if there are none, or if configured."""
         nvml = Nvml.open() if config.gpus else None
         devices = [_device(gpu, config) for gpu in (nvml.gpus() if nvml else []) if not _excluded(gpu, config)]
         if not devices or config.cpu_beside_gpus:
             total = psutil.virtual_memory().total
-            psutil.cpu_percent()  # the first call only sets the mark that the next one measures from
+            psutil.cpu_percent()  # the first call starts the interval that the next one measures
             devices += [
                 Device(id=f"cpu:{n}", kind=DeviceKind.CPU, index=n, name=f"CPU slot {n}", memory_total_bytes=total)
                 for n in range(config.cpu_slots)
@@ -53,17 +53,16 @@ class DevicePool:
         return cls(devices, nvml, config)
 
     def add(self, device: Device) -> None:
-        """Offer the slots of an off-host runner."""
+        """Add a device, such as a cluster of an off-host runner."""
         self._devices.append(device)
 
     @property
     def devices(self) -> list[Device]:
-        """Each device with the figures of the last reading, and without leases."""
-        return [_with_figures(device, self._figures.get(device.id)) for device in self._devices]
+        """Each device with its last measurements, without leases."""
+        return [_with_measurements(device, self._measurements.get(device.id)) for device in self._devices]
 
     def snapshot(self, leases: Iterable[LeaseRecord], jobs: Iterable[JobRecord]) -> list[Device]:
-        """Each device with its leases, and why it takes no run; `jobs`: the holders' jobs, and possibly others
-        too."""
+        """Each device with its leases, and why it takes no run. `jobs`: at least those that hold leases."""
         leases, holders = list(leases), {job.id: job for job in jobs}
         own = {lease.job_id for lease in leases}
         devices = self.devices
@@ -84,7 +83,7 @@ class DevicePool:
         return self.snapshot(leases, store.jobs.named({lease.job_id for lease in leases}).values())
 
     def unfit(self, job_id: str, leases: Iterable[LeaseRecord]) -> Reason | None:
-        """Why a run of this job cannot begin on the devices that it has leased, by the last reading; None: it can."""
+        """Why a run of this job cannot start on its leased devices, by the last measurements; None if it can."""
         leases = list(leases)
         own = {lease.job_id for lease in leases}
         wanted = {lease.device_id for lease in leases if lease.job_id == job_id}
@@ -97,17 +96,17 @@ class DevicePool:
         return None
 
     def lost(self) -> set[str]:
-        """Ids of the devices that did not answer at the last reading."""
-        return {device_id for device_id, figures in self._figures.items() if figures.lost}
+        """Ids of the devices that did not answer at the last measurement."""
+        return {device_id for device_id, figures in self._measurements.items() if figures.lost}
 
     def gpu_memory(self, pids: Collection[int]) -> int | None:
-        """Bytes that these processes hold on all GPUs, by the last reading; None where no driver reports it."""
-        found = [one for figures in self._figures.values() for one in figures.processes if one.pid in pids]
+        """Bytes used by these processes on all GPUs at the last measurement; None if no driver reports them."""
+        found = [one for figures in self._measurements.values() for one in figures.processes if one.pid in pids]
         known = [one.memory_bytes for one in found if one.memory_bytes is not None]
         return sum(known) if known else None
 
     def grants(self, device_ids: Iterable[str]) -> list[DeviceGrant]:
-        """Descriptions of held devices for a run; unknown ones are left out."""
+        """Descriptions of leased devices for a run; unknown devices are omitted."""
         found = {device.id: device for device in self._devices}
         return [
             DeviceGrant(id=found[name].id, kind=found[name].kind.value, index=found[name].index)
@@ -120,9 +119,9 @@ class DevicePool:
         return self._nvml is not None
 
     def read(self) -> None:
-        """Read the devices. Takes milliseconds a GPU, so it is called in a thread; several may, one at a time.
+        """Measure the devices. Blocks for milliseconds per GPU; concurrent calls wait for each other.
 
-        Raises TimeoutError where the one before has not come back: a GPU that falls off the bus may hold the driver.
+        Raises TimeoutError if the previous call hangs: a GPU that falls off the bus may block the driver.
         """
         if not self._reading.acquire(timeout=PATIENCE_S):
             raise TimeoutError("the driver of the GPUs has not answered the question before")
@@ -132,14 +131,14 @@ class DevicePool:
             if slots:
                 figures |= dict.fromkeys(slots, _machine())
             self._tenants = {name: [tenant(one) for one in reading.processes] for name, reading in figures.items()}
-            self._figures = figures
+            self._measurements = figures
         finally:
             self._reading.release()
 
-    def _read_gpus(self, nvml: Nvml) -> dict[str, Figures]:
-        """A GPU or MIG instance that came after the start is taken in; one that was lost is looked for again."""
+    def _read_gpus(self, nvml: Nvml) -> dict[str, Measurements]:
+        """Measure all GPUs; adds new GPUs and MIG instances, and probes lost ones again."""
         if self.lost():
-            nvml.renew()
+            nvml.reopen()
         there = nvml.gpus()
         known = {device.id for device in self._devices}
         new = [
@@ -151,24 +150,24 @@ class DevicePool:
             )
         answering = {gpu.uuid for gpu in there}
         return {
-            device.id: nvml.figures(device.id) if device.id in answering else Figures(lost=True)
+            device.id: nvml.measure(device.id) if device.id in answering else Measurements(lost=True)
             for device in self._devices
             if device.kind is DeviceKind.GPU
         }
 
-    async def ask(self) -> None:
-        """Read, in a thread, for as long as there is patience. Raises TimeoutError."""
+    async def read_async(self) -> None:
+        """Call `read` in a thread. Raises TimeoutError after 2 × PATIENCE_S."""
         async with asyncio.timeout(2 * PATIENCE_S):
             await asyncio.to_thread(self.read)
 
     def _unfit(self, device: Device, own: Collection[str], *, held: bool) -> Reason | None:
-        """Foreign processes, then memory: why a GPU that answers takes no run."""
+        """Why a GPU that answers takes no run: foreign processes or too little free memory."""
         if device.kind is not DeviceKind.GPU:
             return None
         if self._config.foreign == "busy":
             others = foreign(self._tenants.get(device.id, []), own, held=held, lives=lives)
             if others:
-                return in_use(others)
+                return busy_with(others)
         total, used, wanted = device.memory_total_bytes, device.memory_used_bytes, self._config.min_free_memory
         if wanted and total is not None and used is not None and total - used < wanted:
             sizes = {"free_gib": total - used, "total_gib": total, "wanted_gib": wanted}
@@ -193,17 +192,17 @@ def _excluded(gpu: Gpu, config: DevicesConfig) -> bool:
     return any(name in config.exclude for name in (gpu.uuid, gpu.parent, str(gpu.index)))
 
 
-def _machine() -> Figures:
-    """Memory and processor of the whole machine, which its CPU slots share."""
+def _machine() -> Measurements:
+    """Memory and CPU utilisation of the machine, which its CPU slots share."""
     memory = psutil.virtual_memory()
-    return Figures(
+    return Measurements(
         memory_total_bytes=memory.total,
         memory_used_bytes=memory.total - memory.available,
         utilisation_percent=psutil.cpu_percent(),
     )
 
 
-def _with_figures(device: Device, figures: Figures | None) -> Device:
+def _with_measurements(device: Device, figures: Measurements | None) -> Device:
     if figures is None:
         return msgspec.structs.replace(device, leases=[])
     return msgspec.structs.replace(

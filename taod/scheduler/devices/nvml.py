@@ -1,4 +1,4 @@
-"""NVML touched in one place: which GPUs and MIG instances there are, and what they do; any figure may be missing."""
+"""The only user of NVML: lists and measures GPUs and MIG instances; any value may be missing."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 
 DRIVER = "libnvidia-ml.so.1"
-"""The driver's library, by the name under which pynvml looks for it."""
+"""Name of the driver's library, as pynvml loads it."""
 
 
 class Gpu(msgspec.Struct, frozen=True):
-    """One GPU, or one MIG instance of one, as the driver names it."""
+    """One GPU or MIG instance."""
 
     uuid: str
     index: int
-    """The GPU's, which its MIG instances share."""
+    """Index of the GPU, which its MIG instances share."""
     name: str
     memory_total_bytes: int | None
     parent: str | None = None
-    """UUID of the GPU that a MIG instance is a part of."""
+    """UUID of a MIG instance's GPU."""
     instance: int | None = None
     """The MIG instance's number on its GPU."""
 
@@ -34,8 +34,8 @@ class GpuProcess(msgspec.Struct, frozen=True):
     memory_bytes: int | None = None
 
 
-class Figures(msgspec.Struct, frozen=True):
-    """What a GPU is doing; None where the driver or the card does not report it."""
+class Measurements(msgspec.Struct, frozen=True):
+    """The measurements of a GPU; None if the driver or the card does not report a value."""
 
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
@@ -45,11 +45,11 @@ class Figures(msgspec.Struct, frozen=True):
     power_limit_w: float | None = None
     processes: list[GpuProcess] = []
     lost: bool = False
-    """The driver knows of it no more: fallen off the bus, or taken away."""
+    """The driver does not know the GPU any more: it fell off the bus or was removed."""
 
 
 class Nvml:
-    """An initialised NVML. Its calls are made from one thread at a time, and may take milliseconds each."""
+    """An initialised NVML. Use it from one thread at a time; each call may take milliseconds."""
 
     def __init__(self, library: ModuleType) -> None:
         self._library = library
@@ -61,11 +61,11 @@ class Nvml:
 
     @classmethod
     def open(cls) -> Nvml | None:
-        """None where there is no NVIDIA driver, or one that does not answer."""
+        """Initialise NVML; None if there is no NVIDIA driver, or it does not answer."""
         try:
             ctypes.CDLL(DRIVER)
         except OSError:
-            return None  # Asked first, because its Python side takes 30 ms of a start to load.
+            return None  # Checked first, because importing pynvml takes 30 ms.
         import pynvml
 
         try:
@@ -74,17 +74,17 @@ class Nvml:
             return None
         return cls(pynvml)
 
-    def renew(self) -> None:
-        """Close the library and open it again: one that has lost a GPU does not see it come back otherwise."""
+    def reopen(self) -> None:
+        """Close and reopen the library, which otherwise does not notice that a lost GPU has returned."""
         self._ask(self._library.nvmlShutdown)
         self._ask(self._library.nvmlInit)
 
     def driver(self) -> str:
-        """The driver's version; empty where it is unknown."""
+        """The driver's version; empty if it is unknown."""
         return _text(self._ask(self._library.nvmlSystemGetDriverVersion) or "")
 
     def gpus(self) -> list[Gpu]:
-        """Every GPU that answers, by index; one in MIG mode is left out and its instances stand in its place."""
+        """Every GPU that answers, sorted by index; a GPU in MIG mode is replaced by its instances."""
         found: list[Gpu] = []
         for index in range(self._ask(self._library.nvmlDeviceGetCount) or 0):
             handle = self._ask(self._library.nvmlDeviceGetHandleByIndex, index)
@@ -98,8 +98,8 @@ class Nvml:
                 found.append(gpu)
         return found
 
-    def figures(self, uuid: str) -> Figures:
-        """What the GPU or MIG instance of that UUID is doing now."""
+    def measure(self, uuid: str) -> Measurements:
+        """Measure the GPU or MIG instance with this UUID."""
         nvml = self._library
         try:
             handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
@@ -111,10 +111,10 @@ class Nvml:
             limit = self._read(nvml.nvmlDeviceGetEnforcedPowerLimit, card)
             running = self._read(nvml.nvmlDeviceGetComputeRunningProcesses, handle)
         except self._gone:
-            return Figures(lost=True)
+            return Measurements(lost=True)
         except nvml.NVMLError:
-            return Figures()
-        return Figures(
+            return Measurements()
+        return Measurements(
             memory_total_bytes=None if memory is None else int(memory.total),
             memory_used_bytes=None if memory is None else int(memory.used),
             utilisation_percent=None if usage is None else float(usage.gpu),
@@ -134,20 +134,20 @@ class Nvml:
 
     def _instances(self, handle: Any, gpu: Gpu) -> Iterator[Gpu]:
         for number in range(self._ask(self._library.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
-            # The places of instances that were not made answer with an error.
+            # Indices of instances that were not created answer with an error.
             instance = self._ask(self._library.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
             found = None if instance is None else self._gpu(instance, gpu.index, gpu.uuid, number)
             if found is not None:
                 yield found
 
     def _card(self, handle: Any) -> Any:
-        """The handle that reports temperature and power: of a MIG instance, its whole GPU's."""
+        """The handle that reports temperature and power: for a MIG instance, that of its GPU."""
         if not self._read(self._library.nvmlDeviceIsMigDeviceHandle, handle):
             return handle
         return self._read(self._library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle) or handle
 
     def _read(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """The answer, or None where this one figure is not to be had. Raises what says that the whole GPU is gone."""
+        """The result of a call, or None if this value is not available. Raises the errors of a lost GPU."""
         try:
             return call(*arguments)
         except self._gone:
@@ -168,5 +168,5 @@ def _process(info: Any) -> GpuProcess:
 
 
 def _text(value: str | bytes) -> str:
-    """Older bindings answer in bytes."""
+    """Decode text, which older bindings return as bytes."""
     return value.decode() if isinstance(value, bytes) else value

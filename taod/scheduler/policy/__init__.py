@@ -1,1 +1,1 @@
-"""Pure decisions: which job starts next, on which devices, and why the others wait."""
+"""Pure decisions: which job starts next, on which devices, and why other jobs wait."""

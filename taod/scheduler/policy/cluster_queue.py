@@ -1,4 +1,4 @@
-"""Who runs next of those that hold no device of this machine: a count limits them, their cluster orders them. Pure."""
+"""Decides which jobs to submit to a cluster: its slots limit their number, its own scheduler orders them. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from taod.types.reason import TURN, Reason, ReasonCode
 
 
 def decisive_jobs(site: Device) -> int:
-    """How many jobs of a cluster's queue decide which run next and the reasons of the first."""
+    """Number of jobs at the front of a cluster's queue that decisions depend on."""
     return site.slots + EXPLAINED
 
 
 def serve(queue: Sequence[PendingJob], site: Device, paused: Reason | None = None) -> list[Lease | Explain]:
-    """Hand the cluster's free slots to its queue, in its order; explain why the rest waits.
+    """Lease the cluster's free slots to its queue in order, and explain why other jobs wait.
 
-    `paused`: nothing is handed out, for this reason.
+    `paused`: the reason to lease nothing.
     """
     taken = {lease.slot for lease in site.leases}
     free = [] if paused else [slot for slot in range(site.slots) if slot not in taken]
-    given = Reason(ReasonCode.LEASED_CLUSTER, {"cluster": site.name})
+    leased = Reason(ReasonCode.LEASED_CLUSTER, {"cluster": site.name})
     decisions: list[Lease | Explain] = [
-        Lease(job.id, [(site.id, slot)], given) for job, slot in zip(queue, free, strict=False)
+        Lease(job.id, [(site.id, slot)], leased) for job, slot in zip(queue, free, strict=False)
     ]
     waits = paused or Reason(ReasonCode.CLUSTER, {"cluster": site.name, "slots": site.slots})
-    for place, job in enumerate(queue[len(free) :]):
-        reason = waits if place < EXPLAINED else TURN
+    for position, job in enumerate(queue[len(free) :]):
+        reason = waits if position < EXPLAINED else TURN
         if job.reason != reason:
             decisions.append(Explain(job.id, reason))
     return decisions

@@ -1,4 +1,4 @@
-"""Who runs next and why the others wait: pure decisions over a snapshot. Knows no store, no process and no clock."""
+"""Decides which jobs run next and why others wait, from a snapshot. Pure: knows no store, process or clock."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from taod.types.reason import TURN, Reason, ReasonCode, waits_for_parent
 from taod.types.state import State
 
 EXPLAINED = 20
-"""So many queued jobs get a precise reason, for each kind of device and each user at a limit; those further back get
-TURN. Only these can reserve slots."""
+"""Number of queued jobs with a precise reason, per kind of device and per user at a limit; others get TURN. Only these
+can reserve slots."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything that a decision depends on."""
 
     pending: Sequence[Job]
-    """WAITING jobs whose state or reason may change, and QUEUED jobs: all, or, beside `lines`, those with another
-    reason than TURN and those that want too many devices."""
+    """WAITING jobs whose state or reason may change, and QUEUED jobs. With `lines`, of the QUEUED jobs only those with
+    another reason than TURN and those that want too many devices."""
     parents: Mapping[str, Job] = {}
-    """The jobs that the waiting ones follow; a deleted one is missing."""
+    """Id → parent of a waiting job; deleted parents are missing."""
     unready: Mapping[str, Reason] = {}
-    """For a waiting job what of its data is not there yet."""
+    """Id of a waiting job → why its data is not ready."""
     devices: Sequence[Device] = ()
-    """With their leases."""
+    """Devices with their leases."""
     lines: Sequence[Line] | None = None
-    """The queue, to be read as far as it matters; None: `pending` has all of it."""
+    """The queue, read lazily; None: `pending` has all of it."""
     holders: Mapping[str, Holder] = {}
-    """By id, the jobs that are on devices."""
+    """Id → job on devices."""
     served: Mapping[str, str] = {}
-    """When a job of a user was started last, for those who have any."""
+    """User id → time of the last start of a job; users without a start are missing."""
     rules: SchedulerConfig = msgspec.field(default_factory=SchedulerConfig)
     paused: Reason | None = None
-    """The reason of all queued jobs while the whole queue is paused; None: it is not."""
+    """The reason of all queued jobs while the queue is paused; None: it is not paused."""
     now_s: float = 0.0
     wall_time_s: Callable[[Job], float | None] = lambda job: None
-    """After how many seconds a run of this job would be ended; None: never."""
+    """Seconds after which supervision ends a run of this job; None: never."""
 
 
 class Promote(msgspec.Struct, frozen=True):
-    """From WAITING into the queue."""
+    """Move a job from WAITING to QUEUED."""
 
     job_id: str
     reason: Reason
 
 
 class End(msgspec.Struct, frozen=True):
-    """It can never run."""
+    """End a job that can never run."""
 
     job_id: str
     state: State
@@ -66,7 +66,7 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """From the queue onto devices."""
+    """Lease slots to a queued job."""
 
     job_id: str
     slots: list[tuple[str, int]]
@@ -74,7 +74,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Explain(msgspec.Struct, frozen=True):
-    """It stays where it is, for a reason that has changed."""
+    """Change the reason of a job that keeps its state."""
 
     job_id: str
     reason: Reason
@@ -84,25 +84,26 @@ Decision = Promote | End | Lease | Explain
 
 
 def decide(snapshot: Snapshot) -> list[Decision]:
-    """What to do now, in the order in which to do it.
+    """The decisions, in the order in which to apply them.
 
-    The order of service is that of `Turns`. A job that needs more devices than are free keeps what it can use of those
-    from all that come after it, so that small jobs never starve it; who is at a limit keeps nothing.
+    `Turns` gives the order of service. A job that needs more devices than are free reserves those that it can use, so
+    that small jobs never starve it; a job whose user is at a limit reserves nothing.
     """
     decisions, promoted = _admit(snapshot)
-    # Those of a cluster have a queue of their own (`cluster_queue`).
+    # Jobs of a cluster have their own queue (`cluster_queue`).
     return decisions + _Service(snapshot, [job for job in promoted if not job.site]).decisions()
 
 
 def most_wanted(devices: Sequence[Device]) -> dict[str, int]:
-    """For each kind of owner, how many devices a job can have at most."""
+    """Kind of owner → maximum number of devices of a job."""
     slots = {kind: Slots([device for device in devices if device.kind is kind]) for kind in DeviceKind}
     found = {owner_kind: slots[kind_of(owner_kind, devices)] for owner_kind in ("model", "dataset")}
     return {kind: max(len(each.fit_for(2)), min(len(each.devices), 1)) for kind, each in found.items()}
 
 
 def kind_of(owner_kind: OwnerKind, devices: Sequence[Device]) -> DeviceKind:
-    """Models use GPUs where there are any; the conversions of datasets leave them alone where there are CPU slots."""
+    """The kind of device for jobs of an owner: for models GPUs if there are any, for datasets CPU slots if there are
+    any."""
     kinds = {device.kind for device in devices}
     first, second = DeviceKind.GPU, DeviceKind.CPU
     if owner_kind == "dataset":
@@ -111,7 +112,7 @@ def kind_of(owner_kind: OwnerKind, devices: Sequence[Device]) -> DeviceKind:
 
 
 def ended_with_parent(parent: Job, state: State) -> tuple[State, Reason] | None:
-    """How a job that waits for `parent` ends when the parent is in `state`; None: it keeps waiting, or runs."""
+    """State and reason with which a job ends when its parent is in `state`; None: it does not end."""
     named = {"job": parent.id, "action": parent.action}
     if state is State.CANCELLED:
         return State.CANCELLED, Reason(ReasonCode.PARENT_CANCELLED, named)
@@ -121,12 +122,12 @@ def ended_with_parent(parent: Job, state: State) -> tuple[State, Reason] | None:
 
 
 def _admit(snapshot: Snapshot) -> tuple[list[Decision], list[Job]]:
-    """Decide on the waiting ones; return with it those that enter the queue."""
+    """Decisions about waiting jobs, and the jobs that enter the queue."""
     decisions: list[Decision] = []
     promoted: list[Job] = []
     ended: dict[str, State] = {}
     waiting = [job for job in snapshot.pending if job.state is State.WAITING]
-    # An end runs down a chain whatever the order of the list: parents' fates are settled before their children's.
+    # Parents are decided before their children, so that an end propagates down a chain in one pass.
     for job in _parents_first(waiting):
         parent = snapshot.parents.get(job.parent_id) if job.parent_id else None
         if job.parent_id and parent is None:
@@ -161,14 +162,14 @@ def _parents_first(jobs: list[Job]) -> list[Job]:
 
 
 class _Service:
-    """One walk along the queue: leases for the next jobs, reasons for the others."""
+    """One pass over the queue: leases for the next jobs, reasons for the others."""
 
     def __init__(self, snapshot: Snapshot, promoted: list[Job]) -> None:
         self._snapshot = snapshot
         self._rules = snapshot.rules
         queued = [job for job in snapshot.pending if job.state is State.QUEUED]
         lines = lines_of(queued) if snapshot.lines is None else snapshot.lines
-        late = [_placed(job, round(snapshot.now_s * NANOSECONDS)) for job in promoted]
+        late = [_queued(job, round(snapshot.now_s * NANOSECONDS)) for job in promoted]
         self._known = {job.id: job for job in [*queued, *promoted]}
         running = Counter(holder.user_id for holder in snapshot.holders.values())
         self._turns = Turns(extended(lines, late), running, snapshot.served, self._rules.ageing_s_per_point)
@@ -180,16 +181,16 @@ class _Service:
             for kind in DeviceKind
         }
         self._explained: Counter[str] = Counter()
-        """How many got a precise reason: of all, of a kind of device, of a user at a limit."""
+        """Number of jobs with a precise reason: in all, per kind of device, per user at a limit."""
         self._youngest: dict[int, int] = {}
-        """By priority, the latest place of those that have had their turn."""
+        """Priority → latest queue position of the jobs served so far."""
 
     def decisions(self) -> list[Decision]:
         found: list[Decision] = []
         for job in self._turns:
             self._known.pop(job.id, None)
             if job.kind is JobKind.SWEEP and self._snapshot.paused is None:
-                # It runs nothing itself: no device and no limit concerns it.
+                # A sweep has no process: it needs no device, and no limit applies.
                 found.append(Lease(job.id, [], Reason(ReasonCode.LEASED_NOTHING)))
                 continue
             slots = self._slots[self._kinds[job.owner_kind]]
@@ -209,7 +210,7 @@ class _Service:
         return found
 
     def _blocked(self, job: Job) -> Reason | None:
-        """Why the job cannot start whatever is free."""
+        """Why the job cannot start regardless of free devices: a pause or a limit."""
         rules, mine = self._rules, self._of_user[job.user_id]
         if self._snapshot.paused is not None:
             self._explained["all"] += 1
@@ -220,12 +221,12 @@ class _Service:
         if rules.max_running_per_user and mine >= rules.max_running_per_user:
             self._explained[job.user_id] += 1
             if self._explained[job.user_id] >= EXPLAINED:
-                self._turns.leave_out(job.user_id)
+                self._turns.skip(job.user_id)
             return Reason(ReasonCode.LIMIT_USER, {"running": mine})
         return None
 
     def _lease(self, job: Job, slots: Slots) -> Lease | Reason:
-        """Devices for the job, or why it does not get them; then it keeps what it can use."""
+        """A lease for the job; otherwise reserve the slots that it can use, and return why it waits."""
         snapshot = self._snapshot
         alone = job.action in self._rules.exclusive and any(device.slots > 1 for device in slots.devices)
         limit_s = snapshot.wall_time_s(job)
@@ -239,11 +240,11 @@ class _Service:
             self._of_user[job.user_id] += 1
             return Lease(job.id, taken, Reason(ReasonCode.LEASED, {"devices": _names(taken, slots.devices)}))
         reason = waits_for_devices(job, slots, alone=alone, overtaken_with=with_jobs)
-        slots.keep(job, alone)
+        slots.reserve(job, alone)
         kind = self._kinds[job.owner_kind]
         self._explained[kind] += 1
         if self._explained[kind] >= EXPLAINED:
-            self._turns.leave_out(*(owner for owner, its in self._kinds.items() if its is kind))
+            self._turns.skip(*(owner for owner, its in self._kinds.items() if its is kind))
         return reason
 
     def _never(self, job: Job) -> End:
@@ -253,8 +254,8 @@ class _Service:
         return End(job.id, State.FAILED, too_many_devices(job, kind, whole, instances))
 
 
-def _placed(job: Job, place: int) -> Job:
-    """The job as it is in the queue, which it enters now."""
+def _queued(job: Job, place: int) -> Job:
+    """The job with its position in the queue, which it enters now."""
     return msgspec.structs.replace(job, place=max(place, job.place))
 
 

@@ -1,6 +1,6 @@
-"""In which order the queue is served: priorities that age, users that take turns, first in, first out inside a line.
+"""The order of service: priorities with ageing, fair share between users, first in, first out within a line.
 
-Pure, and lazy: a line's jobs are read only as far as needed. Knows no device and no limit.
+Pure and lazy: reads the jobs of a line only as far as needed. Knows no device and no limit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Job = JobRecord | PendingJob
 
 
 class Line(msgspec.Struct):
-    """The queued jobs of one user, one priority and one kind of owner, in the order of their places."""
+    """The queued jobs of one user, priority and kind of owner, sorted by queue position."""
 
     priority: int
     user_id: str
@@ -31,7 +31,7 @@ class Line(msgspec.Struct):
 
 
 def lines_of(jobs: Iterable[Job]) -> list[Line]:
-    """Queued jobs, in whatever order they come, as lines."""
+    """Group queued jobs, in any order, into lines."""
     found: dict[tuple[int, str, OwnerKind], list[Job]] = {}
     for job in sorted(jobs, key=_place):
         found.setdefault((job.priority, job.user_id, job.owner_kind), []).append(job)
@@ -39,7 +39,7 @@ def lines_of(jobs: Iterable[Job]) -> list[Line]:
 
 
 def extended(lines: Sequence[Line], late: Iterable[Job]) -> list[Line]:
-    """The lines with jobs that enter the queue now, behind those of their line."""
+    """The lines with the jobs `late` appended to them."""
     found = {(line.priority, line.user_id, line.owner_kind): line for line in lines}
     for line in lines_of(late):
         key = line.priority, line.user_id, line.owner_kind
@@ -49,20 +49,20 @@ def extended(lines: Sequence[Line], late: Iterable[Job]) -> list[Line]:
 
 
 class Turns:
-    """The jobs of some lines, one at a time, in the order of service.
+    """Iterates over the jobs of lines in the order of service.
 
-    A priority's class is as old as the oldest place in it, and every `ageing_s` seconds of that are worth one point of
-    priority (0: none). All that wait age alike, so the order never changes by time alone, and nothing has to be timed.
-    Inside a class that user comes next who has the fewest jobs running or counted; of several the one whose last turn
-    is the longest ago, then the oldest place.
+    The lines of one priority form a class, which is as old as its oldest job; every `ageing_s` seconds of age count as
+    one point of priority (0: no ageing). All jobs age equally, so the order never changes by time alone and needs no
+    timer. Within a class the user with the fewest running or counted jobs is next; then the one served least recently,
+    then the oldest job.
     """
 
     def __init__(
         self, lines: Iterable[Line], running: Mapping[str, int], served: Mapping[str, str], ageing_s: float
     ) -> None:
-        """`served`: when a job of each user was last started."""
+        """`served`: user id → time of the last start of a job."""
         self.running = Counter(running)
-        """Jobs of each user: those that run, and those counted since."""
+        """User id → number of running jobs, including counted ones."""
         self._served = {user_id: turn for turn, user_id in enumerate(sorted(served, key=lambda user: served[user]), 1)}
         self._turns = len(served)
         self._point = round(ageing_s * NANOSECONDS)
@@ -73,14 +73,14 @@ class Turns:
                 classes.setdefault(line.priority, []).append(walk)
         self._heap = [(self._rank(priority, walks), -priority, walks) for priority, walks in classes.items()]
         heapq.heapify(self._heap)
-        self._left_out: set[str] = set()
+        self._skipped: set[str] = set()
 
-    def leave_out(self, *names: str) -> None:
-        """Pass by what these users have, or owners of these kinds, from now on."""
-        self._left_out.update(names)
+    def skip(self, *names: str) -> None:
+        """Skip the remaining jobs of these users or kinds of owner."""
+        self._skipped.update(names)
 
     def count(self, user_id: str) -> None:
-        """The user has had a turn."""
+        """Count a job of the user as running and as the last one served."""
         self.running[user_id] += 1
         self._turns += 1
         self._served[user_id] = self._turns
@@ -88,8 +88,8 @@ class Turns:
     def __iter__(self) -> Iterator[Job]:
         while self._heap:
             rank, negated, walks = self._heap[0]
-            if self._left_out:
-                walks[:] = [walk for walk in walks if not self._left_out & {walk.user_id, walk.owner_kind}]
+            if self._skipped:
+                walks[:] = [walk for walk in walks if not self._skipped & {walk.user_id, walk.owner_kind}]
             if not walks:
                 heapq.heappop(self._heap)
                 continue
@@ -106,7 +106,8 @@ class Turns:
             yield job
 
     def _rank(self, priority: int, walks: list[_Walk]) -> int:
-        """Lowest first. It only grows while jobs are taken, so the heap's top is the best once it is up to date."""
+        """Sort key of a class, lowest first. It only grows while jobs are taken: an up-to-date top of the heap is the
+        minimum."""
         if not self._point:
             return -priority
         return min(walk.place for walk in walks) - priority * self._point
@@ -117,7 +118,7 @@ class Turns:
 
 
 class _Walk:
-    """How far a line has been served."""
+    """The position up to which a line has been served."""
 
     __slots__ = ("_rest", "head", "owner_kind", "place", "user_id")
 

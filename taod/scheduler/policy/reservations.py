@@ -1,4 +1,4 @@
-"""The slots of one kind of device during one scheduling pass: taken, kept, lent. Pure."""
+"""The slots of one kind of device during one scheduling pass: free, leased, reserved, backfilled. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Slot = tuple[str, int]
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """A job on devices, as far as the others' turn depends on it."""
+    """The properties of a job on devices that decisions about other jobs depend on."""
 
     user_id: str
     ends_by_s: float | None = None
-    """When its wall-time limit has ended it, at the latest; in seconds since the epoch. None: unknown."""
+    """Latest end by its wall-time limit, in seconds since the epoch. None: no limit."""
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Who has a slot."""
+    """The holder of a slot."""
 
     job_id: str
     action: str
@@ -30,19 +30,19 @@ class Held(msgspec.Struct, frozen=True):
     ends_by_s: float
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Reservation(msgspec.Struct, frozen=True):
     job: Job
     slot: int
     sure_by_s: float
-    """When the job that it is kept for can start at the latest; minus infinity: unknown, so it is never lent."""
+    """Latest start of the reserving job, in seconds since the epoch; minus infinity: unknown, no backfilling."""
 
 
 class Slots:
-    """What is free on the devices of one kind.
+    """The free and reserved slots on the devices of one kind.
 
-    A job that needs more than is free keeps what it can use of that: one slot on each device, or, where it is to be
-    alone, whole devices, and those that are nearest to being empty. What is kept is lent only to a job whose
-    wall-time limit ends it before the keeper is sure to have all that it needs.
+    A job that needs more than is free reserves what it can use: one slot per device, or, if it runs alone on its
+    devices, whole devices, those with the fewest runs first. Only a job whose wall-time limit ends it before the latest
+    start of the reserving job may backfill a reserved slot.
     """
 
     def __init__(self, devices: Sequence[Device], holders: Mapping[str, Holder] | None = None) -> None:
@@ -50,8 +50,8 @@ class Slots:
         self.devices = list(devices)
         self.held: dict[str, list[Held]] = {}
         self._free: dict[str, list[int]] = {}
-        self._kept: dict[str, list[_Kept]] = {device.id: [] for device in devices}
-        self._keeps = False
+        self._reserved: dict[str, list[_Reservation]] = {device.id: [] for device in devices}
+        self._has_reservations = False
         for device in devices:
             taken = {lease.slot for lease in device.leases}
             usable = device.busy_reason is None
@@ -64,59 +64,60 @@ class Slots:
             ]
 
     def fit_for(self, wanted: int) -> list[Device]:
-        """The devices that a job may have which wants so many: of MIG instances CUDA sees one, so they are for jobs
-        that want one device."""
+        """Devices eligible for a job with `wanted` devices; MIG instances only for one, since CUDA uses only one."""
         return self.devices if wanted == 1 else [device for device in self.devices if device.parent is None]
 
     def free(self, device_id: str) -> bool:
-        """Whether it has a slot that is neither leased nor kept."""
+        """Whether the device has a slot that is neither leased nor reserved."""
         return bool(self._free[device_id])
 
-    def keepers(self) -> list[Job]:
-        """For whom slots are kept, each once."""
-        return list({kept.job.id: kept.job for each in self._kept.values() for kept in each}.values())
+    def reserving_jobs(self) -> list[Job]:
+        """The distinct jobs with reservations."""
+        return list({kept.job.id: kept.job for each in self._reserved.values() for kept in each}.values())
 
     def take(self, job: Job, alone: bool, ends_by_s: float) -> list[Slot] | None:
-        """Slots on as many devices as the job wants, the emptiest first; None where there are not enough.
+        """Take slots on as many devices as the job wants, emptiest first; None if there are not enough.
 
-        `ends_by_s` is when its wall-time limit will have ended it: infinity without one.
+        `alone`: it takes whole devices. `ends_by_s`: its latest end by its wall-time limit; infinity without one.
         """
-        wanted, lent = job.devices_wanted, False
+        wanted, backfills = job.devices_wanted, False
         fit = self.fit_for(wanted)
         open_now = [device for device in fit if (self._empty(device) if alone else self._free[device.id])]
         if len(open_now) < wanted and not alone and ends_by_s < math.inf:
-            lent = True
-            open_now += [device for device in fit if device not in open_now and self._loan(device, ends_by_s)]
+            backfills = True
+            open_now += [device for device in fit if device not in open_now and self._can_backfill(device, ends_by_s)]
         if len(open_now) < wanted:
             return None
-        if not lent:
-            open_now.sort(key=lambda device: len(self.held[device.id]) + len(self._kept[device.id]))
+        if not backfills:
+            open_now.sort(key=lambda device: len(self.held[device.id]) + len(self._reserved[device.id]))
         slots = [slot for device in open_now[:wanted] for slot in self._given(device, alone, ends_by_s)]
         for device_id, _ in slots:
             self.held[device_id].append(Held(job.id, job.action, job.user_id, ends_by_s))
         return slots
 
-    def keep(self, job: Job, alone: bool) -> None:
-        """Keep for the job what it can use of what is free."""
+    def reserve(self, job: Job, alone: bool) -> None:
+        """Reserve the free slots that the job can use."""
         chosen = (
-            self._drained(job) if alone else [each for each in self.fit_for(job.devices_wanted) if self._free[each.id]]
+            self._least_used(job)
+            if alone
+            else [each for each in self.fit_for(job.devices_wanted) if self._free[each.id]]
         )
-        sure_by_s = -math.inf if self._keeps else self._sure_by(job, alone, chosen)
+        sure_by_s = -math.inf if self._has_reservations else self._sure_by(job, alone, chosen)
         for device in chosen:
             slots = self._free[device.id]
             count = len(slots) if alone else 1
-            self._kept[device.id] += [_Kept(job, slots.pop(0), sure_by_s) for _ in range(count)]
-            self._keeps = True
+            self._reserved[device.id] += [_Reservation(job, slots.pop(0), sure_by_s) for _ in range(count)]
+            self._has_reservations = True
 
-    def _drained(self, job: Job) -> list[Device]:
-        """The devices that the job will have alone: the empty ones, then those with the fewest runs on them."""
+    def _least_used(self, job: Job) -> list[Device]:
+        """The devices to reserve for a job that runs alone: those with the fewest runs."""
         fit = self.fit_for(job.devices_wanted)
-        usable = [each for each in fit if each.busy_reason is None and not self._kept[each.id]]
+        usable = [each for each in fit if each.busy_reason is None and not self._reserved[each.id]]
         usable.sort(key=lambda device: len(self.held[device.id]))
         return usable[: job.devices_wanted]
 
     def _sure_by(self, job: Job, alone: bool, chosen: list[Device]) -> float:
-        """When the last device of those that are free first will be, at the latest; minus infinity: not known."""
+        """Latest time at which enough devices for the job are free; minus infinity: unknown."""
         usable = [each for each in (chosen if alone else self.fit_for(job.devices_wanted)) if each.busy_reason is None]
         ends = []
         for device in usable:
@@ -131,10 +132,10 @@ class Slots:
         return latest if latest < math.inf else -math.inf
 
     def _empty(self, device: Device) -> bool:
-        return device.busy_reason is None and not self.held[device.id] and not self._kept[device.id]
+        return device.busy_reason is None and not self.held[device.id] and not self._reserved[device.id]
 
-    def _loan(self, device: Device, ends_by_s: float) -> bool:
-        return any(ends_by_s <= kept.sure_by_s for kept in self._kept[device.id])
+    def _can_backfill(self, device: Device, ends_by_s: float) -> bool:
+        return any(ends_by_s <= kept.sure_by_s for kept in self._reserved[device.id])
 
     def _given(self, device: Device, alone: bool, ends_by_s: float) -> list[Slot]:
         free = self._free[device.id]
@@ -144,8 +145,8 @@ class Slots:
             return slots
         if free:
             return [(device.id, free.pop(0))]
-        kept = next(kept for kept in self._kept[device.id] if ends_by_s <= kept.sure_by_s)
-        self._kept[device.id].remove(kept)
+        kept = next(kept for kept in self._reserved[device.id] if ends_by_s <= kept.sure_by_s)
+        self._reserved[device.id].remove(kept)
         return [(device.id, kept.slot)]
 
 

@@ -1,4 +1,4 @@
-"""Why a job waits for devices, as reasons. Pure; about another user's job they hold only that it exists."""
+"""Builds the reasons of jobs that wait for devices. Pure. They reveal only the existence of other users' jobs."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from taod.types.reason import Reason, ReasonCode
 from taod.types.reason_text import job_label
 
 NAMED = 3
-"""So many jobs are named; the others are counted."""
+"""Number of jobs that a reason names; the others are counted."""
 
 
 def short(job: Job) -> str:
-    """How sentences name a job: action and the first digits of its id."""
+    """The label of a job in messages: action and the first digits of its id."""
     return job_label({"job": job.id, "action": job.action})
 
 
 def device_label(device: Device) -> str:
-    """How sentences name a device, distinct from others of the same product."""
+    """The label of a device in messages, unique among devices of the same product."""
     whole_gpu = device.kind is DeviceKind.GPU and device.parent is None
     return f"GPU {device.index} ({device.name})" if whole_gpu else device.name
 
 
 def too_many_devices(job: Job, kind: DeviceKind, count: int, instances: int) -> Reason:
-    """Why a job can never run that wants more devices than the `count` there are; `instances` of MIG are not among
-    them."""
+    """The reason of a job that wants more than the `count` devices; `instances`: MIG instances, which do not count."""
     if not count and not instances:
         return Reason(ReasonCode.NO_DEVICES)
     arguments = {"wanted": job.devices_wanted, "available": count, "kind": str(kind), "instances": instances}
@@ -36,9 +35,9 @@ def too_many_devices(job: Job, kind: DeviceKind, count: int, instances: int) -> 
 
 
 def waits_for_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: int | None) -> Reason:
-    """What a job wants, how much of it is leased and by whom.
+    """The devices that a job wants, how many are leased, and by which jobs.
 
-    `overtaken_with`: how many jobs its user has running, where younger jobs of other users came first.
+    `overtaken_with`: the number of its user's running jobs, if younger jobs of other users were served first.
     """
     devices = slots.fit_for(job.devices_wanted)
     usable = [device for device in devices if device.busy_reason is None]
@@ -48,8 +47,9 @@ def waits_for_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: in
         for device in leased
         for held in slots.held[device.id]
     )
-    keepers = (
-        {"job": each.id, "action": each.action} if each.user_id == job.user_id else {} for each in slots.keepers()
+    reserving = (
+        {"job": each.id, "action": each.action} if each.user_id == job.user_id else {}
+        for each in slots.reserving_jobs()
     )
     return Reason(
         ReasonCode.DEVICES,
@@ -59,7 +59,7 @@ def waits_for_devices(job: Job, slots: Slots, *, alone: bool, overtaken_with: in
             "devices": len(devices),
             "leased": len(leased),
             "holders": _some(holders),
-            "kept_for": _some(keepers),
+            "kept_for": _some(reserving),
             "unavailable": [
                 {"device": device_label(device), "fault": device.busy_reason.document()}
                 for device in devices
@@ -75,6 +75,6 @@ def _full(device: Device, slots: Slots) -> bool:
 
 
 def _some(jobs: Iterable[dict[str, str]]) -> dict[str, Any]:
-    """The first different ones, and how many more there are."""
+    """The first NAMED distinct jobs, and the number of others."""
     unique = list({job.get("job"): job for job in jobs}.values())
     return {"first": unique[:NAMED], "more": max(0, len(unique) - NAMED)}

@@ -1,4 +1,4 @@
-"""Before a training is resumed: sets its incomplete checkpoints aside and reports them."""
+"""Sets incomplete checkpoints aside before a training is resumed, and reports them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def set_incomplete_aside(context: SchedulerContext, job: JobRecord) -> None:
-    """Rename what the last run left incomplete, since some tools search their results folder themselves. The history
-    and a warning name the files, and the checkpoint that the training resumes from."""
+    """Rename incomplete checkpoints of the last run, since some tools search their results folder themselves.
+
+    The history and a warning name the files and the checkpoint that the training resumes from.
+    """
     if job.action not in TRAININGS or not job.attempt:
         return
     results = context.root.job(job.id).results

@@ -1,4 +1,4 @@
-"""How a run ended, judged from what is known of it: pure, no process and no store."""
+"""Classifies the end of a run: state, reason and cause. Pure: no process and no store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taod.types.state import State
 CANCEL = "cancel"
 PAUSE = "pause"
 FINISH = "finish"
-"""Of a sweep: end now, with the best trial so far."""
+"""Stop intent of a sweep: end with the best trial so far."""
 RUNNING = "RUNNING"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
@@ -23,7 +23,7 @@ FAILURE = "FAILURE"
 EXCERPT_CHARACTERS = 600
 EXCERPT_LINES = 5
 UNREPORTED = frozenset({"trtexec"})
-"""Actions of programs that write no status.json: only the exit code shows the outcome."""
+"""Actions of programs without status.json, of which only the exit code is known."""
 
 MEMORY_LINES = 60
 """Number of last lines of a log that are searched for exhausted memory."""
@@ -43,43 +43,43 @@ _MACHINE = re.compile(
 
 
 class AbortReason(msgspec.Struct, frozen=True):
-    """Why taod itself ended a run, or what it knows to have ended it: the cause's name, and the reason."""
+    """Why taod ended a run, or knows that it ended: name of the cause, and reason."""
 
     cause: str
     reason: Reason
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an ended run."""
+    """Facts about an ended run."""
 
     stop_intent: str | None
     ended: Ended
     status: str | None
-    """Last status that the tool reported in this attempt; None: none at all."""
+    """Last status that the tool reported in this attempt; None: none."""
     message: str = ""
-    """The message of that line."""
+    """Message of the last status line."""
     epoch: int | None = None
-    """Last epoch that it reported."""
+    """Last epoch that the tool reported."""
     log: str = ""
-    """The last lines of its log, `explain.LINES` of them."""
+    """The last `failure_reason.LINES` lines of its log."""
     cancelled: Reason = CANCELLED_BY_USER
     """The reason of a cancelled job."""
     action: str = ""
     abort: AbortReason | None = None
-    """The limit that it exceeded, or the GPU that it lost."""
+    """The exceeded limit or the lost GPU, if that ended the run."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The state and the reason that follow from the end of a run."""
+    """The state and reason of a job after its run ended."""
 
     state: State
     reason: Reason
     cause: str = ""
-    """What a failure comes from, where it has a name: `oom`, `lost`, `stall`, `wall`."""
+    """Cause of a failure, if known: `oom`, `lost`, `stall` or `wall`."""
 
 
 def judge(facts: Facts) -> Outcome:
-    """The state that follows. A run is done only if it both reported success, where it reports, and exited with 0."""
+    """Classify an ended run. It is done only if it exited with 0 and, unless it never reports, reported success."""
     code = facts.ended.exit_code
     unreported = facts.action in UNREPORTED and facts.status is None
     succeeded = code == 0 and (facts.status == SUCCESS or _finished(facts) or unreported)
@@ -93,7 +93,7 @@ def judge(facts: Facts) -> Outcome:
 
 
 def _finished(facts: Facts) -> bool:
-    """Tools of releases after 5 never write SUCCESS: they end with RUNNING and this message."""
+    """Whether a tool of a release after 5 finished: these never write SUCCESS, but RUNNING with this message."""
     return facts.status == RUNNING and facts.message.rstrip(". ").endswith("finished successfully")
 
 
@@ -108,14 +108,14 @@ def _failed(facts: Facts) -> Outcome:
 
 
 def _exhausted(log: str) -> str:
-    """Which memory was exhausted according to the log's last lines: GPU, MACHINE, or empty."""
+    """The memory that was exhausted according to these lines: GPU, MACHINE or empty."""
     if _GPU.search(log):
         return GPU
     return MACHINE if _MACHINE.search(log) else ""
 
 
 def _failure(facts: Facts, memory: str) -> Reason:
-    """`memory`: which one was exhausted according to the log."""
+    """The reason of a failure; `memory`: the memory that was exhausted according to the log."""
     code, detail = facts.ended.exit_code, facts.ended.message
     if facts.status == FAILURE and (message := reported(facts.message, facts.log)):
         return Reason(ReasonCode.REPORTED, {"message": message})
@@ -128,7 +128,7 @@ def _failure(facts: Facts, memory: str) -> Reason:
 
 
 def _log(facts: Facts) -> dict[str, str]:
-    """The line of the log that explains the failure; where no line does, the end of the log."""
+    """Reason arguments from the log: the line that explains the failure, else the end of the log."""
     if explanation := explain(facts.log):
         return {"explanation": explanation}
     excerpt = "\n".join(useful(facts.log)[-EXCERPT_LINES:])[-EXCERPT_CHARACTERS:]

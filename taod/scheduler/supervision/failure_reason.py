@@ -1,12 +1,12 @@
-"""Finds the one line of a log that explains why a run failed. Pure."""
+"""Finds the line of a log that explains why a run failed. Pure."""
 
 from __future__ import annotations
 
 import re
 
 LINES = 200
-"""So many last lines of a log are searched: torchrun's own traceback and table alone take fifty."""
-MOST_CHARACTERS = 300
+"""Number of last lines of a log that are searched: torchrun's own traceback and table take fifty."""
+MAX_CHARACTERS = 300
 
 _BOILERPLATE = re.compile(
     r"HYDRA_FULL_ERROR|Telemetry data couldn't be sent|Sending telemetry data|^Execution status:"
@@ -18,7 +18,7 @@ _BOILERPLATE = re.compile(
     r"|^Execution .* failed$|^None of PyTorch, TensorFlow"
 )
 _PREFIX = re.compile(r"^(?:\[rank\d+\]:\s?|\[\d+,\d+\]<std(?:err|out)>:\s?)")
-"""What torchrun and mpirun put before the lines of a process."""
+"""Prefixes of torchrun and mpirun."""
 _EXCEPTION = re.compile(
     r"^(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Failure|NotFound|Exhausted|TimeoutExpired|StopIteration))"
     r"(?::\s*(?P<text>.*)|\s*)$"
@@ -31,7 +31,7 @@ _CONSEQUENCE = re.compile(
     r"NCCL|Connection reset|Connection closed|Connection refused|Broken pipe|Socket Timeout|DataLoader worker \(pid"
     r"|DistBackendError"
 )
-"""Failures of processes that lost the one that failed first."""
+"""Failures caused by the failure of another process."""
 _MESSAGES = re.compile(
     r"^[\w./-]+: error: .+"  # argparse
     r"|^(?:\S*/)?(?:ba|da|z)?sh: .+"  # a shell that cannot start a program
@@ -52,10 +52,10 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 def explain(log: str) -> str:
-    """The line that explains a failure, with what belongs to it from the next ones; empty where none does.
+    """The line that explains a failure, with its continuation; empty if there is none.
 
-    The last exception that is no launcher's counts, of several processes one that is no consequence of another's; then
-    messages of argument parsers and shells; then lines that are marked as errors.
+    In order of preference: the last exception that is neither a launcher's nor the consequence of another process's
+    failure, or a message of an argument parser or shell; then lines marked as errors.
     """
     lines = useful(log)
     exceptions = [index for index, line in enumerate(lines) if _EXCEPTION.match(line)]
@@ -77,8 +77,8 @@ def useful(log: str) -> list[str]:
 
 
 def reported(message: str, log: str) -> str:
-    """What explains a failure that the tool reported itself, in one line: its message, unless that is generic or the
-    log says the same in more words (a KeyError's message is the key alone)."""
+    """One line that explains a failure reported by the tool: its message, or the explanation in the log if the message
+    is generic or part of that (a KeyError's message is only the key)."""
     found = explain(log)
     line = explain(message) or next(iter(useful(message)), "") if "\n" in message else message.strip()
     if found and (not line or _GENERIC.match(line) or line in found):
@@ -101,4 +101,4 @@ def _with_rest(lines: list[str], index: int) -> str:
 
 
 def _shortened(line: str) -> str:
-    return line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - 1] + "…"
+    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""The end of a run: reads what is left of it, judges, records, and gives the devices back."""
+"""Finalizes a run: reads its last output, classifies and records its end, and releases its devices."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ log = logging.getLogger(__name__)
 async def finalize(
     context: SchedulerContext, live: ActiveRun, ended: Ended, cancelled: Reason, abort: AbortReason | None = None
 ) -> None:
-    """Record how the run ended, however often it takes: until then the job keeps its devices.
+    """Record how the run ended, with retries; until then the job keeps its devices.
 
-    `broken`: why taod itself ended it, where it did.
+    `cancelled`: the reason if it was cancelled. `abort`: why taod ended it, if it did.
     """
     final = await _finish(context, live)
     await _mask_log(context, live)
     path = context.root.job(live.job_id).log
     final = msgspec.structs.replace(final, message=context.log_mask.text(path, final.message))
-    if (said := final.result.detailed_status) is not None:
-        said.message = context.log_mask.text(path, said.message)
+    if (status := final.result.detailed_status) is not None:
+        status.message = context.log_mask.text(path, status.message)
     lost = await _lost_gpus(context, live)
     tail = ""
     if ended.exit_code != 0 or final.status != SUCCESS:
         tail = await asyncio.to_thread(_tail, live.request)
         abort = abort or lost
-    # After its tail was read: closing the log up moves the start of the attempt's part.
+    # After the tail was read: compacting the log moves the start of the attempt's part.
     await _close_log(context, live)
     backoff = Backoff()
     while True:
@@ -97,7 +97,7 @@ def _end(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: End
         retry.schedule_retry(context, job, outcome, final.result)
         return
     if job.state is State.STARTING:
-        # Its beginning could not be recorded when it happened.
+        # Its start could not be recorded at the time.
         context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
     context.end(job.id, outcome.state, outcome.reason, final.result)
 
@@ -111,11 +111,11 @@ async def _finish(context: SchedulerContext, live: ActiveRun) -> Final:
 
 
 async def _lost_gpus(context: SchedulerContext, live: ActiveRun) -> AbortReason | None:
-    """Before the next run is sent there: whether its GPUs are still there, and what is free on them."""
+    """Measure the devices before the next run starts; the abort reason if one of the run's GPUs is lost."""
     if not any(device.kind == "gpu" for device in live.request.devices):
         return None
     try:
-        await context.devices.ask()
+        await context.devices.read_async()
     except Exception:
         log.exception("the devices could not be read")
         return None
@@ -137,7 +137,7 @@ async def _mask_log(context: SchedulerContext, live: ActiveRun) -> None:
 
 
 async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
-    """A log that outgrew its size gets its final, smaller form, now that no process writes to it."""
+    """Reduce a log that exceeds `log_bytes` to its final form, now that no process writes to it."""
     path, most = context.root.job(live.job_id).log, context.supervision.log_bytes
     try:
         if most and logs.size(path) > most:
@@ -148,7 +148,7 @@ async def _close_log(context: SchedulerContext, live: ActiveRun) -> None:
 
 
 def _tail(request: RunRequest) -> str:
-    """The last lines that this attempt wrote: an earlier attempt's errors explain nothing."""
+    """The last lines of this attempt, with secrets masked."""
     try:
         since = int(plain_file.read(request.run_folder.log_start))
     except (OSError, ValueError):

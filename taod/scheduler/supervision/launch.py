@@ -1,4 +1,4 @@
-"""From leased devices to a living process. Each step is recorded before the next, so that a crash can be located."""
+"""Starts the run of a leased job. Each step is recorded before the next, so that a restart knows where it stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 async def launch(context: SchedulerContext, job_id: str, stop_request: StopRequest) -> ActiveRun | None:
-    """Start the leased job; None where it ended instead (cancelled, or it could not be started)."""
+    """Start the leased job; None if it ended or was queued again instead."""
     job = context.store.jobs.get(job_id)
     if job is None or job.state is not State.LEASED:
         return None
@@ -45,7 +45,7 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
             break
         except Exception as error:
             if passes(error):
-                backoff.report(log, error, "job %s cannot be prepared now; it is tried again", job_id)
+                backoff.report(log, error, "job %s cannot be prepared now; retrying", job_id)
                 await stop_request.unless(asyncio.sleep(backoff.next_s()))
                 if _intent(context, job_id) is None:
                     continue
@@ -69,7 +69,7 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
             RunRecord(job_id, request.attempt, runner.name, command=shown.argv, environment=shown.environment)
         )
         _note_unbounded(context, request, runner)
-        # Inside: the mark of where this attempt's lines begin is on record with it.
+        # In the same transaction: it records where this attempt's status lines begin.
         context.follow(job, fresh=True)
     _mark_log(request)
     context.publish(job)
@@ -85,7 +85,7 @@ async def launch(context: SchedulerContext, job_id: str, stop_request: StopReque
 
 
 def _mark_log(request: RunRequest) -> None:
-    """Record where the attempt's part of the log begins; without that its end is explained from the whole log."""
+    """Record where the attempt's part of the log begins; without it, failures are explained from the whole log."""
     mark = request.run_folder.log_start
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _mark_log(request: RunRequest) -> None:
 
 
 async def _start(runner: Runner, request: RunRequest, stop_request: StopRequest) -> RunIdentity | None:
-    """None: its end was asked for before it lived, and it never will. Raises StartFailed."""
+    """Start the run; None if a stop was requested first and it will never start. Raises StartFailed."""
     if isinstance(runner, QUICK):
         return await _started(runner, request)
     # A container's image may take an hour to download.
@@ -106,7 +106,7 @@ async def _start(runner: Runner, request: RunRequest, stop_request: StopRequest)
 
 
 async def _started(runner: Runner, request: RunRequest) -> RunIdentity:
-    """Raises StartFailed for whatever goes wrong, once it is sure that nothing was started."""
+    """Start the run. Raises StartFailed for any error, once it is certain that nothing was started."""
     try:
         return await runner.start(request)
     except StartFailed:
@@ -137,23 +137,23 @@ async def _end_unstarted(
 
 
 def _note_unbounded(context: SchedulerContext, request: RunRequest, runner: Runner) -> None:
-    """Say in the history that a memory limit cannot be kept."""
+    """Note in the history that the memory limit cannot be enforced."""
     if request.memory_bytes and isinstance(runner, LocalRunner) and (reason := runner.memory_limit_unavailable()):
         context.store.jobs.note(request.job_id, Reason(ReasonCode.MEMORY_UNLIMITED, {"fault": reason}))
 
 
 async def _fit(context: SchedulerContext, job: JobRecord) -> bool:
-    """Whether its GPUs are as they were when it was given them; else it is in the queue again, and says why.
+    """Measure the job's GPUs just before the start. Returns whether they are usable; if not, the job is queued again.
 
-    The driver does not report new processes: it is queried now, a few milliseconds before the run starts.
+    The driver does not notify about new processes, so it is queried a few milliseconds before the run starts.
     """
     if not context.devices.has_gpus or not any(grant.kind == "gpu" for grant in context.devices.grants(job.devices)):
         return True
     try:
-        await context.devices.ask()
+        await context.devices.read_async()
         reason = context.devices.unfit(job.id, context.store.leases.all())
     except Exception:
-        log.exception("the devices of job %s could not be read; it is started all the same", job.id)
+        log.exception("the devices of job %s could not be read; starting it regardless", job.id)
         return True
     if reason is None:
         return True
@@ -162,7 +162,7 @@ async def _fit(context: SchedulerContext, job: JobRecord) -> bool:
 
 
 def mark_running(context: SchedulerContext, live: ActiveRun) -> ActiveRun:
-    """Put on record that the run is alive (or was): RUNNING, or STOPPING where its end was asked for meanwhile."""
+    """Record that the run has started: RUNNING, or STOPPING if a stop was requested meanwhile. Errors are logged."""
     try:
         with context.store.transaction():
             context.store.runs.update(
@@ -179,7 +179,7 @@ def mark_running(context: SchedulerContext, live: ActiveRun) -> ActiveRun:
             )
         context.publish(job)
     except Exception:
-        # The process lives whether the record succeeds (a full disk) or not: it is watched all the same.
+        # The process exists even if the record fails (full disk), so it is supervised in any case.
         log.exception("job %s runs, but this could not be recorded", live.job_id)
     return live
 
@@ -193,8 +193,8 @@ def _start_failed(error: Exception) -> Reason:
     return Reason(ReasonCode.START_FAILED, {"error": str(error)})
 
 
-def request_again(context: SchedulerContext, job: JobRecord, run: RunRecord) -> RunRequest:
-    """The request of an earlier start, as far as finding, watching and stopping its run needs it."""
+def rebuild_request(context: SchedulerContext, job: JobRecord, run: RunRecord) -> RunRequest:
+    """The request of an earlier start, with what is needed to find, supervise and stop its run."""
     return RunRequest(
         job_id=job.id,
         attempt=run.attempt,

@@ -1,7 +1,6 @@
-"""Watches over one run's limits: ends it when its time is over, and says when it has gone silent.
+"""Monitors one run's limits: ends it at its time limit, and reports or ends it when it stalls.
 
-The only things here that wait for time are the limits themselves. Times are of the clock that counts from boot, so that
-a set wall clock neither ends a run nor lets one run for ever, and an adopted run keeps the time that it has used.
+Times count from boot, so that setting the wall clock has no effect and a re-adopted run keeps its elapsed time.
 """
 
 from __future__ import annotations
@@ -19,16 +18,18 @@ from taod.telemetry.telemetry import STATUS_FILE
 from taod.types.reason import Reason, ReasonCode, noted
 from taod.types.warning import Warning, WarningCode
 
-LOOKS = 4
-"""How often the files are checked within the time of a stall."""
+CHECKS_PER_STALL = 4
+"""Number of checks of the files within `stall_s`."""
 
 log = logging.getLogger(__name__)
 
 Signs = list[tuple[str, int, int]]
 
 
-async def guard(context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]) -> None:
-    """Until cancelled. `end` is called with a cause and a reason when the run is to be ended."""
+async def monitor_limits(
+    context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]
+) -> None:
+    """Monitor until cancelled. Calls `end` with a cause and a reason to end the run."""
     async with asyncio.TaskGroup() as tasks:
         if limits.wall_s:
             tasks.create_task(_wall(live, limits.wall_s, end))
@@ -46,12 +47,12 @@ async def _wall(live: ActiveRun, limit_s: float, end: Callable[[str, Reason], No
 async def _stall(
     context: SchedulerContext, live: ActiveRun, limits: Limits, end: Callable[[str, Reason], None]
 ) -> None:
-    """Files that do not change between two checks are silence; its length comes from a monotonic clock."""
+    """Report, and maybe end, a run whose log and status files do not change for `stall_s`."""
     folder = context.root.job(live.job_id)
     files = [folder.log, folder.results]
     signs, since, reported = await asyncio.to_thread(_signs, files), time.monotonic(), False
     while True:
-        await asyncio.sleep(limits.stall_s / LOOKS)
+        await asyncio.sleep(limits.stall_s / CHECKS_PER_STALL)
         now = await asyncio.to_thread(_signs, files)
         if now != signs:
             signs, since = now, time.monotonic()
@@ -68,16 +69,16 @@ async def _stall(
 
 
 def _report(context: SchedulerContext, job_id: str, warning: Warning | None, note: Reason) -> None:
-    """In the history, among the warnings (instead of an older one of its kind), and as an event."""
+    """Add the note to the history, replace the job's warning of this kind, and publish the job."""
     try:
         context.store.jobs.note(job_id, note)
         context.warn(job_id, WarningCode.STALLED, warning)
     except Exception:
-        log.exception("that job %s is silent could not be recorded: %s", job_id, note.code)
+        log.exception("the stall of job %s could not be recorded: %s", job_id, note.code)
 
 
 async def _stopped(live: ActiveRun) -> list[int]:
-    """The pids of the run's processes that are stopped, which explains its silence."""
+    """The pids of the run's processes that are stopped by a signal, which explains a stall."""
     identity = live.identity
     if identity.pid is None:
         return []
@@ -86,7 +87,7 @@ async def _stopped(live: ActiveRun) -> list[int]:
 
 
 def _signs(files: list[Path]) -> Signs:
-    """Size and date of the log and of each status file that lies in the results."""
+    """(path, size, mtime in ns) of the log and of each status file in the results."""
     log_file, results = files
     found: Signs = []
     for path in (log_file, *results.glob(STATUS_FILE), *results.glob(f"*/{STATUS_FILE}")):

@@ -1,4 +1,4 @@
-"""Deletes the logs of jobs that ended long ago, once at the start and then once a day."""
+"""Deletes the logs of jobs that ended `log_keep_days` ago, at the start and then once a day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 async def keep_logs(context: SchedulerContext) -> None:
-    """For ever, until cancelled; returns at once where every log is kept."""
+    """Delete old logs daily until cancelled; returns at once if all logs are kept."""
     days = context.supervision.log_keep_days
     while days:
         try:

@@ -1,4 +1,4 @@
-"""Retries of failures that taod.toml names: the job is held, on record, then queued again."""
+"""Retries jobs after failures that taod.toml names: the job is held, then queued again. Times are in the store."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def wanted(context: SchedulerContext, job: JobRecord, outcome: Outcome, ended: E
     """Whether the run is retried: it failed by itself, and its end was not requested."""
     if outcome.state is not State.FAILED or job.stop_intent is not None or job.state is State.STOPPING:
         return False
-    return _limits(context, job).tries_again(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
+    return _limits(context, job).allows_retry(exit_code=ended.exit_code, cause=outcome.cause, retries=job.retries)
 
 
 def schedule_retry(context: SchedulerContext, job: JobRecord, outcome: Outcome, result: Result) -> None:
-    """Give the devices back and wait, in HELD, for the time of the next try; to be called inside a transaction."""
+    """Release the devices and hold the job until its retry; call it inside a transaction."""
     kept = _limits(context, job)
     pause_s = kept.pause_s(job.retries)
     count = {"retry": job.retries + 1, "retries": kept.retries}
@@ -44,26 +44,26 @@ def schedule_retry(context: SchedulerContext, job: JobRecord, outcome: Outcome, 
 
 
 class Retries:
-    """Queues jobs again when their time has come; the times are in the store, so that a restart forgets none."""
+    """Queues held jobs again when their retry is due."""
 
     def __init__(self, context: SchedulerContext, wake: Callable[[], None]) -> None:
-        """`wake` is called when there is something new in the queue."""
+        """`wake` is called after a job was queued."""
         self._context = context
         self._wake = wake
         self._backoff = Backoff()
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines: dict[str, float] = {}
-        """By the loop's monotonic clock: when each held job is retried at the latest."""
+        """Job id → latest time of its retry by the loop's monotonic clock."""
 
     def schedule(self) -> None:
-        """Queue what is due, and wait for the next one."""
+        """Queue the jobs that are due, and set a timer for the next one."""
         self.stop()
         try:
             held = self._context.store.jobs.to_retry()
             self._deadlines = {job.id: self._deadline(job) for job in held}
-            waiting = [job for job in held if not self._due(job)]
+            waiting = [job for job in held if not self._queue_if_due(job)]
         except Exception as error:
-            self._backoff.report(log, error, "jobs that wait for another try could not be queued")
+            self._backoff.report(log, error, "jobs that wait for a retry could not be queued")
             delay: float | None = self._backoff.next_s()
         else:
             self._backoff.reset()
@@ -72,12 +72,13 @@ class Retries:
             self._timer = asyncio.get_running_loop().call_later(delay, self.schedule)
 
     def stop(self) -> None:
-        """Wait no more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _due(self, job: JobRecord) -> bool:
+    def _queue_if_due(self, job: JobRecord) -> bool:
+        """Queue the job if its retry is due. Returns whether it was."""
         if self._left_s(job) > 0:
             return False
         kept = _limits(self._context, job)
@@ -87,8 +88,8 @@ class Retries:
         return True
 
     def _deadline(self, job: JobRecord) -> float:
-        """Its time by the wall clock, but no later than a whole pause from when it was seen first: a clock that was set
-        back delays it by no more."""
+        """Time of the retry by the monotonic clock: at most one whole pause after it was first read, even if the wall
+        clock was set back."""
         now = asyncio.get_running_loop().time()
         pause_s = _limits(self._context, job).pause_s(max(job.retries - 1, 0))
         left_s = min(max(0.0, _seconds(job.retry_at) - self._context.clock.time()), pause_s)

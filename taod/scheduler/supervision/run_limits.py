@@ -1,4 +1,4 @@
-"""What a run may use and how often it is tried again: the section of taod.toml and its rules, for one job. Pure."""
+"""The limits and retries of one job, from `[supervision]` in taod.toml and its rules. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STALL = "stall"
 WALL = "wall"
 UNKNOWN = "unknown"
 CAUSES = (OOM, LOST, STALL, UNKNOWN)
-LONGEST_BACKOFF_S = 3600.0
-BY_SIGNAL = 128
+MAX_BACKOFF_S = 3600.0
+SIGNAL_EXIT_BASE = 128
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Those of one job; 0 stands for none."""
+    """Limits of one job; 0: no limit."""
 
     memory_bytes: int = 0
     wall_s: float = 0.0
@@ -34,19 +34,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     causes: frozenset[str] = frozenset()
     backoff_s: float = 30.0
 
-    def tries_again(self, *, exit_code: int | None, cause: str, retries: int) -> bool:
-        """Whether a failure leads to another try, after so many of them."""
+    def allows_retry(self, *, exit_code: int | None, cause: str, retries: int) -> bool:
+        """Whether a failure is retried, after `retries` earlier retries."""
         if retries >= self.retries:
             return False
         return cause in self.causes or (exit_code in self.exits) or (exit_code is None and UNKNOWN in self.causes)
 
     def pause_s(self, retries: int) -> float:
-        """Seconds before the next try, after so many."""
-        return float(min(self.backoff_s * 2**retries, max(LONGEST_BACKOFF_S, self.backoff_s)))
+        """Seconds before the next retry, after `retries` earlier ones."""
+        return float(min(self.backoff_s * 2**retries, max(MAX_BACKOFF_S, self.backoff_s)))
 
 
 def limits(config: SupervisionConfig, network: str, action: str) -> Limits:
-    """What holds for a job. Raises ConfigError for an exit that is none."""
+    """The limits of a job. Raises ConfigError for an invalid exit."""
     rule = next(
         (one for one in config.rule if fnmatchcase(network, one.network) and fnmatchcase(action, one.action)),
         SupervisionRule(),
@@ -65,13 +65,13 @@ def limits(config: SupervisionConfig, network: str, action: str) -> Limits:
 
 
 def check(config: SupervisionConfig) -> None:
-    """Raise ConfigError for an exit of `[supervision]` or of a rule that is none."""
+    """Raise ConfigError for an invalid exit in `[supervision]` or a rule."""
     for exits in (config.retry_exits, *(rule.retry_exits or [] for rule in config.rule)):
         parse_exits(exits)
 
 
 def parse_exits(exits: Iterable[int | str]) -> tuple[frozenset[int], frozenset[str]]:
-    """Exit codes and causes. A signal's code is 128 and its number. Raises ConfigError naming what is neither."""
+    """Split into exit codes (a signal's: 128 + its number) and causes. Raises ConfigError naming an invalid entry."""
     codes, causes = set(), set()
     for one in exits:
         if isinstance(one, int) and 0 < one < 256:
@@ -79,7 +79,7 @@ def parse_exits(exits: Iterable[int | str]) -> tuple[frozenset[int], frozenset[s
         elif one in CAUSES:
             causes.add(str(one))
         elif isinstance(one, str) and one in signal.Signals.__members__:
-            codes.add(BY_SIGNAL + signal.Signals[one])
+            codes.add(SIGNAL_EXIT_BASE + signal.Signals[one])
         else:
             known = [*CAUSES, *signal.Signals.__members__]
             near = difflib.get_close_matches(str(one), known, n=1)

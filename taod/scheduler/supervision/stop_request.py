@@ -1,4 +1,4 @@
-"""The request to end one run: its reasons, and what it interrupts."""
+"""The request to stop one run."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ T = TypeVar("T")
 
 
 class StopRequest:
-    """Set once; the reasons may still change."""
+    """An event with reasons; the reasons may change after it is set."""
 
     def __init__(self) -> None:
         self.cancelled = CANCELLED_BY_USER
-        """The reason of the job if it was cancelled."""
+        """The reason of the job if it is cancelled."""
         self.abort: AbortReason | None = None
-        """The limit that it broke or the device that it lost, where that is why."""
+        """The exceeded limit or lost device, if that is why."""
         self._event = asyncio.Event()
 
     def end(self) -> None:
-        """Ask it to end."""
+        """Set the request."""
         self._event.set()
 
     async def wait(self) -> None:
-        """Until it was asked to end."""
+        """Wait until the request is set."""
         await self._event.wait()
 
     async def unless(self, work: Awaitable[T]) -> T | None:
-        """What `work` comes to; None where it was cancelled because the end was asked for before it was done.
+        """The result of `work`; None if it was cancelled because the request was set first.
 
-        Raises what `work` raises.
+        Raises the errors of `work`.
         """
         working = asyncio.ensure_future(work)
         asking = asyncio.create_task(self.wait())
         try:
             await asyncio.wait({working, asking}, return_when=asyncio.FIRST_COMPLETED)
-            working.cancel()  # Nothing where it is done.
+            working.cancel()  # No effect if it is done.
             await asyncio.wait({working})
             return None if working.cancelled() else working.result()
         finally:

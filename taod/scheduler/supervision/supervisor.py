@@ -1,4 +1,4 @@
-"""One job on its devices, from lease to end: a task that starts or adopts its run, stops it and finalizes it."""
+"""Supervises one job from lease to end: a task that starts or re-adopts its run, stops it and finalizes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taod.scheduler.supervision.adoption import NOT_STARTED, adopt
 from taod.scheduler.supervision.exit_classification import AbortReason
 from taod.scheduler.supervision.finalize import finalize
 from taod.scheduler.supervision.launch import launch
-from taod.scheduler.supervision.limit_monitor import guard
+from taod.scheduler.supervision.limit_monitor import monitor_limits
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import StopRequest
 from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
@@ -23,62 +23,62 @@ log = logging.getLogger(__name__)
 
 
 class RunSupervisor:
-    """The watch over one job's run. Cancelling its task leaves the run alone: a daemon that comes later adopts it."""
+    """Supervises one job's run. If its task is cancelled, the run continues, and a later daemon re-adopts it."""
 
     def __init__(self, context: SchedulerContext, job_id: str, over: Callable[[RunSupervisor], None]) -> None:
-        """`over` is called when the job is off its devices, whatever became of it."""
+        """`over` is called when the job has left its devices, in whatever state."""
         self.job_id = job_id
         self.ended = asyncio.Event()
         self.live: ActiveRun | None = None
-        """The run, once it is known to live, until its end is on record."""
+        """The run, from when it is known to be alive until its end is recorded."""
         self._context = context
         self._over = over
         self._stop_request = StopRequest()
         self._never: Reason | None = None
-        """The reason of a job that turns out not to have been started, where that is known before."""
+        """The reason if the run never started; None: NOT_STARTED with the time."""
         self._fault: Exception | None = None
-        """The last error, if it does not pass by itself."""
+        """The last error, if it is not transient."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, live: ActiveRun | None = None) -> None:
-        """Start the leased job, or watch a run that lives already."""
-        self._task = asyncio.create_task(self._carry(live), name=f"job {self.job_id}")
+        """Start the leased job, or supervise an active run."""
+        self._task = asyncio.create_task(self._supervise(live), name=f"job {self.job_id}")
 
     def recover(self) -> None:
-        """Find out, after a delay, what became of a job that an earlier daemon had on a device, and continue it."""
+        """Re-adopt, after a delay, a job that an earlier daemon had on a device."""
         self._never = NOT_STARTED
-        self._task = asyncio.create_task(self._carry(None, over=False), name=f"job {self.job_id}")
+        self._task = asyncio.create_task(self._supervise(None, over=False), name=f"job {self.job_id}")
 
     def stop(self, reason: Reason = CANCELLED_BY_USER) -> None:
-        """Ask the run to end; grace and force follow. A second call changes only the reason."""
+        """Stop the run: SIGTERM, then SIGKILL after the grace period. A second call changes only the reason."""
         self._stop_request.cancelled = reason
         self._stop_request.end()
 
     def abort(self, cause: str, reason: Reason) -> None:
-        """End the run for a limit that it broke or a device that it lost; the first reason is the one that counts."""
+        """End the run for an exceeded limit or a lost device; the first reason is kept."""
         if self._stop_request.abort is None:
             self._stop_request.abort = AbortReason(cause, reason)
             try:
                 self._context.store.jobs.note(self.job_id, reason)
             except Exception:
-                log.exception("why job %s is ended could not be noted: %s", self.job_id, reason.code)
+                log.exception("the reason for aborting job %s could not be noted: %s", self.job_id, reason.code)
             self._stop_request.end()
 
     async def leave(self) -> None:
-        """Stop watching."""
+        """Stop supervising; the run continues."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _carry(self, live: ActiveRun | None, *, over: bool | None = None) -> None:
-        """`over` False: what became of the job is to be found out first."""
+    async def _supervise(self, live: ActiveRun | None, *, over: bool | None = None) -> None:
+        """`over` False: the job has to be re-adopted first."""
         backoff = Backoff()
         try:
             if over is None:
-                over = await self._carried(live, recovered=False)
+                over = await self._attempt(live, recovered=False)
             while not over:
                 await backoff.wait()
-                over = await self._carried(None, recovered=True)
+                over = await self._attempt(None, recovered=True)
                 if not over and self._fault is not None:
                     over = await self._give_up(self._fault)
         finally:
@@ -86,12 +86,14 @@ class RunSupervisor:
             self.ended.set()
             self._over(self)
 
-    async def _carried(self, live: ActiveRun | None, *, recovered: bool) -> bool:
-        """Whether the job is off its devices. After an error between two steps it is found again (`recovered`), as by a
-        later daemon."""
+    async def _attempt(self, live: ActiveRun | None, *, recovered: bool) -> bool:
+        """Supervise the job until it has left its devices; False after an error.
+
+        `recovered`: after an error, re-adopt the run as a later daemon would.
+        """
         try:
             self.live = (
-                await self._found()
+                await self._readopt()
                 if recovered
                 else live or await launch(self._context, self.job_id, self._stop_request)
             )
@@ -99,7 +101,7 @@ class RunSupervisor:
                 ended = await self._watch(self.live)
                 await finalize(self._context, self.live, ended, self._stop_request.cancelled, self._stop_request.abort)
         except Exception as error:
-            log.exception("job %s could not be carried on; it is looked for again", self.job_id)
+            log.exception("the supervision of job %s failed; retrying", self.job_id)
             self._fault = None if passes(error) else error
             return False
         finally:
@@ -107,9 +109,9 @@ class RunSupervisor:
         return True
 
     async def _give_up(self, fault: Exception) -> bool:
-        """End a job that taod cannot supervise, with the fault as its reason. Whether that is on record."""
+        """End a job that taod cannot supervise, with the fault as its reason. Returns whether that is recorded."""
         try:
-            if (live := await self._found()) is not None:
+            if (live := await self._readopt()) is not None:
                 await live.runner.stop(live.identity, live.request, force=True)
             job = self._context.store.jobs.get(self.job_id)
             if job is not None and job.state.on_device:
@@ -122,7 +124,7 @@ class RunSupervisor:
             return not passes(error)
         return True
 
-    async def _found(self) -> ActiveRun | None:
+    async def _readopt(self) -> ActiveRun | None:
         job = self._context.store.jobs.get(self.job_id)
         if job is None or not job.state.on_device:
             return None
@@ -135,7 +137,7 @@ class RunSupervisor:
     async def _watch(self, live: ActiveRun) -> Ended:
         beside = [
             asyncio.create_task(self._stop_when_asked(live), name=f"stop of job {self.job_id}"),
-            asyncio.create_task(self._guard(live), name=f"limits of job {self.job_id}"),
+            asyncio.create_task(self._monitor_limits(live), name=f"limits of job {self.job_id}"),
         ]
         backoff = Backoff()
         try:
@@ -152,7 +154,7 @@ class RunSupervisor:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _guard(self, live: ActiveRun) -> None:
+    async def _monitor_limits(self, live: ActiveRun) -> None:
         job = self._context.store.jobs.get(self.job_id)
         if job is None:
             return None
@@ -160,19 +162,19 @@ class RunSupervisor:
         backoff = Backoff()
         while True:
             try:
-                return await guard(self._context, live, kept, self.abort)
+                return await monitor_limits(self._context, live, kept, self.abort)
             except Exception as error:
-                backoff.report(log, error, "the limits of job %s cannot be watched now; it is tried again", self.job_id)
+                backoff.report(log, error, "the limits of job %s cannot be monitored now; retrying", self.job_id)
                 await backoff.wait()
 
     async def _stop_when_asked(self, live: ActiveRun) -> None:
-        """SIGTERM, the grace, SIGKILL; ended by the run's end."""
+        """On a stop request send SIGTERM, then SIGKILL after each grace period, until the run's end cancels this."""
         await self._stop_request.wait()
         force = False
         while True:
             try:
                 await live.runner.stop(live.identity, live.request, force=force)
             except Exception:
-                log.exception("job %s could not be signalled; it is tried again", self.job_id)
+                log.exception("job %s could not be signalled; retrying", self.job_id)
             await asyncio.sleep(self._context.config.grace_s)
             force = True

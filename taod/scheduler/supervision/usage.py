@@ -1,4 +1,4 @@
-"""What runs use: processor, memory and GPU memory of all processes of each, sampled now and then."""
+"""Samples the CPU, memory and GPU memory usage of runs, over all processes of each run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from taod.scheduler.context import ActiveRun, SchedulerContext
 from taod.telemetry.log_truncation import trim
 from taod.types.job import JobUsage
 
-ENOUGH_S = 0.5
-"""Two looks nearer than this are one: the processor's share over a shorter time means nothing."""
+MIN_INTERVAL_S = 0.5
+"""Minimum time between two samples of a run; CPU usage over a shorter time is meaningless."""
 
 log = logging.getLogger(__name__)
 
 
 class _Sample(msgspec.Struct, frozen=True):
-    """What the processes of one run had used at an instant."""
+    """The accumulated usage of one run's processes at one time."""
 
     at: float
     cpu_s: Mapping[int, float]
@@ -30,7 +30,7 @@ class _Sample(msgspec.Struct, frozen=True):
 
 
 class UsageMonitor:
-    """Samples live runs every `supervision.sample_s`, more often for listening clients, and publishes their use."""
+    """Samples active runs every `supervision.sample_s`, more often for listening clients, and publishes their usage."""
 
     def __init__(self, context: SchedulerContext, live: Callable[[], Mapping[str, ActiveRun]]) -> None:
         self._context = context
@@ -39,7 +39,7 @@ class UsageMonitor:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._sample(), name="use of runs")
+        self._task = asyncio.create_task(self._sample(), name="usage of runs")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -48,17 +48,17 @@ class UsageMonitor:
             self._task = None
 
     def measure(self, job_id: str) -> JobUsage | None:
-        """The current use, at most ENOUGH_S old. Reads each process of the machine, which takes milliseconds."""
+        """The usage of a run, at most MIN_INTERVAL_S old; None without a local process. Blocks for milliseconds."""
         live = self._live().get(job_id)
         if live is None or live.identity.pid is None:
             return None
         last = self._last.get(job_id)
-        if last is not None and time.monotonic() - last[0].at < ENOUGH_S:
+        if last is not None and time.monotonic() - last[0].at < MIN_INTERVAL_S:
             return last[1]
-        return self._keep(live, _look(live))
+        return self._usage(live, _take_sample(live))
 
     def forget(self, job_id: str) -> None:
-        """Its run has ended."""
+        """Drop the samples of a job whose run has ended."""
         self._last.pop(job_id, None)
 
     async def _sample(self) -> None:
@@ -68,17 +68,17 @@ class UsageMonitor:
                 if live.identity.pid is None:
                     continue
                 try:
-                    usage = self._keep(live, await asyncio.to_thread(_look, live))
+                    usage = self._usage(live, await asyncio.to_thread(_take_sample, live))
                     job = context.store.jobs.get(live.job_id) if context.bus.listeners else None
                     if job is not None:
                         context.publisher.usage(job.user_id, usage)
                     await asyncio.to_thread(trim, context.root.job(live.job_id).log, context.supervision.log_bytes)
                 except Exception:
-                    log.exception("the use of job %s could not be sampled", live.job_id)
+                    log.exception("the usage of job %s could not be sampled", live.job_id)
             await self._pause()
 
     async def _pause(self) -> None:
-        """A listener that comes ends a long one."""
+        """Sleep until the next sample; a new listener ends a long pause."""
         listened = self._context.bus.listened
         if listened.is_set():
             await asyncio.sleep(self._context.devices.telemetry_s)
@@ -89,8 +89,8 @@ class UsageMonitor:
         except TimeoutError:
             pass
 
-    def _keep(self, live: ActiveRun, sample: _Sample) -> JobUsage:
-        """The use since the sample before; since the run's start where there is none."""
+    def _usage(self, live: ActiveRun, sample: _Sample) -> JobUsage:
+        """Store the sample. Returns the usage since the previous one, or since the run's start."""
         before = self._last.get(live.job_id)
         if before is None:
             ticks = live.identity.start_ticks
@@ -98,7 +98,7 @@ class UsageMonitor:
             used_s = sum(sample.cpu_s.values())
         else:
             passed_s = sample.at - before[0].at
-            # A process that is gone took its figure along; one that is new brings all of its own.
+            # Processes that have ended do not count, new ones count in full.
             used_s = sum(cpu_s - before[0].cpu_s.get(pid, 0.0) for pid, cpu_s in sample.cpu_s.items())
         usage = JobUsage(
             job_id=live.job_id,
@@ -111,7 +111,7 @@ class UsageMonitor:
         return usage
 
 
-def _look(live: ActiveRun) -> _Sample:
+def _take_sample(live: ActiveRun) -> _Sample:
     identity = live.identity
     cpu_s, rss = {}, 0
     for pid in processes.members(live.request.mark, identity.pid, identity.start_ticks or 0):

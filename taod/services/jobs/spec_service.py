@@ -9,7 +9,7 @@ import msgspec
 
 from store import Store
 from store.records import DatasetRecord
-from taod.automl.space import narrowed, without_search
+from taod.automl.space import user_ranges, without_search
 from taod.catalogue import Catalogue
 from taod.catalogue.preflight import data_defaults
 from taod.catalogue.schema.json_schema import schema, set_defaults
@@ -166,7 +166,7 @@ class Specs:
         narrows = action == TRAIN and owner.model is not None and isinstance(document, dict)
         if narrows:
             # The search space of a sweep is not part of the tool's parameters.
-            narrowed(owner.catalogued, document)
+            user_ranges(owner.catalogued, document)
             document = without_search(document)
         checked = check(owner.catalogued, action, document, strict=self._config.strict)
         if checked.violations:

@@ -10,7 +10,7 @@ from runners.protocol import Runner, uses_shell
 from runners.registry import RunnerRegistry
 from store import Store
 from store.records import ModelRecord, NewJob, SweepRecord
-from taod.automl.builder import design
+from taod.automl.builder import build_sweep
 from taod.automl.space import without_search
 from taod.catalogue import Catalogue, Network
 from taod.catalogue.commands.assemble import takes_key
@@ -196,7 +196,7 @@ class Submission:
         warnings = [*warnings, *_key_warnings(model, network, action, chosen.choice.runner)]
         sweep: SweepRecord | None = None
         if spec is not None and model is not None and action == TRAIN and model.automl_enabled:
-            sweep = design(
+            sweep = build_sweep(
                 job_id, model, spec.document, saved=spec.saved, devices=wanted, config=self._automl, site=site
             )
             warnings = [*warnings, *(Warning(WarningCode.NOT_SEARCHED, "", {"text": note}) for note in sweep.notes)]
