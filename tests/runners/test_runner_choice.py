@@ -125,7 +125,7 @@ def test_only_the_first_user_may_name_a_runner_and_only_one_that_can(services: S
         services.submission.post(user, "model", model, [JobRun(["train"], runner="docker")])
     other = services.users.add("other")[0].id
     with pytest.raises(BadRequest, match="only the first user of this root may choose a runner"):
-        services.submission._check_asked(other, "native")
+        services.submission._check_runner(other, "native")
 
 
 def test_by_default_containers_come_first_where_their_image_is(

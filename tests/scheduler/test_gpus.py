@@ -270,14 +270,14 @@ async def test_a_foreign_process_that_ends_before_the_next_reading_blocks_no_job
     scenario.use(monkeypatch)
     async with world_of(tmp_path) as world:
         await world.until(world.post(GOOD), State.DONE)
-        ask, unfit, asked = world.pool.ask, world.pool.unfit, 0
+        read, unfit, asked = world.pool.read_async, world.pool.unfit, 0
 
         async def meet_once() -> None:
             """The foreign process exists when the GPU is read directly before the first start."""
             nonlocal asked
             asked += 1
             scenario.set("GPU-0", processes=[{"pid": foreign.pid}] if asked == 1 else [])
-            await ask()
+            await read()
 
         def then_gone(*question: Any) -> Any:
             # Not before the answer: a reading of the telemetry could come between the two.
@@ -285,7 +285,7 @@ async def test_a_foreign_process_that_ends_before_the_next_reading_blocks_no_job
             scenario.set("GPU-0", processes=[])
             return answer
 
-        monkeypatch.setattr(world.pool, "ask", meet_once)
+        monkeypatch.setattr(world.pool, "read_async", meet_once)
         monkeypatch.setattr(world.pool, "unfit", then_gone)
         job_id = world.post(GOOD)
         await world.until(job_id, State.DONE)
