@@ -17,7 +17,7 @@ GENERATIONS = 5
 PART = 0.25
 """Fraction of the population that counts as worst or best."""
 FRESH = 0.25
-"""Probability that a perturbed parameter is drawn anew."""
+"""Probability that a perturbed parameter is redrawn at random."""
 STEP = 0.2
 """Distance by which a number's coordinate is perturbed, up or down."""
 
@@ -70,7 +70,7 @@ def _better(
 
 
 def perturbed(space: Sequence[Dimension], coordinates: Mapping[str, float], draw: random.Random) -> dict[str, float]:
-    """Perturbed coordinates; some are drawn anew."""
+    """Perturbed coordinates; some are redrawn at random."""
     return {each.path: _moved(each, coordinates.get(each.path, 0.5), draw) for each in space}
 
 
