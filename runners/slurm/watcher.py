@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from runners.slurm.commands import Commands, NoCluster
 from runners.slurm.state import Seen
+from taod.backoff import Backoff
 
 Hear = Callable[[Seen | None], None]
 
@@ -40,7 +41,7 @@ class Watcher:
             self._task = None
 
     async def _ask(self) -> None:
-        answered = True
+        answered, backoff = True, Backoff()
         while True:
             await asyncio.sleep(self._interval_s)
             # Those that came while it was asked may be too young to be in the answer.
@@ -52,10 +53,11 @@ class Watcher:
                     log.warning("the cluster does not answer: %s", error)
                 answered = False
                 continue
-            except Exception:
-                log.exception("the answer of the cluster cannot be read; it is asked again")
+            except Exception as error:
+                backoff.report(log, error, "the answer of the cluster cannot be read; it is asked again")
                 continue
             answered = True
+            backoff.reset()
             for heard, name in asked:
                 try:
                     heard(seen.get(name))

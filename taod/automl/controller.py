@@ -20,7 +20,7 @@ from taod.automl.log import SweepLog
 from taod.automl.population import perturbed
 from taod.automl.proposer import Proposer
 from taod.automl.schedule import Snapshot, decide
-from taod.backoff import Backoff
+from taod.backoff import Backoff, passes
 from taod.catalogue.network import Network, of
 from taod.clock import seconds_of
 from taod.scheduler.context import ActiveRun, JobSupervisor, SchedulerContext
@@ -29,9 +29,12 @@ from taod.telemetry.metric import values
 from taod.types.device import DeviceKind
 from taod.types.event import EventType
 from taod.types.job import DetailedStatus, Result
-from taod.types.reason import CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled
+from taod.types.reason import CANCELLED_BY_SWEEP, CANCELLED_BY_USER, Actor, Reason, ReasonCode, cancelled, fault_of
 from taod.types.reason_text import text
 from taod.types.state import State
+
+RETRIES = 4
+"""Attempts at a turn after an error that does not pass by itself; another request may have caused it."""
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +112,8 @@ class SweepSupervisor:
                 self._wake.set()
 
     async def _drive(self) -> None:
-        """Advance the sweep after each event until it is over; retry after errors."""
+        """Advance the sweep after each event until it is over; retry after errors, a few times after one that does not
+        pass by itself."""
         backoff = Backoff()
         while True:
             self._wake.clear()
@@ -120,8 +124,22 @@ class SweepSupervisor:
             except Exception as error:
                 backoff.report(log, error, "sweep %s could not be advanced; retrying", self.job_id)
                 await backoff.wait()
+                if backoff.failures > RETRIES and not passes(error) and await self._give_up(error):
+                    return
                 continue
             await self._wake.wait()
+
+    async def _give_up(self, fault: Exception) -> bool:
+        """Fail the sweep and cancel its trials. Returns whether this was recorded."""
+        try:
+            for job in self._context.store.jobs.trials_of(self.job_id):
+                if not job.state.ended:
+                    await self._controls.cancel(job.id, CANCELLED_BY_SWEEP)
+            self._context.end(self.job_id, State.FAILED, fault_of(fault))
+        except Exception:
+            log.exception("sweep %s could not be ended", self.job_id)
+            return False
+        return True
 
     async def _advance(self) -> bool:
         """Record ended trials and do all steps that are possible now. Returns whether the sweep is over."""

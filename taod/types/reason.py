@@ -231,6 +231,11 @@ def noted(warning: Warning) -> Reason:
     return Reason(ReasonCode.WARNING, {"warning": msgspec.to_builtins(warning)})
 
 
+def fault_of(error: Exception) -> Reason:
+    """The reason of a job that taod could not carry on."""
+    return Reason(ReasonCode.FAULT, {"error": f"{type(error).__name__}: {error}"})
+
+
 def cancelled(by: Actor, why: Reason | None = None) -> Reason:
     """The reason of a job that `by` cancelled."""
     return Reason(ReasonCode.CANCELLED, {"by": str(by)} | ({} if why is None else {"why": why.document()}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sweep_world import LR, PARAMETER
 
+from taod import backoff
+from taod.automl.controller import SweepSupervisor
 from taod.automl.schedule import epochs_trained
 from taod.config import AutomlConfig
 from taod.types.reason_text import text
@@ -189,3 +191,23 @@ async def test_added_parameters_are_searched_too(make_world) -> None:
     await world.over(job_id)
     assert {frozenset(trial.params) for trial in world.trials(job_id)} == {frozenset({PARAMETER, LR})}
     assert len({trial.params[LR] for trial in world.trials(job_id)}) == 4
+
+
+async def test_a_fault_that_stays_fails_the_sweep_and_cancels_its_trials(make_world, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(backoff, "FIRST_S", 0.001)
+    gate = tmp_path / "gate"
+    gate.touch()
+    world = await make_world(gate=str(gate))
+    job_id = world.post(**RANDOM)
+    await world.when(lambda: any(job.state is State.RUNNING for job in world.store.jobs.trials_of(job_id)))
+
+    def broken(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(SweepSupervisor, "_record_ended_trials", broken)
+    trial = next(job for job in world.store.jobs.trials_of(job_id) if job.state is State.RUNNING)
+    await world.scheduler.cancel(trial.id)  # Its end is an event of the sweep.
+    job = await world.until(job_id, State.FAILED)
+    assert job.reason_text.endswith("KeyError: 'a fault'")
+    for one in world.store.jobs.trials_of(job_id):
+        await world.until(one.id, State.CANCELLED)

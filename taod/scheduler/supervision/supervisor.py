@@ -16,7 +16,7 @@ from taod.scheduler.supervision.launch import launch
 from taod.scheduler.supervision.limit_monitor import monitor_limits
 from taod.scheduler.supervision.run_limits import limits
 from taod.scheduler.supervision.stop_request import StopRequest
-from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode
+from taod.types.reason import CANCELLED_BY_USER, Reason, ReasonCode, fault_of
 from taod.types.state import State
 
 log = logging.getLogger(__name__)
@@ -117,8 +117,7 @@ class RunSupervisor:
             if job is not None and job.state.on_device:
                 if job.state is State.STARTING:
                     self._context.store.jobs.transition(job.id, State.STOPPING, Reason(ReasonCode.ENDED))
-                reason = Reason(ReasonCode.FAULT, {"error": f"{type(fault).__name__}: {fault}"})
-                self._context.end(self.job_id, State.FAILED, reason)
+                self._context.end(self.job_id, State.FAILED, fault_of(fault))
         except Exception as error:
             log.exception("job %s could not be given up", self.job_id)
             return not passes(error)
@@ -170,11 +169,11 @@ class RunSupervisor:
     async def _stop_when_asked(self, live: ActiveRun) -> None:
         """On a stop request send SIGTERM, then SIGKILL after each grace period, until the run's end cancels this."""
         await self._stop_request.wait()
-        force = False
+        force, backoff = False, Backoff()
         while True:
             try:
                 await live.runner.stop(live.identity, live.request, force=force)
-            except Exception:
-                log.exception("job %s could not be signalled; retrying", self.job_id)
+            except Exception as error:
+                backoff.report(log, error, "job %s could not be signalled; retrying", self.job_id)
             await asyncio.sleep(self._context.config.grace_s)
             force = True
