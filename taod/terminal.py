@@ -37,11 +37,6 @@ def coloured(text: str) -> str:
     return _COLOUR_OR_UNSAFE.sub(lambda match: match[1] or _shown(match), text)
 
 
-def without(text: str) -> str:
-    """The text without control characters, where each character must keep its width."""
-    return text if text.isprintable() else _UNSAFE_IN_LINE.sub("", text)
-
-
 def _shown(match: re.Match[str]) -> str:
     code = ord(match[0])
     return _NAMES.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")

@@ -25,7 +25,7 @@ from taod.types.state import State
 from tui import feed, format
 from tui.commands import Commands
 from tui.refresher import Refresher
-from tui.render_filters import AsciiSigns, LightInk, NoControls
+from tui.render_filters import AsciiSigns, LightInk, VisibleControls
 from tui.screens.main import MainScreen
 from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
@@ -42,7 +42,7 @@ PAGES = {
 }
 """Module and class of each page; imported when the page is first shown."""
 
-NO_CONTROLS = NoControls()
+VISIBLE_CONTROLS = VisibleControls()
 Look = Literal["dark", "light"]
 
 
@@ -114,7 +114,7 @@ class Dashboard(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         mine = [each for each in (self._light, self._ascii) if each.enabled]
-        return [NO_CONTROLS, *mine, *super().get_line_filters()]
+        return [VISIBLE_CONTROLS, *mine, *super().get_line_filters()]
 
     def action_page(self, name: str) -> None:
         """Bring a page to the front."""

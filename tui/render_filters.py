@@ -1,10 +1,11 @@
-"""Filters on drawn segments: no control characters, colours of the light theme, and ASCII characters.
+"""Filters on drawn segments: visible control characters, colours of the light theme, and ASCII characters.
 
 Widgets draw with the constants of `tui.theme` in both themes; these filters replace the colours afterwards.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from rich.cells import cell_len
@@ -14,15 +15,36 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from taod.terminal import without
+from taod.terminal import in_line
 from tui.theme import INK_OF_LIGHT
 
+_SPARE = re.compile(" +(?= )")
+"""Spaces of a gap, without its last one."""
 
-class NoControls(LineFilter):
-    """Removes control characters: a terminal would obey them. They have no width, so that nothing moves."""
+
+class VisibleControls(LineFilter):
+    """Writes control characters as escapes, as the command line does: a terminal would obey them.
+
+    The layout took them for characters without width. What an escape needs is taken from the spaces that follow it, so
+    that columns stay where they are, and else from the end of the line.
+    """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [Segment(without(text), style, control) for text, style, control in segments]
+        if all(text.isprintable() for text, *_ in segments):
+            return segments
+        line, extra = list[Segment](), 0
+
+        def narrowed(spaces: re.Match[str]) -> str:
+            nonlocal extra
+            taken = min(extra, len(spaces[0]))
+            extra -= taken
+            return spaces[0][taken:]
+
+        for text, style, control in segments:
+            shown = in_line(text.replace("\n", ""))
+            extra += cell_len(shown) - cell_len(text)
+            line.append(Segment(_SPARE.sub(narrowed, shown), style, control))
+        return Segment.adjust_line_length(line, Segment.get_line_length(segments), pad=False)
 
 
 class LightInk(LineFilter):

@@ -17,10 +17,13 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.segment import Segment
+from textual.color import Color
 
 from taod import terminal
 from tests.hostile.conftest import Daemon
 from tests.patience import PATIENCE_S
+from tui.render_filters import VisibleControls
 
 ATTACKS = {
     "clipboard": "\x1b]52;c;cHduZWQ=\x07",
@@ -260,8 +263,19 @@ def test_the_dashboard_has_shown_the_hostile_texts(pages: dict[str, bytes]) -> N
     assert sum(b"52;c;" in page for page in pages.values()) >= 2
 
 
+def test_the_dashboard_writes_control_characters_as_escapes(pages: dict[str, bytes]) -> None:
+    assert sum(rb"\x1b]52;c;" in page for page in pages.values()) >= 2
+
+
+def test_an_escape_takes_its_room_from_the_gap_after_it() -> None:
+    row = [Segment("a\x1bb  "), Segment("    next"), Segment(" col   ")]
+    assert VisibleControls().apply(row, Color(0, 0, 0)) == [Segment(r"a\x1bb "), Segment(" next"), Segment(" col   ")]
+    full = VisibleControls().apply([Segment("ab\x07cd e\u202ef")], Color(0, 0, 0))
+    assert "".join(text for text, *_ in full) == r"ab\x07c"
+
+
 @pytest.mark.parametrize("name", ATTACKS)
-@pytest.mark.parametrize("form", [terminal.in_line, terminal.in_lines, terminal.coloured, terminal.without])
+@pytest.mark.parametrize("form", [terminal.in_line, terminal.in_lines, terminal.coloured])
 def test_each_attack_becomes_plain_text(name: str, form: object) -> None:
     assert callable(form)
     text = str(form(ATTACKS[name]))
