@@ -88,6 +88,9 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "JSON with 19,000 parameters": lambda target: target.spec(
         b"{" + b",".join(b'"f%d":1' % n for n in range(19_000)) + b"}"
     ),
+    "JSON list with 9,000 unknown parameters": lambda target: target.spec(
+        json.dumps({"classwise_config": [{"a": 1}] * 9000}).encode(), model=target.old_model
+    ),
     "protobuf text of 2 MB": lambda target: target.spec(b"a: 1\n" * 400_000, "text/plain", target.old_model),
     "references that double": lambda target: target.spec(
         json.dumps({"f0": "x" * 100} | {f"f{n}": f"${{f{n - 1}}}${{f{n - 1}}}" for n in range(1, 24)}).encode()

@@ -117,10 +117,16 @@ def description(table: Table, row: Parameter) -> str:
     return f"{text} {row.note[:1].upper()}{row.note[1:]}." if row.note else text
 
 
+LONGEST_NAME = 100
+"""A longer name is no slip of a known one."""
+
+
 def nearest(table: Table, path: str) -> str | None:
-    """The known path most similar to an unknown one."""
+    """The known path most similar to an unknown one: a sibling, else one whose last name is the same or similar."""
     shown = [p for p, row in table.rows.items() if not row.hidden]
     above, _, name = path.rpartition(".")
+    if len(name) > LONGEST_NAME:
+        return None
     siblings = [p for p in shown if p.rpartition(".")[0] == above]
     named = get_close_matches(name, [p.rpartition(".")[2] for p in siblings], n=1, cutoff=0.6)
     if named:
@@ -128,5 +134,6 @@ def nearest(table: Table, path: str) -> str | None:
     namesakes = [p for p in shown if p.rpartition(".")[2] == name]
     if namesakes:
         return namesakes[0]
-    close = get_close_matches(path, shown, n=1, cutoff=0.5)
-    return close[0] if close else None
+    by_name = {p.rpartition(".")[2]: p for p in reversed(shown)}
+    close = get_close_matches(name, by_name, n=1, cutoff=0.7)
+    return by_name[close[0]] if close else None

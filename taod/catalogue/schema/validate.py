@@ -19,6 +19,10 @@ from taod.catalogue.schema.tables import Comparison, Node, Parameter, Table
 from taod.types.warning import Warning, WarningCode
 
 _MOST_WARNINGS = 50
+_MOST_VIOLATIONS = 1000
+"""The rest of a list is not read after so many."""
+_MOST_NEAREST = 10
+"""Unknown parameters for which the nearest known one is looked for."""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -74,6 +78,8 @@ class _Walk:
         self.strict = strict
         self.violations: list[Violation] = []
         self.warnings: list[Warning] = []
+        self.near: dict[str, str | None] = {}
+        """Unknown parameter → the nearest known one."""
         self.known = known_beside_table(network, table.action)
         self.closed = network.takes_only_overrides
         """Whether the tool rejects a document with an unknown parameter."""
@@ -139,6 +145,8 @@ class _Walk:
         items = node.items
         rule = f"must be {_ITEMS[items]}{descriptions.span(row.minimum, row.maximum)}" if items else ""
         for place, item in enumerate(value):
+            if len(self.violations) >= _MOST_VIOLATIONS:
+                break
             where = f"{path}[{place}]"
             if node.children:
                 self.item(node, item, where)
@@ -170,7 +178,10 @@ class _Walk:
         named = len(self.violations if rejecting else self.warnings)
         if not rejecting and named >= _MOST_WARNINGS:
             return
-        near = descriptions.nearest(self.table, dotted) if named < _MOST_WARNINGS else None
+        if dotted not in self.near:
+            # A comparison with every parameter takes a millisecond, on the event loop.
+            self.near[dotted] = descriptions.nearest(self.table, dotted) if len(self.near) < _MOST_NEAREST else None
+        near = self.near[dotted]
         of: dict[str, Any] = {"network": self.table.network, "action": self.table.action}
         of |= {"nearest": f"$.{near}"} if near else {}
         of |= {"rejected": True} if self.rejects(dotted) else {}
