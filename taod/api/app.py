@@ -13,16 +13,16 @@ from litestar.types import ASGIApp
 
 from taod.api.dependencies import dependencies
 from taod.api.error_handlers import HANDLERS
-from taod.api.middleware.auth_middleware import Gate
-from taod.api.middleware.request_id_middleware import Trace
+from taod.api.middleware.auth_middleware import AuthMiddleware
+from taod.api.middleware.request_id_middleware import RequestIdMiddleware
 from taod.api.routes.all_routes import CONTROLLERS
 from taod.api.routes.docs import DocsController
 from taod.services import Services
 
 
 class _Application(Litestar):
-    """Litestar without its default plugins for pydantic and attrs: nothing here uses them, and importing pydantic
-    takes as long as the rest of a start."""
+    """Litestar without its default plugins: those for pydantic and attrs are not needed, and importing pydantic takes
+    as long as the rest of a start."""
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
@@ -30,22 +30,19 @@ class _Application(Litestar):
 
 
 def create_app(services: Services) -> Litestar:
-    """The application over `services`. Its lifespan starts the scheduler, and stops it and the telemetry.
-
-    Runs outlive it; the store stays open for its owner to close.
-    """
+    """The complete application. Its lifespan starts and stops the services; the caller closes the store."""
     app = routed(services)
     app.asgi_handler = guarded(app.asgi_handler, services)
     return app
 
 
 def guarded(handler: ASGIApp, services: Services) -> ASGIApp:
-    """The handler behind the middleware that each request passes first."""
-    return Trace(Gate(handler, services.users, services.config.server))
+    """The handler behind the middleware: request id, then authentication."""
+    return RequestIdMiddleware(AuthMiddleware(handler, services.users, services.config.server))
 
 
 def routed(services: Services) -> Litestar:
-    """The application without that middleware."""
+    """The application without the middleware."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

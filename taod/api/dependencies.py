@@ -19,10 +19,10 @@ TheUser: TypeAlias = NamedDependency[SkipValidation[UserRecord]]
 
 
 def current_user(request: Call, user_id: PathText, services: TheServices) -> UserRecord:
-    """The user of the path, who must be the one of the token. Raises NotFound for any other, existing or not.
+    """The user in the path. Raises NotFound unless it is the user of the token.
 
-    Depends on the services only to be resolved after them: two independent dependencies would be resolved by a task
-    group, which takes longer than most requests spend in the store.
+    It depends on the services only for the order: Litestar resolves two independent dependencies in a task group, which
+    takes longer than most requests spend in the store.
     """
     user: UserRecord | None = request.scope.get("user")
     if user is None or user.id != user_id.lower():

@@ -1,4 +1,4 @@
-"""Maps every exception to the contract's error body: errors of services, of HTTP, of the system, and faults."""
+"""Maps every exception to a response with the contract's error body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from taod.api.middleware.request_id_middleware import note_fault, request_id
-from taod.api.request_parsing import BODY_BYTES, SPEC_BYTES, over
+from taod.api.request_parsing import BODY_BYTES, SPEC_BYTES, body_over_limit
 from taod.api.responses import FAILED, error_bytes
 from taod.errors import Conflict, NoSpace, StoreLost, TaodError, Unavailable
 from taod.types.state import ImpossibleTransition
@@ -32,14 +32,14 @@ def _answer(status: int, description: str, headers: Mapping[str, str] | None = N
 
 
 def service_error(request: Request[Any, Any, Any], error: TaodError) -> Response[bytes]:
-    """An error of a service, with its status and description."""
+    """An error of a service: its status and description."""
     if error.status >= 500:
         note_fault(request.scope, error)
     return _answer(error.status, error.description, error.headers)
 
 
 def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Errors of HTTP itself: unknown path or method, a body over the limit."""
+    """Errors of Litestar: unknown path or method, a body over the limit."""
     method, path = request.method, request.url.path
     headers = error.headers or {}
     if error.status_code == 404:
@@ -48,14 +48,14 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
         allowed = allowed_methods(headers.get("allow", ""))
         return _answer(405, f"{method} is not possible at {path}; it allows {allowed}", {"Allow": allowed})
     if error.status_code == 413:
-        return _answer(413, over(SPEC_BYTES if "/specs/" in path else BODY_BYTES))
+        return _answer(413, body_over_limit(SPEC_BYTES if "/specs/" in path else BODY_BYTES))
     if error.status_code >= 500:
         return fault(request, error)
     return _answer(error.status_code, str(error.detail), headers)
 
 
 def allowed_methods(methods: str) -> str:
-    """A sorted Allow header, with the methods that the gate answers everywhere."""
+    """A sorted Allow header, including the methods that the middleware answers."""
     found = {method.strip() for method in methods.split(",") if method.strip()} | {"OPTIONS"}
     if "GET" in found:
         found.add("HEAD")
@@ -63,19 +63,19 @@ def allowed_methods(methods: str) -> str:
 
 
 def transition_error(request: Request[Any, Any, Any], error: ImpossibleTransition) -> Response[bytes]:
-    """The job changed state between reading and changing it."""
+    """409: the job changed its state between read and write."""
     return service_error(request, Conflict(f"{error}; it has changed meanwhile, read it again"))
 
 
 def os_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
-    """A full disk, or a fault."""
+    """507 for a full disk, else 500."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return service_error(request, NoSpace("the disk of the root is full; free some space and try again"))
     return fault(request, error)
 
 
 def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Response[bytes]:
-    """A full disk, a damaged or locked database, or a fault."""
+    """507 for a full disk, 503 for a damaged or locked database, else 500."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_FULL:
         return service_error(request, NoSpace("the disk of the root is full; free some space and try again"))
@@ -91,7 +91,7 @@ def sqlite_error(request: Request[Any, Any, Any], error: sqlite3.Error) -> Respo
 
 
 def fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A fault of the server: the details are logged, not sent."""
+    """500: the details are logged, not sent."""
     note_fault(request.scope, error)
     return _answer(500, FAILED.format(request_id(request.scope)))
 

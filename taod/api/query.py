@@ -1,4 +1,4 @@
-"""Reading query parameters: pages, orders and filters, with errors that name parameter and value."""
+"""Reads query parameters; errors name parameter and value."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from taod.services.resources import PageRequest
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_MOST = 2**63 - 1
+_MAX_NUMBER = 2**63 - 1
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def text(request: Request[Any, Any, Any], name: str) -> str | None:
-    """A parameter as sent; an empty one counts as absent."""
+    """A text; None if it is absent or empty."""
     value: str | None = request.query_params.get(name)
     return value or None
 
@@ -28,7 +28,7 @@ def number(request: Request[Any, Any, Any], name: str) -> int | None:
     value = request.query_params.get(name)
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > _MOST:
+    if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > _MAX_NUMBER:
         raise BadRequest(f"{name}={value[:40]}: expected a whole number, 0 or more")
     return int(value)
 
@@ -58,7 +58,7 @@ def one_of(request: Request[Any, Any, Any], name: str, allowed: Collection[str])
 
 
 def several(request: Request[Any, Any, Any], name: str, kind: type[Choice]) -> set[Choice] | None:
-    """Values of an enumeration, from repeated parameters or joined by commas. Raises BadRequest."""
+    """Values of an enumeration, as repeated parameters or separated by commas. Raises BadRequest."""
     values = [part for value in request.query_params.getall(name, []) for part in value.split(",")]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""HTTP ranges (RFC 9110, section 14) of one file: one range of bytes, or the whole."""
+"""Parses the Range header (RFC 9110, section 14) of a request for a file. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 from taod.errors import TaodError
 
 _RANGE = re.compile(r"^bytes=(?P<first>\d*)-(?P<last>\d*)$", re.ASCII)
-_DIGITS = 18
-"""More digits are past the end of any file, and past the limit of int()."""
+_MAX_DIGITS = 18
+"""Numbers with more digits are beyond the end of any file."""
 
 
 class Unsatisfiable(TaodError):
-    """The range begins after the end of the file."""
+    """The range starts after the end of the file."""
 
     status = 416
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Bytes `start` to `end`, the last one left out."""
+    """Bytes `start` (included) to `end` (excluded)."""
 
     start: int
     end: int
@@ -31,10 +31,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def parse(header: str | None, size: int) -> Range | None:
-    """The requested range; None for no range, several, or a malformed one: the whole file is sent then.
-
-    Raises Unsatisfiable.
-    """
+    """The requested range; None without a single well-formed one: then the whole file is sent. Raises Unsatisfiable."""
     match = _RANGE.match(header.strip().replace(" ", "")) if header else None
     if match is None or not (match["first"] or match["last"]):
         return None
@@ -53,4 +50,4 @@ def parse(header: str | None, size: int) -> Range | None:
 def _number(digits: str) -> int:
     """Digits as a number; too many as a number larger than any file."""
     digits = digits.lstrip("0")
-    return int(digits or "0") if len(digits) <= _DIGITS else 10**_DIGITS
+    return int(digits or "0") if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS

@@ -19,16 +19,16 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 _AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
 _ABSENT = re.compile(r"^Object missing required field `(?P<field>\w+)`")
-_SHOWN = 80
-_MOST_NAMED = 10
-"""Unknown fields that an error names."""
+_MAX_SHOWN = 80
+_MAX_NAMED = 10
+"""Number of unknown fields that an error names."""
 _PROSE = frozenset({"description", "additional_id_info"})
 """Fields that may have several lines."""
 BODY_BYTES = "body_bytes"
 SPEC_BYTES = "spec_bytes"
 
 
-def over(limit: str) -> str:
+def body_over_limit(limit: str) -> str:
     """The error for a body over a limit of `[limits]`."""
     return f"the body is over limits.{limit}; send less at once, or raise that in taod.toml"
 
@@ -37,7 +37,7 @@ async def read_bytes(request: Call, limit: str = BODY_BYTES) -> bytes:
     """The body without a byte order mark. Raises TooLarge."""
     raw = await request.body()
     if len(raw) > getattr(request.app.state.parser.limits, limit):
-        raise TooLarge(over(limit))
+        raise TooLarge(body_over_limit(limit))
     return raw.removeprefix(codecs.BOM_UTF8)
 
 
@@ -67,15 +67,15 @@ async def read_body(
     answer: type[msgspec.Struct] | None = None,
     limit: str = BODY_BYTES,
 ) -> Body:
-    """The body as a Struct. `answer` is the Struct that clients read back: its further fields cannot be set.
+    """The body as a Struct. `answer`: the Struct of the response, whose further fields cannot be set.
 
-    Raises BadRequest naming every unknown field, or field, value and type of an invalid one.
+    Raises BadRequest naming all unknown fields, or field, value and type of an invalid one.
     """
     return to_struct(await read_object(request, limit), kind, answer=answer)
 
 
 def to_struct(document: Any, kind: type[Body], *, answer: type[msgspec.Struct] | None = None, at: str = "") -> Body:
-    """JSON values as a Struct; raises as `read_body`. `at`: the document's path in a larger one."""
+    """JSON values as a Struct; raises as `read_body`. `at`: prefix of field names in errors."""
     if isinstance(document, dict):
         fixed = answer.__struct_fields__ if answer is not None else ()
         _reject_unknown(document, kind.__struct_fields__, fixed, at)
@@ -97,16 +97,16 @@ def _reject_unknown(document: dict[str, Any], known: Collection[str], fixed: Col
     if not unknown:
         return
     problems = []
-    for name in unknown[:_MOST_NAMED]:
-        near = difflib.get_close_matches(name[:_SHOWN], known, n=1, cutoff=0.6)
+    for name in unknown[:_MAX_NAMED]:
+        near = difflib.get_close_matches(name[:_MAX_SHOWN], known, n=1, cutoff=0.6)
         if name in fixed:
             problems.append(f"{at}{name!r} cannot be set or changed")
         elif near:
             problems.append(f"{at}{name!r} is unknown, did you mean {near[0]!r}?")
         else:
             problems.append(f"{at}{name!r:.80} is unknown")
-    if len(unknown) > _MOST_NAMED:
-        problems.append(f"{len(unknown) - _MOST_NAMED} more")
+    if len(unknown) > _MAX_NAMED:
+        problems.append(f"{len(unknown) - _MAX_NAMED} more")
     fields = "field" if len(unknown) == 1 else "fields"
     raise BadRequest(f"{fields} {'; '.join(problems)} (known: {', '.join(sorted(known))})")
 
@@ -122,7 +122,7 @@ def _missing(message: str, kind: type[msgspec.Struct], at: str) -> str | None:
 
 
 def _located(message: str, document: Any, at: str) -> str:
-    """msgspec's error with the field first and the value in it."""
+    """msgspec's error, rewritten with field and value first."""
     match = _AT.match(message)
     path = match["path"] if match else None
     rule = (match["rule"] if match else message).replace("`", "")
@@ -148,4 +148,4 @@ def _find(document: Any, path: str) -> Any:
 def shown(value: Any) -> str:
     """A value as JSON, truncated."""
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

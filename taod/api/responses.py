@@ -1,4 +1,4 @@
-"""Responses: the header fields of lists and warnings, error bodies, and errors from outside of any route."""
+"""Headers of lists and warnings, error bodies, and error responses of the middleware."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listed(page: Page[T]) -> Response[list[T]]:
 
 
 def warned(warnings: Sequence[Warning]) -> dict[str, str]:
-    """The header, if there are warnings."""
+    """The header with warnings; empty if there are none."""
     return {WARNINGS: in_header([text(warning) for warning in warnings])} if warnings else {}
 
 
@@ -44,14 +44,14 @@ def in_header(warnings: Sequence[str]) -> str:
 
 
 def error_bytes(status: int, description: str) -> bytes:
-    """The body of an error; a longer description is cut."""
+    """The body of an error; a description over 8,192 characters is cut."""
     if len(description) > _MAX_DESCRIPTION:
         description = description[: _MAX_DESCRIPTION - 1] + "…"
     return msgspec.json.encode(ErrorBody(error_code=status, error_desc=description))
 
 
 async def answer_error(error: TaodError, send: Send) -> None:
-    """Send an error from outside of any route."""
+    """Send an error from a middleware."""
     body = error_bytes(error.status, error.description)
     headers: Iterable[tuple[str, str]] = (
         ("content-type", "application/json"),

@@ -1,4 +1,4 @@
-"""Streamed response bodies: files in blocks, an archive while it is written; and waiting for one of several events."""
+"""Streamed response bodies: files in blocks, archives while they are written; and waiting for one of several events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import IO, Any
 
 from taod import plain_file
 
-BLOCK = 256 * 1024
-_WAITING_BLOCKS = 8
+BLOCK_BYTES = 256 * 1024
+_MAX_QUEUED_BLOCKS = 8
 
 
 async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
@@ -21,7 +21,7 @@ async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[byte
     try:
         await asyncio.to_thread(source.seek, start)
         while length > 0:
-            block = await asyncio.to_thread(source.read, min(BLOCK, length))
+            block = await asyncio.to_thread(source.read, min(BLOCK_BYTES, length))
             if not block:
                 return
             length -= len(block)
@@ -31,13 +31,13 @@ async def file_blocks(path: Path, start: int, length: int) -> AsyncIterator[byte
 
 
 async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]:
-    """The blocks that a function writes to a file object in a thread, as it writes them.
+    """The blocks that a function, run in a thread, writes to a file object.
 
-    At most `_WAITING_BLOCKS` blocks wait in memory. The function is stopped when the reader leaves; what it raises is
+    At most `_MAX_QUEUED_BLOCKS` blocks are in memory. The function is stopped if the reader leaves; its errors are
     raised here.
     """
     loop = asyncio.get_running_loop()
-    blocks: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_BLOCKS)
+    blocks: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_QUEUED_BLOCKS)
     pipe = _Pipe(loop, blocks)
 
     def work() -> None:
@@ -48,7 +48,7 @@ async def written_by(write: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]
         finally:
             pipe.end()
 
-    # A thread of its own: a slow reader must not occupy the shared threads.
+    # A separate thread, because a slow reader must not block the shared ones.
     own = ThreadPoolExecutor(1, thread_name_prefix="archive")
     worker = loop.run_in_executor(own, work)
     try:
@@ -77,7 +77,7 @@ class _Pipe:
 
     def write(self, block: bytes) -> int:
         self._gathered += block
-        if len(self._gathered) >= BLOCK:
+        if len(self._gathered) >= BLOCK_BYTES:
             self.flush()
         return len(block)
 

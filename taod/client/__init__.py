@@ -1,6 +1,6 @@
-"""The HTTP client: `AsyncClient`, and `Client` for code without an event loop. It knows the types and nothing else.
+"""The HTTP client: `AsyncClient`, and `Client` for code without an event loop. Depends only on the types.
 
-Importing this package costs little: the clients are loaded at first use, httpx with the first request.
+Importing this package is cheap: the clients are loaded at first use, httpx with the first request.
 `taod.client.find.find` finds the daemon.
 """
 

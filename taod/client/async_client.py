@@ -51,7 +51,7 @@ class AsyncClient(Transport):
 
     @classmethod
     def from_info(cls, info: DaemonInfo, *, rediscover: Rediscover | None = None) -> Self:
-        """A client of a daemon that was found; after a lost connection `rediscover` finds it again."""
+        """A client of this daemon; `rediscover` finds it again after a lost connection."""
         return cls(info.url, info.user_id, info.token, rediscover=rediscover)
 
     async def health(self) -> Health:

@@ -54,7 +54,7 @@ class AsyncDatasets(Namespace):
         )
 
     async def replace(self, dataset_id: str, body: DatasetPut) -> Dataset:
-        """Set every writable field; an absent one gets its default."""
+        """Set all writable fields; absent ones get their defaults."""
         return await self._transport.call("PUT", self._path(dataset_id), Dataset, body=body)
 
     async def update(self, dataset_id: str, body: DatasetPatch) -> Dataset:
@@ -81,11 +81,11 @@ class AsyncDatasets(Namespace):
         mode: UploadMode = UploadMode.REPLACE,
         checksum: bool = True,
     ) -> UploadAnswer:
-        """Send an archive; returns when the daemon has unpacked it.
+        """Send an archive. Returns when the daemon has extracted it.
 
-        An archive over `uploads.PART_BYTES` is sent in parts: an interrupted upload, also one of an earlier call,
-        continues where it stopped. With `checksum` the daemon compares the SHA-256 of what it received with the
-        file's. Raises OSError if the file cannot be read, ClientError, NoDaemon.
+        An archive over `uploads.PART_BYTES` is sent in parts; an interrupted upload, also of an earlier call, is
+        resumed. With `checksum` the daemon verifies the SHA-256 of the file. Raises OSError if the file cannot be
+        read, ClientError, NoDaemon.
         """
         return await Upload(self._transport, dataset_id, mode).send_file(path, progress, checksum=checksum)
 

@@ -1,4 +1,4 @@
-"""`client.events`: the event stream, which reconnects by itself."""
+"""`client.events`: the event stream, which reconnects automatically."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BODIES: dict[EventType, type[EventBody]] = {
 }
 SILENCE_S = 45.0
 """A stream that is silent for longer is lost: the daemon sends a heartbeat every 15 s."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+FIRST_WAIT_S, MAX_WAIT_S = 0.1, 5.0
 
 OnConnection = Callable[[bool, str], None]
 """Called with (True, "") when the stream is open, (False, reason) when it is lost or could not be opened."""
@@ -60,7 +60,7 @@ class AsyncEvents(Namespace):
     async def stream(
         self, *, on_connection: OnConnection | None = None, rediscover: Rediscover | None = None
     ) -> AsyncGenerator[tuple[EventType, EventBody], None]:
-        """Events without end, each with the body that EventType documents.
+        """Endless events, each with its type and body.
 
         A lost stream is opened again after 0.1 s, doubling to 5 s, and continues after the last event received; the
         daemon sends RESET if it cannot. Raises ClientError if the daemon rejects the request (a wrong token), unless
@@ -95,7 +95,7 @@ class AsyncEvents(Namespace):
                 reason = error.description
             notify(False, reason)
             await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            wait_s = min(wait_s * 2, MAX_WAIT_S)
             await self._transport.has_moved(rediscover)
 
 

@@ -1,4 +1,4 @@
-"""`client.files`: the artifacts of a job, one by one or all in one archive."""
+"""`client.files`: the artifacts of a job, single or all in one archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taod.types.job import Artifact
 PIECE_BYTES = 1024 * 1024
 Artifacts: TypeAlias = list[Artifact]
 Received = Callable[[int, int | None], None]
-"""Called with the bytes received, and the bytes in all (None if the daemon does not send a length)."""
+"""Called with (bytes received, total bytes or None if the daemon sends no length)."""
 
 
 class AsyncFiles(Namespace):
@@ -40,13 +40,13 @@ class AsyncFiles(Namespace):
         return await self._save(self._transport.user_path(kind, owner_id, "job", job_id, "download"), into, progress)
 
     def _path(self, job_id: str, path: str) -> str:
-        """Raises ClientError for a path that would be another resource's address."""
+        """The URL path of a file. Raises ClientError for a path that would address another resource."""
         if {".", "..", ""} & {*path.split("/")}:
             raise ClientError(404, f"the job has no file {path!r}")
         return f"{self._transport.user_path('job', job_id, 'files')}/{quote(path)}"
 
     async def _save(self, location: str, into: Path, progress: Received | None) -> Path:
-        """Stream a response into a file, which gets its name when it is complete."""
+        """Stream a response into a file, which appears under its name when it is complete."""
         partial = into.with_name(f".{into.name}.part")
         try:
             async with self._transport.stream("GET", location, patience=UNBOUNDED) as response:

@@ -1,4 +1,4 @@
-"""Find the daemon that a command or the dashboard should speak to."""
+"""Finds the daemon for a command or the dashboard."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ WRONG_URL = "is it the right url?"
 
 
 def find(root: Path | None = None, url: str | None = None, token: str | None = None) -> DaemonInfo:
-    """The daemon at `url` (as the user whose token or key `token` is), else the one that serves `root`.
+    """The daemon at `url` with the user of `token` (a token or login key), else the daemon that serves `root`.
 
-    Without a root: the configured one. Without a token: the one that daemon.json has for this url. Raises NoDaemon
-    with the remedy when there is none, when it has died, or when it does not answer; ClientError when the token is
-    not known there.
+    Defaults: the configured root, and the token in daemon.json for this url. Raises NoDaemon with a remedy if there is
+    no daemon or it does not answer, ClientError if it does not know the token.
     """
     folder = Root(root if root is not None else _configured_root())
     if url is None:
@@ -42,9 +41,9 @@ def find(root: Path | None = None, url: str | None = None, token: str | None = N
 
 
 def serving(root: Path) -> DaemonInfo:
-    """The daemon that serves `root`, by what it has written there; whether it answers is not asked.
+    """The daemon that serves `root` according to its daemon.json, without a request to it.
 
-    Raises NoDaemon with the remedy when there is none or it has died.
+    Raises NoDaemon with a remedy if there is none or its process has ended.
     """
     folder = Root(root)
     remedy = f"start one with `taod serve --root {folder.path}`"
@@ -78,7 +77,7 @@ def _read(folder: Root) -> DaemonInfo | None:
 
 
 def _is_running(info: DaemonInfo) -> bool:
-    """Whether the process of daemon.json still lives: the same pid started at the same time."""
+    """Whether the daemon's process is running: same pid and start time."""
     import psutil
 
     try:
@@ -93,7 +92,7 @@ def _health(url: str, remedy: str) -> Health:
 
 
 def _log_in(url: str, token: str) -> DaemonInfo:
-    """Ask the daemon whose key, else whose token it is."""
+    """Exchange a login key for a token, or find the user of a bearer token, at the daemon."""
     health = _health(url, WRONG_URL)
     try:
         login = _decode(_get(f"{url}/api/v1/login/{quote(token, safe='')}", WRONG_URL), Login, url)
@@ -105,7 +104,7 @@ def _log_in(url: str, token: str) -> DaemonInfo:
 
 
 def _owner(url: str, token: str) -> str:
-    """Id of the user whose bearer token this is, read from the index that the daemon shows to that user."""
+    """Id of the bearer token's user, from the API's index."""
     index = _decode(_get(f"{url}/api/v1", WRONG_URL, {"Authorization": f"Bearer {token}"}), dict[str, str], url)
     for name in index:
         if name.startswith("user/"):

@@ -23,12 +23,12 @@ class AsyncJobs(Namespace):
     """Jobs of the user's models and datasets. `kind` is `model` or `dataset`."""
 
     async def run(self, kind: OwnerKind, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Ids:
-        """Create jobs; returns their ids, one for each action."""
+        """Create one job per action. Returns their ids."""
         body = [runs] if isinstance(runs, JobRun) else [*runs]
         return await self._transport.call("POST", self._transport.user_path(kind, owner_id, "job"), Ids, body=body)
 
     async def plan(self, kind: OwnerKind, owner_id: str, runs: JobRun | Sequence[JobRun]) -> Plan:
-        """The jobs that `run` with the same arguments would create; nothing is created."""
+        """The jobs that `run` would create with these arguments."""
         body = [runs] if isinstance(runs, JobRun) else [*runs]
         path = self._transport.user_path(kind, owner_id, "job")
         return await self._transport.call("POST", path, Plan, query={"dry_run": True}, body=body)
@@ -46,7 +46,7 @@ class AsyncJobs(Namespace):
         skip: int | None = None,
         size: int | None = None,
     ) -> Page[JobView]:
-        """All jobs, newest first without `sort`; every other argument narrows."""
+        """One page of jobs, newest first unless `sort` is given; other arguments are filters."""
         query = {
             "status": status,
             "state": state,
@@ -61,26 +61,26 @@ class AsyncJobs(Namespace):
         return await self._transport.page(self._path(), JobView, query)
 
     async def counts(self, *, trials: bool | None = None) -> dict[State, int]:
-        """The number of jobs in each state; a state without jobs may be absent. `trials`: only those of sweeps, or
-        only other jobs."""
+        """State → number of jobs; states without jobs may be absent. `trials`: only trials of sweeps, or only other
+        jobs."""
         return await self._transport.call("GET", self._path("counts"), dict[State, int], query={"trials": trials})
 
     async def get(self, job_id: str) -> JobDetail:
         return await self._transport.call("GET", self._path(job_id), JobDetail)
 
     async def list_owned(self, kind: OwnerKind, owner_id: str) -> Jobs:
-        """The jobs of a model or a dataset as the public contract has them."""
+        """The jobs of a model or dataset, in the form of the published API."""
         return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job"), Jobs)
 
     async def get_owned(self, kind: OwnerKind, owner_id: str, job_id: str) -> Job:
-        """One of them, with its complete result."""
+        """One job of a model or dataset with its complete result, in the form of the published API."""
         return await self._transport.call("GET", self._transport.user_path(kind, owner_id, "job", job_id), Job)
 
     async def watch(self, job_id: str) -> AsyncGenerator[JobView | StatusUpdate, None]:
-        """The job (first, after each reconnection and on each change) and each line of its status.json.
+        """Yields the job (at first, after each reconnection and each change) and each line of its status.json.
 
-        Never ends by itself: leave the loop in the state you wait for, and close the generator. Raises ClientError
-        if there is no such job.
+        It never ends: leave the loop in the state that you wait for, and close the generator. Raises ClientError if
+        the job does not exist.
         """
         queue: asyncio.Queue[tuple[EventType, EventBody]] = asyncio.Queue()
 
@@ -126,7 +126,7 @@ class AsyncJobs(Namespace):
         return await self._transport.call("PATCH", self._path(job_id), JobView, body=body)
 
     async def delete(self, job_id: str) -> JobView:
-        """Delete an ended job with its files; returns it as it was."""
+        """Delete an ended job with its files. Returns its last state."""
         return await self._transport.call("DELETE", self._path(job_id), JobView)
 
     def _path(self, *parts: str) -> str:

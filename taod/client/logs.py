@@ -1,4 +1,4 @@
-"""`client.logs`: the log of a job: its end, a range of it, and what is still to come."""
+"""`client.logs`: the log of a job: its last lines, a range, and new output."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class AsyncLogs(Namespace):
         return await self._transport.read_range(self._path(job_id), start, end, absent=ABSENT)
 
     async def follow(self, job_id: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """Bytes from `offset` on as they are written; ends when the run ends.
+        """Yields bytes from `offset` on as they are written, until the run ends.
 
-        Close the generator (or cancel its task) to stop. Raises NoDaemon on a lost connection: call again with the
-        offset that was reached.
+        Close the generator or cancel its task to stop. Raises NoDaemon on a lost connection: call it again with the
+        offset reached.
         """
         async with self._transport.stream(
             "GET",

@@ -35,22 +35,22 @@ class AsyncModels(Namespace):
         return await self._transport.call("POST", self._path(), Model, body=body)
 
     async def replace(self, model_id: str, body: ModelCreate) -> Model:
-        """Set every writable field; an absent one gets its default."""
+        """Set all writable fields; absent ones get their defaults."""
         return await self._transport.call("PUT", self._path(model_id), Model, body=body)
 
     async def update(self, model_id: str, body: ModelPatch) -> Model:
         return await self._transport.call("PATCH", self._path(model_id), Model, body=body)
 
     async def preview_release(self, model_id: str, release: str | None = None) -> ReleaseChange:
-        """What a move to a release changes in the model's specifications; nothing is stored."""
+        """The changes of the model's specifications by a move to a release, without storing them."""
         return await self._transport.call("GET", self._path(model_id, "release"), ReleaseChange, query={"to": release})
 
     async def move_release(
         self, model_id: str, release: str, *, convert: bool = True, abandon_checkpoints: bool = False
     ) -> ReleaseChange:
-        """Move the model; without `convert` its saved specifications are dropped.
+        """Move the model to a release; without `convert` its saved specifications are deleted.
 
-        A model with checkpoints is moved with `abandon_checkpoints` only: another release cannot use them.
+        A model with checkpoints needs `abandon_checkpoints`, since another release cannot use them.
         """
         body = ReleaseMove(release, convert, abandon_checkpoints)
         return await self._transport.call("POST", self._path(model_id, "release"), ReleaseChange, body=body)

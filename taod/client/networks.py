@@ -1,4 +1,4 @@
-"""`client.networks`, `client.devices`: what the daemon can run, and on what."""
+"""`client.networks`, `client.devices`: the catalogue of networks, and the daemon's devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AsyncNetworks(Namespace):
     """Networks and dataset types of the catalogue."""
 
     async def list(self, release: str | None = None) -> Networks:
-        """Those of a release of NVIDIA's tools; of 5.0 without one."""
+        """The networks of a release of NVIDIA's tools (default 5.0)."""
         return await self._transport.call("GET", "/api/v1/networks", Networks, query={"release": release})
 
     async def get(self, name: str) -> NetworkInfo:
@@ -34,7 +34,7 @@ class AsyncNetworks(Namespace):
         hidden: bool | None = None,
         text: str | None = None,
     ) -> Parameters:
-        """The parameters of a network's specifications; every argument narrows except `hidden`, which widens."""
+        """The parameters of a network's specifications; arguments are filters; `hidden` adds hidden ones."""
         query = {
             "action": action,
             "popular": popular,

@@ -1,4 +1,4 @@
-"""`client.sweeps`: train jobs that search for the best parameters, and their trials."""
+"""`client.sweeps`: sweeps, which are train jobs that search for the best parameters, and their trials."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class AsyncSweeps(Namespace):
         return await self._transport.call("GET", self._path(job, "sweep"), SweepView)
 
     async def csv(self, job: JobDetail) -> str:
-        """Its trials as CSV, one column per parameter."""
+        """The trials of a sweep as CSV, one column per parameter."""
         return (await self._transport.send("GET", self._path(job, "sweep.csv"))).text
 
     async def finish(self, job: JobDetail) -> SweepView:
-        """End it now: open trials are cancelled, the best one becomes its model. Raises ClientError unless it runs."""
+        """End a sweep: cancels open trials, and the best one becomes its model. Raises ClientError unless it runs."""
         return await self._transport.call("POST", self._path(job, "sweep/finish"), SweepView)
 
     def _path(self, job: JobDetail, resource: str) -> str:

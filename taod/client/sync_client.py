@@ -228,7 +228,7 @@ class Client(_Blocking[AsyncClient]):
 
     @classmethod
     def from_info(cls, info: DaemonInfo, *, rediscover: Rediscover | None = None) -> Self:
-        """A client of a daemon that was found; after a lost connection `rediscover` finds it again."""
+        """A client of this daemon; `rediscover` finds it again after a lost connection."""
         return cls(info.url, info.user_id, info.token, rediscover=rediscover)
 
     def __enter__(self) -> Self:

@@ -28,14 +28,14 @@ class AsyncTools(Namespace):
         python: str | None = None,
         accept_license: bool = False,
     ) -> ToolProgress:
-        """Start an installation, or resume one; `tool` events report its progress and its end."""
+        """Start or resume an installation; `tool` events report its progress and end."""
         body = ToolInstall(accept_license, release, cpu, python)
         return await self._transport.call("POST", f"{PATH}/{quote(tool, safe='')}", ToolProgress, body=body)
 
     async def check(self, environment: str) -> ToolProgress:
-        """Start to import every action of an environment again; `tool` events report its progress and its end."""
+        """Start a check that imports every action of an environment; `tool` events report its progress and end."""
         return await self._transport.call("POST", f"{PATH}/{quote(environment, safe='')}/check", ToolProgress)
 
     async def remove(self, environment: str) -> Environment:
-        """Remove an environment; returns it as it was."""
+        """Remove an environment. Returns its last state."""
         return await self._transport.call("DELETE", f"{PATH}/{quote(environment, safe='')}", Environment)

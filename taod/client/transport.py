@@ -1,4 +1,4 @@
-"""HTTP requests to one daemon: address, token, errors, encoding. The namespaces build on it."""
+"""HTTP requests to one daemon: address, token, errors, encoding. Base of the namespaces."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from taod.client.errors import ClientError, NoDaemon
 from taod.types.common import DaemonInfo, ErrorBody
 
 if TYPE_CHECKING:
-    import httpx  # Loaded with the first exchange: the dashboard has painted by then.
+    import httpx  # Loaded at the first request, after the dashboard has been drawn.
 
 T = TypeVar("T")
 
 Query = Mapping[str, Any]
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Called with the name and the values of each step of a connection: httpcore's `trace` extension."""
+"""Called with name and values of each step of a connection (httpcore's `trace` extension)."""
 Rediscover = Callable[[], DaemonInfo]
-"""Finds the daemon again: a restart may change its port and token. Raises NoDaemon. Called in a thread."""
+"""Finds the daemon again, since a restart may change its port and token. Raises NoDaemon. Called in a thread."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Patience(NamedTuple):
-    """Seconds that the daemon may be silent (None: without limit) before it counts as disconnected."""
+    """Seconds without data after which the daemon counts as disconnected; None: no limit."""
 
     read: float | None = 30.0
     write: float | None = 30.0
@@ -45,7 +45,7 @@ RETRY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Part of a list, and how many there are in all."""
+    """Part of a list, and the length of the whole list."""
 
     items: list[T]
     total: int
@@ -66,11 +66,11 @@ class Transport:
         self.point_at(url, user_id, token)
 
     def point_at(self, url: str, user_id: str, token: str) -> None:
-        """Use this daemon from the next request on."""
+        """Use this daemon for all following requests."""
         self.url, self.user_id, self.token = url.rstrip("/"), user_id, token
 
     async def has_moved(self, rediscover: Rediscover | None) -> bool:
-        """Find the daemon again, and use it; True if its address, user or token differs from before."""
+        """Find the daemon again and use it. Returns whether its address, user or token has changed."""
         if rediscover is None:
             return False
         try:
@@ -91,7 +91,7 @@ class Transport:
         if self._http is None:
             import httpx
 
-            # No proxy of the environment for requests to this machine.
+            # Requests to this machine ignore proxies of the environment.
             local = urlsplit(self.url).hostname in LOOPBACK
             self._http = httpx.AsyncClient(trust_env=not local, verify=trusted(self.url))
         return self._http
@@ -128,7 +128,7 @@ class Transport:
         accept: frozenset[int] = frozenset(),
         trace: Trace | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """A request whose response the caller reads; `accept`: statuses beside 2xx that are no errors.
+        """A request whose response the caller reads; `accept`: further statuses that are not errors.
 
         Raises ClientError for any other status, NoDaemon without a response or on a lost connection.
         """
@@ -208,10 +208,7 @@ class Namespace:
 
 
 def trusted(url: str) -> ssl.SSLContext | bool:
-    """httpx's `verify` for an address: loading all certificates takes 0.1 s, which plain http does not need.
-
-    The context for plain http trusts no certificate.
-    """
+    """httpx's `verify` for an address. Plain http gets an empty context, since loading certificates takes 0.1 s."""
     return True if urlsplit(url).scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -20,13 +20,13 @@ PART_BYTES = 64 * 1024 * 1024
 """A larger archive is sent in parts of this size."""
 MAX_TRIES = 6
 """Consecutive failed requests without progress before an upload fails."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
+FIRST_WAIT_S, MAX_WAIT_S = 0.25, 8.0
 RESUME_INCOMPLETE, CONFLICT, RANGE_NOT_SATISFIABLE = 308, 409, 416
 
 Progress = Callable[[int, int], None]
 """Called with (bytes sent, bytes in all) after each piece."""
 PipeProgress = Callable[[int, None], None]
-"""The same for an unknown length."""
+"""As Progress, for an unknown length."""
 
 
 class Upload:
@@ -38,7 +38,7 @@ class Upload:
         self._summary_path = transport.user_path("dataset", dataset_id, "summary")
 
     async def send_file(self, path: Path, progress: Progress | None, *, checksum: bool) -> UploadAnswer:
-        """Raises OSError if the file cannot be read, ClientError, NoDaemon."""
+        """Send a file, a large one in parts. Raises OSError if it cannot be read, ClientError, NoDaemon."""
         size = await asyncio.to_thread(lambda: path.stat().st_size)
         if size <= PART_BYTES:
             return await self._send_form(path, size, progress, checksum)
@@ -47,7 +47,8 @@ class Upload:
             return await self._send_parts(archive, progress)
 
     async def send_pipe(self, source: BinaryIO, name: str, progress: PipeProgress | None) -> UploadAnswer:
-        """Closes `source`. Raises ClientError, NoDaemon; over plain HTTP also while the pipe is open and silent."""
+        """Send a pipe until its end and close it. Raises ClientError, NoDaemon; over plain HTTP without waiting for
+        input."""
         daemon = self._transport
         # A connection of its own: a pooled one would not be traced.
         async with Transport(daemon.url, daemon.user_id, daemon.token) as own:
@@ -64,7 +65,7 @@ class Upload:
                     return decode(await response.aread(), UploadAnswer)
 
     async def _send_form(self, path: Path, size: int, progress: Progress | None, checksum: bool) -> UploadAnswer:
-        """As one multipart field."""
+        """Send the file as one multipart field."""
         boundary = f"taod-{secrets.token_hex(16)}"
         name = path.name.replace("\\", "_").replace('"', "_").replace("\r", "_").replace("\n", "_")
         head = (
@@ -118,14 +119,14 @@ class Upload:
                     raise
                 received = None
                 await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                wait_s = min(2 * wait_s, MAX_WAIT_S)
                 await self._transport.has_moved(self._transport.rediscover)
 
     async def _summary(self) -> DatasetSummary:
         return await self._transport.call("GET", self._summary_path, DatasetSummary)
 
     async def _query_state(self, archive: PartedFile) -> UploadAnswer | None:
-        """How much the daemon has received; None if it has no upload of this file. A complete one is finished."""
+        """The daemon's state of the upload; None if it has none of this file. A complete upload is finished."""
         headers = {"Content-Range": f"bytes */{archive.size}", "Content-Type": "application/octet-stream"}
         try:
             return await self._put(archive, headers, b"")
@@ -191,17 +192,17 @@ class PartedFile:
             if progress is not None:
                 progress(start, self.size)
 
-    def _read(self, most: int) -> bytes:
-        piece = self._file.read(min(CHUNK_BYTES, most))
+    def _read(self, limit: int) -> bytes:
+        piece = self._file.read(min(CHUNK_BYTES, limit))
         if not piece:
             raise OSError(f"{self.name} became shorter while it was sent")
         return piece
 
 
 class _EarlyResponse:
-    """Notices a response that arrives before the request's body is sent: the connection becomes readable.
+    """Detects a response before the request's body is sent, by the readability of the connection.
 
-    httpx reads the response only after the body. Not for TLS, whose records need not be a response.
+    httpx reads the response only after the body. Not usable with TLS, whose records need not be a response.
     """
 
     def __init__(self) -> None:
@@ -230,7 +231,7 @@ class _EarlyResponse:
 async def _piped(source: BinaryIO, progress: PipeProgress | None, responded: asyncio.Event) -> AsyncIterator[bytes]:
     """The bytes of a pipe, up to its end or until the daemon has `responded`.
 
-    They are awaited: a thread that reads an idle pipe could not be cancelled.
+    Reads in the event loop, because a thread that reads an idle pipe could not be cancelled.
     """
     reader = asyncio.StreamReader(limit=CHUNK_BYTES)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -262,7 +263,7 @@ def _sha256(path: Path) -> str:
 async def _form(
     file: IO[bytes], head: bytes, tail: bytes, size: int, progress: Progress | None
 ) -> AsyncIterator[bytes]:
-    """The body of a form. Exactly `size` bytes of the file are sent, as Content-Length says."""
+    """The body of a form, with exactly `size` bytes of the file. Raises OSError if the file is shorter."""
     yield head
     sent = 0
     while sent < size:

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from taod.api.middleware.request_id_middleware import Trace
+from taod.api.middleware.request_id_middleware import RequestIdMiddleware
 from taod.daemon import quiet_uvicorn
 
 MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -127,7 +127,7 @@ async def test_an_interrupted_response_is_one_entry_and_stays_broken(caplog) -> 
         sent.append(message)
 
     with pytest.raises(RuntimeError):
-        await Trace(torn)(scope, None, send)
+        await RequestIdMiddleware(torn)(scope, None, send)
     assert sent == [{"type": "http.response.start", "status": 200, "headers": [(b"x-request-id", b"torn")]}]
     assert [record.getMessage() for record in caplog.records] == [
         "request torn: GET /api/v1/log failed after a 200 was sent"
@@ -146,7 +146,7 @@ async def test_a_client_that_left_is_no_failure(caplog) -> None:
     async def send(_) -> None:
         pass
 
-    await Trace(reading)({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
+    await RequestIdMiddleware(reading)({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
     assert caplog.text == ""
 
 

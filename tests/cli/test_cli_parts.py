@@ -11,7 +11,7 @@ import rich_click as click
 
 from taod.cli.commands.network import parameters
 from taod.cli.support import documents
-from taod.cli.support.output import number, size, words
+from taod.cli.support.output import as_text, number, size
 from taod.documents import read_value
 
 
@@ -85,7 +85,7 @@ def test_values_as_text() -> None:
         "0 B", "999 B", "1.0 kB", "3.2 MB", "5000.0 TB",
     ]  # fmt: skip
     assert (number(1, "job"), number(2, "job")) == ("1 job", "2 jobs")
-    assert words([True, None, "x"]) == "yes, , x"
+    assert as_text([True, None, "x"]) == "yes, , x"
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,20 @@ from taod.services.users import Users
 
 OPEN_PREFIXES = ("/api/v1/login/", "/api/v1/health/")
 OPEN_PATHS = frozenset({"/api/v1/health", "/openapi.json", "/openapi.yaml", "/redoc", "/swagger"})
-"""Without a token: health, login, and the documentation, which has no data of this machine."""
+"""Accessible without a token: health, login, and the documentation, which has no data of this machine."""
 WILDCARDS = frozenset({"0.0.0.0", "::"})
 UNROUTED_METHOD: Final = "TRACE"
-"""No route has it: the Allow header of the 405 answers OPTIONS."""
+"""A method without routes: the Allow header of its 405 answers OPTIONS."""
 _HOST = re.compile(
     r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]/@]+))(?::\d{0,5})?|(?P<bare>[0-9a-f:.]+)", re.ASCII
 )
 SINGLE = (b"host", b"origin", b"authorization")
-"""Headers that a request may have once: of two, another program may read the other one."""
+"""Headers that a request may have only once: programs differ in which of two they read."""
 _BEARER = "bearer "
 
 
-class Gate:
-    """ASGI middleware. Puts the caller's UserRecord into `scope["user"]`."""
+class AuthMiddleware:
+    """ASGI middleware that sets `scope["user"]` to the caller's UserRecord, or rejects the request."""
 
     def __init__(self, app: ASGIApp, users: Users, server: ServerConfig) -> None:
         self._app = app
@@ -48,7 +48,7 @@ class Gate:
         if method == "HEAD":
             send, receive = _without_body(send)
         try:
-            self._admit(http)
+            self._authenticate(http)
         except TaodError as error:
             await answer_error(error, send)
             return
@@ -59,14 +59,14 @@ class Gate:
             send = _allow_only(send)
         await self._app(http, receive, send)
 
-    def _admit(self, scope: HTTPScope) -> None:
-        """Set the caller. Raises Forbidden, Unauthorized."""
+    def _authenticate(self, scope: HTTPScope) -> None:
+        """Check Host and Origin, and set the user. Raises Forbidden, Unauthorized."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         for single in SINGLE:
             if sum(name == single for name, _ in scope["headers"]) > 1:
                 raise Forbidden(f"there is more than one {single.decode().title()} header; send one")
-        if not self._known(host_name(host)):
+        if not self._is_known_host(host_name(host)):
             raise Forbidden(
                 f"Host {host!r} is not a name of this server; add it to server.allowed_hosts if it should be one"
             )
@@ -75,7 +75,7 @@ class Gate:
             raise Forbidden(f"Origin {origin!r} may not use this server from a browser; only pages of its own may")
         scope["user"] = self._caller(headers.get(b"authorization"), normalize_path(scope["path"]))
 
-    def _known(self, name: str) -> bool:
+    def _is_known_host(self, name: str) -> bool:
         return name in self._hosts or (self._any_address and _is_address(name))
 
     def _caller(self, authorization: str | None, path: str) -> Any:
@@ -94,7 +94,7 @@ class Gate:
 
 
 def known_hosts(server: ServerConfig) -> frozenset[str]:
-    """Names that a Host header may have: the bound one, loopback names, and the configured ones."""
+    """The allowed names of a Host header: the bound address, loopback names, and configured ones."""
     names: set[str] = {host_name(name) for name in server.allowed_hosts} | {host_name(server.host)}
     if server.host in LOOPBACK or server.host in WILDCARDS:
         names |= {host_name(name) for name in LOOPBACK}
@@ -140,7 +140,7 @@ def _without_body(send: Send) -> tuple[Send, Receive]:
 
 
 def _allow_only(send: Send) -> Send:
-    """Turns a 405 into the response to OPTIONS."""
+    """A `send` that turns a 405 into the response to OPTIONS."""
     not_allowed = False
 
     async def send_allow(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The outermost layer: adds the request id to every response, and logs every 5xx once with it."""
+"""The outermost middleware: adds the request id to every response, and logs every 5xx once with it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger("taod.api")
 
 HEADER: Final = b"x-request-id"
 _VALID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:~+/=@-]{0,127}")
-"""Form of a client's id: it is logged, so no spaces, quotes or control characters."""
+"""Valid ids of clients: they are logged, so no spaces, quotes or control characters."""
 _ID = "request_id"
 _FAULT = "fault"
 
 
-class Trace:
-    """ASGI middleware: adopts the client's X-Request-ID or creates an id, and sends it back."""
+class RequestIdMiddleware:
+    """ASGI middleware: adopts the client's X-Request-ID or creates an id, and adds it to the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,9 +33,9 @@ class Trace:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        # A copy: the gate changes the method, and the server must still see a HEAD.
+        # A copy: AuthMiddleware changes the method, but the server must still see a HEAD.
         values: MutableMapping[str, Any] = dict(scope)
-        request_id = values[_ID] = _given(values["headers"]) or new_id()
+        request_id = values[_ID] = _client_id(values["headers"]) or new_id()
         method, status, disconnected = values["method"], 0, False
 
         async def traced_receive() -> Any:
@@ -71,11 +71,11 @@ def request_id(scope: Any) -> str:
 
 
 def note_fault(scope: Any, error: BaseException) -> None:
-    """Store why a request fails, for its entry in the log."""
+    """Record why a request fails, for its log entry."""
     scope[_FAULT] = error
 
 
-def _given(headers: Any) -> str | None:
+def _client_id(headers: Any) -> str | None:
     for name, value in headers:
         if name == HEADER:
             return value.decode("ascii") if _VALID.fullmatch(value) else None
@@ -83,7 +83,7 @@ def _given(headers: Any) -> str | None:
 
 
 def _report(scope: MutableMapping[str, Any], method: str, status: int, error: BaseException | None) -> None:
-    """One entry: id, method, the route's template (a login's path is a secret), status, traceback."""
+    """Log id, method, template of the route (the path of a login is secret), status and traceback."""
     route = scope.get("path_template") or "-"
     if status < 500:
         log.error("request %s: %s %s failed after a %d was sent", scope[_ID], method, route, status, exc_info=error)

@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document from the controllers: routes, types of the handlers, and possible responses."""
+"""Builds the OpenAPI document from the controllers' routes, handler types and declared responses."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Operation(msgspec.Struct):
 
 
 class Schemas:
-    """Component schemas, collected while operations refer to them."""
+    """The component schemas that operations refer to."""
 
     def __init__(self) -> None:
         self.found: Document = {}
@@ -87,7 +87,7 @@ class Schemas:
 
 
 def build() -> Document:
-    """The whole document, as JSON values."""
+    """The document as JSON values."""
     schemas = Schemas()
     schemas.reference(ErrorBody)
     paths: Document = {}
@@ -116,11 +116,11 @@ def build() -> Document:
 
 
 def operations() -> list[Operation]:
-    """Every operation of the application, by tag, path and method."""
-    nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "user")}
+    """All operations of the application, sorted by tag, path and method."""
+    placeholders = {name: Provide(lambda: None, sync_to_thread=False) for name in ("services", "user")}
     app = Litestar(
         route_handlers=list(CONTROLLERS),
-        dependencies=nothing,
+        dependencies=placeholders,
         openapi_config=None,
         logging_config=None,
     )
@@ -142,13 +142,13 @@ def operations() -> list[Operation]:
 
 
 def _public_path(path: str) -> str:
-    """The path with the names of the reference: an `owner` of the code is a model or a dataset there."""
+    """The path with the parameter names of the published API: `owner_id` becomes `model_id` or `dataset_id`."""
     kind = "dataset" if "/dataset/" in path else "model"
     return path.replace("{owner_id}", f"{{{kind}_id}}")
 
 
 def _id(operation: Operation, taken: set[str]) -> str:
-    """A name for generated clients: the handler's, with the kind of owner if several controllers share it."""
+    """The operation id: the handler's name, with the kind of owner if several controllers share it."""
     tag = _tag(operation).lower()
     shared = operation.path.split("/")[5:6] == [tag] and operation.name in _shared_names()
     name = f"{tag}_{operation.name}" if shared else operation.name
@@ -254,16 +254,16 @@ def _upload() -> Document:
 
 
 def _content(operation: Operation, schemas: Schemas) -> Document:
-    """The content of a success, by media type."""
+    """Media type → content of a successful response."""
     returned = get_type_hints(operation.handler.fn)["return"]
     if get_origin(returned) is Response:
         (returned,) = get_args(returned)
-    shown = _example(operation, returned)
+    example = _example(operation, returned)
     if returned in (Stream, bytes):
         kind = str(operation.handler.opt.get("content", operation.handler.media_type))
         schema: Document = _EVENT if operation.name == "events" else {"type": "string"}
-        return {kind: {"schema": schema} | shown}
-    return {"application/json": {"schema": schemas.reference(returned)} | shown}
+        return {kind: {"schema": schema} | example}
+    return {"application/json": {"schema": schemas.reference(returned)} | example}
 
 
 def _example(operation: Operation, returned: Any) -> Document:

@@ -1,4 +1,4 @@
-"""Examples and links for the OpenAPI document: what is sent, what comes back, and what can be asked next with it."""
+"""Examples of requests and responses, and links between operations, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ _DATASET = "3f0c8e7a-52b4-4d1e-9c55-1f6f1b0c2a10"
 _MODEL = "8a4b1f52-9d0e-4b3c-8f5a-6f3f0a7d9c21"
 _JOB = "c1d2e3f4-0a1b-4c2d-8e3f-4a5b6c7d8e9f"
 _TRIAL = "7d4c9e02-3b1f-5a86-9c0d-2e5f8a1b6c43"
-_SWEPT = "train.train_config.optimizer.weight_decay"
+_TUNED = "train.train_config.optimizer.weight_decay"
 _PTM = "0b8d3c11-7a6e-5f40-9d21-3e4f5a6b7c8d"
-_THEN = "2024-05-01T09:30:00.000000+00:00"
+_DATE = "2024-05-01T09:30:00.000000+00:00"
 _NGC = "nvidia/tao/pretrained_fan_classification_imagenet:fan_hybrid_tiny"
 
 _job = Job(
@@ -62,8 +62,8 @@ _job = Job(
     action="train",
     parent_id=None,
     status=Status.RUNNING,
-    created_on=_THEN,
-    last_modified=_THEN,
+    created_on=_DATE,
+    last_modified=_DATE,
     result=Result(
         eta="0:04:10",
         kpi=[Kpi("val_loss", {"1": 0.91, "2": 0.63})],
@@ -100,7 +100,7 @@ _view = JobView(
     network="classification_pyt",
     runner="embedded",
     devices=["cpu:0"],
-    started_at=_THEN,
+    started_at=_DATE,
     attempt=1,
     metric="val_loss",
     metric_value=0.63,
@@ -117,8 +117,8 @@ _environment = Environment(
     steps_done=7,
     steps=7,
     entry_points=[EntryPoint("dino", [ActionCheck("train", True)])],
-    installed_at=_THEN,
-    checked_at=_THEN,
+    installed_at=_DATE,
+    checked_at=_DATE,
     size_bytes=6_900_000_000,
 )
 
@@ -170,9 +170,9 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         format=DatasetFormat.CLASSIFICATION_PYT,
         actions=[],
         version="1.0.0",
-        created_on=_THEN,
+        created_on=_DATE,
         description="My TAO Dataset",
-        last_modified=_THEN,
+        last_modified=_DATE,
     ),
     "DatasetSummary": _summary,
     "UploadAnswer": UploadAnswer("Received 641 files", files=641, bytes=5_242_880, summary=_summary),
@@ -201,12 +201,12 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         ngc_path="",
         automl_nu=3,
         read_only=False,
-        created_on=_THEN,
+        created_on=_DATE,
         description="My TAO Model",
         dataset_type=DatasetType.IMAGE_CLASSIFICATION,
         eval_dataset=_DATASET,
         network_arch=NetworkArch.CLASSIFICATION_PYT,
-        last_modified=_THEN,
+        last_modified=_DATE,
         automl_enabled=False,
         train_datasets=[_DATASET],
         automl_algorithm=None,
@@ -225,7 +225,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         paused=True,
         by="local",
         reason="a new driver",
-        since=_THEN,
+        since=_DATE,
         running=1,
         queued=3,
         waiting=2,
@@ -237,12 +237,12 @@ SCHEMAS: dict[str, msgspec.Struct] = {
     ),
     "JobDetail": JobDetail(
         _view,
-        history=[HistoryEntry(_THEN, State.RUNNING, "Running with embedded")],
+        history=[HistoryEntry(_DATE, State.RUNNING, "Running with embedded")],
         spec=_SPEC,
-        process=ProcessInfo(command=_ARGV, pid=4711, started_at=_THEN),
+        process=ProcessInfo(command=_ARGV, pid=4711, started_at=_DATE),
         folder=_FOLDER,
     ),
-    "Artifact": Artifact("results/train/epoch_1.pth", 44_843_271, _THEN),
+    "Artifact": Artifact("results/train/epoch_1.pth", 44_843_271, _DATE),
     "PlannedJob": PlannedJob(
         id="dry-run-1",
         network="classification_pyt",
@@ -262,7 +262,7 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         kind=DeviceKind.CPU,
         index=0,
         name="CPU slot 0",
-        leases=[DeviceLease(_JOB, "train", "classification_pyt", 0, _THEN)],
+        leases=[DeviceLease(_JOB, "train", "classification_pyt", 0, _DATE)],
         utilisation_percent=71.5,
     ),
     "NetworkInfo": NetworkInfo(
@@ -296,21 +296,27 @@ SCHEMAS: dict[str, msgspec.Struct] = {
         direction="minimise",
         best=0,
         best_value=0.63,
-        best_params={_SWEPT: 0.05},
+        best_params={_TUNED: 0.05},
         trials=[
             TrialView(
-                number=0, job_id=_TRIAL, params={_SWEPT: 0.05}, value=0.63, epochs=10, state=State.DONE, outcome="done"
+                number=0,
+                job_id=_TRIAL,
+                params={_TUNED: 0.05},
+                value=0.63,
+                epochs=10,
+                state=State.DONE,
+                outcome="done",
             )
         ],
         planned=20,
-        space=[Dimension(path=_SWEPT, kind="float", low=0.005, high=0.5, log=True, default=0.05)],
+        space=[Dimension(path=_TUNED, kind="float", low=0.005, high=0.5, log=True, default=0.05)],
         notes=[],
-        importances=[Importance(_SWEPT, 1.0)],
+        importances=[Importance(_TUNED, 1.0)],
         epochs_trained=10,
-        started_at=_THEN,
+        started_at=_DATE,
     ),
 }
-"""An instance of each Struct that clients read most; its schema shows it."""
+"""Name of a Struct → example instance, for its schema."""
 
 _new_model = ModelCreate(
     network_arch="classification_pyt",
@@ -357,7 +363,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "change_queue": {"pause": {"paused": True, "reason": "a new driver"}, "open": {"paused": False}},
 }
-"""Bodies by operation."""
+"""Operation id → examples of request bodies."""
 
 ANSWERS: dict[str, Any] = {
     "index": {"networks": "/api/v1/networks", "devices": "/api/v1/devices", "openapi": "/openapi.json"},
@@ -371,7 +377,7 @@ ANSWERS: dict[str, Any] = {
     "get_log": "Epoch 1 of 10\n",
     "get_file": "the file's bytes",
     "get_sample": "the JPEG's bytes",
-    "get_sweep_csv": f"number,job_id,outcome,state,loss,epochs,{_SWEPT},reason\n0,{_TRIAL},done,done,0.63,10,0.05,\n",
+    "get_sweep_csv": f"number,job_id,outcome,state,loss,epochs,{_TUNED},reason\n0,{_TRIAL},done,done,0.63,10,0.05,\n",
     "metrics": 'taod_jobs{state="running"} 1.0\n',
     "events": {
         "id": "4d9978c1-26",
@@ -379,11 +385,11 @@ ANSWERS: dict[str, Any] = {
         "data": f'{{"id":"{_DATASET}","change":"updated","detail":""}}',
     },
 }
-"""Answers whose schema is no Struct, by handler."""
+"""Name of a handler → example of a response that is not a Struct."""
 
 
 def answer(handler: str, kind: Any) -> Any:
-    """What a success of a handler looks like; None where it is an archive. Raises KeyError for one without example."""
+    """Example of a handler's successful response; None for an archive. Raises KeyError if there is no example."""
     if handler == "download":
         return None
     if handler in ANSWERS and not is_plan(kind):
@@ -394,7 +400,7 @@ def answer(handler: str, kind: Any) -> Any:
 
 
 def is_plan(kind: Any) -> bool:
-    """Whether a type is that of a dry run, the second answer of a handler."""
+    """Whether a type is the response of a dry run, which is a handler's second response."""
     return bool(kind == list[PlannedJob])
 
 
@@ -403,7 +409,7 @@ _OWNED = ("{kind}_get_job", "{kind}_cancel_job", "{kind}_delete_job", "{kind}_do
 
 
 def links(path: str, method: str) -> Document:
-    """What can be asked next with what a POST has made: of a new owner, and of the first new job."""
+    """Links from the response of a POST to operations on the created owner, or on the first created job."""
     if method != "post":
         return {}
     user = {"user_id": "$request.path.user_id"}

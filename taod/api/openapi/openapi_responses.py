@@ -1,4 +1,4 @@
-"""Responses for the OpenAPI document: the errors that operations share, and the responses of one operation."""
+"""Responses for the OpenAPI document: shared errors, and the responses of one operation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPEN = ("/api/v1/health", "/api/v1/login")
 """Paths that need no token."""
 _ERROR = ResponseSpec(ErrorBody, generate_examples=False)
 BAD_REQUEST = {400: _ERROR}
-"""For handlers without body and query, which are the other reasons for a 400."""
+"""For handlers without body and query; those have a 400 in any case."""
 CONFLICT = {409: _ERROR}
 UNSATISFIABLE = {416: _ERROR}
 WARNING_HEADER = [ResponseHeader("X-Taod-Warnings", documentation_only=True)]
@@ -60,11 +60,11 @@ SHARED: Document = {
         "content": {
             "application/json": {
                 "schema": {"$ref": "#/components/schemas/ErrorBody"},
-                "example": {"error_code": status, "error_desc": words},
+                "example": {"error_code": status, "error_desc": example},
             }
         },
     }
-    for status, (name, text, words) in _ERRORS.items()
+    for status, (name, text, example) in _ERRORS.items()
 }
 """Errors that operations share; a description may differ from the example."""
 
@@ -72,7 +72,7 @@ SHARED: Document = {
 def responses(
     path: str, method: str, opt: Mapping[str, Any], *, success: int, content: Document, links: Document, warns: bool
 ) -> Document:
-    """The success of one operation, the requested range if it has one, and the errors of its kind."""
+    """Status → response of one operation: success, a requested range, and errors."""
     described: Document = {"description": _SUCCESS[success], "headers": dict(_ID), "content": content}
     if "skip" in opt.get("query", ()):
         described["headers"]["X-Total-Count"] = {"$ref": "#/components/headers/Total"}
@@ -98,7 +98,7 @@ def error(status: int) -> Document:
 
 
 def error_statuses(path: str, method: str, opt: Mapping[str, Any]) -> list[int]:
-    """Statuses of the errors that follow from path, method, query, body and headers."""
+    """Error statuses of an operation, by its path, method, query, body and headers."""
     found = {403, 500}
     if not path.startswith("/api/v1/health"):
         found.add(401)

@@ -1,4 +1,4 @@
-"""Parameters for the OpenAPI document: those in paths, in queries and in headers, each with its type and meaning."""
+"""Parameters in paths, queries and headers for the OpenAPI document, with their types and descriptions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ Document = dict[str, Any]
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _SHA256 = "^[0-9a-fA-F]{64}$"
 _DIGEST = "^sha-256=:[A-Za-z0-9+/]{43}=:$"
-_FORMS = {
+_HEADER_PATTERNS = {
     "Content-Range": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$",
     "Content-Digest": _DIGEST,
     "Repr-Digest": _DIGEST,
 }
-"""Patterns of headers."""
 _TEXT: Document = {"type": "string"}
 _UUID: Document = {"type": "string", "format": "uuid"}
 _NUMBER: Document = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -113,7 +112,7 @@ _EXAMPLES: dict[str, Any] = {
     "Range": "bytes=0-99",
     "Last-Event-ID": "4d9978c1-26",
 }
-"""Examples by name; a flag's is true. `name` is a network in a path and a part of a name in a query."""
+"""Name of a parameter → example; flags have true, and `name` has one for paths and one for queries."""
 
 _HEADERS = {
     "Content-Range": "A part of the archive, `bytes START-END/TOTAL`; `bytes */TOTAL` without a body: a query",
@@ -125,7 +124,7 @@ _HEADERS = {
 
 
 def parameters(path: str, queries: Iterable[str], headers: Iterable[str]) -> list[Document]:
-    """The parameters of one operation: of its path, of its query, and the headers that it reads."""
+    """The parameters of one operation in its path, query and headers."""
     found = [_path(name) for name in _VARIABLE.findall(path)]
     found += [_query(name) for name in queries]
     return found + [_header(name) for name in headers]
@@ -153,7 +152,7 @@ def _query(name: str) -> Document:
 
 
 def _header(name: str) -> Document:
-    schema = _TEXT | ({"pattern": _FORMS[name]} if name in _FORMS else {})
+    schema = _TEXT | ({"pattern": _HEADER_PATTERNS[name]} if name in _HEADER_PATTERNS else {})
     return {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": schema} | {
         "example": _EXAMPLES[name]
     }

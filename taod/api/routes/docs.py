@@ -1,4 +1,4 @@
-"""Endpoints of the documentation: the OpenAPI document, and a page of it without scripts and network access."""
+"""Endpoints of the documentation: the OpenAPI document, and an HTML page without scripts and network access."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pre { background: #8882; padding: .6rem; overflow: auto; }
 
 
 class DocsController(Controller):
-    """The documentation. It is the same on every machine and needs no token, which a browser could not send."""
+    """The documentation. It is equal on every machine and needs no token, which a browser could not send."""
 
     path = "/"
     include_in_schema = False
@@ -45,14 +45,14 @@ class DocsController(Controller):
 
 @cache
 def document() -> Document:
-    """The OpenAPI document, built at the first request."""
+    """The OpenAPI document, built once at the first request."""
     from taod.api.openapi import document as openapi
 
     return msgspec.json.decode(msgspec.json.encode(openapi.build()), type=Document)
 
 
 def page(doc: Document) -> str:
-    """A page of all operations by tag, then of all schemas, linked to each other."""
+    """The HTML page: all operations by tag, then all schemas, with links."""
     by_tag: dict[str, list[str]] = {}
     for path, item in doc["paths"].items():
         for method, operation in item.items():

@@ -52,7 +52,7 @@ class EventController(Controller):
 async def messages(
     services: Services, user_id: str, last_id: str | None, heartbeat_s: float = HEARTBEAT_S
 ) -> AsyncGenerator[bytes, None]:
-    """A comment first, then events as they are published, and a comment after each `heartbeat_s` without one."""
+    """A comment, then events as they are published, and a comment after each `heartbeat_s` without an event."""
     async with services.bus.subscribe(user_id, last_id) as subscription:
         yield _CONNECTED
         events = aiter(subscription)

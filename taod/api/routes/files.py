@@ -1,4 +1,4 @@
-"""Endpoints of a job's files: the log, single files, and all in one archive."""
+"""Endpoints of a job's files: the log, single files, and all files in one archive."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class ModelFilesController(FilesController):
 
 
 async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A log's blocks as a terminal would show them, line by line."""
+    """Render a log's blocks as a terminal would, line by line."""
     reader = logs.Plain()
     async for block in blocks:
         if shown := reader.feed(block):
@@ -136,7 +136,7 @@ async def _plain(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _followed(
     request: Call, services: TheServices, job: JobRecord, path: Path, tail: int | None, plain: bool
 ) -> Stream:
-    """The log from the tail, the range's start or the first byte on, and what is appended until the job ends."""
+    """Stream the log from its tail, the range's start or the first byte, until the job ends."""
     stream = services.streams.of(request.scope["user"].id)
     ended_already = job.state.ended or job.state is State.PAUSED
     found = plain_file.size(path)
@@ -146,11 +146,11 @@ async def _followed(
     start = 0
     if tail is not None and size:
         start = size - len(await asyncio.to_thread(logs.tail, path, min(tail, _MAX_LINES)))
-    elif (asked := request.headers.get("range")) and size:
-        start = _start(asked, size)
+    elif (header := request.headers.get("range")) and size:
+        start = _start(header, size)
 
     if found is None:
-        # A file is noticed at once only in a folder that exists.
+        # A new file is noticed at once only in an existing folder.
         path.parent.mkdir(parents=True, exist_ok=True)
 
     async def flow() -> AsyncIterator[bytes]:
@@ -171,12 +171,12 @@ async def _followed(
 
 
 def _start(header: str, size: int) -> int:
-    """Offset at which following starts; a range that starts at the end waits for more."""
+    """Offset from which the log is followed; the end for a range that starts there."""
     try:
-        asked = ranges.parse(header, size)
+        part = ranges.parse(header, size)
     except ranges.Unsatisfiable:
         return size
-    return 0 if asked is None else asked.start
+    return 0 if part is None else part.start
 
 
 def _whole(block: bytes, headers: dict[str, str]) -> Stream:

@@ -1,4 +1,4 @@
-"""Endpoints of jobs: those of one model or dataset as the reference has them, and those over all of a user's."""
+"""Endpoints of jobs: of one model or dataset, as in the published API, and of all jobs of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read from the store when they are asked for."""
+"""Metrics for Prometheus, read from the services at each request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taod.services import Services
 from taod.types.device import Device
 
 
-class _Figures(Collector):
+class _Metrics(Collector):
     def __init__(self, services: Services) -> None:
         self._services = services
 
@@ -27,7 +27,7 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "taod_queue_paused", "1 while the whole queue is paused, else 0", float(services.queue.state().paused)
         )
-        yield from _of_devices(services.devices_view.now())
+        yield from _device_metrics(services.devices_view.now())
         yield GaugeMetricFamily("taod_uptime_seconds", "Seconds since the server was started", services.uptime_s)
         yield GaugeMetricFamily("taod_event_listeners", "Clients of the event stream", services.bus.listeners)
         info = GaugeMetricFamily("taod_info", "The running version", labels=["version"])
@@ -35,7 +35,7 @@ class _Figures(Collector):
         yield info
 
 
-def _of_devices(devices: list[Device]) -> Iterator[Metric]:
+def _device_metrics(devices: list[Device]) -> Iterator[Metric]:
     labels = ["id", "kind", "name"]
     families = {
         "slots": GaugeMetricFamily("taod_device_slots", "Runs that the device may take at once", labels=labels),
@@ -56,7 +56,7 @@ def _of_devices(devices: list[Device]) -> Iterator[Metric]:
 
 
 def render(services: Services) -> bytes:
-    """The figures of now in the text format."""
+    """The current metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(services))
+    registry.register(_Metrics(services))
     return generate_latest(registry)

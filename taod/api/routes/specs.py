@@ -1,4 +1,4 @@
-"""Endpoints of specifications, the same for models and datasets, and the formats of their bodies."""
+"""Endpoints of specifications of models and datasets, and the formats of their bodies."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _saved(saved: Saved, status: int) -> Response[Document]:
 
 
 async def _read(request: Call, services: Services, owner: tuple[str, OwnerKind, str, str]) -> Document:
-    """The specification that a client sent. `owner` is user, kind, id and action, which determine the tool.
+    """Parse the specification in the body. `owner`: user, kind, id and action, which determine the tool.
 
-    YAML where the Content-Type says so; `text/plain` is the tool's own format, protobuf text for TF1.
+    The format depends on the Content-Type: YAML, or for `text/plain` the tool's own format (protobuf text for TF1).
     A JSON object is read as JSON with any Content-Type. Raises BadRequest.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

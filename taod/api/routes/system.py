@@ -1,4 +1,4 @@
-"""Endpoints that belong to no user: index, health, login, networks, devices, metrics."""
+"""Endpoints of the server itself: index, health, login, networks, devices, metrics."""
 
 from __future__ import annotations
 

@@ -18,12 +18,15 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 }
 """Network or dataset type of the conversion -> its output files, as patterns below the dataset's folder."""
 
-_ACTIONS = ("convert", "dataset_convert")
+
+def is_conversion(action: str) -> bool:
+    """Whether the action converts its own dataset."""
+    return action.startswith(("convert", "dataset_convert"))
 
 
 def writes(network: str, action: str) -> bool:
     """Whether the action writes into the dataset itself."""
-    return network in OUTPUTS and action.startswith(_ACTIONS)
+    return network in OUTPUTS and is_conversion(action)
 
 
 def is_output(dataset_type: str, dataset_format: str, path: str) -> bool:

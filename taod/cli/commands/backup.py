@@ -20,14 +20,14 @@ def backup(root: Path | None, config_file: Path | None, file: Path | None) -> No
     from store import copies
 
     config = configured(config_file, root)
-    of = Root(config.root)
-    if not of.database.is_file():
-        raise click.ClickException(f"{of.database} does not exist")
+    database, backups = Root(config.root).database, Root(config.root).backups
+    if not database.is_file():
+        raise click.ClickException(f"{database} does not exist")
     if file is not None:
-        made = copies.copy(of.database, file)
+        created = copies.copy(database, file)
     else:
-        made = copies.copy_into(of.backups, of.database, config.storage.backup_keep)
-    click.echo(f"Copied {of.database} to {made}.")
+        created = copies.copy_into(backups, database, config.storage.backup_keep)
+    click.echo(f"Copied {database} to {created}.")
 
 
 @click.command()
@@ -43,13 +43,13 @@ def restore(root: Path | None, config_file: Path | None, file: Path | None, yes:
     from store import copies
     from taod.daemon import root_lock
 
-    of = Root(configured(config_file, root).root)
-    source = file or copies.newest_good(of.backups)
+    found = Root(configured(config_file, root).root)
+    source = file or copies.newest_good(found.backups)
     if source is None:
-        raise click.ClickException(f"{of.backups} has no intact copy; name a file")
-    of.make()
-    with root_lock(of):
-        confirm([f"{source} replaces {of.database}, which is kept beside it."], yes)
-        former = copies.restore(source, of.database)
+        raise click.ClickException(f"{found.backups} has no intact copy; name a file")
+    found.make()
+    with root_lock(found):
+        confirm([f"{source} replaces {found.database}, which is kept beside it."], yes)
+        former = copies.restore(source, found.database)
     kept = f" The former one is {former}." if former is not None else ""
     click.echo(f"Restored {source}.{kept}")

@@ -133,13 +133,13 @@ def _orphans(root: Root, known: Inspection, served: bool) -> CheckResult:
     if not found:
         return CheckResult(True, "orphans", "no process of an ended run is left")
     pids = [pid for pid, _ in found]
-    words = ", ".join(f"pid {pid} of job {job_id[:8]}" for pid, job_id in found[:LISTED])
+    listing = ", ".join(f"pid {pid} of job {job_id[:8]}" for pid, job_id in found[:LISTED])
     more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     remedy = f"kill -9 {' '.join(map(str, pids))}"
     if served:
         # A run may have started between reading the database and reading the processes.
-        return CheckResult(False, "orphans", words + more, f"run `taod doctor` again; if they remain: {remedy}")
-    return CheckResult(False, "orphans", words + more, remedy, fix=partial(_kill, root, dict(found)))
+        return CheckResult(False, "orphans", listing + more, f"run `taod doctor` again; if they remain: {remedy}")
+    return CheckResult(False, "orphans", listing + more, remedy, fix=partial(_kill, root, dict(found)))
 
 
 def marked(root: Root) -> Iterator[tuple[int, str]]:

@@ -195,9 +195,9 @@ def _show_change(out: Output, change: ReleaseChange, *, everything_new: bool) ->
         out.say(f"Model {short(change.model_id)} ({change.network}) is of release {change.release}.")
         return
     out.say(f"Model {short(change.model_id)} ({change.network}), release {change.release} → {change.to}")
-    for words, actions in (("only there", change.added), ("not there", change.removed)):
+    for label, actions in (("only there", change.added), ("not there", change.removed)):
         if actions:
-            out.say(f"Actions {words}: {', '.join(actions)}")
+            out.say(f"Actions {label}: {', '.join(actions)}")
     for action in change.actions:
         rows = [each for each in action.changes if everything_new or each.kind is not FieldChangeKind.NEW]
         new = len(action.changes) - len(rows)

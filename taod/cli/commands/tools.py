@@ -97,13 +97,13 @@ def install(
     agreed = ready or accept_license or _agrees(wanted)
     with _progress(out) as report, _interruptible(wanted.name(cpu=cpu)):
         installer = Installer(environments, wanted, cpu=cpu, report=report)
-        made = installer.install(consent_of_this_user(wanted) if agreed else None, python=python)
+        installed = installer.install(consent_of_this_user(wanted) if agreed else None, python=python)
     if out.form is out.form.TABLE and ready:
-        out.say(f"{made.name} is installed already: {made.path}")
+        out.say(f"{installed.name} is installed already: {installed.path}")
     elif out.form is out.form.TABLE:
-        _show(out, made)
+        _show(out, installed)
     else:
-        _answer(out, made)
+        _answer(out, installed)
 
 
 @tools.command("check")
@@ -170,18 +170,18 @@ def _rows(tool: ToolInfo) -> Iterator[Row]:
 
 
 def _agrees(wanted: ToolSpec) -> bool:
-    """Ask at a terminal; without a terminal only the option counts."""
+    """Ask for consent to the licence at a terminal; False without a terminal."""
     if not sys.stdin.isatty():
         return False
     click.echo(f"{wanted.package} {wanted.release}: {wanted.licence.name} ({wanted.licence.text}).", err=True)
     return click.confirm("Do you accept this licence?", err=True)
 
 
-def _show(out: Output, made: Environment) -> None:
-    out.say(f"{made.name}: {made.label}, Python {made.python}, {size(made.size_bytes)} at {made.path}")
-    for note in made.notices:
+def _show(out: Output, found: Environment) -> None:
+    out.say(f"{found.name}: {found.label}, Python {found.python}, {size(found.size_bytes)} at {found.path}")
+    for note in found.notices:
         out.say(f"  note: {note}")
-    for entry in made.entry_points:
+    for entry in found.entry_points:
         usable = [action.name for action in entry.actions if action.ok]
         if usable:
             out.say(f"  ✓ {entry.name}: {', '.join(usable)}")
@@ -189,15 +189,15 @@ def _show(out: Output, made: Environment) -> None:
         if entry.reason or failed is not None:
             reason = entry.reason or (f"{failed.name}: {failed.reason}" if failed else "")
             out.say(f"  ✗ {entry.name}: {reason}")
-    count = number(sum(any(action.ok for action in entry.actions) for entry in made.entry_points), "network")
-    out.say(f"{count} of {len(made.entry_points)} can be used; checked {moment(made.checked_at)}")
+    count = number(sum(any(action.ok for action in entry.actions) for entry in found.entry_points), "network")
+    out.say(f"{count} of {len(found.entry_points)} can be used; checked {moment(found.checked_at)}")
 
 
-def _answer(out: Output, made: Environment) -> None:
+def _answer(out: Output, found: Environment) -> None:
     if out.form is out.form.JSON:
-        print_json(made)
+        print_json(found)
     else:
-        out.ids([made.name])
+        out.ids([found.name])
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _progress(out: Output) -> Iterator[Callable[[ToolProgress], None]]:
 
 @contextmanager
 def _interruptible(name: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the installation in order: its pip first."""
+    """Make Ctrl-C and SIGTERM stop the installation, its pip first, and exit with 130."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 
 class CheckResult(NamedTuple):
-    """The result of one check. `remedy` is empty if nothing need be done. `fix`, if doctor can repair it, does so and
-    returns a sentence about it."""
+    """The result of one check. `remedy` is empty if nothing needs to be done. `fix` repairs the cause, if doctor can,
+    and returns a sentence about it."""
 
     ok: bool
     name: str

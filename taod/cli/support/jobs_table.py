@@ -31,9 +31,9 @@ def coloured(state: State | Status) -> Text:
     return Text(state.value, COLOURS.get(state, ""))
 
 
-def first_line(words: str) -> str:
-    """The part of a message that a table shows; `show` prints all lines."""
-    return words.partition("\n")[0]
+def first_line(message: str) -> str:
+    """The first line of a message, for tables; `show` prints all lines."""
+    return message.partition("\n")[0]
 
 
 def _epoch(job: Job | JobView) -> str:

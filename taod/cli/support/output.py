@@ -69,7 +69,7 @@ class Output:
             self.ids(item.id for item in items)
 
     def table(self, items: Iterable[Any], columns: Columns[Any]) -> None:
-        """Print a table, whatever the form. Empty columns are omitted."""
+        """Print a table in any form of output. Empty columns are omitted."""
         from rich.table import Table
         from rich.text import Text
 
@@ -93,7 +93,7 @@ class Output:
 
         table = Table.grid(padding=(0, 2))
         for name, value in pairs:
-            text = value if isinstance(value, Text) else words(value)
+            text = value if isinstance(value, Text) else as_text(value)
             if text:
                 table.add_row(Text(name, "dim"), Text(in_lines(text)) if isinstance(text, str) else text)
         self.console.print(table)
@@ -126,13 +126,13 @@ class Output:
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """A console that does not cut lines if its stream is not a terminal, and passes no control character of a text."""
+    """A console that drops control characters in texts, and does not cut lines if its stream is not a terminal."""
     from rich.console import Console
     from rich.segment import Segment
 
     class SafeConsole(Console):
         def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-            # Where rich turns segments into text: here its own controls and the texts are still apart.
+            # Here rich's own control segments are still separate from texts.
             return super()._render_buffer(
                 Segment(text if control else in_lines(text), style, control) for text, style, control in buffer
             )
@@ -181,19 +181,19 @@ def confirm(lines: Iterable[str], yes: bool) -> None:
     click.confirm("Continue?", abort=True, err=True)
 
 
-def words(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as text."""
     if value is None or value is msgspec.UNSET:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(words(each) for each in value)
+        return ", ".join(as_text(each) for each in value)
     return str(value)
 
 
 def short(id: str) -> str:
-    """A prefix of an id, long enough to be unique as a rule."""
+    """A prefix of an id that is usually unique."""
     return id[:8]
 
 

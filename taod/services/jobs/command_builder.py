@@ -80,7 +80,7 @@ class CommandBuilder:
         """The dataset's conversion that has not ended, if any: it writes into the dataset."""
         wanted = JobFilter(owner_kind="dataset", owner_id=dataset.id, states=ACTIVE)
         jobs, _ = self._store.jobs.list(wanted, JobSort.DATE_ASCENDING)
-        return next((job for job in jobs if is_conversion(job.action)), None)
+        return next((job for job in jobs if conversions.is_conversion(job.action)), None)
 
     def prepare(self, resolved: ResolvedJob) -> Command:
         """Create the job's folder with its specification and results folder. Returns the tool's command.
@@ -283,11 +283,6 @@ class CommandBuilder:
             lowest_class_id=summary.lowest_class_id,
             extensions=summary.extensions or extensions.listed(root, dataset.type),
         )
-
-
-def is_conversion(action: str) -> bool:
-    """Whether the action writes into its own dataset."""
-    return action.startswith(("convert", "dataset_convert"))
 
 
 def command_of(assembled: Assembled, job: JobRecord | NewJob, secrets: list[str], gpus: int = 0) -> Command:

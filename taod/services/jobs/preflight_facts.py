@@ -14,12 +14,13 @@ from store import Store
 from store.records import DatasetRecord, JobFilter
 from taod.catalogue import preflight
 from taod.catalogue.commands.assemble import complete
+from taod.catalogue.commands.conversions import is_conversion
 from taod.catalogue.commands.sources.detection import INDEXING, has_index_files
 from taod.catalogue.preflight import Missing, PreflightFacts, Unreadable
 from taod.errors import BadRequest
 from taod.scheduler.resolved_job import ResolvedJob
 from taod.services.jobs import sample_counts
-from taod.services.jobs.command_builder import CommandBuilder, is_conversion
+from taod.services.jobs.command_builder import CommandBuilder
 from taod.types.common import JobSort
 from taod.types.dataset import CheckState, DatasetReport
 from taod.types.state import State
