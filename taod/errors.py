@@ -62,6 +62,10 @@ class Unavailable(TaodError):
     status = 503
 
 
+class LimitReached(Unavailable):
+    """A limit of the configuration, which clients can reach as often as they like: not worth an entry in the log."""
+
+
 class StoreLost(Unavailable):
     """The database file is not the one that the daemon has opened, or is damaged."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from taod.errors import Unavailable
+from taod.errors import LimitReached
 
 
 class Streams:
@@ -17,9 +17,9 @@ class Streams:
         self._open: Counter[str] = Counter()
 
     def of(self, user_id: str) -> AbstractAsyncContextManager[None]:
-        """Count a stream of this user while the block runs. Raises Unavailable before it if too many are open."""
+        """Count a stream of this user while the block runs. Raises LimitReached before it if too many are open."""
         if self._open[user_id] >= self._limit:
-            raise Unavailable(
+            raise LimitReached(
                 f"{self._limit} streams of this user are open; close some, or raise server.streams_per_user",
                 headers={"Retry-After": "5"},
             )

@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from taod.api.responses import FAILED, answer_error
-from taod.errors import TaodError
+from taod.errors import LimitReached, TaodError
 from taod.ids import new_id
 
 log = logging.getLogger("taod.api")
@@ -87,5 +87,5 @@ def _report(scope: MutableMapping[str, Any], method: str, status: int, error: Ba
     route = scope.get("path_template") or "-"
     if status < 500:
         log.error("request %s: %s %s failed after a %d was sent", scope[_ID], method, route, status, exc_info=error)
-    else:
+    elif not isinstance(error, LimitReached):
         log.error("request %s: %s %s failed with %d", scope[_ID], method, route, status, exc_info=error)
