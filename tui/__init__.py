@@ -1,1 +1,1 @@
-"""The terminal dashboard. It speaks HTTP with a daemon through taod.client and knows nothing else of it."""
+"""The terminal dashboard. It reaches the daemon only over HTTP, through taod.client."""

@@ -31,9 +31,9 @@ from tui.screens.page import Page
 from tui.theme import DARK, LIGHT
 
 COUNTS_PAUSE_S = 0.2
-"""At least this long between two readings of the counts, however many jobs change."""
+"""Shortest interval between two readings of the counts, however many jobs change."""
 RETRY_S = 5.0
-"""After this time the counts are read again that the daemon could not give."""
+"""Delay before counts are read again after an error."""
 PAGES = {
     "jobs": "main.MainScreen",
     "datasets": "datasets.DatasetsPage",
@@ -47,7 +47,7 @@ Look = Literal["dark", "light"]
 
 
 class Dashboard(App[None]):
-    """Shows one daemon. `rediscover` finds it after a restart; without it, the same address is tried."""
+    """Shows one daemon. `rediscover` finds it after a restart; without `rediscover` the same address is retried."""
 
     TITLE = "taod"
     CSS_PATH = "taod.tcss"
@@ -72,7 +72,7 @@ class Dashboard(App[None]):
         super().__init__()
         self.client = client
         self.connected = False
-        client.keep_asking = lambda: self.connected  # without a connection, its return reads everything again
+        client.keep_asking = lambda: self.connected  # after a reconnect everything is read again
         self.trouble = ""
         """Why the daemon does not answer, as a sentence."""
         self.counts: dict[State, int] = {}
@@ -90,19 +90,19 @@ class Dashboard(App[None]):
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if look == "light" else DARK.name
         for name in PAGES:
-            self.add_mode(name, partial(self._make, name))
+            self.add_mode(name, partial(self._create_page, name))
 
-    def _make(self, name: str) -> Page:
+    def _create_page(self, name: str) -> Page:
         module, _, kind = PAGES[name].partition(".")
         self._pages[name] = getattr(importlib.import_module(f"tui.screens.{module}"), kind)()
         return self._pages[name]
 
     def on_mount(self) -> None:
         self.switch_mode(MainScreen.NAME)
-        self.call_after_refresh(self._painted)
+        self.call_after_refresh(self._first_frame_drawn)
 
-    def _painted(self) -> None:
-        """The first frame is drawn: start what takes time."""
+    def _first_frame_drawn(self) -> None:
+        """Start slow work after the first frame is drawn."""
         if not gc.isenabled():  # the command disables it to start faster
             gc.freeze()
             gc.enable()
@@ -129,7 +129,7 @@ class Dashboard(App[None]):
             jobs.go_to(job_id)
 
     def page(self, name: str) -> Page:
-        """A page that was shown before. Raises KeyError for any other."""
+        """Returns a page that was shown before. Raises KeyError for any other."""
         return self._pages[name]
 
     def action_look(self) -> None:
@@ -204,17 +204,17 @@ class Dashboard(App[None]):
         if self._queue_reads.is_active:  # its answer may be older than this event
             self._queue_reads.request()
 
-    @on(feed.JobGone)
-    def _job_gone(self, event: feed.JobGone) -> None:
+    @on(feed.JobDeleted)
+    def _job_deleted(self, event: feed.JobDeleted) -> None:
         self._states.pop(event.job_id, None)
         self._count_reads.request()
         self._forward(event)
 
     @on(feed.StatusLine)
     @on(feed.UsageChanged)
-    @on(feed.UploadMoved)
-    @on(feed.CheckMoved)
-    @on(feed.ToolMoved)
+    @on(feed.UploadProgressed)
+    @on(feed.CheckProgressed)
+    @on(feed.ToolProgressed)
     @on(feed.DevicesChanged)
     @on(feed.DatasetChanged)
     @on(feed.ModelChanged)
@@ -252,7 +252,7 @@ class Dashboard(App[None]):
             self._retry(error, self._queue_reads)
 
     def _retry(self, error: ClientError, reading: Refresher) -> None:
-        """Without an answer (status 0) the event stream is lost too, and its return requests every reading."""
+        """Read again later, unless the daemon did not answer (status 0): then a reconnect reads everything."""
         if error.status:
             self.set_timer(RETRY_S, reading.request)
 

@@ -19,7 +19,7 @@ from taod.types.state import State
 from taod.types.tool import ToolProgress
 
 TAKEN_AT_ONCE = 32
-"""Events that are posted before the pages must have handled them."""
+"""Number of events posted before waiting for the pages to handle them."""
 
 
 class Connected(Message, bubble=False):
@@ -50,7 +50,7 @@ class JobChanged(Message, bubble=False):
         self.view, self.fresh = view, fresh
 
 
-class JobGone(Message, bubble=False):
+class JobDeleted(Message, bubble=False):
     def __init__(self, job_id: str) -> None:
         super().__init__()
         self.job_id = job_id
@@ -76,7 +76,7 @@ class UsageChanged(Message, bubble=False):
         self.usage = usage
 
 
-class CheckMoved(Message, bubble=False):
+class CheckProgressed(Message, bubble=False):
     """Progress of the full check of a dataset."""
 
     def __init__(self, progress: CheckProgress) -> None:
@@ -84,7 +84,7 @@ class CheckMoved(Message, bubble=False):
         self.progress = progress
 
 
-class UploadMoved(Message, bubble=False):
+class UploadProgressed(Message, bubble=False):
     """Progress of an upload of this or another client."""
 
     def __init__(self, progress: UploadProgress) -> None:
@@ -92,7 +92,7 @@ class UploadMoved(Message, bubble=False):
         self.progress = progress
 
 
-class ToolMoved(Message, bubble=False):
+class ToolProgressed(Message, bubble=False):
     """Progress of an installation or a check of a tool."""
 
     def __init__(self, progress: ToolProgress) -> None:
@@ -186,18 +186,18 @@ def _message(kind: EventType, body: Any) -> Message | None:
     if kind is EventType.USAGE:
         return UsageChanged(body)
     if kind is EventType.UPLOAD:
-        return UploadMoved(body)
+        return UploadProgressed(body)
     if kind is EventType.CHECK:
-        return CheckMoved(body)
+        return CheckProgressed(body)
     if kind is EventType.TOOL:
-        return ToolMoved(body)
+        return ToolProgressed(body)
     if kind is EventType.RESET:
         return EventsMissed()
     if kind is EventType.QUEUE:
         return QueueChanged(body)
     if isinstance(body, ResourceChange):
         if kind is EventType.JOB_DELETED:
-            return JobGone(body.id)
+            return JobDeleted(body.id)
         if kind is EventType.DATASET:
             return DatasetChanged(body)
         if kind is EventType.MODEL:

@@ -1,4 +1,4 @@
-"""Images of half blocks, which every terminal can: two pixels a cell, no question to the terminal."""
+"""Images drawn with half blocks, two pixels a cell: works in every terminal, without a capability query."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ UPPER = "▀"
 MOST_LINES = 60
 
 
-def opened(data: bytes) -> Image:
-    """An image, whole. Raises OSError where it is none (Pillow's UnidentifiedImageError is one), or too large."""
+def decode_image(data: bytes) -> Image:
+    """Decode an image to RGB. Raises OSError if it is not an image (Pillow's UnidentifiedImageError) or too large."""
     from PIL import Image
 
     try:
@@ -32,15 +32,15 @@ def opened(data: bytes) -> Image:
 
 
 def fitted(size: tuple[int, int], width: int, most_lines: int) -> tuple[int, int]:
-    """Columns and lines of an image of `size` pixels in its proportions, in `width` cells and at most so many lines;
-    a cell is about twice as high as it is wide, so it holds one pixel over another."""
+    """Columns and lines for an image of `size` pixels (width, height), keeping its aspect ratio, within `width` cells
+    and `most_lines` lines. A cell is about twice as high as wide and holds one pixel above another."""
     columns = max(1, min(width, round(most_lines * 2 * size[0] / max(1, size[1]))))
     lines = max(1, min(most_lines, round(columns * size[1] / max(1, size[0]) / 2)))
     return columns, lines
 
 
 def half_blocks(image: Image, columns: int, lines: int) -> Text:
-    """The image as text."""
+    """Draw the image as text of `columns` x `lines` cells."""
     small = image.resize((columns, lines * 2))
     pixels = small.convert("RGB").tobytes()
     text = Text(no_wrap=True, end="")
@@ -58,7 +58,7 @@ def _colour(pixels: bytes, at: int) -> Color:
 
 
 class ImageWidget(Widget):
-    """As wide as its room, in its proportions."""
+    """Fills its container's width, keeping the image's aspect ratio."""
 
     def __init__(self, image: Image, *, most_lines: int = MOST_LINES, classes: str | None = None) -> None:
         super().__init__(classes=classes)

@@ -1,4 +1,4 @@
-"""Placeholder of a plot: the plotting library is imported when there is something to draw."""
+"""Placeholder of a plot: imports the plotting library when there is something to draw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.live import Live, delivery
 
 
 class LazyPlot(Live, Vertical):
-    """Creates one plot when it is needed, and gives it the newest values."""
+    """Creates its plot on the first data and passes it the newest values."""
 
     def __init__(self, kind: str, id: str) -> None:
         """`kind` is module and class of a `tui.plot.Plot`."""
@@ -24,7 +24,7 @@ class LazyPlot(Live, Vertical):
 
     @delivery
     def draw(self, *figures: Any) -> None:
-        """Draw these; no plot is created while the first of them is empty."""
+        """Draw these values; no plot is created while the first of them is empty."""
         self._newest = figures
         if self._plot is not None:
             self._plot.draw(*figures)

@@ -1,7 +1,7 @@
 """The lifecycle gate of every screen and widget that shows data: data waits for the mount and is dropped on removal.
 
 Data arrives from workers, messages and timers at any time; a widget's children exist only between its compose and its
-removal. `Live` is the one place that knows which of the three it is.
+removal. Only `Live` knows in which of the three phases a widget is.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ L = TypeVar("L", bound="Live")
 P = ParamSpec("P")
 
 DELIVERIES: set[str] = set()
-"""Qualified name of every marked method that was imported."""
+"""Qualified names of all imported methods marked with `delivery`."""
 
 
 class Live(Node):
     """Mixin, first in the bases of a widget or screen.
 
-    Its workers start when it is mounted and end at their next step once it is being removed. What a worker hands to
-    `asyncio.gather` is a task of its own, outside the gate, so it must be calls of the client only. Methods marked
-    with `delivery` are queued before the mount and run in order on mount; after the removal they do nothing.
+    Its workers start when it is mounted and end at their next step once it is being removed. Coroutines passed to
+    `asyncio.gather` are tasks of their own that the gate does not stop, so they may only call the client. Calls of
+    methods marked with `delivery` are queued before the mount and run in order on mount; after the removal they do
+    nothing.
     """
 
     _live_composed = False
@@ -107,7 +108,7 @@ class _Gate(Awaitable[T]):
         cancelled = False
         try:
             while True:
-                if not cancelled and self._node.is_gone:  # replaces an error of what it waited for
+                if not cancelled and self._node.is_gone:  # replaces an error of the awaited call
                     error, cancelled = asyncio.CancelledError("the widget was removed"), True
                 try:
                     waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
@@ -124,7 +125,7 @@ class _Gate(Awaitable[T]):
 
 
 def delivery(method: Callable[Concatenate[L, P], T]) -> Callable[Concatenate[L, P], T | None]:
-    """Mark a method of a `Live` by which data arrives. Returns None where it is not called at once."""
+    """Mark a method of a `Live` that receives data. The wrapped method returns None if it queues or drops the call."""
 
     @wraps(method)
     def deliver(self: L, /, *args: P.args, **kwargs: P.kwargs) -> T | None:

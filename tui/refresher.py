@@ -1,4 +1,4 @@
-"""Reads something again whenever it may have changed: one reading at a time, and always one after the last request."""
+"""Coalesces requests to read something: one reading at a time, and always one after the last request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Refresher:
-    """Requests during a reading are answered by one more reading after it.
+    """Requests during a reading cause one more reading after it.
 
     Readings never overlap, so an older answer cannot replace a newer one, and a stream of requests cannot starve the
-    reader. Whether a reading is under way is asked of the worker, not kept in a flag: Textual may cancel a worker
-    before its first step, where nothing of it runs that could reset a flag.
+    reader. The worker's state shows whether a reading is under way; a flag could stay set, since Textual may cancel a
+    worker before its first step.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Refresher:
         delay_s: float = 0.0,
         pause_s: float = 0.0,
     ) -> None:
-        """`delay_s`: from a request to its reading. `pause_s`: at least so long between readings."""
+        """`delay_s`: from a request to its reading. `pause_s`: shortest interval between readings."""
         self._node, self._read, self._group = node, read, group
         self._delay_s, self._pause_s = delay_s, pause_s
         self.is_requested = False
@@ -41,7 +41,7 @@ class Refresher:
         return self._worker is not None and not (self._worker.is_finished or self._worker.is_cancelled)
 
     def request(self) -> None:
-        """Read soon; what changes from now on needs another request."""
+        """Schedule a reading. A change after its start needs another request."""
         self.is_requested = True
         if not self.is_active:
             self._worker = self._node.run_worker(self._run, group=self._group)

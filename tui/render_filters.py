@@ -16,14 +16,14 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from taod.terminal import in_line
-from tui.theme import INK_OF_LIGHT
+from tui.theme import LIGHT_COLOURS
 
 _SPARE = re.compile(" +(?= )")
 """Spaces of a gap, without its last one."""
 
 
 class VisibleControls(LineFilter):
-    """Writes control characters as escapes, as the command line does: a terminal would obey them.
+    """Writes control characters as escapes, as the command line does: a terminal would execute them.
 
     The layout took them for characters without width. What an escape needs is taken from the spaces that follow it, so
     that columns stay where they are, and else from the end of the line.
@@ -72,7 +72,7 @@ def _light(style: Style) -> Style:
 def _swapped(colour: RichColor | None) -> RichColor | None:
     if colour is None or colour.triplet is None:
         return colour
-    light = INK_OF_LIGHT.get(colour.triplet.hex)
+    light = LIGHT_COLOURS.get(colour.triplet.hex)
     return colour if light is None else RichColor.parse(light)
 
 
@@ -92,7 +92,7 @@ _SIGNS = {
 
 
 class _Signs(dict[int, str]):
-    """What stands for a sign; a question mark a cell for one that has no likeness."""
+    """ASCII replacement by code point; characters without one become one question mark a cell."""
 
     def __missing__(self, code: int) -> str:
         self[code] = chr(code) if code < 128 else "?" * cell_len(chr(code))

@@ -20,7 +20,7 @@ YELLOW = "#e2b33c"
 ORANGE = "#e58a4e"
 RED = "#ef6461"
 
-INK_OF_LIGHT = {
+LIGHT_COLOURS = {
     TEXT: "#1d2520",
     SOFT: "#4d5a52",
     DIM: "#77837b",
@@ -33,16 +33,16 @@ INK_OF_LIGHT = {
     RED: "#b3261e",
     SURFACE: "#f7f9f7",
 }
-"""Replacements of the colours above in the light theme."""
+"""Colour in the light theme for each colour above."""
 
 
-def _theme(name: str, *, dark: bool, grounds: tuple[str, str, str], selected: tuple[str, str]) -> Theme:
-    """A theme; `grounds`: background, surface and panel."""
+def _theme(name: str, *, dark: bool, backgrounds: tuple[str, str, str], selected: tuple[str, str]) -> Theme:
+    """A theme; `backgrounds`: background, surface and panel."""
 
     def ink(colour: str) -> str:
-        return colour if dark else INK_OF_LIGHT[colour]
+        return colour if dark else LIGHT_COLOURS[colour]
 
-    background, surface, panel = grounds
+    background, surface, panel = backgrounds
     green, line, text, soft, dim = (ink(colour) for colour in (GREEN, LINE, TEXT, SOFT, DIM))
     return Theme(
         name=name,
@@ -87,8 +87,8 @@ def _theme(name: str, *, dark: bool, grounds: tuple[str, str, str], selected: tu
     )
 
 
-DARK = _theme("taod", dark=True, grounds=(BACKGROUND, SURFACE, PANEL), selected=("#22301a", "#1c2419"))
-LIGHT = _theme("taod-light", dark=False, grounds=("#eef2ee", "#f7f9f7", "#e2e8e3"), selected=("#d3e6bb", "#e3edd6"))
+DARK = _theme("taod", dark=True, backgrounds=(BACKGROUND, SURFACE, PANEL), selected=("#22301a", "#1c2419"))
+LIGHT = _theme("taod-light", dark=False, backgrounds=("#eef2ee", "#f7f9f7", "#e2e8e3"), selected=("#d3e6bb", "#e3edd6"))
 
 GLYPHS: dict[State, tuple[str, str]] = {
     State.WAITING: ("◌", SOFT),

@@ -41,19 +41,19 @@ def serve(options: list[str], port: int, token: str | None = None, say: Callable
         raise ClientError(0, f"port {port} of {HOST} cannot be used: {error.strerror}; give another --port") from error
     port = listening.getsockname()[1]
     token = token or secrets.token_urlsafe(24)
-    app = guarded([sys.executable, "-m", "taod", "tui", *options], port, token)
+    app = guarded_app([sys.executable, "-m", "taod", "tui", *options], port, token)
 
-    async def made() -> web.Application:
+    async def create_app() -> web.Application:
         application: web.Application = await app
         say(f"dashboard at http://{HOST}:{port}/?{PARAMETER}={token} · Ctrl-C stops it; jobs continue")
         return application
 
-    web.run_app(made(), sock=listening, shutdown_timeout=SHUTDOWN_S, print=None, access_log=None)
+    web.run_app(create_app(), sock=listening, shutdown_timeout=SHUTDOWN_S, print=None, access_log=None)
     return 0
 
 
-async def guarded(command: list[str], port: int, token: str) -> Any:
-    """The web application that runs `command` for each page that is open, behind the guard. Raises ClientError where
+async def guarded_app(command: list[str], port: int, token: str) -> Any:
+    """The web application that runs `command` for each open page, behind the guard. Raises ClientError if
     textual-serve is missing."""
     try:
         from textual_serve.server import Server
@@ -67,12 +67,12 @@ async def guarded(command: list[str], port: int, token: str) -> Any:
     server = Quiet(shlex.join(command), host=HOST, port=port, title="taod")
     app = await server._make_app()
     app.middlewares.append(guard(port, token))
-    app.on_response_prepare.append(fence)
+    app.on_response_prepare.append(add_security_headers)
     return app
 
 
 def guard(port: int, token: str) -> Any:
-    """A middleware: Host and Origin must be this address, and the token in the URL, then in a cookie, this one."""
+    """A middleware that requires this address as Host and Origin, and this token in the URL or, later, in a cookie."""
     from aiohttp import web
 
     hosts = {f"{HOST}:{port}", f"localhost:{port}"}
@@ -87,21 +87,21 @@ def guard(port: int, token: str) -> Any:
             return web.Response(status=403, text=f"This is only for http://{HOST}:{port}, opened directly.\n")
         if (given := request.query.get(PARAMETER)) is not None and request.method == "GET":
             if not _same(given, token):
-                return _unknown()
+                return _unauthorized()
             answer = web.Response(status=303, headers={"Location": request.path})
             answer.set_cookie(cookie, token, httponly=True, samesite="Strict", path="/")
             return answer
         if not _same(request.cookies.get(cookie, ""), token):
-            return _unknown()
+            return _unauthorized()
         return await handler(request)
 
-    def _unknown() -> web.Response:
+    def _unauthorized() -> web.Response:
         return web.Response(status=401, text="Open the address that `taod tui --web` printed, with its token.\n")
 
     return check
 
 
-async def fence(request: Any, response: Any) -> None:
+async def add_security_headers(request: Any, response: Any) -> None:
     """Add security headers to a response."""
     response.headers["Content-Security-Policy"] = POLICY.format(host=request.headers.get("Host", HOST))
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -129,5 +129,5 @@ async def test_the_run_dialogue_opens_with_the_parent_that_was_given(
             actions=["evaluate"], parent=busy.train.id,
         )  # fmt: skip
         dashboard.push_screen(dialogue)
-        await until(pilot, lambda: dialogue.is_ready and dialogue.wanted == ["evaluate"])
+        await until(pilot, lambda: dialogue.is_ready and dialogue.chosen_actions == ["evaluate"])
         assert dialogue.chosen("#parent") == busy.train.id

@@ -18,7 +18,7 @@ from taod.types.dataset import (
     UploadProgress,
 )
 from tui.datasets import review
-from tui.image_widget import fitted, half_blocks, opened
+from tui.image_widget import decode_image, fitted, half_blocks
 
 
 def plain(shown: RenderableType) -> str:
@@ -98,4 +98,4 @@ def test_shares_of_masks_are_listed_the_largest_first() -> None:
 
 def test_a_file_that_is_not_an_image_is_reported() -> None:
     with pytest.raises(OSError, match="cannot identify"):
-        opened(b"no image")
+        decode_image(b"no image")

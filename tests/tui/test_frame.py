@@ -14,7 +14,7 @@ from textual.widgets._footer import FooterKey
 from taod.client import AsyncClient
 from taod.types.state import State
 from tui.app import Dashboard
-from tui.theme import GREEN, INK_OF_LIGHT
+from tui.theme import GREEN, LIGHT_COLOURS
 
 SIZE = (120, 40)
 
@@ -33,8 +33,8 @@ async def test_the_light_theme_draws_no_colour_of_the_dark_one(server: Any, busy
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(app.screen.jobs.table.rows) == 3)
         colours = drawn(app)[1]
-        assert INK_OF_LIGHT[GREEN] in colours
-        assert not colours & set(INK_OF_LIGHT)
+        assert LIGHT_COLOURS[GREEN] in colours
+        assert not colours & set(LIGHT_COLOURS)
         app.action_look()
         await until(pilot, lambda: GREEN in drawn(app)[1])
 
@@ -86,7 +86,7 @@ async def test_the_bell_rings_once_for_a_job_that_ends(server: Any, busy: Any, u
             busy.change(busy.train.id, state=State.FAILED, reason="exit code 1")
             busy.change(busy.train.id, reason="exit code 1, repeated")
             await until(pilot, lambda app=app: any("Failed" in note.title for note in app._notifications))
-            await until(pilot, lambda: app.screen.jobs.book.views[busy.train.id].reason == "exit code 1, repeated")  # noqa: B023
+            await until(pilot, lambda: app.screen.jobs.store.views[busy.train.id].reason == "exit code 1, repeated")  # noqa: B023
             assert len(rung) == expected
 
 
@@ -132,5 +132,9 @@ async def test_details_are_beside_their_list_where_there_is_room(
     async with dashboard.run_test(size=(columns, 60)) as pilot:
         await pilot.press("M")
         await until(pilot, lambda: dashboard.screen.query(".details") and dashboard.screen.query_one(".details").size)
-        listed, details = dashboard.screen.query_one(".list").region, dashboard.screen.query_one(".details").region
-        assert (details.x >= listed.right, details.y >= listed.bottom) == (beside, not beside)
+
+        def placed() -> tuple[bool, bool]:
+            listed, details = dashboard.screen.query_one(".list").region, dashboard.screen.query_one(".details").region
+            return details.x >= listed.right, details.y >= listed.bottom
+
+        await until(pilot, lambda: placed() == (beside, not beside))  # the first layout comes before the breakpoint

@@ -64,7 +64,7 @@ async def test_a_specification_is_compared_with_the_default_and_with_a_marked_jo
         pane = dashboard.screen.query_one(SpecPane)
         await pilot.press("v")
         await until(pilot, lambda: "num_epochs: 8" in text(dashboard, "#spec-text"))
-        while pane.way != "marked":
+        while pane.mode != "marked":
             await pilot.press("v")
         await until(pilot, lambda: "train.num_epochs 8 9" in text(dashboard, "#spec-text"))
         assert "optim" not in text(dashboard, "#spec-text")

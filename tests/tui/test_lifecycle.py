@@ -143,11 +143,12 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     log = LogView(client)
     yield log, [lambda: log.show(view), lambda: log.more(view), lambda: log.search("")], "slow disk"
     search = SearchLine()
-    yield search, [lambda: search.say("searching, 40%"), search.ask], "searching, 40%"
+    yield search, [lambda: search.show_result("searching, 40%"), search.ask], "searching, 40%"
     jobs = JobsPanel(client)
     other = msgspec.structs.replace(view, id=new_id())
     yield jobs, [
-        lambda: jobs.changed(view), lambda: jobs.changed(other), lambda: jobs.gone(other.id), lambda: jobs.lost("x"),
+        lambda: jobs.changed(view), lambda: jobs.changed(other), lambda: jobs.deleted(other.id),
+        lambda: jobs.connection_lost("x"),
         lambda: jobs.take(Filter(), Page([], 0)), lambda: jobs.go_to(view.id),
         lambda: jobs.show_counts({State.RUNNING: 3}), jobs.mark_all, jobs.unmark,
         jobs.mark,
@@ -156,7 +157,7 @@ def deliveries(world: Any, contract: Any, client: AsyncClient, folder: Path) -> 
     yield rows, [
         lambda: rows.put([view, other]), lambda: rows.drop([other.id]), lambda: rows.select(view.id),
         lambda: rows.mark(set()), lambda: rows.name_devices({"a": "b"}), lambda: rows.arrange_by(Order().by("age")),
-        rows.grow_older,
+        rows.update_ages,
     ], view.id[:8]  # fmt: skip
     filters = FilterBar()
     yield filters, [
@@ -479,6 +480,6 @@ async def test_random_keys_between_events_neither_crash_it_nor_lose_the_last_dat
         if jobs.filters.trials:
             jobs.filters.toggle_trials()
         jobs.filters.reset()
-        await until(pilot, lambda: set(jobs.book.views) == set(busy.jobs))
+        await until(pilot, lambda: set(jobs.store.views) == set(busy.jobs))
         wanted = {job_id: view.result.epoch for job_id, view in busy.jobs.items()}
-        await until(pilot, lambda: {key: each.result.epoch for key, each in jobs.book.views.items()} == wanted)
+        await until(pilot, lambda: {key: each.result.epoch for key, each in jobs.store.views.items()} == wanted)

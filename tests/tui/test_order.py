@@ -7,7 +7,7 @@ from typing import Any
 from taod.types.job import Result
 from taod.types.state import State
 from tui.app import Dashboard
-from tui.jobs.job_store import Book
+from tui.jobs.job_store import JobStore
 from tui.jobs.order import Heading, Order, arranged
 
 SIZE = (150, 44)
@@ -72,7 +72,7 @@ def test_trials_follow_their_sweep_whatever_the_order(world: Any) -> None:
 def test_groups_come_in_the_order_of_their_first_job(world: Any) -> None:
     jobs = four(world)
     assert places(world, Order(grouped=True), jobs) == ["B 2", 0, 2, "a 2", 1, 3]
-    assert places(world, Order("value", turned=True, grouped=True), jobs) == ["B 2", 0, 2, "a 2", 3, 1]
+    assert places(world, Order("value", is_reversed=True, grouped=True), jobs) == ["B 2", 0, 2, "a 2", 3, 1]
 
 
 def test_the_next_column_is_one_that_can_be_ordered_by() -> None:
@@ -86,18 +86,18 @@ def test_the_next_column_is_one_that_can_be_ordered_by() -> None:
 
 
 def test_the_book_records_better_and_worse(world: Any) -> None:
-    book = Book()
+    store = JobStore()
     loss = world.add_job(metric="val_loss", metric_value=0.5)
     score = world.add_job(metric="mAP", metric_value=0.5)
     for view in (loss, score):
-        book.take(view)
-        assert view.id not in book.trends
-        book.take(world.change(view.id, metric_value=0.4))
-    assert (book.trends[loss.id], book.trends[score.id]) == (1, -1)
-    book.take(world.change(loss.id, metric_value=0.4))
-    assert book.trends[loss.id] == 1, "an equal value is not a change"
-    book.take(world.change(loss.id, attempt=2, metric_value=0.9))
-    assert loss.id not in book.trends, "another attempt starts without a trend"
+        store.take(view)
+        assert view.id not in store.trends
+        store.take(world.change(view.id, metric_value=0.4))
+    assert (store.trends[loss.id], store.trends[score.id]) == (1, -1)
+    store.take(world.change(loss.id, metric_value=0.4))
+    assert store.trends[loss.id] == 1, "an equal value is not a change"
+    store.take(world.change(loss.id, attempt=2, metric_value=0.9))
+    assert loss.id not in store.trends, "another attempt starts without a trend"
 
 
 async def test_keys_and_clicks_order_and_group_and_the_cursor_stays(
@@ -134,7 +134,7 @@ async def test_only_loaded_jobs_are_ordered_and_the_border_says_so(
         await until(pilot, lambda: len(dashboard.screen.jobs.table.rows) == 200)
         jobs = dashboard.screen.jobs
         jobs.order_by("model")
-        jobs.turn_around()
+        jobs.reverse_order()
         assert "loaded jobs only" in str(jobs.border_subtitle)
         assert jobs.table.cell(jobs.table.rows[0], "model").plain == "m199"
         await pilot.press("end")

@@ -21,7 +21,7 @@ from tui.job.log import paint
 from tui.job.tree import tree
 from tui.jobs import rows
 from tui.jobs.job_actions import cancel_question
-from tui.jobs.job_store import Book, Filter
+from tui.jobs.job_store import Filter, JobStore
 from tui.theme import GLYPHS, RED, YELLOW
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -163,16 +163,16 @@ def test_the_filter_decides_as_the_daemon_does(made: Any) -> None:
 
 def test_an_older_view_does_not_replace_a_newer_one(made: Any) -> None:
     view = made.add_job()
-    book = Book(views={view.id: view}, total=1)
-    assert not book.newer(msgspec.structs.replace(view, last_modified="2000"))
-    assert book.newer(msgspec.structs.replace(view, last_modified="9999"))
+    store = JobStore(views={view.id: view}, total=1)
+    assert not store.newer(msgspec.structs.replace(view, last_modified="2000"))
+    assert store.newer(msgspec.structs.replace(view, last_modified="9999"))
 
 
 def test_a_job_below_the_loaded_ones_waits_for_its_page(made: Any) -> None:
     newest, older = made.add_job(seconds_ago=10), made.add_job(seconds_ago=100)
-    book = Book(views={newest.id: newest}, total=500)
-    assert not book.belongs(older)
-    assert book.belongs(made.add_job(seconds_ago=1))
+    store = JobStore(views={newest.id: newest}, total=500)
+    assert not store.belongs(older)
+    assert store.belongs(made.add_job(seconds_ago=1))
 
 
 def test_a_cancel_question_states_the_consequence(made: Any) -> None:

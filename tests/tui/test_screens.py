@@ -318,7 +318,7 @@ async def jobs(camera: Camera) -> None:
         await take(tab)
         if tab == "spec":
             await press("v", "v")
-            await camera.until(lambda: app.screen.query_one(SpecPane).way == "default")
+            await camera.until(lambda: app.screen.query_one(SpecPane).mode == "default")
             await take("spec-default")
     await press("l", "enter")
     await take("log-zoomed")

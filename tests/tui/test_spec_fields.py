@@ -9,7 +9,7 @@ import pytest
 from taod.catalogue import Catalogue
 from taod.catalogue.schema.json_schema import schema
 from taod.catalogue.schema.validate import check
-from tui.spec.fields import MISSING, Draft, Field, Wrong, at, fields, written
+from tui.spec.fields import MISSING, Draft, Field, InvalidValue, at, fields, written
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -73,7 +73,7 @@ def test_what_is_typed_becomes_a_value(name: str, text: str, value: object) -> N
     ],
 )
 def test_invalid_values_are_rejected_with_the_rule(name: str, text: str, words: str) -> None:
-    with pytest.raises(Wrong) as error:
+    with pytest.raises(InvalidValue) as error:
         field(name).read(text)
     assert str(error.value) == words
 
@@ -91,7 +91,7 @@ def test_a_draft_saves_the_base_with_its_changes_and_drops_reverted_ones() -> No
     assert draft.differs(field("train.epochs"))
     draft.reset(field("train.epochs"))
     assert draft.document()["train"]["epochs"] == 10
-    with pytest.raises(Wrong, match=r"train\.epochs needs a value: a whole number, 1 or more"):
+    with pytest.raises(InvalidValue, match=r"train\.epochs needs a value: a whole number, 1 or more"):
         draft.change(field("train.epochs"), " ")
 
 

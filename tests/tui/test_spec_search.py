@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tui.spec import search
-from tui.spec.fields import MISSING, Draft, Field, Wrong
+from tui.spec.fields import MISSING, Draft, Field, InvalidValue
 from tui.spec.search import Search
 
 SCHEMA = {
@@ -77,7 +77,7 @@ def test_a_range_is_read_as_it_is_typed(name: str, typed: tuple[str, str, str], 
     ],
 )
 def test_an_invalid_range_is_explained(name: str, typed: tuple[str, str, str], why: str) -> None:
-    with pytest.raises(Wrong, match=why.replace("(", r"\(")):
+    with pytest.raises(InvalidValue, match=why.replace("(", r"\(")):
         search.read(field(name), *typed, None)
 
 
@@ -89,12 +89,12 @@ def test_keys_without_a_field_are_kept_and_removed_with_their_range() -> None:
 
 def test_a_range_is_saved_in_the_group_of_the_sweep_and_removed_again() -> None:
     one, lr = draft(epochs={"min": 2}), field("optim.lr")
-    one.put(search.place(lr), {"min": 1e-5})
+    one.put(search.range_path(lr), {"min": 1e-5})
     assert one.document()["automl"] == {"epochs": {"min": 2}, "optim.lr": {"min": 1e-5}}
     assert search.narrowed(one, lr) == {"min": 1e-5}
-    one.put(search.place(lr), MISSING)
+    one.put(search.range_path(lr), MISSING)
     assert one.changes == {}
-    one.put(search.place(field("epochs")), MISSING)
+    one.put(search.range_path(field("epochs")), MISSING)
     assert search.narrowed(one, field("epochs")) is None
     assert one.document()["automl"] == {}
 

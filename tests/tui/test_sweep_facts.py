@@ -49,8 +49,8 @@ def test_the_best_so_far_never_gets_worse_and_skips_trials_without_a_value() -> 
 
 
 def test_colours_follow_ranks_so_that_an_outlier_hides_no_difference() -> None:
-    worth = trial_view.worth(sweep(trial(0, 0.3), trial(1, 0.2), trial(2, 1e9)))
-    assert worth == {1: 1.0, 0: 0.5, 2: 0.0}
+    ranks = trial_view.ranks(sweep(trial(0, 0.3), trial(1, 0.2), trial(2, 1e9)))
+    assert ranks == {1: 1.0, 0: 0.5, 2: 0.0}
     assert (trial_view.colour(1.0), trial_view.colour(0.0)) == (GREEN, RED)
 
 
@@ -69,7 +69,7 @@ def test_colours_follow_ranks_so_that_an_outlier_hides_no_difference() -> None:
     ],
 )
 def test_a_value_has_a_position_on_its_axis(dimension: Dimension, value: object, place: float | None) -> None:
-    found = trial_view.place(dimension, value)
+    found = trial_view.axis_position(dimension, value)
     assert found == (None if place is None else pytest.approx(place))
 
 
@@ -82,7 +82,7 @@ def test_names_are_short_unless_two_are_equal() -> None:
 def test_a_row_has_a_cell_for_every_column_and_marks_the_best() -> None:
     view = sweep(trial(0, 0.5), trial(1, 0.2, source=0, reason="promoted"), trial(2, None, state=State.RUNNING))
     columns = [key for key, _, _ in trial_view.columns(view)]
-    cells = [trial_view.row(view, each, trial_view.worth(view).get(each.number)) for each in view.trials]
+    cells = [trial_view.row(view, each, trial_view.ranks(view).get(each.number)) for each in view.trials]
     assert {len(row) for row in cells} == {len(columns)}
     assert [row[0].plain for row in cells] == [" ", "★", " "]
     assert cells[1][columns.index(f"p:{LR.path}")].plain == "0.001"

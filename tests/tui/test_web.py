@@ -18,7 +18,7 @@ import pytest
 
 from taod.client import ClientError
 from tests.patience import PATIENCE_S
-from tui.web import guarded, serve
+from tui.web import guarded_app, serve
 
 TOKEN = "a-token-of-this-run"
 REPOSITORY = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ async def site() -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
     """A guarded page whose programs are `true`, and a browser that has not been there."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    runner = aiohttp.web.AppRunner(await guarded(["true"], port, TOKEN))
+    runner = aiohttp.web.AppRunner(await guarded_app(["true"], port, TOKEN))
     await runner.setup()
     await aiohttp.web.SockSite(runner, listening).start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:

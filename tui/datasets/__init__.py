@@ -1,1 +1,1 @@
-"""The page of datasets: the list, what was understood of one, and how one comes in."""
+"""The page of datasets: the list, a dataset's details and check, and uploads."""

@@ -1,4 +1,4 @@
-"""Some images of a dataset, as small as cells make them, with their boxes and classes."""
+"""Thumbnails of some images of a dataset, with their boxes and classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from taod.client import AsyncClient, ClientError
 from taod.types.dataset import DatasetSample
-from tui.image_widget import ImageWidget, opened
+from tui.image_widget import ImageWidget, decode_image
 from tui.live import Live, delivery
 from tui.theme import DIM, SOFT
 
@@ -33,13 +33,13 @@ class Samples(Live, Vertical):
         super().__init__(id="samples")
         self._client = client
         self._of: tuple[str, str | None] | None = None
-        """Dataset and fingerprint of what is shown."""
+        """Id and fingerprint of the shown dataset."""
         self._known: list[DatasetSample] = []
         self._first = 0
 
     @delivery
     def show(self, dataset_id: str | None, fingerprint: str | None) -> None:
-        """Show images of a dataset as it is now; of None, none."""
+        """Show images of the dataset at this fingerprint; `dataset_id` None: no images."""
         wanted = None if dataset_id is None or fingerprint is None else (dataset_id, fingerprint)
         if wanted == self._of:
             return
@@ -48,7 +48,7 @@ class Samples(Live, Vertical):
 
     @delivery
     def more(self) -> None:
-        """Show the next images; after the last, the first again."""
+        """Show the next images; after the last, start again at the first."""
         if len(self._known) > SHOWN:
             self._first = (self._first + SHOWN) if self._first + SHOWN < len(self._known) else 0
             self._read()
@@ -73,7 +73,7 @@ class Samples(Live, Vertical):
             await self._draw(page, data)
 
     async def _draw(self, page: Sequence[DatasetSample], data: Sequence[bytes]) -> None:
-        images = await asyncio.to_thread(lambda: [_opened(each) for each in data])
+        images = await asyncio.to_thread(lambda: [_decoded(each) for each in data])
         last = self._first + len(page)
         title = Text("Images", style=f"bold {SOFT}")
         title.append(f"  {self._first + 1} to {last} of {len(self._known)}, p: next images", style=f"not bold {DIM}")
@@ -89,10 +89,10 @@ class Samples(Live, Vertical):
         await self.mount(Static(title), Grid(*cells, id="sample-grid"))
 
 
-def _opened(data: bytes) -> Image | None:
+def _decoded(data: bytes) -> Image | None:
     """The decoded image; None if it cannot be decoded."""
     try:
-        return opened(data)
+        return decode_image(data)
     except OSError:
         return None
 

@@ -1,1 +1,1 @@
-"""The devices: who holds them and how busy they are."""
+"""The devices: their leases and their load."""

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from taod.types import reason_text
 from taod.types.device import Device
 from tui import format
-from tui.devices.sparkline import Trail
+from tui.devices.sparkline import ReadingHistory
 from tui.theme import DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
 NARROW, WIDE, WIDEST = 90, 110, 150
@@ -26,11 +26,11 @@ def label(device: Device) -> str:
     return f"{device.kind.value}{device.index}"
 
 
-class Trails:
+class DeviceHistory:
     """Utilisation and memory of a device over the last minutes."""
 
     def __init__(self) -> None:
-        self.load, self.memory = Trail(), Trail()
+        self.load, self.memory = ReadingHistory(), ReadingHistory()
 
     def add(self, device: Device, at: float) -> None:
         """Add the current readings."""
@@ -40,14 +40,14 @@ class Trails:
             self.memory.add(at, device.memory_used_bytes / device.memory_total_bytes)
 
 
-def line(device: Device, width: int, name_cells: int, trails: Trails | None = None, now: float = 0.0) -> Text:
-    """A device's line, `width` cells at most, `name_cells` of them for its name; `trails` up to `now`: sparklines."""
+def line(device: Device, width: int, name_cells: int, history: DeviceHistory | None = None, now: float = 0.0) -> Text:
+    """A device's line, `width` cells at most, `name_cells` of them for its name; `history` up to `now`: sparklines."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append("● " if device.leases else "○ ", style=GREEN if device.leases else DIM)
     text.append(label(device).upper().ljust(6), style=f"bold {TEXT}")
     room = min(name_cells, LONG_NAME if width >= WIDE else SHORT_NAME if width >= NARROW else SHORTEST_NAME)
     text.append(f"{_clip(name(device), room):<{room}}  ", style=SOFT)
-    text.append_text(_figures(device, width, trails or Trails(), now))
+    text.append_text(_figures(device, width, history or DeviceHistory(), now))
     return text.append_text(holder(device))
 
 
@@ -77,17 +77,17 @@ def holder(device: Device) -> Text:
     return Text("free" if device.slots == 1 else f"free, {device.slots} slots", style=DIM)
 
 
-def _figures(device: Device, width: int, trails: Trails, now: float) -> Text:
+def _figures(device: Device, width: int, history: DeviceHistory, now: float) -> Text:
     """Bars and numbers for the readings that the device has."""
     text, cells = Text(), 20 if width >= WIDEST else 12 if width >= WIDE else 6 if width >= NARROW else 5
     if device.utilisation_percent is not None:
         text.append("util ", style=DIM)
-        text.append_text(trails.load.drawn(now, cells))
+        text.append_text(history.load.drawn(now, cells))
         text.append(f" {device.utilisation_percent:3.0f}%  ", style=TEXT)
     if device.memory_used_bytes is not None and device.memory_total_bytes:
         text.append("mem " if width >= NARROW else "", style=DIM)
         if width >= WIDE:
-            text.append_text(trails.memory.drawn(now, cells))
+            text.append_text(history.memory.drawn(now, cells))
         else:
             share = device.memory_used_bytes / device.memory_total_bytes
             text.append_text(format.bar(share, cells - 1, format.heat(share)))
@@ -113,17 +113,17 @@ class DeviceRow(Widget):
         super().__init__(classes="device")
         self.device = device
         self._name_cells = name_cells
-        self._trails = Trails()
-        self._trails.add(device, monotonic())
+        self._history = DeviceHistory()
+        self._history.add(device, monotonic())
 
     def on_mount(self) -> None:
         self.set_interval(MOVE_EVERY_S, self.refresh)
 
     def show_device(self, device: Device) -> None:
         """Show new readings."""
-        self._trails.add(device, monotonic())
+        self._history.add(device, monotonic())
         self.device = device
         self.refresh()
 
     def render(self) -> Text:
-        return line(self.device, self.size.width, self._name_cells, self._trails, monotonic())
+        return line(self.device, self.size.width, self._name_cells, self._history, monotonic())

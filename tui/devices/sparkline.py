@@ -15,21 +15,21 @@ MOST_READINGS = 2_000
 BARS = "▁▂▃▄▅▆▇█"
 
 
-class Trail:
-    """Readings of a share between 0 and 1, each with the moment at which it was taken (seconds, monotonic)."""
+class ReadingHistory:
+    """Readings of a share between 0 and 1, each with its time (seconds, monotonic)."""
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, float]] = deque(maxlen=MOST_READINGS)
 
     def add(self, at: float, share: float) -> None:
-        """Add a reading. Older ones are dropped, except the last before the span: it is the value at its start."""
+        """Add a reading. Drops older ones, except the last before the span: it is the value at the span's start."""
         self._readings.append((at, max(0.0, min(1.0, share))))
         while len(self._readings) > 1 and self._readings[1][0] < at - SPAN_S:
             self._readings.popleft()
 
     def shares(self, now: float, count: int) -> list[float | None]:
-        """The mean in each of `count` equal parts of the span, the latest last; a part without a reading is like the
-        one before it; None before the first."""
+        """Means over `count` equal parts of the span, oldest first. A part without a reading repeats the one before it;
+        parts before the first reading are None."""
         length, begin = SPAN_S / count, now - SPAN_S
         sums, counts = [0.0] * count, [0] * count
         last: float | None = None
@@ -47,7 +47,7 @@ class Trail:
         return means
 
     def drawn(self, now: float, cells: int) -> Text:
-        """A bar for each part, coloured as a load."""
+        """A sparkline of `cells` bars, coloured by load."""
         text = Text()
         for share in self.shares(now, cells):
             if share is None:

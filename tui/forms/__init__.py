@@ -1,1 +1,1 @@
-"""Forms: fields under each other, what is wrong with them, and what a yes does."""
+"""Modal forms: labelled fields, error messages and submission."""

@@ -46,7 +46,7 @@ class Row(Live, Vertical):
 class Form(Live, ModalScreen[T | None], Generic[T]):
     """Dismissed with the result of `submit`, or None. Subclasses implement `rows` and `submit`.
 
-    A ClientError of `submit` is shown in the form, which stays open with all that was typed.
+    A ClientError of `submit` is shown in the form, which stays open with its input.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -102,7 +102,7 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
 
     def action_submit(self) -> None:
         if not self.is_working("submit"):
-            self.say("")
+            self.show_error("")
             self._submit()
 
     @work(group="submit")
@@ -110,14 +110,14 @@ class Form(Live, ModalScreen[T | None], Generic[T]):
         try:
             done = await self.submit()
         except ClientError as error:
-            self.say(error.description)
+            self.show_error(error.description)
         except ValueError as error:
-            self.say(str(error))
+            self.show_error(str(error))
         else:
             self.dismiss(done)
 
     @delivery
-    def say(self, trouble: str) -> None:
+    def show_error(self, trouble: str) -> None:
         """Show an error in the form; an empty text hides it."""
         line = self.query_one("#form-error", Static)
         line.update(trouble)

@@ -1,1 +1,1 @@
-"""One job: its log, its curves, its details."""
+"""The panel of one job: log, metrics, specification, files, details."""

@@ -17,7 +17,7 @@ VALUE_CELLS = 8
 
 
 def chosen_classes(metric: str, categories: Sequence[Categorical]) -> Categorical | None:
-    """Values by class of the chosen metric, or of the first metric that has some; None without any."""
+    """Values by class of the chosen metric, else of the first metric that has some; None without any."""
     known = [each for each in categories if each.category_wise_values]
     return next((each for each in known if each.metric == metric), known[0] if known else None)
 
@@ -28,7 +28,7 @@ def worst_first(values: Sequence[CategoryValue]) -> list[CategoryValue]:
 
 
 def class_head(classes: Categorical) -> Text:
-    """Which metric, of how many classes, and their mean."""
+    """Heading: the metric, the number of classes, and their mean."""
     values = [
         each.value for each in classes.category_wise_values if each.value is not None and math.isfinite(each.value)
     ]
@@ -40,7 +40,7 @@ def class_head(classes: Categorical) -> Text:
 
 
 def class_table(classes: Categorical) -> Columns:
-    """One cell a class, in as many columns as there is room for, read downwards."""
+    """One cell a class, filled column by column, in as many columns as fit."""
     cells = []
     for each in worst_first(classes.category_wise_values):
         name = each.category if len(each.category) <= NAME_CELLS else each.category[: NAME_CELLS - 1] + "…"

@@ -31,14 +31,14 @@ class Line:
 
 @dataclass
 class Curves:
-    """Values by metric and epoch. The first value of an epoch stays, as in the daemon's own record."""
+    """Values by metric and epoch. The first value of an epoch is kept, as the daemon does."""
 
     main: str | None = None
     points: dict[str, Points] = field(default_factory=dict)
 
     @classmethod
     def of(cls, view: JobView) -> Curves:
-        """The curves that a job's whole result holds."""
+        """The curves of a job's result."""
         curves = cls(view.metric)
         curves._read(view.result)
         return curves
@@ -51,7 +51,7 @@ class Curves:
                 self._add(metric, epoch, value)
 
     def feed(self, update: StatusUpdate) -> bool:
-        """Take what a new line says; True when a curve grew."""
+        """Add the values of a status line. Returns whether a curve grew."""
         if update.epoch is None:
             return False
         grew = False

@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 from taod.client import AsyncClient, ClientError, NoDaemon
 from taod.types.job import Artifact, JobView
 from tui import format
-from tui.image_widget import ImageWidget, opened
+from tui.image_widget import ImageWidget, decode_image
 from tui.job.preview import IMAGE_BYTES, TEXT_BYTES, is_image, preview
 from tui.live import Live, delivery
 from tui.theme import DIM, SOFT, TEXT
@@ -54,7 +54,7 @@ class FilesPane(Live, Horizontal):
         self._view, self._read_for = view, None
         self._files = {}
         self.query_one(OptionList).clear_options()
-        self._say("")
+        self._show_message("")
 
     @delivery
     def opened(self) -> None:
@@ -75,7 +75,7 @@ class FilesPane(Live, Horizontal):
         except NoDaemon:
             return
         except ClientError as error:
-            self._say("No files yet." if error.status == 404 else error.description)
+            self._show_message("No files yet." if error.status == 404 else error.description)
             return
         self._read_for = job_id
         self._list(files)
@@ -87,7 +87,7 @@ class FilesPane(Live, Horizontal):
         options.clear_options()
         options.add_options(listed(files))
         if not files:
-            self._say("No files yet.")
+            self._show_message("No files yet.")
             return
         first = kept.path if kept is not None and kept.path in self._files else in_order(files)[0].path
         options.highlighted = options.get_option_index(first)
@@ -111,7 +111,7 @@ class FilesPane(Live, Horizontal):
         except NoDaemon:
             return
         except ClientError as error:
-            self._say(error.description)
+            self._show_message(error.description)
             return
         await self._clear_image()
         self.query_one("#file-preview", Static).update(preview(file.path, data, file.size_bytes))
@@ -121,18 +121,18 @@ class FilesPane(Live, Horizontal):
         with tempfile.TemporaryDirectory() as folder:
             path = await self._client.files.download(job_id, file.path, Path(folder) / "image")
             try:
-                image = await asyncio.to_thread(lambda: opened(path.read_bytes()))
+                image = await asyncio.to_thread(lambda: decode_image(path.read_bytes()))
             except OSError as error:
-                self._say(f"The image cannot be decoded: {error}")
+                self._show_message(f"The image cannot be decoded: {error}")
                 return
         await self._clear_image()
-        self._say(f"{image.width} × {image.height}")
+        self._show_message(f"{image.width} × {image.height}")
         await self.query_one("#file-scroll").mount(ImageWidget(image, classes="image"))
 
     async def _clear_image(self) -> None:
         await self.query(".image").remove()
 
-    def _say(self, words: str) -> None:
+    def _show_message(self, words: str) -> None:
         self.query_one("#file-preview", Static).update(Text(words, style=DIM))
 
     @work(group="save")

@@ -1,4 +1,4 @@
-"""A stretch of a log as lines that a screen can show; it can grow at both ends and is bounded. Pure."""
+"""A bounded window of a log as displayable lines; it grows at both ends. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ OPEN_BYTES = 64 * 1024
 
 
 class LogLines:
-    """At most `limit` lines of a log, each `longest` characters at most; `start` and `end` are where in the file.
+    """At most `limit` lines of a log, each at most `longest` characters; `start` and `end` are byte offsets.
 
-    A carriage return takes back what the line said before it, as a terminal does: of a progress bar, only the last
-    state is kept. Colours are left out.
+    A carriage return restarts the line, as in a terminal: only the last state of a progress bar is kept. Colours are
+    removed.
     """
 
     def __init__(self, limit: int = 10_000, longest: int = 2_000, start: int = 0) -> None:
@@ -61,7 +61,7 @@ class LogLines:
         the bottom, and `end` moves up.
         """
         if start > 0:
-            cut = data.find(b"\n") + 1  # 0 in an endless line, of which a piece is better than nothing
+            cut = data.find(b"\n") + 1  # 0 if one line exceeds the part: its end is shown
             data, start = data[cut:], start + cut
         pieces = data.split(b"\n")
         last = pieces.pop()
@@ -81,7 +81,7 @@ class LogLines:
         return len(pieces)
 
     def line_at(self, offset: int) -> int:
-        """Number of the line that holds a byte of the file; the nearest where it is outside."""
+        """Index of the line that holds this byte of the file; the nearest line for a byte outside the window."""
         at = self.start
         for index, size in enumerate(self._sizes):
             at += size
@@ -90,11 +90,11 @@ class LogLines:
         return max(0, len(self) - 1)
 
     def offset_of(self, index: int) -> int:
-        """Where in the file a line begins."""
+        """Byte offset in the file at which a line begins."""
         return self.start + sum(self._sizes[each] for each in range(min(index, len(self._sizes))))
 
     def _shorten_open(self) -> None:
-        """Keep of an unfinished line what a terminal would show, up to a limit."""
+        """Cut an unfinished line to what a terminal would show, up to a limit."""
         if len(self._open) > self._longest and (back := self._open.rfind(b"\r", 0, len(self._open) - 1)) > 0:
             del self._open[:back]
         del self._open[OPEN_BYTES:]

@@ -37,7 +37,7 @@ TROUBLE = r"\b(?:ERROR|CRITICAL|FATAL|FAILURE|Traceback|[A-Z]\w*Error)\b"
 SETTLE_S = 0.06
 """A job must stay selected for this time before its log is requested: moving through the list opens no streams."""
 RETRY_S = 1.0
-"""Delay before a log stream is reopened that broke while the event stream is connected."""
+"""Delay before reopening a log stream that broke while the event stream is connected."""
 
 LEVELS = (
     (re.compile(TROUBLE), Style.parse(RED)),
@@ -90,7 +90,7 @@ class LogView(Live, ScrollView, can_focus=True):
             super().__init__()
             self.following = following
 
-    class SearchAsked(Message):
+    class SearchRequested(Message):
         """Open the search line."""
 
     class SearchState(Message):
@@ -295,7 +295,7 @@ class LogView(Live, ScrollView, can_focus=True):
         await self._open_at(offset)
 
     def action_search(self) -> None:
-        self.post_message(self.SearchAsked())
+        self.post_message(self.SearchRequested())
 
     @delivery
     def search(self, words: str) -> None:
@@ -309,7 +309,7 @@ class LogView(Live, ScrollView, can_focus=True):
 
     def action_next(self, direction: int) -> None:
         if self._sought is None:
-            self.post_message(self.SearchAsked())
+            self.post_message(self.SearchRequested())
         else:
             self._seek(self._sought.pattern, direction)
 

@@ -88,7 +88,7 @@ class JobPanel(Live, Vertical):
         self.query_one(DetailsPane).clear()
         self.query_one(SpecPane).clear()
         self.query_one(FilesPane).show(view)
-        if self._in_front == "tab-files":
+        if self._active_tab == "tab-files":
             self.query_one(FilesPane).opened()
         self.log_view.show(view)
         self._compare()
@@ -173,11 +173,11 @@ class JobPanel(Live, Vertical):
         self.trials.show(detail)
 
     @property
-    def _in_front(self) -> str:
+    def _active_tab(self) -> str:
         return self.query_one("#tabs", TabbedContent).active
 
     @on(TabbedContent.TabActivated)
-    def _brought_forward(self, event: TabbedContent.TabActivated) -> None:
+    def _tab_activated(self, event: TabbedContent.TabActivated) -> None:
         event.stop()
         self.trials.in_front = event.pane.id == "tab-trials"
         if event.pane.id == "tab-files":
@@ -196,18 +196,18 @@ class JobPanel(Live, Vertical):
     def _compare(self) -> None:
         self.kpis.compare_with([view for view in self.others if self.view is None or view.id != self.view.id])
 
-    @on(LogView.SearchAsked)
-    def _search_asked(self, event: LogView.SearchAsked) -> None:
+    @on(LogView.SearchRequested)
+    def _search_requested(self, event: LogView.SearchRequested) -> None:
         event.stop()
         self.query_one(SearchLine).ask()
 
     @on(LogView.SearchState)
     def _search_state(self, event: LogView.SearchState) -> None:
         event.stop()
-        self.query_one(SearchLine).say(event.words)
+        self.query_one(SearchLine).show_result(event.words)
 
-    @on(SearchLine.Wanted)
-    def _search(self, event: SearchLine.Wanted) -> None:
+    @on(SearchLine.Submitted)
+    def _search(self, event: SearchLine.Submitted) -> None:
         event.stop()
         self.log_view.search(event.words)
         self.log_view.focus()

@@ -14,7 +14,7 @@ class MetricPlot(Plot):
     """Curves over epochs."""
 
     def draw(self, lines: Sequence[Line]) -> None:
-        """Show these."""
+        """Draw these curves."""
         figure = self.cleared()
         lines = [thinned(line) for line in lines]
         every = sorted({epoch for line in lines for epoch in line.epochs})
@@ -29,7 +29,7 @@ class MetricPlot(Plot):
 
 
 def thinned(line: Line) -> Line:
-    """A line with no more points than a screen can show; the last one stays."""
+    """The curve with no more points than a screen can show; the last point is kept."""
     step = -(-len(line.epochs) // MOST_POINTS)
     if step <= 1:
         return line

@@ -27,7 +27,7 @@ def is_image(path: str) -> bool:
 
 
 def preview(path: str, data: bytes, size: int) -> RenderableType:
-    """`data` is the file's beginning, `size` all of it."""
+    """A preview from `data`, the beginning of a file of `size` bytes."""
     whole = len(data) >= size
     if b"\0" in data[:4096]:
         return Text("Binary file: no preview.", style=DIM)

@@ -19,7 +19,7 @@ class SearchLine(Live, Horizontal):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", tooltip="Stop searching")]
 
-    class Wanted(Message):
+    class Submitted(Message):
         """Search for these words; empty: stop searching."""
 
         def __init__(self, words: str) -> None:
@@ -42,7 +42,7 @@ class SearchLine(Live, Horizontal):
         self.query_one(Input).focus()
 
     @delivery
-    def say(self, words: str) -> None:
+    def show_result(self, words: str) -> None:
         """Show the progress or result of the search."""
         self.display = self.display or bool(words)
         self.query_one("#search-state", Static).update(words)
@@ -54,10 +54,10 @@ class SearchLine(Live, Horizontal):
         event.stop()
         if not event.value:
             self.display = False
-        self.post_message(self.Wanted(event.value))
+        self.post_message(self.Submitted(event.value))
 
     def action_leave(self) -> None:
         self.query_one(Input).value = ""
-        self.say("")
+        self.show_result("")
         self.display = False
-        self.post_message(self.Wanted(""))
+        self.post_message(self.Submitted(""))

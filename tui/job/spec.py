@@ -23,7 +23,7 @@ from tui.spec.fields import MISSING, written
 from tui.theme import DIM, GREEN, ORANGE, SOFT, TEXT
 
 Document = Mapping[str, Any]
-WAYS = ("tree", "yaml", "default", "marked")
+MODES = ("tree", "yaml", "default", "marked")
 TITLES = {"tree": "specification", "yaml": "as YAML", "default": "against the default", "marked": "against {}"}
 
 
@@ -68,7 +68,7 @@ class SpecPane(Live, VerticalScroll):
     """Shows the specification in one of several views; `v` shows the next."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "way", "View", tooltip="As a tree, as YAML, against the default, against a marked job"),
+        Binding("v", "next_view", "View", tooltip="As a tree, as YAML, against the default, against a marked job"),
     ]
 
     def __init__(self, client: AsyncClient) -> None:
@@ -76,7 +76,7 @@ class SpecPane(Live, VerticalScroll):
         self._client = client
         self._detail: JobDetail | None = None
         self._others: list[JobView] = []
-        self.way = "tree"
+        self.mode = "tree"
 
     def compose(self) -> ComposeResult:
         yield Static("", id="spec-way")
@@ -93,9 +93,9 @@ class SpecPane(Live, VerticalScroll):
         self._detail, self._others = detail, [view for view in others if view.id != detail.job.id]
         self._draw()
 
-    def action_way(self) -> None:
-        ways = [way for way in WAYS if way != "marked" or self._others]
-        self.way = ways[(ways.index(self.way) + 1) % len(ways)] if self.way in ways else ways[0]
+    def action_next_view(self) -> None:
+        modes = [mode for mode in MODES if mode != "marked" or self._others]
+        self.mode = modes[(modes.index(self.mode) + 1) % len(modes)] if self.mode in modes else modes[0]
         self._draw()
 
     @work(group="spec", exclusive=True)
@@ -104,22 +104,22 @@ class SpecPane(Live, VerticalScroll):
         if detail is None:
             return
         name = f"{self._others[0].action} {format.short(self._others[0].id)}" if self._others else "a marked job"
-        way = Text(TITLES[self.way].format(name), style=f"bold {SOFT}").append("   v: next view", style=DIM)
-        self.query_one("#spec-way", Static).update(way)
+        title = Text(TITLES[self.mode].format(name), style=f"bold {SOFT}").append("   v: next view", style=DIM)
+        self.query_one("#spec-way", Static).update(title)
         self.query_one("#spec-text", Static).update(await self._text(detail, name))
 
     async def _text(self, detail: JobDetail, name: str) -> RenderableType:
         if not detail.spec:
             return Text("This job has no specification.", style=DIM)
-        if self.way == "yaml":
+        if self.mode == "yaml":
             import yaml
 
             return Text(yaml.safe_dump(detail.spec, sort_keys=False, allow_unicode=True), style=TEXT)
-        if self.way == "tree" or (self.way == "marked" and not self._others):
+        if self.mode == "tree" or (self.mode == "marked" and not self._others):
             return tree(detail.spec)
         job = detail.job
         try:
-            if self.way == "default":
+            if self.mode == "default":
                 schema = await self._client.specs.schema(job.owner_kind, job.owner_id, job.action)
                 return compared(detail.spec, schema.get("default", {}), "default")
             other = await self._client.jobs.get(self._others[0].id)

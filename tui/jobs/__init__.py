@@ -1,1 +1,1 @@
-"""The list of jobs: what is known of them, how a row reads, the table, its filters."""
+"""The list of jobs: store, rows, table and filters."""

@@ -1,4 +1,4 @@
-"""What may be done to jobs, and what is said before it is. Pure."""
+"""Actions on jobs: which jobs allow them, and the questions that confirm them. Pure."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ REQUESTS: dict[str, JobRequest | None] = {
     "delete": JobRequest.DELETE,
     "again": None,
 }
-"""The request that a key's verb makes of a job; None: a new job, whatever the old one's state."""
+"""Request that a key action sends for a job; None: it creates a new job, whatever the old one's state."""
 
 
 def allowed(verb: str, view: JobView) -> bool:
-    """Whether the job accepts the verb's request in its present state."""
+    """Whether the job accepts the key action in its present state."""
     request = REQUESTS[verb]
     return request is None or accepts(request, view.action, view.state)
 
 
 def why_not(verb: str, views: Sequence[JobView]) -> str:
-    """Why a verb does nothing to these jobs, as a sentence."""
+    """Why a key action does nothing to these jobs, as a sentence."""
     if not views:
         return "No job is selected."
     if len(views) == 1:

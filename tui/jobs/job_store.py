@@ -1,4 +1,4 @@
-"""The jobs that the dashboard knows, and the filter on them. Imports no widgets and no client."""
+"""The loaded jobs and their filter. Imports no widgets and no client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Filter:
 
     @property
     def only(self) -> bool | None:
-        """The daemon's condition on trials."""
+        """Value of the request's `trials` condition; None: jobs and trials."""
         return None if self.trials else False
 
     def matches(self, view: JobView) -> bool:
@@ -34,15 +34,15 @@ class Filter:
 
 
 @dataclass
-class Book:
-    """The jobs in the list, by id."""
+class JobStore:
+    """The listed jobs, by id."""
 
     filter: Filter = Filter()
     views: dict[str, JobView] = field(default_factory=dict)
     total: int = 0
-    """Number of jobs that match at the daemon; fewer may be loaded."""
+    """Number of jobs that match on the daemon; fewer may be loaded."""
     trends: dict[str, int] = field(default_factory=dict)
-    """By job, whether its metric got better (1) or worse (-1) when it last changed."""
+    """By job id: whether its metric improved (1) or worsened (-1) when it last changed."""
     _oldest: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Book:
         return self._oldest[0] if self._oldest is not None else ""
 
     def belongs(self, view: JobView) -> bool:
-        """Whether the job of an event is among the loaded jobs in the list's order, not further down."""
+        """Whether a job belongs among the loaded jobs, not on a later page."""
         if not self.filter.matches(view):
             return False
         complete = len(self.views) >= self.total
@@ -88,7 +88,7 @@ class Book:
 
 
 def _change(before: float | None, after: float | None) -> int:
-    """Whether a value rose (1) or fell (-1); 0 where it did neither."""
+    """1 if a value rose, -1 if it fell, otherwise 0."""
     if before is None or after is None:
         return 0
     return (after > before) - (after < before)

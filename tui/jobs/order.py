@@ -23,7 +23,7 @@ def _progress(view: JobView) -> float:
 
 
 def _metric(view: JobView) -> float:
-    """Better is more, whatever the metric."""
+    """The metric's value, negated if lower is better."""
     value = view.metric_value
     if value is None or not math.isfinite(value):
         return -math.inf
@@ -45,9 +45,9 @@ NAMES = {
     "age": "age", "word": "state", "action": "action", "model": "model", "network": "network",
     "progress": "progress", "value": "metric", "device": "device",
 }  # fmt: skip
-"""What orders are called."""
+"""Name of each order."""
 SAME = {"state": "word", "id": "age", "metric": "value"}
-"""Columns that stand for another."""
+"""Columns that are ordered by another column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +65,41 @@ Row = str | Heading
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By a column, turned around or not; by model or not. The daemon's own order is the default."""
+    """Order by a column, optionally reversed and grouped by owner. The default is the daemon's order."""
 
     column: str = "age"
-    turned: bool = False
+    is_reversed: bool = False
     grouped: bool = False
 
     @property
-    def natural(self) -> bool:
-        """Whether it is the order in which the daemon gives pages."""
+    def is_default(self) -> bool:
+        """Whether it is the order in which the daemon returns pages."""
         return self == Order()
 
     @property
     def largest_first(self) -> bool:
-        return KEYS[self.column][1] is not self.turned
+        return KEYS[self.column][1] is not self.is_reversed
 
     def by(self, column: str) -> Order:
-        """By this column; by it already: turned around."""
+        """The order by this column; reversed if it is the present column."""
         column = SAME.get(column, column)
-        return replace(self, column=column, turned=column == self.column and not self.turned)
+        return replace(self, column=column, is_reversed=column == self.column and not self.is_reversed)
 
     def after(self, columns: Iterable[str]) -> Order:
-        """By the next of these columns that jobs can be ordered by."""
+        """The order by the next of these columns that has a sort key."""
         known = [column for column in columns if column in KEYS]
         at = known.index(self.column) if self.column in known else -1
-        return replace(self, column=known[(at + 1) % len(known)], turned=False)
+        return replace(self, column=known[(at + 1) % len(known)], is_reversed=False)
 
     def regrouped(self) -> Order:
         return replace(self, grouped=not self.grouped)
 
 
 def arranged(views: Mapping[str, JobView], order: Order) -> list[Row]:
-    """All jobs as rows, trials below their sweep. Jobs that are equal by the column come newest first."""
+    """All jobs as rows, trials below their sweep. Ties are ordered newest first."""
     key, _ = KEYS[order.column]
     found = sorted(views.values(), key=_newest, reverse=True)
-    if order.column != "age" or order.turned:
+    if order.column != "age" or order.is_reversed:
         found.sort(key=key, reverse=order.largest_first)
     found = _trials_below(found, views)
     if not order.grouped:
@@ -115,7 +115,7 @@ def arranged(views: Mapping[str, JobView], order: Order) -> list[Row]:
 
 
 def _trials_below(found: list[JobView], views: Mapping[str, JobView]) -> list[JobView]:
-    """Trials follow their sweep, in the order that they have among themselves, where it is in the list."""
+    """Move trials below their sweep if it is listed, keeping their order."""
     trials: dict[str, list[JobView]] = {}
     for view in found:
         if view.sweep_id is not None and view.sweep_id in views:

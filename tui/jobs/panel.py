@@ -16,14 +16,14 @@ from taod.client.transport import Page
 from taod.types.job import JobView
 from taod.types.state import State
 from tui.jobs.filters import FilterBar
-from tui.jobs.job_store import Book, Filter
+from tui.jobs.job_store import Filter, JobStore
 from tui.jobs.order import KEYS, NAMES, SAME, Order
 from tui.jobs.table import JobsTable
 from tui.live import Live, delivery
 
 PAGE_JOBS = 200
 REST_JOBS = 2_000
-"""Jobs that are read at once on the way to the last."""
+"""Page size when all remaining jobs are loaded."""
 TYPING_PAUSE_S = 0.15
 AGE_EVERY_S = 5.0
 NO_JOBS = (
@@ -57,7 +57,7 @@ class JobsPanel(Live, Vertical):
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(id="jobs", classes="panel")
         self._client = client
-        self.book = Book()
+        self.store = JobStore()
         self._published: str | None = None
         self._expected: str | None = None
         self._connected = False
@@ -69,8 +69,8 @@ class JobsPanel(Live, Vertical):
 
     def on_mount(self) -> None:
         self.border_title = "Jobs"
-        self.table.trends = self.book.trends
-        self.set_interval(AGE_EVERY_S, self.table.grow_older)
+        self.table.trends = self.store.trends
+        self.set_interval(AGE_EVERY_S, self.table.update_ages)
         self._show()
 
     @property
@@ -83,18 +83,18 @@ class JobsPanel(Live, Vertical):
 
     @property
     def selected(self) -> JobView | None:
-        return self.book.views.get(self.table.selected_id or "")
+        return self.store.views.get(self.table.selected_id or "")
 
     @property
     def marked(self) -> set[str]:
         """Ids of the marked jobs in the list."""
-        return self.table.marked & self.book.views.keys()
+        return self.table.marked & self.store.views.keys()
 
     @property
     def targets(self) -> list[JobView]:
         """Jobs that keys act on: the marked ones in the order of the list, otherwise the selected one."""
         if marked := self.marked:
-            return [view for view in self.book.views.values() if view.id in marked]
+            return [view for view in self.store.views.values() if view.id in marked]
         return [self.selected] if self.selected is not None else []
 
     @delivery
@@ -108,7 +108,7 @@ class JobsPanel(Live, Vertical):
     @delivery
     def mark_all(self) -> None:
         """Mark all loaded jobs."""
-        self.table.mark(set(self.book.views))
+        self.table.mark(set(self.store.views))
         self._show()
 
     @delivery
@@ -119,26 +119,26 @@ class JobsPanel(Live, Vertical):
 
     async def fetch(self) -> tuple[Filter, Page[JobView]]:
         """Read as many jobs as are shown; returns the filter of the request, and the answer. Raises ClientError."""
-        asked = self.book.filter
+        asked = self.store.filter
         page = await self._client.jobs.list(
             status=asked.status,
             text=asked.text or None,
             trials=asked.only,
             skip=0,
-            size=max(PAGE_JOBS, len(self.book.views)),
+            size=max(PAGE_JOBS, len(self.store.views)),
         )
         return asked, page
 
     @delivery
     def take(self, asked: Filter, page: Page[JobView]) -> None:
         """Show the jobs of an answer and remove all others."""
-        if asked is not self.book.filter:
+        if asked is not self.store.filter:
             return
         self._connected = True
-        first = not self.book.views
+        first = not self.store.views
         there = {view.id for view in page.items}
-        self._forget([known for known in self.book.views if known not in there])
-        self.book.total = page.total
+        self._forget([known for known in self.store.views if known not in there])
+        self.store.total = page.total
         self._put(page.items)
         running = next((view.id for view in page.items if view.state is State.RUNNING), None)
         if first and running is not None:
@@ -147,14 +147,14 @@ class JobsPanel(Live, Vertical):
     @delivery
     def changed(self, view: JobView) -> JobView | None:
         """Update a job from an event; returns its last known view."""
-        before = self.book.views.get(view.id)
-        if not self.book.newer(view):
+        before = self.store.views.get(view.id)
+        if not self.store.newer(view):
             return before
-        if self.book.belongs(view):
-            self.book.total += before is None
+        if self.store.belongs(view):
+            self.store.total += before is None
             self._put([view])
         elif before is not None:
-            self.book.total -= 1
+            self.store.total -= 1
             self._forget([view.id])
             self._show()
         return before
@@ -163,23 +163,23 @@ class JobsPanel(Live, Vertical):
     def go_to(self, job_id: str) -> None:
         """Select a job, now or when it is added to the list."""
         self._expected = job_id
-        self._meet()
+        self._select_expected()
 
-    def _meet(self) -> None:
-        if self._expected in self.book.views:
+    def _select_expected(self) -> None:
+        if self._expected in self.store.views:
             self.table.select(self._expected)
             self._expected = None
 
     @delivery
-    def gone(self, job_id: str) -> None:
+    def deleted(self, job_id: str) -> None:
         """A job was deleted."""
-        if job_id in self.book.views:
-            self.book.total -= 1
+        if job_id in self.store.views:
+            self.store.total -= 1
             self._forget([job_id])
             self._show()
 
     @delivery
-    def lost(self, reason: str) -> None:
+    def connection_lost(self, reason: str) -> None:
         """The daemon does not answer."""
         self._connected = False
         self._show(reason)
@@ -191,11 +191,11 @@ class JobsPanel(Live, Vertical):
     @on(FilterBar.Changed)
     def _filter(self, event: FilterBar.Changed) -> None:
         event.stop()
-        if event.filter == self.book.filter:
+        if event.filter == self.store.filter:
             return
-        self.book.filter = event.filter
-        self._forget([view.id for view in self.book.views.values() if not event.filter.matches(view)])
-        self.book.total = len(self.book.views)
+        self.store.filter = event.filter
+        self._forget([view.id for view in self.store.views.values() if not event.filter.matches(view)])
+        self.store.total = len(self.store.views)
         self._show()
         self._read_filtered()
 
@@ -210,31 +210,31 @@ class JobsPanel(Live, Vertical):
     @on(JobsTable.NearEnd)
     def _near_end(self, event: JobsTable.NearEnd) -> None:
         event.stop()
-        if len(self.book.views) < self.book.total and (event.whole or not self.is_working("page")):
+        if len(self.store.views) < self.store.total and (event.whole or not self.is_working("page")):
             self._read_on(whole=event.whole)
 
     @work(group="page", exclusive=True)
     async def _read_on(self, whole: bool) -> None:
         """Read the next page; `whole`: all pages, and move the cursor to the last job."""
-        asked = self.book.filter
-        while len(self.book.views) < self.book.total:
+        asked = self.store.filter
+        while len(self.store.views) < self.store.total:
             try:
                 page = await self._client.jobs.list(
                     status=asked.status,
                     text=asked.text or None,
                     trials=asked.only,
-                    skip=len(self.book.views),
+                    skip=len(self.store.views),
                     size=REST_JOBS if whole else PAGE_JOBS,
                 )
             except ClientError as error:
                 self.post_message(self.Failed(error))
                 return
-            if asked is not self.book.filter:
+            if asked is not self.store.filter:
                 return
-            known = len(self.book.views)
-            self.book.total = page.total
+            known = len(self.store.views)
+            self.store.total = page.total
             self._put(page.items)
-            if not whole or len(self.book.views) == known:
+            if not whole or len(self.store.views) == known:
                 return
         if whole:
             self.table.action_bottom()
@@ -249,7 +249,7 @@ class JobsPanel(Live, Vertical):
         """Order the list by the column to the right."""
         self._order(self.table.order.after(self.table.columns))
 
-    def turn_around(self) -> None:
+    def reverse_order(self) -> None:
         """Reverse the order of the list."""
         self._order(self.table.order.by(self.table.order.column))
 
@@ -286,28 +286,28 @@ class JobsPanel(Live, Vertical):
             self.post_message(self.Selected(view))
 
     def _put(self, views: list[JobView]) -> None:
-        fresh = [view for view in views if self.book.newer(view)]
+        fresh = [view for view in views if self.store.newer(view)]
         for view in fresh:
-            self.book.take(view)
+            self.store.take(view)
         self.table.put(fresh)
-        self._meet()
+        self._select_expected()
         self._show()
 
     def _forget(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
-            self.book.forget(job_id)
+            self.store.forget(job_id)
         self.table.drop(job_ids)
 
     def _show(self, trouble: str = "") -> None:
         """Draw the table or the text for an empty list, and the numbers in the border."""
-        shown, total = len(self.book.views), self.book.total
+        shown, total = len(self.store.views), self.store.total
         self.table.display = bool(shown)
         empty = self.query_one("#jobs-empty", Static)
         empty.display = not shown
         if not shown:
             empty.update(trouble or self._emptiness())
         counted = f"{shown} of {total}" if total > shown else f"{total}" if total else ""
-        if shown and not self.table.order.natural:
+        if shown and not self.table.order.is_default:
             counted = f"{self._ordered(all_loaded=total <= shown)} · {counted}"
         self.border_subtitle = f"[$warning]{len(self.marked)} marked[/] · {counted}" if self.marked else counted
         self._publish_selection()
@@ -315,7 +315,7 @@ class JobsPanel(Live, Vertical):
     def _ordered(self, *, all_loaded: bool) -> str:
         """Description of the order. The daemon orders by date only, so other orders apply to the loaded jobs."""
         order = self.table.order
-        by = NAMES[order.column] if order.column != "age" or order.turned else ""
+        by = NAMES[order.column] if order.column != "age" or order.is_reversed else ""
         words = " by ".join(part for part in ("grouped" if order.grouped else "", by) if part)
         words = words if order.grouped else f"by {words}"
         return words if all_loaded else f"{words} (loaded jobs only; [$primary]end[/] loads all)"
@@ -323,6 +323,6 @@ class JobsPanel(Live, Vertical):
     def _emptiness(self) -> str:
         if not self._connected:
             return "Reading jobs …"
-        if self.book.filter.text or self.book.filter.status:
+        if self.store.filter.text or self.store.filter.status:
             return "No job matches.\n\n[$dim]escape clears the filter[/]"
         return NO_JOBS

@@ -1,4 +1,4 @@
-"""How a job reads in one row: which columns fit a width, and the text of each cell. Pure."""
+"""A job as one row: the columns that fit a width, and the text of each cell. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tui.job.curves import falls
 from tui.theme import DIM, GLYPHS, GREEN, ORANGE, RED, SOFT, TEXT, YELLOW
 
 PADDING = 2
-"""Cells that a column takes beside its width."""
+"""Cells between columns."""
 FLEXIBLE = "progress"
 ROOMY, LONG_NAME = 130, 20
-"""From this width on, so many cells go to a model's name."""
+"""Table width from which a model's name gets LONG_NAME cells."""
 SHORTEST_BAR, LONGEST_BAR = 6, 40
 
 
@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def columns(width: int) -> list[Column]:
-    """The columns that fit a table of `width` cells; the flexible one takes what is left."""
+    """The columns that fit a table of `width` cells; the flexible one takes the remaining width."""
     shown = [column for column in COLUMNS if width >= column.from_width]
     shown = [
         replace(column, width=LONG_NAME) if column.key == "model" and width >= ROOMY else column for column in shown
@@ -85,7 +85,7 @@ def cells(
 
 
 def value(view: JobView, trend: int, colour: str) -> Text:
-    """The main metric, and whether it went up or down since the value before: green where that is better."""
+    """The main metric with an arrow for its last change, green if it improved."""
     if view.metric_value is None:
         return Text("")
     text = Text(format.number(view.metric_value), style=colour)

@@ -29,7 +29,7 @@ KEPT_STRIPS = 400
 
 
 class JobsTable(Live, ScrollView, can_focus=True):
-    """Draws the jobs that its owner gives it. The cursor stays on its job when rows move."""
+    """Draws the jobs passed to `put`. The cursor stays on its job when rows move."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"jobs--cursor", "jobs--head"}
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -49,7 +49,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         """The user opened the selected job."""
 
     class NearEnd(Message):
-        """The user is near the end of the loaded jobs; `whole`: and wants the last job of all."""
+        """The user is near the end of the loaded jobs; `whole`: the user asked for the last job of all."""
 
         def __init__(self, whole: bool = False) -> None:
             super().__init__()
@@ -68,7 +68,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self.marked: set[str] = set()
         """Ids of marked jobs; some may have left the list."""
         self.trends: Mapping[str, int] = {}
-        """By job, whether its metric got better (1) or worse (-1)."""
+        """By job id: whether its metric improved (1) or worsened (-1)."""
         self.order = Order()
         self._views: dict[str, JobView] = {}
         self._rows: list[Row] = []
@@ -76,7 +76,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self._cursor: str | None = None
         self._layout: list[rows.Column] = []
         self._strips: dict[str, tuple[object, Strip]] = {}
-        """By job: the inputs of its line other than the job itself, and the line."""
+        """Cache of drawn lines by job id: the inputs other than the job itself, and the line."""
         self._rearranging = False
 
     # Contents
@@ -167,7 +167,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
             self._show_cursor()
 
     @delivery
-    def grow_older(self) -> None:
+    def update_ages(self) -> None:
         """Update the ages."""
         self.refresh()
 
@@ -200,7 +200,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
 
     def _job_near(self, place: int, direction: int) -> str | None:
-        """The job at a row, otherwise the next one in a direction, otherwise in the other."""
+        """The job at a row, or the next one in the direction, or else in the opposite direction."""
         if not self._rows:
             return None
         place = max(0, min(len(self._rows) - 1, place))
@@ -335,7 +335,7 @@ class JobsTable(Live, ScrollView, can_focus=True):
         titles = []
         for column in self._layout:
             title = Text(column.title, style=DIM, no_wrap=True)
-            is_shown = column.title and column.key != "id" and not self.order.natural
+            is_shown = column.title and column.key != "id" and not self.order.is_default
             if is_shown and SAME.get(column.key, column.key) == ordered:
                 title = Text(column.title[: column.width - 1], style=SOFT).append(sign, style=GREEN)
             titles.append((title, column.width))

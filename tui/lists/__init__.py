@@ -1,1 +1,1 @@
-"""A list of things with a filter above it: what the pages of datasets and of models have in common."""
+"""A filtered list: shared by the pages of datasets, models and tools."""

@@ -17,7 +17,7 @@ from tui.live import Live, delivery
 
 
 class ListPanel(Live, Vertical):
-    """Filters the rows that its owner gives it by the typed text."""
+    """Filters its rows by the typed text."""
 
     class Selected(Message):
         """Another row was selected, or none."""

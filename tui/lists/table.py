@@ -12,7 +12,7 @@ from textual.widgets import DataTable
 from tui.live import Live, delivery
 
 ROOM_CELLS, LEAST_CELLS = 20, 10
-"""Cells that a flexible column should have, and that any other column keeps."""
+"""Wanted width of a flexible column, and least width of any other, in cells."""
 
 
 class RowTable(Live, DataTable[Text]):

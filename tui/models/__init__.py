@@ -1,1 +1,1 @@
-"""The page of models: the list, one model's facts and jobs, and how one is made."""
+"""The page of models: the list, a model's details and jobs, and the forms that create and change one."""

@@ -109,7 +109,7 @@ class ModelForm(Form[Model]):
         try:
             ptms = await self._client.ptms.list(network.name)
         except ClientError as error:
-            self.say(error.description)
+            self.show_error(error.description)
             return
         select = self.query_one("#ptm", Select)
         select.set_options([(_ptm(ptm), ptm.id) for ptm in sorted(ptms, key=lambda each: not each.path)])

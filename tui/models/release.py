@@ -55,7 +55,7 @@ class ReleaseForm(Form[ReleaseChange]):
         try:
             self._show(await self._client.models.preview_release(self._model.id, wanted))
         except ClientError as error:
-            self.say(error.description)
+            self.show_error(error.description)
 
     @delivery
     def _show(self, change: ReleaseChange) -> None:

@@ -23,7 +23,7 @@ BOUNDS: tuple[Bound, ...] = (
     ("automl_nu", "nu", 2, "one of this many trials advances to the next rung"),
     ("epoch_multiplier", "Multiplier", 1, "factor on the epochs of R"),
 )
-"""Field, label, least value, what it is."""
+"""Field, label, least value and description of each bound."""
 UNSEARCHABLE = frozenset({"list", "object", "any"})
 KEEP = (("keep all", False), ("delete those of worse trials", True))
 

@@ -1,1 +1,1 @@
-"""The queue as a whole: the line that says it is paused, and the form that pauses it."""
+"""The queue as a whole: the banner while it is paused, and the form that pauses it."""

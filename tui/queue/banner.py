@@ -24,7 +24,7 @@ class QueueBanner(Static):
 
 
 def words(state: QueueState) -> Text:
-    """`‖ The queue is paused by ann since 12:00:00 · Q: resume · maintenance`: a long reason is cut, not the key."""
+    """`‖ The queue is paused by ann since 12:00:00 · Q: resume · maintenance`; a long reason is cut, never the key."""
     text = Text("‖ ", style=f"bold {YELLOW}", no_wrap=True, overflow="ellipsis")
     text.append(f"The queue is paused by {state.by} since {format.moment(state.since)} · Q: resume", style=YELLOW)
     return text.append(f" · {state.reason}" if state.reason else "", style=TEXT)

@@ -1,1 +1,1 @@
-"""Asking for runs: the actions of a chain, what each would be, and the start."""
+"""The dialogue that starts jobs: actions, parent, dry run."""

@@ -64,7 +64,7 @@ class RunDialogue(Form[list[str]]):
         try:
             network = await self._client.networks.get(self._network)
         except ClientError as error:
-            self.say(error.description)
+            self.show_error(error.description)
             return
         actions = self.query_one("#actions", Choices)
         actions.add_options(
@@ -76,7 +76,7 @@ class RunDialogue(Form[list[str]]):
             self._plan()
 
     @property
-    def wanted(self) -> list[str]:
+    def chosen_actions(self) -> list[str]:
         """The chosen actions in the order of the network."""
         actions = self.query_one("#actions", Choices)
         chosen = set(actions.selected)
@@ -84,7 +84,7 @@ class RunDialogue(Form[list[str]]):
         return [action for action in offered if action in chosen]
 
     def _run(self) -> JobRun:
-        return JobRun(self.wanted, self.chosen("#parent"))
+        return JobRun(self.chosen_actions, self.chosen("#parent"))
 
     @on(SelectionList.SelectedChanged)
     @on(Select.Changed, "#parent")
@@ -95,7 +95,7 @@ class RunDialogue(Form[list[str]]):
     async def _plan(self) -> None:
         plan, start = self.query_one("#plan", Static), self.query_one("#yes")
         start.disabled = True
-        if not self.wanted:
+        if not self.chosen_actions:
             plan.update(Text("Choose one or more actions.", style=DIM))
             return
         await asyncio.sleep(PAUSE_S)
@@ -109,7 +109,7 @@ class RunDialogue(Form[list[str]]):
         start.disabled = False
 
     async def submit(self) -> list[str]:
-        if not self.wanted:
+        if not self.chosen_actions:
             raise ValueError("Choose one or more actions.")
         return await self._client.jobs.run(self._kind, self._owner_id, self._run())
 

@@ -1,1 +1,1 @@
-"""What fills the terminal: the main screen, the help, the question before a cancel."""
+"""Screens: the pages, the help and the confirmation dialog."""

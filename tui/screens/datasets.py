@@ -32,7 +32,9 @@ class DatasetsPage(ListPage[Dataset]):
     NAME = "datasets"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="New dataset, from a folder or an archive"),
-        Binding("u", "bring", "Upload or link", tooltip="Add files to the dataset: upload an archive or link a folder"),
+        Binding(
+            "u", "add_files", "Upload or link", tooltip="Add files to the dataset: upload an archive or link a folder"
+        ),
         Binding("t", "run", "Run", tooltip="Run an action on the dataset"),
         Binding("v", "check", "Check", tooltip="Check all its files in the background, or cancel the check"),
         Binding("p", "images", "Images", show=False, tooltip="Show more of its images"),
@@ -43,7 +45,7 @@ class DatasetsPage(ListPage[Dataset]):
     def __init__(self) -> None:
         super().__init__()
         self._uploads: dict[str, UploadProgress] = {}
-        """By dataset: what was reported since its summary was requested, which may be of before."""
+        """Upload progress by dataset, reported since its summary was requested; the summary may be older."""
 
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
@@ -82,7 +84,7 @@ class DatasetsPage(ListPage[Dataset]):
             summary = await self.dashboard.client.datasets.summary(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
-                self.complain(error)
+                self.notify_error(error)
             summary = None
         if summary is not None and dataset.id in self._uploads:
             summary.upload = _unfinished(self._uploads[dataset.id])
@@ -92,21 +94,21 @@ class DatasetsPage(ListPage[Dataset]):
             report = await self.dashboard.client.datasets.report(dataset.id)
         except ClientError as error:
             if error.status not in (0, 404):
-                self.complain(error)
+                self.notify_error(error)
             return
         if self.selected is not None and self.selected.id == dataset.id:
             details.report(report)
 
-    @on(feed.CheckMoved)
-    def _check_moved(self, event: feed.CheckMoved) -> None:
+    @on(feed.CheckProgressed)
+    def _check_progressed(self, event: feed.CheckProgressed) -> None:
         """Progress of a running check; its end is reported by a change of the dataset."""
         now = event.progress
         if self.selected is not None and self.selected.id == now.dataset_id and now.state in GOING:
             going = DatasetReport(now.state, now.message, deep=now.deep, progress=now.progress)
             self.query_one(DatasetDetails).report(going)
 
-    @on(feed.UploadMoved)
-    def _upload_moved(self, event: feed.UploadMoved) -> None:
+    @on(feed.UploadProgressed)
+    def _upload_progressed(self, event: feed.UploadProgressed) -> None:
         progress = event.progress
         dataset = self.items.get(progress.dataset_id)
         self.query_one(Uploads).show_progress(
@@ -120,7 +122,7 @@ class DatasetsPage(ListPage[Dataset]):
         return "No dataset is selected. n: create one"
 
     def allows(self, action: str) -> bool | None:
-        if action in ("bring", "run", "delete", "check", "images"):
+        if action in ("add_files", "run", "delete", "check", "images"):
             return True if self.selected is not None else None
         return True
 
@@ -129,18 +131,18 @@ class DatasetsPage(ListPage[Dataset]):
         try:
             networks = await self.dashboard.client.networks.list(NEWEST)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         # Some types are also networks, with datasets of their own.
         kinds = [each for each in networks if each.kind == "dataset" or each.name == each.dataset_type]
-        self._bring(await self.app.push_screen_wait(NewDataset(self.dashboard.client, kinds)))
+        self._add_files(await self.app.push_screen_wait(NewDataset(self.dashboard.client, kinds)))
 
     @work(group="ask", exclusive=True)
-    async def action_bring(self) -> None:
+    async def action_add_files(self) -> None:
         if (dataset := self.selected) is not None:
-            self._bring(await self.app.push_screen_wait(AddFiles(self.dashboard.client, dataset)))
+            self._add_files(await self.app.push_screen_wait(AddFiles(self.dashboard.client, dataset)))
 
-    def _bring(self, files: Files | None) -> None:
+    def _add_files(self, files: Files | None) -> None:
         if files is None:
             return
         self.read(files.dataset_id)
@@ -180,7 +182,7 @@ class DatasetsPage(ListPage[Dataset]):
             try:
                 await self.dashboard.client.datasets.delete(dataset.id)
             except ClientError as error:
-                self.complain(error)
+                self.notify_error(error)
             self.read()
 
     @work(group="ask", exclusive=True)
@@ -192,7 +194,7 @@ class DatasetsPage(ListPage[Dataset]):
             going = (await client.datasets.report(dataset.id)).state in GOING
             await (client.datasets.cancel_check(dataset.id) if going else client.datasets.check(dataset.id))
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         self.show_selected()
 

@@ -33,7 +33,7 @@ class ListPage(Page, Generic[Item]):
     def __init__(self) -> None:
         super().__init__()
         self.items: dict[str, Item] = {}
-        """By id, as they were read last."""
+        """The items that were read last, by id."""
         self._list_reads = Refresher(self, self._read, group="list")
         self._expected: str | None = None
         """Id of the row to select as soon as the list has it."""
@@ -65,9 +65,9 @@ class ListPage(Page, Generic[Item]):
 
     def ready(self) -> None:
         self.set_focus(self.listing.table)  # immediate: `focus` would override a focus that was set meanwhile
-        self.set_interval(AGE_S, self._grow_old)
+        self.set_interval(AGE_S, self._update_ages)
 
-    def _grow_old(self) -> None:
+    def _update_ages(self) -> None:
         if self.is_current and self.items:
             self.draw()
 
@@ -85,15 +85,15 @@ class ListPage(Page, Generic[Item]):
             await self.fetch()
         except ClientError as error:
             if error.status:  # without an answer (0) the event stream reports the lost connection
-                self.complain(error)
-                self.lost(error.description)
+                self.notify_error(error)
+                self.connection_lost(error.description)
             return
         self.draw()
         if self._expected is not None and self.listing.table.select(self._expected):
             self._expected = None
         self.show_selected()
 
-    def lost(self, reason: str) -> None:
+    def connection_lost(self, reason: str) -> None:
         if not self.items:
             self.listing.show({}, escape(reason))
 

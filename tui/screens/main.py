@@ -56,7 +56,7 @@ class MainScreen(Page):
             tooltip="Filter by id, model, network or action",
         ),
         Binding("o", "order", "Order", show=False, tooltip="Order the list by the next column"),
-        Binding("O", "turn", "Reverse", show=False, tooltip="Reverse the order of the list"),
+        Binding("O", "reverse", "Reverse", show=False, tooltip="Reverse the order of the list"),
         Binding("g", "group", "Group", show=False, tooltip="Group the jobs by model, or stop grouping"),
         Binding("enter", "zoom", "Zoom", tooltip="Show the selected job on the whole screen, or leave that"),
         Binding("l", "tab('log')", "Log", show=False, tooltip="Log of the job"),
@@ -113,8 +113,8 @@ class MainScreen(Page):
         """Select a job, now or when it is added to the list."""
         self.jobs.go_to(job_id)
 
-    def lost(self, reason: str) -> None:
-        self.jobs.lost(reason)
+    def connection_lost(self, reason: str) -> None:
+        self.jobs.connection_lost(reason)
 
     @on(feed.JobChanged)
     def _job_changed(self, event: feed.JobChanged) -> None:
@@ -123,9 +123,9 @@ class MainScreen(Page):
         if before is None or before.state is not event.view.state:
             self.refresh_bindings()
 
-    @on(feed.JobGone)
-    def _job_gone(self, event: feed.JobGone) -> None:
-        self.jobs.gone(event.job_id)
+    @on(feed.JobDeleted)
+    def _job_deleted(self, event: feed.JobDeleted) -> None:
+        self.jobs.deleted(event.job_id)
 
     @on(feed.StatusLine)
     def _status_line(self, event: feed.StatusLine) -> None:
@@ -146,7 +146,7 @@ class MainScreen(Page):
             devices, jobs = await asyncio.gather(self._client.devices.list(), self.jobs.fetch())
         except ClientError as error:
             if error.status:  # without an answer (0) the event stream reports the lost connection
-                self.complain(error)
+                self.notify_error(error)
             return
         self.jobs.take(*jobs)
         await self._show_devices(devices)
@@ -177,7 +177,7 @@ class MainScreen(Page):
         try:
             detail = await self._client.jobs.get(event.job_id)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         if self.jobs.selected is None or self.jobs.selected.id != detail.job.sweep_id:
             return
@@ -193,7 +193,7 @@ class MainScreen(Page):
     @on(JobsPanel.Failed)
     @on(JobPanel.Failed)
     def _failed(self, event: JobsPanel.Failed | JobPanel.Failed) -> None:
-        self.complain(event.error)
+        self.notify_error(event.error)
 
     # Actions of keys
 
@@ -232,7 +232,7 @@ class MainScreen(Page):
         try:
             waiting = await self._waiting_for({view.id for view in views})
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         # They may have changed since the request.
         views = [self._known(view) for view in views]
@@ -284,9 +284,9 @@ class MainScreen(Page):
             self.refresh_bindings()
 
     def _known(self, view: JobView) -> JobView:
-        """The job as events have summary of it last."""
+        """The latest known view of the job."""
         shown = self.job.view
-        return self.jobs.book.views.get(view.id, shown if shown is not None and shown.id == view.id else view)
+        return self.jobs.store.views.get(view.id, shown if shown is not None and shown.id == view.id else view)
 
     async def _change(self, patches: dict[str, JobPatch]) -> list[JobView]:
         """Patch jobs; returns those that the daemon changed."""
@@ -294,7 +294,7 @@ class MainScreen(Page):
         async def change(job_id: str) -> JobView:
             return await self._client.jobs.update(job_id, patches[job_id])
 
-        known = {view.id: view for view in (self._opened_trial, *self.jobs.book.views.values()) if view is not None}
+        known = {view.id: view for view in (self._opened_trial, *self.jobs.store.views.values()) if view is not None}
         return await self._do(change, [view for view in known.values() if view.id in patches])
 
     @work(group="ask", exclusive=True)
@@ -305,7 +305,7 @@ class MainScreen(Page):
         try:
             jobs = await self._client.jobs.list_owned(view.owner_kind, view.owner_id)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         from tui.run.dialogue import RunDialogue
 
@@ -326,11 +326,11 @@ class MainScreen(Page):
                 try:
                     await self._client.jobs.delete(view.id)
                 except ClientError as error:
-                    self.complain(error)
+                    self.notify_error(error)
                     if isinstance(error, NoDaemon):
                         return
                 else:
-                    self.app.post_message(feed.JobGone(view.id))
+                    self.app.post_message(feed.JobDeleted(view.id))
 
     async def _do(self, verb: Callable[[str], Awaitable[JobView]], views: Sequence[JobView]) -> list[JobView]:
         """Send a request for each job and show the answers like events. Returns the jobs whose request succeeded."""
@@ -339,7 +339,7 @@ class MainScreen(Page):
             try:
                 self.app.post_message(feed.JobChanged(await verb(view.id)))
             except ClientError as error:
-                self.complain(error)
+                self.notify_error(error)
                 if isinstance(error, NoDaemon):
                     break
             else:
@@ -375,8 +375,8 @@ class MainScreen(Page):
     def action_order(self) -> None:
         self.jobs.order_by_next()
 
-    def action_turn(self) -> None:
-        self.jobs.turn_around()
+    def action_reverse(self) -> None:
+        self.jobs.reverse_order()
 
     def action_group(self) -> None:
         self.jobs.regroup()

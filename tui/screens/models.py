@@ -103,7 +103,7 @@ class ModelsPage(ListPage[Model]):
                 client.networks.list(), client.networks.list(NEWEST), client.datasets.list()
             )
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         # A model is of the first release that has its network.
         known = {network.name for network in networks}
@@ -123,7 +123,7 @@ class ModelsPage(ListPage[Model]):
         try:
             editor = await opened(self.dashboard.client, "model", model.id, action, model.name)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         await self.app.push_screen_wait(editor)
 
@@ -149,7 +149,7 @@ class ModelsPage(ListPage[Model]):
         try:
             present = await self.dashboard.client.models.preview_release(model.id)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
             return
         if len(present.known) < 2:
             self.notify(f"{model.network_arch} is of release {present.release} only.", markup=False, timeout=4)
@@ -173,7 +173,7 @@ class ModelsPage(ListPage[Model]):
             try:
                 await self.dashboard.client.models.delete(model.id)
             except ClientError as error:
-                self.complain(error)
+                self.notify_error(error)
             self.read()
 
 

@@ -49,7 +49,7 @@ class Page(Live, Screen[None]):
 
     @property
     def dashboard(self) -> Dashboard:
-        from tui.app import Dashboard  # which imports the pages
+        from tui.app import Dashboard  # imported late: it imports the pages
 
         assert isinstance(self.app, Dashboard)
         return self.app
@@ -77,19 +77,19 @@ class Page(Live, Screen[None]):
             self.header.connection(True, app.client.url)
             self.reload()
         elif app.trouble:
-            self.lost(app.trouble)
+            self.connection_lost(app.trouble)
         self.refresh_bindings()
 
     def ready(self) -> None:
-        """The widgets are mounted: focus one."""
+        """Called when the widgets are mounted; focuses one."""
 
     def reload(self) -> None:
         """Read everything again."""
 
-    def lost(self, reason: str) -> None:
-        """The connection is lost; `reason`: a sentence."""
+    def connection_lost(self, reason: str) -> None:
+        """Show that the connection is lost; `reason`: a sentence."""
 
-    def complain(self, error: ClientError) -> None:
+    def notify_error(self, error: ClientError) -> None:
         """Notify the user of an error of the daemon or the connection."""
         title = "Disconnected" if isinstance(error, NoDaemon) else "Request rejected"
         self.notify(escape(error.description), title=title, severity="error", timeout=10)
@@ -102,7 +102,7 @@ class Page(Live, Screen[None]):
     @on(feed.Disconnected)
     def _disconnected(self, event: feed.Disconnected) -> None:
         self.header.connection(False, self.dashboard.client.url)
-        self.lost(event.reason)
+        self.connection_lost(event.reason)
 
     @on(feed.QueueChanged)
     def _queue_changed(self, event: feed.QueueChanged) -> None:

@@ -34,7 +34,7 @@ class ToolsPage(ListPage[Installable]):
     def __init__(self) -> None:
         super().__init__()
         self._progress: dict[str, ToolProgress] = {}
-        """Of what is being installed or checked, by environment."""
+        """Progress of running installations and checks, by environment."""
 
     def parts(self) -> ComposeResult:
         with Container(classes="list-and-details"):
@@ -49,8 +49,8 @@ class ToolsPage(ListPage[Installable]):
             {key: rows(line, self._progress.get(key)) for key, line in self.items.items()}, "No tools are known."
         )
 
-    @on(feed.ToolMoved)
-    def _moved(self, event: feed.ToolMoved) -> None:
+    @on(feed.ToolProgressed)
+    def _moved(self, event: feed.ToolProgressed) -> None:
         progress = event.progress
         if progress.ended:
             self._progress.pop(progress.name, None)
@@ -98,7 +98,7 @@ class ToolsPage(ListPage[Installable]):
         try:
             await self.dashboard.client.tools.check(line.environment.name)
         except ClientError as error:
-            self.complain(error)
+            self.notify_error(error)
 
     @work(group="ask", exclusive=True)
     async def action_remove(self) -> None:
@@ -110,5 +110,5 @@ class ToolsPage(ListPage[Installable]):
             try:
                 await self.dashboard.client.tools.remove(found.name)
             except ClientError as error:
-                self.complain(error)
+                self.notify_error(error)
             self.read()

@@ -1,1 +1,1 @@
-"""Editing a specification by its schema: the fields, what was typed into them, the screen."""
+"""Editing a specification by its schema: fields, draft and editor."""

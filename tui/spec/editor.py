@@ -24,7 +24,7 @@ from tui.live import Live
 from tui.models.sweep import named
 from tui.screens.confirm import Confirm
 from tui.spec import search
-from tui.spec.fields import MISSING, Draft, Field, Wrong, written
+from tui.spec.fields import MISSING, Draft, Field, InvalidValue, written
 from tui.spec.search import Range, Search
 from tui.theme import BLUE, DIM, GREEN, RED, SOFT, TEXT, YELLOW
 
@@ -101,7 +101,7 @@ class EditValue(Live, ModalScreen[Typed | None]):
             if self._typed_value.strip() and self._typed_value != self._value:
                 self._field.read(self._typed_value)
             self._typed_range()
-        except Wrong as error:
+        except InvalidValue as error:
             return str(error)
         return ""
 
@@ -111,7 +111,7 @@ class EditValue(Live, ModalScreen[Typed | None]):
         return self._value if self._field.options else self.query_one("#value", Input).value
 
     def _typed_range(self) -> Range | None:
-        """The typed range. Raises Wrong."""
+        """The typed range. Raises InvalidValue."""
         if not self._search:
             return self._range
 
@@ -188,7 +188,7 @@ class SpecEditor(Live, ModalScreen[bool]):
         return self._by_name.get(self.listing.selected_id or "")
 
     def _shown(self) -> list[Field]:
-        """Changed and important parameters; on demand all, these first."""
+        """Changed and important parameters, or all with these first."""
 
         def first(field: Field) -> bool:
             return field.notable or self.draft.differs(field) or self._searched(field)
@@ -211,7 +211,7 @@ class SpecEditor(Live, ModalScreen[bool]):
     def _row(self, field: Field) -> Sequence[Text]:
         value, edited = self.draft.value(field), field.path in self.draft.changes
         swept = self._searched(field)
-        edited = edited or search.place(field) in self.draft.changes
+        edited = edited or search.range_path(field) in self.draft.changes
         mark = "✎" if edited else "*" if field.required and value is MISSING else "~" if swept else " "
         style = YELLOW if edited else GREEN if self.draft.differs(field) else TEXT
         return (
@@ -259,8 +259,8 @@ class SpecEditor(Live, ModalScreen[bool]):
             if typed.text != written(self.draft.value(field)):
                 self.draft.change(field, typed.text)
             if typed.range != said:
-                self.draft.put(search.place(field), MISSING if typed.range is None else typed.range)
-        except Wrong as error:
+                self.draft.put(search.range_path(field), MISSING if typed.range is None else typed.range)
+        except InvalidValue as error:
             self.notify(str(error), severity="error", markup=False)
         self._draw()
 
@@ -272,7 +272,7 @@ class SpecEditor(Live, ModalScreen[bool]):
         if (field := self.selected) is not None:
             self.draft.reset(field)
             if search.narrowed(self.draft, field) is not None:
-                self.draft.put(search.place(field), MISSING)
+                self.draft.put(search.range_path(field), MISSING)
             self._draw()
 
     def action_filter(self) -> None:

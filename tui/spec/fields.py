@@ -16,7 +16,7 @@ MISSING = object()
 """No value; null is a value."""
 
 
-class Wrong(ValueError):
+class InvalidValue(ValueError):
     """The input is not valid for the field; the message gives the reason and the rule."""
 
 
@@ -79,7 +79,7 @@ class Field:
         return ", ".join(words)
 
     def read(self, text: str) -> Any:
-        """The value that was typed. Raises Wrong."""
+        """The value that was typed. Raises InvalidValue."""
         value = self._typed(text)
         self._check(value)
         return value
@@ -103,23 +103,23 @@ class Field:
                 return read_yaml(text)
         except ValueError:
             pass
-        raise Wrong(f"{text!r} is not {self.rule}")
+        raise InvalidValue(f"{text!r} is not {self.rule}")
 
     def _check(self, value: Any) -> None:
         schema = self.schema
         kinds = {"array": list, "object": dict}
         if self.kind in kinds and not isinstance(value, kinds[self.kind]):
             shape = "[1, 2, 3]" if self.kind == "array" else "{a: 1, b: 2}"
-            raise Wrong(f"{written(value)} is not {self.rule}; write it as {shape}")
+            raise InvalidValue(f"{written(value)} is not {self.rule}; write it as {shape}")
         if "enum" in schema and value not in schema["enum"]:
-            raise Wrong(f"{written(value)} is not {self.rule}")
+            raise InvalidValue(f"{written(value)} is not {self.rule}")
         if "const" in schema and value != schema["const"]:
-            raise Wrong(f"{written(value)} is not valid: it is {self.rule}")
+            raise InvalidValue(f"{written(value)} is not valid: it is {self.rule}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
             outside = (low is not None and value < low) or (high is not None and value > high)
             if value != value or outside or (step and value % step):
-                raise Wrong(f"{written(value)} is not {self.rule}")
+                raise InvalidValue(f"{written(value)} is not {self.rule}")
 
 
 def written(value: Any) -> str:
@@ -175,16 +175,16 @@ class Draft:
         return value is not MISSING and value != self.default(one)
 
     def change(self, one: Field, text: str) -> None:
-        """Set the typed value; empty removes it. Raises Wrong."""
+        """Set the typed value; empty removes it. Raises InvalidValue."""
         if not text.strip() and one.kind != "string":
             if one.required:
-                raise Wrong(f"{one.name} needs a value: {one.rule}")
+                raise InvalidValue(f"{one.name} needs a value: {one.rule}")
             self._set(one, MISSING)
         else:
             self._set(one, one.read(text))
 
     def reset(self, one: Field) -> None:
-        """Back to the schema's default."""
+        """Reset the parameter to the schema's default."""
         self._set(one, self.default(one))
 
     def put(self, path: Path, value: Any) -> None:

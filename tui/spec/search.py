@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tui.spec.fields import MISSING, Draft, Field, Path, Wrong, written
+from tui.spec.fields import MISSING, Draft, Field, InvalidValue, Path, written
 
 GROUP = "automl"
 Range = dict[str, Any]
@@ -34,33 +34,33 @@ def can_be_searched(field: Field) -> bool:
     return "const" not in field.schema and (field.kind in ("integer", "number") or bool(field.options))
 
 
-def place(field: Field) -> Path:
+def range_path(field: Field) -> Path:
     """Path of a parameter's range in the specification."""
     return (GROUP, field.name)
 
 
 def narrowed(draft: Draft, field: Field) -> Range | None:
     """Range of a parameter in the specification; None without one."""
-    found = draft.changes.get(place(field), MISSING)
-    if found is MISSING and place(field) not in draft.changes:
+    found = draft.changes.get(range_path(field), MISSING)
+    if found is MISSING and range_path(field) not in draft.changes:
         group = draft.base.get(GROUP)
         found = group.get(field.name) if isinstance(group, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else None
 
 
-def described(said: Range | None) -> str:
+def described(range: Range | None) -> str:
     """Description of a range: `1e-05 to 0.001, log`."""
-    if not said:
+    if not range:
         return ""
-    if said.get("values") is not None:
-        return "one of " + ", ".join(written(value) for value in said["values"])
+    if range.get("values") is not None:
+        return "one of " + ", ".join(written(value) for value in range["values"])
     words = []
-    if said.get("min") is not None or said.get("max") is not None:
-        words.append(f"{_end(said.get('min'))} to {_end(said.get('max'))}")
+    if range.get("min") is not None or range.get("max") is not None:
+        words.append(f"{_end(range.get('min'))} to {_end(range.get('max'))}")
     for name, word in (("multiple_of", "a multiple of"), ("power_of", "a power of")):
-        if said.get(name) is not None:
-            words.append(f"{word} {said[name]}")
-    if said.get("log"):
+        if range.get(name) is not None:
+            words.append(f"{word} {range[name]}")
+    if range.get("log"):
         words.append("by orders of magnitude")
     return ", ".join(words)
 
@@ -70,17 +70,17 @@ def _end(value: Any) -> str:
 
 
 def read(field: Field, low: str, high: str, values: str, before: Range | None) -> Range | None:
-    """The typed range; None if empty. Keys without a field (`log`, steps) are kept. Raises Wrong."""
+    """The typed range; None if empty. Keys without a field (`log`, steps) are kept. Raises InvalidValue."""
     kept = {name: value for name, value in (before or {}).items() if name not in ("min", "max", "values")}
     if values.strip():
         try:
             found = yaml.safe_load(f"[{values}]")
         except yaml.YAMLError:
-            raise Wrong(f"{values!r} is not a list of values; write a, b, c") from None
+            raise InvalidValue(f"{values!r} is not a list of values; write a, b, c") from None
         return {"values": [field.read(written(value)) for value in found]}
     ends = {name: _read_end(field, name, typed) for name, typed in (("min", low), ("max", high)) if typed.strip()}
     if len(ends) == 2 and ends["min"] >= ends["max"]:
-        raise Wrong(f"from {low.strip()} to {high.strip()} is empty: the first must be below the second")
+        raise InvalidValue(f"from {low.strip()} to {high.strip()} is empty: the first must be below the second")
     return (kept | ends) or None if ends else None
 
 
@@ -88,8 +88,8 @@ def _read_end(field: Field, name: str, typed: str) -> Any:
     try:
         value = float(typed)
     except ValueError:
-        raise Wrong(f"{typed.strip()!r} is not a number") from None
+        raise InvalidValue(f"{typed.strip()!r} is not a number") from None
     low, high = field.schema.get("minimum"), field.schema.get("maximum")
     if value != value or (low is not None and value < low) or (high is not None and value > high):
-        raise Wrong(f"{name} {typed.strip()} is out of range: {field.rule}")
+        raise InvalidValue(f"{name} {typed.strip()} is out of range: {field.rule}")
     return int(value) if field.kind == "integer" and value.is_integer() else value

@@ -1,1 +1,1 @@
-"""A sweep on the screen: its trials, the best so far, what matters, and two plots of them."""
+"""The view of a sweep: trials, best trial, parameter importances and two plots."""

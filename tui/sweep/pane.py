@@ -29,7 +29,7 @@ from tui.sweep import trial_view
 from tui.sweep.parallel import ParallelPlot
 
 PAUSE_S = 0.3
-"""At least this long between two readings of the sweep."""
+"""Shortest interval between two readings of the sweep."""
 SIDES = ("parallel", "values", "matters")
 ROOM_FOR_ALL = 30
 """Height in lines from which all plots are shown below each other."""
@@ -125,22 +125,22 @@ class TrialsPane(Live, Vertical):
     def show(self, detail: JobDetail) -> None:
         """Show the sweep of a job; it is read when the tab is open."""
         self._detail = detail if detail.job.trials is not None else None
-        self._want()
+        self._request_read()
 
     @delivery
     def opened(self) -> None:
         """The tab was opened."""
         self.in_front = True
         if self._stale:
-            self._want()
+            self._request_read()
 
     @delivery
     def changed(self, view: JobView) -> None:
         """A job changed; ignored if it is not of this sweep."""
         if self._detail is not None and self._detail.job.id in (view.id, view.sweep_id):
-            self._want()
+            self._request_read()
 
-    def _want(self) -> None:
+    def _request_read(self) -> None:
         self._stale = True
         if self.in_front and self._detail is not None:
             self._sweep_reads.request()
@@ -163,11 +163,11 @@ class TrialsPane(Live, Vertical):
 
     def _fill(self) -> None:
         if self.sweep is not None:
-            worth = trial_view.worth(self.sweep)
+            ranks = trial_view.ranks(self.sweep)
             self.table.lay_out(trial_view.columns(self.sweep))
             self.table.show(
                 {
-                    str(trial.number): trial_view.row(self.sweep, trial, worth.get(trial.number))
+                    str(trial.number): trial_view.row(self.sweep, trial, ranks.get(trial.number))
                     for trial in trial_view.ordered(self.sweep, self.order)
                 }
             )

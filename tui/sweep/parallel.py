@@ -29,14 +29,14 @@ class Canvas:
         self._ink = [[""] * width for _ in range(height)]
 
     def dot(self, x: int, y: int, ink: str) -> None:
-        """A dot; x to the right, y down."""
+        """Draw a dot; x to the right, y down."""
         column, row = x // 2, y // 4
         if 0 <= column < self.width and 0 <= row < self.height:
             self._bits[row][column] |= DOTS[y % 4][x % 2]
             self._ink[row][column] = ink
 
     def line(self, start: tuple[int, int], end: tuple[int, int], ink: str) -> None:
-        """A straight line of dots."""
+        """Draw a straight line of dots."""
         (x0, y0), (x1, y1) = start, end
         steps = max(abs(x1 - x0), abs(y1 - y0), 1)
         for step in range(steps + 1):
@@ -44,7 +44,7 @@ class Canvas:
             self.dot(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share), ink)
 
     def rows(self, axes: Sequence[int]) -> Iterable[Text]:
-        """Its lines from the top; axes show where nothing was drawn."""
+        """The lines of text from the top; axes are drawn in empty cells."""
         for bits, inks in zip(self._bits, self._ink, strict=True):
             text = Text(no_wrap=True, end="")
             for column, (bit, ink) in enumerate(zip(bits, inks, strict=True)):
@@ -63,7 +63,7 @@ def crossings(sweep: SweepView) -> dict[int, Points]:
     low, high = min(values), max(values)
     return {
         trial.number: [
-            *(trial_view.place(each, trial.params.get(each.path)) for each in sweep.space),
+            *(trial_view.axis_position(each, trial.params.get(each.path)) for each in sweep.space),
             (trial.value - low) / (high - low) if high > low else 0.5,
         ]
         for trial in sweep.trials
@@ -72,7 +72,7 @@ def crossings(sweep: SweepView) -> dict[int, Points]:
 
 
 def drawn(sweep: SweepView, width: int, height: int, chosen: int | None = None) -> Text:
-    """The plot in `width` × `height` cells, the better trials over the worse, the chosen one over all."""
+    """The plot in `width` × `height` cells; better trials are drawn over worse ones, the chosen one over all."""
     lines = crossings(sweep)
     if not lines:
         return Text("No trial has a value yet.", style=DIM)
@@ -81,8 +81,8 @@ def drawn(sweep: SweepView, width: int, height: int, chosen: int | None = None) 
     count = len(sweep.space) + 1
     axes = [round(number * (width - 1) / (count - 1)) for number in range(count)]
     canvas = Canvas(width, height - 3)
-    worth = trial_view.worth(sweep)
-    inks = {number: trial_view.colour(worth[number]) for number in sorted(lines, key=lambda number: worth[number])}
+    ranks = trial_view.ranks(sweep)
+    inks = {number: trial_view.colour(ranks[number]) for number in sorted(lines, key=lambda number: ranks[number])}
     if chosen in inks:
         del inks[chosen]
         inks[chosen] = TEXT

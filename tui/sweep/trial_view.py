@@ -22,7 +22,7 @@ NAME_CELLS = 22
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The last part of each path; where two share it, with the part before."""
+    """Short name of each path: its last part, with the part before it if two paths share the last."""
     names: dict[str, str] = {}
     for path in paths:
         parts = path.split(".")
@@ -67,7 +67,7 @@ def best_so_far(sweep: SweepView) -> tuple[list[int], list[float]]:
     return numbers, values
 
 
-def worth(sweep: SweepView) -> dict[int, float]:
+def ranks(sweep: SweepView) -> dict[int, float]:
     """Rank of each trial with a value, from 0 (worst) to 1 (best); ranks are robust against outliers."""
     known = [trial for trial in ordered(sweep, "value") if trial.value is not None]
     last = max(1, len(known) - 1)
@@ -79,7 +79,7 @@ def colour(share: float) -> str:
     return RANKS[min(len(RANKS) - 1, int(share * len(RANKS)))]
 
 
-def place(dimension: Dimension, value: object) -> float | None:
+def axis_position(dimension: Dimension, value: object) -> float | None:
     """Position of a value on its axis, from 0 to 1; None if it is not on the axis."""
     if dimension.choices:
         if value not in dimension.choices:
@@ -171,7 +171,7 @@ def parameters(values: Values) -> Text:
 
 
 def matters(sweep: SweepView) -> Group:
-    """Importances, and below the notes on parameters that are not searched."""
+    """Importances of parameters, then notes on parameters that are not searched."""
     return Group(importance(sweep), *(Text(f"\n{note}", style=DIM) for note in sweep.notes))
 
 

@@ -48,7 +48,7 @@ def lines(tools: Sequence[ToolInfo]) -> list[Installable]:
 
 
 def rows(line: Installable, progress: ToolProgress | None) -> Sequence[Text]:
-    """The cells of a line; `progress` of what happens to its environment now."""
+    """The cells of a line; `progress`: of a running installation or check of its environment."""
     found = line.environment
     size = f"{found.size_bytes / 10**9:.1f} GB" if found is not None and found.size_bytes else ""
     return (
@@ -61,7 +61,7 @@ def rows(line: Installable, progress: ToolProgress | None) -> Sequence[Text]:
 
 
 def state(line: Installable, progress: ToolProgress | None) -> Text:
-    """`ready`, `available`, or the step of what happens now."""
+    """`ready`, `available`, or the current step of an installation or check."""
     if progress is not None:
         step = f"{progress.step}/{progress.steps} " if progress.steps else ""
         return Text(f"{step}{progress.title}", style=BLUE, no_wrap=True, overflow="ellipsis")
@@ -71,7 +71,7 @@ def state(line: Installable, progress: ToolProgress | None) -> Text:
 
 
 def facts(line: Installable, progress: ToolProgress | None) -> Group:
-    """One line for each fact, then what the environment offers."""
+    """One line for each fact, then the actions of the environment."""
     tool, found = line.tool, line.environment
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=12)

@@ -16,7 +16,7 @@ GPU, CPU = "gpu", "cpu"
 
 
 class InstallTool(Form[ToolProgress]):
-    """Starts an installation, or resumes one; progress comes by events."""
+    """Starts or resumes an installation; events report its progress."""
 
     YES = "Install"
 
