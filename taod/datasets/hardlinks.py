@@ -1,7 +1,7 @@
-"""Putting files that are there into a new folder by a second name: data that is added to, data that a job has made.
+"""Hard-links existing files into a new folder: for uploads that add to a dataset, and datasets created from jobs.
 
-Neither is written to afterwards, so one copy on the disk is enough for both; where a file system has no second names,
-they are copied.
+Neither folder is written to afterwards, so both can share one copy. Files are copied if the file system has no hard
+links.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LEADING = 8
 
 
 def complete(new: Path, old: Path, type_: str, format_: str, cancel: threading.Event | None = None) -> Path:
-    """Put what `old` has and `new` lacks into `new`; returns the folder that then is the whole dataset.
+    """Link the files of `old` that `new` lacks into `new`; returns the folder with the complete dataset.
 
-    Of two files of the same name the new one counts. Folders that an archive was packed in are left out where they
-    only lead to names that the dataset has. Lists that are made of the images' names are left to be made again.
+    Of two files of the same name the new one is kept. Leading folders of the archive are stripped down to the names
+    of the dataset. Generated lists of image names are not linked; they are generated again.
 
-    Raises BadRequest where names differ in case only, or a file would take a folder's place; Stopped.
+    Raises BadRequest if names differ only in case or a file and a folder have the same name; Stopped.
     """
     top = _top(new, _names(old) | _expected(type_, format_), type_)
     left = {f"{name}.txt" for name in LISTED} if type_ == "semantic_segmentation" else set()
@@ -38,7 +38,7 @@ def complete(new: Path, old: Path, type_: str, format_: str, cancel: threading.E
 
 
 def copy(folder: Path, into: Path, cancel: threading.Event | None = None) -> None:
-    """Make the new folder `into` with all files below `folder`; links are followed, leftovers of systems left out."""
+    """Create the folder `into` with all files below `folder`. Links are followed, junk files skipped."""
     into.mkdir(mode=0o755)
     _fill(into, folder, "", set(), cancel)
 
@@ -54,7 +54,7 @@ def _expected(type_: str, format_: str) -> set[str]:
 
 
 def _top(new: Path, known: set[str], type_: str) -> Path:
-    """The folder of the archive whose names are the dataset's; its outermost one where none is."""
+    """The leading folder of the archive that contains a name of the dataset; the outermost folder if none does."""
     top = new
     for _ in range(LEADING + 1):
         names = {name for name in _names(top) if not is_junk(name)}
@@ -67,7 +67,7 @@ def _top(new: Path, known: set[str], type_: str) -> Path:
 
 
 def _fill(new: Path, old: Path, where: str, left: set[str], cancel: threading.Event | None) -> None:
-    """Give `new` what `old` has, folder by folder; `left` are names at the top that are not taken."""
+    """Link what `new` lacks from `old`, folder by folder; `left`: names at the top that are skipped."""
     if cancel is not None and cancel.is_set():
         raise Stopped
     there = {name.casefold(): name for name in _names(new)}

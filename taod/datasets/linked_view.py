@@ -1,7 +1,7 @@
-"""A view of a linked folder that conversions may write to: a folder of taod's own whose names lead to the linked files.
+"""A view of a linked folder that conversions may write to: a folder in the root with symbolic links to its files.
 
-A linked folder is never changed. Folders that a conversion writes in are real folders in the view, everything else in
-them is a symbolic link to the linked folder; so the tools read one dataset, and what they write stays in the view.
+A linked folder is never changed. Folders that a conversion writes to are real folders in the view; everything else is
+a symbolic link into the linked folder. So the tools read one dataset, and their output stays in the view.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 
 def refresh(view: Path, linked: Path, outputs: Iterable[str]) -> None:
-    """Create the view or bring it up to date: link what is new in the linked folder, delete broken links.
+    """Create or update the view: link new files of the linked folder, delete broken links.
 
-    `outputs` are patterns of what conversions write; files of the linked folder that match them are not linked, since
-    a tool that rewrites them would write through the link.
+    `outputs`: patterns of files that conversions write. Matching files of the linked folder are not linked, since a
+    tool that rewrites them would write through the link.
     """
     patterns = list(outputs)
     real = {""} | {_text(parent) for pattern in patterns for parent in PurePosixPath(pattern).parents}

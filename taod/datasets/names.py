@@ -1,4 +1,4 @@
-"""Names of files: in messages and answers (Linux takes any bytes, JSON only text), and those that are no data."""
+"""File names: their text in messages and JSON (on Linux a name is any bytes), and names of operating systems' files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _JUNK = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def is_text(name: str) -> bool:
-    """Whether a name that the system gave is UTF-8."""
+    """Whether a file name from the operating system is UTF-8."""
     if name.isascii():
         return True
     try:
@@ -24,10 +24,10 @@ def printable(name: str) -> str:
 
 
 def raw(name: str) -> str:
-    """A name that is not UTF-8, quoted, by its bytes."""
+    """A name that is not UTF-8, quoted, with its bytes escaped."""
     return ascii(os.fsencode(name))[1:]
 
 
 def is_junk(name: str) -> bool:
-    """Whether a path component is left by an operating system: `__MACOSX`, `.DS_Store`, `._*`, `Thumbs.db`."""
+    """Whether a path component belongs to an operating system: `__MACOSX`, `.DS_Store`, `._*`, `Thumbs.db`."""
     return name in _JUNK or name.startswith("._")

@@ -1,4 +1,4 @@
-"""Work in threads that a cancellation does not leave behind."""
+"""Runs work in threads that always end before a cancelled caller continues."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 async def in_thread(stop: threading.Event, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread. When cancelled, set `stop` and come back only once the thread has ended: what it
-    wrote can then be removed."""
+    """Run `work` in a thread. When cancelled, set `stop` and return only after the thread has ended, so that its output
+    can be removed."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(running)
@@ -23,15 +23,15 @@ async def in_thread(stop: threading.Event, work: Callable[P, T], *args: P.args, 
         raise
 
 
-async def to_the_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread and take its outcome even when cancelled meanwhile: the cancellation came too late."""
+async def to_completion(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread and return its result even if cancelled meanwhile."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     await ended(running)
     return running.result()
 
 
 async def ended(running: asyncio.Future[T]) -> None:
-    """Wait for its end even when cancelled meanwhile; the result is left to the caller."""
+    """Wait for the end of `running` even if cancelled meanwhile; the caller reads the result."""
     while not running.done():
         try:
             await asyncio.wait([running])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from taod.config import LimitsConfig
 from taod.datasets.archive.extract import extract
-from taod.datasets.upload.disk_quota import Room
-from taod.datasets.upload.upload_session import Arrival
+from taod.datasets.upload.disk_quota import DiskQuota
+from taod.datasets.upload.upload_session import UploadSession
 from taod.errors import BadRequest
 
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -92,17 +92,17 @@ def arriving(content: bytes, cuts: list[int], work: Path) -> object:
     async def receive() -> object:
         folder = work / "arriving"
         folder.mkdir()
-        arrival = Arrival(folder, LIMITS, Room(folder), hashed=True)
-        arrival.unpack()
+        session = UploadSession(folder, LIMITS, DiskQuota(folder), hashed=True)
+        session.unpack()
         try:
-            await arrival.receive(body(), "application/octet-stream", None, lambda size: None, None)
-            await arrival.finish()
+            await session.receive(body(), "application/octet-stream", None, lambda size: None, None)
+            await session.finish()
             return listing(folder / "tree")
         except BadRequest as error:
             assert not (folder / "tree").exists()
             return str(error)
         finally:
-            await arrival.discard()
+            await session.discard()
             assert not folder.exists()
 
     return asyncio.run(receive())

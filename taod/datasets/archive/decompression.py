@@ -1,4 +1,4 @@
-"""Decompression as a stream: gzip, bzip2 and xz, bounded in memory, which reports truncation and corruption."""
+"""Streaming decompression of gzip, bzip2 and xz in bounded memory, with errors for truncation and corruption."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CHUNK = 256 * 1024
 """Packed bytes read at a time, and the most unpacked bytes that one step yields."""
 
 MEMORY = 512 * 1024**2
-"""What an xz dictionary may ask for; `xz -9` needs 65 MiB."""
+"""Memory limit of an xz dictionary; `xz -9` needs 65 MiB."""
 
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-"""How each begins. A zstd file may also begin with a skippable frame, `5?2a4d18`."""
+"""First bytes of each format. A zstd file may also begin with a skippable frame, `5?2a4d18`."""
 
 
 class Truncated(Exception):
@@ -25,16 +25,16 @@ class Truncated(Exception):
 
 
 class Corrupt(Exception):
-    """The bytes are not what their format says; the message says why."""
+    """The bytes violate their format; the message gives the reason."""
 
 
 class Source(Protocol):
-    """What archives are read from."""
+    """A source of an archive's bytes."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class _Engine(Protocol):
+class _Decompressor(Protocol):
     @property
     def eof(self) -> bool: ...
     @property
@@ -44,8 +44,8 @@ class _Engine(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-class _Zlib:
-    """zlib keeps what it did not read outside; bz2 and lzma keep it inside. This one is made like those."""
+class _GzipDecompressor:
+    """zlib's decompressor with the interface of those of bz2 and lzma: it keeps unread input itself."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -65,24 +65,24 @@ class _Zlib:
         return unpacked
 
 
-_ENGINES: dict[str, Callable[[], _Engine]] = {
-    "gzip": _Zlib,
+_DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
+    "gzip": _GzipDecompressor,
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MEMORY),
 }
 
 
 class Unpacked:
-    """A compressed file read as what it unpacks to; several members glued together are one stream."""
+    """Reads a compressed file decompressed; concatenated members are one stream."""
 
     def __init__(self, file: Source, kind: str) -> None:
         self._file = file
         self._kind = kind
-        self._engine: _Engine | None = None
+        self._engine: _Decompressor | None = None
         self._pending = b""
 
     def read(self, _size: int = -1, /) -> bytes:
-        """The next unpacked bytes, some 256 KiB, whatever was asked for; empty at the end.
+        """The next decompressed bytes, about 256 KiB whatever `_size` is; empty at the end.
 
         Raises Truncated and Corrupt.
         """
@@ -103,7 +103,7 @@ class Unpacked:
                     if not data:
                         return b""
                     self._pending = data.lstrip(b"\0")
-                self._engine = _ENGINES[self._kind]()
+                self._engine = _DECOMPRESSORS[self._kind]()
             data, ended = b"", False
             if self._engine.needs_input:
                 data = self._pending or self._file.read(CHUNK)
@@ -119,14 +119,14 @@ class Unpacked:
                 return unpacked
 
 
-class Ahead:
-    """Unpacks in another thread while earlier pieces are written; at most a few pieces ahead.
+class ReadAhead:
+    """Decompresses in another thread while earlier pieces are written; at most a few pieces ahead.
 
-    zlib and its kin let go of the interpreter's lock, and so do writes, so both cores have work. `tar` has gzip for it.
+    The decompressors and writes release the interpreter's lock, so two cores work.
     """
 
     def __init__(self, source: Source, leave: Callable[[], None] | None = None) -> None:
-        """`leave` wakes the source where it waits for bytes that are no longer needed."""
+        """`leave` wakes the source if it waits for bytes that are no longer needed."""
         self._source = source
         self._leave = leave
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=8)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from taod.config import LimitsConfig
-from taod.datasets.archive.decompression import MAGIC, Ahead, Corrupt, Source, Truncated, Unpacked
+from taod.datasets.archive.decompression import MAGIC, Corrupt, ReadAhead, Source, Truncated, Unpacked
 from taod.datasets.archive.tarstream import BLOCK, TarReader
 from taod.datasets.archive.tree_writer import Progress, Tree, show
 from taod.datasets.archive.zips import unzip
 from taod.datasets.archive.zstd import Unzstd
-from taod.datasets.upload.disk_quota import Room
-from taod.datasets.upload.growing_file import Growing
+from taod.datasets.upload.disk_quota import DiskQuota
+from taod.datasets.upload.growing_file import GrowingReader
 from taod.errors import BadRequest, NoSpace
 
 KNOWN = "send a .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst or .zip"
@@ -30,33 +30,33 @@ _FOREIGN = {
 
 
 class Extracted(NamedTuple):
-    """What was written: regular files, and their bytes."""
+    """Number and total size of the written files."""
 
     files: int
     bytes: int
 
 
 def extract(
-    archive: Path | Growing,
+    archive: Path | GrowingReader,
     into: Path,
     limits: LimitsConfig,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
     *,
-    room: Room | None = None,
+    quota: DiskQuota | None = None,
 ) -> Extracted:
-    """Unpack `archive` into the new folder `into`; on any failure the folder is gone again. Blocks: for a thread.
+    """Unpack `archive` into the new folder `into`, which is removed again on any failure. Blocks: run in a thread.
 
-    An archive that still arrives is unpacked as it comes; a zip when it is complete: its list of members is at its end.
-    `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end. Links inside
-    become second names of the files they point to; leftovers of operating systems (`__MACOSX`, `._*`) are left out.
+    An archive that is still being received is unpacked as it arrives; a zip once it is complete, since its directory
+    is at its end. `progress(files, bytes)` is called from this thread at most ten times a second, and once at the end.
+    Links inside become hard links to their targets; files of operating systems (`__MACOSX`, `._*`) are skipped.
 
-    Raises BadRequest naming the entry and the remedy, NoSpace, tree.Stopped when `cancel` was set or the archive was
-    called off, and FileExistsError when `into` is there.
+    Raises BadRequest naming the entry and the remedy, NoSpace, Stopped if `cancel` is set or the upload is aborted, and
+    FileExistsError if `into` exists.
     """
     into.mkdir(mode=0o755)
     try:
-        tree = _extract(archive, into, limits, progress, cancel, room)
+        tree = _extract(archive, into, limits, progress, cancel, quota)
         if not tree.files:
             raise BadRequest(f"the archive holds no files; {KNOWN} with the dataset in it")
     except BaseException as error:
@@ -70,22 +70,22 @@ def extract(
 
 
 def _extract(
-    archive: Path | Growing,
+    archive: Path | GrowingReader,
     into: Path,
     limits: LimitsConfig,
     progress: Progress | None,
     cancel: threading.Event | None,
-    room: Room | None,
+    quota: DiskQuota | None,
 ) -> Tree:
     if isinstance(archive, Path):
         with archive.open("rb", buffering=0) as file:
-            tree = Tree(into, limits, archive.stat().st_size, progress, cancel, room=room)
+            tree = Tree(into, limits, archive.stat().st_size, progress, cancel, quota=quota)
             kind = recognise(file.read(BLOCK))
             file.seek(0)
             _unpack(file, lambda: file, kind, tree, limits)
         return tree
     with archive:
-        tree = Tree(into, limits, 0, progress, cancel, more_than=archive.more_than, room=room)
+        tree = Tree(into, limits, 0, progress, cancel, more_than=archive.more_than, quota=quota)
         kind = recognise(_head(archive))
         archive.rewind()
         archive.on_wait = tree.report_progress
@@ -93,7 +93,7 @@ def _extract(
     return tree
 
 
-def _head(archive: Growing) -> bytes:
+def _head(archive: GrowingReader) -> bytes:
     head = b""
     while len(head) < BLOCK and (more := archive.read(BLOCK - len(head))):
         head += more
@@ -107,8 +107,8 @@ def _unpack(source: Source, whole: Callable[[], IO[bytes]], kind: str, tree: Tre
         elif kind == "tar":
             _untar(TarReader(source.read, tree.spend), tree)
         else:
-            leave = source.leave if isinstance(source, Growing) else None
-            with Ahead(Unzstd(source) if kind == "zstd" else Unpacked(source, kind), leave) as unpacked:
+            leave = source.leave if isinstance(source, GrowingReader) else None
+            with ReadAhead(Unzstd(source) if kind == "zstd" else Unpacked(source, kind), leave) as unpacked:
                 _untar(TarReader(unpacked.read, tree.spend), tree)
     except Truncated:
         raise BadRequest(

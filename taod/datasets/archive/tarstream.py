@@ -1,7 +1,7 @@
-"""Reading tar as a stream: ustar, GNU long names, pax headers. Knows bytes only; nothing is written here.
+"""Reads tar as a stream: ustar, GNU long names, pax headers. Handles bytes only and writes nothing.
 
-The standard library's tarfile spends several times longer on a header than the kernel on the file behind it, and sets
-no bound on extended headers; datasets are made of small files.
+The standard library's tarfile takes several times longer for a header than the kernel for the file after it, and does
+not bound extended headers; datasets consist of small files.
 Formats: POSIX.1-2001 pax, and "Basic Tar Format" of the GNU tar manual.
 """
 
@@ -18,7 +18,7 @@ READ = 1024 * 1024
 META = 1024 * 1024
 """The longest extended header."""
 TRAILER = 64 * 1024**2
-"""The most padding after the end marker."""
+"""Most bytes of padding after the end marker."""
 
 _ZEROS = bytes(BLOCK)
 _FILE = frozenset(b"0\x007")
@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class Entry(NamedTuple):
-    """One member: `kind` is `file`, `folder`, `hard link`, `symbolic link`, or what else it is, in words."""
+    """One member: `kind` is `file`, `folder`, `hard link`, `symbolic link` or the name of another type."""
 
     name: str
     kind: str
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class TarReader:
-    """Iterates over the entries; `data()` yields the bytes of the entry that came last, unread ones are passed over.
+    """Iterates over the entries; `data()` yields the bytes of the current entry, unread bytes are skipped.
 
     `spend(n, what)` is called with every header's extra bytes, so that the caller can bound them.
     Raises Truncated and Corrupt.
@@ -96,7 +96,7 @@ class TarReader:
                     if any(key.startswith(b"GNU.sparse.") for key in records):
                         yield Entry(_text(records.get(b"GNU.sparse.name", path or b"")), "sparse file", 0, "")
                 continue
-            if kind == ord("V"):  # a volume label is no member
+            if kind == ord("V"):  # a volume label is not a member
                 self._check(block)
                 continue
             entry = self._entry(block, path, link, size, everywhere)
@@ -104,7 +104,7 @@ class TarReader:
             yield entry
 
     def data(self) -> Iterator[memoryview]:
-        """The current entry's bytes that were not read yet, in pieces of at most about 1 MiB."""
+        """The unread bytes of the current entry, in pieces of at most about 1 MiB."""
         while self._left:
             if self._at == len(self._buffer):
                 self._fill()
@@ -132,15 +132,15 @@ class TarReader:
             self._padding = -length % BLOCK
         name = _text(path)
         if kind in _FILE:
-            # Before ustar a folder was a file whose name ended so.
+            # Before ustar, a folder was a file whose name ends in a slash.
             return Entry(name, "folder" if name.endswith("/") and kind != ord("7") else "file", length, "")
         target = _text(block[157:257].partition(b"\0")[0] if link is None else link) if kind in b"12" else ""
         return Entry(name, _KINDS.get(kind, f"member of type {chr(kind)!r}"), length, target)
 
     def _check(self, block: bytes) -> None:
-        """Compare the header's checksum: the sum of its bytes, those of the sum itself counted as blanks.
+        """Verify the header's checksum: the sum of its bytes, with the checksum field as blanks. Raises Corrupt.
 
-        Adler-32's low half is 1 + that sum modulo 65521, and is had in a tenth of the time.
+        The low half of Adler-32 is 1 + that sum modulo 65521, and takes a tenth of the time.
         """
         stored = _number(block[148:156])
         found = (zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF) - 1 + 8 * 32
@@ -172,7 +172,7 @@ class TarReader:
         self._at = 0
 
     def _finish(self) -> None:
-        """Read up to the end, so that checksums behind it are read. Only zeros may follow."""
+        """Read to the end of the stream, so that the decompressor verifies its checksum. Only zeros may follow."""
         piece, seen = self._buffer[self._at :], 0
         self._buffer, self._at = b"", 0
         while True:

@@ -1,4 +1,4 @@
-"""Writing what an archive holds into one folder, and nothing outside it: every rule about names, links and limits."""
+"""Writes an archive's entries into one folder, never outside it: all rules about names, links and limits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from taod.config import LimitsConfig
 from taod.datasets.names import is_junk
-from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.disk_quota import DiskQuota
 from taod.datasets.upload.growing_file import Stopped
 from taod.errors import BadRequest
 
 RATIO_FROM = 64 * 1024**2
-"""Bytes up to which the ratio does not count: a small archive of masks or labels may shrink a thousandfold."""
+"""Unpacked bytes from which the ratio is checked: a small archive of masks or labels may shrink a thousandfold."""
 NAME_BYTES = 255
 PATH_BYTES = 1024
 DEPTH = 64
@@ -27,22 +27,22 @@ ROOM_BYTES = 16 * 1024**2
 """Bytes after which the free space of the disk is checked again."""
 
 _ODD = re.compile(r"^$|^/|/$|//|(?:^|/)\.|\0|__MACOSX|Thumbs\.db|desktop\.ini")
-"""What makes a name worth a closer look; most have nothing of it, and there may be millions."""
+"""Names that need a full check. Most names need none, and there may be millions."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Progress = Callable[[int, int], None]
 """Called with the files and bytes written so far."""
 MoreThan = Callable[[int], int]
-"""Waits until an arriving archive has more than this number of bytes, or is complete; returns its bytes."""
+"""Waits until more than this number of bytes has been received, or all; returns the number of bytes received."""
 
 
 class Tree:
-    """A folder being filled. It holds plain files and folders only; since no link is ever made, no path leads out.
+    """A folder that is being filled with regular files and folders only; without symbolic links, no path leads out.
 
-    `packed` is the archive's size in bytes as far as it is there, `more_than` waits for the rest: an archive that
-    shrinks well at its beginning is no bomb before all of it is known. Methods raise BadRequest naming the entry,
-    NoSpace, Stopped, and OSError.
+    `packed`: bytes of the archive received so far. `more_than` waits for more: an archive that is highly compressed at
+    its beginning is rejected as a bomb only when its size is known. Methods raise BadRequest naming the entry, NoSpace,
+    Stopped and OSError.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Tree:
         cancel: threading.Event | None,
         *,
         more_than: MoreThan | None = None,
-        room: Room | None = None,
+        quota: DiskQuota | None = None,
     ) -> None:
         self.files = 0
         self.bytes = 0
@@ -64,25 +64,25 @@ class Tree:
         self._limits = limits
         self._packed = packed
         self._more_than = more_than
-        self._room = room
+        self._quota = quota
         self._unchecked = 0
         self._most = self._allowed()
         self._progress = progress
         self._cancel = cancel
         self._reported = 0.0
         self._folders = {""}
-        # Hashes instead of names: a million files take 70 MB less. A hit is looked up on disk before it counts.
+        # Hashes instead of names: a million files take 70 MB less. A hit is confirmed on disk.
         self._seen: set[int] = set()
 
     def folder(self, name: str) -> None:
-        """Make a folder and those above it; one that is there is left."""
+        """Create a folder and its parents; existing ones are kept."""
         self._count(name)
         path = self._clean(name, empty=True)
         if path is not None:
             self._make(path, name)
 
     def file(self, name: str, size: int | None, pieces: Iterable[bytes | memoryview]) -> None:
-        """Write a file, mode 0644 less the umask; `size`: what the archive says of it, checked before a byte is."""
+        """Write a file with mode 0644 less the umask. `size`: as declared by the archive, checked before any write."""
         self._count(name)
         if size is not None:
             self._check_size(name, size)
@@ -109,7 +109,7 @@ class Tree:
         self.files += 1
 
     def link(self, name: str, kind: str, target: str) -> None:
-        """Make a link of either kind into a second name of the file it points to, which must be there already.
+        """Create a hard link to the target of a link of either kind; the target must exist already.
 
         `target` is relative to the top for a hard link, to the link's folder for a symbolic one.
         """
@@ -151,14 +151,14 @@ class Tree:
         if self._spent > self._most:
             self._check_size(name, 0)
         self._unchecked += size
-        if self._unchecked > ROOM_BYTES and self._room is not None:
+        if self._unchecked > ROOM_BYTES and self._quota is not None:
             self._unchecked = 0
-            self._room.check()
+            self._quota.check()
         if self._cancel is not None and self._cancel.is_set():
             raise Stopped
 
     def report_progress(self) -> None:
-        """Report what was written without regard to the rate limit: the archive may pause now."""
+        """Report progress at once, ignoring the rate limit: the archive may pause now."""
         if self._progress is not None:
             self._progress(self.files, self.bytes)
 
@@ -176,7 +176,7 @@ class Tree:
         return min(max(RATIO_FROM, int(self._limits.archive_ratio * self._packed)), self._limits.archive_bytes)
 
     def _check_size(self, name: str, size: int) -> None:
-        """Reject `size` more bytes over the limits; where the archive still arrives, after enough of it has come."""
+        """Reject `size` more bytes if they exceed the limits; the ratio only once enough bytes were received."""
         total = self._spent + size
         while total > self._most:
             if total <= self._limits.archive_bytes and self._more_than is not None:
@@ -200,7 +200,7 @@ class Tree:
         )
 
     def _clean(self, name: str, *, empty: bool = False) -> str | None:
-        """The name as a path below the top; None where the entry is to be passed over."""
+        """The name as a path below the top; None if the entry is skipped."""
         name = name.removeprefix("./")
         if len(name) <= NAME_BYTES // 4 and not _ODD.search(name):
             return name
@@ -230,7 +230,7 @@ class Tree:
             )
 
     def _place(self, path: str, name: str) -> None:
-        """Create the folders above, and reject a name that differs from an existing one only in case."""
+        """Create the parent folders. Raises BadRequest for a name that differs from an existing one only in case."""
         parent = path.rpartition("/")[0]
         if parent not in self._folders:
             self._make(parent, name)
@@ -283,6 +283,6 @@ RELATIVE = "pack the folder with relative names (tar -C FOLDER -cf data.tar .)"
 
 
 def show(name: str) -> str:
-    """A name as it may stand in a message: quoted, escaped where unprintable, cut in the middle where long."""
+    """A name for a message: quoted, unprintable characters escaped, a long one shortened in its middle."""
     shown = name if len(name) <= 160 else f"{name[:80]}…{name[-60:]}"
     return repr(shown) if not shown.isprintable() or "'" in shown else f"'{shown}'"

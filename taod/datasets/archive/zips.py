@@ -1,4 +1,4 @@
-"""Reading zip into a tree: stored and deflated members, each checked against its CRC."""
+"""Unpacks zip into a tree: stored and deflated members, each checked against its CRC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENCRYPTED = 0x1
 UNIX = 3
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# The others are seldom met, and the standard library unpacks them without a bound on memory.
+# Other methods are rare, and the standard library decompresses them in unbounded memory.
 
 
 def unzip(file: IO[bytes], tree: Tree, limits: LimitsConfig) -> None:
@@ -48,7 +48,7 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree) -> None:
-    # Some Windows programs write backslashes; taken as separators before any rule is applied to the name.
+    # Some Windows programs write backslashes; they become separators before the name is checked.
     name = info.filename.replace("\\", "/")
     if len(name) > 1 and name[1] == ":":
         name = f"/{name}"
@@ -91,7 +91,7 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> str:
 
 
 def _check_count(file: IO[bytes], limits: LimitsConfig) -> None:
-    """Check the end record first: the standard library reads the whole directory of members into memory."""
+    """Check the number of entries in the end record: the standard library reads the whole directory into memory."""
     size = file.seek(0, os.SEEK_END)
     tail_at = max(0, size - 65_535 - 22 - 20)
     file.seek(tail_at)

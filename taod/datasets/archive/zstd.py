@@ -1,7 +1,7 @@
-"""zstd as a stream bounded in memory, which reports a truncated file (RFC 8878, sections 3.1.1 and 3.1.2).
+"""Streaming decompression of zstd in bounded memory, with an error for truncation (RFC 8878, 3.1.1 and 3.1.2).
 
-The library's reader is bounded, yet takes a file that ends in mid-frame for a whole one; its other interface notices,
-yet is not bounded. So the frames are followed here, by their headers alone, while the reader reads.
+The library's reader is bounded but accepts a file that ends inside a frame; its other interface detects that but is
+not bounded. So the frame headers are parsed here while the reader reads.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import zstandard
 from taod.datasets.archive.decompression import CHUNK, Corrupt, Source, Truncated
 
 WINDOW = 128 * 1024**2
-"""What a window may ask for in memory; `zstd --long` needs this much."""
+"""Memory limit of a window; `zstd --long` needs this much."""
 
 MAGIC = 0xFD2FB528
 SKIPPABLE = 0x184D2A50
 
 
 class Unzstd:
-    """A zstd file read as what it unpacks to; several frames glued together are one stream."""
+    """Reads a zstd file decompressed; concatenated frames are one stream."""
 
     def __init__(self, file: Source) -> None:
         decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
         self._reader = decompressor.stream_reader(_Frames(file), read_size=CHUNK, read_across_frames=True)  # type: ignore[arg-type]
 
     def read(self, _size: int = -1, /) -> bytes:
-        """The next unpacked bytes, at most 256 KiB; empty at the end. Raises Truncated and Corrupt."""
+        """The next decompressed bytes, at most 256 KiB; empty at the end. Raises Truncated and Corrupt."""
         try:
             return self._reader.read(CHUNK)
         except zstandard.ZstdError as error:
@@ -33,7 +33,7 @@ class Unzstd:
 
 
 class _Frames:
-    """Passes a file's bytes on, going from header to header through them; raises Truncated at an end inside a frame."""
+    """Passes a file's bytes through and parses the frame headers. Raises Truncated if the file ends inside a frame."""
 
     def __init__(self, file: Source) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class _Frames:
         return data
 
     def _follow(self, data: bytes) -> None:
-        """Headers that a piece's end cuts in two are held until the next piece."""
+        """Parse the headers in a piece; a header cut by its end is kept for the next piece."""
         data, at = self._held + data, 0
         while True:
             step = min(self._skip, len(data) - at)
@@ -67,7 +67,7 @@ class _Frames:
     def _block(self, header: bytes) -> int:
         value = int.from_bytes(header, "little")
         last, kind, size = value & 1, value >> 1 & 3, value >> 3
-        self._skip = 1 if kind == 1 else size  # a run of one byte is written as that byte
+        self._skip = 1 if kind == 1 else size  # an RLE block holds its byte once
         if last:
             self._skip += self._checksum
             self._in_frame = False

@@ -1,6 +1,6 @@
 """Readers of labels, one module a format: pure, imported when first needed, shared by the daemon and the engine.
 
-They know files and nothing of the daemon: no store, no HTTP, no scheduler.
+They read files and import nothing of the daemon: no store, no HTTP, no scheduler.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _READERS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def reader(type_: str, format_: str) -> Reader:
-    """What reads a dataset of that type and format. Raises KeyError for an unknown type.
+    """The reader of datasets of a type and format. Raises KeyError for an unknown type.
 
-    It yields items and problems as it finds them, and raises nothing for what the files hold.
+    The reader yields items and problems in the order of the files; it raises nothing for invalid content.
     """
     formats = _READERS[type_]
     module, name = formats.get(format_, formats["*"])

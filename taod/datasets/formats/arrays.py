@@ -1,7 +1,7 @@
 """Reader of pose_classification's data: an .npy array of skeletons and a pickle of names and classes beside it.
 
-A pickle is a program. Only the few instructions that build lists, tuples, texts and numbers are let run; whatever
-would import or call something is rejected before anything is executed.
+A pickle is a program. Only instructions that build lists, tuples, texts and numbers are allowed; a pickle that would
+import or call something is rejected before anything is executed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
 class UnsafePickle(Exception):
-    """A pickle that does more than to build plain values."""
+    """A pickle that does more than build plain values."""
 
 
 class _Plain(pickle.Unpickler):
@@ -53,18 +53,18 @@ def plain_pickle(data: bytes) -> Any:
         for code, argument, _ in pickletools.genops(data):
             if code.name not in _PLAIN:
                 raise UnsafePickle(f"it would run {code.name}")
-            # The memo is an array of as many places as the highest number: it must not be larger than the file.
+            # The memo is an array as long as its highest index: it must not be larger than the file.
             if code.name in _PUTS and not 0 <= int(argument or 0) <= len(data):
                 raise UnsafePickle(f"{code.name} {argument} lies outside")
         return _Plain(io.BytesIO(data), encoding="latin-1").load()
     except UnsafePickle:
         raise
-    except Exception as error:  # a damaged pickle fails in many ways, all of them meaning the same
+    except Exception as error:  # a damaged pickle raises many types of errors
         raise UnsafePickle(f"it is damaged: {type(error).__name__}: {error}") from None
 
 
 def shape(top: Path, file: str) -> tuple[int, ...] | Problem:
-    """The dimensions in an .npy file's header, if the file is as long as they say."""
+    """The dimensions in an .npy file's header; a problem if the file's size does not match them."""
     try:
         with plain_file.binary(top / file) as opened:
             head = opened.read(8)
@@ -102,7 +102,7 @@ def _shape(file: str, text: bytes, body: int) -> tuple[int, ...] | Problem:
 
 
 def read(top: Path) -> Iterator[Found]:
-    """One item a sample, of each layout and split that is there."""
+    """One item a sample, of each existing layout and split."""
     for layout in ("kinetics", "nvidia"):
         for split in ("train", "val"):
             data, labels = f"{layout}/{split}_data.npy", f"{layout}/{split}_label.pkl"

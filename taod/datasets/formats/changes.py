@@ -15,7 +15,7 @@ UNLABELLED = "predict"
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The images of every list; those that none names are a problem."""
+    """The images of every list; an image in no list is a problem."""
     seen: set[str] = set()
     for file in files(top, "list", frozenset({".txt"})):
         text = text_of(top, file)

@@ -1,4 +1,4 @@
-"""Readers of classification sets: class folders, classes.txt, and the tables of a set with several tasks."""
+"""Readers of classification datasets: class folders, classes.txt, and the tables of multi-task datasets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from taod.datasets.formats.types import Found, Item, Label, Problem, image_paths
 from taod.datasets.names import is_junk
 
 UNLABELLED = "images_test"
-"""What is only to be inferred has no classes."""
+"""Images for inference, without classes."""
 FILE_COLUMNS = ("fname", "image", "path", "filename", "file")
-"""Names of the column that names the image; the first one of a table where it has another name."""
+"""Names of the column with the image's file name; if a table has none of them, its first column."""
 
 
 def image_folders(top: Path) -> list[str]:
@@ -43,7 +43,7 @@ def class_names(top: Path) -> tuple[list[str], list[Problem]]:
 
 
 def read_folders(top: Path) -> Iterator[Found]:
-    """Images by class folder; with a classes.txt, folders that it does not name are a problem."""
+    """Images by class folder; with a classes.txt, a folder that it does not name is a problem."""
     known: set[str] | None = None
     if (top / "classes.txt").is_file():
         names, problems = class_names(top)

@@ -1,7 +1,7 @@
 """Reader of COCO JSON: images, categories and annotations in one file.
 
-A `file_name` is resolved as every COCO loader of TAO does it, `os.path.join(image_dir, file_name)`: a path below the
-image folder, folders included. None looks for a bare name, or from the dataset's top.
+A `file_name` is resolved as by every COCO loader of TAO, `os.path.join(image_dir, file_name)`: a path below the image
+folder, subfolders included. No loader searches for a bare name or resolves from the dataset's top.
 
 Source: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014), the data format's description.
 """
@@ -24,7 +24,7 @@ from taod.datasets.formats import segments as segmentations
 from taod.datasets.formats.types import Box, Found, Label, Problem, image_paths, not_utf8, shown, unreadable
 
 MOST_BYTES = 4 * 1024**3
-"""A larger file is rejected: it is read whole into memory."""
+"""Size limit, since a file is read whole into memory."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -53,28 +53,28 @@ class Annotation(msgspec.Struct):
 
 
 class Document(msgspec.Struct):
-    """A COCO file; parts that taod does not use are passed over."""
+    """A COCO file; keys that taod does not use are ignored."""
 
     images: list[Image] = []
     categories: list[Category] = []
     annotations: list[Annotation] = []
     places: dict[str, list[int]] = {}
-    """Where each element was in the file's list, for lists from which wrong ones were left out."""
+    """By list: each element's index in the file, if invalid elements were left out of the list."""
 
 
 Element = TypeVar("Element", Image, Category)
 
 
-class _Loose(msgspec.Struct):
+class _UndecodedDocument(msgspec.Struct):
     images: list[msgspec.Raw] = []
     categories: list[msgspec.Raw] = []
     annotations: list[msgspec.Raw] = []
 
 
 DETECTION = frozenset({"id", "bbox", "area", "iscrowd", "size"})
-"""Fields that the tools of object detection and instance segmentation index without asking; `size` is an image's."""
+"""Fields that the tools of object detection and instance segmentation require; `size`: an image's width and height."""
 SEGMENTATION = frozenset({"id", "segmentation", "size"})
-"""Those of semantic segmentation, which reads no boxes."""
+"""Fields that semantic segmentation requires; it reads no boxes."""
 READABLE: frozenset[str] = frozenset()
 """The engine's data services need only ids of images and categories; they fill in missing fields."""
 
@@ -87,8 +87,8 @@ _EXPECTED = {
 
 
 def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
-    """The file's content, and problems: an element of the wrong form is left out, a file that no tool can read gives
-    an empty document."""
+    """The file's content and problems. An invalid element is left out; a file that no tool can read gives an empty
+    document."""
     try:
         if not data.isascii():
             data.decode()
@@ -99,7 +99,7 @@ def decode(data: bytes, file: str) -> tuple[Document, list[Problem]]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        loose = msgspec.json.decode(data, type=_Loose)
+        loose = msgspec.json.decode(data, type=_UndecodedDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Document(), [malformed(data, file, error)]
     problems: list[Problem] = []
@@ -139,7 +139,7 @@ def malformed(data: bytes, file: str, error: Exception) -> Problem:
 
 
 def line_of(data: bytes, file: str, reason: str) -> int:
-    """The line that msgspec's words point to, by a byte or by an element of a list; 0 without either."""
+    """The line that a msgspec error names by byte offset or list element; 0 if it names neither."""
     if place := re.search(r"byte (\d+)", reason):
         return data.count(b"\n", 0, int(place[1])) + 1
     if "truncated" in reason:
@@ -149,20 +149,20 @@ def line_of(data: bytes, file: str, reason: str) -> int:
 
 
 class Lines:
-    """Finds the line on which an element of a list begins; scans the text only on demand.
+    """Finds the line on which a list element begins; scans the text only on demand.
 
-    The list is the value of a key, or with an empty key the document itself. Indices of a list should be
-    asked in ascending order: each scan continues from the last one.
+    The list is the value of a key, or with an empty key the document itself. Request the indices of a list in ascending
+    order: each scan continues from the last one.
     """
 
     MOST = 10_000
-    """Elements looked up at most; further ones get line 0."""
+    """Most elements that are located; further ones get line 0."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self._data = data
         self._text: str | None = None
         self._at: dict[str, tuple[int, int, int, int]] = {}
-        """List → the next element's index, its place, its line, and the place up to which lines were counted."""
+        """List → the next element's index, its offset, its line, and the offset up to which lines were counted."""
         self._decoder = json.JSONDecoder()
         self._asked = 0
 
@@ -231,7 +231,7 @@ def read(
     document, problems, data = load(top, file)
     yield from problems
     if problems and not document.images:
-        # The file names no images, which the problems before report.
+        # The file names no images; earlier problems report that.
         yield from (segmentations.Numbered(path) for path in sorted(image_paths(top, images)))
         return
     lines = Lines(data, file)
@@ -275,12 +275,12 @@ def read(
 
 
 def read_instances(top: Path) -> Iterator[Found]:
-    """The items of a dataset of instance segmentation: boxes, and segmentations where there are some."""
+    """The items of a dataset of instance segmentation: boxes, and segmentations if present."""
     return read(top, segments=True)
 
 
 def read_segments(top: Path) -> Iterator[Found]:
-    """The items of a dataset of semantic segmentation: each annotation needs a segmentation, none a box."""
+    """The items of a dataset of semantic segmentation: each annotation needs a segmentation, but no box."""
     return read(top, segments=True, required=SEGMENTATION)
 
 
@@ -322,19 +322,19 @@ def _size(image: Image) -> tuple[int, int] | None:
 
 
 def categories(top: Path, file: str = "annotations.json") -> list[Category]:
-    """Those that a file has, in its order; none of one that is not COCO JSON."""
+    """The categories of a file in its order; empty if it is not COCO JSON."""
     return load(top, file)[0].categories
 
 
 def resolve(name: str, images: str) -> str:
-    """The path below the dataset's top at which the tools look for a `file_name`; one that climbs out begins with .."""
+    """The path below the dataset's top at which the tools open a `file_name`; it begins with .. if it is outside."""
     return posixpath.normpath(posixpath.join(images, name))
 
 
 def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[str, str]) -> tuple[str, str]:
-    """Why a `file_name` leads to no image, and what was expected: the right name, where the image is at another path.
+    """Why a `file_name` leads to no image, and what was expected: the right name if the image is at another path.
 
-    `by_name`: the images that are there by their bare names.
+    `by_name`: existing images by file name.
     """
     if name.startswith("/"):
         what = f"file_name {shown(name)} is an absolute path"
@@ -350,12 +350,12 @@ def _absent(name: str, path: str, images: str, there: set[str], by_name: dict[st
 
 
 def is_area(value: object) -> TypeGuard[int | float]:
-    """Whether it can be an annotation's `area`: a finite number that is not negative."""
+    """Whether a value is a valid `area`: a finite number that is not negative."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def _category_names(document: Document, file: str, lines: Lines) -> Iterator[Problem]:
-    """A problem for each category whose name another one has: tools map names to classes and merge the two."""
+    """A problem for each category with the name of another: tools map names to classes and merge the two."""
     seen: dict[str, int] = {}
     for index, one in enumerate(document.categories):
         before = seen.setdefault(one.name, one.id)
@@ -376,7 +376,7 @@ def _image_sizes(document: Document, file: str, lines: Lines) -> Iterator[Proble
 
 
 def _lacking(one: Annotation, place: int, required: frozenset[str], used: dict[int, int]) -> Iterator[tuple[str, str]]:
-    """Required fields that an annotation lacks, and an id that another one has: what is wrong, what was expected."""
+    """Missing required fields and a duplicate id of an annotation: (fault, what was expected)."""
     if "id" in required:
         if one.id is None:
             yield "id is missing", "a unique whole number"
@@ -421,7 +421,7 @@ def _place(document: Document, key: str, index: int) -> int:
 def _wrong(
     one: Annotation, names: dict[int, Category], known: dict[int, Image], keypoints: bool
 ) -> tuple[str, str] | None:
-    """What is wrong with an annotation, and what was expected."""
+    """The fault of an annotation and what was expected; None for a valid one."""
     if one.category_id not in names:
         return f"category_id {one.category_id} is not among the categories", "the id of a category"
     if one.image_id not in known:
@@ -436,7 +436,7 @@ def _wrong(
 
 
 def class_counts(data: bytes, file: str) -> dict[str, int]:
-    """Objects by category name, in the order of the categories. Raises ValueError where it is not COCO JSON."""
+    """Objects by category name, in the order of the categories. Raises ValueError if `data` is not COCO JSON."""
     document, problems = decode(data, file)
     if problems and not document.categories and not document.annotations:
         raise ValueError(problems[0].what)

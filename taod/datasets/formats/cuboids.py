@@ -1,4 +1,4 @@
-"""Reader of object poses: beside each image a JSON file of the same name with its objects and the camera.
+"""Reader of object poses: each image has a JSON file of the same name with its objects and the camera.
 
 Source: Lin et al., Single-Stage Keypoint-Based Category-Level Object Pose Estimation (ICRA 2022), the data's format.
 """
@@ -45,7 +45,7 @@ class _Document(msgspec.Struct):
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The images of every split. An image without a JSON file is a problem: the tool leaves it out without a word."""
+    """The images of every split. An image without a JSON file is a problem: the tool skips it silently."""
     for split in ("train", "val", "test"):
         for path in image_paths(top, split):
             file = str(Path(path).with_suffix(".json"))

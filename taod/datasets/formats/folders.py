@@ -22,12 +22,12 @@ def read_bare(top: Path, folder: str = "images") -> Iterator[Found]:
 
 
 def read_image(top: Path) -> Iterator[Found]:
-    """Images without labels, of a set for reading text."""
+    """Images without labels of a text recognition dataset."""
     return read_bare(top, "image")
 
 
 def read_products(top: Path) -> Iterator[Found]:
-    """The items of ml_recog: below each part a folder a class."""
+    """The items of ml_recog: <part>/<class>/<image>."""
     for known in ("known_classes", "unknown_classes"):
         for part in ("train", "val", "reference", "test"):
             folder = f"{RETAIL}/{known}/{part}"
@@ -39,7 +39,7 @@ def read_products(top: Path) -> Iterator[Found]:
 
 
 def read_videos(top: Path) -> Iterator[Found]:
-    """The items of action_recognition, one a video: <split>/<class>/<video>/{rgb,u,v}/ with the same frames in each."""
+    """The items of action_recognition, one a video: <split>/<class>/<video>/{rgb,u,v}/, each with the same frames."""
     for split in ("train", "test"):
         for action in _folders(top, split):
             for video in _folders(top, f"{split}/{action}"):

@@ -1,5 +1,4 @@
-"""Looking into one image: its size from the header, or all of it. Pillow reads, and nothing that it says is believed
-before it was checked."""
+"""Inspects one image with Pillow: its size from the header, or the whole image. Pillow's results are checked."""
 
 from __future__ import annotations
 
@@ -17,16 +16,16 @@ MOST_WORDS = 300
 
 
 _STREAM = re.compile(r"<_io\.BufferedReader name=('.*')>", re.DOTALL)
-"""How Pillow calls a file that it did not open itself."""
+"""The name of an already open file in Pillow's messages."""
 
 
 def measure(top: Path, path: str, *, deep: bool = False) -> tuple[int, int] | Problem:
-    """Width and height in pixels; `deep` decodes the whole image. An image that cannot be read is a problem."""
+    """Width and height in pixels, or the problem of an unreadable image. `deep` decodes the whole image."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images: they are reported below
+            warnings.simplefilter("ignore")  # warnings about large images, which are reported below
             with plain_file.binary(top / path) as file, Image.open(file) as image:
                 width, height = image.size
                 if width * height > MOST_PIXELS:

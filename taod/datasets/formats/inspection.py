@@ -1,9 +1,9 @@
-"""Reader of optical_inspection's table: an object, the folders of its images and of its golden ones, a verdict, a row.
+"""Reader of optical_inspection's table: each row has an object, its image folder, its golden image folder, a verdict.
 
-The tool opens `images/<path>/<object_name>_<light>.jpg`, or `<object_name>.jpg` where there is one light only; `path`
-is taken as it stands, so `images/board1` is the folder images/images/board1. All rows are read with the same lights,
-those of the specification's `dataset.input_map`; here, those of the first object that has images. Release 5.0 reads no
-suffix but .jpg: it does not use `dataset.image_ext`.
+The tool opens `images/<path>/<object_name>_<light>.jpg`, or `<object_name>.jpg` with only one light; `path` is not
+normalised, so `images/board1` is the folder images/images/board1. All rows have the same lights: for the tool those of
+the specification's `dataset.input_map`, here those of the first object with images. Release 5.0 reads only .jpg and
+ignores `dataset.image_ext`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 TABLE = "dataset.csv"
 COLUMNS = ("input_path", "golden_path", "label", "object_name")
 PASS = "PASS"
-"""The one verdict that is no defect."""
+"""The only verdict that is not a defect."""
 HERE = "a folder below images/"
 IMAGES = "images"
 SUFFIX = ".jpg"
-"""The one suffix that the tool appends, in this case."""
+"""The only suffix that the tool appends; letter case matters."""
 
 Images = dict[str, str]
-"""Of one object in one folder: light → path below the top; the light of `<object_name>.jpg` is empty."""
+"""Images of one object in one folder: light → path below the top; the light of `<object_name>.jpg` is empty."""
 
 
 class _Row(NamedTuple):
@@ -38,8 +38,8 @@ class _Row(NamedTuple):
     cells: tables.Row
 
 
-class _Manner(NamedTuple):
-    """The lights of an object, in order, and where they were seen."""
+class _Naming(NamedTuple):
+    """The lights of the first object with images, in order, and that object."""
 
     lights: tuple[str, ...]
     folder: str
@@ -61,7 +61,7 @@ def read(top: Path) -> Iterator[Found]:
             rows.append(_Row(line, cells))
     boards = _Boards(top, {posixpath.basename(row.cells["object_name"]) for row in rows})
     seen: dict[tuple[str, str, str], tuple[str, int]] = {}
-    manner: _Manner | None = None
+    naming: _Naming | None = None
     for line, cells in rows:
         verdict = cells["label"]
         if verdict != PASS and verdict.upper() == PASS:
@@ -78,34 +78,34 @@ def read(top: Path) -> Iterator[Found]:
             if images is None:
                 yield boards.absent(line, column, cells[column])
                 continue
-            if images and manner is None:
-                manner = _Manner(tuple(sorted(images)), cells[column], cells["object_name"])
-            yield from _compare(line, column, cells, images, manner)
+            if images and naming is None:
+                naming = _Naming(tuple(sorted(images)), cells[column], cells["object_name"])
+            yield from _compare(line, column, cells, images, naming)
             sides.append(images)
         first, *more = [path for side in sides for _, path in sorted(side.items())] or [""]
         yield Item(first, TABLE, [Label(verdict, line=line)], further=more)
 
 
-def _compare(line: int, column: str, cells: tables.Row, images: Images, manner: _Manner | None) -> Iterator[Problem]:
-    """One side of a row against how the first object's images are named."""
+def _compare(line: int, column: str, cells: tables.Row, images: Images, naming: _Naming | None) -> Iterator[Problem]:
+    """Problems of one side of a row: its images must have the lights of the first object."""
     folder, name = cells[column], cells["object_name"]
     if not images:
         expected = [f"{name}_<light>.jpg for each light, or {name}.jpg"]
-        if manner is not None:
-            expected = [_file(name, light) for light in manner.lights]
+        if naming is not None:
+            expected = [_file(name, light) for light in naming.lights]
         yield Problem(TABLE, line, f"{column} {shown(folder)} has no image of {shown(name)}", ", ".join(expected))
         return
-    if manner is None:
+    if naming is None:
         return
-    as_first = f"as {manner.name} of {manner.folder} has"
-    absent = [_file(name, light) for light in manner.lights if light not in images]
+    as_first = f"as {naming.name} of {naming.folder} has"
+    absent = [_file(name, light) for light in naming.lights if light not in images]
     if absent:
         yield Problem(
             TABLE, line, f"{column} {shown(folder)} lacks {', '.join(absent)}", f"the same lights, {as_first}"
         )
     for light, path in sorted(images.items()):
         suffix = os.path.splitext(path)[1]  # noqa: PTH122
-        if light in manner.lights and suffix != SUFFIX:
+        if light in naming.lights and suffix != SUFFIX:
             yield Problem(path, 0, f"the image ends in {suffix}", f"{SUFFIX}: the tool reads no other suffix")
 
 
@@ -114,7 +114,7 @@ def _file(name: str, light: str) -> str:
 
 
 class _Boards:
-    """The folders below images/, each listed once, with the images of every object in it."""
+    """Cached listings of the folders below images/, with the images of each object."""
 
     def __init__(self, top: Path, objects: set[str]) -> None:
         self._top = top
@@ -122,7 +122,7 @@ class _Boards:
         self._listed: dict[str, dict[str, Images] | None] = {}
 
     def images(self, folder: str, name: str) -> Images | None:
-        """An object's images by light; None where the folder is missing. The name may have folders, as for the tool."""
+        """An object's images by light; None if the folder is missing. The name may contain folders, as for the tool."""
         place = posixpath.normpath(posixpath.join(IMAGES, folder, posixpath.dirname(name)))
         if place not in self._listed:
             self._listed[place] = self._list(place)
@@ -130,7 +130,7 @@ class _Boards:
         return None if found is None else found.get(posixpath.basename(name), {})
 
     def absent(self, line: int, column: str, folder: str) -> Problem:
-        """The problem of a folder that is not there; where `images/` is written before its name, the right name."""
+        """The problem of a missing folder; if its path begins with `images/`, with the right path as expectation."""
         place = posixpath.normpath(posixpath.join(IMAGES, folder))
         inside = posixpath.relpath(place, IMAGES)
         if place.startswith("/") or inside.startswith(".."):
@@ -160,7 +160,7 @@ class _Boards:
         return dict(found)
 
     def _owner(self, stem: str) -> str | None:
-        """The object whose image it is: the longest name that stands before the light."""
+        """The object that an image belongs to: the longest object name before the light."""
         name = stem
         while name not in self._objects:
             name, parted, _ = name.rpartition("_")

@@ -1,4 +1,4 @@
-"""Reader of KITTI labels: a text file an image, an object a line, 15 fields each (a 16th is a score).
+"""Reader of KITTI labels: one text file an image, one object a line, 15 fields each (a 16th is a score).
 
 Source: Geiger et al., Are we ready for autonomous driving? (CVPR 2012), the object development kit's readme.
 """
@@ -34,7 +34,7 @@ _WHOLE = f"{len(FIELDS)} fields: {' '.join(FIELDS)}"
 
 
 def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
-    """The objects of one file's text, and problems; a wrong line is left out."""
+    """The objects of one file's text, and problems; an invalid line is left out."""
     labels: list[Label] = []
     problems: list[Problem] = []
     for line, content in enumerate(text.split("\n"), 1):
@@ -45,7 +45,7 @@ def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
             problems.append(Problem(file, line, f"the line has {len(words)} fields", _WHOLE))
             continue
         try:
-            # Almost every line is right: one conversion for all, and a closer look only where it fails.
+            # Almost every line is valid: one conversion for all fields; only after a failure each field is checked.
             left, top, right, bottom = map(float, words[4:8])
             total = left + top + right + bottom + sum(map(float, words[1:4])) + sum(map(float, words[8:]))
             finite = total - total == 0
@@ -61,7 +61,7 @@ def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
 
 
 def is_object(label: Label) -> bool:
-    """Whether the label is an object, not a region to be left out."""
+    """Whether the label is an object, not an ignored region."""
     return label.name.lower() != IGNORED
 
 

@@ -1,4 +1,4 @@
-"""Reader of sets whose images wait to be labelled: no labels, and the names of the classes they may get."""
+"""Reader of datasets for auto-labelling: images without labels, and a label map with the classes they may get."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(top: Path) -> Iterator[Found]:
 
 
 def _of_text(text: str) -> Iterator[Problem]:
-    """One class per line, numbered by it: an empty line shifts no number, but is a class without a name."""
+    """Problems of a text label map: the line number is the class number, so an empty line is a class without a name."""
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not lines:
         yield Problem(TEXT, 0, "the list has no classes", "one class a line")
@@ -62,7 +62,7 @@ def _of_yaml(text: str) -> Iterator[Problem]:
         return
     if not found:
         yield Problem(YAML, 0, "the map has no classes", _FORM)
-    # Numbers by name are as good as names by number.
+    # A map of names to numbers is accepted too.
     seen: set[str | int] = set()
     for at, name in enumerate(found.values() if isinstance(found, dict) else found, 1):
         if isinstance(name, bool) or not isinstance(name, str | int):

@@ -20,7 +20,7 @@ def read_bodies(top: Path) -> Iterator[Found]:
 
 
 def read_faces(top: Path) -> Iterator[Found]:
-    """The items of fpenet: each entry of afw.json with its image, found by its bare name."""
+    """The items of fpenet: each entry of afw.json with its image, found by its file name alone."""
     for folder in ("data/afw", "data/afw_10"):
         file = f"{folder}/{folder.rpartition('/')[2]}.json"
         if not (top / file).is_file():

@@ -1,4 +1,4 @@
-"""Reader of pointpillars' data: a scan of float32 x, y, z, reflectance a file, and KITTI labels in its coordinates."""
+"""Reader of pointpillars' data: scan files of float32 x, y, z, reflectance, and KITTI labels in scan coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT = frozenset({".txt"})
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The items of train and val: a scan with its label file of the same name."""
+    """The items of train and val: each scan with the label file of its name."""
     for split in ("train", "val"):
         scans = {stem(path, f"{split}/lidar"): path for path in files(top, f"{split}/lidar", _SCANS)}
         for key, path in scans.items():

@@ -1,7 +1,7 @@
-"""Reader of segmentation masks: beside each image of a split an image of the same name that holds class numbers.
+"""Reader of segmentation masks: each image has a mask, an image of the same name whose values are class numbers.
 
-`target_classes.json` at the dataset's top may declare the class numbers. It is the list that unet's specification
-has as `dataset_config.data_class_config.target_classes`: `[{"name": "roof", "mapping_class": "roof", "label_id": 1}]`.
+`target_classes.json` at the dataset's top may declare the class numbers, in the form of unet's
+`dataset_config.data_class_config.target_classes`: `[{"name": "roof", "mapping_class": "roof", "label_id": 1}]`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TargetClass(msgspec.Struct):
 
 
 def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Found]:
-    """The items of images/{train,val} with their masks, and those of images/test, which need none."""
+    """The items of images/{train,val} with their masks, and of images/test, which needs no masks."""
     known = declared(top)
     if isinstance(known, Problem):
         yield known
@@ -65,7 +65,7 @@ def read(top: Path, images: str = "images", masks: str = "masks") -> Iterator[Fo
 
 
 def declared(top: Path) -> dict[int, str] | Problem:
-    """Names by class number, as the dataset declares them; empty without a declaration."""
+    """Declared class names by number; empty without a declaration."""
     try:
         data = plain_file.read(top / CLASSES)
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def declared(top: Path) -> dict[int, str] | Problem:
 
 
 def background(names: dict[int, str]) -> int | None:
-    """The number of the background: the class of that name, else 0 where 0 has no other name."""
+    """The number of the background: that of the class `background`, else 0 if it has no other name; else None."""
     for number, name in names.items():
         if name.lower() == BACKGROUND:
             return number
@@ -100,44 +100,44 @@ def class_name(number: int, names: dict[int, str]) -> str:
     return names.get(number, str(number))
 
 
-class Looked(msgspec.Struct):
-    """What one mask holds."""
+class MaskContent(msgspec.Struct):
+    """Content of one mask."""
 
     size: tuple[int, int] | None = None
-    """Width and height; None where it cannot be read."""
+    """Width and height; None if the mask cannot be read."""
     pixels: dict[int, int] = {}
-    """By class number; empty where values are no class numbers."""
+    """Pixels by class number; empty if the values are not class numbers."""
     problems: list[Problem] = []
 
 
-def look(top: Path, path: str, names: dict[int, str]) -> Looked:
-    """Decode a mask and count its class numbers; where `names` has some, others are a problem."""
+def look(top: Path, path: str, names: dict[int, str]) -> MaskContent:
+    """Decode a mask and count its class numbers. If `names` declares classes, others are a problem."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images: they are reported below
+            warnings.simplefilter("ignore")  # warnings about large images, which are reported below
             with plain_file.binary(top / path) as file, Image.open(file) as opened:
                 size = opened.size
                 if size[0] * size[1] > MOST_PIXELS:
                     what = f"the mask has {size[0]} x {size[1]} pixels"
-                    return Looked(problems=[Problem(path, 0, what, f"{MOST_PIXELS} at most")])
+                    return MaskContent(problems=[Problem(path, 0, what, f"{MOST_PIXELS} at most")])
                 if opened.format in _LOSSY:
                     what = f"the mask is a {opened.format}, whose compression changes class numbers"
-                    return Looked(size, problems=[Problem(path, 0, what, _NUMBERS)])
+                    return MaskContent(size, problems=[Problem(path, 0, what, _NUMBERS)])
                 mask = plain(opened)
     except Exception as error:  # a damaged image fails in as many ways as there are formats
         what = f"the image cannot be read: {why(top, path, error)}"
-        return Looked(problems=[Problem(path, 0, what, "a whole image")])
+        return MaskContent(problems=[Problem(path, 0, what, "a whole image")])
     if isinstance(mask, str):
-        return Looked(size, problems=[Problem(path, 0, mask, _NUMBERS)])
+        return MaskContent(size, problems=[Problem(path, 0, mask, _NUMBERS)])
     pixels = {number: count for number, count in enumerate(mask.histogram()) if count}
     unknown = {number: count for number, count in pixels.items() if number not in names} if names else {}
-    return Looked(size, pixels, [_unknown(path, unknown, names)] if unknown else [])
+    return MaskContent(size, pixels, [_unknown(path, unknown, names)] if unknown else [])
 
 
 def plain(opened: Image) -> Image | str:
-    """An opened mask as an image of one channel with its class numbers, or the fault. Raises Pillow's errors."""
+    """An opened mask as a one-channel image of class numbers, or its fault. Raises Pillow's errors."""
     from PIL import ImageChops
 
     if opened.mode in ("L", "P"):

@@ -1,7 +1,7 @@
-"""Reader of ODVG: a line of JSON for each image with its boxes, beside a map from label numbers to names.
+"""Reader of ODVG: a line of JSON for each image with its boxes, and a map from label numbers to names.
 
-A line has either `detection` (boxes with numbers of the label map) or `grounding` (a caption and boxes with phrases of
-it). Boxes are edges in pixels: left, top, right, bottom. `filename` is a path below images/.
+A line has either `detection` (boxes with numbers of the label map) or `grounding` (a caption, and boxes with phrases
+from it). Boxes are edges in pixels: left, top, right, bottom. `filename` is a path below images/.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Instance(msgspec.Struct, gc=False):
 
 class _Region(msgspec.Struct, gc=False):
     bbox: list[float | list[float]]
-    """One box, or several of the same phrase."""
+    """One box, or several boxes of the same phrase."""
     phrase: str
 
 
@@ -49,7 +49,7 @@ class _Line(msgspec.Struct):
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The images that the lines name; every other image is a problem."""
+    """The images named by the lines; every other image is a problem."""
     names: dict[str, str] = {}
     for found in _label_map(top):
         if isinstance(found, Problem):

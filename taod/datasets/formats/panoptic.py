@@ -1,4 +1,4 @@
-"""Reader of COCO panoptic: images, and for each a PNG whose colours number its segments.
+"""Reader of COCO panoptic: each image has a PNG whose colours are segment numbers.
 
 A segment's number is red + 256 * green + 65536 * blue; 0 is unlabelled. `file_name` of an image is a path below
 images/, that of an annotation below images_panoptic/.
@@ -53,7 +53,7 @@ class _Document(msgspec.Struct):
 
 
 def read(top: Path, *, colours: bool = True) -> Iterator[Found]:
-    """The images that have an annotation. `colours`: compare the images of segments with it, too."""
+    """The images that have an annotation. `colours`: also compare the segment PNGs with the annotations."""
     text = text_of(top, FILE)
     if isinstance(text, Problem):
         yield text
@@ -113,7 +113,7 @@ def _item(at: str, image: _Image, annotation: _Annotation, names: dict[int, str]
 
 
 def _colours(top: Path, path: str, image: _Image, numbers: set[int]) -> Iterator[Problem]:
-    """Faults of an image of segments: its size, numbers without a segment, segments without a pixel."""
+    """Faults of a segment PNG: its size, numbers without a segment, segments without a pixel."""
     from PIL import Image as Pillow  # its import takes as long as the whole check of a small dataset
 
     try:

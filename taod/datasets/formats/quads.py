@@ -1,4 +1,4 @@
-"""Reader of ocdnet's ground truth: a text file an image, a quadrilateral with its text a line.
+"""Reader of ocdnet's ground truth: one text file an image, one quadrilateral with its text a line.
 
 Source: Karatzas et al., ICDAR 2015 Competition on Robust Reading, challenge 4: x1,y1,…,x4,y4,text.
 """
@@ -30,7 +30,7 @@ _WHOLE = "x1,y1,x2,y2,x3,y3,x4,y4,text"
 
 
 def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
-    """The quadrilaterals of one file's text; a label's box goes around one."""
+    """The quadrilaterals of one file's text, each as a label with its bounding box, and problems."""
     labels: list[Label] = []
     problems: list[Problem] = []
     for line, content in enumerate(text.split("\n"), 1):
@@ -53,7 +53,7 @@ def parse(text: str, file: str) -> tuple[list[Label], list[Problem]]:
 
 
 def read(top: Path) -> Iterator[Found]:
-    """The items of <split>/img with <split>/gt; a label is named as its image, with or without `gt_` before it."""
+    """The items of <split>/img with <split>/gt; a label file has its image's name, with or without a leading `gt_`."""
     for split in ("train", "test"):
         images, labels = f"{split}/img", f"{split}/gt"
         if not (top / images).is_dir() or not (top / labels).is_dir():

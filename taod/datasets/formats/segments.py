@@ -1,4 +1,4 @@
-"""COCO segmentations as data: polygons, and masks as run lengths, plain or packed into text. Pure, without an image.
+"""COCO segmentations as data: polygons, and masks as run lengths, plain or packed into text. Pure; draws no image.
 
 Source: the mask format of the COCO API (Lin et al., Microsoft COCO, ECCV 2014).
 """
@@ -13,34 +13,34 @@ from taod.datasets.formats.image import MOST_PIXELS
 from taod.datasets.formats.types import Box, Item, Label, shown
 
 LEAST_NUMBERS = 6
-"""Of a polygon: three points."""
+"""Coordinates of the smallest polygon: three points."""
 
 FARTHEST = 1e7
-"""Pixels from an image's corner to what may still be a point of a polygon."""
+"""Largest coordinate of a polygon, in pixels."""
 
 
 class Segmentation(msgspec.Struct, frozen=True, gc=False):
-    """Which pixels an object has: polygons, or the runs of a mask."""
+    """The pixels of an object: polygons, or a mask as run lengths."""
 
     polygons: tuple[tuple[float, ...], ...] = ()
-    """Each x, y, x, y, … in pixels; the object is all of them together."""
+    """Each x, y, x, y, … in pixels; the object is their union."""
     counts: tuple[int, ...] = ()
-    """Lengths of runs down the columns, from the left: first of pixels outside, then inside, and so on."""
+    """Run lengths down the columns, from the left: pixels outside first, then inside, alternating."""
     size: tuple[int, int] = (0, 0)
-    """Width and height of the mask that the runs make."""
+    """Width and height of the mask."""
     packed: bool = True
-    """Whether the runs stand in the file as text."""
+    """Whether the file has the run lengths as text."""
 
 
 class Annotated(Label, frozen=True, gc=False):
-    """A label of a COCO file with what else is said of it."""
+    """A label of a COCO file with its further fields."""
 
     id: int | None = None
     area: float | None = None
     crowd: bool = False
     segmentation: Segmentation | None = None
     keypoints: bool = False
-    """Whether the file has some, which are not read."""
+    """Whether the file has keypoints, which are not read."""
 
 
 class Numbered(Item):
@@ -50,7 +50,7 @@ class Numbered(Item):
 
 
 def segmentation_of(label: Label) -> Segmentation | None:
-    """What a label has of one."""
+    """The segmentation of a label; None without one."""
     return label.segmentation if isinstance(label, Annotated) else None
 
 
@@ -60,7 +60,7 @@ class _Mask(msgspec.Struct):
 
 
 def parse(raw: msgspec.Raw, size: tuple[int, int] | None) -> Segmentation | tuple[str, str] | None:
-    """A COCO `segmentation`, None where there is none, or the fault and what was expected.
+    """Parse a COCO `segmentation`; None for an absent one, (fault, what was expected) for an invalid one.
 
     `size` is the image's width and height, if the file has them.
     """
@@ -100,9 +100,9 @@ def _mask(found: _Mask, size: tuple[int, int] | None) -> Segmentation | tuple[st
 
 
 def unpack(text: str) -> list[int]:
-    """Run lengths of COCO's text: five bits a character, from the third on as differences to the one before the last.
+    """Run lengths from COCO's text: five bits a character; from the third on, differences to the one two before.
 
-    Raises ValueError for what is no such text.
+    Raises ValueError for invalid text.
     """
     counts: list[int] = []
     value = place = 0
@@ -143,7 +143,7 @@ def pack(counts: Sequence[int]) -> str:
 
 
 def as_json(segmentation: Segmentation | None) -> list[list[float]] | dict[str, object]:
-    """The value as COCO files have it; an empty list stands for none."""
+    """The value in the form of COCO files; an empty list without a segmentation."""
     if segmentation is None:
         return []
     if segmentation.polygons:
@@ -154,7 +154,7 @@ def as_json(segmentation: Segmentation | None) -> list[list[float]] | dict[str, 
 
 
 def bounds(segmentation: Segmentation) -> Box | None:
-    """The upright box around it; None where it has no pixel."""
+    """The axis-aligned bounding box; None if it has no pixel."""
     if segmentation.polygons:
         across = [x for ring in segmentation.polygons for x in ring[::2]]
         down = [y for ring in segmentation.polygons for y in ring[1::2]]
@@ -176,16 +176,16 @@ def bounds(segmentation: Segmentation) -> Box | None:
 
 
 def area(segmentation: Segmentation) -> float:
-    """Square pixels: of polygons by their corners, each by itself; of a mask the number of its pixels."""
+    """Area in square pixels: the sum of the polygons' areas, or the number of the mask's pixels."""
     if not segmentation.polygons:
         return float(sum(segmentation.counts[1::2]))
     return sum(abs(ring_area(ring)) for ring in segmentation.polygons)
 
 
 def ring_area(ring: Sequence[float]) -> float:
-    """Of one polygon, by its corners; the sign is its direction."""
+    """Signed area of one polygon; the sign is its direction."""
     across, down = ring[::2], ring[1::2]
-    # From the first corner on: large coordinates would take the small difference's digits away.
+    # Relative to the first corner: the differences of large products would lose digits.
     x, y = across[0], down[0]
     return (
         sum((across[at - 1] - x) * (down[at] - y) - (across[at] - x) * (down[at - 1] - y) for at in range(len(across)))

@@ -1,4 +1,4 @@
-"""Figures of boxes and images: gathered one by one, summarised as minimum, median and maximum. Pure."""
+"""Statistics of boxes and images, collected one by one: minimum, median and maximum. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from taod.types.dataset import BoxFigures, ImageFigures, Spread
 
 
 def spread(values: array[float] | list[float]) -> Spread:
-    """Of at least one value. The middle of an even number is the lower of the two."""
+    """Minimum, median and maximum of at least one value; of an even number the lower median."""
     ordered = sorted(values)
     return Spread(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])
 
 
 class Gathered:
-    """Boxes and image sizes seen so far: 8 bytes a value."""
+    """Boxes and image sizes collected so far, 8 bytes a value."""
 
     def __init__(self) -> None:
         self._widths = array("d")
@@ -24,14 +24,14 @@ class Gathered:
         self._sizes = (array("d"), array("d"))
 
     def boxes(self, boxes: list[Box]) -> None:
-        """The boxes of one image."""
+        """Add the boxes of one image."""
         if boxes:
             self._per_image.append(len(boxes))
             self._widths.extend(box.right - box.left for box in boxes)
             self._heights.extend(box.bottom - box.top for box in boxes)
 
     def size(self, width: int, height: int) -> None:
-        """One image's size."""
+        """Add the size of one image."""
         self._sizes[0].append(width)
         self._sizes[1].append(height)
 

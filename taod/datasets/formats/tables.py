@@ -1,4 +1,4 @@
-"""Reading of small CSV tables line by line, each row with the line that it begins on."""
+"""Reads small CSV tables; each row comes with the line on which it begins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Row = dict[str, str]
 
 
 def rows(top: Path, file: str, needs: tuple[str, ...] = ()) -> Iterator[tuple[int, Row] | Problem]:
-    """(line, row by column) of a file with a header. A row of another length, or a header without a needed column,
-    is a problem."""
+    """(line, row by column) of a file with a header. A row whose length differs from the header's, or a header without
+    a needed column, is a problem."""
     text = text_of(top, file)
     if isinstance(text, Problem):
         yield text

@@ -1,4 +1,4 @@
-"""What a reader of labels yields: items (an image with its labels) and problems (file, line, what, expected). Pure."""
+"""Results of label readers: items (an image with its labels) and problems (file, line, what, expected). Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from taod.datasets.names import is_junk, is_text
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES
 
 MOST_TEXT = 64 * 1024**2
-"""Bytes of one label file of text; a larger one is none."""
+"""Largest text label file in bytes."""
 SHOWN = 60
-"""Characters of a wrong value that a problem repeats."""
+"""Characters of an invalid value that a problem quotes."""
 
 
 class Box(NamedTuple):
-    """Edges in pixels, left and top included."""
+    """Edges in pixels; left and top are inclusive."""
 
     left: float
     top: float
@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
-    """One object: its class, and where it is, if known. `line`: in the item's source, from 1; 0 is unknown."""
+    """One object: its class and, if known, its box. `line`: in the item's source, from 1; 0: unknown."""
 
     name: str
     box: Box | None = None
@@ -50,16 +50,16 @@ class Item(msgspec.Struct):
 
     image: str
     source: str = ""
-    """The file that says it; empty where the folder does."""
+    """The file with the labels; empty if the folder is the label."""
     labels: list[Label] = []
     size: tuple[int, int] | None = None
-    """Width and height in pixels, as the source has them."""
+    """Width and height in pixels, as the source declares them."""
     mask: str = ""
-    """An image of the same size that says the class of each pixel."""
+    """Path of the mask: an image of the same size with the class of each pixel."""
     places: list[int] = []
-    """Index of each label in the source's list, from 0; empty where labels have lines."""
+    """Index of each label in the source's list, from 0; empty if labels have lines."""
     further: list[str] = []
-    """More images of the same sample, by path: other lights, its golden ones, the frames after the first."""
+    """Paths of further images of the same sample: other lights, golden images, frames after the first."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -75,19 +75,19 @@ Found = Item | Problem
 
 
 def is_shown(item: Item) -> bool:
-    """Whether an item can be a sample: it has an image, and all its names are text."""
+    """Whether an item can be shown as a sample: it has an image, and all its names are UTF-8."""
     paths = (item.image, item.source, item.mask, *item.further, *(label.name for label in item.labels))
     return item.image != "" and all(is_text(path) for path in paths)
 
 
 def shown(value: object) -> str:
-    """A wrong value for a problem's text: quoted and shortened."""
+    """An invalid value for a problem's text: quoted and shortened."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def text_of(top: Path, file: str) -> str | Problem:
-    """A label file's text (UTF-8, a byte order mark left out), or why there is none."""
+    """A label file's text (UTF-8, without byte order mark), or the problem that prevents reading it."""
     try:
         with plain_file.binary(top / file) as opened:
             data = opened.read(MOST_TEXT + 1)
@@ -117,7 +117,7 @@ def unreadable(file: str, error: Exception) -> Problem:
 
 
 def number(text: str) -> float | None:
-    """A finite number, or None."""
+    """The text as a finite number, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -126,9 +126,9 @@ def number(text: str) -> float | None:
 
 
 def files(top: Path, folder: str, suffixes: frozenset[str] | None = None) -> Iterator[str]:
-    """Files below a folder, sorted, by their paths below `top`; what operating systems leave behind is passed over.
+    """Files below a folder, sorted, as paths below `top`; files of operating systems are skipped.
 
-    Links are followed, a folder is entered once.
+    Links are followed; each folder is entered once.
     """
     entered: set[tuple[int, int]] = set()
     for where, inner, names in os.walk(top / folder, followlinks=True):
@@ -151,12 +151,12 @@ def image_paths(top: Path, folder: str) -> Iterator[str]:
 
 
 def stem(path: str, folder: str) -> str:
-    """A file's path below `folder` without its suffix: what pairs an image with its label."""
+    """A file's path below `folder` without its suffix: it pairs an image with its label."""
     return os.path.splitext(path.removeprefix(f"{folder}/"))[0]  # noqa: PTH122
 
 
 def by_stem(top: Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
-    """The images below a folder by stem; two of the same stem are a problem, since one label would be for both."""
+    """The images below a folder by stem. Two images of one stem are a problem: they would share one label."""
     found: dict[str, str] = {}
     problems = []
     for path in image_paths(top, folder):

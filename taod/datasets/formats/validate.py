@@ -23,9 +23,9 @@ FIRST_UNREADABLE = 5
 MOST_CLASSES = 10_000
 """Class names that a report counts."""
 EDGE = 1.0
-"""Pixels that a box may lie over the edge: labels are rounded."""
+"""Pixels that a box may extend over the image's edge: labels are rounded."""
 TEXTS = frozenset({"character_recognition", "ocrnet"})
-"""Types whose labels are texts: all are of one class."""
+"""Types whose labels are texts, all of one class."""
 IGNORED = frozenset({"dontcare"})
 MASKS = ("semantic_segmentation", "unet")
 """Type and format whose labels are images of class numbers."""
@@ -36,7 +36,7 @@ OnItem = Callable[[int], None]
 
 
 class Examination:
-    """One check under way: what was counted and what was found wrong so far."""
+    """A running check: counts and problems so far."""
 
     def __init__(self, top: Path, type_: str, format_: str, *, deep: bool = False) -> None:
         self.items = 0
@@ -45,13 +45,13 @@ class Examination:
         self.first: list[Problem] = []
         self.classes: Counter[str] = Counter()
         self.samples: list[Item] = []
-        """Some of the items, each as likely as any other."""
+        """A uniform random sample of the items."""
         self.unreadable = 0
         self.unreadable_first: list[str] = []
         self.pixels: Counter[str] = Counter()
         """Pixels of each class in masks."""
         self._places: dict[int, int] = {}
-        """Of problems in `first` without a line, where in the file's list of annotations they are."""
+        """Index in `first` of a problem without a line → index in the file's list of annotations."""
         self._figures = Gathered()
         known = masks.declared(top) if (type_, format_) == MASKS else {}
         self._names = {} if isinstance(known, Problem) else known
@@ -62,7 +62,7 @@ class Examination:
         self._sizes: dict[str, tuple[int, int] | None] = {}
 
     def run(self, on_item: OnItem | None = None) -> DatasetReport:
-        """Read everything; returns what was found. Raises only what `on_item` raises."""
+        """Read everything and return the report. Raises only what `on_item` raises."""
         for found in reader(*self._kind)(self._top):
             if isinstance(found, Problem):
                 self._record(found)
@@ -109,7 +109,7 @@ class Examination:
             self.first.append(problem)
 
     def _find_lines(self) -> None:
-        """The lines of annotations that are known by their place in a COCO file, which is read once more for that."""
+        """Set the lines of problems known by their index in a COCO file, which is read again for that."""
         files = {self.first[at].file for at in self._places}
         for file in files:
             try:
@@ -143,7 +143,7 @@ class Examination:
             self._measure(path)
 
     def _sample(self, item: Item) -> None:
-        """Reservoir sampling: item n takes a place with probability SAMPLES / n (Vitter 1985, algorithm R)."""
+        """Reservoir sampling: item n replaces a sample with probability SAMPLES / n (Vitter 1985, algorithm R)."""
         if not item.image:
             return
         place = len(self.samples) if len(self.samples) < SAMPLES else self._random.randrange(self.items)
@@ -181,7 +181,7 @@ class Examination:
             self._record(Problem(item.source, label.line, f"{what} leaves the image", expected), place)
 
     def _mask(self, item: Item, size: tuple[int, int] | None) -> None:
-        """Each class that a mask has some pixels of counts as a label."""
+        """Count each class with pixels in the mask as a label."""
         found = masks.look(self._top, item.mask, self._names)
         for problem in found.problems:
             self._record(problem)
@@ -196,7 +196,7 @@ class Examination:
 
 
 def _corner_fault(left: float, top: float, right: float, bottom: float) -> str:
-    """What is wrong with the order of a box's corners, by name; empty where the box has an area."""
+    """The fault in the order of a box's corners; empty if the box has an area."""
     swapped = [f"left {left:g} > right {right:g}"] * (right < left) + [f"top {top:g} > bottom {bottom:g}"] * (
         bottom < top
     )

@@ -1,4 +1,4 @@
-"""Reader of Pascal VOC annotations: an XML file an image. Documents with a DTD are rejected: no entity is expanded.
+"""Reader of Pascal VOC annotations, one XML file an image. Documents with a DTD are rejected: entities never expand.
 
 Source: Everingham et al., The Pascal Visual Object Classes Challenge (IJCV 2010), its development kit.
 """
@@ -29,7 +29,7 @@ from taod.datasets.formats.types import (
 _XML = frozenset({".xml"})
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 DEPTH = 32
-"""Nested elements; an annotation has four."""
+"""Most levels of nested elements; an annotation has four."""
 
 
 class _Rejected(Exception):
@@ -37,7 +37,7 @@ class _Rejected(Exception):
 
 
 class _Annotation:
-    """Gathers what one document says while expat reads it."""
+    """Collects the content of one document from expat's callbacks."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -105,7 +105,7 @@ class _Annotation:
 
 
 def parse(data: bytes, file: str) -> tuple[Item, list[Problem]]:
-    """What one document says; the item's `image` is the file name that it gives."""
+    """The item and problems of one document; the item's `image` is the file name in it."""
     said = _Annotation(file)
     try:
         said.parser.Parse(data, True)

@@ -1,1 +1,1 @@
-"""Uploads and links: from the first byte to the dataset's folder."""
+"""Uploads and linked folders."""

@@ -1,4 +1,4 @@
-"""Putting a new folder in an old one's place: a crash at any instant leaves the one or the other, never a mix."""
+"""Replaces a dataset's folder atomically: a crash at any instant leaves the old or the new data, never a mix."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from taod.paths import Root
 from taod.types.dataset import DatasetSummary
 
 OLD = "old-"
-"""`incoming/old-<dataset id>`: data moved aside; what is missing from `datasets/` while it exists is put back."""
+"""`incoming/old-<dataset id>`: old data; `repair` restores it if the dataset's folder is missing."""
 TRASH = "trash-"
 NOTE = "note-"
-"""`incoming/note-<dataset id>`: which folder was about to be put in place, and what is to be recorded of it."""
+"""`incoming/note-<dataset id>`: the inode of the new folder and the summary to record in the store."""
 
 
 class _Note(msgspec.Struct):
@@ -28,15 +28,15 @@ class _Note(msgspec.Struct):
 
 
 def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | None = None) -> Path | None:
-    """Move the folder `new` to the dataset's place; returns where the old data now waits to be deleted, if any.
+    """Move the folder `new` to the dataset's path. Returns the path of the old data, to be deleted; None without any.
 
-    With a `summary` a note of it is left, for the case that a crash comes between this and its recording: `noted`
-    finds it, `recorded` takes it away.
+    With a `summary` a note is written for a crash between this call and the recording: `noted` reads it, `recorded`
+    deletes it.
 
     1. the new files are flushed to disk, the note is written; 2. the old folder is renamed to `old-<id>`; 3. the new
-    one is renamed in; 4. the old one is renamed to a name that nothing is put back from. After a crash before 3,
-    `repair` puts the old one back; after it, the new one stays. Raises OSError, with the old data in its place.
-    Blocks: for a thread.
+    one is renamed in; 4. the old one is renamed to a trash name. After a crash before 3, `repair` restores the old
+    one; after 3, the new one stays. Raises OSError, with the old data in place.
+    Blocks: run in a thread.
     """
     place = root.dataset(dataset_id)
     aside = root.incoming / f"{OLD}{dataset_id}"
@@ -63,9 +63,9 @@ def replace(root: Root, dataset_id: str, new: Path, summary: DatasetSummary | No
 
 
 def repair(root: Root) -> list[str]:
-    """Finish or undo what a crash cut off; then the rest of `incoming` may be deleted later.
+    """Finish or undo replacements that a crash interrupted; then the rest of `incoming` may be deleted later.
 
-    Returns the ids of datasets whose old data was put back. To be called at start, before any upload.
+    Returns the ids of datasets whose old data was restored. Call at start, before any upload.
     """
     restored = []
     for aside in sorted(root.incoming.glob(f"{OLD}*")):
@@ -80,8 +80,8 @@ def repair(root: Root) -> list[str]:
     return restored
 
 
-def take_away(root: Root, dataset_id: str) -> Path | None:
-    """Rename the dataset's folder to a name that nothing is put back from; where it waits to be deleted, if any."""
+def set_aside(root: Root, dataset_id: str) -> Path | None:
+    """Rename the dataset's folder to a trash name. Returns the new path, to be deleted; None without a folder."""
     trash = _trash(root)
     try:
         root.dataset(dataset_id).rename(trash)
@@ -91,9 +91,9 @@ def take_away(root: Root, dataset_id: str) -> Path | None:
 
 
 def noted(root: Root) -> dict[str, DatasetSummary]:
-    """Datasets whose new data is in place but possibly not recorded; other notes are deleted.
+    """Summaries of datasets whose new data is in place but possibly not recorded; deletes other notes.
 
-    To be called after `repair`.
+    Call after `repair`.
     """
     found = {}
     for file in root.incoming.glob(f"{NOTE}*"):
@@ -111,12 +111,12 @@ def noted(root: Root) -> dict[str, DatasetSummary]:
 
 
 def recorded(root: Root, dataset_id: str) -> None:
-    """The store knows of the new data: the note has done its work."""
+    """Delete the note: the store has the new data's summary."""
     delete(_note(root, dataset_id))
 
 
 def delete(path: Path) -> None:
-    """Delete a folder or a file; what cannot be deleted now is left for the next start."""
+    """Delete a folder or a file; what cannot be deleted stays until the next start."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -133,7 +133,7 @@ def _trash(root: Root) -> Path:
 
 
 def _flush(folder: Path) -> None:
-    """Write everything of the folder's file system to the disk: one call, where a million files would need as many."""
+    """Flush the folder's file system to disk: one call instead of one for each file."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Uploads in parts: the `Content-Range` header, and the facts kept of an incomplete file.
+"""Uploads in parts: the `Content-Range` header, and the record of an incomplete file.
 
 The header is that of RFC 9110, section 14.4. The answer 308 with `Range` for the bytes received follows common
 resumable upload protocols.
@@ -21,7 +21,7 @@ FACTS = "facts.json"
 
 
 class Part(NamedTuple):
-    """Bytes `start` to `end` (not included) of a file of `total`; both are `None` where only the state is asked for."""
+    """Bytes `start` to `end` (exclusive) of a file of `total`; both are None in a query for the state of the upload."""
 
     start: int | None
     end: int | None
@@ -29,25 +29,25 @@ class Part(NamedTuple):
 
 
 class RangeRejected(TaodError):
-    """A part does not begin where the ones before it end."""
+    """A part does not begin where the received bytes end."""
 
     status = 416
 
 
 class Facts(msgspec.Struct):
-    """Facts kept beside the bytes of an incomplete file."""
+    """The record stored beside the bytes of an incomplete file."""
 
     dataset_id: str
     total: int
     filename: str | None = None
     synced: int = 0
-    """Bytes that are on the disk whatever happens to the machine."""
+    """Bytes that were flushed to disk, so they survive a power cut."""
     boot: str = ""
-    """The machine's start in which more than those may be relied on."""
+    """Id of the boot in which bytes after `synced` are valid too."""
 
 
 def parse(header: str | None) -> Part | None:
-    """The part that a Content-Range names; None without the header. Raises BadRequest."""
+    """The part described by a Content-Range header; None without one. Raises BadRequest."""
     if header is None:
         return None
     match = _RANGE.match(header)
@@ -66,12 +66,12 @@ def parse(header: str | None) -> Part | None:
 
 
 def fits(facts: Facts, part: Part, filename: str | None, has: int) -> bool:
-    """Whether the part begins at byte `has`, and is of the same file as far as its facts say."""
+    """Whether the part begins at byte `has` and belongs to the recorded file."""
     same = facts.total == part.total and (filename is None or facts.filename in (None, filename))
     return same and part.start in (None, has)
 
 
-def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRejected:
+def mismatch(part: Part, has: int, facts: Facts | None, filename: str | None) -> RangeRejected:
     """The error for a part that does not begin at byte `has`."""
     if facts is None:
         words = "no upload is in progress here, or it has expired: send it from byte 0 on"
@@ -85,12 +85,12 @@ def out_of_place(part: Part, has: int, facts: Facts | None, filename: str | None
 
 
 def range_header(has: int) -> dict[str, str]:
-    """`Range`: the bytes that are here; no header where there are none."""
+    """The `Range` header with the received bytes; no header without any."""
     return {"Range": f"bytes=0-{has - 1}"} if has else {}
 
 
 def boot() -> str:
-    """Which start of the machine this is."""
+    """Id of the machine's current boot."""
     try:
         return _BOOT.read_text().strip()
     except OSError:
@@ -98,7 +98,7 @@ def boot() -> str:
 
 
 def save(folder: Path, facts: Facts) -> None:
-    """Write the facts, whole or not at all."""
+    """Write the record atomically."""
     aside = folder / f".{FACTS}"
     with aside.open("wb") as file:
         file.write(msgspec.json.encode(facts))
@@ -108,11 +108,11 @@ def save(folder: Path, facts: Facts) -> None:
 
 
 def load(folder: Path) -> Facts | None:
-    """The facts of a part folder, its file cut to what can be relied on; None where it cannot be continued."""
+    """Read the record of a part folder and truncate its file to the valid bytes. None if it cannot be continued."""
     try:
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
         if facts.boot != boot():
-            # What came after the last flush may be holes after a power cut.
+            # After a power cut, bytes after the last flush may be holes.
             os.truncate(folder / "upload", min(facts.synced, (folder / "upload").stat().st_size))
         return facts if (folder / "upload").stat().st_size <= facts.total else None
     except (OSError, msgspec.DecodeError):

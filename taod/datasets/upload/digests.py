@@ -1,4 +1,4 @@
-"""Digests that a client sends with its data: `Content-Digest` and `Repr-Digest` (RFC 9530), or a plain SHA-256."""
+"""Digests sent by a client with its data: `Content-Digest` and `Repr-Digest` (RFC 9530), or a plain SHA-256."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HEX = re.compile(r"^[0-9a-fA-F]{64}$")
 
 
 def parse(field: str, header: str | None) -> bytes | None:
-    """The SHA-256 in a digest header; None where the header is absent.
+    """The SHA-256 in a digest header; None without the header.
 
-    Raises BadRequest for a header that is not in the form of RFC 9530, or has only digests of other kinds.
+    Raises BadRequest for a header that violates RFC 9530 or has no SHA-256.
     """
     if header is None or not header.strip():
         return None
@@ -37,7 +37,7 @@ def parse(field: str, header: str | None) -> bytes | None:
 
 
 def parse_hex(parameter: str, value: str | None) -> bytes | None:
-    """A SHA-256 in 64 hexadecimal digits; None where it is absent. Raises BadRequest."""
+    """A SHA-256 in 64 hexadecimal digits; None for None. Raises BadRequest."""
     if value is None:
         return None
     if not _HEX.match(value):
@@ -46,14 +46,14 @@ def parse_hex(parameter: str, value: str | None) -> bytes | None:
 
 
 def one(repr_digest: bytes | None, sha256: bytes | None) -> bytes | None:
-    """The digest of the file, given in either way. Raises BadRequest where both are given and differ."""
+    """The file's digest from the header or the parameter. Raises BadRequest if both are given and differ."""
     if repr_digest is not None and sha256 is not None and repr_digest != sha256:
         raise BadRequest("Repr-Digest and ?sha256= are different digests; send the right one only")
     return sha256 if repr_digest is None else repr_digest
 
 
 def compare(what: str, expected: bytes | None, found: bytes) -> None:
-    """Raise BadRequest where a digest was given and the data has another."""
+    """Raise BadRequest if a digest was given and differs from the data's."""
     if expected is not None and expected != found:
         raise BadRequest(
             f"{what}: its SHA-256 is {found.hex()}, expected {expected.hex()}: damaged in transit, or another "
@@ -62,7 +62,7 @@ def compare(what: str, expected: bytes | None, found: bytes) -> None:
 
 
 class Digests:
-    """The digest of a body while it comes."""
+    """Computes the digest of a body while it is received."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

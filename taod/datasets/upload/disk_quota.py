@@ -1,4 +1,4 @@
-"""Whether the root's disk has room: asked before bytes are read, and again while they are written."""
+"""Free space of the root's disk, checked before bytes are read and again while they are written."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from taod.errors import NoSpace
 
 
-class Room:
-    """The disk of one folder, of which `keep_free` bytes are left for the store and for what else runs there."""
+class DiskQuota:
+    """The disk of one folder; `keep_free` bytes of it stay free for the store and other programs."""
 
     def __init__(self, folder: Path, keep_free: int = 0) -> None:
         self._folder = folder
         self._keep_free = keep_free
 
     def check(self, wanted: int = 0, what: str = "the upload") -> None:
-        """Raise NoSpace where `wanted` more bytes do not fit."""
+        """Raise NoSpace if `wanted` more bytes do not fit."""
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         if free - wanted >= self._keep_free:

@@ -1,4 +1,4 @@
-"""A file that grows while it is read: written by one upload, batch by batch, read by the thread that unpacks it."""
+"""A file that is read while it grows: an upload appends batches, a thread unpacks them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
-from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.disk_quota import DiskQuota
 
 BATCH = 4 * 1024**2
-"""Bytes gathered before a thread writes them; one batch is written while the next is gathered, and no more is held."""
+"""Bytes collected before a thread writes them. One batch is written while the next is collected; none beyond these."""
 WAIT_S = 0.25
-"""Seconds after which a batch is written although it is not full: a slow client's files are unpacked as they come."""
+"""Seconds after which an incomplete batch is written, so that a slow client's files are unpacked as they arrive."""
 VECTORS = 512
-"""Pieces that one system call writes; Linux takes 1,024."""
+"""Pieces written by one system call; Linux allows 1,024."""
 
 
 class Stopped(Exception):
@@ -30,19 +30,19 @@ class _Hash(Protocol):
     def digest(self) -> bytes: ...
 
 
-class Spool:
-    """Appends batches to a file in threads, one behind. `add`, `flush` and their kin belong to the event loop.
+class GrowingFile:
+    """Appends batches to a file in threads, one batch behind. Other threads may call only `more_than` and `wake`.
 
-    `size` counts what was handed over, `read` sees what is in the file. With `hashed` the SHA-256 is kept along.
+    `size` counts the bytes added; readers see the bytes written. `hashed`: compute the SHA-256 while writing.
     """
 
-    def __init__(self, path: Path, *, hashed: bool = False, room: Room | None = None) -> None:
+    def __init__(self, path: Path, *, hashed: bool = False, quota: DiskQuota | None = None) -> None:
         """Create the file, or append to an existing one. Raises OSError."""
         self.path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self.size = os.fstat(self._file).st_size
         self._hash: _Hash | None = hashlib.sha256() if hashed and not self.size else None
-        self._room = room
+        self._quota = quota
         self._pieces: list[memoryview] = []
         self._gathered = 0
         self._flushed = 0.0
@@ -54,8 +54,8 @@ class Spool:
 
     @property
     def is_due(self) -> bool:
-        """Whether what was gathered is to be written."""
-        # Small pieces count by their number as well: each is an object, and a vector of the system call.
+        """Whether the collected batch should be written now."""
+        # The number of pieces counts too: each is an object and a vector of the system call.
         full = self._gathered >= BATCH or len(self._pieces) >= VECTORS
         return full or (bool(self._pieces) and time.monotonic() - self._flushed > WAIT_S)
 
@@ -70,7 +70,7 @@ class Spool:
         self.size += len(piece)
 
     async def flush(self) -> None:
-        """Hand over what was gathered, once the batch before it is written. Raises OSError and NoSpace of that one."""
+        """Start writing the collected batch once the previous one is written. Raises that one's OSError and NoSpace."""
         await self._settle()
         self._flushed = time.monotonic()
         if self._pieces:
@@ -78,12 +78,12 @@ class Spool:
             self._pieces, self._gathered = [], 0
 
     async def written(self) -> None:
-        """Wait until all that was added is in the file. Raises OSError and NoSpace."""
+        """Wait until all added bytes are written. Raises OSError and NoSpace."""
         await self.flush()
         await self._settle()
 
     async def cut(self, size: int) -> None:
-        """Take everything behind `size` off again; the hash is computed afresh when it is asked for."""
+        """Truncate to `size` bytes. `sha256` then reads the whole file."""
         self._pieces, self._gathered = [], 0
         try:
             await self._settle()
@@ -111,17 +111,17 @@ class Spool:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Call readers off: they raise Stopped."""
+        """Stop readers: they raise Stopped."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def resume(self) -> None:
-        """Let new readers read again."""
+        """Allow new readers after `stop`."""
         self._stopped = False
 
     async def close(self) -> None:
-        """Close the file, whatever happened; it stays on the disk."""
+        """Close the file, also after an error, and keep it on disk."""
         try:
             await self._settle()
         except Exception:
@@ -132,18 +132,18 @@ class Spool:
                 self._file = -1
 
     async def discard(self) -> None:
-        """Close and delete, whatever happened."""
+        """Close and delete the file, also after an error."""
         await self.close()
         await asyncio.to_thread(self.path.unlink, missing_ok=True)  # a large file takes a while
 
-    def reader(self) -> Growing:
-        """The file from its beginning, for one other thread."""
-        return Growing(self)
+    def reader(self) -> GrowingReader:
+        """A reader from the beginning of the file, for one other thread."""
+        return GrowingReader(self)
 
     def more_than(self, known: int | None, left: threading.Event) -> int:
-        """Wait until more than `known` bytes are there (None: until nothing follows); how many are.
+        """Wait until more than `known` bytes are written or the file is complete (None: only that). Returns the number.
 
-        Where nothing follows they may be fewer. Raises Stopped, also once `left` is set and `wake` was called.
+        Of a complete file they may be fewer. Raises Stopped after `stop`, and after `left` was set and `wake` called.
         """
 
         def enough() -> bool:
@@ -157,7 +157,7 @@ class Spool:
             return self._visible
 
     def wake(self) -> None:
-        """Wake readers that wait."""
+        """Wake waiting readers."""
         with self._changed:
             self._changed.notify_all()
 
@@ -175,14 +175,14 @@ class Spool:
                 self._writing = None
 
     def _restore(self) -> None:
-        """A batch was not written, or in part: go back to the end of the one before it."""
+        """After a failed write, truncate to the end of the previous batch."""
         os.ftruncate(self._file, self._visible)
         self._pieces, self._gathered, self.size = [], 0, self._visible
         self._hash = None
 
     def _write(self, pieces: list[memoryview], size: int) -> None:
-        if self._room is not None:
-            self._room.check(size)
+        if self._quota is not None:
+            self._quota.check(size)
         if self._hash is not None:
             for piece in pieces:
                 self._hash.update(piece)
@@ -192,26 +192,26 @@ class Spool:
             self._changed.notify_all()
 
 
-class Growing:
-    """Reads a spool from its beginning, waiting for what has not come yet. For one thread, not the event loop's."""
+class GrowingReader:
+    """Reads a growing file from its beginning and waits for bytes. For one thread, not the event loop's."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, growing: GrowingFile) -> None:
+        self._growing = growing
         self._at = 0
         self._left = threading.Event()
         self.on_wait: Callable[[], None] | None = None
-        """Called, in whatever thread reads, before it waits for what has not come."""
-        self._file = spool.path.open("rb", buffering=0)
+        """Called in the reading thread before it waits for bytes."""
+        self._file = growing.path.open("rb", buffering=0)
 
-    def __enter__(self) -> Growing:
+    def __enter__(self) -> GrowingReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def read(self, size: int = -1, /) -> bytes:
-        """Some bytes, at most `size`; none at the end. Raises Stopped."""
-        if self.on_wait is not None and self._spool.visible <= self._at:
+        """The next bytes, at most `size`; empty at the end. Raises Stopped."""
+        if self.on_wait is not None and self._growing.visible <= self._at:
             self.on_wait()
         there = self.more_than(self._at)
         data = self._file.read(max(0, min(size, there - self._at) if size >= 0 else there - self._at))
@@ -219,24 +219,24 @@ class Growing:
         return data
 
     def whole(self) -> IO[bytes]:
-        """The file once nothing follows, from its beginning. Raises Stopped."""
-        self._spool.more_than(None, self._left)
+        """Wait until the file is complete and open it from its beginning. Raises Stopped."""
+        self._growing.more_than(None, self._left)
         self._file.seek(0)
         return self._file
 
     def leave(self) -> None:
-        """Have a `read` that waits, in whatever thread, raise Stopped."""
+        """Make a waiting `read` in any thread raise Stopped."""
         self._left.set()
-        self._spool.wake()
+        self._growing.wake()
 
     def rewind(self) -> None:
-        """Back to the beginning."""
+        """Continue reading at the beginning."""
         self._at = 0
         self._file.seek(0)
 
     def more_than(self, known: int) -> int:
-        """Wait until more than `known` bytes are there, or nothing follows; how many are. Raises Stopped."""
-        return self._spool.more_than(known, self._left)
+        """As `GrowingFile.more_than`. Raises Stopped."""
+        return self._growing.more_than(known, self._left)
 
 
 def _write(file: int, pieces: list[memoryview]) -> None:
@@ -248,7 +248,7 @@ def _write(file: int, pieces: list[memoryview]) -> None:
             at += 1
         if written:
             pieces[at] = pieces[at][written:]
-    pieces.clear()  # what still refers to the list must not keep the batch
+    pieces.clear()  # remaining references to the list must not keep the batch in memory
 
 
 def _digest(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Takes datasets in: uploads from the first byte to their place under the root, and linked local folders."""
+"""Receives datasets: uploads from the first byte to their folder in the root, and linked local folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import msgspec
 from store.records import DatasetRecord
 from taod.config import LimitsConfig
 from taod.datasets import hardlinks
-from taod.datasets.threads import ended, in_thread, to_the_end
+from taod.datasets.threads import ended, in_thread, to_completion
 from taod.datasets.upload import atomic_replace, digests, linking
-from taod.datasets.upload.content_range import Part, fits, out_of_place
-from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.content_range import Part, fits, mismatch
+from taod.datasets.upload.disk_quota import DiskQuota
 from taod.datasets.upload.progress import OnProgress, ProgressReporter, Stage
 from taod.datasets.upload.receiver import is_multipart
-from taod.datasets.upload.resumable_uploads import Partials
-from taod.datasets.upload.upload_session import Arrival
+from taod.datasets.upload.resumable_uploads import ResumableUploads
+from taod.datasets.upload.upload_session import UploadSession
 from taod.datasets.validation.image_lists import write_lists
 from taod.datasets.validation.structure import check
 from taod.datasets.validation.summary import summarise
@@ -33,11 +33,11 @@ from taod.types.dataset import DatasetSummary, UploadMode, UploadProgress
 
 T = TypeVar("T")
 OnPlaced = Callable[[DatasetSummary], None]
-"""Records what is now in place; called on the event loop as soon as it is."""
+"""Records the summary of new data; called on the event loop as soon as the data is in place."""
 
 
 class UploadOptions(msgspec.Struct, frozen=True):
-    """What a client requests with an upload."""
+    """Options of an upload request."""
 
     content_type: str = "application/octet-stream"
     filename: str | None = None
@@ -51,27 +51,27 @@ class UploadOptions(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """Takes datasets in under one root. All methods run on the event loop; files are touched in threads."""
+    """Receives datasets of one root. All methods run on the event loop; threads read and write files."""
 
     def __init__(self, root: Root, limits: LimitsConfig, keep_free: int = 0) -> None:
         """`keep_free`: bytes of the disk that uploads leave free."""
         self._root = root
         self._limits = limits
-        self._room = Room(root.incoming, keep_free)
-        self._partials = Partials(root, limits, self._room, self.is_busy)
+        self._quota = DiskQuota(root.incoming, keep_free)
+        self._resumable = ResumableUploads(root, limits, self._quota, self.is_busy)
         self._busy: dict[str, UploadProgress] = {}
         self._deleting: set[asyncio.Task[None]] = set()
         self._cleaner: threading.Thread | None = None
 
     def clean(self) -> list[str]:
-        """Remove what an earlier daemon left half done, putting back old data whose replacement did not get in.
+        """Remove what an earlier daemon left unfinished, and restore old data whose replacement was interrupted.
 
-        Uploads in parts are kept, so that their clients can continue them. Returns the ids of datasets that were put
-        back. To be called once, at start, before the first upload. Blocks for some renames only: files are deleted in
-        a thread, which the daemon's end may cut off.
+        Uploads in parts are kept, so that their clients can continue them. Returns the ids of restored datasets. Call
+        once, at start, before the first upload. Blocks only for renames: a thread deletes files, which the daemon's end
+        may interrupt.
         """
         restored = atomic_replace.repair(self._root)
-        kept = self._partials.find()
+        kept = self._resumable.find()
         notes = {
             self._root.incoming / f"{atomic_replace.NOTE}{dataset_id}"
             for dataset_id in atomic_replace.noted(self._root)
@@ -83,24 +83,24 @@ class Intake:
         return restored
 
     def start(self) -> None:
-        """Begin to count the time of uploads that wait for their next part. To be called on the event loop."""
-        self._partials.start()
+        """Start the expiry timers of uploads that wait for their next part. Call on the event loop."""
+        self._resumable.start()
 
     def unrecorded(self) -> dict[str, DatasetSummary]:
-        """New data that a crash may have kept from being recorded, by dataset; to be asked after `clean`."""
+        """Summaries, by dataset, of new data that may not be recorded because of a crash. Call after `clean`."""
         return atomic_replace.noted(self._root)
 
     def recorded(self, dataset_id: str) -> None:
-        """What `unrecorded` returned of this dataset is on record."""
+        """Report that the summary returned by `unrecorded` for this dataset is recorded."""
         atomic_replace.recorded(self._root, dataset_id)
 
     def is_busy(self, dataset_id: str) -> bool:
-        """Whether an upload into this dataset is under way."""
+        """Whether an upload into this dataset is being received."""
         return dataset_id in self._busy
 
     def progress(self, dataset_id: str) -> UploadProgress | None:
-        """How far the upload is that is under way, or waits for its next part."""
-        return self._busy.get(dataset_id) or self._partials.progress(dataset_id)
+        """Progress of the upload that is being received or waits for its next part; None without one."""
+        return self._busy.get(dataset_id) or self._resumable.progress(dataset_id)
 
     async def accept(
         self,
@@ -110,35 +110,35 @@ class Intake:
         on_progress: OnProgress | None = None,
         on_placed: OnPlaced | None = None,
     ) -> DatasetSummary:
-        """Receive, unpack, check and summarise an upload, then put it in the place of what the dataset had.
+        """Receive, unpack, check and summarise an upload, then replace the dataset's data with it.
 
-        It is unpacked while it arrives, where its format allows. Until the new data is whole the old stays; on any
-        failure nothing of the new is left. `on_progress` is called on the event loop, at most some ten times a second.
+        It is unpacked while it arrives, if its format allows. The old data stays until the new data is complete; a
+        failed upload leaves no files. `on_progress` is called on the event loop, about ten times a second at most.
 
-        Raises BadRequest, TooLarge, NoSpace; Conflict while another upload into the same dataset is under way; and
+        Raises BadRequest, TooLarge, NoSpace; Conflict during another upload into the same dataset; and
         whatever `body` raises when the client leaves.
         """
-        with self._hold(dataset, options.body_bytes, on_progress) as progress:
+        with self._claim(dataset, options.body_bytes, on_progress) as progress:
             self._check_size(options.body_bytes or 0)
             self._check_mode(dataset, options.mode)
-            self._room.check(options.body_bytes or 0)
+            self._quota.check(options.body_bytes or 0)
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
-            arrival = Arrival(
-                work, self._limits, self._room, hashed=options.sha256 is not None, on_unpacked=progress.unpacked
+            session = UploadSession(
+                work, self._limits, self._quota, hashed=options.sha256 is not None, on_unpacked=progress.unpacked
             )
             try:
-                arrival.unpack()
+                session.unpack()
                 whole = digests.Digests() if options.content_digest is not None else None
-                await arrival.receive(body, options.content_type, options.filename, progress.received, whole)
+                await session.receive(body, options.content_type, options.filename, progress.received, whole)
                 if whole is not None:
                     digests.compare("Content-Digest", options.content_digest, whole.digest())
-                summary = await self._bring_in(dataset, arrival, options, progress, on_placed)
+                summary = await self._finish(dataset, session, options, progress, on_placed)
             except BaseException as error:
-                await _shielded(arrival.discard())
-                _retell(error)
+                await _shielded(session.discard())
+                _raise_no_space(error)
                 raise
-            self._discard(arrival)
+            self._discard(session)
             return summary
 
     async def accept_part(
@@ -150,66 +150,67 @@ class Intake:
         on_progress: OnProgress | None = None,
         on_placed: OnPlaced | None = None,
     ) -> DatasetSummary | int:
-        """Receive one part of an upload; the last one brings the data in as `accept` does. Returns the summary then,
-        before that how many bytes are here.
+        """Receive one part of an upload; after the last one the data is unpacked and put in place as in `accept`.
 
-        A part begins where the ones before it end; one from byte 0 on starts over. The bytes of an interrupted part are
-        kept, also after the daemon's end; those of a rejected one (wrong digest, invalid archive) are deleted.
+        Returns the summary after the last part, the number of received bytes before.
 
-        Raises what `accept` raises, and RangeRejected with the bytes that are here.
+        A part must begin where the received bytes end; a part from byte 0 starts over. The bytes of an interrupted part
+        are kept, also after the daemon's end; those of a rejected part (wrong digest, invalid archive) are deleted.
+
+        Raises what `accept` raises, and RangeRejected with the received bytes.
         """
         if is_multipart(options.content_type):
             raise BadRequest("Content-Range goes with the plain bytes of the archive; send application/octet-stream")
-        with self._hold(dataset, part.total, on_progress) as progress:
+        with self._claim(dataset, part.total, on_progress) as progress:
             self._check_size(part.total)
             self._check_mode(dataset, options.mode)
-            arrival = await self._arrival(dataset, part, options)
-            arrival.on_unpacked = progress.unpacked
-            progress.resumed_at(arrival.spool.size)
+            session = await self._session(dataset, part, options)
+            session.on_unpacked = progress.unpacked
+            progress.resumed_at(session.file.size)
             try:
-                self._room.check(part.total - arrival.spool.size)
+                self._quota.check(part.total - session.file.size)
                 if part.start is not None:
-                    await self._receive_part(dataset, arrival, body, part, options, progress)
-                if arrival.spool.size < part.total:
-                    return arrival.spool.size
-                summary = await self._bring_in(dataset, arrival, options, progress, on_placed)
+                    await self._receive_part(dataset, session, body, part, options, progress)
+                if session.file.size < part.total:
+                    return session.file.size
+                summary = await self._finish(dataset, session, options, progress, on_placed)
             except (BadRequest, TooLarge) as error:
                 if not isinstance(error, _PartOnly):
-                    await _shielded(self._partials.drop(dataset.id))
+                    await _shielded(self._resumable.drop(dataset.id))
                 raise
             except BaseException as error:
                 if _is_full(error):
-                    # Unpacking meets the full disk as well, now or later: its failure must not end the next part.
-                    await _shielded(arrival.start_over())
-                _retell(error)
+                    # Unpacking also fails on the full disk, now or later: that must not fail the next part.
+                    await _shielded(session.start_over())
+                _raise_no_space(error)
                 raise
-            self._discard(self._partials.taken(dataset.id))
+            self._discard(self._resumable.release(dataset.id))
             return summary
 
     async def give_up(self, dataset_id: str) -> None:
-        """Drop an upload in parts that has not come whole. Raises NotFound where there is none."""
+        """Delete an incomplete upload in parts. Raises NotFound without one, Conflict while it is being received."""
         if dataset_id in self._busy:
             raise Conflict(f"dataset {dataset_id} is being uploaded right now; end that request first")
-        if self._partials.progress(dataset_id) is None:
+        if self._resumable.progress(dataset_id) is None:
             raise NotFound(f"no upload into dataset {dataset_id} waits for its next part")
-        await self._partials.drop(dataset_id)
+        await self._resumable.drop(dataset_id)
 
     async def forget(self, dataset_id: str) -> None:
-        """The dataset is deleted, or is a linked folder now: its files and its incomplete upload are deleted.
+        """Delete the files and the incomplete upload of a dataset that was deleted or is now a linked folder.
 
-        They are out of the way at once; deleting a million of them takes its time afterwards.
+        They are renamed at once and deleted in the background.
         """
-        gone = await asyncio.to_thread(atomic_replace.take_away, self._root, dataset_id)
+        gone = await asyncio.to_thread(atomic_replace.set_aside, self._root, dataset_id)
         if gone is not None:
             self._delete(gone)
-        await self._partials.drop(dataset_id)
+        await self._resumable.drop(dataset_id)
 
     async def adopt(self, dataset: DatasetRecord, folder: Path, on_placed: OnPlaced | None = None) -> DatasetSummary:
-        """Take in a folder of this root, as a job has left it, and put it in place; the folder stays as it is.
+        """Link a job's output folder of this root as the dataset's data. The folder itself is not changed.
 
-        Raises BadRequest where it is not laid out as the dataset's type and format say; NoSpace.
+        Raises BadRequest if its layout does not match the dataset's type and format; NoSpace.
         """
-        with self._hold(dataset, None, None) as progress:
+        with self._claim(dataset, None, None) as progress:
             work = self._root.incoming / new_id()
             work.mkdir(mode=0o700)
             stop = threading.Event()
@@ -217,35 +218,35 @@ class Intake:
                 await in_thread(stop, hardlinks.copy, folder, work / "tree", stop)
                 return await self._place(dataset, work / "tree", UploadMode.REPLACE, progress, on_placed)
             except BaseException as error:
-                _retell(error)
+                _raise_no_space(error)
                 raise
             finally:
-                await to_the_end(atomic_replace.delete, work)
+                await to_completion(atomic_replace.delete, work)
 
     async def link(self, dataset: DatasetRecord, path: str, allowed_roots: Iterable[str | Path]) -> DatasetSummary:
         """Check and summarise a local folder that is used in place and never changed.
 
-        The summary's `path` is the folder with links resolved and leading folders stripped, its `fingerprint` shows
-        later whether names, sizes or times have changed. Raises BadRequest as `linking.link` does.
+        The summary's `path` is the folder with links resolved and leading folders stripped; its `fingerprint` shows
+        later changes of names, sizes or times. Raises BadRequest as `linking.link` does.
         """
         return await asyncio.to_thread(linking.link, self._root, dataset, path, [Path(root) for root in allowed_roots])
 
     async def settled(self) -> None:
-        """Wait until old data that was replaced, and what `clean` found, is deleted."""
+        """Wait until replaced data and what `clean` found is deleted."""
         while self._deleting:
             await asyncio.wait(set(self._deleting))
         if self._cleaner is not None:
             await asyncio.to_thread(self._cleaner.join)
 
     async def close(self) -> None:
-        """The daemon ends: uploads in parts are left as they are for the next one."""
-        await self._partials.close()
+        """Stop at the daemon's end; uploads in parts are kept for the next daemon."""
+        await self._resumable.close()
 
     @contextlib.contextmanager
-    def _hold(
+    def _claim(
         self, dataset: DatasetRecord, total: int | None, on_progress: OnProgress | None
     ) -> Iterator[ProgressReporter]:
-        """The dataset for one upload, and the reporter of its progress. Raises Conflict."""
+        """Reserve the dataset for one upload; yields the reporter of its progress. Raises Conflict."""
         if dataset.id in self._busy:
             raise Conflict(f"dataset {dataset.id} is being uploaded already; wait until that upload has ended")
         now = self._busy[dataset.id] = UploadProgress(dataset.id, Stage.RECEIVING, total=total)
@@ -270,22 +271,22 @@ class Intake:
                 "put the files there and link it again, or upload with mode=replace"
             )
 
-    async def _arrival(self, dataset: DatasetRecord, part: Part, options: UploadOptions) -> Arrival:
-        """The upload that the part belongs to. Raises RangeRejected; NoSpace for the first part."""
-        facts = self._partials.facts(dataset.id)
+    async def _session(self, dataset: DatasetRecord, part: Part, options: UploadOptions) -> UploadSession:
+        """The upload session of the part; a new one for the first part. Raises RangeRejected, NoSpace."""
+        facts = self._resumable.facts(dataset.id)
         if part.start == 0:
-            self._room.check(part.total)
-            return await self._partials.begin(dataset.id, part.total, options.filename)
-        arrival = self._partials.arrival(dataset.id)
-        has = arrival.spool.size if arrival is not None else 0
-        if arrival is None or facts is None or not fits(facts, part, options.filename, has):
-            raise out_of_place(part, has, facts, options.filename)
-        return arrival
+            self._quota.check(part.total)
+            return await self._resumable.begin(dataset.id, part.total, options.filename)
+        session = self._resumable.session(dataset.id)
+        has = session.file.size if session is not None else 0
+        if session is None or facts is None or not fits(facts, part, options.filename, has):
+            raise mismatch(part, has, facts, options.filename)
+        return session
 
     async def _receive_part(
         self,
         dataset: DatasetRecord,
-        arrival: Arrival,
+        session: UploadSession,
         body: AsyncIterator[bytes],
         part: Part,
         options: UploadOptions,
@@ -293,37 +294,37 @@ class Intake:
     ) -> None:
         assert part.start is not None and part.end is not None
         digest = digests.Digests() if options.content_digest is not None else None
-        start = arrival.spool.size
-        arrival.unpack()
+        start = session.file.size
+        session.unpack()
         try:
             exact = _exactly(body, part.end - part.start)
-            await arrival.receive(exact, options.content_type, options.filename, progress.received, digest)
+            await session.receive(exact, options.content_type, options.filename, progress.received, digest)
             if digest is not None and digest.digest() != options.content_digest:
                 raise _PartOnly(
                     f"Content-Digest: the part from byte {start} on was damaged in transit; it was discarded, "
                     "send it again",
                 )
         except _PartOnly:
-            await arrival.cut(start)
+            await session.cut(start)
             raise
         finally:
             with contextlib.suppress(OSError, NoSpace):
-                await _shielded(self._partials.keep(dataset.id))
+                await _shielded(self._resumable.keep(dataset.id))
 
-    async def _bring_in(
+    async def _finish(
         self,
         dataset: DatasetRecord,
-        arrival: Arrival,
+        session: UploadSession,
         options: UploadOptions,
         progress: ProgressReporter,
         on_placed: OnPlaced | None,
     ) -> DatasetSummary:
-        """What has come whole: compare its digest, unpack it to the end, put it in place."""
+        """Verify the digest of a complete upload, unpack the rest and put it in place."""
         if options.sha256 is not None:
-            digests.compare("the archive", options.sha256, await arrival.spool.sha256())
+            digests.compare("the archive", options.sha256, await session.file.sha256())
         progress.stage(Stage.UNPACKING)
-        await arrival.finish()
-        return await self._place(dataset, arrival.tree, options.mode, progress, on_placed)
+        await session.finish()
+        return await self._place(dataset, session.tree, options.mode, progress, on_placed)
 
     async def _place(
         self,
@@ -338,8 +339,8 @@ class Intake:
         old = self._root.dataset(dataset.id)
         has_data = mode is UploadMode.ADD and await asyncio.to_thread(old.is_dir)
         top, summary = await in_thread(stop, _check_and_summarise, tree, dataset, old if has_data else None, stop)
-        # From here on there is no way back: who cancels now is too late, and the caller gets its summary.
-        replaced = await to_the_end(atomic_replace.replace, self._root, dataset.id, top, summary)
+        # A cancellation from here on is ignored: the data is replaced and the caller gets its summary.
+        replaced = await to_completion(atomic_replace.replace, self._root, dataset.id, top, summary)
         if on_placed is not None:
             on_placed(summary)
         atomic_replace.recorded(self._root, dataset.id)
@@ -347,24 +348,24 @@ class Intake:
             self._delete(replaced)
         return summary
 
-    def _discard(self, arrival: Arrival) -> None:
-        self._later(arrival.discard())
+    def _discard(self, session: UploadSession) -> None:
+        self._in_background(session.discard())
 
     def _delete(self, path: Path) -> None:
-        self._later(asyncio.to_thread(atomic_replace.delete, path))
+        self._in_background(asyncio.to_thread(atomic_replace.delete, path))
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._deleting.add(task)
         task.add_done_callback(self._deleting.discard)
 
 
 class _PartOnly(BadRequest):
-    """What is wrong with one part, not with the ones before it."""
+    """An error of one part; earlier parts stay valid."""
 
 
 async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """The chunks of a body of this size. Raises _PartOnly where it has more or fewer bytes."""
+    """The chunks of a body of this size. Raises _PartOnly if it has more or fewer bytes."""
     came = 0
     async for chunk in body:
         came += len(chunk)
@@ -394,18 +395,18 @@ def _delete_all(paths: list[Path]) -> None:
 
 
 def _is_full(error: BaseException) -> bool:
-    """Whether the disk is full."""
+    """Whether the error reports a full disk."""
     return isinstance(error, NoSpace) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
 
 
-def _retell(error: BaseException) -> None:
-    """Raise NoSpace for a full disk."""
+def _raise_no_space(error: BaseException) -> None:
+    """Raise NoSpace if the error reports a full disk."""
     if _is_full(error) and not isinstance(error, NoSpace):
         raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
 
 
 async def _shielded(work: Coroutine[None, None, T]) -> T:
-    """Do it to the end even when cancelled meanwhile."""
+    """Run `work` to its end even if cancelled meanwhile; returns its result."""
     running = asyncio.ensure_future(work)
     await ended(running)
     return running.result()

@@ -1,4 +1,4 @@
-"""Linked folders: which folders of this machine may be datasets, and their summary."""
+"""Linked folders: checks that a local folder may be linked, and summarises it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from taod.types.dataset import DatasetSummary
 
 
 def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path]) -> DatasetSummary:
-    """Check and summarise a local folder that is used in place and never changed. Blocks: for a thread.
+    """Check and summarise a local folder that is used in place and never changed. Blocks: run in a thread.
 
-    Raises BadRequest when it is not a folder, lies outside `allowed_roots` or in the daemon's own root, or is not laid
-    out as the dataset's type and format say.
+    Raises BadRequest if it is not a folder, lies outside `allowed_roots` or in the daemon's root, or its layout does
+    not match the dataset's type and format.
     """
     try:
         given = Path(path).expanduser()
@@ -29,7 +29,7 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
         raise BadRequest(f"path {path!r} is not usable: {error}; give an absolute path") from None
     if not given.is_absolute():
         raise BadRequest(f"path {path!r} is relative; give an absolute path")
-    # Checked before anything else, so that errors reveal nothing of folders outside.
+    # Checked first, so that errors reveal nothing about folders outside.
     if not any(folder.is_relative_to(each) for each in roots):
         listed = ", ".join(str(each) for each in roots) or "none"
         raise BadRequest(
@@ -59,7 +59,7 @@ def link(root: Root, dataset: DatasetRecord, path: str, allowed_roots: list[Path
 
 
 def _leaving(folder: Path, roots: list[Path], own: Path) -> Path | None:
-    """The first symbolic link in the folder that leads out of `roots`, or into the daemon's own folder."""
+    """The first symbolic link in the folder that leads out of `roots` or into the daemon's root; None without one."""
     below = [folder]
     while below:
         with os.scandir(below.pop()) as entries:
@@ -68,7 +68,7 @@ def _leaving(folder: Path, roots: list[Path], own: Path) -> Path | None:
                     try:
                         target = Path(entry.path).resolve()
                     except (OSError, RuntimeError):
-                        continue  # A loop, which leads nowhere.
+                        continue  # a loop of links
                     if target.is_relative_to(own) or not any(target.is_relative_to(root) for root in roots):
                         return Path(entry.path)
                 elif entry.is_dir():

@@ -13,15 +13,15 @@ from taod.types.dataset import UploadProgress
 
 
 class Stage(StrEnum):
-    """What an upload is at."""
+    """Stage of an upload."""
 
     RECEIVING = "receiving"
-    """Unpacking happens at the same time, where the format allows."""
+    """Receiving; if the format allows, also unpacking."""
     UNPACKING = "unpacking"
-    """What is left to unpack once all has come."""
+    """Unpacking the rest after all bytes were received."""
     CHECKING = "checking"
     WAITING = "waiting"
-    """For the next part."""
+    """Waiting for the next part."""
     DONE = "done"
     FAILED = "failed"
 
@@ -30,7 +30,7 @@ OnProgress = Callable[[UploadProgress], None]
 
 
 class ProgressReporter:
-    """Keeps `now` up to date and passes copies of it on, the last one of a burst too. For the event loop's thread."""
+    """Updates `now` and reports copies of it, always including the last of a burst. For the event loop's thread."""
 
     def __init__(self, now: UploadProgress, on_progress: OnProgress | None, loop: asyncio.AbstractEventLoop) -> None:
         self._now = now
@@ -42,21 +42,21 @@ class ProgressReporter:
         self._earlier = 0
 
     def resumed_at(self, size: int) -> None:
-        """Bytes that are here from earlier parts."""
+        """Set the bytes received by earlier parts."""
         self._earlier = self._now.received = size
 
     def received(self, size: int) -> None:
-        """Bytes of this body so far."""
+        """Set the bytes received of this body."""
         self._now.received = self._earlier + size
         self._report()
 
     def unpacked(self, files: int, size: int) -> None:
-        """Files written so far, and their bytes."""
+        """Set the number and total size of the written files."""
         self._now.files, self._now.unpacked = files, size
         self._report()
 
     def stage(self, stage: Stage) -> None:
-        """A new stage begins."""
+        """Begin a stage."""
         self._now.stage = stage
         self._report()
 

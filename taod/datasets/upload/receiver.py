@@ -1,4 +1,4 @@
-"""Receiving an upload: the one file of a multipart form, or a raw body, streamed to disk. No HTTP framework here."""
+"""Streams an upload to disk: the one file of a multipart form, or a raw body. Imports no HTTP framework."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from taod.config import LimitsConfig
 from taod.datasets.upload.digests import Digests
-from taod.datasets.upload.growing_file import Spool
+from taod.datasets.upload.growing_file import GrowingFile
 from taod.errors import BadRequest, NoSpace, TooLarge
 
 FILE_FIELDS = frozenset({"file", "message"})
 
 
 class Received(NamedTuple):
-    """An upload on disk: the size of the file itself, and what the client calls it."""
+    """An upload on disk: the file's size in bytes and its name by the client."""
 
     bytes: int
     filename: str | None
 
 
 class _Sink(Protocol):
-    """Takes a body's chunks and gives back the pieces that belong to the file."""
+    """Extracts the file's bytes from a body's chunks."""
 
     filename: str | None
 
@@ -44,22 +44,22 @@ async def receive(
     limits: LimitsConfig,
     on_bytes: Callable[[int], None] | None = None,
 ) -> Received:
-    """Write the file that `body` carries to the new file `into`; on any failure, or when cancelled, it is gone.
+    """Write the file in `body` to the new file `into`, which is deleted on any failure or cancellation.
 
-    As `receive_into`, which it raises the errors of.
+    Arguments and errors are those of `receive_into`.
     """
-    spool = Spool(into)
+    file = GrowingFile(into)
     try:
-        received = await receive_into(spool, body, content_type, filename, limits, on_bytes)
-        await spool.close()
+        received = await receive_into(file, body, content_type, filename, limits, on_bytes)
+        await file.close()
     except BaseException:
-        await asyncio.shield(spool.discard())
+        await asyncio.shield(file.discard())
         raise
     return received
 
 
 async def receive_into(
-    spool: Spool,
+    file: GrowingFile,
     body: AsyncIterator[bytes],
     content_type: str,
     filename: str | None,
@@ -67,17 +67,17 @@ async def receive_into(
     on_bytes: Callable[[int], None] | None = None,
     digests: Digests | None = None,
 ) -> Received:
-    """Append the file that `body` carries to `spool`, and wait until it is written.
+    """Append the file in `body` to `file`, and wait until it is written.
 
-    A multipart form may have one file, in whatever field; `file` and `message` are taken for one even without a file
-    name. Any other content type is a raw file. The next chunk is asked for only when there is room for it.
+    A multipart form may have one file, in any field; the fields `file` and `message` are files even without a file
+    name. Any other content type is a raw file. The next chunk is read only once the buffer can hold it.
 
-    `on_bytes` is called with the bytes of the body so far, once per batch; `digests` get the whole body.
+    `on_bytes` is called after each batch with the number of bytes received; `digests` get the whole body.
 
     Raises TooLarge, NoSpace, BadRequest for a broken form, and whatever `body` raises when the client leaves.
     """
     sink: _Sink = _Form(_boundary(content_type)) if is_multipart(content_type) else _Raw(filename)
-    start, total = spool.size, 0
+    start, total = file.size, 0
     try:
         async for chunk in body:
             total += len(chunk)
@@ -89,20 +89,20 @@ async def receive_into(
             if digests is not None:
                 digests.update(chunk)
             for piece in sink.feed(chunk):
-                spool.add(piece)
-            if spool.is_due:
-                await spool.flush()
+                file.add(piece)
+            if file.is_due:
+                await file.flush()
                 if on_bytes is not None:
                     on_bytes(total)
         sink.finish()
-        await spool.written()
+        await file.written()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the disk is full: the upload was not kept; make room and send it again") from error
         raise
     if on_bytes is not None:
         on_bytes(total)
-    return Received(spool.size - start, sink.filename or filename)
+    return Received(file.size - start, sink.filename or filename)
 
 
 class _Raw:
@@ -117,7 +117,7 @@ class _Raw:
 
 
 class _Form:
-    """A multipart form's one file; small fields beside it are passed over."""
+    """Extracts the one file of a multipart form; other fields are ignored."""
 
     def __init__(self, boundary: bytes) -> None:
         self.filename: str | None = None

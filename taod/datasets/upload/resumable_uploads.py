@@ -1,4 +1,4 @@
-"""Uploads in parts that have not come whole: kept between requests, over the daemon's end, and for a time only."""
+"""Incomplete uploads in parts: kept between requests and over restarts of the daemon, until they expire."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taod.config import LimitsConfig
-from taod.datasets.threads import to_the_end
+from taod.datasets.threads import to_completion
 from taod.datasets.upload import atomic_replace, content_range
 from taod.datasets.upload.content_range import Facts
-from taod.datasets.upload.disk_quota import Room
+from taod.datasets.upload.disk_quota import DiskQuota
 from taod.datasets.upload.progress import Stage
-from taod.datasets.upload.upload_session import Arrival
+from taod.datasets.upload.upload_session import UploadSession
 from taod.ids import is_id, new_id
 from taod.paths import Root
 from taod.types.dataset import UploadProgress
 
 PART = "part-"
-"""`incoming/part-<dataset id>`: one upload in parts of a dataset."""
+"""`incoming/part-<dataset id>`: the incomplete upload of a dataset."""
 
 
-class Partials:
-    """At most one a dataset. For the event loop's thread."""
+class ResumableUploads:
+    """At most one incomplete upload for each dataset. For the event loop's thread."""
 
-    def __init__(self, root: Root, limits: LimitsConfig, room: Room, is_busy: Callable[[str], bool]) -> None:
-        """`is_busy`: whether something comes for a dataset right now."""
+    def __init__(self, root: Root, limits: LimitsConfig, quota: DiskQuota, is_busy: Callable[[str], bool]) -> None:
+        """`is_busy`: whether an upload into a dataset is being received now."""
         self._root = root
         self._is_busy = is_busy
         self._limits = limits
-        self._room = room
+        self._quota = quota
         self._facts: dict[str, Facts] = {}
-        self._arrivals: dict[str, Arrival] = {}
+        self._sessions: dict[str, UploadSession] = {}
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._dropping: set[asyncio.Task[None]] = set()
 
     def find(self) -> set[Path]:
-        """Take up uploads of an earlier daemon, except expired ones; returns their folders. Called once, at start."""
+        """Load uploads of an earlier daemon, except expired ones. Returns their folders. Call once, at start."""
         for folder in self._root.incoming.glob(f"{PART}*"):
             dataset_id = folder.name.removeprefix(PART)
             facts = content_range.load(folder) if is_id(dataset_id) else None
@@ -49,80 +49,80 @@ class Partials:
         return {self._folder(dataset_id) for dataset_id in self._facts}
 
     def start(self) -> None:
-        """Begin to count the time of what `find` took up."""
+        """Start the expiry timers of the uploads that `find` loaded."""
         for dataset_id in self._facts:
-            self._wind(dataset_id)
+            self._restart_timer(dataset_id)
 
     def facts(self, dataset_id: str) -> Facts | None:
-        """What is known of the dataset's upload."""
+        """The record of the dataset's incomplete upload; None without one."""
         return self._facts.get(dataset_id)
 
     def progress(self, dataset_id: str) -> UploadProgress | None:
-        """How far it is."""
+        """Progress of the dataset's incomplete upload; None without one."""
         facts = self._facts.get(dataset_id)
         if facts is None:
             return None
-        arrival = self._arrivals.get(dataset_id)
-        has = arrival.spool.size if arrival is not None else (self._folder(dataset_id) / "upload").stat().st_size
+        session = self._sessions.get(dataset_id)
+        has = session.file.size if session is not None else (self._folder(dataset_id) / "upload").stat().st_size
         return UploadProgress(dataset_id, Stage.WAITING, has, facts.total)
 
-    async def begin(self, dataset_id: str, total: int, filename: str | None) -> Arrival:
-        """A new upload; one that was there is dropped. Raises OSError."""
+    async def begin(self, dataset_id: str, total: int, filename: str | None) -> UploadSession:
+        """Start a new upload; deletes an earlier one of the dataset. Raises OSError."""
         await self.drop(dataset_id)
         folder = self._folder(dataset_id)
         folder.mkdir(mode=0o700)
         facts = Facts(dataset_id, total, filename, boot=content_range.boot())
-        self._arrivals[dataset_id] = Arrival(folder, self._limits, self._room, hashed=True)
+        self._sessions[dataset_id] = UploadSession(folder, self._limits, self._quota, hashed=True)
         self._facts[dataset_id] = facts
         await asyncio.to_thread(content_range.save, folder, facts)
-        self._wind(dataset_id)
-        return self._arrivals[dataset_id]
+        self._restart_timer(dataset_id)
+        return self._sessions[dataset_id]
 
-    def arrival(self, dataset_id: str) -> Arrival | None:
-        """The upload in progress, read from the disk where an earlier daemon started it."""
+    def session(self, dataset_id: str) -> UploadSession | None:
+        """The upload in progress, loaded from disk if an earlier daemon started it; None without one."""
         if dataset_id not in self._facts:
             return None
-        if dataset_id not in self._arrivals:
+        if dataset_id not in self._sessions:
             folder = self._folder(dataset_id)
-            self._arrivals[dataset_id] = Arrival(folder, self._limits, self._room, hashed=True)
-        self._wind(dataset_id)
-        return self._arrivals[dataset_id]
+            self._sessions[dataset_id] = UploadSession(folder, self._limits, self._quota, hashed=True)
+        self._restart_timer(dataset_id)
+        return self._sessions[dataset_id]
 
     async def keep(self, dataset_id: str) -> None:
         """Flush the received bytes to the disk, and wait for the next part. Raises OSError, NoSpace."""
-        arrival, facts = self._arrivals[dataset_id], self._facts[dataset_id]
-        self._wind(dataset_id)
-        await arrival.spool.written()
-        await arrival.spool.sync()
-        facts.synced, facts.boot = arrival.spool.size, content_range.boot()
-        await asyncio.to_thread(content_range.save, arrival.folder, facts)
+        session, facts = self._sessions[dataset_id], self._facts[dataset_id]
+        self._restart_timer(dataset_id)
+        await session.file.written()
+        await session.file.sync()
+        facts.synced, facts.boot = session.file.size, content_range.boot()
+        await asyncio.to_thread(content_range.save, session.folder, facts)
 
     async def drop(self, dataset_id: str) -> None:
-        """Delete it, where there is one."""
+        """Delete the dataset's incomplete upload, if any."""
         self._forget(dataset_id)
-        arrival = self._arrivals.pop(dataset_id, None)
-        if arrival is not None:
-            await arrival.discard()
+        session = self._sessions.pop(dataset_id, None)
+        if session is not None:
+            await session.discard()
         else:
-            await to_the_end(atomic_replace.delete, self._folder(dataset_id))
+            await to_completion(atomic_replace.delete, self._folder(dataset_id))
 
-    def taken(self, dataset_id: str) -> Arrival:
-        """Its data is in place. The folder gets a name that no daemon takes up again."""
+    def release(self, dataset_id: str) -> UploadSession:
+        """Remove an upload whose data is in place: its folder gets a trash name. Returns its session for `discard`."""
         self._forget(dataset_id)
-        arrival = self._arrivals.pop(dataset_id)
+        session = self._sessions.pop(dataset_id)
         gone = self._root.incoming / f"{atomic_replace.TRASH}{new_id()}"
-        arrival.folder.rename(gone)
-        arrival.folder = gone
-        return arrival
+        session.folder.rename(gone)
+        session.folder = gone
+        return session
 
     async def close(self) -> None:
-        """Leave everything for the next daemon."""
+        """Stop timers and sessions; the files stay for the next daemon."""
         for timer in self._expiry.values():
             timer.cancel()
         self._expiry.clear()
-        for arrival in self._arrivals.values():
-            await arrival.close()
-        self._arrivals.clear()
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
 
     def _forget(self, dataset_id: str) -> None:
         self._facts.pop(dataset_id, None)
@@ -130,8 +130,8 @@ class Partials:
         if timer is not None:
             timer.cancel()
 
-    def _wind(self, dataset_id: str) -> None:
-        """Give it its whole time again."""
+    def _restart_timer(self, dataset_id: str) -> None:
+        """Restart the expiry timer of the dataset's upload."""
         timer = self._expiry.pop(dataset_id, None)
         if timer is not None:
             timer.cancel()
@@ -142,7 +142,7 @@ class Partials:
         if dataset_id not in self._facts:
             return
         if self._is_busy(dataset_id):
-            self._wind(dataset_id)
+            self._restart_timer(dataset_id)
             return
         task = asyncio.get_running_loop().create_task(self.drop(dataset_id))
         self._dropping.add(task)

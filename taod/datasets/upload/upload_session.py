@@ -11,34 +11,34 @@ from pathlib import Path
 from taod.config import LimitsConfig
 from taod.datasets.archive.extract import Extracted, extract
 from taod.datasets.archive.tree_writer import Progress
-from taod.datasets.threads import ended, to_the_end
+from taod.datasets.threads import ended, to_completion
 from taod.datasets.upload.atomic_replace import delete
 from taod.datasets.upload.digests import Digests
-from taod.datasets.upload.disk_quota import Room
-from taod.datasets.upload.growing_file import Spool
+from taod.datasets.upload.disk_quota import DiskQuota
+from taod.datasets.upload.growing_file import GrowingFile
 from taod.datasets.upload.receiver import Received, receive_into
 
 
-class Arrival:
-    """`folder/upload` is what came, `folder/tree` what was unpacked of it. For the event loop's thread.
+class UploadSession:
+    """`folder/upload` has the received bytes, `folder/tree` the unpacked files. For the event loop's thread.
 
-    The thread is the upload's own: pools are small, and slow clients are many.
+    Each upload has its own unpacking thread: slow clients would occupy a small pool.
     """
 
     def __init__(
-        self, folder: Path, limits: LimitsConfig, room: Room, *, hashed: bool, on_unpacked: Progress | None = None
+        self, folder: Path, limits: LimitsConfig, quota: DiskQuota, *, hashed: bool, on_unpacked: Progress | None = None
     ) -> None:
-        """Create `folder/upload`, or continue an existing one; `on_unpacked` is called on the loop."""
+        """Create or continue `folder/upload`; `on_unpacked` is called on the event loop."""
         self.folder = folder
         self.tree = folder / "tree"
-        self.spool = Spool(folder / "upload", hashed=hashed, room=room)
+        self.file = GrowingFile(folder / "upload", hashed=hashed, quota=quota)
         self.on_unpacked = on_unpacked
         self._limits = limits
-        self._room = room
+        self._quota = quota
         self._unpacked: asyncio.Future[Extracted] | None = None
 
     def unpack(self) -> None:
-        """Start to unpack, where that was not started, or failed for lack of space that may be free now."""
+        """Start unpacking unless it runs; also again after it failed for lack of disk space."""
         if self._unpacked is not None and not (self._unpacked.done() and self._unpacked.exception()):
             return
         loop = asyncio.get_running_loop()
@@ -53,13 +53,13 @@ class Arrival:
         def run() -> None:
             done: Extracted | BaseException
             try:
-                with self.spool.reader() as reader:
+                with self.file.reader() as reader:
                     done = extract(
                         reader,
                         self.tree,
                         self._limits,
                         lambda files, size: _on(loop, report, files, size),
-                        room=self._room,
+                        quota=self._quota,
                     )
             except BaseException as error:
                 done = error
@@ -75,12 +75,12 @@ class Arrival:
         on_bytes: Callable[[int], None],
         digests: Digests | None,
     ) -> Received:
-        """Append what `body` carries; as soon as unpacking has found something wrong, no more of it is read.
+        """Append the file in `body`; stops reading as soon as unpacking has failed.
 
         Raises what `receive_into` and `extract` raise.
         """
         receiving = asyncio.ensure_future(
-            receive_into(self.spool, body, content_type, filename, self._limits, on_bytes, digests)
+            receive_into(self.file, body, content_type, filename, self._limits, on_bytes, digests)
         )
         waited: set[asyncio.Future[Received] | asyncio.Future[Extracted]] = {receiving}
         if self._unpacked is not None:
@@ -96,39 +96,39 @@ class Arrival:
                 await ended(receiving)
 
     async def finish(self) -> Extracted:
-        """Nothing follows: unpack to the end. Raises what `extract` raises."""
+        """Mark the upload as complete and unpack to the end. Raises what `extract` raises."""
         self.unpack()
         assert self._unpacked is not None
-        self.spool.finish()
+        self.file.finish()
         return await asyncio.shield(self._unpacked)
 
     async def cut(self, size: int) -> None:
-        """Cut off the bytes behind `size`; the next `unpack` starts over."""
+        """Truncate to `size` bytes; the next `unpack` starts over."""
         await self.start_over()
-        await self.spool.cut(size)
+        await self.file.cut(size)
 
     async def start_over(self) -> None:
-        """Delete what was unpacked; the next `unpack` begins again. What has come stays."""
+        """Delete the unpacked files and keep the received bytes; the next `unpack` starts over."""
         await self._stop_unpacking()
-        await to_the_end(delete, self.tree)
+        await to_completion(delete, self.tree)
 
     async def close(self) -> None:
         """Stop, and keep `folder/upload` for a later part."""
         await self.start_over()
-        await self.spool.close()
+        await self.file.close()
 
     async def discard(self) -> None:
         """Stop, and delete the folder."""
         await self._stop_unpacking()
-        await self.spool.close()
-        await to_the_end(delete, self.folder)
+        await self.file.close()
+        await to_completion(delete, self.folder)
 
     async def _stop_unpacking(self) -> None:
-        self.spool.stop()
+        self.file.stop()
         if self._unpacked is not None:
             await ended(self._unpacked)
             self._unpacked = None
-        self.spool.resume()
+        self.file.resume()
 
 
 def _retrieve(unpacked: asyncio.Future[Extracted]) -> None:
@@ -147,6 +147,6 @@ def _settle(unpacked: asyncio.Future[Extracted], done: Extracted | BaseException
 
 
 def _on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
-    """Call on the loop, unless it has ended with the daemon."""
+    """Call `call` on the loop, unless the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(call, *arguments)

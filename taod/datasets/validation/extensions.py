@@ -1,4 +1,4 @@
-"""Which extensions the images of a dataset have, as written: `.jpg` and `.JPG` are two."""
+"""Counts the extensions of a dataset's images, case-sensitively: `.jpg` and `.JPG` are two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from taod.datasets.validation.layouts import IMAGE_SUFFIXES, SPLITS
 
 MOST_LISTED = 1000
-"""Entries that are read where a dataset was summarised before extensions were counted."""
+"""Most entries that are listed, for datasets summarised before extensions were counted."""
 
 
 def of_roots(counts: Mapping[tuple[str, str], int], roots: list[str]) -> dict[str, int]:
@@ -23,7 +23,7 @@ def of_roots(counts: Mapping[tuple[str, str], int], roots: list[str]) -> dict[st
 
 
 def listed(top: Path, type_: str) -> dict[str, int]:
-    """The same from a bounded listing of the folders that hold the images."""
+    """The same counts from a bounded listing of the image folders."""
     found: Counter[str] = Counter()
     left = MOST_LISTED
     for folder in SPLITS.get(type_, ()) or ("images", "images_train"):

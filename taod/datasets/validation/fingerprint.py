@@ -1,4 +1,4 @@
-"""Fingerprints of folders by names, sizes and times; no file is read. Blocks: for a thread."""
+"""Fingerprints of folders by names, sizes and times, without reading files. Blocks: run in a thread."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _MODULUS = 1 << 128
 
 
 class Figures(NamedTuple):
-    """How many regular files, and how many bytes."""
+    """Number and total size of regular files."""
 
     files: int
     bytes: int
 
 
-class Mark:
-    """A fingerprint while files are added to it, in any order: what is hashed of each is summed."""
+class FingerprintSum:
+    """Accumulates a fingerprint: the sum of one hash for each file, so that their order does not matter."""
 
     def __init__(self) -> None:
         self.files = self.bytes = self._sum = 0
 
     def add(self, path: str, status: os.stat_result) -> None:
-        """A file by its path below the top."""
+        """Add a file by its path below the top."""
         self.files += 1
         self.bytes += status.st_size
         facts = f"{path}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape")
@@ -39,9 +39,9 @@ class Mark:
 
 
 def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Each folder's path below the top with its regular files.
+    """Each folder's path below the top, with its regular files.
 
-    Links are followed, a folder is entered once, leftovers of operating systems are passed over. Raises OSError.
+    Links are followed, each folder is entered once, files of operating systems are skipped. Raises OSError.
     """
     left = [""]
     entered: set[tuple[int, int]] = set()
@@ -64,8 +64,8 @@ def folders(top: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
 
 
 def fingerprint(top: Path) -> str:
-    """The text of the `Mark` of a folder's files, as a dataset's summary has it. Raises OSError."""
-    mark = Mark()
+    """The text of the `FingerprintSum` of a folder's files, as a dataset's summary has it. Raises OSError."""
+    mark = FingerprintSum()
     for where, entries in folders(top):
         for entry in entries:
             mark.add(f"{where}/{entry.name}" if where else entry.name, entry.stat())
@@ -73,6 +73,6 @@ def fingerprint(top: Path) -> str:
 
 
 def figures(text: str) -> Figures:
-    """What a fingerprint says in words."""
+    """The number of files and bytes in a fingerprint's text."""
     files, size, _ = text.split("-")
     return Figures(int(files, 16), int(size, 16))

@@ -1,4 +1,4 @@
-"""The lists of images that segmentation tools read beside the folders."""
+"""Writes the lists of images that segmentation tools read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LISTED = ("images", "masks")
 
 
 def write_lists(top: Path) -> None:
-    """Write `images.txt` and `masks.txt`: an image a line, relative to `top`, sorted; one that came along is kept."""
+    """Write `images.txt` and `masks.txt`: one path a line, relative to `top`, sorted. An existing list is kept."""
     for folder in LISTED:
         file = top / f"{folder}.txt"
         if not (top / folder).is_dir() or file.exists():

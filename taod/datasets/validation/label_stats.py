@@ -1,4 +1,4 @@
-"""Label statistics of a summary: classes with their counts, and figures of the boxes and images."""
+"""Label statistics of a summary: classes with their counts, and statistics of boxes and images."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from taod.errors import BadRequest
 from taod.types.dataset import BoxFigures, ImageFigures
 
 MOST_JSON = 512 * 1024**2
-"""A larger file is left to the full check: it would be read whole into memory."""
+"""Larger files are read only by the full check, since they are read whole into memory."""
 MASKS = 50
 """Masks whose pixels are counted; the full check counts all."""
 MASK_PIXELS = 100_000_000
 """Pixels after which no further mask is read."""
 IGNORED = 255
-"""A class number that the tools leave out."""
+"""A class number that the tools ignore."""
 MEASURED = 200
-"""Images whose size is looked up; the full check measures all."""
+"""Images whose size is measured; the full check measures all."""
 
 
 class Labelled(NamedTuple):
-    """Objects by class, and figures of their boxes."""
+    """Objects by class, and statistics of their boxes."""
 
     classes: dict[str, int]
     boxes: BoxFigures | None
@@ -41,9 +41,9 @@ class Labelled(NamedTuple):
 
 
 def of_coco(file: Path) -> Labelled | None:
-    """Categories in the file's order; None for a file that is too large to read.
+    """Objects by category, in the file's order; None for a file that is too large.
 
-    Raises BadRequest when it is not COCO JSON.
+    Raises BadRequest if it is not COCO JSON.
     """
     if file.stat().st_size > MOST_JSON:
         return None
@@ -84,26 +84,26 @@ class _Coco(msgspec.Struct):
 
 
 def of_kitti(top: Path) -> Labelled:
-    """Classes of the label files in labels/, by name; what is wrong in them is left to the full check."""
+    """Objects by class of the label files in labels/. Invalid lines are skipped; the full check reports them."""
     return _of_texts(top, ("labels",), "kitti")
 
 
 def of_quads(top: Path) -> Labelled:
-    """Texts of ocdnet's ground truth."""
+    """Statistics of ocdnet's ground truth."""
     return _of_texts(top, ("train/gt", "test/gt"), "quads")
 
 
 class Painted(NamedTuple):
-    """Classes that masks are declared to have, and the share of pixels that each has, of at most `MASKS` of them."""
+    """Declared classes of masks, and each class's share of the pixels of at most `MASKS` masks, from 0 to 1."""
 
     classes: list[str]
     shares: dict[str, float]
     highest: int | None
-    """The highest class number: of those declared, else of those painted, 255 (ignored by the tools) apart."""
+    """The highest class number except 255, which tools ignore: of the declared classes, else of the masks' pixels."""
 
 
 def of_masks(top: Path) -> Painted:
-    """Classes by number; what is wrong in masks is left to the full check."""
+    """Classes by number. Invalid masks are skipped; the full check reports them."""
     found = masks.declared(top)
     names = {} if isinstance(found, Problem) else found
     counts: Counter[int] = Counter()
@@ -133,7 +133,7 @@ def _of_texts(top: Path, folders: tuple[str, ...], form: str) -> Labelled:
 
 
 def of_voc(top: Path) -> Labelled:
-    """Classes of the annotations in labels/."""
+    """Objects by class of the annotations in labels/."""
     counts: Counter[str] = Counter()
     gathered = Gathered()
     for file in files(top, "labels", frozenset({".xml"})):
@@ -142,12 +142,12 @@ def of_voc(top: Path) -> Labelled:
 
 
 def of_odvg(top: Path) -> Labelled:
-    """Names of the label map, and phrases of captions."""
+    """Objects by name of the label map or phrase of a caption."""
     return _of_items(odvg.read(top))
 
 
 def of_panoptic(top: Path) -> Labelled:
-    """Categories of the segments."""
+    """Segments by category."""
     return _of_items(panoptic.read(top, colours=False))
 
 
@@ -168,8 +168,8 @@ def _count(labels: list[Label], counts: Counter[str], gathered: Gathered) -> Non
 
 
 def sizes(top: Path, images: list[str]) -> ImageFigures | None:
-    """Figures of the images' sizes, of at most `MEASURED` evenly chosen ones; those that cannot be read are left
-    to the full check."""
+    """Statistics of the sizes of at most `MEASURED` evenly chosen images. Unreadable images are skipped; the full check
+    reports them."""
     gathered = Gathered()
     for path in evenly(images, MEASURED):
         found = measure(top, path)

@@ -1,6 +1,6 @@
 """Suggestions for a missing path of a layout: a file in a folder's place, another case, another folder.
 
-It reads names only, and knows no type or format.
+Uses names only, and no type or format.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 from taod.datasets.names import is_junk, printable
 
 ALIKE = 0.8
-"""Share of letters in common (difflib's ratio) from which on a name is taken for another one's misspelling."""
+"""difflib ratio from which a name counts as a misspelling of another."""
 MOST_NAMES = 1000
-"""Names of one folder that are compared at most."""
+"""Most names of one folder that are compared."""
 
 
 def hint(top: Path, path: str, wanted: Collection[str]) -> str:
-    """Why `path` (a folder's ends in `/`) may be missing below `top`, in a few words; empty without a clue.
+    """A likely reason why `path` (a folder's ends in `/`) is missing below `top`; empty if none is found.
 
-    `wanted` are all paths of the layout: what one of them names is no misspelling of another. Raises OSError.
+    `wanted`: all paths of the layout; a name in one of them is not a misspelling of another. Raises OSError.
     """
     expects_folder = path.endswith("/")
     parts = path.rstrip("/").split("/")
@@ -39,7 +39,7 @@ def hint(top: Path, path: str, wanted: Collection[str]) -> str:
 
 
 def _alike(top: Path, above: str, name: str, is_folder: bool, wanted: Collection[str]) -> str:
-    """An entry of `above` whose name is the wanted one in another case, or almost."""
+    """A hint at an entry of `above` whose name differs from the wanted one in case or by a misspelling."""
     names = [found for found, folder in _entries(top / above) if folder == is_folder]
     end = "/" if is_folder else ""
     inside = f"{above}/" if above else ""
@@ -52,7 +52,7 @@ def _alike(top: Path, above: str, name: str, is_folder: bool, wanted: Collection
 
 
 def _at_another_depth(top: Path, path: str, wanted: Collection[str]) -> str:
-    """The same path in a folder at the top, or its end at the top."""
+    """A hint at the same path one folder deeper, or at its last part at the top."""
     for found, folder in _entries(top):
         if folder and _is_there(top, f"{found}/{path}"):
             return f"there is {printable(found)}/{path}, a folder too deep"

@@ -1,4 +1,4 @@
-"""What must lie at the top of a dataset, by type and format: data, and the few words that explain it."""
+"""Required contents of a dataset by type and format: data, and its description as text."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import NamedTuple
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jp2"}
 )
-"""Suffixes, in lower case, of what counts as an image."""
+"""Suffixes of images, in lower case."""
 
 
 class Content(NamedTuple):
-    """What at least one of some folders must hold, at any depth: a set may leave the others, its splits, empty."""
+    """Files that at least one of `folders` must hold, at any depth; the other folders (splits) may be empty."""
 
     folders: tuple[str, ...]
     what: str = "images"
     suffixes: frozenset[str] = IMAGE_SUFFIXES
 
     def takes(self, name: str) -> bool:
-        """Whether a file of this name is of the kind."""
+        """Whether a file of this name counts."""
         return os.path.splitext(name)[1].lower() in self.suffixes  # noqa: PTH122 (as often as there are files)
 
 
 class Layout(NamedTuple):
-    """Paths that must be there; a folder's ends in `/`. Of each choice in `one_of` one set of paths is enough."""
+    """Required paths; a folder's ends in `/`. Of each choice in `one_of` one set of paths suffices."""
 
     needs: tuple[str, ...] = ()
     one_of: tuple[tuple[tuple[str, ...], ...], ...] = ()
     holds: tuple[Content, ...] = ()
 
     def paths(self) -> list[str]:
-        """All paths, those of every choice too."""
+        """All paths, including those of every choice."""
         return [*self.needs, *(path for choice in self.one_of for option in choice for path in option)]
 
     def words(self) -> str:
-        """The layout as a sentence's part."""
+        """The layout as text for a message."""
         parts = list(self.needs)
         for choice in self.one_of:
             parts.append(" or ".join(" with ".join(alternative) for alternative in choice))
@@ -50,14 +50,14 @@ _IMAGES = (Content(("images/",)),)
 _DETECTION = {
     "kitti": Layout(("images/", "labels/"), holds=(*_IMAGES, _texts("labels/"))),
     "coco": Layout(("images/", "annotations.json"), holds=_IMAGES),
-    # The label map is read under either name.
+    # The label map may have either name.
     "coco_raw": Layout(("images/",), ((("label_map.txt",), ("label_map.yaml",)),), _IMAGES),
     "odvg": Layout(("images/", "annotations_odvg.jsonl", "annotations_odvg_labelmap.json"), holds=_IMAGES),
     "*": Layout(("images/",), holds=_IMAGES),
 }
 
 RETAIL = "metric_learning_recognition/retail-product-checkout-dataset_classification_demo"
-"""Where ml_recog's tool looks for its classes."""
+"""Folder in which ml_recog's tool reads its classes."""
 
 
 def _pose(layout: str) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def _pose(layout: str) -> tuple[str, ...]:
 
 
 def _filled(*folders: str) -> Layout:
-    """Folders that must be there, images in at least one of them."""
+    """A layout with these folders and images in at least one of them."""
     return Layout(folders, holds=(Content(folders),))
 
 
@@ -87,7 +87,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "coco": Layout(("images/", "annotations.json"), holds=_IMAGES),
         "*": Layout(("images/",), holds=_IMAGES),
     },
-    # The images* folder of a classification set is checked in code: which one it is, is open.
+    # structure.py checks the images* folder of a classification dataset, since its name varies.
     "image_classification": {
         "custom": Layout(("val.csv",)),
         "classification_pyt": Layout(("classes.txt",)),
@@ -142,7 +142,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
 
 
 def layout(type_: str, format_: str) -> Layout:
-    """The layout of a type in a format; a format without rules of its own has the type's general ones.
+    """The layout of a type and format; a format without its own layout has the type's.
 
     Raises KeyError for an unknown type.
     """
@@ -170,7 +170,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "centerpose": ("train", "val", "test"),
     "visual_changenet_segment": ("A",),
 }
-"""Folders whose images are counted, where they are there."""
+"""Folders whose images are counted, if they exist."""
 
 CLASS_FOLDERS = frozenset({"image_classification", "ml_recog", "action_recognition"})
 """Types in which a split's subfolders are classes."""

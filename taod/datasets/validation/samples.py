@@ -1,4 +1,4 @@
-"""Thumbnails of some of a dataset's images, with boxes or masks drawn; made once and kept. In threads."""
+"""Cached thumbnails of some of a dataset's images, with boxes or masks drawn. Blocks: run in a thread."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MOST = 24
 SIDE = 256
 """Pixels of a thumbnail's longer side."""
 OPACITY = 110
-"""Opacity of a class's colour over its pixels, of 255."""
+"""Opacity of a class's colour over its pixels, from 0 to 255."""
 BUDGET_S = 3.0
-"""Seconds spent on choosing where no check has chosen; of a larger set the samples are from its beginning."""
+"""Time limit for choosing without a check; samples of a larger dataset come from its beginning."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 IGNORED = "dontcare"
 
 
 def choose(top: Path, type_: str, format_: str, review: Path, fingerprint: str | None) -> list[Item]:
-    """Some items with images: those that the check has chosen, else a random choice, kept in `review`."""
+    """Some items with images: those chosen by the check, else a random choice, cached in `review`."""
     kept = review / f"chosen-{_mark(fingerprint)}.json"
     for file in (kept, review / "samples.json"):
         if file is not kept and not _is_of(review / "report.json", fingerprint):
@@ -64,7 +64,7 @@ def views(items: list[Item]) -> list[DatasetSample]:
 
 
 def thumbnail(top: Path, item: Item, review: Path, fingerprint: str | None, *, boxes: bool) -> bytes:
-    """A JPEG of one item, made when it is first asked for. Raises NotFound for an image that cannot be read."""
+    """A JPEG of one item, created on the first request. Raises NotFound for an unreadable image."""
     folder = review / "thumbnails"
     name = hashlib.blake2b(f"{fingerprint}\0{item.image}\0{boxes}".encode(errors="surrogateescape"), digest_size=12)
     kept = folder / f"{name.hexdigest()}.jpg"
@@ -111,7 +111,7 @@ def _draw(top: Path, item: Item, boxes: bool) -> bytes:
 
 
 def _tint(img: Image, mask: Path) -> None:
-    """Lay a colour for each class over the image; class 0 and invalid masks are left out."""
+    """Draw each class's pixels in its colour over the image; class 0 and invalid masks are skipped."""
     from PIL import Image
 
     try:
@@ -129,7 +129,7 @@ def _tint(img: Image, mask: Path) -> None:
 
 
 def _size_of(opened: object, top: Path, img: str) -> tuple[int, int]:
-    """The size before a reduced reading was asked for."""
+    """Width and height before a reduced decoding was requested."""
     found = measure(top, img)
     return found if isinstance(found, tuple) else (1, 1)
 
@@ -151,7 +151,7 @@ def _random_items(top: Path, type_: str, format_: str) -> list[Item]:
 
 
 def _readable(top: Path, items: list[Item]) -> list[Item]:
-    """Those whose images are still there, by path."""
+    """The items whose images still exist."""
     return sorted((item for item in items if (top / item.image).is_file()), key=lambda item: item.image)
 
 

@@ -1,4 +1,4 @@
-"""Whether a folder is laid out as its type and format say, and where its top is under leading folders."""
+"""Checks that a folder has the layout of its type and format, and finds its top below leading folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taod.datasets.validation.layouts import Content, Layout, layout
 from taod.errors import BadRequest
 
 LEADING = 8
-"""Leading folders looked through."""
+"""Most leading folders that are stripped."""
 TREE_LINES = 15
 DEEPEST = 6
 """Indent of the deepest level that a tree shows."""
@@ -25,10 +25,9 @@ IMAGE_FOLDERS = ("images_train/", "images/", "images_val/", "images_test/")
 
 
 def check(folder: Path, type_: str, format_: str) -> Path:
-    """The dataset's top: `folder`, or what is left when leading folders are stripped. Changes nothing.
+    """Check the layout. Returns the dataset's top: `folder` without leading folders. Changes nothing.
 
-    Raises BadRequest that says what is missing, what was expected, and shows the tree that was found. Blocks: for a
-    thread.
+    Raises BadRequest with the missing paths, the expected layout and the tree found. Blocks: run in a thread.
     """
     wanted = layout(type_, format_)
     top, closest, fewest = folder, folder, None
@@ -46,7 +45,7 @@ def check(folder: Path, type_: str, format_: str) -> Path:
         if fewest is None or len(missing) < len(fewest):
             closest, fewest = top, missing
         inner = _folders(top)
-        # A link is not gone through: the top stays below the folder that was asked about.
+        # Links are not followed: the top stays below `folder`.
         if len(inner) != 1 or (top / inner[0]).is_symlink():
             break
         top = top / inner[0]
@@ -55,7 +54,7 @@ def check(folder: Path, type_: str, format_: str) -> Path:
 
 
 _Lacking = tuple[tuple[str, ...], ...]
-"""Sets of paths of which one would do; mostly one set of one path."""
+"""Sets of paths of which one suffices; mostly one set of one path."""
 
 
 def _missing(top: Path, wanted: Layout, type_: str) -> list[_Lacking]:
@@ -73,7 +72,7 @@ def _missing(top: Path, wanted: Layout, type_: str) -> list[_Lacking]:
 
 
 def _explained(top: Path, lacking: _Lacking, wanted: Layout) -> str:
-    """What is missing, with entries that may be meant for it."""
+    """The missing paths as text, with existing entries that may be meant."""
     said = " or ".join(" with ".join(alternative) for alternative in lacking)
     known = wanted.paths()
     found = (hint(top, path, known) for alternative in lacking for path in alternative)
@@ -86,13 +85,13 @@ def _explained(top: Path, lacking: _Lacking, wanted: Layout) -> str:
 
 
 def _unprefixed(top: Path) -> str:
-    """Classification's splits under the names that other tools give them."""
+    """A hint at classification splits with the names of other tools."""
     named = next((name for name in ("train", "val", "test") if (top / name).is_dir()), None)
     return f"there is {named}/: call it images_{named}/" if named else ""
 
 
 def _loose(top: Path, lacking: tuple[str, ...], wanted: Layout) -> str:
-    """Contents of a missing folder that are at the top instead."""
+    """A hint at the contents of a missing folder that lie at the top instead."""
     for content in wanted.holds:
         if set(lacking) & set(content.folders):
             _, entries = next(folders(top))
@@ -103,7 +102,7 @@ def _loose(top: Path, lacking: tuple[str, ...], wanted: Layout) -> str:
 
 
 def _holds(top: Path, content: Content) -> bool:
-    """Whether one of the folders has a file of the kind, at any depth."""
+    """Whether one of the folders holds such a file, at any depth."""
     return any(
         content.takes(entry.name)
         for folder in content.folders
@@ -138,11 +137,10 @@ def _image_folders(top: Path) -> list[str]:
 
 
 def _check_classification(top: Path, format_: str) -> None:
-    """Rules beyond which files are there: one images* folder, class folders in it, the names of classes.txt.
+    """Check what a layout cannot express: one images* folder, class folders in it, the names of classes.txt.
 
-    A set has one role (train, eval, inference), and a role reads its own folder: images_train, images_val or
-    images_test. So those three may come together, each being found by its name; any other pair leaves open which one
-    is meant.
+    A dataset has one role (train, eval, inference), and each role reads its own folder: images_train, images_val or
+    images_test. These three may exist together; any other pair is ambiguous.
     """
     found = _image_folders(top)
     if len(found) > 1 and not SPLIT_FOLDERS.issuperset(found):
@@ -158,11 +156,11 @@ def _check_classification(top: Path, format_: str) -> None:
             top, "image_classification", format_, "missing: train.csv, which lists what images_train/ holds"
         )
     if format_ in ("raw", "ssl", "custom"):
-        return  # images lie flat: raw ones and those of ssl have no classes, a custom set's are in its csv
+        return  # no class folders: images of raw and ssl have no classes, those of custom have them in train.csv
     names = _class_names(top) if format_ == "classification_pyt" else None
     for folder in found:
         if folder == "images_test":
-            continue  # what is only to be inferred needs no class
+            continue  # images for inference need no classes
         classes = _folders(top / folder)
         if not classes:
             raise _layout_error(
@@ -193,7 +191,7 @@ def _class_names(top: Path) -> list[str]:
 
 
 def _compare(folder: str, classes: list[str], names: list[str]) -> None:
-    """Tools number the classes by the sorted folders, so one name too few or too many shifts the rest."""
+    """Compare folders with classes.txt: tools number classes by sorted folders, so one difference shifts the rest."""
     said = []
     unnamed = sorted(set(classes) - set(names))
     if unnamed:
@@ -206,7 +204,7 @@ def _compare(folder: str, classes: list[str], names: list[str]) -> None:
 
 
 def some(names: list[str]) -> str:
-    """The first few names, quoted, and how many more there are."""
+    """The first names, quoted, and the number of further ones."""
     shown = ", ".join(repr(name) for name in names[:NAMES])
     return shown if len(names) <= NAMES else f"{shown} and {len(names) - NAMES} more"
 
@@ -226,7 +224,7 @@ def _layout_error(top: Path, type_: str, format_: str, what: str) -> BadRequest:
 
 
 def tree(top: Path) -> str:
-    """What a folder holds, as deep as 15 lines reach, but four levels; long lists are cut with a count of the rest."""
+    """A folder's contents in at most 15 lines and four levels; long lists are cut, with a count of the rest."""
     lines = _lines(top, TREE_LINES, "")
     return "\n".join(lines) if lines else "(nothing)"
 

@@ -1,4 +1,4 @@
-"""What a dataset holds, in figures: one walk over its files, in a thread."""
+"""Summarises a dataset: one walk over its files. Blocks: run in a thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from taod import plain_file
 from taod.datasets.names import is_text, raw
 from taod.datasets.validation import extensions, label_stats
-from taod.datasets.validation.fingerprint import Mark, folders
+from taod.datasets.validation.fingerprint import FingerprintSum, folders
 from taod.datasets.validation.layouts import CLASS_FOLDERS, IMAGE_SUFFIXES, SPLITS
 from taod.datasets.validation.structure import some
 from taod.errors import BadRequest
@@ -22,24 +22,24 @@ class _Walk(NamedTuple):
     bytes: int
     fingerprint: str
     images: dict[str, int]
-    """Images directly in each folder that has some, by its path below the top."""
+    """Number of images directly in each folder, by its path below the top."""
     folders: list[str]
-    hollow: list[str]
+    empty_images: list[str]
     """Images of 0 bytes."""
     extensions: Counter[tuple[str, str]]
-    """Images by folder and extension."""
+    """Number of images by folder and extension."""
     some: list[str]
     """Images to measure, of all folders."""
 
 
 def summarise(folder: Path, type_: str, format_: str) -> DatasetSummary:
-    """Figures of a dataset whose structure was found right; `folder` is its top. Blocks: for a thread.
+    """The summary of a dataset with a valid structure; `folder` is its top. Blocks: run in a thread.
 
-    Classes are those of classes.txt in its order, else the class folders', else those of the labels (COCO, KITTI,
-    masks). The fingerprint is one of names, sizes and times, so that a change is noticed without reading the files.
+    Classes are those of classes.txt in its order, else the class folders, else those of the labels (COCO, KITTI,
+    masks). The fingerprint covers names, sizes and times, so that a change is detected without reading the files.
 
-    Raises BadRequest when a classification set holds images of 0 bytes, or annotations.json is not COCO; when
-    the name of a file is not UTF-8, as it may be in a folder of this machine.
+    Raises BadRequest if a classification dataset has images of 0 bytes, annotations.json is not COCO, or a file name is
+    not UTF-8.
     """
     walk = _walk(folder)
     splits = _splits(walk, folder, type_)
@@ -85,23 +85,23 @@ def _labels(folder: Path, type_: str, format_: str) -> label_stats.Labelled | No
 
 
 def _of_labels(counts: dict[str, int], splits: list[SplitSummary]) -> list[str]:
-    """The classes that labels name; their counts go to the split where there is only one."""
+    """The classes of the labels; a single split gets their counts."""
     if len(splits) == 1:
         splits[0].classes = counts
     return list(counts)
 
 
 def _check_images(walk: _Walk) -> None:
-    if walk.hollow:
-        many = "is an image" if len(walk.hollow) == 1 else f"are {len(walk.hollow)} images"
-        raise BadRequest(f"{some(walk.hollow)}: there {many} of 0 bytes; replace or remove them and upload again")
+    if walk.empty_images:
+        many = "is an image" if len(walk.empty_images) == 1 else f"are {len(walk.empty_images)} images"
+        raise BadRequest(f"{some(walk.empty_images)}: there {many} of 0 bytes; replace or remove them and upload again")
 
 
 def _walk(top: Path) -> _Walk:
-    mark = Mark()
+    mark = FingerprintSum()
     images: Counter[str] = Counter()
     seen: list[str] = []
-    hollow: list[str] = []
+    empty_images: list[str] = []
     suffixes: Counter[tuple[str, str]] = Counter()
     chosen: list[str] = []
     for where, entries in folders(top):
@@ -120,10 +120,10 @@ def _walk(top: Path) -> _Walk:
                 images[where] += 1
                 suffixes[where, suffix] += 1
                 if not status.st_size:
-                    hollow.append(path)
+                    empty_images.append(path)
                 elif len(chosen) - here < label_stats.MEASURED:
                     chosen.append(path)
-    return _Walk(mark.files, mark.bytes, str(mark), dict(images), seen, sorted(hollow), suffixes, sorted(chosen))
+    return _Walk(mark.files, mark.bytes, str(mark), dict(images), seen, sorted(empty_images), suffixes, sorted(chosen))
 
 
 def _splits(walk: _Walk, top: Path, type_: str) -> list[SplitSummary]:
