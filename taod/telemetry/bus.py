@@ -1,4 +1,4 @@
-"""The one event bus of the process, from publishers to listeners. Knows no HTTP."""
+"""The event bus of the process, from publishers to listeners. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN_BYTES = 4
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event as a client gets it; `data` is its body as JSON, encoded once for all clients."""
+    """One event as sent to clients; `data` is its body as JSON, encoded once for all clients."""
 
     id: str
     type: EventType
@@ -29,11 +29,11 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class EventBus:
-    """Keeps the last `capacity` events; each client reads them at its own pace, from the id it saw last.
+    """Keeps the last `capacity` events; each client reads them at its own pace, from the last id it received.
 
-    A client that falls further behind, or comes with an id that is not among them (of an earlier daemon, say), gets
-    one RESET event and continues from now. Ids are `<token of this process>-<number>`, the number growing by one.
-    One event loop's thread only.
+    A client that falls further behind, or sends an unknown id (of an earlier daemon, for example), gets one RESET event
+    and continues from now. Ids are `<token of this process>-<number>` with consecutive numbers. For one event loop's
+    thread.
     """
 
     def __init__(self, capacity: int = 4096) -> None:
@@ -48,13 +48,13 @@ class EventBus:
 
     @property
     def listeners(self) -> int:
-        """How many clients listen now."""
+        """Number of clients that listen now."""
         return sum(stream.looks for stream in self._streams)
 
     def publish(
         self, type: EventType, body: msgspec.Struct | list[Any] | dict[str, Any], *, user_id: str | None
     ) -> None:
-        """Publish an event to the clients of one user; to all where `user_id` is None."""
+        """Publish an event to the clients of one user, or of all users if `user_id` is None."""
         self._last += 1
         event = Event(self._id(self._last), type, msgspec.json.encode(body))
         self._kept[self._last] = _Kept(event, user_id)
@@ -66,9 +66,9 @@ class EventBus:
     async def subscribe(
         self, user_id: str | None, last_event_id: str | None = None, *, looks: bool = True
     ) -> AsyncIterator[Stream]:
-        """A stream of the events of this user (None: of all users) after `last_event_id`; None: from now on.
+        """A stream of this user's events (None: all users') after `last_event_id`; None: from now on.
 
-        `looks` False: of the daemon itself, which does not show devices and does not count among the listeners.
+        `looks` False: a stream inside the daemon, which does not count as a listener.
         """
         stream = Stream(self, user_id, self._position(last_event_id), looks=looks)
         self._streams.add(stream)
@@ -80,7 +80,7 @@ class EventBus:
             self._count_listeners()
 
     def close(self) -> None:
-        """End every stream, as when the daemon stops."""
+        """End every stream; for the daemon's shutdown."""
         self._closed = True
         for stream in self._streams:
             stream._wake.set()
@@ -89,7 +89,7 @@ class EventBus:
         return f"{self._token}-{number}"
 
     def _position(self, last_event_id: str | None) -> int | None:
-        """The number of the last event that a client has seen; None where that is not known any more."""
+        """The number of the last event that a client received; None if it is no longer known."""
         if last_event_id is None:
             return self._last
         token, _, number = last_event_id.rpartition("-")
@@ -105,7 +105,7 @@ class EventBus:
 
 
 class Stream:
-    """One client's events, by `async for`; it ends when the bus is closed."""
+    """Iterates over one client's events with `async for`, until the bus is closed."""
 
     def __init__(self, bus: EventBus, user_id: str | None, position: int | None, *, looks: bool = True) -> None:
         self.user_id = user_id
@@ -145,7 +145,7 @@ class Stream:
         return user_id is None or self.user_id is None or user_id == self.user_id
 
     def _published(self, number: int, user_id: str | None) -> None:
-        """The bus has a new event: wake up for it, or step over another user's at once, so as not to fall behind."""
+        """Handle a new event of the bus: wake up, or skip another user's event at once so as not to fall behind."""
         if self._hears(user_id):
             self._wake.set()
         elif self._position == number - 1:

@@ -1,4 +1,4 @@
-"""Decides which epoch the values of a status line belong to, and keeps them there. Pure."""
+"""Assigns the values of status lines to epochs. Pure."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from collections.abc import Callable, Mapping
 from taod.catalogue.schema.tables import StatusFacts
 
 Values = dict[str, float | None]
-"""Epoch (or iteration) as text → value; None where it was not finite."""
+"""Epoch (or iteration) as text → value; None for a value that was not finite."""
 BEFORE_THE_FIRST = "0"
-"""The epoch of values that came before any epoch was reported, as in an evaluation."""
+"""The epoch of values reported before any epoch, as in an evaluation."""
 
 
 class EpochValues:
-    """Keeps values by epoch. An epoch's first value wins, with `last` its last one.
+    """Keeps values by epoch. An epoch keeps its first value, with `last` its last one.
 
-    What `facts.metrics` means for a line without an epoch is written there. Where such values belong to a coming epoch
-    (`before`, `next`) they are kept provisionally until that epoch's line confirms them; under `before` a metric that
-    the last epoch lacks is taken for that one's. Where lines repeat what was written once (all but `own`), values are
-    new only in a line without an epoch that differs from what came before it, and in the first line of an epoch after
-    such a line.
+    `StatusFacts.metrics` describes which epoch the values of a line without an epoch belong to. Values of a coming
+    epoch (`before`, `next`) are provisional until that epoch's line confirms them; under `before`, a metric that the
+    last epoch lacks is assigned to the last epoch. If lines repeat earlier values (all modes but `own`), values are new
+    only in a line without an epoch that differs from the one before, and in the first line of an epoch after such a
+    line.
     """
 
     def __init__(self, facts: StatusFacts, *, last: bool = False) -> None:
         self._order = facts.metrics
         self._last = last
         self._fresh: dict[str, bool] = {}
-        """Metrics of lines without an epoch, and whether they came since the last line with one."""
+        """Metric of a line without an epoch → whether it was reported since the last line with an epoch."""
         self._early: dict[str, tuple[Values, str]] = {}
-        """Metric → its values, and the step in them that the line of its epoch has yet to confirm."""
+        """Metric → its values, and the provisional step in them that its epoch's line has not confirmed."""
         self._confirmed: set[tuple[str, str]] = set()
         self._latest: dict[str, float | None] = {}
 
     def keep(
         self, read: Mapping[str, float | None], find: Callable[[str], Values], step: int | None, *, stepped: bool
     ) -> None:
-        """Keep a line's values, which may be none. `step`: the last one reported, None before the first; `stepped`:
-        this line reported it; `find`: where a metric's values are kept."""
+        """Keep a line's values, if any. `step`: the last one reported, None before the first; `stepped`: whether this
+        line reported it; `find`: returns the values of a metric, to be changed."""
         if self._order == "own":
             for metric, value in read.items():
                 self._set(find(metric), str(step or 0), value)
@@ -76,8 +76,8 @@ class EpochValues:
                 self._keep_early(metric, find(metric), str((step or 0) + coming), value)
 
     def _keep_early(self, metric: str, values: Values, step: str, value: float | None) -> None:
-        """Keep a value for a coming epoch under `step`, unless that has one already. What an earlier reading of the
-        same lines kept there is provisional again."""
+        """Keep a value provisionally for the coming epoch `step`, unless it has one. A value from an earlier reading of
+        the same lines becomes provisional again."""
         _, kept = self._early.get(metric, (values, None))
         read_again = (metric, step) not in self._confirmed and values.get(step, value) == value
         if step not in values or kept == step or read_again:

@@ -1,4 +1,4 @@
-"""Reads what is appended to a file that may not be there yet, may be replaced, and may lie in a folder below."""
+"""Follows a file that may not exist yet, may be replaced, and may lie in a subfolder."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from taod.watch import FolderWatch
 BLOCK = 256 * 1024
 """Bytes read at once."""
 DEPTH = 2
-"""How many folders below the top a file is searched for."""
+"""Levels of subfolders in which a file is searched."""
 FOLDERS_SEARCHED = 1_000
 _TAIL = 64
-"""Bytes before the offset that are compared: a rewritten file is recognised by them."""
+"""Bytes before the offset that are compared to detect a rewritten file."""
 
 
 class FileTail:
-    """Reads a file on from where it stopped. `folder/name` comes first; where it is not, the newest file of that name
-    in the folders below.
+    """Reads a file from where the last read stopped: `folder/name`, else the newest file of that name in subfolders.
 
-    `generation` counts how often another file, or the same rewritten, was read from its start.
+    `generation` counts how often reading restarted at the beginning of another or rewritten file.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -38,17 +37,17 @@ class FileTail:
 
     @property
     def path(self) -> str | None:
-        """The file's path below the folder; None where it has not been found."""
+        """The file's path below the folder; None if it was not found yet."""
         return None if self._path is None else str(self._path.relative_to(self.folder))
 
     def size(self) -> int:
-        """The file's bytes now; 0 where there is none."""
+        """The file's size in bytes now; 0 without a file."""
         self._look()
         return 0 if self._descriptor is None else os.fstat(self._descriptor).st_size
 
     def read(self, most: int = BLOCK) -> bytes:
-        """The next bytes, at most so many; empty at the end. Check `generation` after it: the bytes may be the first
-        of another file."""
+        """The next bytes, at most `most`; empty at the end. Check `generation` after each call: the bytes may be the
+        first of another file."""
         self._look()
         if self._descriptor is None:
             return b""
@@ -62,13 +61,13 @@ class FileTail:
         return fresh
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def concerned(self, paths: set[str]) -> bool:
-        """Whether changes at these paths may be this file's; no paths at all: perhaps."""
+        """Whether changes at these paths may concern this file; true without paths."""
         if not paths:
             return True
         if any(path.endswith(f"/{self.name}") for path in paths):
@@ -76,13 +75,13 @@ class FileTail:
         return self._path is None and any(Path(path).is_dir() for path in paths)
 
     def _look(self) -> None:
-        """Find the file, and notice when it became another one."""
+        """Find the file, and detect that it was replaced."""
         top = self.folder / self.name
         path = self._path
         if path is None or (path != top and top.is_file()) or not path.is_file():
             path = top if top.is_file() else _newest_below(self.folder, self.name)
         if path is None:
-            return  # What is open is still read to its end.
+            return  # the open file is read to its end first
         if self._descriptor is not None and path == self._path and _same_file(self._descriptor, path):
             return
         try:
@@ -102,9 +101,9 @@ class FileTail:
 
 
 async def follow(tail: FileTail) -> AsyncGenerator[bytes, None]:
-    """What is in the file and what is appended to it, without end; a new file's bytes follow an old one's.
+    """Yields the file's bytes and everything appended to it, without end; a new file's bytes follow an old one's.
 
-    Close it (`contextlib.aclosing`) to end the watch behind it.
+    Close the generator (`contextlib.aclosing`) to end its watch.
     """
     async with FolderWatch(tail.folder, recursive=True) as watch:
         while True:
@@ -119,7 +118,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
-        return True  # Removed; what is open is all there is.
+        return True  # removed: continue with the open file
 
 
 def _newest_below(folder: Path, name: str) -> Path | None:

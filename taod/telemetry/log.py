@@ -1,4 +1,4 @@
-"""Reads a run's log: its last lines, a range of it, or all of it as it grows. Bytes only, in bounded memory."""
+"""Reads a run's log as bytes in bounded memory: its last lines, a range, or all of it while it grows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from taod.watch import Listener, SharedWatches
 BLOCK = 64 * 1024
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|\0")
 MOST_TAIL = 8 * 1024 * 1024
-"""Bytes of the longest tail, however many lines were asked for."""
+"""Bytes of the longest tail, whatever the number of lines."""
 
 
 def size(path: Path) -> int:
-    """The log's bytes now; 0 where there is none."""
+    """The log's size in bytes now; 0 without a log."""
     return plain_file.size(path) or 0
 
 
 def tail(path: Path, lines: int, since: int = 0) -> bytes:
-    """The last lines, whole, the last one with or without its line break; at most MOST_TAIL bytes, from a line's start
-    where there is one in them. Empty where there is no log.
+    """The last `lines` complete lines, the last one with or without its line break; at most MOST_TAIL bytes, from the
+    start of a line if these bytes contain one. Empty without a log.
 
-    `since`: the byte offset of the first line to read; 0 where the log is shorter than that, as it was cut since.
+    `since`: byte offset of the first line to read; ignored if the log is shorter, because it was truncated.
     """
     try:
         file = plain_file.binary(path)
@@ -50,7 +50,7 @@ def tail(path: Path, lines: int, since: int = 0) -> bytes:
 
 
 def _last_lines(data: bytes, lines: int, *, whole: bool) -> bytes:
-    """The last lines of a log's end; where it is not the whole log, what comes before the first break is no line."""
+    """The last lines in the end of a log; unless it is `whole`, the bytes before its first line break are dropped."""
     position = len(data) - 1 if data.endswith(b"\n") else len(data)
     for _ in range(lines):
         position = data.rfind(b"\n", 0, position)
@@ -63,9 +63,9 @@ def _last_lines(data: bytes, lines: int, *, whole: bool) -> bytes:
 
 
 def read_range(path: Path, start: int, end: int | None = None, *, most: int = MOST_TAIL) -> bytes:
-    """Bytes `start` up to, not including, `end` (None: the log's end), at most so many; what is not there is left out.
+    """Bytes from `start` to `end` (exclusive; None: the log's end), at most `most`; fewer if the log is shorter.
 
-    A longer range is read in several calls.
+    Read a longer range in several calls.
     """
     try:
         with plain_file.binary(path) as file:
@@ -76,16 +76,16 @@ def read_range(path: Path, start: int, end: int | None = None, *, most: int = MO
 
 
 class Plain:
-    """A log as a terminal would show it, piece by piece: of what a carriage return overwrote only the last is kept,
-    colours and cursor movements are left out, and so are zero bytes."""
+    """Converts a log, piece by piece, to the text that a terminal would show: carriage returns overwrite; colours,
+    cursor movements and zero bytes are removed."""
 
     def __init__(self) -> None:
         self._half = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The whole lines that end in these further bytes."""
+        """Add bytes; returns the lines that they complete."""
         *lines, self._half = (self._half + data).split(b"\n")
-        # A progress bar may run for hours without a line break: what it has overwritten is forgotten.
+        # A progress bar may run for hours without a line break: drop what it has overwritten.
         if len(self._half) > BLOCK and (kept := self._half.rstrip(b"\r").rfind(b"\r")) >= 0:
             self._half = self._half[kept + 1 :]
         if len(self._half) > MOST_TAIL:
@@ -94,7 +94,7 @@ class Plain:
         return b"".join(_plain_line(line) + b"\n" for line in lines)
 
     def finish(self) -> bytes:
-        """The last line, which nothing ended."""
+        """The last line, which has no line break."""
         half, self._half = self._half, b""
         return _plain_line(half)
 
@@ -118,12 +118,12 @@ async def follow(
     watches: SharedWatches | None = None,
     mask: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """The log's bytes from an offset on, as they come, until `until` is set and all that was written has been given.
+    """Yields the log's bytes from an offset as they are written, until `until` is set and all bytes were yielded.
 
-    `mask` is awaited before bytes are read; it may overwrite what is in the log, not its length.
+    `mask` is awaited before bytes are read; it may overwrite the log's content, but not change its length.
 
-    The log may not be there yet; one that was rewritten, shorter, is given from its start. Close the iterator
-    (`contextlib.aclosing`) to end the watch behind it, which followers with the same `watches` share.
+    The log may not exist yet; a log that became shorter is read from its start. Close the generator
+    (`contextlib.aclosing`) to end its watch, which followers with the same `watches` share.
     """
     offset, known = from_offset, 0
     async with (watches or SharedWatches()).on(path.parent) as watch:

@@ -1,6 +1,6 @@
-"""Masks secrets in logs where they lie: a run writes its log itself, so what it prints is overwritten in the file.
+"""Masks secrets in log files in place: a run writes its log itself, so printed secrets are overwritten in the file.
 
-As many bytes as the secret has are replaced, so that every offset stays what it was, for the writer and for readers.
+The replacement is as long as the secret, so that offsets stay valid for the writer and for readers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SIGN = b"*"
 
 
 class LogMask:
-    """Remembers of each log how far it is masked, and what."""
+    """Keeps, for each log, the masked offset and the secrets."""
 
     def __init__(self) -> None:
         self._done: dict[Path, int] = {}
         self._secrets: dict[Path, set[bytes]] = {}
 
     def apply(self, path: Path, secrets: Iterable[str]) -> None:
-        """Mask these secrets, and earlier ones of this log, in what was written since the last call."""
+        """Mask these secrets, and earlier ones of this log, in the bytes written since the last call."""
         known = self._secrets.setdefault(path, set())
         new = {secret.encode() for secret in secrets} - known
         known |= new
@@ -36,11 +36,11 @@ class LogMask:
             descriptor = plain_file.descriptor(path, os.O_RDWR | os.O_NOFOLLOW)
         except OSError as error:
             if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:
-                return  # There is none, or a run has put a link in its place.
+                return  # no log, or a run replaced it by a link
             raise
         try:
             end = os.fstat(descriptor).st_size
-            # A secret may end in what was not there at the last call.
+            # a secret may have been written partly at the last call
             start = max(0, min(start, end) - longest)
             while start < end and (block := os.pread(descriptor, BLOCK + longest, start)):
                 for secret in known:
@@ -55,7 +55,7 @@ class LogMask:
         return masking.values(text, [secret.decode() for secret in self._secrets.get(path, ())])
 
     def forget(self, path: Path) -> None:
-        """Of a log that has ended."""
+        """Drop the state of a log that has ended."""
         self._done.pop(path, None)
         self._secrets.pop(path, None)
 

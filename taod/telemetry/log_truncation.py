@@ -1,7 +1,7 @@
-"""Keeps a log within its size: its middle is given up, first as a hole under the writer's feet, then for good.
+"""Limits a log's disk space by dropping its middle: first as a hole in the open file, later by rewriting it.
 
-A running tool holds the file open and appends. A hole gives the disk back while every offset stays what it was, so that
-readers and writers are not disturbed; when the run has ended the file is rewritten without the hole.
+A running tool has the file open and appends. A hole frees disk space and keeps all offsets valid for readers and the
+writer; after the run has ended, the file is rewritten without the hole.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LEFT_OUT = "\n[taod: {} bytes of the log were given up here, supervision.log_byt
 
 
 def trim(path: Path, most: int) -> bool:
-    """Give up the middle of a log that takes more than `most` bytes of the disk: a quarter of them stays as its
-    beginning, half as its end. Whether that was done; not where the file system cannot (then the log grows on)."""
+    """Drop the middle of a log that takes more than `most` bytes of disk; a quarter of `most` is kept at its beginning,
+    half at its end. Returns whether it was dropped: some file systems have no holes, so the log keeps growing there."""
     try:
         descriptor = plain_file.descriptor(path, os.O_RDWR)
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def trim(path: Path, most: int) -> bool:
 
 
 def close_up(path: Path, most: int) -> None:
-    """Rewrite a log without its hole; to be called after the last write."""
+    """Rewrite a log without its hole. Call after the last write."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def close_up(path: Path, most: int) -> None:
 
 
 def _data(descriptor: int, size: int) -> list[tuple[int, int]]:
-    """The parts of the file that are no holes."""
+    """(start, end) of the file's parts that are not holes."""
     parts, position = [], 0
     while position < size:
         try:
@@ -80,7 +80,7 @@ def _data(descriptor: int, size: int) -> list[tuple[int, int]]:
 
 
 def _without_fill(block: bytes) -> bytes:
-    """Zero bytes are what is left of a hole whose borders lay inside a page."""
+    """The block without zero bytes, which remain of a hole that ends inside a page."""
     return block.replace(b"\0", b"")
 
 

@@ -1,17 +1,17 @@
-"""The one number that is shown first for a job: the latest value of its metric. Pure."""
+"""The main number of a job: the latest value of its metric. Pure."""
 
 from __future__ import annotations
 
 from taod.types.job import Graphical, Kpi, Result
 
 UNSET = "kpi"
-"""The metric name that says: none was chosen."""
+"""The metric name for: none chosen."""
 
 
 def values(result: Result, metric: str | None) -> dict[int, float]:
-    """The metric's finite values by epoch, or by whatever the run counts; empty where it is unset or not reported.
+    """The metric's finite values by epoch (or iteration); empty if it is unset or not reported.
 
-    Metrics come before curves, and an equal name before one that differs in case.
+    Metrics take precedence over curves, and an equal name over one that differs in case.
     """
     if metric is None or metric == UNSET:
         return {}
@@ -26,6 +26,6 @@ def values(result: Result, metric: str | None) -> dict[int, float]:
 
 
 def latest_value(result: Result, metric: str | None) -> float | None:
-    """The metric's finite value of the highest epoch; None where the metric is unset or the run does not report it."""
+    """The metric's finite value of the highest epoch; None if the metric is unset or not reported."""
     finite = values(result, metric)
     return finite[max(finite)] if finite else None

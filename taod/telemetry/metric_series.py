@@ -1,4 +1,4 @@
-"""Keeps the figures of status lines: metrics over epochs, curves with their axes, values by category. Pure."""
+"""Collects the numbers of status lines: metrics over epochs, curves with axes, values by category. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Series:
         self._epochs = EpochValues(facts)
 
     def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
-        """Keep a line's metrics, which may be none; what was read of them. `step` and `stepped` as in EpochValues."""
+        """Add a line's metrics, if any; returns the values read. `step` and `stepped` as in EpochValues."""
         read = numbers(block)
         self._epochs.keep(read, self._values, step, stepped=stepped)
         return read
@@ -37,9 +37,9 @@ class Series:
 
 
 class Curves:
-    """Adds to a list of Graphical. Axes start at zero and reach the number of values and their maximum, unless the
-    tool reports bounds. A block that was seen before is skipped, since tools write their last one again and again; not
-    where the last value of an epoch counts."""
+    """Adds to a list of Graphical. Axes reach from zero to the number of values and to their maximum, unless the tool
+    reports bounds. A repeated block is skipped, since tools repeat their last one, unless the last value of an epoch
+    counts."""
 
     def __init__(self, curves: list[Graphical], facts: StatusFacts) -> None:
         self._curves = curves
@@ -50,7 +50,7 @@ class Curves:
         self._seen: set[bytes] = set()
 
     def add(self, block: Mapping[str, Any], step: int | None, *, stepped: bool) -> dict[str, float | None]:
-        """Keep a line's curves, which may be none; what was read of them, nothing where the block was seen before."""
+        """Add a line's curves, if any; returns the values read, none of a repeated block."""
         read = {} if self._seen_before(block) else numbers(block)
         self._epochs.keep(read, self._values, step, stepped=stepped)
         for metric in read:
@@ -103,7 +103,7 @@ def _take_axes(curve: Graphical, reported: object, given: set[str]) -> None:
 
 
 def set_categories(kept: list[Categorical], block: Mapping[str, Any]) -> None:
-    """Put a line's values by category in place of older ones of the same metric."""
+    """Replace the values by category of the metrics in a line's block."""
     for metric, categories in block.items():
         if isinstance(categories, dict):
             values = [CategoryValue(str(category), value) for category, value in numbers(categories).items()]

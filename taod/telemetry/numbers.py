@@ -1,4 +1,4 @@
-"""What tools write where a number is meant: numbers, numbers as text, NaN, objects around a number. Pure."""
+"""Reads numbers as tools write them: numbers, numeric text, NaN, objects around a number. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping
 
 LARGEST_COUNT = 2**53
-"""Beyond it a whole number is a mistake (and JSON readers lose digits)."""
+"""Larger whole numbers are rejected: JSON readers would lose digits."""
 
 DEEPEST = 8
 """Levels of nested objects that are read."""
 
 
 class NoNumber(ValueError):
-    """The value says no number at all, so it is left out; unlike NaN, which is shown as null."""
+    """The value is not a number, so it is left out; NaN is a number and becomes null."""
 
 
 def number(value: object) -> float | None:
-    """The finite number that a value says; None for null, NaN and infinities.
+    """The finite number in a value; None for null, NaN and infinities.
 
     Numbers, numeric text and `{"value": …}` are read. Raises NoNumber for anything else.
     """
@@ -37,8 +37,8 @@ def number(value: object) -> float | None:
 
 
 def numbers(block: Mapping[str, object], *, depth: int = DEEPEST) -> dict[str, float | None]:
-    """Every number in a block by its name. Nested objects are flattened: `{"a": {"b": 1}}` is `a.b`; an object with a
-    `value` is one number. What is no number is left out."""
+    """Every number in a block by name. Nested objects are flattened: `{"a": {"b": 1}}` is `a.b`; an object with a
+    `value` is one number. Other values are left out."""
     read: dict[str, float | None] = {}
     for key, value in block.items():
         name = str(key).strip()
@@ -54,7 +54,7 @@ def numbers(block: Mapping[str, object], *, depth: int = DEEPEST) -> dict[str, f
 
 
 def count(value: object) -> int | None:
-    """The whole number that a value says; None where it says none."""
+    """The whole number in a value; None for any other value."""
     try:
         read = number(value)
     except NoNumber:

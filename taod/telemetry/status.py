@@ -1,4 +1,4 @@
-"""Reads status.json, a line at a time, into a job's result. Pure: bytes in, updates out; knows no file and no store."""
+"""Reads the lines of status.json into a job's result. Pure: bytes in, updates out; uses no file and no store."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from taod.types.job import DetailedStatus, Result
 from taod.types.warning import Warning, WarningCode
 
 LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes; a longer line is no status line and is skipped, so that memory stays bounded."""
+"""Bytes of the longest status line; longer lines are skipped, so that memory stays bounded."""
 
 _TEXTS = ("eta", "time_per_epoch", "time_per_iter")
 _NUMBERED_FROM_0 = "max_step"
-"""A line that has it counts its epochs from 0, the last one too: releases after 5 write such lines."""
+"""Key of lines that count epochs from 0, written by releases after 5."""
 
 
 class Oddities(msgspec.Struct):
-    """How many lines of a status.json were no status lines, or had to be repaired to be one."""
+    """Numbers of lines of a status.json that were skipped or repaired."""
 
     broken: int = 0
-    """No JSON object; a line that its writer left half done among them."""
+    """Lines that are not a JSON object, including incomplete ones."""
     oversized: int = 0
     repaired: int = 0
-    """With bytes that are no UTF-8, each shown as a replacement character."""
+    """Lines with bytes that are not UTF-8, each replaced by a replacement character."""
 
     def warning(self) -> Warning | None:
-        """A warning about them; None where there are none."""
+        """A warning with these numbers; None if all are zero."""
         counts = {name: count for name, count in msgspec.structs.asdict(self).items() if count}
         return Warning(WarningCode.STATUS_LINES, "", {**counts, "limit_bytes": LONGEST_LINE}) if counts else None
 
 
 class StatusReader:
-    """Turns the bytes of one status.json, in whatever pieces they come, into `result`.
+    """Reads the bytes of one status.json, in pieces of any size, into `result`.
 
-    Epochs are counted from 1, whatever the tool calls its first one. Which epoch metrics and curves belong to follows
-    from the network's `StatusFacts`; what came before any epoch is kept under `0`. A line that is not a JSON object is
-    skipped and counted. `result` is what is known already: reading the same lines into it again changes only
-    the latest figures.
+    Epochs are counted from 1, whatever number the tool gives its first one. The network's `StatusFacts` decides which
+    epoch metrics and curves belong to; values before any epoch are kept under `0`. A line that is not a JSON object is
+    skipped and counted. `result` may have earlier values: reading the same lines again changes only the latest values.
     """
 
     def __init__(
@@ -57,10 +56,10 @@ class StatusReader:
         total_epochs: int | None = None,
         release: str = BASE,
     ) -> None:
-        """`total_epochs`: of the specification; it stands for `max_epoch` until a line reports one."""
+        """`total_epochs`: from the specification; used as `max_epoch` until a line reports one."""
         self.result = Result() if result is None else result
         self.last: DetailedStatus | None = None
-        """What the last line of this attempt said; None before its first."""
+        """Status of the last line of this attempt; None before its first line."""
         self.odd = Oddities()
         self._job_id = job_id
         self._total_epochs = total_epochs
@@ -75,7 +74,8 @@ class StatusReader:
         self._resumed_from = 0
 
     def feed(self, chunk: bytes) -> list[StatusUpdate]:
-        """Read further bytes; an update for each line that ended in them. The rest is kept until its end comes."""
+        """Read further bytes; returns an update for each completed line. An incomplete line is kept for the next
+        call."""
         *lines, rest = chunk.split(b"\n")
         updates = []
         for line in lines:
@@ -94,19 +94,19 @@ class StatusReader:
         return updates
 
     def finish(self) -> list[StatusUpdate]:
-        """Read what is left as a line that nothing ended: the tool is gone, no more will come."""
+        """Read the rest as a line without a line break: the tool has ended. Returns its update, if any."""
         return self.feed(b"\n") if self._half else []
 
     def drop_half(self) -> None:
-        """Forget a half line: its end will never come, because the file was replaced or its writer died."""
+        """Drop an incomplete line, because the file was replaced or its writer died."""
         self.odd.broken += bool(self._half.strip())
         self._half.clear()
         self._skipping = False
 
     def new_attempt(self, resumed_from: int = 0) -> None:
-        """From here on the lines are a new run's: a half line and the last status of the old run are forgotten.
+        """Start reading a new attempt's lines: drops an incomplete line and the last status of the old attempt.
 
-        `resumed_from`: the epochs that were done before, where the tool does not count them.
+        `resumed_from`: number of epochs done before, if the tool does not count them.
         """
         self.drop_half()
         self.last = None
@@ -131,7 +131,7 @@ class StatusReader:
         return update
 
     def _read_progress(self, fields: dict[str, Any], update: StatusUpdate) -> bool:
-        """Read how far the run is; whether the line reports what it counts."""
+        """Read the run's progress. Returns whether the line reports the step that the network counts."""
         stepped = False
         for name, value in _progress(fields, self._facts, self._resumed_from).items():
             setattr(self.result, name, value)
@@ -162,7 +162,7 @@ def _progress(fields: dict[str, Any], facts: StatusFacts, resumed_from: int) -> 
         name: value for name in ("epoch", "max_epoch", "cur_iter") if (value := count(fields.get(name))) is not None
     }
     if facts.step == "cur_iter" and fields.get("mode") == "val":
-        read.pop("cur_iter", None)  # There it counts the batches of the validation.
+        read.pop("cur_iter", None)  # In these lines it counts the batches of the validation.
     if _NUMBERED_FROM_0 in fields:
         return {name: value + (name != "cur_iter") for name, value in read.items()}
     before = 1 - facts.first_epoch + resumed_from
@@ -175,20 +175,20 @@ def _block(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """The object that a line holds; None for anything else. Bare NaN and Infinity, which Python writes, are read."""
+    """The JSON object in a line; None for anything else. Accepts bare NaN and Infinity, which Python writes."""
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             value = json.loads(line)
-            msgspec.json.encode(value)  # A text that is no text (half a surrogate pair) could not be kept either.
+            msgspec.json.encode(value)  # A text with half a surrogate pair could not be stored.
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
 
 
 def _repaired(line: bytes) -> dict[str, Any] | None:
-    """A line whose only fault are bytes that are no UTF-8."""
+    """The object in a line whose only fault is bytes that are not UTF-8; else None."""
     try:
         line.decode()
     except UnicodeDecodeError:

@@ -30,16 +30,16 @@ from taod.types.warning import WarningCode
 
 STATUS_FILE = "status.json"
 REST = 10
-"""After a batch the follower rests this many times as long as that took: a flooding run gets a tenth of a core."""
+"""Pause after a batch, as a multiple of the time it took: a flooding run gets about a tenth of a core."""
 LONGEST_REST_S = 0.25
 MOST_UNPUBLISHED = 1_000
-"""So many updates that could not be stored yet are published later; older ones are in the figures alone."""
+"""Most updates that are kept for publishing after the store failed; older ones only change the result."""
 
 _log = logging.getLogger(__name__)
 
 
 class Final(msgspec.Struct, frozen=True):
-    """How a run ended by its own word: the last status of this attempt (None: it never said one), and its result."""
+    """The end of a run as it reported it: the last status of this attempt (None: it reported none) and its result."""
 
     status: str | None
     message: str
@@ -47,7 +47,7 @@ class Final(msgspec.Struct, frozen=True):
 
 
 class Telemetry:
-    """Starts and ends the following of runs. One event loop's thread only."""
+    """Starts and stops following runs. For one event loop's thread."""
 
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
@@ -56,11 +56,11 @@ class Telemetry:
         self._ending: set[asyncio.Task[None]] = set()
 
     def start(self, job: JobRecord, folder: JobFolder, *, fresh: bool = False) -> None:
-        """Begin to follow the job's current attempt, in a task.
+        """Start following the job's current attempt, in a task.
 
-        `fresh`: the attempt is about to start, so what lies in status.json now is older attempts'. Otherwise an attempt
-        of before (the daemon was restarted) is followed on. What lies there now is read at once: it makes figures, but
-        no status events. Another call for the same job replaces the first.
+        `fresh`: the attempt is about to start, so present lines of status.json are older attempts'. Otherwise the
+        attempt was followed before (by an earlier daemon). Present lines are read at once: they change the result, but
+        publish no status events. Another call for the same job replaces the first.
         """
         if (replaced := self._drop(job.id)) is not None:
             replaced.close()
@@ -71,10 +71,10 @@ class Telemetry:
         self._followed[job.id] = (run, task)
 
     async def finish(self, job_id: str) -> Final:
-        """Read what is left, keep and publish it, stop following; what the attempt said last.
+        """Read the remaining lines, store and publish them, and stop following. Returns what the attempt reported last.
 
-        To be called once its process is gone. For a job that is not followed, what the store knows, without a status;
-        NotFound where it knows no such job.
+        Call after its process has ended. For a job that is not followed, returns the stored result without a status.
+        Raises NotFound for an unknown job.
         """
         run = self._drop(job_id)
         if run is None:
@@ -90,7 +90,7 @@ class Telemetry:
             await asyncio.wait(self._ending)
 
     def _drop(self, job_id: str) -> _Run | None:
-        """Stop the job's task, which ends asynchronously: no caller waits for it."""
+        """Cancel the job's task without waiting for its end."""
         if job_id not in self._followed:
             return None
         run, task = self._followed.pop(job_id)
@@ -101,7 +101,7 @@ class Telemetry:
 
 
 class _Run:
-    """One attempt, as its status.json reports it."""
+    """Follows the status.json of one attempt."""
 
     def __init__(self, store: Store, publisher: Publisher, job: JobRecord, folder: JobFolder) -> None:
         self._store = store
@@ -126,7 +126,7 @@ class _Run:
         self._closed = False
 
     def read_history(self, *, fresh: bool) -> None:
-        """Read what lies in the file now: lines before the mark are older attempts', those behind it are this one's."""
+        """Read the present lines: those before the mark belong to older attempts, those after it to this one."""
         known = self._reader.result.detailed_status
         end = self._tail.size()
         mark = self._mark(end, fresh)
@@ -149,7 +149,7 @@ class _Run:
         self._publish_odd()
 
     def _mark(self, end: int, fresh: bool) -> int:
-        """The byte at which this attempt's lines begin."""
+        """Byte offset at which this attempt's lines begin."""
         job, path = self._job, self._tail.path or ""
         if fresh:
             self._store.jobs.mark_status(job.id, job.attempt, path, end)
@@ -180,8 +180,7 @@ class _Run:
         return lines
 
     async def follow(self) -> None:
-        """Take what is appended, until cancelled; where that is not possible now (no thread, no descriptor is left),
-        start again a little later."""
+        """Read appended lines until cancelled; after an error (no thread or descriptor left) try again with a delay."""
         backoff = Backoff()
         while True:
             try:
@@ -191,7 +190,7 @@ class _Run:
                 await backoff.wait()
 
     async def _follow(self) -> None:
-        """Between reading and taking there is no await, so none is lost."""
+        """Read appended lines. There is no await between reading and storing, so a cancellation loses none."""
         async with aclosing(follow(self._tail)) as chunks:
             async for chunk in chunks:
                 began = time.perf_counter()
@@ -199,7 +198,7 @@ class _Run:
                 await asyncio.sleep(min(REST * (time.perf_counter() - began), LONGEST_REST_S))
 
     async def finish(self) -> Final:
-        """Take what is left, the last line without its break included."""
+        """Read the rest, including a last line without a line break."""
         try:
             while chunk := self._tail.read():
                 self._take(chunk)
@@ -211,7 +210,7 @@ class _Run:
         return Final(status=last.status or None, message=last.message, result=self._reader.result)
 
     def close(self) -> None:
-        """Let go of the file; what was taken is kept."""
+        """Close the file; what was read stays stored."""
         self._closed = True
         if self._again is not None:
             self._again.cancel()
@@ -224,7 +223,7 @@ class _Run:
         self._keep(self._reader.feed(chunk))
 
     def _publish_odd(self) -> None:
-        """Keep among the job's warnings how many lines could not be read, where that has changed."""
+        """Update the job's warning about unreadable lines if their number changed."""
         odd = self._reader.odd.warning()
         if odd == self._odd:
             return
@@ -236,8 +235,8 @@ class _Run:
             self._publisher.job(self._job)
 
     def _keep(self, updates: list[StatusUpdate]) -> None:
-        """Keep and publish; what cannot be kept now (a locked database, a full disk) is kept with what comes next, or a
-        little later."""
+        """Store and publish updates. If storing fails (a locked database, a full disk), they are stored with the next
+        ones or after a delay."""
         self._unpublished = [*self._unpublished, *updates][-MOST_UNPUBLISHED:]
         try:
             self._publish_odd()
@@ -264,7 +263,7 @@ class _Run:
         self._publisher.job(self._job)
 
     def _save(self) -> bool:
-        """Keep the result; False where the job was deleted meanwhile."""
+        """Store the result. Returns False if the job was deleted meanwhile."""
         result = self._reader.result
         try:
             metric_value = latest_value(result, self._job.metric)
@@ -275,7 +274,7 @@ class _Run:
 
 
 def _total_epochs(store: Store, job: JobRecord) -> int | None:
-    """The epochs of the job's training, of a trial those of its rung; None where its specification has none."""
+    """The number of epochs of the job's training (of a trial: up to its rung); None if its specification has none."""
     network = get(job.network, job.release)
     if job.spec is None or job.action not in TRAININGS or network is None:
         return None
